@@ -38,6 +38,65 @@ func (m *method) comment() []string {
 	return lines
 }
 
+// twinComment returns lines for a twin. What holds of all twins stands in stream.proto.
+func (m *method) twinComment(t *twin) []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	start, end := m.request.parameter("startTime"), m.request.parameter("endTime")
+	cursor := m.request.parameter(cursorParameter(m.operation.GetPagination()))
+	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES {
+		add("Every page of %s, one message a page. To go on after the end, set `request.%s` to the last cursor.", m.name, cursor)
+		if t.stream.GetEndRequired() {
+			add("`request.%s` is required: without it, the document says both that the pages end now and that they never do.", end)
+		}
+	} else {
+		add("Every page of %s, then for ever what is new, asked for no more often than every 5 seconds.", m.name)
+		switch {
+		case m.feed.begins != "" && start != "":
+			add("Without `request.%s` it begins %s.", start, m.feed.begins)
+		case m.feed.begins != "":
+			add("It begins %s.", m.feed.begins)
+		}
+		switch {
+		case m.feed.contradictory():
+			add("Keeps polling, though the document says both that without an end time the feed goes on and that it ends now.")
+		case m.feed.endsNow:
+			add("Keeps polling, though the document says that without an end time the feed ends now.")
+		}
+		if end != "" {
+			add("`request.%s` and `request.%s` must not be set: it goes on from `options.from_cursor`, and has no end.", cursor, end)
+		} else {
+			add("`request.%s` must not be set: it goes on from `options.from_cursor`.", cursor)
+		}
+	}
+	if t.deprecated {
+		add(kept)
+	}
+	return lines
+}
+
+// cursorParameter is the wire name of the parameter that says where the next page begins.
+func cursorParameter(p gatewayv1.Pagination) string {
+	switch p {
+	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+		return "startingAfter"
+	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+		return "pageNumber"
+	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+	}
+	return "after"
+}
+
+// parameter is the name of the field for a parameter, empty if there is none.
+func (m *message) parameter(wire string) string {
+	for _, f := range m.fields {
+		if f.wire() == wire && f.options.GetIn() != gatewayv1.Location_LOCATION_BODY && !f.options.GetRetired() {
+			return f.name
+		}
+	}
+	return ""
+}
+
 func windowWord(limit *gatewayv1.RateLimit) string {
 	switch seconds := limit.GetWindow().GetSeconds(); seconds {
 	case 1:
@@ -70,6 +129,9 @@ func (m *message) comment() string {
 
 // comment states the facts of a field in whole sentences.
 func (f *field) comment() string {
+	if f.text != "" {
+		return f.text
+	}
 	o := f.options
 	sentences := []string{f.subject()}
 	add := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)+".") }

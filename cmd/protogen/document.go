@@ -27,6 +27,7 @@ type operation struct {
 	annotation        *gatewayv1.Operation
 	request, response source
 	deprecated        bool
+	feed              feedFacts
 }
 
 // source is what the document says of one message. The key tells sources apart.
@@ -106,6 +107,7 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
+	isFeed := paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(template, "/feed") || strings.HasSuffix(template, "/stream"))
 	return operation{
 		place: where,
 		name:  rpcName(op.OperationID),
@@ -115,7 +117,7 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 			Path:          template,
 			Body:          body,
 			Pagination:    paging,
-			Feed:          paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(template, "/feed") || strings.HasSuffix(template, "/stream")),
+			Feed:          isFeed,
 			Repeatable:    repeatable(verb, op.OperationID),
 			Scope:         scope(op.Description),
 			RateLimit:     limit,
@@ -124,6 +126,7 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 		request:    source{key + " request", append(parameters, fields...)},
 		response:   source{key + " response", response},
 		deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
+		feed:       readFeedFacts(isFeed, op),
 	}, nil
 }
 

@@ -29,11 +29,14 @@ func checkDocument(t *testing.T, spec, module string) {
 		t.Fatal(err)
 	}
 	w := walker{
-		T:       t,
-		methods: map[string][]protoreflect.MethodDescriptor{},
-		options: map[protoreflect.FieldDescriptor]*gatewayv1.Field{},
-		seen:    map[string]bool{},
-		wanted:  map[protoreflect.FieldDescriptor][]string{},
+		T:            t,
+		methods:      map[string][]protoreflect.MethodDescriptor{},
+		twins:        map[protoreflect.FullName]map[gatewayv1.StreamShape]protoreflect.MethodDescriptor{},
+		operations:   map[gatewayv1.StreamShape]int{},
+		wantStanding: map[protoreflect.FullName]bool{},
+		options:      map[protoreflect.FieldDescriptor]*gatewayv1.Field{},
+		seen:         map[string]bool{},
+		wanted:       map[protoreflect.FieldDescriptor][]string{},
 	}
 	if err := json.Unmarshal(raw, &w.document); err != nil {
 		t.Fatal(err)
@@ -43,6 +46,14 @@ func checkDocument(t *testing.T, spec, module string) {
 		for verb, member := range item {
 			if verb != "parameters" {
 				w.operation(strings.ToUpper(verb), template, member, item["parameters"])
+			}
+		}
+	}
+	t.Logf("operations that page, and feeds: %v", w.operations)
+	for _, twins := range w.twins {
+		for _, twin := range twins {
+			if standing := !deprecated(twin); standing != w.wantStanding[twin.FullName()] {
+				t.Errorf("%s is in good standing: %t, want %t", twin.FullName(), standing, !standing)
 			}
 		}
 	}
@@ -63,8 +74,12 @@ type walker struct {
 		}
 	}
 	methods map[string][]protoreflect.MethodDescriptor // by HTTP method and path
-	options map[protoreflect.FieldDescriptor]*gatewayv1.Field
-	seen    map[string]bool // message and schema
+	// By the full name of their unary method.
+	twins        map[protoreflect.FullName]map[gatewayv1.StreamShape]protoreflect.MethodDescriptor
+	operations   map[gatewayv1.StreamShape]int  // how many ask for a twin of a shape
+	wantStanding map[protoreflect.FullName]bool // for the twins that the document asks for
+	options      map[protoreflect.FieldDescriptor]*gatewayv1.Field
+	seen         map[string]bool // message and schema
 	// What the document wants a field to be. A message that stands for several schemas, because
 	// a reference changed, can be right for only one of them.
 	wanted map[protoreflect.FieldDescriptor][]string
@@ -86,11 +101,12 @@ type content struct {
 }
 
 type parameter struct {
-	Name, In string
-	Required bool
-	Explode  *bool
-	Unknown  bool `json:"x-required-unknown"`
-	Schema   jsonSchemaObject
+	Name, In    string
+	Description string
+	Required    bool
+	Explode     *bool
+	Unknown     bool `json:"x-required-unknown"`
+	Schema      jsonSchemaObject
 }
 
 func (w *walker) index(root string) {
@@ -116,15 +132,127 @@ func (w *walker) index(root string) {
 				if o := annotation(w.T, methods.Get(i)); o.GetPath() != "" {
 					key := strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_") + " " + o.GetPath()
 					w.methods[key] = append(w.methods[key], methods.Get(i))
+				} else if methods.Get(i).IsStreamingServer() {
+					w.indexTwin(methods, methods.Get(i))
 				}
 			}
 		}
 	}
 }
 
+// indexTwin finds the unary method of a twin, and checks that the twin has its messages.
+func (w *walker) indexTwin(methods protoreflect.MethodDescriptors, d protoreflect.MethodDescriptor) {
+	stream := streamOf(w.T, d)
+	unary := methods.ByName(protoreflect.Name(stream.GetMethod()))
+	if unary == nil || d.IsStreamingClient() {
+		w.Errorf("%s is a stream of %q, of which there is none", d.FullName(), stream.GetMethod())
+		return
+	}
+	if w.twins[unary.FullName()] == nil {
+		w.twins[unary.FullName()] = map[gatewayv1.StreamShape]protoreflect.MethodDescriptor{}
+	}
+	w.twins[unary.FullName()][stream.GetShape()] = d
+	const own = "samsara.gateway.v1."
+	name, options, response := "Stream", own+"StreamOptions", "page "+string(unary.Output().FullName())+", cursor string"
+	if stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		name, options, response = "Follow", own+"FollowOptions", response+", keep_alive "+own+"KeepAlive"
+	}
+	if !strings.HasPrefix(string(d.Name()), name) {
+		w.Errorf("%s has the shape %s", d.FullName(), stream.GetShape())
+	}
+	if have, want := fieldsOf(d.Input()), "request "+string(unary.Input().FullName())+", options "+options; have != want {
+		w.Errorf("%s has %s, want %s", d.Input().FullName(), have, want)
+	}
+	if have := fieldsOf(d.Output()); have != response {
+		w.Errorf("%s has %s, want %s", d.Output().FullName(), have, response)
+	}
+}
+
+// fieldsOf lists the names and types of a message's fields, which must be numbered from 1.
+func fieldsOf(m protoreflect.MessageDescriptor) string {
+	var all []string
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		kind := f.Kind().String()
+		if f.Message() != nil {
+			kind = string(f.Message().FullName())
+		}
+		if int(f.Number()) != i+1 {
+			kind += fmt.Sprintf(" = %d", f.Number())
+		}
+		all = append(all, string(f.Name())+" "+kind)
+	}
+	return strings.Join(all, ", ")
+}
+
+// paging checks that an operation that pages has its twins where it belongs, and says where the
+// records of a page are.
+func (w *walker) paging(methods []protoreflect.MethodDescriptor, template string, parameters []parameter) {
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(parameters, func(p parameter) bool { return slices.Contains(names, p.Name) })
+	}
+	var shapes []gatewayv1.StreamShape
+	if has("after", "startingAfter", "endingBefore", "pageNumber") {
+		shapes = append(shapes, gatewayv1.StreamShape_STREAM_SHAPE_PAGES)
+	}
+	if last := path.Base(template); has("after") && (last == "feed" || last == "stream") {
+		shapes = append(shapes, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW)
+	}
+	for _, shape := range shapes {
+		w.operations[shape]++
+		found := false
+		for _, d := range methods {
+			twin := w.twins[d.FullName()][shape]
+			switch {
+			case twin != nil:
+				w.wantStanding[twin.FullName()] = !deprecated(d)
+				found = true
+			case !deprecated(d):
+				w.Errorf("%s has no twin of the shape %s", d.FullName(), shape)
+			}
+			w.items(d)
+		}
+		if !found {
+			w.Errorf("%s has no twin of the shape %s anywhere", template, shape)
+		}
+	}
+}
+
+// endRequired checks that an end must be set exactly where one place of the document says that
+// polling goes on without it, and another that it is now.
+func (w *walker) endRequired(methods []protoreflect.MethodDescriptor, prose string, parameters []parameter) {
+	now := slices.ContainsFunc(parameters, func(p parameter) bool {
+		return p.Name == "endTime" && strings.Contains(p.Description, "efaults to now")
+	})
+	want := now && strings.Contains(prose, "include an endTime") && strings.Contains(prose, "poll")
+	for _, d := range methods {
+		for shape, twin := range w.twins[d.FullName()] {
+			pages := shape == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+			if have := streamOf(w.T, twin).GetEndRequired(); have != (want && pages) {
+				w.Errorf("%s requires an end: %t, want %t", twin.FullName(), have, want && pages)
+			}
+		}
+	}
+}
+
+// items checks that a method says where a page's records are.
+func (w *walker) items(d protoreflect.MethodDescriptor) {
+	in := d.Output()
+	names := strings.Split(annotation(w.T, d).GetItems(), ".")
+	for i, name := range names {
+		f := in.Fields().ByName(protoreflect.Name(name))
+		if f == nil || f.IsList() != (i == len(names)-1) {
+			w.Errorf("%s has its records in %q, which is no path to a list", d.FullName(), names)
+			return
+		}
+		in = f.Message()
+	}
+}
+
 func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
 	var op struct {
 		OperationID string
+		Description string
 		Deprecated  bool
 		Absent      any `json:"x-absent-from"`
 		Parameters  []parameter
@@ -140,15 +268,16 @@ func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
 			w.Fatal(err)
 		}
 	}
+	parameters = slices.Concat(parameters, op.Parameters)
 	standing := 0
 	for _, d := range w.methods[verb+" "+template] {
-		if options, ok := d.Options().(*descriptorpb.MethodOptions); ok && !options.GetDeprecated() {
+		if !deprecated(d) {
 			standing++
 		}
 		if o := annotation(w.T, d); o.GetId() != op.OperationID {
 			w.Errorf("%s has the id %q, want %q", d.FullName(), o.GetId(), op.OperationID)
 		}
-		for _, p := range slices.Concat(parameters, op.Parameters) {
+		for _, p := range parameters {
 			w.parameter(d.Input(), p)
 		}
 		if body, ok := w.content(op.RequestBody); ok {
@@ -168,6 +297,8 @@ func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
 			}
 		}
 	}
+	w.paging(w.methods[verb+" "+template], template, parameters)
+	w.endRequired(w.methods[verb+" "+template], op.Description, parameters)
 	want := 1
 	if op.Deprecated || op.Absent != nil {
 		want = 0
@@ -400,6 +531,24 @@ func annotation(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Operat
 		t.Fatalf("%s has an annotation of another type", d.FullName())
 	}
 	return operation
+}
+
+func streamOf(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Stream {
+	t.Helper()
+	var options descriptorpb.MethodOptions
+	if err := reparse(d, &options); err != nil {
+		t.Fatal(err)
+	}
+	stream, ok := proto.GetExtension(&options, gatewayv1.E_Stream).(*gatewayv1.Stream)
+	if !ok {
+		t.Fatalf("%s has an annotation of another type", d.FullName())
+	}
+	return stream
+}
+
+func deprecated(d protoreflect.MethodDescriptor) bool {
+	options, ok := d.Options().(*descriptorpb.MethodOptions)
+	return ok && options.GetDeprecated()
 }
 
 func (w *walker) fieldOptions(d protoreflect.FieldDescriptor) *gatewayv1.Field {

@@ -162,3 +162,35 @@ func arrayStyle(p *openapi3.Parameter) gatewayv1.ArrayStyle {
 	}
 	return gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
 }
+
+// feedFacts are what only prose states of where a feed begins and ends.
+type feedFacts struct {
+	begins  string // without a start time; empty where that is not said or cannot be
+	endsNow bool   // without an end time, says the parameter, it ends at the time of the request
+	endless bool   // without an end time, says the operation, it goes on
+}
+
+// contradictory says whether the document contradicts itself on where the feed ends.
+func (f feedFacts) contradictory() bool { return f.endsNow && f.endless }
+
+// readFeedFacts reads the prose of an operation that is a feed; of others, nothing counts.
+func readFeedFacts(isFeed bool, op *openapi3.Operation) feedFacts {
+	if !isFeed {
+		return feedFacts{}
+	}
+	has := func(pattern, prose string) bool { return regexp.MustCompile(`(?is)` + pattern).MatchString(prose) }
+	f := feedFacts{endless: has(`\bif you (?:don.t|do not) include an endTime\b.*\bpoll\b`, op.Description)}
+	start := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, "startTime")
+	switch {
+	case start == nil && has(`\bfirst call\b[^.]*\bmost recent\b`, op.Description):
+		f.begins = "with the most recent values"
+	case start != nil && !start.Required:
+		if match := regexp.MustCompile(`(?i)\bdefaults to (now|\d+ hours ago)\b`).FindStringSubmatch(start.Description); match != nil {
+			f.begins = strings.ToLower(match[1])
+		}
+	}
+	if end := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, "endTime"); end != nil {
+		f.endsNow = has(`\bdefaults to (?:now|the current time)\b`, end.Description)
+	}
+	return f
+}

@@ -81,3 +81,35 @@ func TestPropertyFacts(t *testing.T) {
 		})
 	}
 }
+
+func TestFeedFactsAreFoundInProse(t *testing.T) {
+	t.Parallel()
+	parameter := func(name, prose string, required bool) *openapi3.ParameterRef {
+		return &openapi3.ParameterRef{Value: &openapi3.Parameter{Name: name, In: "query", Description: prose, Required: required}}
+	}
+	for _, test := range []struct {
+		name, prose string
+		parameters  openapi3.Parameters
+		want        feedFacts
+	}{
+		{"nothing is said", "Stream work orders.", openapi3.Parameters{parameter("startTime", "", false), parameter("endTime", "", false)}, feedFacts{}},
+		{"the first call has what is there", "Your first call gives you the\nmost recent stats.", nil, feedFacts{begins: "with the most recent values"}},
+		{"it begins now", "", openapi3.Parameters{parameter("startTime", "Defaults to now if not provided.", false)}, feedFacts{begins: "now"}},
+		{"it begins some time ago", "", openapi3.Parameters{parameter("startTime", "Defaults to 24 hours ago.", false)}, feedFacts{begins: "24 hours ago"}},
+		{"a start that is required has no default", "", openapi3.Parameters{parameter("startTime", "Defaults to now.", true)}, feedFacts{}},
+		{"it ends now", "", openapi3.Parameters{parameter("endTime", "Defaults to the current time when omitted.", false)}, feedFacts{endsNow: true}},
+		{"it never ends", "If you don’t include an endTime, you can continue to poll.", openapi3.Parameters{parameter("endTime", "Defaults to never.", false)}, feedFacts{endless: true}},
+		{"it ends now and never", "If you do not include an endTime, the API will poll.", openapi3.Parameters{parameter("endTime", "Defaults to now.", false)}, feedFacts{endsNow: true, endless: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			op := &openapi3.Operation{Description: test.prose, Parameters: test.parameters}
+			if got := readFeedFacts(true, op); got != test.want {
+				t.Errorf("readFeedFacts = %+v, want %+v", got, test.want)
+			}
+			if got := readFeedFacts(false, op); got != (feedFacts{}) {
+				t.Errorf("readFeedFacts of what is no feed = %+v, want nothing", got)
+			}
+		})
+	}
+}

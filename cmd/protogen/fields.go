@@ -19,6 +19,12 @@ func (p property) slot() slot { return slot{p.wire, p.options.GetIn()} }
 
 func (f *field) slot() slot { return slot{f.wire(), f.options.GetIn()} }
 
+// same says whether two fields are one to a client.
+func (f *field) same(other *field) bool {
+	return f.name == other.name && f.jsonName == other.jsonName && f.number == other.number &&
+		f.kind == other.kind && f.label == other.label && f.message == other.message
+}
+
 // match returns the field that can hold the property. A field at another place of the request
 // will do if the document has nothing else for it.
 func (m *message) match(p property, src source) *field {

@@ -6,8 +6,12 @@
 // adds is added, what it lacks stays as deprecated. The same document and tree give the same
 // bytes, and a second run over its own output changes nothing.
 //
+// An operation that pages has a server-streaming twin beside its unary method, which reads all
+// pages, and a feed has another one, which follows it.
+//
 // It refuses, before writing anything: a document it cannot express without loss (header
-// parameters, bodies that are not JSON), and files in the tree that it would not have written.
+// parameters, bodies that are not JSON, pages without one list of records, twins that would
+// have one name), and files in the tree that it would not have written.
 package main
 
 import (
@@ -75,6 +79,8 @@ func update(ctx context.Context, operations []operation, root string) (int, erro
 	if err != nil {
 		return 0, fmt.Errorf("reading the tree below %s: %w", root, err)
 	}
-	merge(t, operations)
+	if err := merge(t, operations); err != nil {
+		return 0, err
+	}
 	return write(t, root)
 }

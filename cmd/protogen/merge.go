@@ -1,19 +1,19 @@
 package main
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
-// what the document adds is added; what it lacks stays, deprecated.
-func merge(t *tree, operations []operation) {
+// what the document adds is added; what it lacks stays, deprecated. The error joins everything
+// that the document leaves open.
+func merge(t *tree, operations []operation) error {
 	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
-	type binding struct {
-		method    *method
-		operation operation
-	}
 	var bindings []binding
 	for _, p := range t.sorted() {
 		for _, method := range p.methods {
-			method.deprecated = true
+			method.deprecate()
 		}
 	}
 	for _, o := range operations {
@@ -21,6 +21,7 @@ func merge(t *tree, operations []operation) {
 			bindings = append(bindings, binding{method, o})
 		}
 	}
+	problems := addTwins(bindings)
 	for _, b := range bindings {
 		m.reach(b.method.response, b.operation.response, false)
 	}
@@ -31,7 +32,17 @@ func merge(t *tree, operations []operation) {
 	for _, message := range m.reached {
 		message.update(m.sources[message])
 	}
+	for _, b := range bindings {
+		problems = append(problems, b.finish())
+	}
 	deprecateUnused(t)
+	return errors.Join(problems...)
+}
+
+// binding is a method with what the document says of its operation.
+type binding struct {
+	method    *method
+	operation operation
 }
 
 // merger holds what is found out on the way.
@@ -51,8 +62,7 @@ func (m *merger) methods(o operation) []*method {
 	for _, p := range m.tree.sorted() {
 		for _, method := range p.methods {
 			if compareOperations(method.operation, o.annotation) == 0 {
-				method.operation = o.placed(p.place)
-				method.deprecated = o.deprecated || p.place != o.place
+				method.bind(o)
 				here = here || p.place == o.place
 				all = append(all, method)
 			}
@@ -71,10 +81,34 @@ func (p *pkg) newMethod(o operation) *method {
 		return taken[name+"Request"] || taken[name+"Response"] ||
 			slices.ContainsFunc(p.methods, func(m *method) bool { return m.name == name })
 	})
-	added := &method{name: name, operation: o.placed(p.place), deprecated: o.deprecated, request: p.add(), response: p.add()}
-	added.request.name, added.response.name = name+"Request", name+"Response"
+	added := &method{name: name, request: p.addNamed(name + "Request"), response: p.addNamed(name + "Response")}
+	added.bind(o)
 	p.methods = append(p.methods, added)
 	return added
+}
+
+// bind makes the method say what the document says of its operation. Where there are twins, an
+// operation that no longer pages keeps saying how it did, so that they still work: without a
+// next page they end, or wait.
+func (m *method) bind(o operation) {
+	before, here := m.operation, m.place()
+	m.operation, m.feed = o.placed(here), o.feed
+	m.deprecated = o.deprecated || here != o.place
+	shapes := o.shapes()
+	if len(m.twins) > 0 && len(shapes) == 0 {
+		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
+	}
+	for _, t := range m.twins {
+		t.deprecated = m.deprecated || !slices.Contains(shapes, t.stream.GetShape())
+	}
+}
+
+// deprecate says that the document has nothing to say of the method and its twins.
+func (m *method) deprecate() {
+	m.deprecated = true
+	for _, t := range m.twins {
+		t.deprecated = true
+	}
 }
 
 // reach records that the document says src of the message, and so on for the messages below it.
@@ -155,6 +189,12 @@ func deprecateUnused(t *tree) {
 			if !method.deprecated {
 				method.request.use(used)
 				method.response.use(used)
+			}
+			for _, twin := range method.twins {
+				if !twin.deprecated {
+					twin.request.use(used)
+					twin.response.use(used)
+				}
 			}
 		}
 	}

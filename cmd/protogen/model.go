@@ -78,10 +78,17 @@ func (p *pkg) schema(key string) *message {
 	return nil
 }
 
-// add appends an empty message for schemas; none for a request or a response.
+// add appends an empty message for schemas.
 func (p *pkg) add(schemas ...string) *message {
 	m := &message{pkg: p, schemas: schemas}
 	p.messages = append(p.messages, m)
+	return m
+}
+
+// addNamed appends an empty message for a request or a response.
+func (p *pkg) addNamed(name string) *message {
+	m := p.add()
+	m.name = name
 	return m
 }
 
@@ -111,7 +118,11 @@ type method struct {
 	operation         *gatewayv1.Operation
 	request, response *message
 	deprecated        bool
+	feed              feedFacts
+	twins             []*twin // by shape
 }
+
+func (m *method) place() place { return m.request.pkg.place }
 
 // message is one message. It stands for schemas, sorted; requests and responses have none.
 type message struct {
@@ -152,6 +163,7 @@ type field struct {
 	options    *gatewayv1.Field
 	deprecated bool
 	notes      notes
+	text       string // the whole comment, where the field is not the document's
 }
 
 // notes are facts of a field that only the document's prose holds. They reach the comment and
@@ -178,11 +190,14 @@ func (f *field) fits(p property) bool {
 type kind int
 
 const (
-	kindAny     kind = iota // google.protobuf.Value
-	kindList                // google.protobuf.ListValue
-	kindMask                // google.protobuf.FieldMask
-	kindMessage             // a message of the tree
-	kindWrapper             // a message of the tree that stands for an array inside a list or map
+	kindAny           kind = iota // google.protobuf.Value
+	kindList                      // google.protobuf.ListValue
+	kindMask                      // google.protobuf.FieldMask
+	kindStreamOptions             // samsara.gateway.v1.StreamOptions
+	kindFollowOptions             // samsara.gateway.v1.FollowOptions
+	kindKeepAlive                 // samsara.gateway.v1.KeepAlive
+	kindMessage                   // a message of the tree
+	kindWrapper                   // a message of the tree that stands for an array inside a list or map
 	kindString
 	kindInteger
 	kindNumber
@@ -206,6 +221,12 @@ func (k kind) name() string {
 		return "google.protobuf.ListValue"
 	case kindMask:
 		return "google.protobuf.FieldMask"
+	case kindStreamOptions:
+		return "samsara.gateway.v1.StreamOptions"
+	case kindFollowOptions:
+		return "samsara.gateway.v1.FollowOptions"
+	case kindKeepAlive:
+		return "samsara.gateway.v1.KeepAlive"
 	case kindString:
 		return "string"
 	case kindInteger:

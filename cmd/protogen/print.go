@@ -82,6 +82,9 @@ func (p *pkg) print() []byte {
 		out.line(0, "service %s {", p.service())
 		for _, m := range p.methods {
 			out.method(m)
+			for _, t := range m.twins {
+				out.twin(m, t)
+			}
 		}
 		out.line(0, "}")
 	}
@@ -96,6 +99,9 @@ func (p *pkg) ordered() []*message {
 	var all, others []*message
 	for _, m := range p.methods {
 		all = append(all, m.request, m.response)
+		for _, t := range m.twins {
+			all = append(all, t.request, t.response)
+		}
 	}
 	for _, m := range p.messages {
 		if !slices.Contains(all, m) {
@@ -115,6 +121,8 @@ func (p *pkg) imports() []string {
 				files["google/protobuf/struct.proto"] = true
 			case f.kind == kindMask:
 				files["google/protobuf/field_mask.proto"] = true
+			case f.kind == kindStreamOptions || f.kind == kindFollowOptions || f.kind == kindKeepAlive:
+				files[gatewayv1.File_samsara_gateway_v1_stream_proto.Path()] = true
 			case f.message != nil && f.message.pkg != p:
 				files[f.message.pkg.file()] = true
 			}
@@ -132,6 +140,18 @@ func (out *printer) method(m *method) {
 		out.line(2, "option deprecated = true;")
 	}
 	out.line(2, "option (samsara.gateway.v1.operation) = %s;", literal(m.operation.ProtoReflect(), 2))
+	out.line(1, "}")
+}
+
+func (out *printer) twin(m *method, t *twin) {
+	for _, line := range m.twinComment(t) {
+		out.comment(1, line)
+	}
+	out.line(1, "rpc %s(%s) returns (stream %s) {", t.name, t.request.name, t.response.name)
+	if t.deprecated {
+		out.line(2, "option deprecated = true;")
+	}
+	out.line(2, "option (samsara.gateway.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
 	out.line(1, "}")
 }
 

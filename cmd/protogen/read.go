@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
@@ -50,10 +51,13 @@ func readTree(ctx context.Context, root string) (*tree, error) {
 	return t, nil
 }
 
-// linkedIn resolves the annotations to the version that protogen itself was compiled with.
+// linkedIn resolves the gateway's own files to the version that protogen itself was compiled with.
 func linkedIn(file string) (protocompile.SearchResult, error) {
-	if file == gatewayv1.File_samsara_gateway_v1_annotations_proto.Path() {
+	switch file {
+	case gatewayv1.File_samsara_gateway_v1_annotations_proto.Path():
 		return protocompile.SearchResult{Desc: gatewayv1.File_samsara_gateway_v1_annotations_proto}, nil
+	case gatewayv1.File_samsara_gateway_v1_stream_proto.Path():
+		return protocompile.SearchResult{Desc: gatewayv1.File_samsara_gateway_v1_stream_proto}, nil
 	}
 	return protocompile.SearchResult{}, fs.ErrNotExist
 }
@@ -125,11 +129,8 @@ func (r *reader) fill(file protoreflect.FileDescriptor) error {
 		}
 	}
 	for i := range file.Services().Len() {
-		methods := file.Services().Get(i).Methods()
-		for i := range methods.Len() {
-			if err := r.method(methods.Get(i)); err != nil {
-				return err
-			}
+		if err := r.service(file.Services().Get(i).Methods()); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -171,12 +172,34 @@ func kindOf(d protoreflect.FieldDescriptor) (kind, bool) {
 	if d.Message() != nil {
 		name = string(d.Message().FullName())
 	}
-	for _, k := range []kind{kindAny, kindList, kindMask, kindString, kindInteger, kindNumber, kindBoolean} {
+	for _, k := range []kind{
+		kindAny, kindList, kindMask, kindStreamOptions, kindFollowOptions, kindKeepAlive,
+		kindString, kindInteger, kindNumber, kindBoolean,
+	} {
 		if k.name() == name {
 			return k, true
 		}
 	}
 	return kindMessage, false
+}
+
+// service reads the unary methods, then their twins.
+func (r *reader) service(methods protoreflect.MethodDescriptors) error {
+	for _, twins := range []bool{false, true} {
+		for i := range methods.Len() {
+			d, read := methods.Get(i), r.method
+			if twins {
+				read = r.twin
+			}
+			if d.IsStreamingServer() != twins {
+				continue
+			}
+			if err := read(d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (r *reader) method(d protoreflect.MethodDescriptor) error {
@@ -186,7 +209,7 @@ func (r *reader) method(d protoreflect.MethodDescriptor) error {
 	}
 	request, response := r.messages[d.Input().FullName()], r.messages[d.Output().FullName()]
 	operation, ok := proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
-	if !ok || operation == nil || request == nil || response == nil || d.IsStreamingClient() || d.IsStreamingServer() {
+	if !ok || operation == nil || request == nil || response == nil || d.IsStreamingClient() {
 		return fmt.Errorf("method %s: %w", d.FullName(), ErrForeign)
 	}
 	request.pkg.methods = append(request.pkg.methods, &method{
@@ -196,6 +219,36 @@ func (r *reader) method(d protoreflect.MethodDescriptor) error {
 		response:   response,
 		deprecated: options.GetDeprecated(),
 	})
+	return nil
+}
+
+func (r *reader) twin(d protoreflect.MethodDescriptor) error {
+	var options descriptorpb.MethodOptions
+	if err := reparse(d, &options); err != nil {
+		return err
+	}
+	foreign := fmt.Errorf("method %s: %w", d.FullName(), ErrForeign)
+	request, response := r.messages[d.Input().FullName()], r.messages[d.Output().FullName()]
+	stream, ok := proto.GetExtension(&options, gatewayv1.E_Stream).(*gatewayv1.Stream)
+	if !ok || stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_UNSPECIFIED || request == nil || response == nil || d.IsStreamingClient() {
+		return foreign
+	}
+	unary := slices.IndexFunc(request.pkg.methods, func(m *method) bool { return m.name == stream.GetMethod() })
+	if unary < 0 || request.pkg.methods[unary].twin(stream.GetShape()) != nil {
+		return foreign
+	}
+	have := slices.Concat(request.fields, response.fields)
+	request.pkg.methods[unary].attach(&twin{
+		name:       string(d.Name()),
+		stream:     stream,
+		request:    request,
+		response:   response,
+		deprecated: options.GetDeprecated(),
+	})
+	made := slices.Concat(request.fields, response.fields)
+	if !slices.EqualFunc(have, made, (*field).same) {
+		return foreign
+	}
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -163,6 +163,116 @@ func (x *ListAddressesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamAddresses.
+type StreamAddressesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAddresses is asked, page after page.
+	Request *ListAddressesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAddressesRequest) Reset() {
+	*x = StreamAddressesRequest{}
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAddressesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAddressesRequest) ProtoMessage() {}
+
+func (x *StreamAddressesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAddressesRequest.ProtoReflect.Descriptor instead.
+func (*StreamAddressesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamAddressesRequest) GetRequest() *ListAddressesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAddressesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAddresses.
+type StreamAddressesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAddresses answers.
+	Page *ListAddressesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAddressesResponse) Reset() {
+	*x = StreamAddressesResponse{}
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAddressesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAddressesResponse) ProtoMessage() {}
+
+func (x *StreamAddressesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAddressesResponse.ProtoReflect.Descriptor instead.
+func (*StreamAddressesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamAddressesResponse) GetPage() *ListAddressesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAddressesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateAddress.
 type CreateAddressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -194,7 +304,7 @@ type CreateAddressRequest struct {
 
 func (x *CreateAddressRequest) Reset() {
 	*x = CreateAddressRequest{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[2]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +316,7 @@ func (x *CreateAddressRequest) String() string {
 func (*CreateAddressRequest) ProtoMessage() {}
 
 func (x *CreateAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[2]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +329,7 @@ func (x *CreateAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAddressRequest.ProtoReflect.Descriptor instead.
 func (*CreateAddressRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{2}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateAddressRequest) GetAddressTypes() []string {
@@ -303,7 +413,7 @@ type CreateAddressResponse struct {
 
 func (x *CreateAddressResponse) Reset() {
 	*x = CreateAddressResponse{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[3]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +425,7 @@ func (x *CreateAddressResponse) String() string {
 func (*CreateAddressResponse) ProtoMessage() {}
 
 func (x *CreateAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[3]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +438,7 @@ func (x *CreateAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAddressResponse.ProtoReflect.Descriptor instead.
 func (*CreateAddressResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{3}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateAddressResponse) GetData() *Address {
@@ -349,7 +459,7 @@ type GetAddressRequest struct {
 
 func (x *GetAddressRequest) Reset() {
 	*x = GetAddressRequest{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[4]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +471,7 @@ func (x *GetAddressRequest) String() string {
 func (*GetAddressRequest) ProtoMessage() {}
 
 func (x *GetAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[4]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +484,7 @@ func (x *GetAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAddressRequest.ProtoReflect.Descriptor instead.
 func (*GetAddressRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{4}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetAddressRequest) GetId() string {
@@ -395,7 +505,7 @@ type GetAddressResponse struct {
 
 func (x *GetAddressResponse) Reset() {
 	*x = GetAddressResponse{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[5]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +517,7 @@ func (x *GetAddressResponse) String() string {
 func (*GetAddressResponse) ProtoMessage() {}
 
 func (x *GetAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[5]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +530,7 @@ func (x *GetAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAddressResponse.ProtoReflect.Descriptor instead.
 func (*GetAddressResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{5}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetAddressResponse) GetData() *Address {
@@ -466,7 +576,7 @@ type UpdateAddressRequest struct {
 
 func (x *UpdateAddressRequest) Reset() {
 	*x = UpdateAddressRequest{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[6]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +588,7 @@ func (x *UpdateAddressRequest) String() string {
 func (*UpdateAddressRequest) ProtoMessage() {}
 
 func (x *UpdateAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[6]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +601,7 @@ func (x *UpdateAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAddressRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAddressRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{6}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateAddressRequest) GetId() string {
@@ -589,7 +699,7 @@ type UpdateAddressResponse struct {
 
 func (x *UpdateAddressResponse) Reset() {
 	*x = UpdateAddressResponse{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[7]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +711,7 @@ func (x *UpdateAddressResponse) String() string {
 func (*UpdateAddressResponse) ProtoMessage() {}
 
 func (x *UpdateAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[7]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +724,7 @@ func (x *UpdateAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAddressResponse.ProtoReflect.Descriptor instead.
 func (*UpdateAddressResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{7}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateAddressResponse) GetData() *Address {
@@ -635,7 +745,7 @@ type DeleteAddressRequest struct {
 
 func (x *DeleteAddressRequest) Reset() {
 	*x = DeleteAddressRequest{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[8]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +757,7 @@ func (x *DeleteAddressRequest) String() string {
 func (*DeleteAddressRequest) ProtoMessage() {}
 
 func (x *DeleteAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[8]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +770,7 @@ func (x *DeleteAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAddressRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAddressRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{8}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteAddressRequest) GetId() string {
@@ -681,7 +791,7 @@ type DeleteAddressResponse struct {
 
 func (x *DeleteAddressResponse) Reset() {
 	*x = DeleteAddressResponse{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[9]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +803,7 @@ func (x *DeleteAddressResponse) String() string {
 func (*DeleteAddressResponse) ProtoMessage() {}
 
 func (x *DeleteAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[9]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +816,7 @@ func (x *DeleteAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAddressResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAddressResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{9}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteAddressResponse) GetValue() string {
@@ -751,7 +861,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[10]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +873,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[10]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +886,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{10}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Address) GetAddressTypes() []string {
@@ -878,7 +988,7 @@ type AddressGeofence struct {
 
 func (x *AddressGeofence) Reset() {
 	*x = AddressGeofence{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[11]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1000,7 @@ func (x *AddressGeofence) String() string {
 func (*AddressGeofence) ProtoMessage() {}
 
 func (x *AddressGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[11]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1013,7 @@ func (x *AddressGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressGeofence.ProtoReflect.Descriptor instead.
 func (*AddressGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{11}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AddressGeofence) GetCircle() *AddressGeofenceCircle {
@@ -942,7 +1052,7 @@ type AddressGeofenceCircle struct {
 
 func (x *AddressGeofenceCircle) Reset() {
 	*x = AddressGeofenceCircle{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[12]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1064,7 @@ func (x *AddressGeofenceCircle) String() string {
 func (*AddressGeofenceCircle) ProtoMessage() {}
 
 func (x *AddressGeofenceCircle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[12]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1077,7 @@ func (x *AddressGeofenceCircle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressGeofenceCircle.ProtoReflect.Descriptor instead.
 func (*AddressGeofenceCircle) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{12}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AddressGeofenceCircle) GetLatitude() float64 {
@@ -1002,7 +1112,7 @@ type AddressGeofencePolygon struct {
 
 func (x *AddressGeofencePolygon) Reset() {
 	*x = AddressGeofencePolygon{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[13]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1124,7 @@ func (x *AddressGeofencePolygon) String() string {
 func (*AddressGeofencePolygon) ProtoMessage() {}
 
 func (x *AddressGeofencePolygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[13]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1137,7 @@ func (x *AddressGeofencePolygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressGeofencePolygon.ProtoReflect.Descriptor instead.
 func (*AddressGeofencePolygon) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{13}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AddressGeofencePolygon) GetVertices() []*AddressGeofencePolygonVertex {
@@ -1050,7 +1160,7 @@ type AddressGeofencePolygonVertex struct {
 
 func (x *AddressGeofencePolygonVertex) Reset() {
 	*x = AddressGeofencePolygonVertex{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[14]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1172,7 @@ func (x *AddressGeofencePolygonVertex) String() string {
 func (*AddressGeofencePolygonVertex) ProtoMessage() {}
 
 func (x *AddressGeofencePolygonVertex) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[14]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1185,7 @@ func (x *AddressGeofencePolygonVertex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressGeofencePolygonVertex.ProtoReflect.Descriptor instead.
 func (*AddressGeofencePolygonVertex) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{14}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AddressGeofencePolygonVertex) GetLatitude() float64 {
@@ -1103,7 +1213,7 @@ type AddressGeofenceSettings struct {
 
 func (x *AddressGeofenceSettings) Reset() {
 	*x = AddressGeofenceSettings{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[15]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1225,7 @@ func (x *AddressGeofenceSettings) String() string {
 func (*AddressGeofenceSettings) ProtoMessage() {}
 
 func (x *AddressGeofenceSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[15]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1238,7 @@ func (x *AddressGeofenceSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressGeofenceSettings.ProtoReflect.Descriptor instead.
 func (*AddressGeofenceSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{15}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AddressGeofenceSettings) GetShowAddresses() bool {
@@ -1153,7 +1263,7 @@ type ContactTiny struct {
 
 func (x *ContactTiny) Reset() {
 	*x = ContactTiny{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[16]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1275,7 @@ func (x *ContactTiny) String() string {
 func (*ContactTiny) ProtoMessage() {}
 
 func (x *ContactTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[16]
+	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1288,7 @@ func (x *ContactTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContactTiny.ProtoReflect.Descriptor instead.
 func (*ContactTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{16}
+	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ContactTiny) GetFirstName() string {
@@ -1206,7 +1316,7 @@ var File_samsara_addresses_v1_addresses_proto protoreflect.FileDescriptor
 
 const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\n" +
-	"$samsara/addresses/v1/addresses.proto\x12\x14samsara.addresses.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb2\x02\n" +
+	"$samsara/addresses/v1/addresses.proto\x12\x14samsara.addresses.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb2\x02\n" +
 	"\x14ListAddressesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12D\n" +
 	"\x12created_after_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x123\n" +
@@ -1220,7 +1330,14 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1d.samsara.addresses.v1.AddressB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfa\x06\n" +
+	"pagination\"\x9b\x01\n" +
+	"\x16StreamAddressesRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.addresses.v1.ListAddressesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x82\x01\n" +
+	"\x17StreamAddressesResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.addresses.v1.ListAddressesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xfa\x06\n" +
 	"\x14CreateAddressRequest\x12\xed\x01\n" +
 	"\raddress_types\x18\x01 \x03(\tB\xc7\x01\xda\xce\x18\xc2\x01\b\x032\x04yard2\tshortHaul2\rworkforceSite2\briskZone2\x0eindustrialSite2\n" +
 	"alertsOnly2\x11agricultureSource2\ravoidanceZone2\x13knownGPSJammingZone2\x0eauthorizedZone2\x10unauthorizedZone2\x06vendor2\tinventory2\fcustomerSiteR\faddressTypes\x12'\n" +
@@ -1343,11 +1460,13 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\v_first_nameB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
-	"_last_name2\xd3\x06\n" +
-	"\x10AddressesService\x12\xa4\x01\n" +
-	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\":\xda\xce\x186\n" +
+	"_last_name2\xe3\a\n" +
+	"\x10AddressesService\x12\xaa\x01\n" +
+	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\"@\xda\xce\x18<\n" +
 	"\rlistAddresses\x10\x01\x1a\n" +
-	"/addresses(\x018\x01B\x0eRead AddressesP\x01X\xc8\x01\x12\xa3\x01\n" +
+	"/addresses(\x018\x01B\x0eRead AddressesP\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
+	"\x0fStreamAddresses\x12,.samsara.addresses.v1.StreamAddressesRequest\x1a-.samsara.addresses.v1.StreamAddressesResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rListAddresses\x10\x010\x01\x12\xa3\x01\n" +
 	"\rCreateAddress\x12*.samsara.addresses.v1.CreateAddressRequest\x1a+.samsara.addresses.v1.CreateAddressResponse\"9\xda\xce\x185\n" +
 	"\rcreateAddress\x10\x02\x1a\n" +
 	"/addresses \x02B\x0fWrite AddressesP\x01X\xc8\x01\x12\x9b\x01\n" +
@@ -1372,66 +1491,74 @@ func file_samsara_addresses_v1_addresses_proto_rawDescGZIP() []byte {
 	return file_samsara_addresses_v1_addresses_proto_rawDescData
 }
 
-var file_samsara_addresses_v1_addresses_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_samsara_addresses_v1_addresses_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_samsara_addresses_v1_addresses_proto_goTypes = []any{
 	(*ListAddressesRequest)(nil),         // 0: samsara.addresses.v1.ListAddressesRequest
 	(*ListAddressesResponse)(nil),        // 1: samsara.addresses.v1.ListAddressesResponse
-	(*CreateAddressRequest)(nil),         // 2: samsara.addresses.v1.CreateAddressRequest
-	(*CreateAddressResponse)(nil),        // 3: samsara.addresses.v1.CreateAddressResponse
-	(*GetAddressRequest)(nil),            // 4: samsara.addresses.v1.GetAddressRequest
-	(*GetAddressResponse)(nil),           // 5: samsara.addresses.v1.GetAddressResponse
-	(*UpdateAddressRequest)(nil),         // 6: samsara.addresses.v1.UpdateAddressRequest
-	(*UpdateAddressResponse)(nil),        // 7: samsara.addresses.v1.UpdateAddressResponse
-	(*DeleteAddressRequest)(nil),         // 8: samsara.addresses.v1.DeleteAddressRequest
-	(*DeleteAddressResponse)(nil),        // 9: samsara.addresses.v1.DeleteAddressResponse
-	(*Address)(nil),                      // 10: samsara.addresses.v1.Address
-	(*AddressGeofence)(nil),              // 11: samsara.addresses.v1.AddressGeofence
-	(*AddressGeofenceCircle)(nil),        // 12: samsara.addresses.v1.AddressGeofenceCircle
-	(*AddressGeofencePolygon)(nil),       // 13: samsara.addresses.v1.AddressGeofencePolygon
-	(*AddressGeofencePolygonVertex)(nil), // 14: samsara.addresses.v1.AddressGeofencePolygonVertex
-	(*AddressGeofenceSettings)(nil),      // 15: samsara.addresses.v1.AddressGeofenceSettings
-	(*ContactTiny)(nil),                  // 16: samsara.addresses.v1.ContactTiny
-	nil,                                  // 17: samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
-	nil,                                  // 18: samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
-	nil,                                  // 19: samsara.addresses.v1.Address.ExternalIdsEntry
-	(*v1.Pagination)(nil),                // 20: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),        // 21: google.protobuf.FieldMask
-	(*v1.TagTiny)(nil),                   // 22: samsara.types.v1.TagTiny
+	(*StreamAddressesRequest)(nil),       // 2: samsara.addresses.v1.StreamAddressesRequest
+	(*StreamAddressesResponse)(nil),      // 3: samsara.addresses.v1.StreamAddressesResponse
+	(*CreateAddressRequest)(nil),         // 4: samsara.addresses.v1.CreateAddressRequest
+	(*CreateAddressResponse)(nil),        // 5: samsara.addresses.v1.CreateAddressResponse
+	(*GetAddressRequest)(nil),            // 6: samsara.addresses.v1.GetAddressRequest
+	(*GetAddressResponse)(nil),           // 7: samsara.addresses.v1.GetAddressResponse
+	(*UpdateAddressRequest)(nil),         // 8: samsara.addresses.v1.UpdateAddressRequest
+	(*UpdateAddressResponse)(nil),        // 9: samsara.addresses.v1.UpdateAddressResponse
+	(*DeleteAddressRequest)(nil),         // 10: samsara.addresses.v1.DeleteAddressRequest
+	(*DeleteAddressResponse)(nil),        // 11: samsara.addresses.v1.DeleteAddressResponse
+	(*Address)(nil),                      // 12: samsara.addresses.v1.Address
+	(*AddressGeofence)(nil),              // 13: samsara.addresses.v1.AddressGeofence
+	(*AddressGeofenceCircle)(nil),        // 14: samsara.addresses.v1.AddressGeofenceCircle
+	(*AddressGeofencePolygon)(nil),       // 15: samsara.addresses.v1.AddressGeofencePolygon
+	(*AddressGeofencePolygonVertex)(nil), // 16: samsara.addresses.v1.AddressGeofencePolygonVertex
+	(*AddressGeofenceSettings)(nil),      // 17: samsara.addresses.v1.AddressGeofenceSettings
+	(*ContactTiny)(nil),                  // 18: samsara.addresses.v1.ContactTiny
+	nil,                                  // 19: samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
+	nil,                                  // 20: samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
+	nil,                                  // 21: samsara.addresses.v1.Address.ExternalIdsEntry
+	(*v1.Pagination)(nil),                // 22: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),            // 23: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),        // 24: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),                   // 25: samsara.types.v1.TagTiny
 }
 var file_samsara_addresses_v1_addresses_proto_depIdxs = []int32{
-	10, // 0: samsara.addresses.v1.ListAddressesResponse.data:type_name -> samsara.addresses.v1.Address
-	20, // 1: samsara.addresses.v1.ListAddressesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17, // 2: samsara.addresses.v1.CreateAddressRequest.external_ids:type_name -> samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
-	11, // 3: samsara.addresses.v1.CreateAddressRequest.geofence:type_name -> samsara.addresses.v1.AddressGeofence
-	10, // 4: samsara.addresses.v1.CreateAddressResponse.data:type_name -> samsara.addresses.v1.Address
-	10, // 5: samsara.addresses.v1.GetAddressResponse.data:type_name -> samsara.addresses.v1.Address
-	18, // 6: samsara.addresses.v1.UpdateAddressRequest.external_ids:type_name -> samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
-	11, // 7: samsara.addresses.v1.UpdateAddressRequest.geofence:type_name -> samsara.addresses.v1.AddressGeofence
-	21, // 8: samsara.addresses.v1.UpdateAddressRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 9: samsara.addresses.v1.UpdateAddressResponse.data:type_name -> samsara.addresses.v1.Address
-	16, // 10: samsara.addresses.v1.Address.contacts:type_name -> samsara.addresses.v1.ContactTiny
-	19, // 11: samsara.addresses.v1.Address.external_ids:type_name -> samsara.addresses.v1.Address.ExternalIdsEntry
-	11, // 12: samsara.addresses.v1.Address.geofence:type_name -> samsara.addresses.v1.AddressGeofence
-	22, // 13: samsara.addresses.v1.Address.tags:type_name -> samsara.types.v1.TagTiny
-	12, // 14: samsara.addresses.v1.AddressGeofence.circle:type_name -> samsara.addresses.v1.AddressGeofenceCircle
-	13, // 15: samsara.addresses.v1.AddressGeofence.polygon:type_name -> samsara.addresses.v1.AddressGeofencePolygon
-	15, // 16: samsara.addresses.v1.AddressGeofence.settings:type_name -> samsara.addresses.v1.AddressGeofenceSettings
-	14, // 17: samsara.addresses.v1.AddressGeofencePolygon.vertices:type_name -> samsara.addresses.v1.AddressGeofencePolygonVertex
-	0,  // 18: samsara.addresses.v1.AddressesService.ListAddresses:input_type -> samsara.addresses.v1.ListAddressesRequest
-	2,  // 19: samsara.addresses.v1.AddressesService.CreateAddress:input_type -> samsara.addresses.v1.CreateAddressRequest
-	4,  // 20: samsara.addresses.v1.AddressesService.GetAddress:input_type -> samsara.addresses.v1.GetAddressRequest
-	6,  // 21: samsara.addresses.v1.AddressesService.UpdateAddress:input_type -> samsara.addresses.v1.UpdateAddressRequest
-	8,  // 22: samsara.addresses.v1.AddressesService.DeleteAddress:input_type -> samsara.addresses.v1.DeleteAddressRequest
-	1,  // 23: samsara.addresses.v1.AddressesService.ListAddresses:output_type -> samsara.addresses.v1.ListAddressesResponse
-	3,  // 24: samsara.addresses.v1.AddressesService.CreateAddress:output_type -> samsara.addresses.v1.CreateAddressResponse
-	5,  // 25: samsara.addresses.v1.AddressesService.GetAddress:output_type -> samsara.addresses.v1.GetAddressResponse
-	7,  // 26: samsara.addresses.v1.AddressesService.UpdateAddress:output_type -> samsara.addresses.v1.UpdateAddressResponse
-	9,  // 27: samsara.addresses.v1.AddressesService.DeleteAddress:output_type -> samsara.addresses.v1.DeleteAddressResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	12, // 0: samsara.addresses.v1.ListAddressesResponse.data:type_name -> samsara.addresses.v1.Address
+	22, // 1: samsara.addresses.v1.ListAddressesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.addresses.v1.StreamAddressesRequest.request:type_name -> samsara.addresses.v1.ListAddressesRequest
+	23, // 3: samsara.addresses.v1.StreamAddressesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.addresses.v1.StreamAddressesResponse.page:type_name -> samsara.addresses.v1.ListAddressesResponse
+	19, // 5: samsara.addresses.v1.CreateAddressRequest.external_ids:type_name -> samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
+	13, // 6: samsara.addresses.v1.CreateAddressRequest.geofence:type_name -> samsara.addresses.v1.AddressGeofence
+	12, // 7: samsara.addresses.v1.CreateAddressResponse.data:type_name -> samsara.addresses.v1.Address
+	12, // 8: samsara.addresses.v1.GetAddressResponse.data:type_name -> samsara.addresses.v1.Address
+	20, // 9: samsara.addresses.v1.UpdateAddressRequest.external_ids:type_name -> samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
+	13, // 10: samsara.addresses.v1.UpdateAddressRequest.geofence:type_name -> samsara.addresses.v1.AddressGeofence
+	24, // 11: samsara.addresses.v1.UpdateAddressRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 12: samsara.addresses.v1.UpdateAddressResponse.data:type_name -> samsara.addresses.v1.Address
+	18, // 13: samsara.addresses.v1.Address.contacts:type_name -> samsara.addresses.v1.ContactTiny
+	21, // 14: samsara.addresses.v1.Address.external_ids:type_name -> samsara.addresses.v1.Address.ExternalIdsEntry
+	13, // 15: samsara.addresses.v1.Address.geofence:type_name -> samsara.addresses.v1.AddressGeofence
+	25, // 16: samsara.addresses.v1.Address.tags:type_name -> samsara.types.v1.TagTiny
+	14, // 17: samsara.addresses.v1.AddressGeofence.circle:type_name -> samsara.addresses.v1.AddressGeofenceCircle
+	15, // 18: samsara.addresses.v1.AddressGeofence.polygon:type_name -> samsara.addresses.v1.AddressGeofencePolygon
+	17, // 19: samsara.addresses.v1.AddressGeofence.settings:type_name -> samsara.addresses.v1.AddressGeofenceSettings
+	16, // 20: samsara.addresses.v1.AddressGeofencePolygon.vertices:type_name -> samsara.addresses.v1.AddressGeofencePolygonVertex
+	0,  // 21: samsara.addresses.v1.AddressesService.ListAddresses:input_type -> samsara.addresses.v1.ListAddressesRequest
+	2,  // 22: samsara.addresses.v1.AddressesService.StreamAddresses:input_type -> samsara.addresses.v1.StreamAddressesRequest
+	4,  // 23: samsara.addresses.v1.AddressesService.CreateAddress:input_type -> samsara.addresses.v1.CreateAddressRequest
+	6,  // 24: samsara.addresses.v1.AddressesService.GetAddress:input_type -> samsara.addresses.v1.GetAddressRequest
+	8,  // 25: samsara.addresses.v1.AddressesService.UpdateAddress:input_type -> samsara.addresses.v1.UpdateAddressRequest
+	10, // 26: samsara.addresses.v1.AddressesService.DeleteAddress:input_type -> samsara.addresses.v1.DeleteAddressRequest
+	1,  // 27: samsara.addresses.v1.AddressesService.ListAddresses:output_type -> samsara.addresses.v1.ListAddressesResponse
+	3,  // 28: samsara.addresses.v1.AddressesService.StreamAddresses:output_type -> samsara.addresses.v1.StreamAddressesResponse
+	5,  // 29: samsara.addresses.v1.AddressesService.CreateAddress:output_type -> samsara.addresses.v1.CreateAddressResponse
+	7,  // 30: samsara.addresses.v1.AddressesService.GetAddress:output_type -> samsara.addresses.v1.GetAddressResponse
+	9,  // 31: samsara.addresses.v1.AddressesService.UpdateAddress:output_type -> samsara.addresses.v1.UpdateAddressResponse
+	11, // 32: samsara.addresses.v1.AddressesService.DeleteAddress:output_type -> samsara.addresses.v1.DeleteAddressResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_samsara_addresses_v1_addresses_proto_init() }
@@ -1440,23 +1567,24 @@ func file_samsara_addresses_v1_addresses_proto_init() {
 		return
 	}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_addresses_v1_addresses_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_addresses_v1_addresses_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_addresses_v1_addresses_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_addresses_v1_addresses_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_addresses_v1_addresses_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_addresses_v1_addresses_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_addresses_v1_addresses_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_addresses_v1_addresses_proto_rawDesc), len(file_samsara_addresses_v1_addresses_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

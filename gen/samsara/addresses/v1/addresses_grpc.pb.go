@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AddressesService_ListAddresses_FullMethodName = "/samsara.addresses.v1.AddressesService/ListAddresses"
-	AddressesService_CreateAddress_FullMethodName = "/samsara.addresses.v1.AddressesService/CreateAddress"
-	AddressesService_GetAddress_FullMethodName    = "/samsara.addresses.v1.AddressesService/GetAddress"
-	AddressesService_UpdateAddress_FullMethodName = "/samsara.addresses.v1.AddressesService/UpdateAddress"
-	AddressesService_DeleteAddress_FullMethodName = "/samsara.addresses.v1.AddressesService/DeleteAddress"
+	AddressesService_ListAddresses_FullMethodName   = "/samsara.addresses.v1.AddressesService/ListAddresses"
+	AddressesService_StreamAddresses_FullMethodName = "/samsara.addresses.v1.AddressesService/StreamAddresses"
+	AddressesService_CreateAddress_FullMethodName   = "/samsara.addresses.v1.AddressesService/CreateAddress"
+	AddressesService_GetAddress_FullMethodName      = "/samsara.addresses.v1.AddressesService/GetAddress"
+	AddressesService_UpdateAddress_FullMethodName   = "/samsara.addresses.v1.AddressesService/UpdateAddress"
+	AddressesService_DeleteAddress_FullMethodName   = "/samsara.addresses.v1.AddressesService/DeleteAddress"
 )
 
 // AddressesServiceClient is the client API for AddressesService service.
@@ -37,6 +38,9 @@ type AddressesServiceClient interface {
 	// GET /addresses
 	// Scope: Read Addresses.
 	ListAddresses(ctx context.Context, in *ListAddressesRequest, opts ...grpc.CallOption) (*ListAddressesResponse, error)
+	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamAddresses(ctx context.Context, in *StreamAddressesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAddressesResponse], error)
 	// POST /addresses
 	// Scope: Write Addresses.
 	CreateAddress(ctx context.Context, in *CreateAddressRequest, opts ...grpc.CallOption) (*CreateAddressResponse, error)
@@ -68,6 +72,25 @@ func (c *addressesServiceClient) ListAddresses(ctx context.Context, in *ListAddr
 	}
 	return out, nil
 }
+
+func (c *addressesServiceClient) StreamAddresses(ctx context.Context, in *StreamAddressesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAddressesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AddressesService_ServiceDesc.Streams[0], AddressesService_StreamAddresses_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAddressesRequest, StreamAddressesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AddressesService_StreamAddressesClient = grpc.ServerStreamingClient[StreamAddressesResponse]
 
 func (c *addressesServiceClient) CreateAddress(ctx context.Context, in *CreateAddressRequest, opts ...grpc.CallOption) (*CreateAddressResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -118,6 +141,9 @@ type AddressesServiceServer interface {
 	// GET /addresses
 	// Scope: Read Addresses.
 	ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error)
+	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamAddresses(*StreamAddressesRequest, grpc.ServerStreamingServer[StreamAddressesResponse]) error
 	// POST /addresses
 	// Scope: Write Addresses.
 	CreateAddress(context.Context, *CreateAddressRequest) (*CreateAddressResponse, error)
@@ -141,6 +167,9 @@ type UnimplementedAddressesServiceServer struct{}
 
 func (UnimplementedAddressesServiceServer) ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAddresses not implemented")
+}
+func (UnimplementedAddressesServiceServer) StreamAddresses(*StreamAddressesRequest, grpc.ServerStreamingServer[StreamAddressesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAddresses not implemented")
 }
 func (UnimplementedAddressesServiceServer) CreateAddress(context.Context, *CreateAddressRequest) (*CreateAddressResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAddress not implemented")
@@ -191,6 +220,17 @@ func _AddressesService_ListAddresses_Handler(srv interface{}, ctx context.Contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AddressesService_StreamAddresses_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAddressesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AddressesServiceServer).StreamAddresses(m, &grpc.GenericServerStream[StreamAddressesRequest, StreamAddressesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AddressesService_StreamAddressesServer = grpc.ServerStreamingServer[StreamAddressesResponse]
 
 func _AddressesService_CreateAddress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateAddressRequest)
@@ -292,6 +332,12 @@ var AddressesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AddressesService_DeleteAddress_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamAddresses",
+			Handler:       _AddressesService_StreamAddresses_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/addresses/v1/addresses.proto",
 }

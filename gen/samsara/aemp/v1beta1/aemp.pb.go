@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -116,6 +116,116 @@ func (x *GetAempEquipmentListResponse) GetFleet() *AempFleetList {
 	return nil
 }
 
+// Request of StreamAempEquipmentList.
+type StreamAempEquipmentListRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAempEquipmentList is asked, page after page.
+	Request *GetAempEquipmentListRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v1.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAempEquipmentListRequest) Reset() {
+	*x = StreamAempEquipmentListRequest{}
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAempEquipmentListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAempEquipmentListRequest) ProtoMessage() {}
+
+func (x *StreamAempEquipmentListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAempEquipmentListRequest.ProtoReflect.Descriptor instead.
+func (*StreamAempEquipmentListRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamAempEquipmentListRequest) GetRequest() *GetAempEquipmentListRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAempEquipmentListRequest) GetOptions() *v1.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAempEquipmentList.
+type StreamAempEquipmentListResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAempEquipmentList answers.
+	Page *GetAempEquipmentListResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAempEquipmentListResponse) Reset() {
+	*x = StreamAempEquipmentListResponse{}
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAempEquipmentListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAempEquipmentListResponse) ProtoMessage() {}
+
+func (x *StreamAempEquipmentListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAempEquipmentListResponse.ProtoReflect.Descriptor instead.
+func (*StreamAempEquipmentListResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamAempEquipmentListResponse) GetPage() *GetAempEquipmentListResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAempEquipmentListResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema AempEquipmentWithAdditionalFieldsResponseBody.
 type AempEquipmentWithAdditionalFields struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -139,7 +249,7 @@ type AempEquipmentWithAdditionalFields struct {
 
 func (x *AempEquipmentWithAdditionalFields) Reset() {
 	*x = AempEquipmentWithAdditionalFields{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[2]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -151,7 +261,7 @@ func (x *AempEquipmentWithAdditionalFields) String() string {
 func (*AempEquipmentWithAdditionalFields) ProtoMessage() {}
 
 func (x *AempEquipmentWithAdditionalFields) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[2]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -164,7 +274,7 @@ func (x *AempEquipmentWithAdditionalFields) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use AempEquipmentWithAdditionalFields.ProtoReflect.Descriptor instead.
 func (*AempEquipmentWithAdditionalFields) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{2}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AempEquipmentWithAdditionalFields) GetCumulativeOperatingHours() *CumulativeOperatingHours {
@@ -233,7 +343,7 @@ type AempFleetList struct {
 
 func (x *AempFleetList) Reset() {
 	*x = AempFleetList{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[3]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +355,7 @@ func (x *AempFleetList) String() string {
 func (*AempFleetList) ProtoMessage() {}
 
 func (x *AempFleetList) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[3]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +368,7 @@ func (x *AempFleetList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AempFleetList.ProtoReflect.Descriptor instead.
 func (*AempFleetList) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{3}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AempFleetList) GetEquipment() []*AempEquipmentWithAdditionalFields {
@@ -302,7 +412,7 @@ type AempLink struct {
 
 func (x *AempLink) Reset() {
 	*x = AempLink{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[4]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +424,7 @@ func (x *AempLink) String() string {
 func (*AempLink) ProtoMessage() {}
 
 func (x *AempLink) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[4]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +437,7 @@ func (x *AempLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AempLink.ProtoReflect.Descriptor instead.
 func (*AempLink) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{4}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AempLink) GetHref() string {
@@ -357,7 +467,7 @@ type CumulativeOperatingHours struct {
 
 func (x *CumulativeOperatingHours) Reset() {
 	*x = CumulativeOperatingHours{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[5]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +479,7 @@ func (x *CumulativeOperatingHours) String() string {
 func (*CumulativeOperatingHours) ProtoMessage() {}
 
 func (x *CumulativeOperatingHours) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[5]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +492,7 @@ func (x *CumulativeOperatingHours) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CumulativeOperatingHours.ProtoReflect.Descriptor instead.
 func (*CumulativeOperatingHours) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{5}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CumulativeOperatingHours) GetHour() float64 {
@@ -412,7 +522,7 @@ type DEFRemaining struct {
 
 func (x *DEFRemaining) Reset() {
 	*x = DEFRemaining{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[6]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +534,7 @@ func (x *DEFRemaining) String() string {
 func (*DEFRemaining) ProtoMessage() {}
 
 func (x *DEFRemaining) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[6]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +547,7 @@ func (x *DEFRemaining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DEFRemaining.ProtoReflect.Descriptor instead.
 func (*DEFRemaining) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{6}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DEFRemaining) GetPercent() float64 {
@@ -469,7 +579,7 @@ type Distance struct {
 
 func (x *Distance) Reset() {
 	*x = Distance{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[7]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +591,7 @@ func (x *Distance) String() string {
 func (*Distance) ProtoMessage() {}
 
 func (x *Distance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[7]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +604,7 @@ func (x *Distance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Distance.ProtoReflect.Descriptor instead.
 func (*Distance) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{7}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Distance) GetOdometer() float64 {
@@ -531,7 +641,7 @@ type EngineStatus struct {
 
 func (x *EngineStatus) Reset() {
 	*x = EngineStatus{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[8]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +653,7 @@ func (x *EngineStatus) String() string {
 func (*EngineStatus) ProtoMessage() {}
 
 func (x *EngineStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[8]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +666,7 @@ func (x *EngineStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineStatus.ProtoReflect.Descriptor instead.
 func (*EngineStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{8}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EngineStatus) GetRunning() bool {
@@ -594,7 +704,7 @@ type EquipmentHeaderWithAdditionalFields struct {
 
 func (x *EquipmentHeaderWithAdditionalFields) Reset() {
 	*x = EquipmentHeaderWithAdditionalFields{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[9]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +716,7 @@ func (x *EquipmentHeaderWithAdditionalFields) String() string {
 func (*EquipmentHeaderWithAdditionalFields) ProtoMessage() {}
 
 func (x *EquipmentHeaderWithAdditionalFields) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[9]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +729,7 @@ func (x *EquipmentHeaderWithAdditionalFields) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use EquipmentHeaderWithAdditionalFields.ProtoReflect.Descriptor instead.
 func (*EquipmentHeaderWithAdditionalFields) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{9}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EquipmentHeaderWithAdditionalFields) GetEquipmentId() string {
@@ -677,7 +787,7 @@ type FuelRemaining struct {
 
 func (x *FuelRemaining) Reset() {
 	*x = FuelRemaining{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[10]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +799,7 @@ func (x *FuelRemaining) String() string {
 func (*FuelRemaining) ProtoMessage() {}
 
 func (x *FuelRemaining) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[10]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +812,7 @@ func (x *FuelRemaining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelRemaining.ProtoReflect.Descriptor instead.
 func (*FuelRemaining) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{10}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FuelRemaining) GetPercent() float64 {
@@ -734,7 +844,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[11]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +856,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[11]
+	mi := &file_samsara_aemp_v1beta1_aemp_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +869,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{11}
+	return file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Location) GetLatitude() float64 {
@@ -787,13 +897,20 @@ var File_samsara_aemp_v1beta1_aemp_proto protoreflect.FileDescriptor
 
 const file_samsara_aemp_v1beta1_aemp_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsamsara/aemp/v1beta1/aemp.proto\x12\x14samsara.aemp.v1beta1\x1a$samsara/gateway/v1/annotations.proto\"]\n" +
+	"\x1fsamsara/aemp/v1beta1/aemp.proto\x12\x14samsara.aemp.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\"]\n" +
 	"\x1bGetAempEquipmentListRequest\x12.\n" +
 	"\vpage_number\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\n" +
 	"pageNumber\x88\x01\x01B\x0e\n" +
 	"\f_page_number\"a\n" +
 	"\x1cGetAempEquipmentListResponse\x12A\n" +
-	"\x05fleet\x18\x01 \x01(\v2#.samsara.aemp.v1beta1.AempFleetListB\x06\xda\xce\x18\x02 \x01R\x05Fleet\"\x90\x05\n" +
+	"\x05fleet\x18\x01 \x01(\v2#.samsara.aemp.v1beta1.AempFleetListB\x06\xda\xce\x18\x02 \x01R\x05Fleet\"\xaa\x01\n" +
+	"\x1eStreamAempEquipmentListRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.aemp.v1beta1.GetAempEquipmentListRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1fStreamAempEquipmentListResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.aemp.v1beta1.GetAempEquipmentListResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x90\x05\n" +
 	"!AempEquipmentWithAdditionalFields\x12l\n" +
 	"\x1acumulative_operating_hours\x18\x01 \x01(\v2..samsara.aemp.v1beta1.CumulativeOperatingHoursR\x18CumulativeOperatingHours\x12G\n" +
 	"\rdef_remaining\x18\x02 \x01(\v2\".samsara.aemp.v1beta1.DEFRemainingR\fDEFRemaining\x12:\n" +
@@ -865,10 +982,12 @@ const file_samsara_aemp_v1beta1_aemp_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_datetime2\xe6\x01\n" +
-	"\vAempService\x12\xd6\x01\n" +
-	"\x14GetAempEquipmentList\x121.samsara.aemp.v1beta1.GetAempEquipmentListRequest\x1a2.samsara.aemp.v1beta1.GetAempEquipmentListResponse\"W\xda\xce\x18S\n" +
-	"\x14getAempEquipmentList\x10\x01\x1a\x1d/beta/aemp/Fleet/{pageNumber}(\x038\x01B\tRead AEMPJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/aemp/v1beta1;aempv1beta1b\x06proto3"
+	"\t_datetime2\xa0\x03\n" +
+	"\vAempService\x12\xe7\x01\n" +
+	"\x14GetAempEquipmentList\x121.samsara.aemp.v1beta1.GetAempEquipmentListRequest\x1a2.samsara.aemp.v1beta1.GetAempEquipmentListResponse\"h\xda\xce\x18d\n" +
+	"\x14getAempEquipmentList\x10\x01\x1a\x1d/beta/aemp/Fleet/{pageNumber}(\x038\x01B\tRead AEMPJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x0ffleet.equipment\x12\xa6\x01\n" +
+	"\x17StreamAempEquipmentList\x124.samsara.aemp.v1beta1.StreamAempEquipmentListRequest\x1a5.samsara.aemp.v1beta1.StreamAempEquipmentListResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetAempEquipmentList\x10\x010\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/aemp/v1beta1;aempv1beta1b\x06proto3"
 
 var (
 	file_samsara_aemp_v1beta1_aemp_proto_rawDescOnce sync.Once
@@ -882,39 +1001,47 @@ func file_samsara_aemp_v1beta1_aemp_proto_rawDescGZIP() []byte {
 	return file_samsara_aemp_v1beta1_aemp_proto_rawDescData
 }
 
-var file_samsara_aemp_v1beta1_aemp_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_aemp_v1beta1_aemp_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_aemp_v1beta1_aemp_proto_goTypes = []any{
 	(*GetAempEquipmentListRequest)(nil),         // 0: samsara.aemp.v1beta1.GetAempEquipmentListRequest
 	(*GetAempEquipmentListResponse)(nil),        // 1: samsara.aemp.v1beta1.GetAempEquipmentListResponse
-	(*AempEquipmentWithAdditionalFields)(nil),   // 2: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields
-	(*AempFleetList)(nil),                       // 3: samsara.aemp.v1beta1.AempFleetList
-	(*AempLink)(nil),                            // 4: samsara.aemp.v1beta1.AempLink
-	(*CumulativeOperatingHours)(nil),            // 5: samsara.aemp.v1beta1.CumulativeOperatingHours
-	(*DEFRemaining)(nil),                        // 6: samsara.aemp.v1beta1.DEFRemaining
-	(*Distance)(nil),                            // 7: samsara.aemp.v1beta1.Distance
-	(*EngineStatus)(nil),                        // 8: samsara.aemp.v1beta1.EngineStatus
-	(*EquipmentHeaderWithAdditionalFields)(nil), // 9: samsara.aemp.v1beta1.EquipmentHeaderWithAdditionalFields
-	(*FuelRemaining)(nil),                       // 10: samsara.aemp.v1beta1.FuelRemaining
-	(*Location)(nil),                            // 11: samsara.aemp.v1beta1.Location
+	(*StreamAempEquipmentListRequest)(nil),      // 2: samsara.aemp.v1beta1.StreamAempEquipmentListRequest
+	(*StreamAempEquipmentListResponse)(nil),     // 3: samsara.aemp.v1beta1.StreamAempEquipmentListResponse
+	(*AempEquipmentWithAdditionalFields)(nil),   // 4: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields
+	(*AempFleetList)(nil),                       // 5: samsara.aemp.v1beta1.AempFleetList
+	(*AempLink)(nil),                            // 6: samsara.aemp.v1beta1.AempLink
+	(*CumulativeOperatingHours)(nil),            // 7: samsara.aemp.v1beta1.CumulativeOperatingHours
+	(*DEFRemaining)(nil),                        // 8: samsara.aemp.v1beta1.DEFRemaining
+	(*Distance)(nil),                            // 9: samsara.aemp.v1beta1.Distance
+	(*EngineStatus)(nil),                        // 10: samsara.aemp.v1beta1.EngineStatus
+	(*EquipmentHeaderWithAdditionalFields)(nil), // 11: samsara.aemp.v1beta1.EquipmentHeaderWithAdditionalFields
+	(*FuelRemaining)(nil),                       // 12: samsara.aemp.v1beta1.FuelRemaining
+	(*Location)(nil),                            // 13: samsara.aemp.v1beta1.Location
+	(*v1.StreamOptions)(nil),                    // 14: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_aemp_v1beta1_aemp_proto_depIdxs = []int32{
-	3,  // 0: samsara.aemp.v1beta1.GetAempEquipmentListResponse.fleet:type_name -> samsara.aemp.v1beta1.AempFleetList
-	5,  // 1: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.cumulative_operating_hours:type_name -> samsara.aemp.v1beta1.CumulativeOperatingHours
-	6,  // 2: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.def_remaining:type_name -> samsara.aemp.v1beta1.DEFRemaining
-	7,  // 3: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.distance:type_name -> samsara.aemp.v1beta1.Distance
-	8,  // 4: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.engine_status:type_name -> samsara.aemp.v1beta1.EngineStatus
-	9,  // 5: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.equipment_header:type_name -> samsara.aemp.v1beta1.EquipmentHeaderWithAdditionalFields
-	10, // 6: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.fuel_remaining:type_name -> samsara.aemp.v1beta1.FuelRemaining
-	11, // 7: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.location:type_name -> samsara.aemp.v1beta1.Location
-	2,  // 8: samsara.aemp.v1beta1.AempFleetList.equipment:type_name -> samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields
-	4,  // 9: samsara.aemp.v1beta1.AempFleetList.links:type_name -> samsara.aemp.v1beta1.AempLink
-	0,  // 10: samsara.aemp.v1beta1.AempService.GetAempEquipmentList:input_type -> samsara.aemp.v1beta1.GetAempEquipmentListRequest
-	1,  // 11: samsara.aemp.v1beta1.AempService.GetAempEquipmentList:output_type -> samsara.aemp.v1beta1.GetAempEquipmentListResponse
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 0: samsara.aemp.v1beta1.GetAempEquipmentListResponse.fleet:type_name -> samsara.aemp.v1beta1.AempFleetList
+	0,  // 1: samsara.aemp.v1beta1.StreamAempEquipmentListRequest.request:type_name -> samsara.aemp.v1beta1.GetAempEquipmentListRequest
+	14, // 2: samsara.aemp.v1beta1.StreamAempEquipmentListRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 3: samsara.aemp.v1beta1.StreamAempEquipmentListResponse.page:type_name -> samsara.aemp.v1beta1.GetAempEquipmentListResponse
+	7,  // 4: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.cumulative_operating_hours:type_name -> samsara.aemp.v1beta1.CumulativeOperatingHours
+	8,  // 5: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.def_remaining:type_name -> samsara.aemp.v1beta1.DEFRemaining
+	9,  // 6: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.distance:type_name -> samsara.aemp.v1beta1.Distance
+	10, // 7: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.engine_status:type_name -> samsara.aemp.v1beta1.EngineStatus
+	11, // 8: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.equipment_header:type_name -> samsara.aemp.v1beta1.EquipmentHeaderWithAdditionalFields
+	12, // 9: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.fuel_remaining:type_name -> samsara.aemp.v1beta1.FuelRemaining
+	13, // 10: samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields.location:type_name -> samsara.aemp.v1beta1.Location
+	4,  // 11: samsara.aemp.v1beta1.AempFleetList.equipment:type_name -> samsara.aemp.v1beta1.AempEquipmentWithAdditionalFields
+	6,  // 12: samsara.aemp.v1beta1.AempFleetList.links:type_name -> samsara.aemp.v1beta1.AempLink
+	0,  // 13: samsara.aemp.v1beta1.AempService.GetAempEquipmentList:input_type -> samsara.aemp.v1beta1.GetAempEquipmentListRequest
+	2,  // 14: samsara.aemp.v1beta1.AempService.StreamAempEquipmentList:input_type -> samsara.aemp.v1beta1.StreamAempEquipmentListRequest
+	1,  // 15: samsara.aemp.v1beta1.AempService.GetAempEquipmentList:output_type -> samsara.aemp.v1beta1.GetAempEquipmentListResponse
+	3,  // 16: samsara.aemp.v1beta1.AempService.StreamAempEquipmentList:output_type -> samsara.aemp.v1beta1.StreamAempEquipmentListResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_samsara_aemp_v1beta1_aemp_proto_init() }
@@ -924,7 +1051,6 @@ func file_samsara_aemp_v1beta1_aemp_proto_init() {
 	}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[3].OneofWrappers = []any{}
-	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[7].OneofWrappers = []any{}
@@ -932,13 +1058,15 @@ func file_samsara_aemp_v1beta1_aemp_proto_init() {
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_aemp_v1beta1_aemp_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_aemp_v1beta1_aemp_proto_rawDesc), len(file_samsara_aemp_v1beta1_aemp_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AempService_GetAempEquipmentList_FullMethodName = "/samsara.aemp.v1beta1.AempService/GetAempEquipmentList"
+	AempService_GetAempEquipmentList_FullMethodName    = "/samsara.aemp.v1beta1.AempService/GetAempEquipmentList"
+	AempService_StreamAempEquipmentList_FullMethodName = "/samsara.aemp.v1beta1.AempService/StreamAempEquipmentList"
 )
 
 // AempServiceClient is the client API for AempService service.
@@ -35,6 +36,9 @@ type AempServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetAempEquipmentList(ctx context.Context, in *GetAempEquipmentListRequest, opts ...grpc.CallOption) (*GetAempEquipmentListResponse, error)
+	// Every page of GetAempEquipmentList, one message a page. To go on after the end, set
+	// `request.page_number` to the last cursor.
+	StreamAempEquipmentList(ctx context.Context, in *StreamAempEquipmentListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAempEquipmentListResponse], error)
 }
 
 type aempServiceClient struct {
@@ -55,6 +59,25 @@ func (c *aempServiceClient) GetAempEquipmentList(ctx context.Context, in *GetAem
 	return out, nil
 }
 
+func (c *aempServiceClient) StreamAempEquipmentList(ctx context.Context, in *StreamAempEquipmentListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAempEquipmentListResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AempService_ServiceDesc.Streams[0], AempService_StreamAempEquipmentList_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAempEquipmentListRequest, StreamAempEquipmentListResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AempService_StreamAempEquipmentListClient = grpc.ServerStreamingClient[StreamAempEquipmentListResponse]
+
 // AempServiceServer is the server API for AempService service.
 // All implementations should embed UnimplementedAempServiceServer
 // for forward compatibility.
@@ -66,6 +89,9 @@ type AempServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetAempEquipmentList(context.Context, *GetAempEquipmentListRequest) (*GetAempEquipmentListResponse, error)
+	// Every page of GetAempEquipmentList, one message a page. To go on after the end, set
+	// `request.page_number` to the last cursor.
+	StreamAempEquipmentList(*StreamAempEquipmentListRequest, grpc.ServerStreamingServer[StreamAempEquipmentListResponse]) error
 }
 
 // UnimplementedAempServiceServer should be embedded to have
@@ -77,6 +103,9 @@ type UnimplementedAempServiceServer struct{}
 
 func (UnimplementedAempServiceServer) GetAempEquipmentList(context.Context, *GetAempEquipmentListRequest) (*GetAempEquipmentListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAempEquipmentList not implemented")
+}
+func (UnimplementedAempServiceServer) StreamAempEquipmentList(*StreamAempEquipmentListRequest, grpc.ServerStreamingServer[StreamAempEquipmentListResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAempEquipmentList not implemented")
 }
 func (UnimplementedAempServiceServer) testEmbeddedByValue() {}
 
@@ -116,6 +145,17 @@ func _AempService_GetAempEquipmentList_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AempService_StreamAempEquipmentList_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAempEquipmentListRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AempServiceServer).StreamAempEquipmentList(m, &grpc.GenericServerStream[StreamAempEquipmentListRequest, StreamAempEquipmentListResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AempService_StreamAempEquipmentListServer = grpc.ServerStreamingServer[StreamAempEquipmentListResponse]
+
 // AempService_ServiceDesc is the grpc.ServiceDesc for AempService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -128,6 +168,12 @@ var AempService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AempService_GetAempEquipmentList_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamAempEquipmentList",
+			Handler:       _AempService_StreamAempEquipmentList_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/aemp/v1beta1/aemp.proto",
 }

@@ -23,6 +23,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AgentStudioService_GetVoiceSessions_FullMethodName       = "/samsara.agent_studio.v1beta1.AgentStudioService/GetVoiceSessions"
 	AgentStudioService_GetVoiceSessionsStream_FullMethodName = "/samsara.agent_studio.v1beta1.AgentStudioService/GetVoiceSessionsStream"
+	AgentStudioService_StreamVoiceSessions_FullMethodName    = "/samsara.agent_studio.v1beta1.AgentStudioService/StreamVoiceSessions"
+	AgentStudioService_FollowVoiceSessions_FullMethodName    = "/samsara.agent_studio.v1beta1.AgentStudioService/FollowVoiceSessions"
 )
 
 // AgentStudioServiceClient is the client API for AgentStudioService service.
@@ -41,6 +43,15 @@ type AgentStudioServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetVoiceSessionsStream(ctx context.Context, in *GetVoiceSessionsStreamRequest, opts ...grpc.CallOption) (*GetVoiceSessionsStreamResponse, error)
+	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVoiceSessions(ctx context.Context, in *StreamVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVoiceSessionsResponse], error)
+	// Every page of GetVoiceSessionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowVoiceSessions(ctx context.Context, in *FollowVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVoiceSessionsResponse], error)
 }
 
 type agentStudioServiceClient struct {
@@ -71,6 +82,44 @@ func (c *agentStudioServiceClient) GetVoiceSessionsStream(ctx context.Context, i
 	return out, nil
 }
 
+func (c *agentStudioServiceClient) StreamVoiceSessions(ctx context.Context, in *StreamVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVoiceSessionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentStudioService_ServiceDesc.Streams[0], AgentStudioService_StreamVoiceSessions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVoiceSessionsRequest, StreamVoiceSessionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentStudioService_StreamVoiceSessionsClient = grpc.ServerStreamingClient[StreamVoiceSessionsResponse]
+
+func (c *agentStudioServiceClient) FollowVoiceSessions(ctx context.Context, in *FollowVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVoiceSessionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentStudioService_ServiceDesc.Streams[1], AgentStudioService_FollowVoiceSessions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowVoiceSessionsRequest, FollowVoiceSessionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentStudioService_FollowVoiceSessionsClient = grpc.ServerStreamingClient[FollowVoiceSessionsResponse]
+
 // AgentStudioServiceServer is the server API for AgentStudioService service.
 // All implementations should embed UnimplementedAgentStudioServiceServer
 // for forward compatibility.
@@ -87,6 +136,15 @@ type AgentStudioServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetVoiceSessionsStream(context.Context, *GetVoiceSessionsStreamRequest) (*GetVoiceSessionsStreamResponse, error)
+	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error
+	// Every page of GetVoiceSessionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowVoiceSessions(*FollowVoiceSessionsRequest, grpc.ServerStreamingServer[FollowVoiceSessionsResponse]) error
 }
 
 // UnimplementedAgentStudioServiceServer should be embedded to have
@@ -101,6 +159,12 @@ func (UnimplementedAgentStudioServiceServer) GetVoiceSessions(context.Context, *
 }
 func (UnimplementedAgentStudioServiceServer) GetVoiceSessionsStream(context.Context, *GetVoiceSessionsStreamRequest) (*GetVoiceSessionsStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVoiceSessionsStream not implemented")
+}
+func (UnimplementedAgentStudioServiceServer) StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVoiceSessions not implemented")
+}
+func (UnimplementedAgentStudioServiceServer) FollowVoiceSessions(*FollowVoiceSessionsRequest, grpc.ServerStreamingServer[FollowVoiceSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowVoiceSessions not implemented")
 }
 func (UnimplementedAgentStudioServiceServer) testEmbeddedByValue() {}
 
@@ -158,6 +222,28 @@ func _AgentStudioService_GetVoiceSessionsStream_Handler(srv interface{}, ctx con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AgentStudioService_StreamVoiceSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVoiceSessionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentStudioServiceServer).StreamVoiceSessions(m, &grpc.GenericServerStream[StreamVoiceSessionsRequest, StreamVoiceSessionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentStudioService_StreamVoiceSessionsServer = grpc.ServerStreamingServer[StreamVoiceSessionsResponse]
+
+func _AgentStudioService_FollowVoiceSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowVoiceSessionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentStudioServiceServer).FollowVoiceSessions(m, &grpc.GenericServerStream[FollowVoiceSessionsRequest, FollowVoiceSessionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentStudioService_FollowVoiceSessionsServer = grpc.ServerStreamingServer[FollowVoiceSessionsResponse]
+
 // AgentStudioService_ServiceDesc is the grpc.ServiceDesc for AgentStudioService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -174,6 +260,17 @@ var AgentStudioService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AgentStudioService_GetVoiceSessionsStream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamVoiceSessions",
+			Handler:       _AgentStudioService_StreamVoiceSessions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowVoiceSessions",
+			Handler:       _AgentStudioService_FollowVoiceSessions_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/agent_studio/v1beta1/agent_studio.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -154,6 +154,116 @@ func (x *GetConfigurationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamConfigurations.
+type StreamConfigurationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetConfigurations is asked, page after page.
+	Request *GetConfigurationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamConfigurationsRequest) Reset() {
+	*x = StreamConfigurationsRequest{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamConfigurationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamConfigurationsRequest) ProtoMessage() {}
+
+func (x *StreamConfigurationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamConfigurationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamConfigurationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamConfigurationsRequest) GetRequest() *GetConfigurationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamConfigurationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamConfigurations.
+type StreamConfigurationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetConfigurations answers.
+	Page *GetConfigurationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamConfigurationsResponse) Reset() {
+	*x = StreamConfigurationsResponse{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamConfigurationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamConfigurationsResponse) ProtoMessage() {}
+
+func (x *StreamConfigurationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamConfigurationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamConfigurationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamConfigurationsResponse) GetPage() *GetConfigurationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamConfigurationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PostConfigurations.
 type PostConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +287,7 @@ type PostConfigurationsRequest struct {
 
 func (x *PostConfigurationsRequest) Reset() {
 	*x = PostConfigurationsRequest{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[2]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +299,7 @@ func (x *PostConfigurationsRequest) String() string {
 func (*PostConfigurationsRequest) ProtoMessage() {}
 
 func (x *PostConfigurationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[2]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +312,7 @@ func (x *PostConfigurationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostConfigurationsRequest.ProtoReflect.Descriptor instead.
 func (*PostConfigurationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{2}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PostConfigurationsRequest) GetActions() []*Action {
@@ -265,7 +375,7 @@ type PostConfigurationsResponse struct {
 
 func (x *PostConfigurationsResponse) Reset() {
 	*x = PostConfigurationsResponse{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[3]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +387,7 @@ func (x *PostConfigurationsResponse) String() string {
 func (*PostConfigurationsResponse) ProtoMessage() {}
 
 func (x *PostConfigurationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[3]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +400,7 @@ func (x *PostConfigurationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostConfigurationsResponse.ProtoReflect.Descriptor instead.
 func (*PostConfigurationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{3}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PostConfigurationsResponse) GetData() *WorkflowConfiguration {
@@ -328,7 +438,7 @@ type PatchConfigurationsRequest struct {
 
 func (x *PatchConfigurationsRequest) Reset() {
 	*x = PatchConfigurationsRequest{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[4]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +450,7 @@ func (x *PatchConfigurationsRequest) String() string {
 func (*PatchConfigurationsRequest) ProtoMessage() {}
 
 func (x *PatchConfigurationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[4]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +463,7 @@ func (x *PatchConfigurationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchConfigurationsRequest.ProtoReflect.Descriptor instead.
 func (*PatchConfigurationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{4}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PatchConfigurationsRequest) GetActions() []*Action {
@@ -430,7 +540,7 @@ type PatchConfigurationsResponse struct {
 
 func (x *PatchConfigurationsResponse) Reset() {
 	*x = PatchConfigurationsResponse{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[5]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +552,7 @@ func (x *PatchConfigurationsResponse) String() string {
 func (*PatchConfigurationsResponse) ProtoMessage() {}
 
 func (x *PatchConfigurationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[5]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +565,7 @@ func (x *PatchConfigurationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchConfigurationsResponse.ProtoReflect.Descriptor instead.
 func (*PatchConfigurationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{5}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PatchConfigurationsResponse) GetData() *WorkflowConfiguration {
@@ -476,7 +586,7 @@ type DeleteConfigurationsRequest struct {
 
 func (x *DeleteConfigurationsRequest) Reset() {
 	*x = DeleteConfigurationsRequest{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[6]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +598,7 @@ func (x *DeleteConfigurationsRequest) String() string {
 func (*DeleteConfigurationsRequest) ProtoMessage() {}
 
 func (x *DeleteConfigurationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[6]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +611,7 @@ func (x *DeleteConfigurationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteConfigurationsRequest.ProtoReflect.Descriptor instead.
 func (*DeleteConfigurationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{6}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteConfigurationsRequest) GetId() string {
@@ -520,7 +630,7 @@ type DeleteConfigurationsResponse struct {
 
 func (x *DeleteConfigurationsResponse) Reset() {
 	*x = DeleteConfigurationsResponse{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[7]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +642,7 @@ func (x *DeleteConfigurationsResponse) String() string {
 func (*DeleteConfigurationsResponse) ProtoMessage() {}
 
 func (x *DeleteConfigurationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[7]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +655,7 @@ func (x *DeleteConfigurationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteConfigurationsResponse.ProtoReflect.Descriptor instead.
 func (*DeleteConfigurationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{7}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{9}
 }
 
 // Request of GetIncidents.
@@ -565,7 +675,7 @@ type GetIncidentsRequest struct {
 
 func (x *GetIncidentsRequest) Reset() {
 	*x = GetIncidentsRequest{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[8]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +687,7 @@ func (x *GetIncidentsRequest) String() string {
 func (*GetIncidentsRequest) ProtoMessage() {}
 
 func (x *GetIncidentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[8]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +700,7 @@ func (x *GetIncidentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIncidentsRequest.ProtoReflect.Descriptor instead.
 func (*GetIncidentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{8}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetIncidentsRequest) GetAfter() string {
@@ -634,7 +744,7 @@ type GetIncidentsResponse struct {
 
 func (x *GetIncidentsResponse) Reset() {
 	*x = GetIncidentsResponse{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[9]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +756,7 @@ func (x *GetIncidentsResponse) String() string {
 func (*GetIncidentsResponse) ProtoMessage() {}
 
 func (x *GetIncidentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[9]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +769,7 @@ func (x *GetIncidentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIncidentsResponse.ProtoReflect.Descriptor instead.
 func (*GetIncidentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{9}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetIncidentsResponse) GetData() []*WorkflowIncident {
@@ -672,6 +782,235 @@ func (x *GetIncidentsResponse) GetData() []*WorkflowIncident {
 func (x *GetIncidentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamIncidents.
+type StreamIncidentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIncidents is asked, page after page.
+	Request *GetIncidentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIncidentsRequest) Reset() {
+	*x = StreamIncidentsRequest{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIncidentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIncidentsRequest) ProtoMessage() {}
+
+func (x *StreamIncidentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIncidentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamIncidentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamIncidentsRequest) GetRequest() *GetIncidentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamIncidentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamIncidents.
+type StreamIncidentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIncidents answers.
+	Page *GetIncidentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIncidentsResponse) Reset() {
+	*x = StreamIncidentsResponse{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIncidentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIncidentsResponse) ProtoMessage() {}
+
+func (x *StreamIncidentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIncidentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamIncidentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamIncidentsResponse) GetPage() *GetIncidentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamIncidentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowIncidents.
+type FollowIncidentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIncidents is asked, page after page.
+	Request *GetIncidentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowIncidentsRequest) Reset() {
+	*x = FollowIncidentsRequest{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowIncidentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowIncidentsRequest) ProtoMessage() {}
+
+func (x *FollowIncidentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowIncidentsRequest.ProtoReflect.Descriptor instead.
+func (*FollowIncidentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FollowIncidentsRequest) GetRequest() *GetIncidentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowIncidentsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowIncidents.
+type FollowIncidentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIncidents answers. Unset in a keep-alive.
+	Page *GetIncidentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowIncidentsResponse) Reset() {
+	*x = FollowIncidentsResponse{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowIncidentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowIncidentsResponse) ProtoMessage() {}
+
+func (x *FollowIncidentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowIncidentsResponse.ProtoReflect.Descriptor instead.
+func (*FollowIncidentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FollowIncidentsResponse) GetPage() *GetIncidentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowIncidentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowIncidentsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -689,7 +1028,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[10]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +1040,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[10]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +1053,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{10}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Action) GetActionParams() *ActionParams {
@@ -746,7 +1085,7 @@ type ActionParams struct {
 
 func (x *ActionParams) Reset() {
 	*x = ActionParams{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +1097,7 @@ func (x *ActionParams) String() string {
 func (*ActionParams) ProtoMessage() {}
 
 func (x *ActionParams) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +1110,7 @@ func (x *ActionParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActionParams.ProtoReflect.Descriptor instead.
 func (*ActionParams) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{11}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActionParams) GetDriverAppNotification() *DriverAppNotification {
@@ -819,7 +1158,7 @@ type AlertAsset struct {
 
 func (x *AlertAsset) Reset() {
 	*x = AlertAsset{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +1170,7 @@ func (x *AlertAsset) String() string {
 func (*AlertAsset) ProtoMessage() {}
 
 func (x *AlertAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +1183,7 @@ func (x *AlertAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertAsset.ProtoReflect.Descriptor instead.
 func (*AlertAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{12}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AlertAsset) GetAttributes() []*v1.AttributeTiny {
@@ -915,7 +1254,7 @@ type AlertDriver struct {
 
 func (x *AlertDriver) Reset() {
 	*x = AlertDriver{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1266,7 @@ func (x *AlertDriver) String() string {
 func (*AlertDriver) ProtoMessage() {}
 
 func (x *AlertDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1279,7 @@ func (x *AlertDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertDriver.ProtoReflect.Descriptor instead.
 func (*AlertDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{13}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AlertDriver) GetAttributes() []*v1.AttributeTiny {
@@ -991,7 +1330,7 @@ type AlertMachineInput struct {
 
 func (x *AlertMachineInput) Reset() {
 	*x = AlertMachineInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1342,7 @@ func (x *AlertMachineInput) String() string {
 func (*AlertMachineInput) ProtoMessage() {}
 
 func (x *AlertMachineInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1355,7 @@ func (x *AlertMachineInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertMachineInput.ProtoReflect.Descriptor instead.
 func (*AlertMachineInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{14}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AlertMachineInput) GetId() string {
@@ -1050,7 +1389,7 @@ type AlertOnvifCameraStream struct {
 
 func (x *AlertOnvifCameraStream) Reset() {
 	*x = AlertOnvifCameraStream{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1401,7 @@ func (x *AlertOnvifCameraStream) String() string {
 func (*AlertOnvifCameraStream) ProtoMessage() {}
 
 func (x *AlertOnvifCameraStream) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1414,7 @@ func (x *AlertOnvifCameraStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertOnvifCameraStream.ProtoReflect.Descriptor instead.
 func (*AlertOnvifCameraStream) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{15}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AlertOnvifCameraStream) GetCameraDevice() *AlertWorkforceCameraDevice {
@@ -1117,7 +1456,7 @@ type AlertProduct struct {
 
 func (x *AlertProduct) Reset() {
 	*x = AlertProduct{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1468,7 @@ func (x *AlertProduct) String() string {
 func (*AlertProduct) ProtoMessage() {}
 
 func (x *AlertProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1481,7 @@ func (x *AlertProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertProduct.ProtoReflect.Descriptor instead.
 func (*AlertProduct) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{16}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AlertProduct) GetShortName() string {
@@ -1167,7 +1506,7 @@ type AlertRoute struct {
 
 func (x *AlertRoute) Reset() {
 	*x = AlertRoute{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1518,7 @@ func (x *AlertRoute) String() string {
 func (*AlertRoute) ProtoMessage() {}
 
 func (x *AlertRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1531,7 @@ func (x *AlertRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertRoute.ProtoReflect.Descriptor instead.
 func (*AlertRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{17}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AlertRoute) GetExternalIds() map[string]string {
@@ -1235,7 +1574,7 @@ type AlertSensor struct {
 
 func (x *AlertSensor) Reset() {
 	*x = AlertSensor{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1586,7 @@ func (x *AlertSensor) String() string {
 func (*AlertSensor) ProtoMessage() {}
 
 func (x *AlertSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1599,7 @@ func (x *AlertSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertSensor.ProtoReflect.Descriptor instead.
 func (*AlertSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{18}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AlertSensor) GetId() string {
@@ -1313,7 +1652,7 @@ type AlertSites struct {
 
 func (x *AlertSites) Reset() {
 	*x = AlertSites{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1664,7 @@ func (x *AlertSites) String() string {
 func (*AlertSites) ProtoMessage() {}
 
 func (x *AlertSites) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1677,7 @@ func (x *AlertSites) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertSites.ProtoReflect.Descriptor instead.
 func (*AlertSites) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{19}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AlertSites) GetId() string {
@@ -1383,7 +1722,7 @@ type AlertTrailer struct {
 
 func (x *AlertTrailer) Reset() {
 	*x = AlertTrailer{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1734,7 @@ func (x *AlertTrailer) String() string {
 func (*AlertTrailer) ProtoMessage() {}
 
 func (x *AlertTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1747,7 @@ func (x *AlertTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertTrailer.ProtoReflect.Descriptor instead.
 func (*AlertTrailer) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{20}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AlertTrailer) GetAttributes() []*v1.AttributeTiny {
@@ -1476,7 +1815,7 @@ type AlertVehicle struct {
 
 func (x *AlertVehicle) Reset() {
 	*x = AlertVehicle{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1827,7 @@ func (x *AlertVehicle) String() string {
 func (*AlertVehicle) ProtoMessage() {}
 
 func (x *AlertVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1840,7 @@ func (x *AlertVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertVehicle.ProtoReflect.Descriptor instead.
 func (*AlertVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{21}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AlertVehicle) GetAttributes() []*v1.AttributeTiny {
@@ -1570,7 +1909,7 @@ type AlertWorkforceCameraDevice struct {
 
 func (x *AlertWorkforceCameraDevice) Reset() {
 	*x = AlertWorkforceCameraDevice{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1921,7 @@ func (x *AlertWorkforceCameraDevice) String() string {
 func (*AlertWorkforceCameraDevice) ProtoMessage() {}
 
 func (x *AlertWorkforceCameraDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1934,7 @@ func (x *AlertWorkforceCameraDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertWorkforceCameraDevice.ProtoReflect.Descriptor instead.
 func (*AlertWorkforceCameraDevice) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{22}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AlertWorkforceCameraDevice) GetId() string {
@@ -1637,7 +1976,7 @@ type AmbientTemperature struct {
 
 func (x *AmbientTemperature) Reset() {
 	*x = AmbientTemperature{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1988,7 @@ func (x *AmbientTemperature) String() string {
 func (*AmbientTemperature) ProtoMessage() {}
 
 func (x *AmbientTemperature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +2001,7 @@ func (x *AmbientTemperature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AmbientTemperature.ProtoReflect.Descriptor instead.
 func (*AmbientTemperature) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{23}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AmbientTemperature) GetSensor() *AlertSensor {
@@ -1691,7 +2030,7 @@ type AmbientTemperatureDetails struct {
 
 func (x *AmbientTemperatureDetails) Reset() {
 	*x = AmbientTemperatureDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +2042,7 @@ func (x *AmbientTemperatureDetails) String() string {
 func (*AmbientTemperatureDetails) ProtoMessage() {}
 
 func (x *AmbientTemperatureDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +2055,7 @@ func (x *AmbientTemperatureDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AmbientTemperatureDetails.ProtoReflect.Descriptor instead.
 func (*AmbientTemperatureDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{24}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AmbientTemperatureDetails) GetCargoIsFull() bool {
@@ -1770,7 +2109,7 @@ type BehaviorCountDetails struct {
 
 func (x *BehaviorCountDetails) Reset() {
 	*x = BehaviorCountDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +2121,7 @@ func (x *BehaviorCountDetails) String() string {
 func (*BehaviorCountDetails) ProtoMessage() {}
 
 func (x *BehaviorCountDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +2134,7 @@ func (x *BehaviorCountDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BehaviorCountDetails.ProtoReflect.Descriptor instead.
 func (*BehaviorCountDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{25}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BehaviorCountDetails) GetComparison() string {
@@ -1834,7 +2173,7 @@ type CameraConnectorDisconected struct {
 
 func (x *CameraConnectorDisconected) Reset() {
 	*x = CameraConnectorDisconected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2185,7 @@ func (x *CameraConnectorDisconected) String() string {
 func (*CameraConnectorDisconected) ProtoMessage() {}
 
 func (x *CameraConnectorDisconected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2198,7 @@ func (x *CameraConnectorDisconected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CameraConnectorDisconected.ProtoReflect.Descriptor instead.
 func (*CameraConnectorDisconected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{26}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CameraConnectorDisconected) GetDriver() *AlertDriver {
@@ -1894,7 +2233,7 @@ type CameraStreamIssue struct {
 
 func (x *CameraStreamIssue) Reset() {
 	*x = CameraStreamIssue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2245,7 @@ func (x *CameraStreamIssue) String() string {
 func (*CameraStreamIssue) ProtoMessage() {}
 
 func (x *CameraStreamIssue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2258,7 @@ func (x *CameraStreamIssue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CameraStreamIssue.ProtoReflect.Descriptor instead.
 func (*CameraStreamIssue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{27}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CameraStreamIssue) GetCameraDevice() *AlertWorkforceCameraDevice {
@@ -1944,7 +2283,7 @@ type CellSignalLoss struct {
 
 func (x *CellSignalLoss) Reset() {
 	*x = CellSignalLoss{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2295,7 @@ func (x *CellSignalLoss) String() string {
 func (*CellSignalLoss) ProtoMessage() {}
 
 func (x *CellSignalLoss) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2308,7 @@ func (x *CellSignalLoss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellSignalLoss.ProtoReflect.Descriptor instead.
 func (*CellSignalLoss) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{28}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CellSignalLoss) GetDriver() *AlertDriver {
@@ -2004,7 +2343,7 @@ type CellSignalLossDetails struct {
 
 func (x *CellSignalLossDetails) Reset() {
 	*x = CellSignalLossDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2355,7 @@ func (x *CellSignalLossDetails) String() string {
 func (*CellSignalLossDetails) ProtoMessage() {}
 
 func (x *CellSignalLossDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2368,7 @@ func (x *CellSignalLossDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellSignalLossDetails.ProtoReflect.Descriptor instead.
 func (*CellSignalLossDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{29}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CellSignalLossDetails) GetMinDurationMilliseconds() int64 {
@@ -2056,7 +2395,7 @@ type Circle struct {
 
 func (x *Circle) Reset() {
 	*x = Circle{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2407,7 @@ func (x *Circle) String() string {
 func (*Circle) ProtoMessage() {}
 
 func (x *Circle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2420,7 @@ func (x *Circle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Circle.ProtoReflect.Descriptor instead.
 func (*Circle) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{30}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Circle) GetLatitude() float64 {
@@ -2127,7 +2466,7 @@ type CloudBackupUploadIssue struct {
 
 func (x *CloudBackupUploadIssue) Reset() {
 	*x = CloudBackupUploadIssue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2478,7 @@ func (x *CloudBackupUploadIssue) String() string {
 func (*CloudBackupUploadIssue) ProtoMessage() {}
 
 func (x *CloudBackupUploadIssue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2491,7 @@ func (x *CloudBackupUploadIssue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloudBackupUploadIssue.ProtoReflect.Descriptor instead.
 func (*CloudBackupUploadIssue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{31}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CloudBackupUploadIssue) GetDriver() *AlertDriver {
@@ -2204,7 +2543,7 @@ type ContinuousReadingAlertThreshold struct {
 
 func (x *ContinuousReadingAlertThreshold) Reset() {
 	*x = ContinuousReadingAlertThreshold{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2555,7 @@ func (x *ContinuousReadingAlertThreshold) String() string {
 func (*ContinuousReadingAlertThreshold) ProtoMessage() {}
 
 func (x *ContinuousReadingAlertThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2568,7 @@ func (x *ContinuousReadingAlertThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContinuousReadingAlertThreshold.ProtoReflect.Descriptor instead.
 func (*ContinuousReadingAlertThreshold) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{32}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ContinuousReadingAlertThreshold) GetOperation() string {
@@ -2274,7 +2613,7 @@ type DVIRSubmittedDeviceTriggerDetails struct {
 
 func (x *DVIRSubmittedDeviceTriggerDetails) Reset() {
 	*x = DVIRSubmittedDeviceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2625,7 @@ func (x *DVIRSubmittedDeviceTriggerDetails) String() string {
 func (*DVIRSubmittedDeviceTriggerDetails) ProtoMessage() {}
 
 func (x *DVIRSubmittedDeviceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2638,7 @@ func (x *DVIRSubmittedDeviceTriggerDetails) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use DVIRSubmittedDeviceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*DVIRSubmittedDeviceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{33}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DVIRSubmittedDeviceTriggerDetails) GetDvirMinDurationMilliseconds() int64 {
@@ -2331,7 +2670,7 @@ type DashcamDisconnected struct {
 
 func (x *DashcamDisconnected) Reset() {
 	*x = DashcamDisconnected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2682,7 @@ func (x *DashcamDisconnected) String() string {
 func (*DashcamDisconnected) ProtoMessage() {}
 
 func (x *DashcamDisconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2695,7 @@ func (x *DashcamDisconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DashcamDisconnected.ProtoReflect.Descriptor instead.
 func (*DashcamDisconnected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{34}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DashcamDisconnected) GetDriver() *AlertDriver {
@@ -2391,7 +2730,7 @@ type DataInputValue struct {
 
 func (x *DataInputValue) Reset() {
 	*x = DataInputValue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2742,7 @@ func (x *DataInputValue) String() string {
 func (*DataInputValue) ProtoMessage() {}
 
 func (x *DataInputValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2755,7 @@ func (x *DataInputValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInputValue.ProtoReflect.Descriptor instead.
 func (*DataInputValue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{35}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DataInputValue) GetMachineInput() *AlertMachineInput {
@@ -2441,7 +2780,7 @@ type DefLevelTriggerDetails struct {
 
 func (x *DefLevelTriggerDetails) Reset() {
 	*x = DefLevelTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2792,7 @@ func (x *DefLevelTriggerDetails) String() string {
 func (*DefLevelTriggerDetails) ProtoMessage() {}
 
 func (x *DefLevelTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2805,7 @@ func (x *DefLevelTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefLevelTriggerDetails.ProtoReflect.Descriptor instead.
 func (*DefLevelTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{36}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DefLevelTriggerDetails) GetDefLevelPercent() int64 {
@@ -2505,7 +2844,7 @@ type DeviceMovementData struct {
 
 func (x *DeviceMovementData) Reset() {
 	*x = DeviceMovementData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2856,7 @@ func (x *DeviceMovementData) String() string {
 func (*DeviceMovementData) ProtoMessage() {}
 
 func (x *DeviceMovementData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2869,7 @@ func (x *DeviceMovementData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceMovementData.ProtoReflect.Descriptor instead.
 func (*DeviceMovementData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{37}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeviceMovementData) GetDriver() *AlertDriver {
@@ -2569,7 +2908,7 @@ type DeviceMovementStoppedData struct {
 
 func (x *DeviceMovementStoppedData) Reset() {
 	*x = DeviceMovementStoppedData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2920,7 @@ func (x *DeviceMovementStoppedData) String() string {
 func (*DeviceMovementStoppedData) ProtoMessage() {}
 
 func (x *DeviceMovementStoppedData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2933,7 @@ func (x *DeviceMovementStoppedData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceMovementStoppedData.ProtoReflect.Descriptor instead.
 func (*DeviceMovementStoppedData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{38}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeviceMovementStoppedData) GetDriver() *AlertDriver {
@@ -2630,7 +2969,7 @@ type DeviceMovementTriggerDetails struct {
 
 func (x *DeviceMovementTriggerDetails) Reset() {
 	*x = DeviceMovementTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2981,7 @@ func (x *DeviceMovementTriggerDetails) String() string {
 func (*DeviceMovementTriggerDetails) ProtoMessage() {}
 
 func (x *DeviceMovementTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2994,7 @@ func (x *DeviceMovementTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceMovementTriggerDetails.ProtoReflect.Descriptor instead.
 func (*DeviceMovementTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{39}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DeviceMovementTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -2680,7 +3019,7 @@ type DoorOpen struct {
 
 func (x *DoorOpen) Reset() {
 	*x = DoorOpen{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +3031,7 @@ func (x *DoorOpen) String() string {
 func (*DoorOpen) ProtoMessage() {}
 
 func (x *DoorOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2705,7 +3044,7 @@ func (x *DoorOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoorOpen.ProtoReflect.Descriptor instead.
 func (*DoorOpen) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{40}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DoorOpen) GetDriver() *AlertDriver {
@@ -2742,7 +3081,7 @@ type DriverAppNotification struct {
 
 func (x *DriverAppNotification) Reset() {
 	*x = DriverAppNotification{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +3093,7 @@ func (x *DriverAppNotification) String() string {
 func (*DriverAppNotification) ProtoMessage() {}
 
 func (x *DriverAppNotification) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +3106,7 @@ func (x *DriverAppNotification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAppNotification.ProtoReflect.Descriptor instead.
 func (*DriverAppNotification) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{41}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DriverAppNotification) GetInAppNotificationOptions() *InAppNotificationOptions {
@@ -2797,7 +3136,7 @@ type DriverAppSignIn struct {
 
 func (x *DriverAppSignIn) Reset() {
 	*x = DriverAppSignIn{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3148,7 @@ func (x *DriverAppSignIn) String() string {
 func (*DriverAppSignIn) ProtoMessage() {}
 
 func (x *DriverAppSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3161,7 @@ func (x *DriverAppSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAppSignIn.ProtoReflect.Descriptor instead.
 func (*DriverAppSignIn) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{42}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DriverAppSignIn) GetDriver() *AlertDriver {
@@ -2850,7 +3189,7 @@ type DriverAppSignOut struct {
 
 func (x *DriverAppSignOut) Reset() {
 	*x = DriverAppSignOut{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3201,7 @@ func (x *DriverAppSignOut) String() string {
 func (*DriverAppSignOut) ProtoMessage() {}
 
 func (x *DriverAppSignOut) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3214,7 @@ func (x *DriverAppSignOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAppSignOut.ProtoReflect.Descriptor instead.
 func (*DriverAppSignOut) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{43}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DriverAppSignOut) GetDriver() *AlertDriver {
@@ -2896,7 +3235,7 @@ type DriverDocumentSubmitted struct {
 
 func (x *DriverDocumentSubmitted) Reset() {
 	*x = DriverDocumentSubmitted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3247,7 @@ func (x *DriverDocumentSubmitted) String() string {
 func (*DriverDocumentSubmitted) ProtoMessage() {}
 
 func (x *DriverDocumentSubmitted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3260,7 @@ func (x *DriverDocumentSubmitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverDocumentSubmitted.ProtoReflect.Descriptor instead.
 func (*DriverDocumentSubmitted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{44}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DriverDocumentSubmitted) GetDocument() *v1.Document {
@@ -2943,7 +3282,7 @@ type DriverDocumentSubmittedDetails struct {
 
 func (x *DriverDocumentSubmittedDetails) Reset() {
 	*x = DriverDocumentSubmittedDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3294,7 @@ func (x *DriverDocumentSubmittedDetails) String() string {
 func (*DriverDocumentSubmittedDetails) ProtoMessage() {}
 
 func (x *DriverDocumentSubmittedDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3307,7 @@ func (x *DriverDocumentSubmittedDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverDocumentSubmittedDetails.ProtoReflect.Descriptor instead.
 func (*DriverDocumentSubmittedDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{45}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DriverDocumentSubmittedDetails) GetTemplateIds() []string {
@@ -2989,7 +3328,7 @@ type DriverMessageReceived struct {
 
 func (x *DriverMessageReceived) Reset() {
 	*x = DriverMessageReceived{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3340,7 @@ func (x *DriverMessageReceived) String() string {
 func (*DriverMessageReceived) ProtoMessage() {}
 
 func (x *DriverMessageReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3353,7 @@ func (x *DriverMessageReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverMessageReceived.ProtoReflect.Descriptor instead.
 func (*DriverMessageReceived) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{46}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DriverMessageReceived) GetDriver() *AlertDriver {
@@ -3035,7 +3374,7 @@ type DriverMessageSent struct {
 
 func (x *DriverMessageSent) Reset() {
 	*x = DriverMessageSent{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +3386,7 @@ func (x *DriverMessageSent) String() string {
 func (*DriverMessageSent) ProtoMessage() {}
 
 func (x *DriverMessageSent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +3399,7 @@ func (x *DriverMessageSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverMessageSent.ProtoReflect.Descriptor instead.
 func (*DriverMessageSent) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{47}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DriverMessageSent) GetDriver() *AlertDriver {
@@ -3083,7 +3422,7 @@ type DriverOrTagIdsDetails struct {
 
 func (x *DriverOrTagIdsDetails) Reset() {
 	*x = DriverOrTagIdsDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3434,7 @@ func (x *DriverOrTagIdsDetails) String() string {
 func (*DriverOrTagIdsDetails) ProtoMessage() {}
 
 func (x *DriverOrTagIdsDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3447,7 @@ func (x *DriverOrTagIdsDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverOrTagIdsDetails.ProtoReflect.Descriptor instead.
 func (*DriverOrTagIdsDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{48}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DriverOrTagIdsDetails) GetDriverIds() []string {
@@ -3138,7 +3477,7 @@ type DriverRecorded struct {
 
 func (x *DriverRecorded) Reset() {
 	*x = DriverRecorded{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3150,7 +3489,7 @@ func (x *DriverRecorded) String() string {
 func (*DriverRecorded) ProtoMessage() {}
 
 func (x *DriverRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3163,7 +3502,7 @@ func (x *DriverRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverRecorded.ProtoReflect.Descriptor instead.
 func (*DriverRecorded) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{49}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DriverRecorded) GetDriver() *AlertDriver {
@@ -3193,7 +3532,7 @@ type Dvir2AssignedToPolymorphicUser struct {
 
 func (x *Dvir2AssignedToPolymorphicUser) Reset() {
 	*x = Dvir2AssignedToPolymorphicUser{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3205,7 +3544,7 @@ func (x *Dvir2AssignedToPolymorphicUser) String() string {
 func (*Dvir2AssignedToPolymorphicUser) ProtoMessage() {}
 
 func (x *Dvir2AssignedToPolymorphicUser) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3218,7 +3557,7 @@ func (x *Dvir2AssignedToPolymorphicUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2AssignedToPolymorphicUser.ProtoReflect.Descriptor instead.
 func (*Dvir2AssignedToPolymorphicUser) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{50}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Dvir2AssignedToPolymorphicUser) GetName() string {
@@ -3252,7 +3591,7 @@ type Dvir2Device struct {
 
 func (x *Dvir2Device) Reset() {
 	*x = Dvir2Device{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3603,7 @@ func (x *Dvir2Device) String() string {
 func (*Dvir2Device) ProtoMessage() {}
 
 func (x *Dvir2Device) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3616,7 @@ func (x *Dvir2Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2Device.ProtoReflect.Descriptor instead.
 func (*Dvir2Device) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{51}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Dvir2Device) GetExternalIds() map[string]string {
@@ -3325,7 +3664,7 @@ type Dvir2FormSubmission struct {
 
 func (x *Dvir2FormSubmission) Reset() {
 	*x = Dvir2FormSubmission{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3676,7 @@ func (x *Dvir2FormSubmission) String() string {
 func (*Dvir2FormSubmission) ProtoMessage() {}
 
 func (x *Dvir2FormSubmission) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3689,7 @@ func (x *Dvir2FormSubmission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2FormSubmission.ProtoReflect.Descriptor instead.
 func (*Dvir2FormSubmission) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{52}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Dvir2FormSubmission) GetAssignedToPolymorphicUser() *Dvir2AssignedToPolymorphicUser {
@@ -3396,7 +3735,7 @@ type Dvir2RelatedDevice struct {
 
 func (x *Dvir2RelatedDevice) Reset() {
 	*x = Dvir2RelatedDevice{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3408,7 +3747,7 @@ func (x *Dvir2RelatedDevice) String() string {
 func (*Dvir2RelatedDevice) ProtoMessage() {}
 
 func (x *Dvir2RelatedDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3421,7 +3760,7 @@ func (x *Dvir2RelatedDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2RelatedDevice.ProtoReflect.Descriptor instead.
 func (*Dvir2RelatedDevice) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{53}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Dvir2RelatedDevice) GetAssetType() string {
@@ -3462,7 +3801,7 @@ type Dvir2Submission struct {
 
 func (x *Dvir2Submission) Reset() {
 	*x = Dvir2Submission{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3813,7 @@ func (x *Dvir2Submission) String() string {
 func (*Dvir2Submission) ProtoMessage() {}
 
 func (x *Dvir2Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3826,7 @@ func (x *Dvir2Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2Submission.ProtoReflect.Descriptor instead.
 func (*Dvir2Submission) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{54}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Dvir2Submission) GetBaseFormSubmission() *Dvir2FormSubmission {
@@ -3553,7 +3892,7 @@ type DvirDefect struct {
 
 func (x *DvirDefect) Reset() {
 	*x = DvirDefect{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3904,7 @@ func (x *DvirDefect) String() string {
 func (*DvirDefect) ProtoMessage() {}
 
 func (x *DvirDefect) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3917,7 @@ func (x *DvirDefect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DvirDefect.ProtoReflect.Descriptor instead.
 func (*DvirDefect) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{55}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DvirDefect) GetComment() string {
@@ -3685,7 +4024,7 @@ type EngineIdleData struct {
 
 func (x *EngineIdleData) Reset() {
 	*x = EngineIdleData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +4036,7 @@ func (x *EngineIdleData) String() string {
 func (*EngineIdleData) ProtoMessage() {}
 
 func (x *EngineIdleData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +4049,7 @@ func (x *EngineIdleData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineIdleData.ProtoReflect.Descriptor instead.
 func (*EngineIdleData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{56}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *EngineIdleData) GetDriver() *AlertDriver {
@@ -3738,7 +4077,7 @@ type EngineIdleTriggerDetails struct {
 
 func (x *EngineIdleTriggerDetails) Reset() {
 	*x = EngineIdleTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3750,7 +4089,7 @@ func (x *EngineIdleTriggerDetails) String() string {
 func (*EngineIdleTriggerDetails) ProtoMessage() {}
 
 func (x *EngineIdleTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3763,7 +4102,7 @@ func (x *EngineIdleTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineIdleTriggerDetails.ProtoReflect.Descriptor instead.
 func (*EngineIdleTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{57}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *EngineIdleTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -3788,7 +4127,7 @@ type EngineOff struct {
 
 func (x *EngineOff) Reset() {
 	*x = EngineOff{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3800,7 +4139,7 @@ func (x *EngineOff) String() string {
 func (*EngineOff) ProtoMessage() {}
 
 func (x *EngineOff) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3813,7 +4152,7 @@ func (x *EngineOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOff.ProtoReflect.Descriptor instead.
 func (*EngineOff) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{58}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *EngineOff) GetDriver() *AlertDriver {
@@ -3848,7 +4187,7 @@ type EngineOffDetails struct {
 
 func (x *EngineOffDetails) Reset() {
 	*x = EngineOffDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3860,7 +4199,7 @@ func (x *EngineOffDetails) String() string {
 func (*EngineOffDetails) ProtoMessage() {}
 
 func (x *EngineOffDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3873,7 +4212,7 @@ func (x *EngineOffDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOffDetails.ProtoReflect.Descriptor instead.
 func (*EngineOffDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{59}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *EngineOffDetails) GetMinDurationMilliseconds() int64 {
@@ -3898,7 +4237,7 @@ type EngineOn struct {
 
 func (x *EngineOn) Reset() {
 	*x = EngineOn{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3910,7 +4249,7 @@ func (x *EngineOn) String() string {
 func (*EngineOn) ProtoMessage() {}
 
 func (x *EngineOn) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3923,7 +4262,7 @@ func (x *EngineOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOn.ProtoReflect.Descriptor instead.
 func (*EngineOn) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{60}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *EngineOn) GetDriver() *AlertDriver {
@@ -3958,7 +4297,7 @@ type EngineOnDetails struct {
 
 func (x *EngineOnDetails) Reset() {
 	*x = EngineOnDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4309,7 @@ func (x *EngineOnDetails) String() string {
 func (*EngineOnDetails) ProtoMessage() {}
 
 func (x *EngineOnDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4322,7 @@ func (x *EngineOnDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOnDetails.ProtoReflect.Descriptor instead.
 func (*EngineOnDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{61}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *EngineOnDetails) GetMinDurationMilliseconds() int64 {
@@ -4006,7 +4345,7 @@ type EnumReadingAlertThreshold struct {
 
 func (x *EnumReadingAlertThreshold) Reset() {
 	*x = EnumReadingAlertThreshold{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4018,7 +4357,7 @@ func (x *EnumReadingAlertThreshold) String() string {
 func (*EnumReadingAlertThreshold) ProtoMessage() {}
 
 func (x *EnumReadingAlertThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4031,7 +4370,7 @@ func (x *EnumReadingAlertThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnumReadingAlertThreshold.ProtoReflect.Descriptor instead.
 func (*EnumReadingAlertThreshold) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{62}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *EnumReadingAlertThreshold) GetNumber() int64 {
@@ -4061,7 +4400,7 @@ type EventLocation struct {
 
 func (x *EventLocation) Reset() {
 	*x = EventLocation{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4412,7 @@ func (x *EventLocation) String() string {
 func (*EventLocation) ProtoMessage() {}
 
 func (x *EventLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4425,7 @@ func (x *EventLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLocation.ProtoReflect.Descriptor instead.
 func (*EventLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{63}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *EventLocation) GetLatitude() float64 {
@@ -4114,7 +4453,7 @@ type FormSubmitted struct {
 
 func (x *FormSubmitted) Reset() {
 	*x = FormSubmitted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4465,7 @@ func (x *FormSubmitted) String() string {
 func (*FormSubmitted) ProtoMessage() {}
 
 func (x *FormSubmitted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4478,7 @@ func (x *FormSubmitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmitted.ProtoReflect.Descriptor instead.
 func (*FormSubmitted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{64}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *FormSubmitted) GetForm() *v1.FormSubmission {
@@ -4160,7 +4499,7 @@ type FormUpdated struct {
 
 func (x *FormUpdated) Reset() {
 	*x = FormUpdated{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4172,7 +4511,7 @@ func (x *FormUpdated) String() string {
 func (*FormUpdated) ProtoMessage() {}
 
 func (x *FormUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4185,7 +4524,7 @@ func (x *FormUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormUpdated.ProtoReflect.Descriptor instead.
 func (*FormUpdated) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{65}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *FormUpdated) GetForm() *v1.FormSubmission {
@@ -4210,7 +4549,7 @@ type FuelLevelPercentage struct {
 
 func (x *FuelLevelPercentage) Reset() {
 	*x = FuelLevelPercentage{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4222,7 +4561,7 @@ func (x *FuelLevelPercentage) String() string {
 func (*FuelLevelPercentage) ProtoMessage() {}
 
 func (x *FuelLevelPercentage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4235,7 +4574,7 @@ func (x *FuelLevelPercentage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelLevelPercentage.ProtoReflect.Descriptor instead.
 func (*FuelLevelPercentage) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{66}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *FuelLevelPercentage) GetDriver() *AlertDriver {
@@ -4274,7 +4613,7 @@ type FuelLevelTriggerDetails struct {
 
 func (x *FuelLevelTriggerDetails) Reset() {
 	*x = FuelLevelTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4286,7 +4625,7 @@ func (x *FuelLevelTriggerDetails) String() string {
 func (*FuelLevelTriggerDetails) ProtoMessage() {}
 
 func (x *FuelLevelTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4299,7 +4638,7 @@ func (x *FuelLevelTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelLevelTriggerDetails.ProtoReflect.Descriptor instead.
 func (*FuelLevelTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{67}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *FuelLevelTriggerDetails) GetFuelLevelPercent() int64 {
@@ -4336,7 +4675,7 @@ type FuelVolume struct {
 
 func (x *FuelVolume) Reset() {
 	*x = FuelVolume{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4348,7 +4687,7 @@ func (x *FuelVolume) String() string {
 func (*FuelVolume) ProtoMessage() {}
 
 func (x *FuelVolume) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4361,7 +4700,7 @@ func (x *FuelVolume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelVolume.ProtoReflect.Descriptor instead.
 func (*FuelVolume) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{68}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *FuelVolume) GetUnit() string {
@@ -4393,7 +4732,7 @@ type GatewayDisconnected struct {
 
 func (x *GatewayDisconnected) Reset() {
 	*x = GatewayDisconnected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4744,7 @@ func (x *GatewayDisconnected) String() string {
 func (*GatewayDisconnected) ProtoMessage() {}
 
 func (x *GatewayDisconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4757,7 @@ func (x *GatewayDisconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayDisconnected.ProtoReflect.Descriptor instead.
 func (*GatewayDisconnected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{69}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GatewayDisconnected) GetDriver() *AlertDriver {
@@ -4454,7 +4793,7 @@ type GatewayDisconnectedDetails struct {
 
 func (x *GatewayDisconnectedDetails) Reset() {
 	*x = GatewayDisconnectedDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4466,7 +4805,7 @@ func (x *GatewayDisconnectedDetails) String() string {
 func (*GatewayDisconnectedDetails) ProtoMessage() {}
 
 func (x *GatewayDisconnectedDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4479,7 +4818,7 @@ func (x *GatewayDisconnectedDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayDisconnectedDetails.ProtoReflect.Descriptor instead.
 func (*GatewayDisconnectedDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{70}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GatewayDisconnectedDetails) GetMinDurationMilliseconds() int64 {
@@ -4501,7 +4840,7 @@ type GatewayUnpluggedTriggerDetails struct {
 
 func (x *GatewayUnpluggedTriggerDetails) Reset() {
 	*x = GatewayUnpluggedTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4513,7 +4852,7 @@ func (x *GatewayUnpluggedTriggerDetails) String() string {
 func (*GatewayUnpluggedTriggerDetails) ProtoMessage() {}
 
 func (x *GatewayUnpluggedTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4526,7 +4865,7 @@ func (x *GatewayUnpluggedTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayUnpluggedTriggerDetails.ProtoReflect.Descriptor instead.
 func (*GatewayUnpluggedTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{71}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GatewayUnpluggedTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -4556,7 +4895,7 @@ type GatewayWithVehicleTiny struct {
 
 func (x *GatewayWithVehicleTiny) Reset() {
 	*x = GatewayWithVehicleTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4568,7 +4907,7 @@ func (x *GatewayWithVehicleTiny) String() string {
 func (*GatewayWithVehicleTiny) ProtoMessage() {}
 
 func (x *GatewayWithVehicleTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4581,7 +4920,7 @@ func (x *GatewayWithVehicleTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayWithVehicleTiny.ProtoReflect.Descriptor instead.
 func (*GatewayWithVehicleTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{72}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GatewayWithVehicleTiny) GetModel() string {
@@ -4617,7 +4956,7 @@ type GeofenceEntryTriggerDetails struct {
 
 func (x *GeofenceEntryTriggerDetails) Reset() {
 	*x = GeofenceEntryTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4629,7 +4968,7 @@ func (x *GeofenceEntryTriggerDetails) String() string {
 func (*GeofenceEntryTriggerDetails) ProtoMessage() {}
 
 func (x *GeofenceEntryTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4642,7 +4981,7 @@ func (x *GeofenceEntryTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeofenceEntryTriggerDetails.ProtoReflect.Descriptor instead.
 func (*GeofenceEntryTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{73}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GeofenceEntryTriggerDetails) GetLocation() *Location {
@@ -4664,7 +5003,7 @@ type GeofenceExitTriggerDetails struct {
 
 func (x *GeofenceExitTriggerDetails) Reset() {
 	*x = GeofenceExitTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4676,7 +5015,7 @@ func (x *GeofenceExitTriggerDetails) String() string {
 func (*GeofenceExitTriggerDetails) ProtoMessage() {}
 
 func (x *GeofenceExitTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4689,7 +5028,7 @@ func (x *GeofenceExitTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeofenceExitTriggerDetails.ProtoReflect.Descriptor instead.
 func (*GeofenceExitTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{74}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GeofenceExitTriggerDetails) GetLocation() *Location {
@@ -4714,7 +5053,7 @@ type GpsSignalLoss struct {
 
 func (x *GpsSignalLoss) Reset() {
 	*x = GpsSignalLoss{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4726,7 +5065,7 @@ func (x *GpsSignalLoss) String() string {
 func (*GpsSignalLoss) ProtoMessage() {}
 
 func (x *GpsSignalLoss) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4739,7 +5078,7 @@ func (x *GpsSignalLoss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GpsSignalLoss.ProtoReflect.Descriptor instead.
 func (*GpsSignalLoss) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{75}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GpsSignalLoss) GetDriver() *AlertDriver {
@@ -4774,7 +5113,7 @@ type GpsSignalLossDetails struct {
 
 func (x *GpsSignalLossDetails) Reset() {
 	*x = GpsSignalLossDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4786,7 +5125,7 @@ func (x *GpsSignalLossDetails) String() string {
 func (*GpsSignalLossDetails) ProtoMessage() {}
 
 func (x *GpsSignalLossDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4799,7 +5138,7 @@ func (x *GpsSignalLossDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GpsSignalLossDetails.ProtoReflect.Descriptor instead.
 func (*GpsSignalLossDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{76}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GpsSignalLossDetails) GetMinDurationMilliseconds() int64 {
@@ -4825,7 +5164,7 @@ type HOSViolationTriggerDetails struct {
 
 func (x *HOSViolationTriggerDetails) Reset() {
 	*x = HOSViolationTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4837,7 +5176,7 @@ func (x *HOSViolationTriggerDetails) String() string {
 func (*HOSViolationTriggerDetails) ProtoMessage() {}
 
 func (x *HOSViolationTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4850,7 +5189,7 @@ func (x *HOSViolationTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HOSViolationTriggerDetails.ProtoReflect.Descriptor instead.
 func (*HOSViolationTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{77}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *HOSViolationTriggerDetails) GetMaxUntilViolationMilliseconds() int64 {
@@ -4880,7 +5219,7 @@ type HarshEventData struct {
 
 func (x *HarshEventData) Reset() {
 	*x = HarshEventData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4892,7 +5231,7 @@ func (x *HarshEventData) String() string {
 func (*HarshEventData) ProtoMessage() {}
 
 func (x *HarshEventData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4905,7 +5244,7 @@ func (x *HarshEventData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshEventData.ProtoReflect.Descriptor instead.
 func (*HarshEventData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{78}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *HarshEventData) GetDriver() *AlertDriver {
@@ -4945,7 +5284,7 @@ type HarshEventTriggerDetails struct {
 
 func (x *HarshEventTriggerDetails) Reset() {
 	*x = HarshEventTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4957,7 +5296,7 @@ func (x *HarshEventTriggerDetails) String() string {
 func (*HarshEventTriggerDetails) ProtoMessage() {}
 
 func (x *HarshEventTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4970,7 +5309,7 @@ func (x *HarshEventTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshEventTriggerDetails.ProtoReflect.Descriptor instead.
 func (*HarshEventTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{79}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *HarshEventTriggerDetails) GetTypes() []string {
@@ -4991,7 +5330,7 @@ type HosDutyStatusData struct {
 
 func (x *HosDutyStatusData) Reset() {
 	*x = HosDutyStatusData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5003,7 +5342,7 @@ func (x *HosDutyStatusData) String() string {
 func (*HosDutyStatusData) ProtoMessage() {}
 
 func (x *HosDutyStatusData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5016,7 +5355,7 @@ func (x *HosDutyStatusData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosDutyStatusData.ProtoReflect.Descriptor instead.
 func (*HosDutyStatusData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{80}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *HosDutyStatusData) GetDriver() *AlertDriver {
@@ -5037,7 +5376,7 @@ type HosViolationData struct {
 
 func (x *HosViolationData) Reset() {
 	*x = HosViolationData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5049,7 +5388,7 @@ func (x *HosViolationData) String() string {
 func (*HosViolationData) ProtoMessage() {}
 
 func (x *HosViolationData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5062,7 +5401,7 @@ func (x *HosViolationData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosViolationData.ProtoReflect.Descriptor instead.
 func (*HosViolationData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{81}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *HosViolationData) GetDriver() *AlertDriver {
@@ -5089,7 +5428,7 @@ type InAppNotificationOptions struct {
 
 func (x *InAppNotificationOptions) Reset() {
 	*x = InAppNotificationOptions{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5101,7 +5440,7 @@ func (x *InAppNotificationOptions) String() string {
 func (*InAppNotificationOptions) ProtoMessage() {}
 
 func (x *InAppNotificationOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5114,7 +5453,7 @@ func (x *InAppNotificationOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InAppNotificationOptions.ProtoReflect.Descriptor instead.
 func (*InAppNotificationOptions) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{82}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *InAppNotificationOptions) GetCanDictateAlertTitle() bool {
@@ -5156,7 +5495,7 @@ type Inactivity struct {
 
 func (x *Inactivity) Reset() {
 	*x = Inactivity{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5168,7 +5507,7 @@ func (x *Inactivity) String() string {
 func (*Inactivity) ProtoMessage() {}
 
 func (x *Inactivity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5181,7 +5520,7 @@ func (x *Inactivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inactivity.ProtoReflect.Descriptor instead.
 func (*Inactivity) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{83}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Inactivity) GetCameraStream() *AlertOnvifCameraStream {
@@ -5206,7 +5545,7 @@ type InsideGeofenceData struct {
 
 func (x *InsideGeofenceData) Reset() {
 	*x = InsideGeofenceData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5218,7 +5557,7 @@ func (x *InsideGeofenceData) String() string {
 func (*InsideGeofenceData) ProtoMessage() {}
 
 func (x *InsideGeofenceData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5231,7 +5570,7 @@ func (x *InsideGeofenceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InsideGeofenceData.ProtoReflect.Descriptor instead.
 func (*InsideGeofenceData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{84}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *InsideGeofenceData) GetDriver() *AlertDriver {
@@ -5269,7 +5608,7 @@ type InsideGeofenceTriggerDetails struct {
 
 func (x *InsideGeofenceTriggerDetails) Reset() {
 	*x = InsideGeofenceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5281,7 +5620,7 @@ func (x *InsideGeofenceTriggerDetails) String() string {
 func (*InsideGeofenceTriggerDetails) ProtoMessage() {}
 
 func (x *InsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5294,7 +5633,7 @@ func (x *InsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InsideGeofenceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*InsideGeofenceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{85}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *InsideGeofenceTriggerDetails) GetLocation() *Location {
@@ -5322,7 +5661,7 @@ type IssueCreated struct {
 
 func (x *IssueCreated) Reset() {
 	*x = IssueCreated{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5334,7 +5673,7 @@ func (x *IssueCreated) String() string {
 func (*IssueCreated) ProtoMessage() {}
 
 func (x *IssueCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5347,7 +5686,7 @@ func (x *IssueCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueCreated.ProtoReflect.Descriptor instead.
 func (*IssueCreated) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{86}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *IssueCreated) GetIssue() *v1.Issue {
@@ -5372,7 +5711,7 @@ type JammingDetected struct {
 
 func (x *JammingDetected) Reset() {
 	*x = JammingDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +5723,7 @@ func (x *JammingDetected) String() string {
 func (*JammingDetected) ProtoMessage() {}
 
 func (x *JammingDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +5736,7 @@ func (x *JammingDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JammingDetected.ProtoReflect.Descriptor instead.
 func (*JammingDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{87}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *JammingDetected) GetDriver() *AlertDriver {
@@ -5442,7 +5781,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5793,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5806,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{88}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *Location) GetAddressIds() []string {
@@ -5533,7 +5872,7 @@ type MinimalRouteStop struct {
 
 func (x *MinimalRouteStop) Reset() {
 	*x = MinimalRouteStop{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5545,7 +5884,7 @@ func (x *MinimalRouteStop) String() string {
 func (*MinimalRouteStop) ProtoMessage() {}
 
 func (x *MinimalRouteStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5558,7 +5897,7 @@ func (x *MinimalRouteStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinimalRouteStop.ProtoReflect.Descriptor instead.
 func (*MinimalRouteStop) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{89}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *MinimalRouteStop) GetActualArrivalTime() string {
@@ -5635,7 +5974,7 @@ type MissingDvirPastDue struct {
 
 func (x *MissingDvirPastDue) Reset() {
 	*x = MissingDvirPastDue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5647,7 +5986,7 @@ func (x *MissingDvirPastDue) String() string {
 func (*MissingDvirPastDue) ProtoMessage() {}
 
 func (x *MissingDvirPastDue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5660,7 +5999,7 @@ func (x *MissingDvirPastDue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingDvirPastDue.ProtoReflect.Descriptor instead.
 func (*MissingDvirPastDue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{90}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *MissingDvirPastDue) GetDvir() *Dvir2Submission {
@@ -5681,7 +6020,7 @@ type MotionDetected struct {
 
 func (x *MotionDetected) Reset() {
 	*x = MotionDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5693,7 +6032,7 @@ func (x *MotionDetected) String() string {
 func (*MotionDetected) ProtoMessage() {}
 
 func (x *MotionDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5706,7 +6045,7 @@ func (x *MotionDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MotionDetected.ProtoReflect.Descriptor instead.
 func (*MotionDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{91}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *MotionDetected) GetCameraStream() *AlertOnvifCameraStream {
@@ -5729,7 +6068,7 @@ type OperationalSettings struct {
 
 func (x *OperationalSettings) Reset() {
 	*x = OperationalSettings{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5741,7 +6080,7 @@ func (x *OperationalSettings) String() string {
 func (*OperationalSettings) ProtoMessage() {}
 
 func (x *OperationalSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5754,7 +6093,7 @@ func (x *OperationalSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperationalSettings.ProtoReflect.Descriptor instead.
 func (*OperationalSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{92}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *OperationalSettings) GetTimeRangeType() string {
@@ -5786,7 +6125,7 @@ type OutOfRoute struct {
 
 func (x *OutOfRoute) Reset() {
 	*x = OutOfRoute{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5798,7 +6137,7 @@ func (x *OutOfRoute) String() string {
 func (*OutOfRoute) ProtoMessage() {}
 
 func (x *OutOfRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5811,7 +6150,7 @@ func (x *OutOfRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfRoute.ProtoReflect.Descriptor instead.
 func (*OutOfRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{93}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *OutOfRoute) GetDriver() *AlertDriver {
@@ -5848,7 +6187,7 @@ type OutOfRouteDetails struct {
 
 func (x *OutOfRouteDetails) Reset() {
 	*x = OutOfRouteDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5860,7 +6199,7 @@ func (x *OutOfRouteDetails) String() string {
 func (*OutOfRouteDetails) ProtoMessage() {}
 
 func (x *OutOfRouteDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5873,7 +6212,7 @@ func (x *OutOfRouteDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfRouteDetails.ProtoReflect.Descriptor instead.
 func (*OutOfRouteDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{94}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *OutOfRouteDetails) GetMaxOffRouteMeters() int64 {
@@ -5909,7 +6248,7 @@ type OutOfSequenceStopArrivalData struct {
 
 func (x *OutOfSequenceStopArrivalData) Reset() {
 	*x = OutOfSequenceStopArrivalData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5921,7 +6260,7 @@ func (x *OutOfSequenceStopArrivalData) String() string {
 func (*OutOfSequenceStopArrivalData) ProtoMessage() {}
 
 func (x *OutOfSequenceStopArrivalData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5934,7 +6273,7 @@ func (x *OutOfSequenceStopArrivalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfSequenceStopArrivalData.ProtoReflect.Descriptor instead.
 func (*OutOfSequenceStopArrivalData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{95}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *OutOfSequenceStopArrivalData) GetActualStopName() string {
@@ -5987,7 +6326,7 @@ type OutsideGeofenceData struct {
 
 func (x *OutsideGeofenceData) Reset() {
 	*x = OutsideGeofenceData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5999,7 +6338,7 @@ func (x *OutsideGeofenceData) String() string {
 func (*OutsideGeofenceData) ProtoMessage() {}
 
 func (x *OutsideGeofenceData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6012,7 +6351,7 @@ func (x *OutsideGeofenceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutsideGeofenceData.ProtoReflect.Descriptor instead.
 func (*OutsideGeofenceData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{96}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *OutsideGeofenceData) GetDriver() *AlertDriver {
@@ -6050,7 +6389,7 @@ type OutsideGeofenceTriggerDetails struct {
 
 func (x *OutsideGeofenceTriggerDetails) Reset() {
 	*x = OutsideGeofenceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6062,7 +6401,7 @@ func (x *OutsideGeofenceTriggerDetails) String() string {
 func (*OutsideGeofenceTriggerDetails) ProtoMessage() {}
 
 func (x *OutsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6075,7 +6414,7 @@ func (x *OutsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutsideGeofenceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*OutsideGeofenceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{97}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *OutsideGeofenceTriggerDetails) GetLocation() *Location {
@@ -6107,7 +6446,7 @@ type PanicButton struct {
 
 func (x *PanicButton) Reset() {
 	*x = PanicButton{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6119,7 +6458,7 @@ func (x *PanicButton) String() string {
 func (*PanicButton) ProtoMessage() {}
 
 func (x *PanicButton) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6132,7 +6471,7 @@ func (x *PanicButton) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PanicButton.ProtoReflect.Descriptor instead.
 func (*PanicButton) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{98}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *PanicButton) GetDriver() *AlertDriver {
@@ -6167,7 +6506,7 @@ type PanicButtonDetails struct {
 
 func (x *PanicButtonDetails) Reset() {
 	*x = PanicButtonDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6179,7 +6518,7 @@ func (x *PanicButtonDetails) String() string {
 func (*PanicButtonDetails) ProtoMessage() {}
 
 func (x *PanicButtonDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6192,7 +6531,7 @@ func (x *PanicButtonDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PanicButtonDetails.ProtoReflect.Descriptor instead.
 func (*PanicButtonDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{99}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *PanicButtonDetails) GetIsFilteringOutPowerLoss() bool {
@@ -6213,7 +6552,7 @@ type PersonDetected struct {
 
 func (x *PersonDetected) Reset() {
 	*x = PersonDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6225,7 +6564,7 @@ func (x *PersonDetected) String() string {
 func (*PersonDetected) ProtoMessage() {}
 
 func (x *PersonDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6238,7 +6577,7 @@ func (x *PersonDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonDetected.ProtoReflect.Descriptor instead.
 func (*PersonDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{100}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *PersonDetected) GetCameraStream() *AlertOnvifCameraStream {
@@ -6261,7 +6600,7 @@ type Polygon struct {
 
 func (x *Polygon) Reset() {
 	*x = Polygon{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6273,7 +6612,7 @@ func (x *Polygon) String() string {
 func (*Polygon) ProtoMessage() {}
 
 func (x *Polygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6286,7 +6625,7 @@ func (x *Polygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Polygon.ProtoReflect.Descriptor instead.
 func (*Polygon) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{101}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *Polygon) GetName() string {
@@ -6326,7 +6665,7 @@ type PreventiveMaintenanceScheduleDueData struct {
 
 func (x *PreventiveMaintenanceScheduleDueData) Reset() {
 	*x = PreventiveMaintenanceScheduleDueData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6338,7 +6677,7 @@ func (x *PreventiveMaintenanceScheduleDueData) String() string {
 func (*PreventiveMaintenanceScheduleDueData) ProtoMessage() {}
 
 func (x *PreventiveMaintenanceScheduleDueData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6351,7 +6690,7 @@ func (x *PreventiveMaintenanceScheduleDueData) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PreventiveMaintenanceScheduleDueData.ProtoReflect.Descriptor instead.
 func (*PreventiveMaintenanceScheduleDueData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{102}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *PreventiveMaintenanceScheduleDueData) GetDriver() *AlertDriver {
@@ -6414,7 +6753,7 @@ type PushNotificationOptions struct {
 
 func (x *PushNotificationOptions) Reset() {
 	*x = PushNotificationOptions{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6426,7 +6765,7 @@ func (x *PushNotificationOptions) String() string {
 func (*PushNotificationOptions) ProtoMessage() {}
 
 func (x *PushNotificationOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6439,7 +6778,7 @@ func (x *PushNotificationOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushNotificationOptions.ProtoReflect.Descriptor instead.
 func (*PushNotificationOptions) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{103}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *PushNotificationOptions) GetIsEnabled() bool {
@@ -6478,7 +6817,7 @@ type ReadingTriggerContinuousValue struct {
 
 func (x *ReadingTriggerContinuousValue) Reset() {
 	*x = ReadingTriggerContinuousValue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6490,7 +6829,7 @@ func (x *ReadingTriggerContinuousValue) String() string {
 func (*ReadingTriggerContinuousValue) ProtoMessage() {}
 
 func (x *ReadingTriggerContinuousValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6503,7 +6842,7 @@ func (x *ReadingTriggerContinuousValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerContinuousValue.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerContinuousValue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{104}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ReadingTriggerContinuousValue) GetOperation() string {
@@ -6551,7 +6890,7 @@ type ReadingTriggerDetails struct {
 
 func (x *ReadingTriggerDetails) Reset() {
 	*x = ReadingTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6563,7 +6902,7 @@ func (x *ReadingTriggerDetails) String() string {
 func (*ReadingTriggerDetails) ProtoMessage() {}
 
 func (x *ReadingTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6576,7 +6915,7 @@ func (x *ReadingTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerDetails.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{105}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *ReadingTriggerDetails) GetAsset() *AlertAsset {
@@ -6626,7 +6965,7 @@ type ReadingTriggerDetailsObject struct {
 
 func (x *ReadingTriggerDetailsObject) Reset() {
 	*x = ReadingTriggerDetailsObject{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6638,7 +6977,7 @@ func (x *ReadingTriggerDetailsObject) String() string {
 func (*ReadingTriggerDetailsObject) ProtoMessage() {}
 
 func (x *ReadingTriggerDetailsObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6651,7 +6990,7 @@ func (x *ReadingTriggerDetailsObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerDetailsObject.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerDetailsObject) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{106}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ReadingTriggerDetailsObject) GetContinuousThreshold() *ReadingTriggerContinuousValue {
@@ -6702,7 +7041,7 @@ type ReadingTriggerEnumValue struct {
 
 func (x *ReadingTriggerEnumValue) Reset() {
 	*x = ReadingTriggerEnumValue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6714,7 +7053,7 @@ func (x *ReadingTriggerEnumValue) String() string {
 func (*ReadingTriggerEnumValue) ProtoMessage() {}
 
 func (x *ReadingTriggerEnumValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6727,7 +7066,7 @@ func (x *ReadingTriggerEnumValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerEnumValue.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerEnumValue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{107}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ReadingTriggerEnumValue) GetNumber() int64 {
@@ -6763,7 +7102,7 @@ type Recipient struct {
 
 func (x *Recipient) Reset() {
 	*x = Recipient{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6775,7 +7114,7 @@ func (x *Recipient) String() string {
 func (*Recipient) ProtoMessage() {}
 
 func (x *Recipient) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6788,7 +7127,7 @@ func (x *Recipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
 func (*Recipient) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{108}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *Recipient) GetContactId() string {
@@ -6841,7 +7180,7 @@ type ReeferTemperature struct {
 
 func (x *ReeferTemperature) Reset() {
 	*x = ReeferTemperature{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6853,7 +7192,7 @@ func (x *ReeferTemperature) String() string {
 func (*ReeferTemperature) ProtoMessage() {}
 
 func (x *ReeferTemperature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6866,7 +7205,7 @@ func (x *ReeferTemperature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReeferTemperature.ProtoReflect.Descriptor instead.
 func (*ReeferTemperature) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{109}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *ReeferTemperature) GetDriver() *AlertDriver {
@@ -6903,7 +7242,7 @@ type RouteStartDelayedData struct {
 
 func (x *RouteStartDelayedData) Reset() {
 	*x = RouteStartDelayedData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6915,7 +7254,7 @@ func (x *RouteStartDelayedData) String() string {
 func (*RouteStartDelayedData) ProtoMessage() {}
 
 func (x *RouteStartDelayedData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6928,7 +7267,7 @@ func (x *RouteStartDelayedData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStartDelayedData.ProtoReflect.Descriptor instead.
 func (*RouteStartDelayedData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{110}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *RouteStartDelayedData) GetDriver() *AlertDriver {
@@ -6968,7 +7307,7 @@ type RouteStopDetails struct {
 
 func (x *RouteStopDetails) Reset() {
 	*x = RouteStopDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6980,7 +7319,7 @@ func (x *RouteStopDetails) String() string {
 func (*RouteStopDetails) ProtoMessage() {}
 
 func (x *RouteStopDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6993,7 +7332,7 @@ func (x *RouteStopDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopDetails.ProtoReflect.Descriptor instead.
 func (*RouteStopDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{111}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *RouteStopDetails) GetDriver() *v1.DriverTiny {
@@ -7060,7 +7399,7 @@ type RouteStopETA struct {
 
 func (x *RouteStopETA) Reset() {
 	*x = RouteStopETA{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7072,7 +7411,7 @@ func (x *RouteStopETA) String() string {
 func (*RouteStopETA) ProtoMessage() {}
 
 func (x *RouteStopETA) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7085,7 +7424,7 @@ func (x *RouteStopETA) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopETA.ProtoReflect.Descriptor instead.
 func (*RouteStopETA) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{112}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *RouteStopETA) GetDriver() *AlertDriver {
@@ -7126,7 +7465,7 @@ type RouteStopEarlyLateArrivalData struct {
 
 func (x *RouteStopEarlyLateArrivalData) Reset() {
 	*x = RouteStopEarlyLateArrivalData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7138,7 +7477,7 @@ func (x *RouteStopEarlyLateArrivalData) String() string {
 func (*RouteStopEarlyLateArrivalData) ProtoMessage() {}
 
 func (x *RouteStopEarlyLateArrivalData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7151,7 +7490,7 @@ func (x *RouteStopEarlyLateArrivalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopEarlyLateArrivalData.ProtoReflect.Descriptor instead.
 func (*RouteStopEarlyLateArrivalData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{113}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *RouteStopEarlyLateArrivalData) GetArrivalStatus() string {
@@ -7200,7 +7539,7 @@ type RouteStopEstimatedArrivalDetails struct {
 
 func (x *RouteStopEstimatedArrivalDetails) Reset() {
 	*x = RouteStopEstimatedArrivalDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7212,7 +7551,7 @@ func (x *RouteStopEstimatedArrivalDetails) String() string {
 func (*RouteStopEstimatedArrivalDetails) ProtoMessage() {}
 
 func (x *RouteStopEstimatedArrivalDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7225,7 +7564,7 @@ func (x *RouteStopEstimatedArrivalDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopEstimatedArrivalDetails.ProtoReflect.Descriptor instead.
 func (*RouteStopEstimatedArrivalDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{114}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *RouteStopEstimatedArrivalDetails) GetAlertBeforeArrivalMilliseconds() int64 {
@@ -7297,7 +7636,7 @@ type SafetyBehaviorTriggerDetails struct {
 
 func (x *SafetyBehaviorTriggerDetails) Reset() {
 	*x = SafetyBehaviorTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7309,7 +7648,7 @@ func (x *SafetyBehaviorTriggerDetails) String() string {
 func (*SafetyBehaviorTriggerDetails) ProtoMessage() {}
 
 func (x *SafetyBehaviorTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7322,7 +7661,7 @@ func (x *SafetyBehaviorTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyBehaviorTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SafetyBehaviorTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{115}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *SafetyBehaviorTriggerDetails) GetBehaviorCount() *BehaviorCountDetails {
@@ -7381,7 +7720,7 @@ type SafetyScoreDetails struct {
 
 func (x *SafetyScoreDetails) Reset() {
 	*x = SafetyScoreDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7393,7 +7732,7 @@ func (x *SafetyScoreDetails) String() string {
 func (*SafetyScoreDetails) ProtoMessage() {}
 
 func (x *SafetyScoreDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7406,7 +7745,7 @@ func (x *SafetyScoreDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyScoreDetails.ProtoReflect.Descriptor instead.
 func (*SafetyScoreDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{116}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *SafetyScoreDetails) GetComparison() string {
@@ -7438,7 +7777,7 @@ type ScheduledMaintenanceByEngineHours struct {
 
 func (x *ScheduledMaintenanceByEngineHours) Reset() {
 	*x = ScheduledMaintenanceByEngineHours{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7450,7 +7789,7 @@ func (x *ScheduledMaintenanceByEngineHours) String() string {
 func (*ScheduledMaintenanceByEngineHours) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceByEngineHours) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7463,7 +7802,7 @@ func (x *ScheduledMaintenanceByEngineHours) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ScheduledMaintenanceByEngineHours.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceByEngineHours) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{117}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *ScheduledMaintenanceByEngineHours) GetDriver() *AlertDriver {
@@ -7501,7 +7840,7 @@ type ScheduledMaintenanceByEngineHoursDetails struct {
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) Reset() {
 	*x = ScheduledMaintenanceByEngineHoursDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7513,7 +7852,7 @@ func (x *ScheduledMaintenanceByEngineHoursDetails) String() string {
 func (*ScheduledMaintenanceByEngineHoursDetails) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7526,7 +7865,7 @@ func (x *ScheduledMaintenanceByEngineHoursDetails) ProtoReflect() protoreflect.M
 
 // Deprecated: Use ScheduledMaintenanceByEngineHoursDetails.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceByEngineHoursDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{118}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) GetDueInHours() int64 {
@@ -7558,7 +7897,7 @@ type ScheduledMaintenanceData struct {
 
 func (x *ScheduledMaintenanceData) Reset() {
 	*x = ScheduledMaintenanceData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7570,7 +7909,7 @@ func (x *ScheduledMaintenanceData) String() string {
 func (*ScheduledMaintenanceData) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7583,7 +7922,7 @@ func (x *ScheduledMaintenanceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduledMaintenanceData.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{119}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *ScheduledMaintenanceData) GetDriver() *AlertDriver {
@@ -7622,7 +7961,7 @@ type ScheduledMaintenanceOdometerData struct {
 
 func (x *ScheduledMaintenanceOdometerData) Reset() {
 	*x = ScheduledMaintenanceOdometerData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7634,7 +7973,7 @@ func (x *ScheduledMaintenanceOdometerData) String() string {
 func (*ScheduledMaintenanceOdometerData) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceOdometerData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7647,7 +7986,7 @@ func (x *ScheduledMaintenanceOdometerData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduledMaintenanceOdometerData.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceOdometerData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{120}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *ScheduledMaintenanceOdometerData) GetDriver() *AlertDriver {
@@ -7685,7 +8024,7 @@ type ScheduledMaintenanceOdometerTriggerDetails struct {
 
 func (x *ScheduledMaintenanceOdometerTriggerDetails) Reset() {
 	*x = ScheduledMaintenanceOdometerTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7697,7 +8036,7 @@ func (x *ScheduledMaintenanceOdometerTriggerDetails) String() string {
 func (*ScheduledMaintenanceOdometerTriggerDetails) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceOdometerTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7710,7 +8049,7 @@ func (x *ScheduledMaintenanceOdometerTriggerDetails) ProtoReflect() protoreflect
 
 // Deprecated: Use ScheduledMaintenanceOdometerTriggerDetails.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceOdometerTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{121}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *ScheduledMaintenanceOdometerTriggerDetails) GetDueInMeters() int64 {
@@ -7741,7 +8080,7 @@ type ScheduledMaintenanceTriggerDetails struct {
 
 func (x *ScheduledMaintenanceTriggerDetails) Reset() {
 	*x = ScheduledMaintenanceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7753,7 +8092,7 @@ func (x *ScheduledMaintenanceTriggerDetails) String() string {
 func (*ScheduledMaintenanceTriggerDetails) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7766,7 +8105,7 @@ func (x *ScheduledMaintenanceTriggerDetails) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ScheduledMaintenanceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{122}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *ScheduledMaintenanceTriggerDetails) GetDueInDays() int64 {
@@ -7802,7 +8141,7 @@ type Scope struct {
 
 func (x *Scope) Reset() {
 	*x = Scope{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7814,7 +8153,7 @@ func (x *Scope) String() string {
 func (*Scope) ProtoMessage() {}
 
 func (x *Scope) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7827,7 +8166,7 @@ func (x *Scope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scope.ProtoReflect.Descriptor instead.
 func (*Scope) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{123}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *Scope) GetAll() bool {
@@ -7876,7 +8215,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7888,7 +8227,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7901,7 +8240,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{124}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *Settings) GetShowAddresses() []*Vertex {
@@ -7926,7 +8265,7 @@ type SevereSpeedingStarted struct {
 
 func (x *SevereSpeedingStarted) Reset() {
 	*x = SevereSpeedingStarted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7938,7 +8277,7 @@ func (x *SevereSpeedingStarted) String() string {
 func (*SevereSpeedingStarted) ProtoMessage() {}
 
 func (x *SevereSpeedingStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7951,7 +8290,7 @@ func (x *SevereSpeedingStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SevereSpeedingStarted.ProtoReflect.Descriptor instead.
 func (*SevereSpeedingStarted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{125}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *SevereSpeedingStarted) GetStartTime() string {
@@ -7986,7 +8325,7 @@ type SevereSpeedingStartedObject struct {
 
 func (x *SevereSpeedingStartedObject) Reset() {
 	*x = SevereSpeedingStartedObject{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7998,7 +8337,7 @@ func (x *SevereSpeedingStartedObject) String() string {
 func (*SevereSpeedingStartedObject) ProtoMessage() {}
 
 func (x *SevereSpeedingStartedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8011,7 +8350,7 @@ func (x *SevereSpeedingStartedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SevereSpeedingStartedObject.ProtoReflect.Descriptor instead.
 func (*SevereSpeedingStartedObject) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{126}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *SevereSpeedingStartedObject) GetData() *SevereSpeedingStarted {
@@ -8036,7 +8375,7 @@ type SiteGatewayDisconnected struct {
 
 func (x *SiteGatewayDisconnected) Reset() {
 	*x = SiteGatewayDisconnected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8048,7 +8387,7 @@ func (x *SiteGatewayDisconnected) String() string {
 func (*SiteGatewayDisconnected) ProtoMessage() {}
 
 func (x *SiteGatewayDisconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8061,7 +8400,7 @@ func (x *SiteGatewayDisconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteGatewayDisconnected.ProtoReflect.Descriptor instead.
 func (*SiteGatewayDisconnected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{127}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *SiteGatewayDisconnected) GetDriver() *AlertDriver {
@@ -8099,7 +8438,7 @@ type SpecificVehicleFaultCode struct {
 
 func (x *SpecificVehicleFaultCode) Reset() {
 	*x = SpecificVehicleFaultCode{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8111,7 +8450,7 @@ func (x *SpecificVehicleFaultCode) String() string {
 func (*SpecificVehicleFaultCode) ProtoMessage() {}
 
 func (x *SpecificVehicleFaultCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8124,7 +8463,7 @@ func (x *SpecificVehicleFaultCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecificVehicleFaultCode.ProtoReflect.Descriptor instead.
 func (*SpecificVehicleFaultCode) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{128}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *SpecificVehicleFaultCode) GetFaultCode() string {
@@ -8164,7 +8503,7 @@ type SpeedData struct {
 
 func (x *SpeedData) Reset() {
 	*x = SpeedData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8176,7 +8515,7 @@ func (x *SpeedData) String() string {
 func (*SpeedData) ProtoMessage() {}
 
 func (x *SpeedData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8189,7 +8528,7 @@ func (x *SpeedData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedData.ProtoReflect.Descriptor instead.
 func (*SpeedData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{129}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{135}
 }
 
 func (x *SpeedData) GetCurrentSpeedKilometersPerHour() int64 {
@@ -8256,7 +8595,7 @@ type SpeedTriggerDetails struct {
 
 func (x *SpeedTriggerDetails) Reset() {
 	*x = SpeedTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8268,7 +8607,7 @@ func (x *SpeedTriggerDetails) String() string {
 func (*SpeedTriggerDetails) ProtoMessage() {}
 
 func (x *SpeedTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8281,7 +8620,7 @@ func (x *SpeedTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SpeedTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{130}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{136}
 }
 
 func (x *SpeedTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -8328,7 +8667,7 @@ type SuddenFuelLevelDrop struct {
 
 func (x *SuddenFuelLevelDrop) Reset() {
 	*x = SuddenFuelLevelDrop{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8340,7 +8679,7 @@ func (x *SuddenFuelLevelDrop) String() string {
 func (*SuddenFuelLevelDrop) ProtoMessage() {}
 
 func (x *SuddenFuelLevelDrop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8353,7 +8692,7 @@ func (x *SuddenFuelLevelDrop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuddenFuelLevelDrop.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelDrop) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{131}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{137}
 }
 
 func (x *SuddenFuelLevelDrop) GetChangeEndTime() string {
@@ -8417,7 +8756,7 @@ type SuddenFuelLevelDropTriggerDetails struct {
 
 func (x *SuddenFuelLevelDropTriggerDetails) Reset() {
 	*x = SuddenFuelLevelDropTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8429,7 +8768,7 @@ func (x *SuddenFuelLevelDropTriggerDetails) String() string {
 func (*SuddenFuelLevelDropTriggerDetails) ProtoMessage() {}
 
 func (x *SuddenFuelLevelDropTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8442,7 +8781,7 @@ func (x *SuddenFuelLevelDropTriggerDetails) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use SuddenFuelLevelDropTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelDropTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{132}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{138}
 }
 
 func (x *SuddenFuelLevelDropTriggerDetails) GetMinFuelLevelChangeInPercents() int64 {
@@ -8475,7 +8814,7 @@ type SuddenFuelLevelRise struct {
 
 func (x *SuddenFuelLevelRise) Reset() {
 	*x = SuddenFuelLevelRise{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8487,7 +8826,7 @@ func (x *SuddenFuelLevelRise) String() string {
 func (*SuddenFuelLevelRise) ProtoMessage() {}
 
 func (x *SuddenFuelLevelRise) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8500,7 +8839,7 @@ func (x *SuddenFuelLevelRise) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuddenFuelLevelRise.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelRise) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{133}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{139}
 }
 
 func (x *SuddenFuelLevelRise) GetChangeEndTime() string {
@@ -8564,7 +8903,7 @@ type SuddenFuelLevelRiseTriggerDetails struct {
 
 func (x *SuddenFuelLevelRiseTriggerDetails) Reset() {
 	*x = SuddenFuelLevelRiseTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8576,7 +8915,7 @@ func (x *SuddenFuelLevelRiseTriggerDetails) String() string {
 func (*SuddenFuelLevelRiseTriggerDetails) ProtoMessage() {}
 
 func (x *SuddenFuelLevelRiseTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8589,7 +8928,7 @@ func (x *SuddenFuelLevelRiseTriggerDetails) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use SuddenFuelLevelRiseTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelRiseTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{134}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{140}
 }
 
 func (x *SuddenFuelLevelRiseTriggerDetails) GetMinFuelLevelChangeInPercents() int64 {
@@ -8614,7 +8953,7 @@ type TamperingDetected struct {
 
 func (x *TamperingDetected) Reset() {
 	*x = TamperingDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8626,7 +8965,7 @@ func (x *TamperingDetected) String() string {
 func (*TamperingDetected) ProtoMessage() {}
 
 func (x *TamperingDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8639,7 +8978,7 @@ func (x *TamperingDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TamperingDetected.ProtoReflect.Descriptor instead.
 func (*TamperingDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{135}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{141}
 }
 
 func (x *TamperingDetected) GetDriver() *AlertDriver {
@@ -8681,7 +9020,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8693,7 +9032,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8706,7 +9045,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{136}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{142}
 }
 
 func (x *TimeRange) GetDaysOfWeek() []string {
@@ -8751,7 +9090,7 @@ type TinyAsset struct {
 
 func (x *TinyAsset) Reset() {
 	*x = TinyAsset{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8763,7 +9102,7 @@ func (x *TinyAsset) String() string {
 func (*TinyAsset) ProtoMessage() {}
 
 func (x *TinyAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8776,7 +9115,7 @@ func (x *TinyAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TinyAsset.ProtoReflect.Descriptor instead.
 func (*TinyAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{137}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{143}
 }
 
 func (x *TinyAsset) GetAssetId() string {
@@ -8804,7 +9143,7 @@ type TinyDriver struct {
 
 func (x *TinyDriver) Reset() {
 	*x = TinyDriver{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8816,7 +9155,7 @@ func (x *TinyDriver) String() string {
 func (*TinyDriver) ProtoMessage() {}
 
 func (x *TinyDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8829,7 +9168,7 @@ func (x *TinyDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TinyDriver.ProtoReflect.Descriptor instead.
 func (*TinyDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{138}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{144}
 }
 
 func (x *TinyDriver) GetDriverId() string {
@@ -8850,7 +9189,7 @@ type TinyWidget struct {
 
 func (x *TinyWidget) Reset() {
 	*x = TinyWidget{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8862,7 +9201,7 @@ func (x *TinyWidget) String() string {
 func (*TinyWidget) ProtoMessage() {}
 
 func (x *TinyWidget) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8875,7 +9214,7 @@ func (x *TinyWidget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TinyWidget.ProtoReflect.Descriptor instead.
 func (*TinyWidget) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{139}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{145}
 }
 
 func (x *TinyWidget) GetWidgetId() string {
@@ -8911,7 +9250,7 @@ type TireFaultCodeDetails struct {
 
 func (x *TireFaultCodeDetails) Reset() {
 	*x = TireFaultCodeDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8923,7 +9262,7 @@ func (x *TireFaultCodeDetails) String() string {
 func (*TireFaultCodeDetails) ProtoMessage() {}
 
 func (x *TireFaultCodeDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8936,7 +9275,7 @@ func (x *TireFaultCodeDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TireFaultCodeDetails.ProtoReflect.Descriptor instead.
 func (*TireFaultCodeDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{140}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{146}
 }
 
 func (x *TireFaultCodeDetails) GetHasCautionaryTireFaultCodes() bool {
@@ -8982,7 +9321,7 @@ type TireFaults struct {
 
 func (x *TireFaults) Reset() {
 	*x = TireFaults{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8994,7 +9333,7 @@ func (x *TireFaults) String() string {
 func (*TireFaults) ProtoMessage() {}
 
 func (x *TireFaults) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9007,7 +9346,7 @@ func (x *TireFaults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TireFaults.ProtoReflect.Descriptor instead.
 func (*TireFaults) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{141}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{147}
 }
 
 func (x *TireFaults) GetDriver() *AlertDriver {
@@ -9046,7 +9385,7 @@ type TrailerMovingWithoutPowerData struct {
 
 func (x *TrailerMovingWithoutPowerData) Reset() {
 	*x = TrailerMovingWithoutPowerData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9058,7 +9397,7 @@ func (x *TrailerMovingWithoutPowerData) String() string {
 func (*TrailerMovingWithoutPowerData) ProtoMessage() {}
 
 func (x *TrailerMovingWithoutPowerData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9071,7 +9410,7 @@ func (x *TrailerMovingWithoutPowerData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerMovingWithoutPowerData.ProtoReflect.Descriptor instead.
 func (*TrailerMovingWithoutPowerData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{142}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{148}
 }
 
 func (x *TrailerMovingWithoutPowerData) GetCurrentVoltage() int64 {
@@ -9110,7 +9449,7 @@ type TrailerTiny struct {
 
 func (x *TrailerTiny) Reset() {
 	*x = TrailerTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9122,7 +9461,7 @@ func (x *TrailerTiny) String() string {
 func (*TrailerTiny) ProtoMessage() {}
 
 func (x *TrailerTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9135,7 +9474,7 @@ func (x *TrailerTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerTiny.ProtoReflect.Descriptor instead.
 func (*TrailerTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{143}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{149}
 }
 
 func (x *TrailerTiny) GetExternalIds() map[string]string {
@@ -9173,7 +9512,7 @@ type TrainingAssignmentNearDueDateTriggerAssignmentGroup struct {
 
 func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) Reset() {
 	*x = TrainingAssignmentNearDueDateTriggerAssignmentGroup{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9185,7 +9524,7 @@ func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) String() string {
 func (*TrainingAssignmentNearDueDateTriggerAssignmentGroup) ProtoMessage() {}
 
 func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9198,7 +9537,7 @@ func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) ProtoReflect() pro
 
 // Deprecated: Use TrainingAssignmentNearDueDateTriggerAssignmentGroup.ProtoReflect.Descriptor instead.
 func (*TrainingAssignmentNearDueDateTriggerAssignmentGroup) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{144}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{150}
 }
 
 func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) GetAssignmentGroupType() string {
@@ -9233,7 +9572,7 @@ type TrainingAssignmentNearDueDateTriggerDetails struct {
 
 func (x *TrainingAssignmentNearDueDateTriggerDetails) Reset() {
 	*x = TrainingAssignmentNearDueDateTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9245,7 +9584,7 @@ func (x *TrainingAssignmentNearDueDateTriggerDetails) String() string {
 func (*TrainingAssignmentNearDueDateTriggerDetails) ProtoMessage() {}
 
 func (x *TrainingAssignmentNearDueDateTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9258,7 +9597,7 @@ func (x *TrainingAssignmentNearDueDateTriggerDetails) ProtoReflect() protoreflec
 
 // Deprecated: Use TrainingAssignmentNearDueDateTriggerDetails.ProtoReflect.Descriptor instead.
 func (*TrainingAssignmentNearDueDateTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{145}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{151}
 }
 
 func (x *TrainingAssignmentNearDueDateTriggerDetails) GetAssignmentGroups() []*TrainingAssignmentNearDueDateTriggerAssignmentGroup {
@@ -9368,7 +9707,7 @@ type TriggerParams struct {
 
 func (x *TriggerParams) Reset() {
 	*x = TriggerParams{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9380,7 +9719,7 @@ func (x *TriggerParams) String() string {
 func (*TriggerParams) ProtoMessage() {}
 
 func (x *TriggerParams) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9393,7 +9732,7 @@ func (x *TriggerParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerParams.ProtoReflect.Descriptor instead.
 func (*TriggerParams) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{146}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{152}
 }
 
 func (x *TriggerParams) GetAmbientTemperature() *AmbientTemperatureDetails {
@@ -9654,7 +9993,7 @@ type UnassignedDrivingData struct {
 
 func (x *UnassignedDrivingData) Reset() {
 	*x = UnassignedDrivingData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9666,7 +10005,7 @@ func (x *UnassignedDrivingData) String() string {
 func (*UnassignedDrivingData) ProtoMessage() {}
 
 func (x *UnassignedDrivingData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9679,7 +10018,7 @@ func (x *UnassignedDrivingData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnassignedDrivingData.ProtoReflect.Descriptor instead.
 func (*UnassignedDrivingData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{147}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{153}
 }
 
 func (x *UnassignedDrivingData) GetDriver() *AlertDriver {
@@ -9708,7 +10047,7 @@ type UnassignedDrivingTriggerDetails struct {
 
 func (x *UnassignedDrivingTriggerDetails) Reset() {
 	*x = UnassignedDrivingTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9720,7 +10059,7 @@ func (x *UnassignedDrivingTriggerDetails) String() string {
 func (*UnassignedDrivingTriggerDetails) ProtoMessage() {}
 
 func (x *UnassignedDrivingTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9733,7 +10072,7 @@ func (x *UnassignedDrivingTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnassignedDrivingTriggerDetails.ProtoReflect.Descriptor instead.
 func (*UnassignedDrivingTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{148}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{154}
 }
 
 func (x *UnassignedDrivingTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -9759,7 +10098,7 @@ type VehicleBatterVoltageDetails struct {
 
 func (x *VehicleBatterVoltageDetails) Reset() {
 	*x = VehicleBatterVoltageDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9771,7 +10110,7 @@ func (x *VehicleBatterVoltageDetails) String() string {
 func (*VehicleBatterVoltageDetails) ProtoMessage() {}
 
 func (x *VehicleBatterVoltageDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9784,7 +10123,7 @@ func (x *VehicleBatterVoltageDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleBatterVoltageDetails.ProtoReflect.Descriptor instead.
 func (*VehicleBatterVoltageDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{149}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{155}
 }
 
 func (x *VehicleBatterVoltageDetails) GetBatteryVolts() int64 {
@@ -9823,7 +10162,7 @@ type VehicleBatteryVoltage struct {
 
 func (x *VehicleBatteryVoltage) Reset() {
 	*x = VehicleBatteryVoltage{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9835,7 +10174,7 @@ func (x *VehicleBatteryVoltage) String() string {
 func (*VehicleBatteryVoltage) ProtoMessage() {}
 
 func (x *VehicleBatteryVoltage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9848,7 +10187,7 @@ func (x *VehicleBatteryVoltage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleBatteryVoltage.ProtoReflect.Descriptor instead.
 func (*VehicleBatteryVoltage) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{150}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{156}
 }
 
 func (x *VehicleBatteryVoltage) GetDriver() *AlertDriver {
@@ -9887,7 +10226,7 @@ type VehicleDefLevelPercentage struct {
 
 func (x *VehicleDefLevelPercentage) Reset() {
 	*x = VehicleDefLevelPercentage{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9899,7 +10238,7 @@ func (x *VehicleDefLevelPercentage) String() string {
 func (*VehicleDefLevelPercentage) ProtoMessage() {}
 
 func (x *VehicleDefLevelPercentage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9912,7 +10251,7 @@ func (x *VehicleDefLevelPercentage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleDefLevelPercentage.ProtoReflect.Descriptor instead.
 func (*VehicleDefLevelPercentage) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{151}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{157}
 }
 
 func (x *VehicleDefLevelPercentage) GetDriver() *AlertDriver {
@@ -9947,7 +10286,7 @@ type VehicleDetected struct {
 
 func (x *VehicleDetected) Reset() {
 	*x = VehicleDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9959,7 +10298,7 @@ func (x *VehicleDetected) String() string {
 func (*VehicleDetected) ProtoMessage() {}
 
 func (x *VehicleDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9972,7 +10311,7 @@ func (x *VehicleDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleDetected.ProtoReflect.Descriptor instead.
 func (*VehicleDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{152}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{158}
 }
 
 func (x *VehicleDetected) GetCameraStream() *AlertOnvifCameraStream {
@@ -10007,7 +10346,7 @@ type VehicleFaultCodeDetails struct {
 
 func (x *VehicleFaultCodeDetails) Reset() {
 	*x = VehicleFaultCodeDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10019,7 +10358,7 @@ func (x *VehicleFaultCodeDetails) String() string {
 func (*VehicleFaultCodeDetails) ProtoMessage() {}
 
 func (x *VehicleFaultCodeDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10032,7 +10371,7 @@ func (x *VehicleFaultCodeDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleFaultCodeDetails.ProtoReflect.Descriptor instead.
 func (*VehicleFaultCodeDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{153}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{159}
 }
 
 func (x *VehicleFaultCodeDetails) GetHasAnyAmberWarningLampCodes() bool {
@@ -10106,7 +10445,7 @@ type VehicleFaults struct {
 
 func (x *VehicleFaults) Reset() {
 	*x = VehicleFaults{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10118,7 +10457,7 @@ func (x *VehicleFaults) String() string {
 func (*VehicleFaults) ProtoMessage() {}
 
 func (x *VehicleFaults) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10131,7 +10470,7 @@ func (x *VehicleFaults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleFaults.ProtoReflect.Descriptor instead.
 func (*VehicleFaults) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{154}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{160}
 }
 
 func (x *VehicleFaults) GetDriver() *AlertDriver {
@@ -10172,7 +10511,7 @@ type VehicleTrailerMismatchData struct {
 
 func (x *VehicleTrailerMismatchData) Reset() {
 	*x = VehicleTrailerMismatchData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10184,7 +10523,7 @@ func (x *VehicleTrailerMismatchData) String() string {
 func (*VehicleTrailerMismatchData) ProtoMessage() {}
 
 func (x *VehicleTrailerMismatchData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10197,7 +10536,7 @@ func (x *VehicleTrailerMismatchData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleTrailerMismatchData.ProtoReflect.Descriptor instead.
 func (*VehicleTrailerMismatchData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{155}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{161}
 }
 
 func (x *VehicleTrailerMismatchData) GetCurrentlyPullingTrailers() []*AlertTrailer {
@@ -10252,7 +10591,7 @@ type VehicleWithGatewayTiny struct {
 
 func (x *VehicleWithGatewayTiny) Reset() {
 	*x = VehicleWithGatewayTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10264,7 +10603,7 @@ func (x *VehicleWithGatewayTiny) String() string {
 func (*VehicleWithGatewayTiny) ProtoMessage() {}
 
 func (x *VehicleWithGatewayTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10277,7 +10616,7 @@ func (x *VehicleWithGatewayTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleWithGatewayTiny.ProtoReflect.Descriptor instead.
 func (*VehicleWithGatewayTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{156}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{162}
 }
 
 func (x *VehicleWithGatewayTiny) GetAssetType() string {
@@ -10342,7 +10681,7 @@ type Vertex struct {
 
 func (x *Vertex) Reset() {
 	*x = Vertex{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10354,7 +10693,7 @@ func (x *Vertex) String() string {
 func (*Vertex) ProtoMessage() {}
 
 func (x *Vertex) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10367,7 +10706,7 @@ func (x *Vertex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vertex.ProtoReflect.Descriptor instead.
 func (*Vertex) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{157}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{163}
 }
 
 func (x *Vertex) GetLatitude() float64 {
@@ -10397,7 +10736,7 @@ type WebhookParams struct {
 
 func (x *WebhookParams) Reset() {
 	*x = WebhookParams{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10409,7 +10748,7 @@ func (x *WebhookParams) String() string {
 func (*WebhookParams) ProtoMessage() {}
 
 func (x *WebhookParams) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10422,7 +10761,7 @@ func (x *WebhookParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookParams.ProtoReflect.Descriptor instead.
 func (*WebhookParams) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{158}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{164}
 }
 
 func (x *WebhookParams) GetPayloadType() string {
@@ -10468,7 +10807,7 @@ type WebhookRoute struct {
 
 func (x *WebhookRoute) Reset() {
 	*x = WebhookRoute{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10480,7 +10819,7 @@ func (x *WebhookRoute) String() string {
 func (*WebhookRoute) ProtoMessage() {}
 
 func (x *WebhookRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10493,7 +10832,7 @@ func (x *WebhookRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookRoute.ProtoReflect.Descriptor instead.
 func (*WebhookRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{159}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{165}
 }
 
 func (x *WebhookRoute) GetActualRouteEndTime() string {
@@ -10586,7 +10925,7 @@ type WorkerSafetySosData struct {
 
 func (x *WorkerSafetySosData) Reset() {
 	*x = WorkerSafetySosData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10598,7 +10937,7 @@ func (x *WorkerSafetySosData) String() string {
 func (*WorkerSafetySosData) ProtoMessage() {}
 
 func (x *WorkerSafetySosData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10611,7 +10950,7 @@ func (x *WorkerSafetySosData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerSafetySosData.ProtoReflect.Descriptor instead.
 func (*WorkerSafetySosData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{160}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{166}
 }
 
 func (x *WorkerSafetySosData) GetDriver() *AlertDriver {
@@ -10668,7 +11007,7 @@ type WorkflowAddressEventWithGeofence struct {
 
 func (x *WorkflowAddressEventWithGeofence) Reset() {
 	*x = WorkflowAddressEventWithGeofence{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10680,7 +11019,7 @@ func (x *WorkflowAddressEventWithGeofence) String() string {
 func (*WorkflowAddressEventWithGeofence) ProtoMessage() {}
 
 func (x *WorkflowAddressEventWithGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10693,7 +11032,7 @@ func (x *WorkflowAddressEventWithGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowAddressEventWithGeofence.ProtoReflect.Descriptor instead.
 func (*WorkflowAddressEventWithGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{161}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{167}
 }
 
 func (x *WorkflowAddressEventWithGeofence) GetExternalIds() map[string]string {
@@ -10746,7 +11085,7 @@ type WorkflowAuthorSignature struct {
 
 func (x *WorkflowAuthorSignature) Reset() {
 	*x = WorkflowAuthorSignature{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10758,7 +11097,7 @@ func (x *WorkflowAuthorSignature) String() string {
 func (*WorkflowAuthorSignature) ProtoMessage() {}
 
 func (x *WorkflowAuthorSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10771,7 +11110,7 @@ func (x *WorkflowAuthorSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowAuthorSignature.ProtoReflect.Descriptor instead.
 func (*WorkflowAuthorSignature) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{162}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{168}
 }
 
 func (x *WorkflowAuthorSignature) GetSignatoryUser() *WorkflowSignatoryUser {
@@ -10810,7 +11149,7 @@ type WorkflowCircle struct {
 
 func (x *WorkflowCircle) Reset() {
 	*x = WorkflowCircle{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10822,7 +11161,7 @@ func (x *WorkflowCircle) String() string {
 func (*WorkflowCircle) ProtoMessage() {}
 
 func (x *WorkflowCircle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10835,7 +11174,7 @@ func (x *WorkflowCircle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCircle.ProtoReflect.Descriptor instead.
 func (*WorkflowCircle) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{163}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{169}
 }
 
 func (x *WorkflowCircle) GetLatitude() float64 {
@@ -10890,7 +11229,7 @@ type WorkflowConfiguration struct {
 
 func (x *WorkflowConfiguration) Reset() {
 	*x = WorkflowConfiguration{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10902,7 +11241,7 @@ func (x *WorkflowConfiguration) String() string {
 func (*WorkflowConfiguration) ProtoMessage() {}
 
 func (x *WorkflowConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10915,7 +11254,7 @@ func (x *WorkflowConfiguration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowConfiguration.ProtoReflect.Descriptor instead.
 func (*WorkflowConfiguration) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{164}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{170}
 }
 
 func (x *WorkflowConfiguration) GetActions() []*Action {
@@ -11025,7 +11364,7 @@ type WorkflowDvir struct {
 
 func (x *WorkflowDvir) Reset() {
 	*x = WorkflowDvir{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11037,7 +11376,7 @@ func (x *WorkflowDvir) String() string {
 func (*WorkflowDvir) ProtoMessage() {}
 
 func (x *WorkflowDvir) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11050,7 +11389,7 @@ func (x *WorkflowDvir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowDvir.ProtoReflect.Descriptor instead.
 func (*WorkflowDvir) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{165}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{171}
 }
 
 func (x *WorkflowDvir) GetAuthorSignature() *WorkflowAuthorSignature {
@@ -11166,7 +11505,7 @@ type WorkflowDvirSubmitted struct {
 
 func (x *WorkflowDvirSubmitted) Reset() {
 	*x = WorkflowDvirSubmitted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11178,7 +11517,7 @@ func (x *WorkflowDvirSubmitted) String() string {
 func (*WorkflowDvirSubmitted) ProtoMessage() {}
 
 func (x *WorkflowDvirSubmitted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11191,7 +11530,7 @@ func (x *WorkflowDvirSubmitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowDvirSubmitted.ProtoReflect.Descriptor instead.
 func (*WorkflowDvirSubmitted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{166}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{172}
 }
 
 func (x *WorkflowDvirSubmitted) GetDriver() *v1.DriverTiny {
@@ -11230,7 +11569,7 @@ type WorkflowGeofence struct {
 
 func (x *WorkflowGeofence) Reset() {
 	*x = WorkflowGeofence{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11242,7 +11581,7 @@ func (x *WorkflowGeofence) String() string {
 func (*WorkflowGeofence) ProtoMessage() {}
 
 func (x *WorkflowGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11255,7 +11594,7 @@ func (x *WorkflowGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowGeofence.ProtoReflect.Descriptor instead.
 func (*WorkflowGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{167}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{173}
 }
 
 func (x *WorkflowGeofence) GetCircle() *WorkflowCircle {
@@ -11294,7 +11633,7 @@ type WorkflowGeofenceEvent struct {
 
 func (x *WorkflowGeofenceEvent) Reset() {
 	*x = WorkflowGeofenceEvent{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11306,7 +11645,7 @@ func (x *WorkflowGeofenceEvent) String() string {
 func (*WorkflowGeofenceEvent) ProtoMessage() {}
 
 func (x *WorkflowGeofenceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11319,7 +11658,7 @@ func (x *WorkflowGeofenceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowGeofenceEvent.ProtoReflect.Descriptor instead.
 func (*WorkflowGeofenceEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{168}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{174}
 }
 
 func (x *WorkflowGeofenceEvent) GetAddress() *WorkflowAddressEventWithGeofence {
@@ -11366,7 +11705,7 @@ type WorkflowIncident struct {
 
 func (x *WorkflowIncident) Reset() {
 	*x = WorkflowIncident{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[175]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11378,7 +11717,7 @@ func (x *WorkflowIncident) String() string {
 func (*WorkflowIncident) ProtoMessage() {}
 
 func (x *WorkflowIncident) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[175]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11391,7 +11730,7 @@ func (x *WorkflowIncident) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowIncident.ProtoReflect.Descriptor instead.
 func (*WorkflowIncident) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{169}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{175}
 }
 
 func (x *WorkflowIncident) GetConditions() []*WorkflowIncidentCondition {
@@ -11458,7 +11797,7 @@ type WorkflowIncidentCondition struct {
 
 func (x *WorkflowIncidentCondition) Reset() {
 	*x = WorkflowIncidentCondition{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[176]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11470,7 +11809,7 @@ func (x *WorkflowIncidentCondition) String() string {
 func (*WorkflowIncidentCondition) ProtoMessage() {}
 
 func (x *WorkflowIncidentCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[176]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11483,7 +11822,7 @@ func (x *WorkflowIncidentCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowIncidentCondition.ProtoReflect.Descriptor instead.
 func (*WorkflowIncidentCondition) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{170}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{176}
 }
 
 func (x *WorkflowIncidentCondition) GetDescription() string {
@@ -11652,7 +11991,7 @@ type WorkflowIncidentDetails struct {
 
 func (x *WorkflowIncidentDetails) Reset() {
 	*x = WorkflowIncidentDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[177]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11664,7 +12003,7 @@ func (x *WorkflowIncidentDetails) String() string {
 func (*WorkflowIncidentDetails) ProtoMessage() {}
 
 func (x *WorkflowIncidentDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[177]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11677,7 +12016,7 @@ func (x *WorkflowIncidentDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowIncidentDetails.ProtoReflect.Descriptor instead.
 func (*WorkflowIncidentDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{171}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{177}
 }
 
 func (x *WorkflowIncidentDetails) GetAmbientTemperature() *AmbientTemperature {
@@ -12167,7 +12506,7 @@ type WorkflowPolygon struct {
 
 func (x *WorkflowPolygon) Reset() {
 	*x = WorkflowPolygon{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[178]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12179,7 +12518,7 @@ func (x *WorkflowPolygon) String() string {
 func (*WorkflowPolygon) ProtoMessage() {}
 
 func (x *WorkflowPolygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[178]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12192,7 +12531,7 @@ func (x *WorkflowPolygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowPolygon.ProtoReflect.Descriptor instead.
 func (*WorkflowPolygon) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{172}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{178}
 }
 
 func (x *WorkflowPolygon) GetVertices() []*Vertex {
@@ -12215,7 +12554,7 @@ type WorkflowSignatoryUser struct {
 
 func (x *WorkflowSignatoryUser) Reset() {
 	*x = WorkflowSignatoryUser{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[179]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12227,7 +12566,7 @@ func (x *WorkflowSignatoryUser) String() string {
 func (*WorkflowSignatoryUser) ProtoMessage() {}
 
 func (x *WorkflowSignatoryUser) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[179]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12240,7 +12579,7 @@ func (x *WorkflowSignatoryUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowSignatoryUser.ProtoReflect.Descriptor instead.
 func (*WorkflowSignatoryUser) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{173}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{179}
 }
 
 func (x *WorkflowSignatoryUser) GetId() string {
@@ -12270,7 +12609,7 @@ type WorkflowTrigger struct {
 
 func (x *WorkflowTrigger) Reset() {
 	*x = WorkflowTrigger{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[180]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12282,7 +12621,7 @@ func (x *WorkflowTrigger) String() string {
 func (*WorkflowTrigger) ProtoMessage() {}
 
 func (x *WorkflowTrigger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[180]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12295,7 +12634,7 @@ func (x *WorkflowTrigger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowTrigger.ProtoReflect.Descriptor instead.
 func (*WorkflowTrigger) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{174}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{180}
 }
 
 func (x *WorkflowTrigger) GetTriggerParams() *TriggerParams {
@@ -12316,7 +12655,7 @@ var File_samsara_alerts_v1_alerts_proto protoreflect.FileDescriptor
 
 const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/alerts/v1/alerts.proto\x12\x11samsara.alerts.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x88\x02\n" +
+	"\x1esamsara/alerts/v1/alerts.proto\x12\x11samsara.alerts.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x88\x02\n" +
 	"\x18GetConfigurationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\x03ids\x12=\n" +
@@ -12329,7 +12668,14 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2(.samsara.alerts.v1.WorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xda\x04\n" +
+	"pagination\"\xa1\x01\n" +
+	"\x1bStreamConfigurationsRequest\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.alerts.v1.GetConfigurationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x88\x01\n" +
+	"\x1cStreamConfigurationsResponse\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.alerts.v1.GetConfigurationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xda\x04\n" +
 	"\x19PostConfigurationsRequest\x12=\n" +
 	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\b\xda\xce\x18\x04\b\x03 \x01R\aactions\x12h\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2=.samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x122\n" +
@@ -12384,7 +12730,23 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.alerts.v1.WorkflowIncidentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xcd\x01\n" +
+	"pagination\"\x97\x01\n" +
+	"\x16StreamIncidentsRequest\x12@\n" +
+	"\arequest\x18\x01 \x01(\v2&.samsara.alerts.v1.GetIncidentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"~\n" +
+	"\x17StreamIncidentsResponse\x12;\n" +
+	"\x04page\x18\x01 \x01(\v2'.samsara.alerts.v1.GetIncidentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x97\x01\n" +
+	"\x16FollowIncidentsRequest\x12@\n" +
+	"\arequest\x18\x01 \x01(\v2&.samsara.alerts.v1.GetIncidentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xbc\x01\n" +
+	"\x17FollowIncidentsResponse\x12;\n" +
+	"\x04page\x18\x01 \x01(\v2'.samsara.alerts.v1.GetIncidentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xcd\x01\n" +
 	"\x06Action\x12D\n" +
 	"\raction_params\x18\x01 \x01(\v2\x1f.samsara.alerts.v1.ActionParamsR\factionParams\x121\n" +
 	"\x0eaction_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\factionTypeId\x88\x01\x01:7\xda\xce\x18\x17ActionObjectRequestBody\xda\xce\x18\x18ActionObjectResponseBodyB\x11\n" +
@@ -13553,19 +13915,25 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x0fWorkflowTrigger\x12G\n" +
 	"\x0etrigger_params\x18\x01 \x01(\v2 .samsara.alerts.v1.TriggerParamsR\rtriggerParams\x123\n" +
 	"\x0ftrigger_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\rtriggerTypeId\x88\x01\x01:I\xda\xce\x18 WorkflowTriggerObjectRequestBody\xda\xce\x18!WorkflowTriggerObjectResponseBodyB\x12\n" +
-	"\x10_trigger_type_id2\xde\a\n" +
-	"\rAlertsService\x12\xbf\x01\n" +
-	"\x11GetConfigurations\x12+.samsara.alerts.v1.GetConfigurationsRequest\x1a,.samsara.alerts.v1.GetConfigurationsResponse\"O\xda\xce\x18K\n" +
-	"\x11getConfigurations\x10\x01\x1a\x16/alerts/configurations(\x018\x01B\vRead AlertsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc2\x01\n" +
+	"\x10_trigger_type_id2\x87\v\n" +
+	"\rAlertsService\x12\xc5\x01\n" +
+	"\x11GetConfigurations\x12+.samsara.alerts.v1.GetConfigurationsRequest\x1a,.samsara.alerts.v1.GetConfigurationsResponse\"U\xda\xce\x18Q\n" +
+	"\x11getConfigurations\x10\x01\x1a\x16/alerts/configurations(\x018\x01B\vRead AlertsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
+	"\x14StreamConfigurations\x12..samsara.alerts.v1.StreamConfigurationsRequest\x1a/.samsara.alerts.v1.StreamConfigurationsResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11GetConfigurations\x10\x010\x01\x12\xc2\x01\n" +
 	"\x12PostConfigurations\x12,.samsara.alerts.v1.PostConfigurationsRequest\x1a-.samsara.alerts.v1.PostConfigurationsResponse\"O\xda\xce\x18K\n" +
 	"\x12postConfigurations\x10\x02\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc6\x01\n" +
 	"\x13PatchConfigurations\x12-.samsara.alerts.v1.PatchConfigurationsRequest\x1a..samsara.alerts.v1.PatchConfigurationsResponse\"P\xda\xce\x18L\n" +
 	"\x13patchConfigurations\x10\x04\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xca\x01\n" +
 	"\x14DeleteConfigurations\x12..samsara.alerts.v1.DeleteConfigurationsRequest\x1a/.samsara.alerts.v1.DeleteConfigurationsResponse\"Q\xda\xce\x18M\n" +
-	"\x14deleteConfigurations\x10\x05\x1a\x16/alerts/configurations8\x01B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xaf\x01\n" +
-	"\fGetIncidents\x12&.samsara.alerts.v1.GetIncidentsRequest\x1a'.samsara.alerts.v1.GetIncidentsResponse\"N\xda\xce\x18J\n" +
+	"\x14deleteConfigurations\x10\x05\x1a\x16/alerts/configurations8\x01B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xb5\x01\n" +
+	"\fGetIncidents\x12&.samsara.alerts.v1.GetIncidentsRequest\x1a'.samsara.alerts.v1.GetIncidentsResponse\"T\xda\xce\x18P\n" +
 	"\fgetIncidents\x10\x01\x1a\x18/alerts/incidents/stream(\x010\x018\x01B\vRead AlertsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/alerts/v1;alertsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x80\x01\n" +
+	"\x0fStreamIncidents\x12).samsara.alerts.v1.StreamIncidentsRequest\x1a*.samsara.alerts.v1.StreamIncidentsResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fGetIncidents\x10\x010\x01\x12\x80\x01\n" +
+	"\x0fFollowIncidents\x12).samsara.alerts.v1.FollowIncidentsRequest\x1a*.samsara.alerts.v1.FollowIncidentsResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fGetIncidents\x10\x020\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/alerts/v1;alertsv1b\x06proto3"
 
 var (
 	file_samsara_alerts_v1_alerts_proto_rawDescOnce sync.Once
@@ -13579,587 +13947,612 @@ func file_samsara_alerts_v1_alerts_proto_rawDescGZIP() []byte {
 	return file_samsara_alerts_v1_alerts_proto_rawDescData
 }
 
-var file_samsara_alerts_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 189)
+var file_samsara_alerts_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 195)
 var file_samsara_alerts_v1_alerts_proto_goTypes = []any{
 	(*GetConfigurationsRequest)(nil),                            // 0: samsara.alerts.v1.GetConfigurationsRequest
 	(*GetConfigurationsResponse)(nil),                           // 1: samsara.alerts.v1.GetConfigurationsResponse
-	(*PostConfigurationsRequest)(nil),                           // 2: samsara.alerts.v1.PostConfigurationsRequest
-	(*PostConfigurationsResponse)(nil),                          // 3: samsara.alerts.v1.PostConfigurationsResponse
-	(*PatchConfigurationsRequest)(nil),                          // 4: samsara.alerts.v1.PatchConfigurationsRequest
-	(*PatchConfigurationsResponse)(nil),                         // 5: samsara.alerts.v1.PatchConfigurationsResponse
-	(*DeleteConfigurationsRequest)(nil),                         // 6: samsara.alerts.v1.DeleteConfigurationsRequest
-	(*DeleteConfigurationsResponse)(nil),                        // 7: samsara.alerts.v1.DeleteConfigurationsResponse
-	(*GetIncidentsRequest)(nil),                                 // 8: samsara.alerts.v1.GetIncidentsRequest
-	(*GetIncidentsResponse)(nil),                                // 9: samsara.alerts.v1.GetIncidentsResponse
-	(*Action)(nil),                                              // 10: samsara.alerts.v1.Action
-	(*ActionParams)(nil),                                        // 11: samsara.alerts.v1.ActionParams
-	(*AlertAsset)(nil),                                          // 12: samsara.alerts.v1.AlertAsset
-	(*AlertDriver)(nil),                                         // 13: samsara.alerts.v1.AlertDriver
-	(*AlertMachineInput)(nil),                                   // 14: samsara.alerts.v1.AlertMachineInput
-	(*AlertOnvifCameraStream)(nil),                              // 15: samsara.alerts.v1.AlertOnvifCameraStream
-	(*AlertProduct)(nil),                                        // 16: samsara.alerts.v1.AlertProduct
-	(*AlertRoute)(nil),                                          // 17: samsara.alerts.v1.AlertRoute
-	(*AlertSensor)(nil),                                         // 18: samsara.alerts.v1.AlertSensor
-	(*AlertSites)(nil),                                          // 19: samsara.alerts.v1.AlertSites
-	(*AlertTrailer)(nil),                                        // 20: samsara.alerts.v1.AlertTrailer
-	(*AlertVehicle)(nil),                                        // 21: samsara.alerts.v1.AlertVehicle
-	(*AlertWorkforceCameraDevice)(nil),                          // 22: samsara.alerts.v1.AlertWorkforceCameraDevice
-	(*AmbientTemperature)(nil),                                  // 23: samsara.alerts.v1.AmbientTemperature
-	(*AmbientTemperatureDetails)(nil),                           // 24: samsara.alerts.v1.AmbientTemperatureDetails
-	(*BehaviorCountDetails)(nil),                                // 25: samsara.alerts.v1.BehaviorCountDetails
-	(*CameraConnectorDisconected)(nil),                          // 26: samsara.alerts.v1.CameraConnectorDisconected
-	(*CameraStreamIssue)(nil),                                   // 27: samsara.alerts.v1.CameraStreamIssue
-	(*CellSignalLoss)(nil),                                      // 28: samsara.alerts.v1.CellSignalLoss
-	(*CellSignalLossDetails)(nil),                               // 29: samsara.alerts.v1.CellSignalLossDetails
-	(*Circle)(nil),                                              // 30: samsara.alerts.v1.Circle
-	(*CloudBackupUploadIssue)(nil),                              // 31: samsara.alerts.v1.CloudBackupUploadIssue
-	(*ContinuousReadingAlertThreshold)(nil),                     // 32: samsara.alerts.v1.ContinuousReadingAlertThreshold
-	(*DVIRSubmittedDeviceTriggerDetails)(nil),                   // 33: samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
-	(*DashcamDisconnected)(nil),                                 // 34: samsara.alerts.v1.DashcamDisconnected
-	(*DataInputValue)(nil),                                      // 35: samsara.alerts.v1.DataInputValue
-	(*DefLevelTriggerDetails)(nil),                              // 36: samsara.alerts.v1.DefLevelTriggerDetails
-	(*DeviceMovementData)(nil),                                  // 37: samsara.alerts.v1.DeviceMovementData
-	(*DeviceMovementStoppedData)(nil),                           // 38: samsara.alerts.v1.DeviceMovementStoppedData
-	(*DeviceMovementTriggerDetails)(nil),                        // 39: samsara.alerts.v1.DeviceMovementTriggerDetails
-	(*DoorOpen)(nil),                                            // 40: samsara.alerts.v1.DoorOpen
-	(*DriverAppNotification)(nil),                               // 41: samsara.alerts.v1.DriverAppNotification
-	(*DriverAppSignIn)(nil),                                     // 42: samsara.alerts.v1.DriverAppSignIn
-	(*DriverAppSignOut)(nil),                                    // 43: samsara.alerts.v1.DriverAppSignOut
-	(*DriverDocumentSubmitted)(nil),                             // 44: samsara.alerts.v1.DriverDocumentSubmitted
-	(*DriverDocumentSubmittedDetails)(nil),                      // 45: samsara.alerts.v1.DriverDocumentSubmittedDetails
-	(*DriverMessageReceived)(nil),                               // 46: samsara.alerts.v1.DriverMessageReceived
-	(*DriverMessageSent)(nil),                                   // 47: samsara.alerts.v1.DriverMessageSent
-	(*DriverOrTagIdsDetails)(nil),                               // 48: samsara.alerts.v1.DriverOrTagIdsDetails
-	(*DriverRecorded)(nil),                                      // 49: samsara.alerts.v1.DriverRecorded
-	(*Dvir2AssignedToPolymorphicUser)(nil),                      // 50: samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
-	(*Dvir2Device)(nil),                                         // 51: samsara.alerts.v1.Dvir2Device
-	(*Dvir2FormSubmission)(nil),                                 // 52: samsara.alerts.v1.Dvir2FormSubmission
-	(*Dvir2RelatedDevice)(nil),                                  // 53: samsara.alerts.v1.Dvir2RelatedDevice
-	(*Dvir2Submission)(nil),                                     // 54: samsara.alerts.v1.Dvir2Submission
-	(*DvirDefect)(nil),                                          // 55: samsara.alerts.v1.DvirDefect
-	(*EngineIdleData)(nil),                                      // 56: samsara.alerts.v1.EngineIdleData
-	(*EngineIdleTriggerDetails)(nil),                            // 57: samsara.alerts.v1.EngineIdleTriggerDetails
-	(*EngineOff)(nil),                                           // 58: samsara.alerts.v1.EngineOff
-	(*EngineOffDetails)(nil),                                    // 59: samsara.alerts.v1.EngineOffDetails
-	(*EngineOn)(nil),                                            // 60: samsara.alerts.v1.EngineOn
-	(*EngineOnDetails)(nil),                                     // 61: samsara.alerts.v1.EngineOnDetails
-	(*EnumReadingAlertThreshold)(nil),                           // 62: samsara.alerts.v1.EnumReadingAlertThreshold
-	(*EventLocation)(nil),                                       // 63: samsara.alerts.v1.EventLocation
-	(*FormSubmitted)(nil),                                       // 64: samsara.alerts.v1.FormSubmitted
-	(*FormUpdated)(nil),                                         // 65: samsara.alerts.v1.FormUpdated
-	(*FuelLevelPercentage)(nil),                                 // 66: samsara.alerts.v1.FuelLevelPercentage
-	(*FuelLevelTriggerDetails)(nil),                             // 67: samsara.alerts.v1.FuelLevelTriggerDetails
-	(*FuelVolume)(nil),                                          // 68: samsara.alerts.v1.FuelVolume
-	(*GatewayDisconnected)(nil),                                 // 69: samsara.alerts.v1.GatewayDisconnected
-	(*GatewayDisconnectedDetails)(nil),                          // 70: samsara.alerts.v1.GatewayDisconnectedDetails
-	(*GatewayUnpluggedTriggerDetails)(nil),                      // 71: samsara.alerts.v1.GatewayUnpluggedTriggerDetails
-	(*GatewayWithVehicleTiny)(nil),                              // 72: samsara.alerts.v1.GatewayWithVehicleTiny
-	(*GeofenceEntryTriggerDetails)(nil),                         // 73: samsara.alerts.v1.GeofenceEntryTriggerDetails
-	(*GeofenceExitTriggerDetails)(nil),                          // 74: samsara.alerts.v1.GeofenceExitTriggerDetails
-	(*GpsSignalLoss)(nil),                                       // 75: samsara.alerts.v1.GpsSignalLoss
-	(*GpsSignalLossDetails)(nil),                                // 76: samsara.alerts.v1.GpsSignalLossDetails
-	(*HOSViolationTriggerDetails)(nil),                          // 77: samsara.alerts.v1.HOSViolationTriggerDetails
-	(*HarshEventData)(nil),                                      // 78: samsara.alerts.v1.HarshEventData
-	(*HarshEventTriggerDetails)(nil),                            // 79: samsara.alerts.v1.HarshEventTriggerDetails
-	(*HosDutyStatusData)(nil),                                   // 80: samsara.alerts.v1.HosDutyStatusData
-	(*HosViolationData)(nil),                                    // 81: samsara.alerts.v1.HosViolationData
-	(*InAppNotificationOptions)(nil),                            // 82: samsara.alerts.v1.InAppNotificationOptions
-	(*Inactivity)(nil),                                          // 83: samsara.alerts.v1.Inactivity
-	(*InsideGeofenceData)(nil),                                  // 84: samsara.alerts.v1.InsideGeofenceData
-	(*InsideGeofenceTriggerDetails)(nil),                        // 85: samsara.alerts.v1.InsideGeofenceTriggerDetails
-	(*IssueCreated)(nil),                                        // 86: samsara.alerts.v1.IssueCreated
-	(*JammingDetected)(nil),                                     // 87: samsara.alerts.v1.JammingDetected
-	(*Location)(nil),                                            // 88: samsara.alerts.v1.Location
-	(*MinimalRouteStop)(nil),                                    // 89: samsara.alerts.v1.MinimalRouteStop
-	(*MissingDvirPastDue)(nil),                                  // 90: samsara.alerts.v1.MissingDvirPastDue
-	(*MotionDetected)(nil),                                      // 91: samsara.alerts.v1.MotionDetected
-	(*OperationalSettings)(nil),                                 // 92: samsara.alerts.v1.OperationalSettings
-	(*OutOfRoute)(nil),                                          // 93: samsara.alerts.v1.OutOfRoute
-	(*OutOfRouteDetails)(nil),                                   // 94: samsara.alerts.v1.OutOfRouteDetails
-	(*OutOfSequenceStopArrivalData)(nil),                        // 95: samsara.alerts.v1.OutOfSequenceStopArrivalData
-	(*OutsideGeofenceData)(nil),                                 // 96: samsara.alerts.v1.OutsideGeofenceData
-	(*OutsideGeofenceTriggerDetails)(nil),                       // 97: samsara.alerts.v1.OutsideGeofenceTriggerDetails
-	(*PanicButton)(nil),                                         // 98: samsara.alerts.v1.PanicButton
-	(*PanicButtonDetails)(nil),                                  // 99: samsara.alerts.v1.PanicButtonDetails
-	(*PersonDetected)(nil),                                      // 100: samsara.alerts.v1.PersonDetected
-	(*Polygon)(nil),                                             // 101: samsara.alerts.v1.Polygon
-	(*PreventiveMaintenanceScheduleDueData)(nil),                // 102: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
-	(*PushNotificationOptions)(nil),                             // 103: samsara.alerts.v1.PushNotificationOptions
-	(*ReadingTriggerContinuousValue)(nil),                       // 104: samsara.alerts.v1.ReadingTriggerContinuousValue
-	(*ReadingTriggerDetails)(nil),                               // 105: samsara.alerts.v1.ReadingTriggerDetails
-	(*ReadingTriggerDetailsObject)(nil),                         // 106: samsara.alerts.v1.ReadingTriggerDetailsObject
-	(*ReadingTriggerEnumValue)(nil),                             // 107: samsara.alerts.v1.ReadingTriggerEnumValue
-	(*Recipient)(nil),                                           // 108: samsara.alerts.v1.Recipient
-	(*ReeferTemperature)(nil),                                   // 109: samsara.alerts.v1.ReeferTemperature
-	(*RouteStartDelayedData)(nil),                               // 110: samsara.alerts.v1.RouteStartDelayedData
-	(*RouteStopDetails)(nil),                                    // 111: samsara.alerts.v1.RouteStopDetails
-	(*RouteStopETA)(nil),                                        // 112: samsara.alerts.v1.RouteStopETA
-	(*RouteStopEarlyLateArrivalData)(nil),                       // 113: samsara.alerts.v1.RouteStopEarlyLateArrivalData
-	(*RouteStopEstimatedArrivalDetails)(nil),                    // 114: samsara.alerts.v1.RouteStopEstimatedArrivalDetails
-	(*SafetyBehaviorTriggerDetails)(nil),                        // 115: samsara.alerts.v1.SafetyBehaviorTriggerDetails
-	(*SafetyScoreDetails)(nil),                                  // 116: samsara.alerts.v1.SafetyScoreDetails
-	(*ScheduledMaintenanceByEngineHours)(nil),                   // 117: samsara.alerts.v1.ScheduledMaintenanceByEngineHours
-	(*ScheduledMaintenanceByEngineHoursDetails)(nil),            // 118: samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
-	(*ScheduledMaintenanceData)(nil),                            // 119: samsara.alerts.v1.ScheduledMaintenanceData
-	(*ScheduledMaintenanceOdometerData)(nil),                    // 120: samsara.alerts.v1.ScheduledMaintenanceOdometerData
-	(*ScheduledMaintenanceOdometerTriggerDetails)(nil),          // 121: samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
-	(*ScheduledMaintenanceTriggerDetails)(nil),                  // 122: samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
-	(*Scope)(nil),                                               // 123: samsara.alerts.v1.Scope
-	(*Settings)(nil),                                            // 124: samsara.alerts.v1.Settings
-	(*SevereSpeedingStarted)(nil),                               // 125: samsara.alerts.v1.SevereSpeedingStarted
-	(*SevereSpeedingStartedObject)(nil),                         // 126: samsara.alerts.v1.SevereSpeedingStartedObject
-	(*SiteGatewayDisconnected)(nil),                             // 127: samsara.alerts.v1.SiteGatewayDisconnected
-	(*SpecificVehicleFaultCode)(nil),                            // 128: samsara.alerts.v1.SpecificVehicleFaultCode
-	(*SpeedData)(nil),                                           // 129: samsara.alerts.v1.SpeedData
-	(*SpeedTriggerDetails)(nil),                                 // 130: samsara.alerts.v1.SpeedTriggerDetails
-	(*SuddenFuelLevelDrop)(nil),                                 // 131: samsara.alerts.v1.SuddenFuelLevelDrop
-	(*SuddenFuelLevelDropTriggerDetails)(nil),                   // 132: samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
-	(*SuddenFuelLevelRise)(nil),                                 // 133: samsara.alerts.v1.SuddenFuelLevelRise
-	(*SuddenFuelLevelRiseTriggerDetails)(nil),                   // 134: samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
-	(*TamperingDetected)(nil),                                   // 135: samsara.alerts.v1.TamperingDetected
-	(*TimeRange)(nil),                                           // 136: samsara.alerts.v1.TimeRange
-	(*TinyAsset)(nil),                                           // 137: samsara.alerts.v1.TinyAsset
-	(*TinyDriver)(nil),                                          // 138: samsara.alerts.v1.TinyDriver
-	(*TinyWidget)(nil),                                          // 139: samsara.alerts.v1.TinyWidget
-	(*TireFaultCodeDetails)(nil),                                // 140: samsara.alerts.v1.TireFaultCodeDetails
-	(*TireFaults)(nil),                                          // 141: samsara.alerts.v1.TireFaults
-	(*TrailerMovingWithoutPowerData)(nil),                       // 142: samsara.alerts.v1.TrailerMovingWithoutPowerData
-	(*TrailerTiny)(nil),                                         // 143: samsara.alerts.v1.TrailerTiny
-	(*TrainingAssignmentNearDueDateTriggerAssignmentGroup)(nil), // 144: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
-	(*TrainingAssignmentNearDueDateTriggerDetails)(nil),         // 145: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
-	(*TriggerParams)(nil),                                       // 146: samsara.alerts.v1.TriggerParams
-	(*UnassignedDrivingData)(nil),                               // 147: samsara.alerts.v1.UnassignedDrivingData
-	(*UnassignedDrivingTriggerDetails)(nil),                     // 148: samsara.alerts.v1.UnassignedDrivingTriggerDetails
-	(*VehicleBatterVoltageDetails)(nil),                         // 149: samsara.alerts.v1.VehicleBatterVoltageDetails
-	(*VehicleBatteryVoltage)(nil),                               // 150: samsara.alerts.v1.VehicleBatteryVoltage
-	(*VehicleDefLevelPercentage)(nil),                           // 151: samsara.alerts.v1.VehicleDefLevelPercentage
-	(*VehicleDetected)(nil),                                     // 152: samsara.alerts.v1.VehicleDetected
-	(*VehicleFaultCodeDetails)(nil),                             // 153: samsara.alerts.v1.VehicleFaultCodeDetails
-	(*VehicleFaults)(nil),                                       // 154: samsara.alerts.v1.VehicleFaults
-	(*VehicleTrailerMismatchData)(nil),                          // 155: samsara.alerts.v1.VehicleTrailerMismatchData
-	(*VehicleWithGatewayTiny)(nil),                              // 156: samsara.alerts.v1.VehicleWithGatewayTiny
-	(*Vertex)(nil),                                              // 157: samsara.alerts.v1.Vertex
-	(*WebhookParams)(nil),                                       // 158: samsara.alerts.v1.WebhookParams
-	(*WebhookRoute)(nil),                                        // 159: samsara.alerts.v1.WebhookRoute
-	(*WorkerSafetySosData)(nil),                                 // 160: samsara.alerts.v1.WorkerSafetySosData
-	(*WorkflowAddressEventWithGeofence)(nil),                    // 161: samsara.alerts.v1.WorkflowAddressEventWithGeofence
-	(*WorkflowAuthorSignature)(nil),                             // 162: samsara.alerts.v1.WorkflowAuthorSignature
-	(*WorkflowCircle)(nil),                                      // 163: samsara.alerts.v1.WorkflowCircle
-	(*WorkflowConfiguration)(nil),                               // 164: samsara.alerts.v1.WorkflowConfiguration
-	(*WorkflowDvir)(nil),                                        // 165: samsara.alerts.v1.WorkflowDvir
-	(*WorkflowDvirSubmitted)(nil),                               // 166: samsara.alerts.v1.WorkflowDvirSubmitted
-	(*WorkflowGeofence)(nil),                                    // 167: samsara.alerts.v1.WorkflowGeofence
-	(*WorkflowGeofenceEvent)(nil),                               // 168: samsara.alerts.v1.WorkflowGeofenceEvent
-	(*WorkflowIncident)(nil),                                    // 169: samsara.alerts.v1.WorkflowIncident
-	(*WorkflowIncidentCondition)(nil),                           // 170: samsara.alerts.v1.WorkflowIncidentCondition
-	(*WorkflowIncidentDetails)(nil),                             // 171: samsara.alerts.v1.WorkflowIncidentDetails
-	(*WorkflowPolygon)(nil),                                     // 172: samsara.alerts.v1.WorkflowPolygon
-	(*WorkflowSignatoryUser)(nil),                               // 173: samsara.alerts.v1.WorkflowSignatoryUser
-	(*WorkflowTrigger)(nil),                                     // 174: samsara.alerts.v1.WorkflowTrigger
-	nil,                                                         // 175: samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
-	nil,                                                         // 176: samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
-	nil,                                                         // 177: samsara.alerts.v1.AlertAsset.ExternalIdsEntry
-	nil,                                                         // 178: samsara.alerts.v1.AlertDriver.ExternalIdsEntry
-	nil,                                                         // 179: samsara.alerts.v1.AlertRoute.ExternalIdsEntry
-	nil,                                                         // 180: samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
-	nil,                                                         // 181: samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
-	nil,                                                         // 182: samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
-	nil,                                                         // 183: samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
-	nil,                                                         // 184: samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
-	nil,                                                         // 185: samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
-	nil,                                                         // 186: samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
-	nil,                                                         // 187: samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
-	nil,                                                         // 188: samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntry
-	(*v1.Pagination)(nil),                                       // 189: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                               // 190: google.protobuf.FieldMask
-	(*v1.AttributeTiny)(nil),                                    // 191: samsara.types.v1.AttributeTiny
-	(*v1.TagTiny)(nil),                                          // 192: samsara.types.v1.TagTiny
-	(*v1.Driver)(nil),                                           // 193: samsara.types.v1.Driver
-	(*v1.Document)(nil),                                         // 194: samsara.types.v1.Document
-	(*v1.DvirResolvedBy)(nil),                                   // 195: samsara.types.v1.DvirResolvedBy
-	(*v1.FormSubmission)(nil),                                   // 196: samsara.types.v1.FormSubmission
-	(*v1.VehicleTiny)(nil),                                      // 197: samsara.types.v1.VehicleTiny
-	(*v1.Issue)(nil),                                            // 198: samsara.types.v1.Issue
-	(*v1.DriverTiny)(nil),                                       // 199: samsara.types.v1.DriverTiny
-	(*v1.Vehicle)(nil),                                          // 200: samsara.types.v1.Vehicle
-	(*v1.GatewayTiny)(nil),                                      // 201: samsara.types.v1.GatewayTiny
-	(*v1.RouteSettings)(nil),                                    // 202: samsara.types.v1.RouteSettings
-	(*v1.RoutesStop)(nil),                                       // 203: samsara.types.v1.RoutesStop
+	(*StreamConfigurationsRequest)(nil),                         // 2: samsara.alerts.v1.StreamConfigurationsRequest
+	(*StreamConfigurationsResponse)(nil),                        // 3: samsara.alerts.v1.StreamConfigurationsResponse
+	(*PostConfigurationsRequest)(nil),                           // 4: samsara.alerts.v1.PostConfigurationsRequest
+	(*PostConfigurationsResponse)(nil),                          // 5: samsara.alerts.v1.PostConfigurationsResponse
+	(*PatchConfigurationsRequest)(nil),                          // 6: samsara.alerts.v1.PatchConfigurationsRequest
+	(*PatchConfigurationsResponse)(nil),                         // 7: samsara.alerts.v1.PatchConfigurationsResponse
+	(*DeleteConfigurationsRequest)(nil),                         // 8: samsara.alerts.v1.DeleteConfigurationsRequest
+	(*DeleteConfigurationsResponse)(nil),                        // 9: samsara.alerts.v1.DeleteConfigurationsResponse
+	(*GetIncidentsRequest)(nil),                                 // 10: samsara.alerts.v1.GetIncidentsRequest
+	(*GetIncidentsResponse)(nil),                                // 11: samsara.alerts.v1.GetIncidentsResponse
+	(*StreamIncidentsRequest)(nil),                              // 12: samsara.alerts.v1.StreamIncidentsRequest
+	(*StreamIncidentsResponse)(nil),                             // 13: samsara.alerts.v1.StreamIncidentsResponse
+	(*FollowIncidentsRequest)(nil),                              // 14: samsara.alerts.v1.FollowIncidentsRequest
+	(*FollowIncidentsResponse)(nil),                             // 15: samsara.alerts.v1.FollowIncidentsResponse
+	(*Action)(nil),                                              // 16: samsara.alerts.v1.Action
+	(*ActionParams)(nil),                                        // 17: samsara.alerts.v1.ActionParams
+	(*AlertAsset)(nil),                                          // 18: samsara.alerts.v1.AlertAsset
+	(*AlertDriver)(nil),                                         // 19: samsara.alerts.v1.AlertDriver
+	(*AlertMachineInput)(nil),                                   // 20: samsara.alerts.v1.AlertMachineInput
+	(*AlertOnvifCameraStream)(nil),                              // 21: samsara.alerts.v1.AlertOnvifCameraStream
+	(*AlertProduct)(nil),                                        // 22: samsara.alerts.v1.AlertProduct
+	(*AlertRoute)(nil),                                          // 23: samsara.alerts.v1.AlertRoute
+	(*AlertSensor)(nil),                                         // 24: samsara.alerts.v1.AlertSensor
+	(*AlertSites)(nil),                                          // 25: samsara.alerts.v1.AlertSites
+	(*AlertTrailer)(nil),                                        // 26: samsara.alerts.v1.AlertTrailer
+	(*AlertVehicle)(nil),                                        // 27: samsara.alerts.v1.AlertVehicle
+	(*AlertWorkforceCameraDevice)(nil),                          // 28: samsara.alerts.v1.AlertWorkforceCameraDevice
+	(*AmbientTemperature)(nil),                                  // 29: samsara.alerts.v1.AmbientTemperature
+	(*AmbientTemperatureDetails)(nil),                           // 30: samsara.alerts.v1.AmbientTemperatureDetails
+	(*BehaviorCountDetails)(nil),                                // 31: samsara.alerts.v1.BehaviorCountDetails
+	(*CameraConnectorDisconected)(nil),                          // 32: samsara.alerts.v1.CameraConnectorDisconected
+	(*CameraStreamIssue)(nil),                                   // 33: samsara.alerts.v1.CameraStreamIssue
+	(*CellSignalLoss)(nil),                                      // 34: samsara.alerts.v1.CellSignalLoss
+	(*CellSignalLossDetails)(nil),                               // 35: samsara.alerts.v1.CellSignalLossDetails
+	(*Circle)(nil),                                              // 36: samsara.alerts.v1.Circle
+	(*CloudBackupUploadIssue)(nil),                              // 37: samsara.alerts.v1.CloudBackupUploadIssue
+	(*ContinuousReadingAlertThreshold)(nil),                     // 38: samsara.alerts.v1.ContinuousReadingAlertThreshold
+	(*DVIRSubmittedDeviceTriggerDetails)(nil),                   // 39: samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
+	(*DashcamDisconnected)(nil),                                 // 40: samsara.alerts.v1.DashcamDisconnected
+	(*DataInputValue)(nil),                                      // 41: samsara.alerts.v1.DataInputValue
+	(*DefLevelTriggerDetails)(nil),                              // 42: samsara.alerts.v1.DefLevelTriggerDetails
+	(*DeviceMovementData)(nil),                                  // 43: samsara.alerts.v1.DeviceMovementData
+	(*DeviceMovementStoppedData)(nil),                           // 44: samsara.alerts.v1.DeviceMovementStoppedData
+	(*DeviceMovementTriggerDetails)(nil),                        // 45: samsara.alerts.v1.DeviceMovementTriggerDetails
+	(*DoorOpen)(nil),                                            // 46: samsara.alerts.v1.DoorOpen
+	(*DriverAppNotification)(nil),                               // 47: samsara.alerts.v1.DriverAppNotification
+	(*DriverAppSignIn)(nil),                                     // 48: samsara.alerts.v1.DriverAppSignIn
+	(*DriverAppSignOut)(nil),                                    // 49: samsara.alerts.v1.DriverAppSignOut
+	(*DriverDocumentSubmitted)(nil),                             // 50: samsara.alerts.v1.DriverDocumentSubmitted
+	(*DriverDocumentSubmittedDetails)(nil),                      // 51: samsara.alerts.v1.DriverDocumentSubmittedDetails
+	(*DriverMessageReceived)(nil),                               // 52: samsara.alerts.v1.DriverMessageReceived
+	(*DriverMessageSent)(nil),                                   // 53: samsara.alerts.v1.DriverMessageSent
+	(*DriverOrTagIdsDetails)(nil),                               // 54: samsara.alerts.v1.DriverOrTagIdsDetails
+	(*DriverRecorded)(nil),                                      // 55: samsara.alerts.v1.DriverRecorded
+	(*Dvir2AssignedToPolymorphicUser)(nil),                      // 56: samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
+	(*Dvir2Device)(nil),                                         // 57: samsara.alerts.v1.Dvir2Device
+	(*Dvir2FormSubmission)(nil),                                 // 58: samsara.alerts.v1.Dvir2FormSubmission
+	(*Dvir2RelatedDevice)(nil),                                  // 59: samsara.alerts.v1.Dvir2RelatedDevice
+	(*Dvir2Submission)(nil),                                     // 60: samsara.alerts.v1.Dvir2Submission
+	(*DvirDefect)(nil),                                          // 61: samsara.alerts.v1.DvirDefect
+	(*EngineIdleData)(nil),                                      // 62: samsara.alerts.v1.EngineIdleData
+	(*EngineIdleTriggerDetails)(nil),                            // 63: samsara.alerts.v1.EngineIdleTriggerDetails
+	(*EngineOff)(nil),                                           // 64: samsara.alerts.v1.EngineOff
+	(*EngineOffDetails)(nil),                                    // 65: samsara.alerts.v1.EngineOffDetails
+	(*EngineOn)(nil),                                            // 66: samsara.alerts.v1.EngineOn
+	(*EngineOnDetails)(nil),                                     // 67: samsara.alerts.v1.EngineOnDetails
+	(*EnumReadingAlertThreshold)(nil),                           // 68: samsara.alerts.v1.EnumReadingAlertThreshold
+	(*EventLocation)(nil),                                       // 69: samsara.alerts.v1.EventLocation
+	(*FormSubmitted)(nil),                                       // 70: samsara.alerts.v1.FormSubmitted
+	(*FormUpdated)(nil),                                         // 71: samsara.alerts.v1.FormUpdated
+	(*FuelLevelPercentage)(nil),                                 // 72: samsara.alerts.v1.FuelLevelPercentage
+	(*FuelLevelTriggerDetails)(nil),                             // 73: samsara.alerts.v1.FuelLevelTriggerDetails
+	(*FuelVolume)(nil),                                          // 74: samsara.alerts.v1.FuelVolume
+	(*GatewayDisconnected)(nil),                                 // 75: samsara.alerts.v1.GatewayDisconnected
+	(*GatewayDisconnectedDetails)(nil),                          // 76: samsara.alerts.v1.GatewayDisconnectedDetails
+	(*GatewayUnpluggedTriggerDetails)(nil),                      // 77: samsara.alerts.v1.GatewayUnpluggedTriggerDetails
+	(*GatewayWithVehicleTiny)(nil),                              // 78: samsara.alerts.v1.GatewayWithVehicleTiny
+	(*GeofenceEntryTriggerDetails)(nil),                         // 79: samsara.alerts.v1.GeofenceEntryTriggerDetails
+	(*GeofenceExitTriggerDetails)(nil),                          // 80: samsara.alerts.v1.GeofenceExitTriggerDetails
+	(*GpsSignalLoss)(nil),                                       // 81: samsara.alerts.v1.GpsSignalLoss
+	(*GpsSignalLossDetails)(nil),                                // 82: samsara.alerts.v1.GpsSignalLossDetails
+	(*HOSViolationTriggerDetails)(nil),                          // 83: samsara.alerts.v1.HOSViolationTriggerDetails
+	(*HarshEventData)(nil),                                      // 84: samsara.alerts.v1.HarshEventData
+	(*HarshEventTriggerDetails)(nil),                            // 85: samsara.alerts.v1.HarshEventTriggerDetails
+	(*HosDutyStatusData)(nil),                                   // 86: samsara.alerts.v1.HosDutyStatusData
+	(*HosViolationData)(nil),                                    // 87: samsara.alerts.v1.HosViolationData
+	(*InAppNotificationOptions)(nil),                            // 88: samsara.alerts.v1.InAppNotificationOptions
+	(*Inactivity)(nil),                                          // 89: samsara.alerts.v1.Inactivity
+	(*InsideGeofenceData)(nil),                                  // 90: samsara.alerts.v1.InsideGeofenceData
+	(*InsideGeofenceTriggerDetails)(nil),                        // 91: samsara.alerts.v1.InsideGeofenceTriggerDetails
+	(*IssueCreated)(nil),                                        // 92: samsara.alerts.v1.IssueCreated
+	(*JammingDetected)(nil),                                     // 93: samsara.alerts.v1.JammingDetected
+	(*Location)(nil),                                            // 94: samsara.alerts.v1.Location
+	(*MinimalRouteStop)(nil),                                    // 95: samsara.alerts.v1.MinimalRouteStop
+	(*MissingDvirPastDue)(nil),                                  // 96: samsara.alerts.v1.MissingDvirPastDue
+	(*MotionDetected)(nil),                                      // 97: samsara.alerts.v1.MotionDetected
+	(*OperationalSettings)(nil),                                 // 98: samsara.alerts.v1.OperationalSettings
+	(*OutOfRoute)(nil),                                          // 99: samsara.alerts.v1.OutOfRoute
+	(*OutOfRouteDetails)(nil),                                   // 100: samsara.alerts.v1.OutOfRouteDetails
+	(*OutOfSequenceStopArrivalData)(nil),                        // 101: samsara.alerts.v1.OutOfSequenceStopArrivalData
+	(*OutsideGeofenceData)(nil),                                 // 102: samsara.alerts.v1.OutsideGeofenceData
+	(*OutsideGeofenceTriggerDetails)(nil),                       // 103: samsara.alerts.v1.OutsideGeofenceTriggerDetails
+	(*PanicButton)(nil),                                         // 104: samsara.alerts.v1.PanicButton
+	(*PanicButtonDetails)(nil),                                  // 105: samsara.alerts.v1.PanicButtonDetails
+	(*PersonDetected)(nil),                                      // 106: samsara.alerts.v1.PersonDetected
+	(*Polygon)(nil),                                             // 107: samsara.alerts.v1.Polygon
+	(*PreventiveMaintenanceScheduleDueData)(nil),                // 108: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
+	(*PushNotificationOptions)(nil),                             // 109: samsara.alerts.v1.PushNotificationOptions
+	(*ReadingTriggerContinuousValue)(nil),                       // 110: samsara.alerts.v1.ReadingTriggerContinuousValue
+	(*ReadingTriggerDetails)(nil),                               // 111: samsara.alerts.v1.ReadingTriggerDetails
+	(*ReadingTriggerDetailsObject)(nil),                         // 112: samsara.alerts.v1.ReadingTriggerDetailsObject
+	(*ReadingTriggerEnumValue)(nil),                             // 113: samsara.alerts.v1.ReadingTriggerEnumValue
+	(*Recipient)(nil),                                           // 114: samsara.alerts.v1.Recipient
+	(*ReeferTemperature)(nil),                                   // 115: samsara.alerts.v1.ReeferTemperature
+	(*RouteStartDelayedData)(nil),                               // 116: samsara.alerts.v1.RouteStartDelayedData
+	(*RouteStopDetails)(nil),                                    // 117: samsara.alerts.v1.RouteStopDetails
+	(*RouteStopETA)(nil),                                        // 118: samsara.alerts.v1.RouteStopETA
+	(*RouteStopEarlyLateArrivalData)(nil),                       // 119: samsara.alerts.v1.RouteStopEarlyLateArrivalData
+	(*RouteStopEstimatedArrivalDetails)(nil),                    // 120: samsara.alerts.v1.RouteStopEstimatedArrivalDetails
+	(*SafetyBehaviorTriggerDetails)(nil),                        // 121: samsara.alerts.v1.SafetyBehaviorTriggerDetails
+	(*SafetyScoreDetails)(nil),                                  // 122: samsara.alerts.v1.SafetyScoreDetails
+	(*ScheduledMaintenanceByEngineHours)(nil),                   // 123: samsara.alerts.v1.ScheduledMaintenanceByEngineHours
+	(*ScheduledMaintenanceByEngineHoursDetails)(nil),            // 124: samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
+	(*ScheduledMaintenanceData)(nil),                            // 125: samsara.alerts.v1.ScheduledMaintenanceData
+	(*ScheduledMaintenanceOdometerData)(nil),                    // 126: samsara.alerts.v1.ScheduledMaintenanceOdometerData
+	(*ScheduledMaintenanceOdometerTriggerDetails)(nil),          // 127: samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
+	(*ScheduledMaintenanceTriggerDetails)(nil),                  // 128: samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
+	(*Scope)(nil),                                               // 129: samsara.alerts.v1.Scope
+	(*Settings)(nil),                                            // 130: samsara.alerts.v1.Settings
+	(*SevereSpeedingStarted)(nil),                               // 131: samsara.alerts.v1.SevereSpeedingStarted
+	(*SevereSpeedingStartedObject)(nil),                         // 132: samsara.alerts.v1.SevereSpeedingStartedObject
+	(*SiteGatewayDisconnected)(nil),                             // 133: samsara.alerts.v1.SiteGatewayDisconnected
+	(*SpecificVehicleFaultCode)(nil),                            // 134: samsara.alerts.v1.SpecificVehicleFaultCode
+	(*SpeedData)(nil),                                           // 135: samsara.alerts.v1.SpeedData
+	(*SpeedTriggerDetails)(nil),                                 // 136: samsara.alerts.v1.SpeedTriggerDetails
+	(*SuddenFuelLevelDrop)(nil),                                 // 137: samsara.alerts.v1.SuddenFuelLevelDrop
+	(*SuddenFuelLevelDropTriggerDetails)(nil),                   // 138: samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
+	(*SuddenFuelLevelRise)(nil),                                 // 139: samsara.alerts.v1.SuddenFuelLevelRise
+	(*SuddenFuelLevelRiseTriggerDetails)(nil),                   // 140: samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
+	(*TamperingDetected)(nil),                                   // 141: samsara.alerts.v1.TamperingDetected
+	(*TimeRange)(nil),                                           // 142: samsara.alerts.v1.TimeRange
+	(*TinyAsset)(nil),                                           // 143: samsara.alerts.v1.TinyAsset
+	(*TinyDriver)(nil),                                          // 144: samsara.alerts.v1.TinyDriver
+	(*TinyWidget)(nil),                                          // 145: samsara.alerts.v1.TinyWidget
+	(*TireFaultCodeDetails)(nil),                                // 146: samsara.alerts.v1.TireFaultCodeDetails
+	(*TireFaults)(nil),                                          // 147: samsara.alerts.v1.TireFaults
+	(*TrailerMovingWithoutPowerData)(nil),                       // 148: samsara.alerts.v1.TrailerMovingWithoutPowerData
+	(*TrailerTiny)(nil),                                         // 149: samsara.alerts.v1.TrailerTiny
+	(*TrainingAssignmentNearDueDateTriggerAssignmentGroup)(nil), // 150: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
+	(*TrainingAssignmentNearDueDateTriggerDetails)(nil),         // 151: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
+	(*TriggerParams)(nil),                                       // 152: samsara.alerts.v1.TriggerParams
+	(*UnassignedDrivingData)(nil),                               // 153: samsara.alerts.v1.UnassignedDrivingData
+	(*UnassignedDrivingTriggerDetails)(nil),                     // 154: samsara.alerts.v1.UnassignedDrivingTriggerDetails
+	(*VehicleBatterVoltageDetails)(nil),                         // 155: samsara.alerts.v1.VehicleBatterVoltageDetails
+	(*VehicleBatteryVoltage)(nil),                               // 156: samsara.alerts.v1.VehicleBatteryVoltage
+	(*VehicleDefLevelPercentage)(nil),                           // 157: samsara.alerts.v1.VehicleDefLevelPercentage
+	(*VehicleDetected)(nil),                                     // 158: samsara.alerts.v1.VehicleDetected
+	(*VehicleFaultCodeDetails)(nil),                             // 159: samsara.alerts.v1.VehicleFaultCodeDetails
+	(*VehicleFaults)(nil),                                       // 160: samsara.alerts.v1.VehicleFaults
+	(*VehicleTrailerMismatchData)(nil),                          // 161: samsara.alerts.v1.VehicleTrailerMismatchData
+	(*VehicleWithGatewayTiny)(nil),                              // 162: samsara.alerts.v1.VehicleWithGatewayTiny
+	(*Vertex)(nil),                                              // 163: samsara.alerts.v1.Vertex
+	(*WebhookParams)(nil),                                       // 164: samsara.alerts.v1.WebhookParams
+	(*WebhookRoute)(nil),                                        // 165: samsara.alerts.v1.WebhookRoute
+	(*WorkerSafetySosData)(nil),                                 // 166: samsara.alerts.v1.WorkerSafetySosData
+	(*WorkflowAddressEventWithGeofence)(nil),                    // 167: samsara.alerts.v1.WorkflowAddressEventWithGeofence
+	(*WorkflowAuthorSignature)(nil),                             // 168: samsara.alerts.v1.WorkflowAuthorSignature
+	(*WorkflowCircle)(nil),                                      // 169: samsara.alerts.v1.WorkflowCircle
+	(*WorkflowConfiguration)(nil),                               // 170: samsara.alerts.v1.WorkflowConfiguration
+	(*WorkflowDvir)(nil),                                        // 171: samsara.alerts.v1.WorkflowDvir
+	(*WorkflowDvirSubmitted)(nil),                               // 172: samsara.alerts.v1.WorkflowDvirSubmitted
+	(*WorkflowGeofence)(nil),                                    // 173: samsara.alerts.v1.WorkflowGeofence
+	(*WorkflowGeofenceEvent)(nil),                               // 174: samsara.alerts.v1.WorkflowGeofenceEvent
+	(*WorkflowIncident)(nil),                                    // 175: samsara.alerts.v1.WorkflowIncident
+	(*WorkflowIncidentCondition)(nil),                           // 176: samsara.alerts.v1.WorkflowIncidentCondition
+	(*WorkflowIncidentDetails)(nil),                             // 177: samsara.alerts.v1.WorkflowIncidentDetails
+	(*WorkflowPolygon)(nil),                                     // 178: samsara.alerts.v1.WorkflowPolygon
+	(*WorkflowSignatoryUser)(nil),                               // 179: samsara.alerts.v1.WorkflowSignatoryUser
+	(*WorkflowTrigger)(nil),                                     // 180: samsara.alerts.v1.WorkflowTrigger
+	nil,                                                         // 181: samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
+	nil,                                                         // 182: samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
+	nil,                                                         // 183: samsara.alerts.v1.AlertAsset.ExternalIdsEntry
+	nil,                                                         // 184: samsara.alerts.v1.AlertDriver.ExternalIdsEntry
+	nil,                                                         // 185: samsara.alerts.v1.AlertRoute.ExternalIdsEntry
+	nil,                                                         // 186: samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
+	nil,                                                         // 187: samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
+	nil,                                                         // 188: samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
+	nil,                                                         // 189: samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
+	nil,                                                         // 190: samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
+	nil,                                                         // 191: samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
+	nil,                                                         // 192: samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
+	nil,                                                         // 193: samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
+	nil,                                                         // 194: samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                       // 195: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                                   // 196: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                               // 197: google.protobuf.FieldMask
+	(*v11.FollowOptions)(nil),                                   // 198: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                                       // 199: samsara.gateway.v1.KeepAlive
+	(*v1.AttributeTiny)(nil),                                    // 200: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                                          // 201: samsara.types.v1.TagTiny
+	(*v1.Driver)(nil),                                           // 202: samsara.types.v1.Driver
+	(*v1.Document)(nil),                                         // 203: samsara.types.v1.Document
+	(*v1.DvirResolvedBy)(nil),                                   // 204: samsara.types.v1.DvirResolvedBy
+	(*v1.FormSubmission)(nil),                                   // 205: samsara.types.v1.FormSubmission
+	(*v1.VehicleTiny)(nil),                                      // 206: samsara.types.v1.VehicleTiny
+	(*v1.Issue)(nil),                                            // 207: samsara.types.v1.Issue
+	(*v1.DriverTiny)(nil),                                       // 208: samsara.types.v1.DriverTiny
+	(*v1.Vehicle)(nil),                                          // 209: samsara.types.v1.Vehicle
+	(*v1.GatewayTiny)(nil),                                      // 210: samsara.types.v1.GatewayTiny
+	(*v1.RouteSettings)(nil),                                    // 211: samsara.types.v1.RouteSettings
+	(*v1.RoutesStop)(nil),                                       // 212: samsara.types.v1.RoutesStop
 }
 var file_samsara_alerts_v1_alerts_proto_depIdxs = []int32{
-	164, // 0: samsara.alerts.v1.GetConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
-	189, // 1: samsara.alerts.v1.GetConfigurationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10,  // 2: samsara.alerts.v1.PostConfigurationsRequest.actions:type_name -> samsara.alerts.v1.Action
-	175, // 3: samsara.alerts.v1.PostConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
-	92,  // 4: samsara.alerts.v1.PostConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
-	123, // 5: samsara.alerts.v1.PostConfigurationsRequest.scope:type_name -> samsara.alerts.v1.Scope
-	174, // 6: samsara.alerts.v1.PostConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
-	164, // 7: samsara.alerts.v1.PostConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
-	10,  // 8: samsara.alerts.v1.PatchConfigurationsRequest.actions:type_name -> samsara.alerts.v1.Action
-	176, // 9: samsara.alerts.v1.PatchConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
-	92,  // 10: samsara.alerts.v1.PatchConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
-	123, // 11: samsara.alerts.v1.PatchConfigurationsRequest.scope:type_name -> samsara.alerts.v1.Scope
-	174, // 12: samsara.alerts.v1.PatchConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
-	190, // 13: samsara.alerts.v1.PatchConfigurationsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	164, // 14: samsara.alerts.v1.PatchConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
-	169, // 15: samsara.alerts.v1.GetIncidentsResponse.data:type_name -> samsara.alerts.v1.WorkflowIncident
-	189, // 16: samsara.alerts.v1.GetIncidentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11,  // 17: samsara.alerts.v1.Action.action_params:type_name -> samsara.alerts.v1.ActionParams
-	41,  // 18: samsara.alerts.v1.ActionParams.driver_app_notification:type_name -> samsara.alerts.v1.DriverAppNotification
-	108, // 19: samsara.alerts.v1.ActionParams.recipients:type_name -> samsara.alerts.v1.Recipient
-	158, // 20: samsara.alerts.v1.ActionParams.webhooks:type_name -> samsara.alerts.v1.WebhookParams
-	191, // 21: samsara.alerts.v1.AlertAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
-	177, // 22: samsara.alerts.v1.AlertAsset.external_ids:type_name -> samsara.alerts.v1.AlertAsset.ExternalIdsEntry
-	192, // 23: samsara.alerts.v1.AlertAsset.tags:type_name -> samsara.types.v1.TagTiny
-	191, // 24: samsara.alerts.v1.AlertDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
-	178, // 25: samsara.alerts.v1.AlertDriver.external_ids:type_name -> samsara.alerts.v1.AlertDriver.ExternalIdsEntry
-	192, // 26: samsara.alerts.v1.AlertDriver.tags:type_name -> samsara.types.v1.TagTiny
-	22,  // 27: samsara.alerts.v1.AlertOnvifCameraStream.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
-	192, // 28: samsara.alerts.v1.AlertOnvifCameraStream.tags:type_name -> samsara.types.v1.TagTiny
-	179, // 29: samsara.alerts.v1.AlertRoute.external_ids:type_name -> samsara.alerts.v1.AlertRoute.ExternalIdsEntry
-	16,  // 30: samsara.alerts.v1.AlertSensor.product:type_name -> samsara.alerts.v1.AlertProduct
-	192, // 31: samsara.alerts.v1.AlertSensor.tags:type_name -> samsara.types.v1.TagTiny
-	192, // 32: samsara.alerts.v1.AlertSites.tags:type_name -> samsara.types.v1.TagTiny
-	191, // 33: samsara.alerts.v1.AlertTrailer.attributes:type_name -> samsara.types.v1.AttributeTiny
-	180, // 34: samsara.alerts.v1.AlertTrailer.external_ids:type_name -> samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
-	192, // 35: samsara.alerts.v1.AlertTrailer.tags:type_name -> samsara.types.v1.TagTiny
-	191, // 36: samsara.alerts.v1.AlertVehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
-	181, // 37: samsara.alerts.v1.AlertVehicle.external_ids:type_name -> samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
-	193, // 38: samsara.alerts.v1.AlertVehicle.static_assigned_driver:type_name -> samsara.types.v1.Driver
-	192, // 39: samsara.alerts.v1.AlertVehicle.tags:type_name -> samsara.types.v1.TagTiny
-	19,  // 40: samsara.alerts.v1.AlertWorkforceCameraDevice.sites:type_name -> samsara.alerts.v1.AlertSites
-	192, // 41: samsara.alerts.v1.AlertWorkforceCameraDevice.tags:type_name -> samsara.types.v1.TagTiny
-	18,  // 42: samsara.alerts.v1.AmbientTemperature.sensor:type_name -> samsara.alerts.v1.AlertSensor
-	13,  // 43: samsara.alerts.v1.CameraConnectorDisconected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 44: samsara.alerts.v1.CameraConnectorDisconected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 45: samsara.alerts.v1.CameraConnectorDisconected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	22,  // 46: samsara.alerts.v1.CameraStreamIssue.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
-	13,  // 47: samsara.alerts.v1.CellSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 48: samsara.alerts.v1.CellSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 49: samsara.alerts.v1.CellSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 50: samsara.alerts.v1.CloudBackupUploadIssue.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 51: samsara.alerts.v1.CloudBackupUploadIssue.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 52: samsara.alerts.v1.CloudBackupUploadIssue.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 53: samsara.alerts.v1.DashcamDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 54: samsara.alerts.v1.DashcamDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 55: samsara.alerts.v1.DashcamDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	14,  // 56: samsara.alerts.v1.DataInputValue.machine_input:type_name -> samsara.alerts.v1.AlertMachineInput
-	13,  // 57: samsara.alerts.v1.DeviceMovementData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 58: samsara.alerts.v1.DeviceMovementData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 59: samsara.alerts.v1.DeviceMovementData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 60: samsara.alerts.v1.DeviceMovementStoppedData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 61: samsara.alerts.v1.DeviceMovementStoppedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 62: samsara.alerts.v1.DeviceMovementStoppedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 63: samsara.alerts.v1.DoorOpen.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 64: samsara.alerts.v1.DoorOpen.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 65: samsara.alerts.v1.DoorOpen.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	82,  // 66: samsara.alerts.v1.DriverAppNotification.in_app_notification_options:type_name -> samsara.alerts.v1.InAppNotificationOptions
-	103, // 67: samsara.alerts.v1.DriverAppNotification.push_notification_options:type_name -> samsara.alerts.v1.PushNotificationOptions
-	13,  // 68: samsara.alerts.v1.DriverAppSignIn.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 69: samsara.alerts.v1.DriverAppSignIn.pinned_vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 70: samsara.alerts.v1.DriverAppSignOut.driver:type_name -> samsara.alerts.v1.AlertDriver
-	194, // 71: samsara.alerts.v1.DriverDocumentSubmitted.document:type_name -> samsara.types.v1.Document
-	13,  // 72: samsara.alerts.v1.DriverMessageReceived.driver:type_name -> samsara.alerts.v1.AlertDriver
-	13,  // 73: samsara.alerts.v1.DriverMessageSent.driver:type_name -> samsara.alerts.v1.AlertDriver
-	13,  // 74: samsara.alerts.v1.DriverRecorded.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 75: samsara.alerts.v1.DriverRecorded.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	182, // 76: samsara.alerts.v1.Dvir2Device.external_ids:type_name -> samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
-	50,  // 77: samsara.alerts.v1.Dvir2FormSubmission.assigned_to_polymorphic_user:type_name -> samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
-	51,  // 78: samsara.alerts.v1.Dvir2RelatedDevice.device:type_name -> samsara.alerts.v1.Dvir2Device
-	52,  // 79: samsara.alerts.v1.Dvir2Submission.base_form_submission:type_name -> samsara.alerts.v1.Dvir2FormSubmission
-	53,  // 80: samsara.alerts.v1.Dvir2Submission.related_devices:type_name -> samsara.alerts.v1.Dvir2RelatedDevice
-	195, // 81: samsara.alerts.v1.DvirDefect.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
-	143, // 82: samsara.alerts.v1.DvirDefect.trailer:type_name -> samsara.alerts.v1.TrailerTiny
-	156, // 83: samsara.alerts.v1.DvirDefect.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	13,  // 84: samsara.alerts.v1.EngineIdleData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 85: samsara.alerts.v1.EngineIdleData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 86: samsara.alerts.v1.EngineOff.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 87: samsara.alerts.v1.EngineOff.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 88: samsara.alerts.v1.EngineOff.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 89: samsara.alerts.v1.EngineOn.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 90: samsara.alerts.v1.EngineOn.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 91: samsara.alerts.v1.EngineOn.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	196, // 92: samsara.alerts.v1.FormSubmitted.form:type_name -> samsara.types.v1.FormSubmission
-	196, // 93: samsara.alerts.v1.FormUpdated.form:type_name -> samsara.types.v1.FormSubmission
-	13,  // 94: samsara.alerts.v1.FuelLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 95: samsara.alerts.v1.FuelLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 96: samsara.alerts.v1.FuelLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 97: samsara.alerts.v1.GatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 98: samsara.alerts.v1.GatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 99: samsara.alerts.v1.GatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	197, // 100: samsara.alerts.v1.GatewayWithVehicleTiny.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	88,  // 101: samsara.alerts.v1.GeofenceEntryTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	88,  // 102: samsara.alerts.v1.GeofenceExitTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	13,  // 103: samsara.alerts.v1.GpsSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 104: samsara.alerts.v1.GpsSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 105: samsara.alerts.v1.GpsSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 106: samsara.alerts.v1.HarshEventData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 107: samsara.alerts.v1.HarshEventData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 108: samsara.alerts.v1.HosDutyStatusData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	13,  // 109: samsara.alerts.v1.HosViolationData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	15,  // 110: samsara.alerts.v1.Inactivity.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	13,  // 111: samsara.alerts.v1.InsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 112: samsara.alerts.v1.InsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 113: samsara.alerts.v1.InsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	88,  // 114: samsara.alerts.v1.InsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	198, // 115: samsara.alerts.v1.IssueCreated.issue:type_name -> samsara.types.v1.Issue
-	13,  // 116: samsara.alerts.v1.JammingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 117: samsara.alerts.v1.JammingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 118: samsara.alerts.v1.JammingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	30,  // 119: samsara.alerts.v1.Location.circle:type_name -> samsara.alerts.v1.Circle
-	101, // 120: samsara.alerts.v1.Location.polygon:type_name -> samsara.alerts.v1.Polygon
-	183, // 121: samsara.alerts.v1.MinimalRouteStop.external_ids:type_name -> samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
-	54,  // 122: samsara.alerts.v1.MissingDvirPastDue.dvir:type_name -> samsara.alerts.v1.Dvir2Submission
-	15,  // 123: samsara.alerts.v1.MotionDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	136, // 124: samsara.alerts.v1.OperationalSettings.time_ranges:type_name -> samsara.alerts.v1.TimeRange
-	13,  // 125: samsara.alerts.v1.OutOfRoute.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 126: samsara.alerts.v1.OutOfRoute.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 127: samsara.alerts.v1.OutOfRoute.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 128: samsara.alerts.v1.OutOfSequenceStopArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	17,  // 129: samsara.alerts.v1.OutOfSequenceStopArrivalData.route:type_name -> samsara.alerts.v1.AlertRoute
-	21,  // 130: samsara.alerts.v1.OutOfSequenceStopArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 131: samsara.alerts.v1.OutsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 132: samsara.alerts.v1.OutsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 133: samsara.alerts.v1.OutsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	88,  // 134: samsara.alerts.v1.OutsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	13,  // 135: samsara.alerts.v1.PanicButton.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 136: samsara.alerts.v1.PanicButton.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 137: samsara.alerts.v1.PanicButton.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 138: samsara.alerts.v1.PersonDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	157, // 139: samsara.alerts.v1.Polygon.vertices:type_name -> samsara.alerts.v1.Vertex
-	13,  // 140: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 141: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 142: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	12,  // 143: samsara.alerts.v1.ReadingTriggerDetails.asset:type_name -> samsara.alerts.v1.AlertAsset
-	32,  // 144: samsara.alerts.v1.ReadingTriggerDetails.continuous_threshold:type_name -> samsara.alerts.v1.ContinuousReadingAlertThreshold
-	62,  // 145: samsara.alerts.v1.ReadingTriggerDetails.enum_threshold:type_name -> samsara.alerts.v1.EnumReadingAlertThreshold
-	104, // 146: samsara.alerts.v1.ReadingTriggerDetailsObject.continuous_threshold:type_name -> samsara.alerts.v1.ReadingTriggerContinuousValue
-	107, // 147: samsara.alerts.v1.ReadingTriggerDetailsObject.enum_threshold:type_name -> samsara.alerts.v1.ReadingTriggerEnumValue
-	13,  // 148: samsara.alerts.v1.ReeferTemperature.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 149: samsara.alerts.v1.ReeferTemperature.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 150: samsara.alerts.v1.ReeferTemperature.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 151: samsara.alerts.v1.RouteStartDelayedData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 152: samsara.alerts.v1.RouteStartDelayedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	199, // 153: samsara.alerts.v1.RouteStopDetails.driver:type_name -> samsara.types.v1.DriverTiny
-	159, // 154: samsara.alerts.v1.RouteStopDetails.route:type_name -> samsara.alerts.v1.WebhookRoute
-	89,  // 155: samsara.alerts.v1.RouteStopDetails.route_stop_details:type_name -> samsara.alerts.v1.MinimalRouteStop
-	156, // 156: samsara.alerts.v1.RouteStopDetails.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	13,  // 157: samsara.alerts.v1.RouteStopETA.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 158: samsara.alerts.v1.RouteStopETA.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 159: samsara.alerts.v1.RouteStopETA.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 160: samsara.alerts.v1.RouteStopEarlyLateArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 161: samsara.alerts.v1.RouteStopEarlyLateArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	88,  // 162: samsara.alerts.v1.RouteStopEstimatedArrivalDetails.location:type_name -> samsara.alerts.v1.Location
-	25,  // 163: samsara.alerts.v1.SafetyBehaviorTriggerDetails.behavior_count:type_name -> samsara.alerts.v1.BehaviorCountDetails
-	48,  // 164: samsara.alerts.v1.SafetyBehaviorTriggerDetails.drivers:type_name -> samsara.alerts.v1.DriverOrTagIdsDetails
-	116, // 165: samsara.alerts.v1.SafetyBehaviorTriggerDetails.safety_score:type_name -> samsara.alerts.v1.SafetyScoreDetails
-	13,  // 166: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 167: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 168: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 169: samsara.alerts.v1.ScheduledMaintenanceData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 170: samsara.alerts.v1.ScheduledMaintenanceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 171: samsara.alerts.v1.ScheduledMaintenanceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 172: samsara.alerts.v1.ScheduledMaintenanceOdometerData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 173: samsara.alerts.v1.ScheduledMaintenanceOdometerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 174: samsara.alerts.v1.ScheduledMaintenanceOdometerData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	137, // 175: samsara.alerts.v1.Scope.assets:type_name -> samsara.alerts.v1.TinyAsset
-	138, // 176: samsara.alerts.v1.Scope.drivers:type_name -> samsara.alerts.v1.TinyDriver
-	192, // 177: samsara.alerts.v1.Scope.tags:type_name -> samsara.types.v1.TagTiny
-	139, // 178: samsara.alerts.v1.Scope.widgets:type_name -> samsara.alerts.v1.TinyWidget
-	157, // 179: samsara.alerts.v1.Settings.show_addresses:type_name -> samsara.alerts.v1.Vertex
-	200, // 180: samsara.alerts.v1.SevereSpeedingStarted.vehicle:type_name -> samsara.types.v1.Vehicle
-	125, // 181: samsara.alerts.v1.SevereSpeedingStartedObject.data:type_name -> samsara.alerts.v1.SevereSpeedingStarted
-	13,  // 182: samsara.alerts.v1.SiteGatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 183: samsara.alerts.v1.SiteGatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 184: samsara.alerts.v1.SiteGatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 185: samsara.alerts.v1.SpeedData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 186: samsara.alerts.v1.SpeedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 187: samsara.alerts.v1.SpeedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 188: samsara.alerts.v1.SuddenFuelLevelDrop.driver:type_name -> samsara.alerts.v1.AlertDriver
-	63,  // 189: samsara.alerts.v1.SuddenFuelLevelDrop.location:type_name -> samsara.alerts.v1.EventLocation
-	21,  // 190: samsara.alerts.v1.SuddenFuelLevelDrop.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 191: samsara.alerts.v1.SuddenFuelLevelRise.driver:type_name -> samsara.alerts.v1.AlertDriver
-	63,  // 192: samsara.alerts.v1.SuddenFuelLevelRise.location:type_name -> samsara.alerts.v1.EventLocation
-	21,  // 193: samsara.alerts.v1.SuddenFuelLevelRise.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 194: samsara.alerts.v1.TamperingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 195: samsara.alerts.v1.TamperingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 196: samsara.alerts.v1.TamperingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 197: samsara.alerts.v1.TireFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 198: samsara.alerts.v1.TireFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 199: samsara.alerts.v1.TireFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 200: samsara.alerts.v1.TrailerMovingWithoutPowerData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 201: samsara.alerts.v1.TrailerMovingWithoutPowerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	184, // 202: samsara.alerts.v1.TrailerTiny.external_ids:type_name -> samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
-	144, // 203: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails.assignment_groups:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
-	24,  // 204: samsara.alerts.v1.TriggerParams.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperatureDetails
-	29,  // 205: samsara.alerts.v1.TriggerParams.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLossDetails
-	36,  // 206: samsara.alerts.v1.TriggerParams.def_level:type_name -> samsara.alerts.v1.DefLevelTriggerDetails
-	39,  // 207: samsara.alerts.v1.TriggerParams.device_movement:type_name -> samsara.alerts.v1.DeviceMovementTriggerDetails
-	45,  // 208: samsara.alerts.v1.TriggerParams.document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmittedDetails
-	33,  // 209: samsara.alerts.v1.TriggerParams.dvir_submitted_device:type_name -> samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
-	57,  // 210: samsara.alerts.v1.TriggerParams.engine_idle:type_name -> samsara.alerts.v1.EngineIdleTriggerDetails
-	59,  // 211: samsara.alerts.v1.TriggerParams.engine_off:type_name -> samsara.alerts.v1.EngineOffDetails
-	61,  // 212: samsara.alerts.v1.TriggerParams.engine_on:type_name -> samsara.alerts.v1.EngineOnDetails
-	67,  // 213: samsara.alerts.v1.TriggerParams.fuel_level:type_name -> samsara.alerts.v1.FuelLevelTriggerDetails
-	70,  // 214: samsara.alerts.v1.TriggerParams.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnectedDetails
-	71,  // 215: samsara.alerts.v1.TriggerParams.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayUnpluggedTriggerDetails
-	73,  // 216: samsara.alerts.v1.TriggerParams.geofence_entry:type_name -> samsara.alerts.v1.GeofenceEntryTriggerDetails
-	74,  // 217: samsara.alerts.v1.TriggerParams.geofence_exit:type_name -> samsara.alerts.v1.GeofenceExitTriggerDetails
-	76,  // 218: samsara.alerts.v1.TriggerParams.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLossDetails
-	79,  // 219: samsara.alerts.v1.TriggerParams.harsh_event:type_name -> samsara.alerts.v1.HarshEventTriggerDetails
-	77,  // 220: samsara.alerts.v1.TriggerParams.hos_violation:type_name -> samsara.alerts.v1.HOSViolationTriggerDetails
-	85,  // 221: samsara.alerts.v1.TriggerParams.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceTriggerDetails
-	94,  // 222: samsara.alerts.v1.TriggerParams.out_of_route:type_name -> samsara.alerts.v1.OutOfRouteDetails
-	97,  // 223: samsara.alerts.v1.TriggerParams.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceTriggerDetails
-	99,  // 224: samsara.alerts.v1.TriggerParams.panic_button:type_name -> samsara.alerts.v1.PanicButtonDetails
-	106, // 225: samsara.alerts.v1.TriggerParams.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetailsObject
-	114, // 226: samsara.alerts.v1.TriggerParams.route_stop_estimated_arrival:type_name -> samsara.alerts.v1.RouteStopEstimatedArrivalDetails
-	115, // 227: samsara.alerts.v1.TriggerParams.safety_behavior:type_name -> samsara.alerts.v1.SafetyBehaviorTriggerDetails
-	122, // 228: samsara.alerts.v1.TriggerParams.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
-	118, // 229: samsara.alerts.v1.TriggerParams.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
-	121, // 230: samsara.alerts.v1.TriggerParams.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
-	130, // 231: samsara.alerts.v1.TriggerParams.speed:type_name -> samsara.alerts.v1.SpeedTriggerDetails
-	132, // 232: samsara.alerts.v1.TriggerParams.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
-	134, // 233: samsara.alerts.v1.TriggerParams.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
-	140, // 234: samsara.alerts.v1.TriggerParams.tire_fault_code:type_name -> samsara.alerts.v1.TireFaultCodeDetails
-	145, // 235: samsara.alerts.v1.TriggerParams.training_assignment_near_due_date:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
-	148, // 236: samsara.alerts.v1.TriggerParams.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingTriggerDetails
-	149, // 237: samsara.alerts.v1.TriggerParams.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatterVoltageDetails
-	153, // 238: samsara.alerts.v1.TriggerParams.vehicle_fault_code:type_name -> samsara.alerts.v1.VehicleFaultCodeDetails
-	13,  // 239: samsara.alerts.v1.UnassignedDrivingData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	21,  // 240: samsara.alerts.v1.UnassignedDrivingData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 241: samsara.alerts.v1.VehicleBatteryVoltage.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 242: samsara.alerts.v1.VehicleBatteryVoltage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 243: samsara.alerts.v1.VehicleBatteryVoltage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	13,  // 244: samsara.alerts.v1.VehicleDefLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 245: samsara.alerts.v1.VehicleDefLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 246: samsara.alerts.v1.VehicleDefLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 247: samsara.alerts.v1.VehicleDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	128, // 248: samsara.alerts.v1.VehicleFaultCodeDetails.specific_fault_codes:type_name -> samsara.alerts.v1.SpecificVehicleFaultCode
-	13,  // 249: samsara.alerts.v1.VehicleFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 250: samsara.alerts.v1.VehicleFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 251: samsara.alerts.v1.VehicleFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	20,  // 252: samsara.alerts.v1.VehicleTrailerMismatchData.currently_pulling_trailers:type_name -> samsara.alerts.v1.AlertTrailer
-	13,  // 253: samsara.alerts.v1.VehicleTrailerMismatchData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	20,  // 254: samsara.alerts.v1.VehicleTrailerMismatchData.driver_selected_trailers:type_name -> samsara.alerts.v1.AlertTrailer
-	21,  // 255: samsara.alerts.v1.VehicleTrailerMismatchData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	185, // 256: samsara.alerts.v1.VehicleWithGatewayTiny.external_ids:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
-	201, // 257: samsara.alerts.v1.VehicleWithGatewayTiny.gateway:type_name -> samsara.types.v1.GatewayTiny
-	186, // 258: samsara.alerts.v1.WebhookRoute.external_ids:type_name -> samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
-	202, // 259: samsara.alerts.v1.WebhookRoute.settings:type_name -> samsara.types.v1.RouteSettings
-	203, // 260: samsara.alerts.v1.WebhookRoute.stops:type_name -> samsara.types.v1.RoutesStop
-	13,  // 261: samsara.alerts.v1.WorkerSafetySosData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	63,  // 262: samsara.alerts.v1.WorkerSafetySosData.location:type_name -> samsara.alerts.v1.EventLocation
-	21,  // 263: samsara.alerts.v1.WorkerSafetySosData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	187, // 264: samsara.alerts.v1.WorkflowAddressEventWithGeofence.external_ids:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
-	167, // 265: samsara.alerts.v1.WorkflowAddressEventWithGeofence.geofence:type_name -> samsara.alerts.v1.WorkflowGeofence
-	173, // 266: samsara.alerts.v1.WorkflowAuthorSignature.signatory_user:type_name -> samsara.alerts.v1.WorkflowSignatoryUser
-	10,  // 267: samsara.alerts.v1.WorkflowConfiguration.actions:type_name -> samsara.alerts.v1.Action
-	188, // 268: samsara.alerts.v1.WorkflowConfiguration.external_ids:type_name -> samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntry
-	92,  // 269: samsara.alerts.v1.WorkflowConfiguration.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
-	123, // 270: samsara.alerts.v1.WorkflowConfiguration.scope:type_name -> samsara.alerts.v1.Scope
-	174, // 271: samsara.alerts.v1.WorkflowConfiguration.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
-	162, // 272: samsara.alerts.v1.WorkflowDvir.author_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
-	55,  // 273: samsara.alerts.v1.WorkflowDvir.defects:type_name -> samsara.alerts.v1.DvirDefect
-	162, // 274: samsara.alerts.v1.WorkflowDvir.second_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
-	162, // 275: samsara.alerts.v1.WorkflowDvir.third_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
-	143, // 276: samsara.alerts.v1.WorkflowDvir.trailer:type_name -> samsara.alerts.v1.TrailerTiny
-	199, // 277: samsara.alerts.v1.WorkflowDvirSubmitted.driver:type_name -> samsara.types.v1.DriverTiny
-	165, // 278: samsara.alerts.v1.WorkflowDvirSubmitted.dvir:type_name -> samsara.alerts.v1.WorkflowDvir
-	156, // 279: samsara.alerts.v1.WorkflowDvirSubmitted.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	163, // 280: samsara.alerts.v1.WorkflowGeofence.circle:type_name -> samsara.alerts.v1.WorkflowCircle
-	172, // 281: samsara.alerts.v1.WorkflowGeofence.polygon:type_name -> samsara.alerts.v1.WorkflowPolygon
-	124, // 282: samsara.alerts.v1.WorkflowGeofence.settings:type_name -> samsara.alerts.v1.Settings
-	161, // 283: samsara.alerts.v1.WorkflowGeofenceEvent.address:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence
-	68,  // 284: samsara.alerts.v1.WorkflowGeofenceEvent.fuel_volume:type_name -> samsara.alerts.v1.FuelVolume
-	156, // 285: samsara.alerts.v1.WorkflowGeofenceEvent.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	170, // 286: samsara.alerts.v1.WorkflowIncident.conditions:type_name -> samsara.alerts.v1.WorkflowIncidentCondition
-	171, // 287: samsara.alerts.v1.WorkflowIncidentCondition.details:type_name -> samsara.alerts.v1.WorkflowIncidentDetails
-	23,  // 288: samsara.alerts.v1.WorkflowIncidentDetails.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperature
-	26,  // 289: samsara.alerts.v1.WorkflowIncidentDetails.camera_connector_disconected:type_name -> samsara.alerts.v1.CameraConnectorDisconected
-	27,  // 290: samsara.alerts.v1.WorkflowIncidentDetails.camera_stream_issue:type_name -> samsara.alerts.v1.CameraStreamIssue
-	28,  // 291: samsara.alerts.v1.WorkflowIncidentDetails.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLoss
-	31,  // 292: samsara.alerts.v1.WorkflowIncidentDetails.cloud_backup_upload_issue:type_name -> samsara.alerts.v1.CloudBackupUploadIssue
-	34,  // 293: samsara.alerts.v1.WorkflowIncidentDetails.dashcam_disconnected:type_name -> samsara.alerts.v1.DashcamDisconnected
-	35,  // 294: samsara.alerts.v1.WorkflowIncidentDetails.data_input_value:type_name -> samsara.alerts.v1.DataInputValue
-	37,  // 295: samsara.alerts.v1.WorkflowIncidentDetails.device_movement:type_name -> samsara.alerts.v1.DeviceMovementData
-	38,  // 296: samsara.alerts.v1.WorkflowIncidentDetails.device_movement_stopped:type_name -> samsara.alerts.v1.DeviceMovementStoppedData
-	40,  // 297: samsara.alerts.v1.WorkflowIncidentDetails.door_open:type_name -> samsara.alerts.v1.DoorOpen
-	42,  // 298: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_in:type_name -> samsara.alerts.v1.DriverAppSignIn
-	43,  // 299: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_out:type_name -> samsara.alerts.v1.DriverAppSignOut
-	44,  // 300: samsara.alerts.v1.WorkflowIncidentDetails.driver_document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmitted
-	46,  // 301: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_received:type_name -> samsara.alerts.v1.DriverMessageReceived
-	47,  // 302: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_sent:type_name -> samsara.alerts.v1.DriverMessageSent
-	49,  // 303: samsara.alerts.v1.WorkflowIncidentDetails.driver_recorded:type_name -> samsara.alerts.v1.DriverRecorded
-	166, // 304: samsara.alerts.v1.WorkflowIncidentDetails.dvir_submitted_device:type_name -> samsara.alerts.v1.WorkflowDvirSubmitted
-	56,  // 305: samsara.alerts.v1.WorkflowIncidentDetails.engine_idle:type_name -> samsara.alerts.v1.EngineIdleData
-	58,  // 306: samsara.alerts.v1.WorkflowIncidentDetails.engine_off:type_name -> samsara.alerts.v1.EngineOff
-	60,  // 307: samsara.alerts.v1.WorkflowIncidentDetails.engine_on:type_name -> samsara.alerts.v1.EngineOn
-	64,  // 308: samsara.alerts.v1.WorkflowIncidentDetails.form_submitted:type_name -> samsara.alerts.v1.FormSubmitted
-	65,  // 309: samsara.alerts.v1.WorkflowIncidentDetails.form_updated:type_name -> samsara.alerts.v1.FormUpdated
-	66,  // 310: samsara.alerts.v1.WorkflowIncidentDetails.fuel_level_percentage:type_name -> samsara.alerts.v1.FuelLevelPercentage
-	69,  // 311: samsara.alerts.v1.WorkflowIncidentDetails.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnected
-	72,  // 312: samsara.alerts.v1.WorkflowIncidentDetails.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayWithVehicleTiny
-	168, // 313: samsara.alerts.v1.WorkflowIncidentDetails.geofence_entry:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
-	168, // 314: samsara.alerts.v1.WorkflowIncidentDetails.geofence_exit:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
-	75,  // 315: samsara.alerts.v1.WorkflowIncidentDetails.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLoss
-	78,  // 316: samsara.alerts.v1.WorkflowIncidentDetails.harsh_event:type_name -> samsara.alerts.v1.HarshEventData
-	80,  // 317: samsara.alerts.v1.WorkflowIncidentDetails.hos_duty_status:type_name -> samsara.alerts.v1.HosDutyStatusData
-	81,  // 318: samsara.alerts.v1.WorkflowIncidentDetails.hos_violation:type_name -> samsara.alerts.v1.HosViolationData
-	83,  // 319: samsara.alerts.v1.WorkflowIncidentDetails.inactivity:type_name -> samsara.alerts.v1.Inactivity
-	84,  // 320: samsara.alerts.v1.WorkflowIncidentDetails.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceData
-	86,  // 321: samsara.alerts.v1.WorkflowIncidentDetails.issue_created:type_name -> samsara.alerts.v1.IssueCreated
-	87,  // 322: samsara.alerts.v1.WorkflowIncidentDetails.jamming_detected:type_name -> samsara.alerts.v1.JammingDetected
-	90,  // 323: samsara.alerts.v1.WorkflowIncidentDetails.missing_dvir_past_due:type_name -> samsara.alerts.v1.MissingDvirPastDue
-	91,  // 324: samsara.alerts.v1.WorkflowIncidentDetails.motion_detected:type_name -> samsara.alerts.v1.MotionDetected
-	93,  // 325: samsara.alerts.v1.WorkflowIncidentDetails.out_of_route:type_name -> samsara.alerts.v1.OutOfRoute
-	95,  // 326: samsara.alerts.v1.WorkflowIncidentDetails.out_of_sequence_stop_arrival:type_name -> samsara.alerts.v1.OutOfSequenceStopArrivalData
-	96,  // 327: samsara.alerts.v1.WorkflowIncidentDetails.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceData
-	98,  // 328: samsara.alerts.v1.WorkflowIncidentDetails.panic_button:type_name -> samsara.alerts.v1.PanicButton
-	100, // 329: samsara.alerts.v1.WorkflowIncidentDetails.person_detected:type_name -> samsara.alerts.v1.PersonDetected
-	102, // 330: samsara.alerts.v1.WorkflowIncidentDetails.preventive_maintenance_schedule_due:type_name -> samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
-	105, // 331: samsara.alerts.v1.WorkflowIncidentDetails.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetails
-	109, // 332: samsara.alerts.v1.WorkflowIncidentDetails.reefer_temperature:type_name -> samsara.alerts.v1.ReeferTemperature
-	110, // 333: samsara.alerts.v1.WorkflowIncidentDetails.route_start_delayed:type_name -> samsara.alerts.v1.RouteStartDelayedData
-	111, // 334: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_arrival:type_name -> samsara.alerts.v1.RouteStopDetails
-	111, // 335: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_departure:type_name -> samsara.alerts.v1.RouteStopDetails
-	112, // 336: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_eta:type_name -> samsara.alerts.v1.RouteStopETA
-	113, // 337: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_early_late_arrival:type_name -> samsara.alerts.v1.RouteStopEarlyLateArrivalData
-	119, // 338: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceData
-	117, // 339: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHours
-	120, // 340: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerData
-	126, // 341: samsara.alerts.v1.WorkflowIncidentDetails.severe_speeding:type_name -> samsara.alerts.v1.SevereSpeedingStartedObject
-	127, // 342: samsara.alerts.v1.WorkflowIncidentDetails.site_gateway_disconnected:type_name -> samsara.alerts.v1.SiteGatewayDisconnected
-	129, // 343: samsara.alerts.v1.WorkflowIncidentDetails.speed:type_name -> samsara.alerts.v1.SpeedData
-	131, // 344: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDrop
-	133, // 345: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRise
-	135, // 346: samsara.alerts.v1.WorkflowIncidentDetails.tampering_detected:type_name -> samsara.alerts.v1.TamperingDetected
-	141, // 347: samsara.alerts.v1.WorkflowIncidentDetails.tire_faults:type_name -> samsara.alerts.v1.TireFaults
-	142, // 348: samsara.alerts.v1.WorkflowIncidentDetails.trailer_moving_without_power:type_name -> samsara.alerts.v1.TrailerMovingWithoutPowerData
-	147, // 349: samsara.alerts.v1.WorkflowIncidentDetails.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingData
-	150, // 350: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatteryVoltage
-	151, // 351: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_def_level_percentage:type_name -> samsara.alerts.v1.VehicleDefLevelPercentage
-	152, // 352: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_detected:type_name -> samsara.alerts.v1.VehicleDetected
-	154, // 353: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_faults:type_name -> samsara.alerts.v1.VehicleFaults
-	155, // 354: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_trailer_mismatch:type_name -> samsara.alerts.v1.VehicleTrailerMismatchData
-	160, // 355: samsara.alerts.v1.WorkflowIncidentDetails.worker_safety_sos:type_name -> samsara.alerts.v1.WorkerSafetySosData
-	157, // 356: samsara.alerts.v1.WorkflowPolygon.vertices:type_name -> samsara.alerts.v1.Vertex
-	146, // 357: samsara.alerts.v1.WorkflowTrigger.trigger_params:type_name -> samsara.alerts.v1.TriggerParams
-	0,   // 358: samsara.alerts.v1.AlertsService.GetConfigurations:input_type -> samsara.alerts.v1.GetConfigurationsRequest
-	2,   // 359: samsara.alerts.v1.AlertsService.PostConfigurations:input_type -> samsara.alerts.v1.PostConfigurationsRequest
-	4,   // 360: samsara.alerts.v1.AlertsService.PatchConfigurations:input_type -> samsara.alerts.v1.PatchConfigurationsRequest
-	6,   // 361: samsara.alerts.v1.AlertsService.DeleteConfigurations:input_type -> samsara.alerts.v1.DeleteConfigurationsRequest
-	8,   // 362: samsara.alerts.v1.AlertsService.GetIncidents:input_type -> samsara.alerts.v1.GetIncidentsRequest
-	1,   // 363: samsara.alerts.v1.AlertsService.GetConfigurations:output_type -> samsara.alerts.v1.GetConfigurationsResponse
-	3,   // 364: samsara.alerts.v1.AlertsService.PostConfigurations:output_type -> samsara.alerts.v1.PostConfigurationsResponse
-	5,   // 365: samsara.alerts.v1.AlertsService.PatchConfigurations:output_type -> samsara.alerts.v1.PatchConfigurationsResponse
-	7,   // 366: samsara.alerts.v1.AlertsService.DeleteConfigurations:output_type -> samsara.alerts.v1.DeleteConfigurationsResponse
-	9,   // 367: samsara.alerts.v1.AlertsService.GetIncidents:output_type -> samsara.alerts.v1.GetIncidentsResponse
-	363, // [363:368] is the sub-list for method output_type
-	358, // [358:363] is the sub-list for method input_type
-	358, // [358:358] is the sub-list for extension type_name
-	358, // [358:358] is the sub-list for extension extendee
-	0,   // [0:358] is the sub-list for field type_name
+	170, // 0: samsara.alerts.v1.GetConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
+	195, // 1: samsara.alerts.v1.GetConfigurationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,   // 2: samsara.alerts.v1.StreamConfigurationsRequest.request:type_name -> samsara.alerts.v1.GetConfigurationsRequest
+	196, // 3: samsara.alerts.v1.StreamConfigurationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,   // 4: samsara.alerts.v1.StreamConfigurationsResponse.page:type_name -> samsara.alerts.v1.GetConfigurationsResponse
+	16,  // 5: samsara.alerts.v1.PostConfigurationsRequest.actions:type_name -> samsara.alerts.v1.Action
+	181, // 6: samsara.alerts.v1.PostConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
+	98,  // 7: samsara.alerts.v1.PostConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
+	129, // 8: samsara.alerts.v1.PostConfigurationsRequest.scope:type_name -> samsara.alerts.v1.Scope
+	180, // 9: samsara.alerts.v1.PostConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
+	170, // 10: samsara.alerts.v1.PostConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
+	16,  // 11: samsara.alerts.v1.PatchConfigurationsRequest.actions:type_name -> samsara.alerts.v1.Action
+	182, // 12: samsara.alerts.v1.PatchConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
+	98,  // 13: samsara.alerts.v1.PatchConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
+	129, // 14: samsara.alerts.v1.PatchConfigurationsRequest.scope:type_name -> samsara.alerts.v1.Scope
+	180, // 15: samsara.alerts.v1.PatchConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
+	197, // 16: samsara.alerts.v1.PatchConfigurationsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	170, // 17: samsara.alerts.v1.PatchConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
+	175, // 18: samsara.alerts.v1.GetIncidentsResponse.data:type_name -> samsara.alerts.v1.WorkflowIncident
+	195, // 19: samsara.alerts.v1.GetIncidentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10,  // 20: samsara.alerts.v1.StreamIncidentsRequest.request:type_name -> samsara.alerts.v1.GetIncidentsRequest
+	196, // 21: samsara.alerts.v1.StreamIncidentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11,  // 22: samsara.alerts.v1.StreamIncidentsResponse.page:type_name -> samsara.alerts.v1.GetIncidentsResponse
+	10,  // 23: samsara.alerts.v1.FollowIncidentsRequest.request:type_name -> samsara.alerts.v1.GetIncidentsRequest
+	198, // 24: samsara.alerts.v1.FollowIncidentsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	11,  // 25: samsara.alerts.v1.FollowIncidentsResponse.page:type_name -> samsara.alerts.v1.GetIncidentsResponse
+	199, // 26: samsara.alerts.v1.FollowIncidentsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	17,  // 27: samsara.alerts.v1.Action.action_params:type_name -> samsara.alerts.v1.ActionParams
+	47,  // 28: samsara.alerts.v1.ActionParams.driver_app_notification:type_name -> samsara.alerts.v1.DriverAppNotification
+	114, // 29: samsara.alerts.v1.ActionParams.recipients:type_name -> samsara.alerts.v1.Recipient
+	164, // 30: samsara.alerts.v1.ActionParams.webhooks:type_name -> samsara.alerts.v1.WebhookParams
+	200, // 31: samsara.alerts.v1.AlertAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	183, // 32: samsara.alerts.v1.AlertAsset.external_ids:type_name -> samsara.alerts.v1.AlertAsset.ExternalIdsEntry
+	201, // 33: samsara.alerts.v1.AlertAsset.tags:type_name -> samsara.types.v1.TagTiny
+	200, // 34: samsara.alerts.v1.AlertDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
+	184, // 35: samsara.alerts.v1.AlertDriver.external_ids:type_name -> samsara.alerts.v1.AlertDriver.ExternalIdsEntry
+	201, // 36: samsara.alerts.v1.AlertDriver.tags:type_name -> samsara.types.v1.TagTiny
+	28,  // 37: samsara.alerts.v1.AlertOnvifCameraStream.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
+	201, // 38: samsara.alerts.v1.AlertOnvifCameraStream.tags:type_name -> samsara.types.v1.TagTiny
+	185, // 39: samsara.alerts.v1.AlertRoute.external_ids:type_name -> samsara.alerts.v1.AlertRoute.ExternalIdsEntry
+	22,  // 40: samsara.alerts.v1.AlertSensor.product:type_name -> samsara.alerts.v1.AlertProduct
+	201, // 41: samsara.alerts.v1.AlertSensor.tags:type_name -> samsara.types.v1.TagTiny
+	201, // 42: samsara.alerts.v1.AlertSites.tags:type_name -> samsara.types.v1.TagTiny
+	200, // 43: samsara.alerts.v1.AlertTrailer.attributes:type_name -> samsara.types.v1.AttributeTiny
+	186, // 44: samsara.alerts.v1.AlertTrailer.external_ids:type_name -> samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
+	201, // 45: samsara.alerts.v1.AlertTrailer.tags:type_name -> samsara.types.v1.TagTiny
+	200, // 46: samsara.alerts.v1.AlertVehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
+	187, // 47: samsara.alerts.v1.AlertVehicle.external_ids:type_name -> samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
+	202, // 48: samsara.alerts.v1.AlertVehicle.static_assigned_driver:type_name -> samsara.types.v1.Driver
+	201, // 49: samsara.alerts.v1.AlertVehicle.tags:type_name -> samsara.types.v1.TagTiny
+	25,  // 50: samsara.alerts.v1.AlertWorkforceCameraDevice.sites:type_name -> samsara.alerts.v1.AlertSites
+	201, // 51: samsara.alerts.v1.AlertWorkforceCameraDevice.tags:type_name -> samsara.types.v1.TagTiny
+	24,  // 52: samsara.alerts.v1.AmbientTemperature.sensor:type_name -> samsara.alerts.v1.AlertSensor
+	19,  // 53: samsara.alerts.v1.CameraConnectorDisconected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 54: samsara.alerts.v1.CameraConnectorDisconected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 55: samsara.alerts.v1.CameraConnectorDisconected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	28,  // 56: samsara.alerts.v1.CameraStreamIssue.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
+	19,  // 57: samsara.alerts.v1.CellSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 58: samsara.alerts.v1.CellSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 59: samsara.alerts.v1.CellSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 60: samsara.alerts.v1.CloudBackupUploadIssue.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 61: samsara.alerts.v1.CloudBackupUploadIssue.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 62: samsara.alerts.v1.CloudBackupUploadIssue.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 63: samsara.alerts.v1.DashcamDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 64: samsara.alerts.v1.DashcamDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 65: samsara.alerts.v1.DashcamDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	20,  // 66: samsara.alerts.v1.DataInputValue.machine_input:type_name -> samsara.alerts.v1.AlertMachineInput
+	19,  // 67: samsara.alerts.v1.DeviceMovementData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 68: samsara.alerts.v1.DeviceMovementData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 69: samsara.alerts.v1.DeviceMovementData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 70: samsara.alerts.v1.DeviceMovementStoppedData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 71: samsara.alerts.v1.DeviceMovementStoppedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 72: samsara.alerts.v1.DeviceMovementStoppedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 73: samsara.alerts.v1.DoorOpen.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 74: samsara.alerts.v1.DoorOpen.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 75: samsara.alerts.v1.DoorOpen.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	88,  // 76: samsara.alerts.v1.DriverAppNotification.in_app_notification_options:type_name -> samsara.alerts.v1.InAppNotificationOptions
+	109, // 77: samsara.alerts.v1.DriverAppNotification.push_notification_options:type_name -> samsara.alerts.v1.PushNotificationOptions
+	19,  // 78: samsara.alerts.v1.DriverAppSignIn.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 79: samsara.alerts.v1.DriverAppSignIn.pinned_vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 80: samsara.alerts.v1.DriverAppSignOut.driver:type_name -> samsara.alerts.v1.AlertDriver
+	203, // 81: samsara.alerts.v1.DriverDocumentSubmitted.document:type_name -> samsara.types.v1.Document
+	19,  // 82: samsara.alerts.v1.DriverMessageReceived.driver:type_name -> samsara.alerts.v1.AlertDriver
+	19,  // 83: samsara.alerts.v1.DriverMessageSent.driver:type_name -> samsara.alerts.v1.AlertDriver
+	19,  // 84: samsara.alerts.v1.DriverRecorded.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 85: samsara.alerts.v1.DriverRecorded.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	188, // 86: samsara.alerts.v1.Dvir2Device.external_ids:type_name -> samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
+	56,  // 87: samsara.alerts.v1.Dvir2FormSubmission.assigned_to_polymorphic_user:type_name -> samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
+	57,  // 88: samsara.alerts.v1.Dvir2RelatedDevice.device:type_name -> samsara.alerts.v1.Dvir2Device
+	58,  // 89: samsara.alerts.v1.Dvir2Submission.base_form_submission:type_name -> samsara.alerts.v1.Dvir2FormSubmission
+	59,  // 90: samsara.alerts.v1.Dvir2Submission.related_devices:type_name -> samsara.alerts.v1.Dvir2RelatedDevice
+	204, // 91: samsara.alerts.v1.DvirDefect.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
+	149, // 92: samsara.alerts.v1.DvirDefect.trailer:type_name -> samsara.alerts.v1.TrailerTiny
+	162, // 93: samsara.alerts.v1.DvirDefect.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	19,  // 94: samsara.alerts.v1.EngineIdleData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 95: samsara.alerts.v1.EngineIdleData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 96: samsara.alerts.v1.EngineOff.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 97: samsara.alerts.v1.EngineOff.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 98: samsara.alerts.v1.EngineOff.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 99: samsara.alerts.v1.EngineOn.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 100: samsara.alerts.v1.EngineOn.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 101: samsara.alerts.v1.EngineOn.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	205, // 102: samsara.alerts.v1.FormSubmitted.form:type_name -> samsara.types.v1.FormSubmission
+	205, // 103: samsara.alerts.v1.FormUpdated.form:type_name -> samsara.types.v1.FormSubmission
+	19,  // 104: samsara.alerts.v1.FuelLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 105: samsara.alerts.v1.FuelLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 106: samsara.alerts.v1.FuelLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 107: samsara.alerts.v1.GatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 108: samsara.alerts.v1.GatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 109: samsara.alerts.v1.GatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	206, // 110: samsara.alerts.v1.GatewayWithVehicleTiny.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	94,  // 111: samsara.alerts.v1.GeofenceEntryTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	94,  // 112: samsara.alerts.v1.GeofenceExitTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	19,  // 113: samsara.alerts.v1.GpsSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 114: samsara.alerts.v1.GpsSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 115: samsara.alerts.v1.GpsSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 116: samsara.alerts.v1.HarshEventData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 117: samsara.alerts.v1.HarshEventData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 118: samsara.alerts.v1.HosDutyStatusData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	19,  // 119: samsara.alerts.v1.HosViolationData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 120: samsara.alerts.v1.Inactivity.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	19,  // 121: samsara.alerts.v1.InsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 122: samsara.alerts.v1.InsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 123: samsara.alerts.v1.InsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	94,  // 124: samsara.alerts.v1.InsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	207, // 125: samsara.alerts.v1.IssueCreated.issue:type_name -> samsara.types.v1.Issue
+	19,  // 126: samsara.alerts.v1.JammingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 127: samsara.alerts.v1.JammingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 128: samsara.alerts.v1.JammingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	36,  // 129: samsara.alerts.v1.Location.circle:type_name -> samsara.alerts.v1.Circle
+	107, // 130: samsara.alerts.v1.Location.polygon:type_name -> samsara.alerts.v1.Polygon
+	189, // 131: samsara.alerts.v1.MinimalRouteStop.external_ids:type_name -> samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
+	60,  // 132: samsara.alerts.v1.MissingDvirPastDue.dvir:type_name -> samsara.alerts.v1.Dvir2Submission
+	21,  // 133: samsara.alerts.v1.MotionDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	142, // 134: samsara.alerts.v1.OperationalSettings.time_ranges:type_name -> samsara.alerts.v1.TimeRange
+	19,  // 135: samsara.alerts.v1.OutOfRoute.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 136: samsara.alerts.v1.OutOfRoute.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 137: samsara.alerts.v1.OutOfRoute.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 138: samsara.alerts.v1.OutOfSequenceStopArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	23,  // 139: samsara.alerts.v1.OutOfSequenceStopArrivalData.route:type_name -> samsara.alerts.v1.AlertRoute
+	27,  // 140: samsara.alerts.v1.OutOfSequenceStopArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 141: samsara.alerts.v1.OutsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 142: samsara.alerts.v1.OutsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 143: samsara.alerts.v1.OutsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	94,  // 144: samsara.alerts.v1.OutsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	19,  // 145: samsara.alerts.v1.PanicButton.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 146: samsara.alerts.v1.PanicButton.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 147: samsara.alerts.v1.PanicButton.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	21,  // 148: samsara.alerts.v1.PersonDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	163, // 149: samsara.alerts.v1.Polygon.vertices:type_name -> samsara.alerts.v1.Vertex
+	19,  // 150: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 151: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 152: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	18,  // 153: samsara.alerts.v1.ReadingTriggerDetails.asset:type_name -> samsara.alerts.v1.AlertAsset
+	38,  // 154: samsara.alerts.v1.ReadingTriggerDetails.continuous_threshold:type_name -> samsara.alerts.v1.ContinuousReadingAlertThreshold
+	68,  // 155: samsara.alerts.v1.ReadingTriggerDetails.enum_threshold:type_name -> samsara.alerts.v1.EnumReadingAlertThreshold
+	110, // 156: samsara.alerts.v1.ReadingTriggerDetailsObject.continuous_threshold:type_name -> samsara.alerts.v1.ReadingTriggerContinuousValue
+	113, // 157: samsara.alerts.v1.ReadingTriggerDetailsObject.enum_threshold:type_name -> samsara.alerts.v1.ReadingTriggerEnumValue
+	19,  // 158: samsara.alerts.v1.ReeferTemperature.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 159: samsara.alerts.v1.ReeferTemperature.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 160: samsara.alerts.v1.ReeferTemperature.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 161: samsara.alerts.v1.RouteStartDelayedData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 162: samsara.alerts.v1.RouteStartDelayedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	208, // 163: samsara.alerts.v1.RouteStopDetails.driver:type_name -> samsara.types.v1.DriverTiny
+	165, // 164: samsara.alerts.v1.RouteStopDetails.route:type_name -> samsara.alerts.v1.WebhookRoute
+	95,  // 165: samsara.alerts.v1.RouteStopDetails.route_stop_details:type_name -> samsara.alerts.v1.MinimalRouteStop
+	162, // 166: samsara.alerts.v1.RouteStopDetails.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	19,  // 167: samsara.alerts.v1.RouteStopETA.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 168: samsara.alerts.v1.RouteStopETA.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 169: samsara.alerts.v1.RouteStopETA.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 170: samsara.alerts.v1.RouteStopEarlyLateArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 171: samsara.alerts.v1.RouteStopEarlyLateArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	94,  // 172: samsara.alerts.v1.RouteStopEstimatedArrivalDetails.location:type_name -> samsara.alerts.v1.Location
+	31,  // 173: samsara.alerts.v1.SafetyBehaviorTriggerDetails.behavior_count:type_name -> samsara.alerts.v1.BehaviorCountDetails
+	54,  // 174: samsara.alerts.v1.SafetyBehaviorTriggerDetails.drivers:type_name -> samsara.alerts.v1.DriverOrTagIdsDetails
+	122, // 175: samsara.alerts.v1.SafetyBehaviorTriggerDetails.safety_score:type_name -> samsara.alerts.v1.SafetyScoreDetails
+	19,  // 176: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 177: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 178: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 179: samsara.alerts.v1.ScheduledMaintenanceData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 180: samsara.alerts.v1.ScheduledMaintenanceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 181: samsara.alerts.v1.ScheduledMaintenanceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 182: samsara.alerts.v1.ScheduledMaintenanceOdometerData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 183: samsara.alerts.v1.ScheduledMaintenanceOdometerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 184: samsara.alerts.v1.ScheduledMaintenanceOdometerData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	143, // 185: samsara.alerts.v1.Scope.assets:type_name -> samsara.alerts.v1.TinyAsset
+	144, // 186: samsara.alerts.v1.Scope.drivers:type_name -> samsara.alerts.v1.TinyDriver
+	201, // 187: samsara.alerts.v1.Scope.tags:type_name -> samsara.types.v1.TagTiny
+	145, // 188: samsara.alerts.v1.Scope.widgets:type_name -> samsara.alerts.v1.TinyWidget
+	163, // 189: samsara.alerts.v1.Settings.show_addresses:type_name -> samsara.alerts.v1.Vertex
+	209, // 190: samsara.alerts.v1.SevereSpeedingStarted.vehicle:type_name -> samsara.types.v1.Vehicle
+	131, // 191: samsara.alerts.v1.SevereSpeedingStartedObject.data:type_name -> samsara.alerts.v1.SevereSpeedingStarted
+	19,  // 192: samsara.alerts.v1.SiteGatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 193: samsara.alerts.v1.SiteGatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 194: samsara.alerts.v1.SiteGatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 195: samsara.alerts.v1.SpeedData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 196: samsara.alerts.v1.SpeedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 197: samsara.alerts.v1.SpeedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 198: samsara.alerts.v1.SuddenFuelLevelDrop.driver:type_name -> samsara.alerts.v1.AlertDriver
+	69,  // 199: samsara.alerts.v1.SuddenFuelLevelDrop.location:type_name -> samsara.alerts.v1.EventLocation
+	27,  // 200: samsara.alerts.v1.SuddenFuelLevelDrop.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 201: samsara.alerts.v1.SuddenFuelLevelRise.driver:type_name -> samsara.alerts.v1.AlertDriver
+	69,  // 202: samsara.alerts.v1.SuddenFuelLevelRise.location:type_name -> samsara.alerts.v1.EventLocation
+	27,  // 203: samsara.alerts.v1.SuddenFuelLevelRise.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 204: samsara.alerts.v1.TamperingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 205: samsara.alerts.v1.TamperingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 206: samsara.alerts.v1.TamperingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 207: samsara.alerts.v1.TireFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 208: samsara.alerts.v1.TireFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 209: samsara.alerts.v1.TireFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 210: samsara.alerts.v1.TrailerMovingWithoutPowerData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 211: samsara.alerts.v1.TrailerMovingWithoutPowerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	190, // 212: samsara.alerts.v1.TrailerTiny.external_ids:type_name -> samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
+	150, // 213: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails.assignment_groups:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
+	30,  // 214: samsara.alerts.v1.TriggerParams.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperatureDetails
+	35,  // 215: samsara.alerts.v1.TriggerParams.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLossDetails
+	42,  // 216: samsara.alerts.v1.TriggerParams.def_level:type_name -> samsara.alerts.v1.DefLevelTriggerDetails
+	45,  // 217: samsara.alerts.v1.TriggerParams.device_movement:type_name -> samsara.alerts.v1.DeviceMovementTriggerDetails
+	51,  // 218: samsara.alerts.v1.TriggerParams.document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmittedDetails
+	39,  // 219: samsara.alerts.v1.TriggerParams.dvir_submitted_device:type_name -> samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
+	63,  // 220: samsara.alerts.v1.TriggerParams.engine_idle:type_name -> samsara.alerts.v1.EngineIdleTriggerDetails
+	65,  // 221: samsara.alerts.v1.TriggerParams.engine_off:type_name -> samsara.alerts.v1.EngineOffDetails
+	67,  // 222: samsara.alerts.v1.TriggerParams.engine_on:type_name -> samsara.alerts.v1.EngineOnDetails
+	73,  // 223: samsara.alerts.v1.TriggerParams.fuel_level:type_name -> samsara.alerts.v1.FuelLevelTriggerDetails
+	76,  // 224: samsara.alerts.v1.TriggerParams.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnectedDetails
+	77,  // 225: samsara.alerts.v1.TriggerParams.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayUnpluggedTriggerDetails
+	79,  // 226: samsara.alerts.v1.TriggerParams.geofence_entry:type_name -> samsara.alerts.v1.GeofenceEntryTriggerDetails
+	80,  // 227: samsara.alerts.v1.TriggerParams.geofence_exit:type_name -> samsara.alerts.v1.GeofenceExitTriggerDetails
+	82,  // 228: samsara.alerts.v1.TriggerParams.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLossDetails
+	85,  // 229: samsara.alerts.v1.TriggerParams.harsh_event:type_name -> samsara.alerts.v1.HarshEventTriggerDetails
+	83,  // 230: samsara.alerts.v1.TriggerParams.hos_violation:type_name -> samsara.alerts.v1.HOSViolationTriggerDetails
+	91,  // 231: samsara.alerts.v1.TriggerParams.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceTriggerDetails
+	100, // 232: samsara.alerts.v1.TriggerParams.out_of_route:type_name -> samsara.alerts.v1.OutOfRouteDetails
+	103, // 233: samsara.alerts.v1.TriggerParams.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceTriggerDetails
+	105, // 234: samsara.alerts.v1.TriggerParams.panic_button:type_name -> samsara.alerts.v1.PanicButtonDetails
+	112, // 235: samsara.alerts.v1.TriggerParams.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetailsObject
+	120, // 236: samsara.alerts.v1.TriggerParams.route_stop_estimated_arrival:type_name -> samsara.alerts.v1.RouteStopEstimatedArrivalDetails
+	121, // 237: samsara.alerts.v1.TriggerParams.safety_behavior:type_name -> samsara.alerts.v1.SafetyBehaviorTriggerDetails
+	128, // 238: samsara.alerts.v1.TriggerParams.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
+	124, // 239: samsara.alerts.v1.TriggerParams.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
+	127, // 240: samsara.alerts.v1.TriggerParams.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
+	136, // 241: samsara.alerts.v1.TriggerParams.speed:type_name -> samsara.alerts.v1.SpeedTriggerDetails
+	138, // 242: samsara.alerts.v1.TriggerParams.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
+	140, // 243: samsara.alerts.v1.TriggerParams.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
+	146, // 244: samsara.alerts.v1.TriggerParams.tire_fault_code:type_name -> samsara.alerts.v1.TireFaultCodeDetails
+	151, // 245: samsara.alerts.v1.TriggerParams.training_assignment_near_due_date:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
+	154, // 246: samsara.alerts.v1.TriggerParams.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingTriggerDetails
+	155, // 247: samsara.alerts.v1.TriggerParams.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatterVoltageDetails
+	159, // 248: samsara.alerts.v1.TriggerParams.vehicle_fault_code:type_name -> samsara.alerts.v1.VehicleFaultCodeDetails
+	19,  // 249: samsara.alerts.v1.UnassignedDrivingData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	27,  // 250: samsara.alerts.v1.UnassignedDrivingData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 251: samsara.alerts.v1.VehicleBatteryVoltage.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 252: samsara.alerts.v1.VehicleBatteryVoltage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 253: samsara.alerts.v1.VehicleBatteryVoltage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	19,  // 254: samsara.alerts.v1.VehicleDefLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 255: samsara.alerts.v1.VehicleDefLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 256: samsara.alerts.v1.VehicleDefLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	21,  // 257: samsara.alerts.v1.VehicleDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	134, // 258: samsara.alerts.v1.VehicleFaultCodeDetails.specific_fault_codes:type_name -> samsara.alerts.v1.SpecificVehicleFaultCode
+	19,  // 259: samsara.alerts.v1.VehicleFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 260: samsara.alerts.v1.VehicleFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 261: samsara.alerts.v1.VehicleFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	26,  // 262: samsara.alerts.v1.VehicleTrailerMismatchData.currently_pulling_trailers:type_name -> samsara.alerts.v1.AlertTrailer
+	19,  // 263: samsara.alerts.v1.VehicleTrailerMismatchData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	26,  // 264: samsara.alerts.v1.VehicleTrailerMismatchData.driver_selected_trailers:type_name -> samsara.alerts.v1.AlertTrailer
+	27,  // 265: samsara.alerts.v1.VehicleTrailerMismatchData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	191, // 266: samsara.alerts.v1.VehicleWithGatewayTiny.external_ids:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
+	210, // 267: samsara.alerts.v1.VehicleWithGatewayTiny.gateway:type_name -> samsara.types.v1.GatewayTiny
+	192, // 268: samsara.alerts.v1.WebhookRoute.external_ids:type_name -> samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
+	211, // 269: samsara.alerts.v1.WebhookRoute.settings:type_name -> samsara.types.v1.RouteSettings
+	212, // 270: samsara.alerts.v1.WebhookRoute.stops:type_name -> samsara.types.v1.RoutesStop
+	19,  // 271: samsara.alerts.v1.WorkerSafetySosData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	69,  // 272: samsara.alerts.v1.WorkerSafetySosData.location:type_name -> samsara.alerts.v1.EventLocation
+	27,  // 273: samsara.alerts.v1.WorkerSafetySosData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	193, // 274: samsara.alerts.v1.WorkflowAddressEventWithGeofence.external_ids:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
+	173, // 275: samsara.alerts.v1.WorkflowAddressEventWithGeofence.geofence:type_name -> samsara.alerts.v1.WorkflowGeofence
+	179, // 276: samsara.alerts.v1.WorkflowAuthorSignature.signatory_user:type_name -> samsara.alerts.v1.WorkflowSignatoryUser
+	16,  // 277: samsara.alerts.v1.WorkflowConfiguration.actions:type_name -> samsara.alerts.v1.Action
+	194, // 278: samsara.alerts.v1.WorkflowConfiguration.external_ids:type_name -> samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntry
+	98,  // 279: samsara.alerts.v1.WorkflowConfiguration.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
+	129, // 280: samsara.alerts.v1.WorkflowConfiguration.scope:type_name -> samsara.alerts.v1.Scope
+	180, // 281: samsara.alerts.v1.WorkflowConfiguration.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
+	168, // 282: samsara.alerts.v1.WorkflowDvir.author_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
+	61,  // 283: samsara.alerts.v1.WorkflowDvir.defects:type_name -> samsara.alerts.v1.DvirDefect
+	168, // 284: samsara.alerts.v1.WorkflowDvir.second_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
+	168, // 285: samsara.alerts.v1.WorkflowDvir.third_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
+	149, // 286: samsara.alerts.v1.WorkflowDvir.trailer:type_name -> samsara.alerts.v1.TrailerTiny
+	208, // 287: samsara.alerts.v1.WorkflowDvirSubmitted.driver:type_name -> samsara.types.v1.DriverTiny
+	171, // 288: samsara.alerts.v1.WorkflowDvirSubmitted.dvir:type_name -> samsara.alerts.v1.WorkflowDvir
+	162, // 289: samsara.alerts.v1.WorkflowDvirSubmitted.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	169, // 290: samsara.alerts.v1.WorkflowGeofence.circle:type_name -> samsara.alerts.v1.WorkflowCircle
+	178, // 291: samsara.alerts.v1.WorkflowGeofence.polygon:type_name -> samsara.alerts.v1.WorkflowPolygon
+	130, // 292: samsara.alerts.v1.WorkflowGeofence.settings:type_name -> samsara.alerts.v1.Settings
+	167, // 293: samsara.alerts.v1.WorkflowGeofenceEvent.address:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence
+	74,  // 294: samsara.alerts.v1.WorkflowGeofenceEvent.fuel_volume:type_name -> samsara.alerts.v1.FuelVolume
+	162, // 295: samsara.alerts.v1.WorkflowGeofenceEvent.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	176, // 296: samsara.alerts.v1.WorkflowIncident.conditions:type_name -> samsara.alerts.v1.WorkflowIncidentCondition
+	177, // 297: samsara.alerts.v1.WorkflowIncidentCondition.details:type_name -> samsara.alerts.v1.WorkflowIncidentDetails
+	29,  // 298: samsara.alerts.v1.WorkflowIncidentDetails.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperature
+	32,  // 299: samsara.alerts.v1.WorkflowIncidentDetails.camera_connector_disconected:type_name -> samsara.alerts.v1.CameraConnectorDisconected
+	33,  // 300: samsara.alerts.v1.WorkflowIncidentDetails.camera_stream_issue:type_name -> samsara.alerts.v1.CameraStreamIssue
+	34,  // 301: samsara.alerts.v1.WorkflowIncidentDetails.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLoss
+	37,  // 302: samsara.alerts.v1.WorkflowIncidentDetails.cloud_backup_upload_issue:type_name -> samsara.alerts.v1.CloudBackupUploadIssue
+	40,  // 303: samsara.alerts.v1.WorkflowIncidentDetails.dashcam_disconnected:type_name -> samsara.alerts.v1.DashcamDisconnected
+	41,  // 304: samsara.alerts.v1.WorkflowIncidentDetails.data_input_value:type_name -> samsara.alerts.v1.DataInputValue
+	43,  // 305: samsara.alerts.v1.WorkflowIncidentDetails.device_movement:type_name -> samsara.alerts.v1.DeviceMovementData
+	44,  // 306: samsara.alerts.v1.WorkflowIncidentDetails.device_movement_stopped:type_name -> samsara.alerts.v1.DeviceMovementStoppedData
+	46,  // 307: samsara.alerts.v1.WorkflowIncidentDetails.door_open:type_name -> samsara.alerts.v1.DoorOpen
+	48,  // 308: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_in:type_name -> samsara.alerts.v1.DriverAppSignIn
+	49,  // 309: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_out:type_name -> samsara.alerts.v1.DriverAppSignOut
+	50,  // 310: samsara.alerts.v1.WorkflowIncidentDetails.driver_document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmitted
+	52,  // 311: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_received:type_name -> samsara.alerts.v1.DriverMessageReceived
+	53,  // 312: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_sent:type_name -> samsara.alerts.v1.DriverMessageSent
+	55,  // 313: samsara.alerts.v1.WorkflowIncidentDetails.driver_recorded:type_name -> samsara.alerts.v1.DriverRecorded
+	172, // 314: samsara.alerts.v1.WorkflowIncidentDetails.dvir_submitted_device:type_name -> samsara.alerts.v1.WorkflowDvirSubmitted
+	62,  // 315: samsara.alerts.v1.WorkflowIncidentDetails.engine_idle:type_name -> samsara.alerts.v1.EngineIdleData
+	64,  // 316: samsara.alerts.v1.WorkflowIncidentDetails.engine_off:type_name -> samsara.alerts.v1.EngineOff
+	66,  // 317: samsara.alerts.v1.WorkflowIncidentDetails.engine_on:type_name -> samsara.alerts.v1.EngineOn
+	70,  // 318: samsara.alerts.v1.WorkflowIncidentDetails.form_submitted:type_name -> samsara.alerts.v1.FormSubmitted
+	71,  // 319: samsara.alerts.v1.WorkflowIncidentDetails.form_updated:type_name -> samsara.alerts.v1.FormUpdated
+	72,  // 320: samsara.alerts.v1.WorkflowIncidentDetails.fuel_level_percentage:type_name -> samsara.alerts.v1.FuelLevelPercentage
+	75,  // 321: samsara.alerts.v1.WorkflowIncidentDetails.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnected
+	78,  // 322: samsara.alerts.v1.WorkflowIncidentDetails.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayWithVehicleTiny
+	174, // 323: samsara.alerts.v1.WorkflowIncidentDetails.geofence_entry:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
+	174, // 324: samsara.alerts.v1.WorkflowIncidentDetails.geofence_exit:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
+	81,  // 325: samsara.alerts.v1.WorkflowIncidentDetails.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLoss
+	84,  // 326: samsara.alerts.v1.WorkflowIncidentDetails.harsh_event:type_name -> samsara.alerts.v1.HarshEventData
+	86,  // 327: samsara.alerts.v1.WorkflowIncidentDetails.hos_duty_status:type_name -> samsara.alerts.v1.HosDutyStatusData
+	87,  // 328: samsara.alerts.v1.WorkflowIncidentDetails.hos_violation:type_name -> samsara.alerts.v1.HosViolationData
+	89,  // 329: samsara.alerts.v1.WorkflowIncidentDetails.inactivity:type_name -> samsara.alerts.v1.Inactivity
+	90,  // 330: samsara.alerts.v1.WorkflowIncidentDetails.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceData
+	92,  // 331: samsara.alerts.v1.WorkflowIncidentDetails.issue_created:type_name -> samsara.alerts.v1.IssueCreated
+	93,  // 332: samsara.alerts.v1.WorkflowIncidentDetails.jamming_detected:type_name -> samsara.alerts.v1.JammingDetected
+	96,  // 333: samsara.alerts.v1.WorkflowIncidentDetails.missing_dvir_past_due:type_name -> samsara.alerts.v1.MissingDvirPastDue
+	97,  // 334: samsara.alerts.v1.WorkflowIncidentDetails.motion_detected:type_name -> samsara.alerts.v1.MotionDetected
+	99,  // 335: samsara.alerts.v1.WorkflowIncidentDetails.out_of_route:type_name -> samsara.alerts.v1.OutOfRoute
+	101, // 336: samsara.alerts.v1.WorkflowIncidentDetails.out_of_sequence_stop_arrival:type_name -> samsara.alerts.v1.OutOfSequenceStopArrivalData
+	102, // 337: samsara.alerts.v1.WorkflowIncidentDetails.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceData
+	104, // 338: samsara.alerts.v1.WorkflowIncidentDetails.panic_button:type_name -> samsara.alerts.v1.PanicButton
+	106, // 339: samsara.alerts.v1.WorkflowIncidentDetails.person_detected:type_name -> samsara.alerts.v1.PersonDetected
+	108, // 340: samsara.alerts.v1.WorkflowIncidentDetails.preventive_maintenance_schedule_due:type_name -> samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
+	111, // 341: samsara.alerts.v1.WorkflowIncidentDetails.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetails
+	115, // 342: samsara.alerts.v1.WorkflowIncidentDetails.reefer_temperature:type_name -> samsara.alerts.v1.ReeferTemperature
+	116, // 343: samsara.alerts.v1.WorkflowIncidentDetails.route_start_delayed:type_name -> samsara.alerts.v1.RouteStartDelayedData
+	117, // 344: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_arrival:type_name -> samsara.alerts.v1.RouteStopDetails
+	117, // 345: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_departure:type_name -> samsara.alerts.v1.RouteStopDetails
+	118, // 346: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_eta:type_name -> samsara.alerts.v1.RouteStopETA
+	119, // 347: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_early_late_arrival:type_name -> samsara.alerts.v1.RouteStopEarlyLateArrivalData
+	125, // 348: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceData
+	123, // 349: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHours
+	126, // 350: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerData
+	132, // 351: samsara.alerts.v1.WorkflowIncidentDetails.severe_speeding:type_name -> samsara.alerts.v1.SevereSpeedingStartedObject
+	133, // 352: samsara.alerts.v1.WorkflowIncidentDetails.site_gateway_disconnected:type_name -> samsara.alerts.v1.SiteGatewayDisconnected
+	135, // 353: samsara.alerts.v1.WorkflowIncidentDetails.speed:type_name -> samsara.alerts.v1.SpeedData
+	137, // 354: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDrop
+	139, // 355: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRise
+	141, // 356: samsara.alerts.v1.WorkflowIncidentDetails.tampering_detected:type_name -> samsara.alerts.v1.TamperingDetected
+	147, // 357: samsara.alerts.v1.WorkflowIncidentDetails.tire_faults:type_name -> samsara.alerts.v1.TireFaults
+	148, // 358: samsara.alerts.v1.WorkflowIncidentDetails.trailer_moving_without_power:type_name -> samsara.alerts.v1.TrailerMovingWithoutPowerData
+	153, // 359: samsara.alerts.v1.WorkflowIncidentDetails.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingData
+	156, // 360: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatteryVoltage
+	157, // 361: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_def_level_percentage:type_name -> samsara.alerts.v1.VehicleDefLevelPercentage
+	158, // 362: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_detected:type_name -> samsara.alerts.v1.VehicleDetected
+	160, // 363: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_faults:type_name -> samsara.alerts.v1.VehicleFaults
+	161, // 364: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_trailer_mismatch:type_name -> samsara.alerts.v1.VehicleTrailerMismatchData
+	166, // 365: samsara.alerts.v1.WorkflowIncidentDetails.worker_safety_sos:type_name -> samsara.alerts.v1.WorkerSafetySosData
+	163, // 366: samsara.alerts.v1.WorkflowPolygon.vertices:type_name -> samsara.alerts.v1.Vertex
+	152, // 367: samsara.alerts.v1.WorkflowTrigger.trigger_params:type_name -> samsara.alerts.v1.TriggerParams
+	0,   // 368: samsara.alerts.v1.AlertsService.GetConfigurations:input_type -> samsara.alerts.v1.GetConfigurationsRequest
+	2,   // 369: samsara.alerts.v1.AlertsService.StreamConfigurations:input_type -> samsara.alerts.v1.StreamConfigurationsRequest
+	4,   // 370: samsara.alerts.v1.AlertsService.PostConfigurations:input_type -> samsara.alerts.v1.PostConfigurationsRequest
+	6,   // 371: samsara.alerts.v1.AlertsService.PatchConfigurations:input_type -> samsara.alerts.v1.PatchConfigurationsRequest
+	8,   // 372: samsara.alerts.v1.AlertsService.DeleteConfigurations:input_type -> samsara.alerts.v1.DeleteConfigurationsRequest
+	10,  // 373: samsara.alerts.v1.AlertsService.GetIncidents:input_type -> samsara.alerts.v1.GetIncidentsRequest
+	12,  // 374: samsara.alerts.v1.AlertsService.StreamIncidents:input_type -> samsara.alerts.v1.StreamIncidentsRequest
+	14,  // 375: samsara.alerts.v1.AlertsService.FollowIncidents:input_type -> samsara.alerts.v1.FollowIncidentsRequest
+	1,   // 376: samsara.alerts.v1.AlertsService.GetConfigurations:output_type -> samsara.alerts.v1.GetConfigurationsResponse
+	3,   // 377: samsara.alerts.v1.AlertsService.StreamConfigurations:output_type -> samsara.alerts.v1.StreamConfigurationsResponse
+	5,   // 378: samsara.alerts.v1.AlertsService.PostConfigurations:output_type -> samsara.alerts.v1.PostConfigurationsResponse
+	7,   // 379: samsara.alerts.v1.AlertsService.PatchConfigurations:output_type -> samsara.alerts.v1.PatchConfigurationsResponse
+	9,   // 380: samsara.alerts.v1.AlertsService.DeleteConfigurations:output_type -> samsara.alerts.v1.DeleteConfigurationsResponse
+	11,  // 381: samsara.alerts.v1.AlertsService.GetIncidents:output_type -> samsara.alerts.v1.GetIncidentsResponse
+	13,  // 382: samsara.alerts.v1.AlertsService.StreamIncidents:output_type -> samsara.alerts.v1.StreamIncidentsResponse
+	15,  // 383: samsara.alerts.v1.AlertsService.FollowIncidents:output_type -> samsara.alerts.v1.FollowIncidentsResponse
+	376, // [376:384] is the sub-list for method output_type
+	368, // [368:376] is the sub-list for method input_type
+	368, // [368:368] is the sub-list for extension type_name
+	368, // [368:368] is the sub-list for extension extendee
+	0,   // [0:368] is the sub-list for field type_name
 }
 
 func init() { file_samsara_alerts_v1_alerts_proto_init() }
@@ -14168,80 +14561,78 @@ func file_samsara_alerts_v1_alerts_proto_init() {
 		return
 	}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[22].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[25].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[30].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[32].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[33].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[38].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[39].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[50].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[51].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[52].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[53].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[54].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[55].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[42].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[45].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[56].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[57].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[58].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[59].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[60].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[61].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[62].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[63].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[65].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[67].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[68].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[70].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[71].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[72].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[69].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[73].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[74].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[76].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[77].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[78].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[82].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[85].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[89].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[92].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[94].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[83].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[88].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[91].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[95].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[97].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[99].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[98].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[100].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[101].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[102].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[103].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[104].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[105].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[106].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[107].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[108].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[109].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[110].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[111].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[112].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[113].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[114].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[116].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[118].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[121].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[117].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[119].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[120].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[122].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[123].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[125].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[124].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[127].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[128].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[129].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[130].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[131].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[132].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[133].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[134].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[135].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[136].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[137].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[138].OneofWrappers = []any{}
@@ -14251,30 +14642,35 @@ func file_samsara_alerts_v1_alerts_proto_init() {
 	file_samsara_alerts_v1_alerts_proto_msgTypes[143].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[144].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[145].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[146].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[148].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[149].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[153].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[156].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[157].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[158].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[150].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[151].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[154].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[155].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[159].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[160].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[161].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[162].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[163].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[164].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[165].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[166].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[167].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[168].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[169].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[170].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[173].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[174].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[171].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[175].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[176].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[179].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[180].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_alerts_v1_alerts_proto_rawDesc), len(file_samsara_alerts_v1_alerts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   189,
+			NumMessages:   195,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

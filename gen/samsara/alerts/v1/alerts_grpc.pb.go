@@ -22,10 +22,13 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	AlertsService_GetConfigurations_FullMethodName    = "/samsara.alerts.v1.AlertsService/GetConfigurations"
+	AlertsService_StreamConfigurations_FullMethodName = "/samsara.alerts.v1.AlertsService/StreamConfigurations"
 	AlertsService_PostConfigurations_FullMethodName   = "/samsara.alerts.v1.AlertsService/PostConfigurations"
 	AlertsService_PatchConfigurations_FullMethodName  = "/samsara.alerts.v1.AlertsService/PatchConfigurations"
 	AlertsService_DeleteConfigurations_FullMethodName = "/samsara.alerts.v1.AlertsService/DeleteConfigurations"
 	AlertsService_GetIncidents_FullMethodName         = "/samsara.alerts.v1.AlertsService/GetIncidents"
+	AlertsService_StreamIncidents_FullMethodName      = "/samsara.alerts.v1.AlertsService/StreamIncidents"
+	AlertsService_FollowIncidents_FullMethodName      = "/samsara.alerts.v1.AlertsService/FollowIncidents"
 )
 
 // AlertsServiceClient is the client API for AlertsService service.
@@ -38,6 +41,9 @@ type AlertsServiceClient interface {
 	// Scope: Read Alerts.
 	// Rate limit: 5 requests per second and organization.
 	GetConfigurations(ctx context.Context, in *GetConfigurationsRequest, opts ...grpc.CallOption) (*GetConfigurationsResponse, error)
+	// Every page of GetConfigurations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamConfigurations(ctx context.Context, in *StreamConfigurationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamConfigurationsResponse], error)
 	// POST /alerts/configurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
@@ -54,6 +60,15 @@ type AlertsServiceClient interface {
 	// Scope: Read Alerts.
 	// Rate limit: 10 requests per second and organization.
 	GetIncidents(ctx context.Context, in *GetIncidentsRequest, opts ...grpc.CallOption) (*GetIncidentsResponse, error)
+	// Every page of GetIncidents, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamIncidents(ctx context.Context, in *StreamIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIncidentsResponse], error)
+	// Every page of GetIncidents, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowIncidents(ctx context.Context, in *FollowIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIncidentsResponse], error)
 }
 
 type alertsServiceClient struct {
@@ -73,6 +88,25 @@ func (c *alertsServiceClient) GetConfigurations(ctx context.Context, in *GetConf
 	}
 	return out, nil
 }
+
+func (c *alertsServiceClient) StreamConfigurations(ctx context.Context, in *StreamConfigurationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamConfigurationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AlertsService_ServiceDesc.Streams[0], AlertsService_StreamConfigurations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamConfigurationsRequest, StreamConfigurationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AlertsService_StreamConfigurationsClient = grpc.ServerStreamingClient[StreamConfigurationsResponse]
 
 func (c *alertsServiceClient) PostConfigurations(ctx context.Context, in *PostConfigurationsRequest, opts ...grpc.CallOption) (*PostConfigurationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -114,6 +148,44 @@ func (c *alertsServiceClient) GetIncidents(ctx context.Context, in *GetIncidents
 	return out, nil
 }
 
+func (c *alertsServiceClient) StreamIncidents(ctx context.Context, in *StreamIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIncidentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AlertsService_ServiceDesc.Streams[1], AlertsService_StreamIncidents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamIncidentsRequest, StreamIncidentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AlertsService_StreamIncidentsClient = grpc.ServerStreamingClient[StreamIncidentsResponse]
+
+func (c *alertsServiceClient) FollowIncidents(ctx context.Context, in *FollowIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIncidentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AlertsService_ServiceDesc.Streams[2], AlertsService_FollowIncidents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowIncidentsRequest, FollowIncidentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AlertsService_FollowIncidentsClient = grpc.ServerStreamingClient[FollowIncidentsResponse]
+
 // AlertsServiceServer is the server API for AlertsService service.
 // All implementations should embed UnimplementedAlertsServiceServer
 // for forward compatibility.
@@ -124,6 +196,9 @@ type AlertsServiceServer interface {
 	// Scope: Read Alerts.
 	// Rate limit: 5 requests per second and organization.
 	GetConfigurations(context.Context, *GetConfigurationsRequest) (*GetConfigurationsResponse, error)
+	// Every page of GetConfigurations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamConfigurations(*StreamConfigurationsRequest, grpc.ServerStreamingServer[StreamConfigurationsResponse]) error
 	// POST /alerts/configurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
@@ -140,6 +215,15 @@ type AlertsServiceServer interface {
 	// Scope: Read Alerts.
 	// Rate limit: 10 requests per second and organization.
 	GetIncidents(context.Context, *GetIncidentsRequest) (*GetIncidentsResponse, error)
+	// Every page of GetIncidents, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamIncidents(*StreamIncidentsRequest, grpc.ServerStreamingServer[StreamIncidentsResponse]) error
+	// Every page of GetIncidents, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowIncidents(*FollowIncidentsRequest, grpc.ServerStreamingServer[FollowIncidentsResponse]) error
 }
 
 // UnimplementedAlertsServiceServer should be embedded to have
@@ -152,6 +236,9 @@ type UnimplementedAlertsServiceServer struct{}
 func (UnimplementedAlertsServiceServer) GetConfigurations(context.Context, *GetConfigurationsRequest) (*GetConfigurationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetConfigurations not implemented")
 }
+func (UnimplementedAlertsServiceServer) StreamConfigurations(*StreamConfigurationsRequest, grpc.ServerStreamingServer[StreamConfigurationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamConfigurations not implemented")
+}
 func (UnimplementedAlertsServiceServer) PostConfigurations(context.Context, *PostConfigurationsRequest) (*PostConfigurationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostConfigurations not implemented")
 }
@@ -163,6 +250,12 @@ func (UnimplementedAlertsServiceServer) DeleteConfigurations(context.Context, *D
 }
 func (UnimplementedAlertsServiceServer) GetIncidents(context.Context, *GetIncidentsRequest) (*GetIncidentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetIncidents not implemented")
+}
+func (UnimplementedAlertsServiceServer) StreamIncidents(*StreamIncidentsRequest, grpc.ServerStreamingServer[StreamIncidentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamIncidents not implemented")
+}
+func (UnimplementedAlertsServiceServer) FollowIncidents(*FollowIncidentsRequest, grpc.ServerStreamingServer[FollowIncidentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowIncidents not implemented")
 }
 func (UnimplementedAlertsServiceServer) testEmbeddedByValue() {}
 
@@ -201,6 +294,17 @@ func _AlertsService_GetConfigurations_Handler(srv interface{}, ctx context.Conte
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AlertsService_StreamConfigurations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamConfigurationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AlertsServiceServer).StreamConfigurations(m, &grpc.GenericServerStream[StreamConfigurationsRequest, StreamConfigurationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AlertsService_StreamConfigurationsServer = grpc.ServerStreamingServer[StreamConfigurationsResponse]
 
 func _AlertsService_PostConfigurations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostConfigurationsRequest)
@@ -274,6 +378,28 @@ func _AlertsService_GetIncidents_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AlertsService_StreamIncidents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamIncidentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AlertsServiceServer).StreamIncidents(m, &grpc.GenericServerStream[StreamIncidentsRequest, StreamIncidentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AlertsService_StreamIncidentsServer = grpc.ServerStreamingServer[StreamIncidentsResponse]
+
+func _AlertsService_FollowIncidents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowIncidentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AlertsServiceServer).FollowIncidents(m, &grpc.GenericServerStream[FollowIncidentsRequest, FollowIncidentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AlertsService_FollowIncidentsServer = grpc.ServerStreamingServer[FollowIncidentsResponse]
+
 // AlertsService_ServiceDesc is the grpc.ServiceDesc for AlertsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -302,6 +428,22 @@ var AlertsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AlertsService_GetIncidents_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamConfigurations",
+			Handler:       _AlertsService_StreamConfigurations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamIncidents",
+			Handler:       _AlertsService_StreamIncidents_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowIncidents",
+			Handler:       _AlertsService_FollowIncidents_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/alerts/v1/alerts.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -154,6 +154,116 @@ func (x *ListAssetSharingAgreementsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamAssetSharingAgreements.
+type StreamAssetSharingAgreementsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssetSharingAgreements is asked, page after page.
+	Request *ListAssetSharingAgreementsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetSharingAgreementsRequest) Reset() {
+	*x = StreamAssetSharingAgreementsRequest{}
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetSharingAgreementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetSharingAgreementsRequest) ProtoMessage() {}
+
+func (x *StreamAssetSharingAgreementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetSharingAgreementsRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssetSharingAgreementsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamAssetSharingAgreementsRequest) GetRequest() *ListAssetSharingAgreementsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssetSharingAgreementsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssetSharingAgreements.
+type StreamAssetSharingAgreementsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssetSharingAgreements answers.
+	Page *ListAssetSharingAgreementsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetSharingAgreementsResponse) Reset() {
+	*x = StreamAssetSharingAgreementsResponse{}
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetSharingAgreementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetSharingAgreementsResponse) ProtoMessage() {}
+
+func (x *StreamAssetSharingAgreementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetSharingAgreementsResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssetSharingAgreementsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamAssetSharingAgreementsResponse) GetPage() *ListAssetSharingAgreementsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssetSharingAgreementsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateAssetSharingAgreement.
 type CreateAssetSharingAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -175,7 +285,7 @@ type CreateAssetSharingAgreementRequest struct {
 
 func (x *CreateAssetSharingAgreementRequest) Reset() {
 	*x = CreateAssetSharingAgreementRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[2]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +297,7 @@ func (x *CreateAssetSharingAgreementRequest) String() string {
 func (*CreateAssetSharingAgreementRequest) ProtoMessage() {}
 
 func (x *CreateAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[2]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,7 +310,7 @@ func (x *CreateAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use CreateAssetSharingAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAssetSharingAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{2}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateAssetSharingAgreementRequest) GetOperator() string {
@@ -249,7 +359,7 @@ type CreateAssetSharingAgreementResponse struct {
 
 func (x *CreateAssetSharingAgreementResponse) Reset() {
 	*x = CreateAssetSharingAgreementResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[3]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -261,7 +371,7 @@ func (x *CreateAssetSharingAgreementResponse) String() string {
 func (*CreateAssetSharingAgreementResponse) ProtoMessage() {}
 
 func (x *CreateAssetSharingAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[3]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -274,7 +384,7 @@ func (x *CreateAssetSharingAgreementResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CreateAssetSharingAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAssetSharingAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{3}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
@@ -295,7 +405,7 @@ type DeleteAssetSharingAgreementRequest struct {
 
 func (x *DeleteAssetSharingAgreementRequest) Reset() {
 	*x = DeleteAssetSharingAgreementRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[4]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -307,7 +417,7 @@ func (x *DeleteAssetSharingAgreementRequest) String() string {
 func (*DeleteAssetSharingAgreementRequest) ProtoMessage() {}
 
 func (x *DeleteAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[4]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -320,7 +430,7 @@ func (x *DeleteAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use DeleteAssetSharingAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAssetSharingAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{4}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeleteAssetSharingAgreementRequest) GetId() string {
@@ -339,7 +449,7 @@ type DeleteAssetSharingAgreementResponse struct {
 
 func (x *DeleteAssetSharingAgreementResponse) Reset() {
 	*x = DeleteAssetSharingAgreementResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[5]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +461,7 @@ func (x *DeleteAssetSharingAgreementResponse) String() string {
 func (*DeleteAssetSharingAgreementResponse) ProtoMessage() {}
 
 func (x *DeleteAssetSharingAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[5]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +474,7 @@ func (x *DeleteAssetSharingAgreementResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use DeleteAssetSharingAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAssetSharingAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{5}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{7}
 }
 
 // Request of AcceptAssetSharingAgreement.
@@ -378,7 +488,7 @@ type AcceptAssetSharingAgreementRequest struct {
 
 func (x *AcceptAssetSharingAgreementRequest) Reset() {
 	*x = AcceptAssetSharingAgreementRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[6]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -390,7 +500,7 @@ func (x *AcceptAssetSharingAgreementRequest) String() string {
 func (*AcceptAssetSharingAgreementRequest) ProtoMessage() {}
 
 func (x *AcceptAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[6]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,7 +513,7 @@ func (x *AcceptAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use AcceptAssetSharingAgreementRequest.ProtoReflect.Descriptor instead.
 func (*AcceptAssetSharingAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{6}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AcceptAssetSharingAgreementRequest) GetId() string {
@@ -424,7 +534,7 @@ type AcceptAssetSharingAgreementResponse struct {
 
 func (x *AcceptAssetSharingAgreementResponse) Reset() {
 	*x = AcceptAssetSharingAgreementResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[7]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +546,7 @@ func (x *AcceptAssetSharingAgreementResponse) String() string {
 func (*AcceptAssetSharingAgreementResponse) ProtoMessage() {}
 
 func (x *AcceptAssetSharingAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[7]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +559,7 @@ func (x *AcceptAssetSharingAgreementResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use AcceptAssetSharingAgreementResponse.ProtoReflect.Descriptor instead.
 func (*AcceptAssetSharingAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{7}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AcceptAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
@@ -472,7 +582,7 @@ type ListSharedAssetsRequest struct {
 
 func (x *ListSharedAssetsRequest) Reset() {
 	*x = ListSharedAssetsRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[8]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +594,7 @@ func (x *ListSharedAssetsRequest) String() string {
 func (*ListSharedAssetsRequest) ProtoMessage() {}
 
 func (x *ListSharedAssetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[8]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +607,7 @@ func (x *ListSharedAssetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSharedAssetsRequest.ProtoReflect.Descriptor instead.
 func (*ListSharedAssetsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{8}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListSharedAssetsRequest) GetAfter() string {
@@ -527,7 +637,7 @@ type ListSharedAssetsResponse struct {
 
 func (x *ListSharedAssetsResponse) Reset() {
 	*x = ListSharedAssetsResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[9]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +649,7 @@ func (x *ListSharedAssetsResponse) String() string {
 func (*ListSharedAssetsResponse) ProtoMessage() {}
 
 func (x *ListSharedAssetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[9]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +662,7 @@ func (x *ListSharedAssetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSharedAssetsResponse.ProtoReflect.Descriptor instead.
 func (*ListSharedAssetsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{9}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListSharedAssetsResponse) GetData() []*SharedAsset {
@@ -569,6 +679,116 @@ func (x *ListSharedAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamSharedAssets.
+type StreamSharedAssetsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListSharedAssets is asked, page after page.
+	Request *ListSharedAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSharedAssetsRequest) Reset() {
+	*x = StreamSharedAssetsRequest{}
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSharedAssetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSharedAssetsRequest) ProtoMessage() {}
+
+func (x *StreamSharedAssetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSharedAssetsRequest.ProtoReflect.Descriptor instead.
+func (*StreamSharedAssetsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamSharedAssetsRequest) GetRequest() *ListSharedAssetsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamSharedAssetsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamSharedAssets.
+type StreamSharedAssetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListSharedAssets answers.
+	Page *ListSharedAssetsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSharedAssetsResponse) Reset() {
+	*x = StreamSharedAssetsResponse{}
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSharedAssetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSharedAssetsResponse) ProtoMessage() {}
+
+func (x *StreamSharedAssetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSharedAssetsResponse.ProtoReflect.Descriptor instead.
+func (*StreamSharedAssetsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamSharedAssetsResponse) GetPage() *ListSharedAssetsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamSharedAssetsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateSharedAssetsBatch.
 type CreateSharedAssetsBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -582,7 +802,7 @@ type CreateSharedAssetsBatchRequest struct {
 
 func (x *CreateSharedAssetsBatchRequest) Reset() {
 	*x = CreateSharedAssetsBatchRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[10]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +814,7 @@ func (x *CreateSharedAssetsBatchRequest) String() string {
 func (*CreateSharedAssetsBatchRequest) ProtoMessage() {}
 
 func (x *CreateSharedAssetsBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[10]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +827,7 @@ func (x *CreateSharedAssetsBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSharedAssetsBatchRequest.ProtoReflect.Descriptor instead.
 func (*CreateSharedAssetsBatchRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{10}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateSharedAssetsBatchRequest) GetDsaId() string {
@@ -635,7 +855,7 @@ type CreateSharedAssetsBatchResponse struct {
 
 func (x *CreateSharedAssetsBatchResponse) Reset() {
 	*x = CreateSharedAssetsBatchResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[11]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +867,7 @@ func (x *CreateSharedAssetsBatchResponse) String() string {
 func (*CreateSharedAssetsBatchResponse) ProtoMessage() {}
 
 func (x *CreateSharedAssetsBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[11]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +880,7 @@ func (x *CreateSharedAssetsBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSharedAssetsBatchResponse.ProtoReflect.Descriptor instead.
 func (*CreateSharedAssetsBatchResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{11}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateSharedAssetsBatchResponse) GetData() []*SharedAsset {
@@ -684,7 +904,7 @@ type UpdateSharedAssetsBatchRequest struct {
 
 func (x *UpdateSharedAssetsBatchRequest) Reset() {
 	*x = UpdateSharedAssetsBatchRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[12]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +916,7 @@ func (x *UpdateSharedAssetsBatchRequest) String() string {
 func (*UpdateSharedAssetsBatchRequest) ProtoMessage() {}
 
 func (x *UpdateSharedAssetsBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[12]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +929,7 @@ func (x *UpdateSharedAssetsBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSharedAssetsBatchRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSharedAssetsBatchRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{12}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateSharedAssetsBatchRequest) GetData() []*UpdateSharedAsset {
@@ -737,7 +957,7 @@ type UpdateSharedAssetsBatchResponse struct {
 
 func (x *UpdateSharedAssetsBatchResponse) Reset() {
 	*x = UpdateSharedAssetsBatchResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[13]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +969,7 @@ func (x *UpdateSharedAssetsBatchResponse) String() string {
 func (*UpdateSharedAssetsBatchResponse) ProtoMessage() {}
 
 func (x *UpdateSharedAssetsBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[13]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +982,7 @@ func (x *UpdateSharedAssetsBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSharedAssetsBatchResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSharedAssetsBatchResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{13}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateSharedAssetsBatchResponse) GetData() []*SharedAsset {
@@ -783,7 +1003,7 @@ type CancelSharedAssetsBatchRequest struct {
 
 func (x *CancelSharedAssetsBatchRequest) Reset() {
 	*x = CancelSharedAssetsBatchRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[14]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1015,7 @@ func (x *CancelSharedAssetsBatchRequest) String() string {
 func (*CancelSharedAssetsBatchRequest) ProtoMessage() {}
 
 func (x *CancelSharedAssetsBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[14]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1028,7 @@ func (x *CancelSharedAssetsBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSharedAssetsBatchRequest.ProtoReflect.Descriptor instead.
 func (*CancelSharedAssetsBatchRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{14}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelSharedAssetsBatchRequest) GetData() []*v1.IdReference {
@@ -831,7 +1051,7 @@ type CancelSharedAssetsBatchResponse struct {
 
 func (x *CancelSharedAssetsBatchResponse) Reset() {
 	*x = CancelSharedAssetsBatchResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[15]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1063,7 @@ func (x *CancelSharedAssetsBatchResponse) String() string {
 func (*CancelSharedAssetsBatchResponse) ProtoMessage() {}
 
 func (x *CancelSharedAssetsBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[15]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1076,7 @@ func (x *CancelSharedAssetsBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSharedAssetsBatchResponse.ProtoReflect.Descriptor instead.
 func (*CancelSharedAssetsBatchResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{15}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelSharedAssetsBatchResponse) GetRequestId() string {
@@ -884,7 +1104,7 @@ type CancelAssetSharingAgreementRequest struct {
 
 func (x *CancelAssetSharingAgreementRequest) Reset() {
 	*x = CancelAssetSharingAgreementRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[16]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1116,7 @@ func (x *CancelAssetSharingAgreementRequest) String() string {
 func (*CancelAssetSharingAgreementRequest) ProtoMessage() {}
 
 func (x *CancelAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[16]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1129,7 @@ func (x *CancelAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use CancelAssetSharingAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CancelAssetSharingAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{16}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelAssetSharingAgreementRequest) GetId() string {
@@ -930,7 +1150,7 @@ type CancelAssetSharingAgreementResponse struct {
 
 func (x *CancelAssetSharingAgreementResponse) Reset() {
 	*x = CancelAssetSharingAgreementResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[17]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1162,7 @@ func (x *CancelAssetSharingAgreementResponse) String() string {
 func (*CancelAssetSharingAgreementResponse) ProtoMessage() {}
 
 func (x *CancelAssetSharingAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[17]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1175,7 @@ func (x *CancelAssetSharingAgreementResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CancelAssetSharingAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CancelAssetSharingAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{17}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CancelAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
@@ -976,7 +1196,7 @@ type RejectAssetSharingAgreementRequest struct {
 
 func (x *RejectAssetSharingAgreementRequest) Reset() {
 	*x = RejectAssetSharingAgreementRequest{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[18]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1208,7 @@ func (x *RejectAssetSharingAgreementRequest) String() string {
 func (*RejectAssetSharingAgreementRequest) ProtoMessage() {}
 
 func (x *RejectAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[18]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1221,7 @@ func (x *RejectAssetSharingAgreementRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use RejectAssetSharingAgreementRequest.ProtoReflect.Descriptor instead.
 func (*RejectAssetSharingAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{18}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RejectAssetSharingAgreementRequest) GetId() string {
@@ -1022,7 +1242,7 @@ type RejectAssetSharingAgreementResponse struct {
 
 func (x *RejectAssetSharingAgreementResponse) Reset() {
 	*x = RejectAssetSharingAgreementResponse{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[19]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1254,7 @@ func (x *RejectAssetSharingAgreementResponse) String() string {
 func (*RejectAssetSharingAgreementResponse) ProtoMessage() {}
 
 func (x *RejectAssetSharingAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[19]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1267,7 @@ func (x *RejectAssetSharingAgreementResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use RejectAssetSharingAgreementResponse.ProtoReflect.Descriptor instead.
 func (*RejectAssetSharingAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{19}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RejectAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
@@ -1104,7 +1324,7 @@ type AssetSharingAgreement struct {
 
 func (x *AssetSharingAgreement) Reset() {
 	*x = AssetSharingAgreement{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[20]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1336,7 @@ func (x *AssetSharingAgreement) String() string {
 func (*AssetSharingAgreement) ProtoMessage() {}
 
 func (x *AssetSharingAgreement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[20]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1349,7 @@ func (x *AssetSharingAgreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetSharingAgreement.ProtoReflect.Descriptor instead.
 func (*AssetSharingAgreement) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{20}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AssetSharingAgreement) GetAcceptedAtTime() string {
@@ -1273,7 +1493,7 @@ type CancelSharedAssetBatchItem struct {
 
 func (x *CancelSharedAssetBatchItem) Reset() {
 	*x = CancelSharedAssetBatchItem{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[21]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1505,7 @@ func (x *CancelSharedAssetBatchItem) String() string {
 func (*CancelSharedAssetBatchItem) ProtoMessage() {}
 
 func (x *CancelSharedAssetBatchItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[21]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1518,7 @@ func (x *CancelSharedAssetBatchItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSharedAssetBatchItem.ProtoReflect.Descriptor instead.
 func (*CancelSharedAssetBatchItem) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{21}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelSharedAssetBatchItem) GetData() *SharedAsset {
@@ -1337,7 +1557,7 @@ type CreateSharedAsset struct {
 
 func (x *CreateSharedAsset) Reset() {
 	*x = CreateSharedAsset{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[22]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1569,7 @@ func (x *CreateSharedAsset) String() string {
 func (*CreateSharedAsset) ProtoMessage() {}
 
 func (x *CreateSharedAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[22]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1582,7 @@ func (x *CreateSharedAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSharedAsset.ProtoReflect.Descriptor instead.
 func (*CreateSharedAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{22}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateSharedAsset) GetEndTime() string {
@@ -1411,7 +1631,7 @@ type SharedAsset struct {
 
 func (x *SharedAsset) Reset() {
 	*x = SharedAsset{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1643,7 @@ func (x *SharedAsset) String() string {
 func (*SharedAsset) ProtoMessage() {}
 
 func (x *SharedAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1656,7 @@ func (x *SharedAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedAsset.ProtoReflect.Descriptor instead.
 func (*SharedAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{23}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SharedAsset) GetCreatedAtTime() string {
@@ -1508,7 +1728,7 @@ type UpdateSharedAsset struct {
 
 func (x *UpdateSharedAsset) Reset() {
 	*x = UpdateSharedAsset{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1740,7 @@ func (x *UpdateSharedAsset) String() string {
 func (*UpdateSharedAsset) ProtoMessage() {}
 
 func (x *UpdateSharedAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1753,7 @@ func (x *UpdateSharedAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSharedAsset.ProtoReflect.Descriptor instead.
 func (*UpdateSharedAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{24}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UpdateSharedAsset) GetEndTime() string {
@@ -1554,7 +1774,7 @@ var File_samsara_asset_sharing_v1beta1_asset_sharing_proto protoreflect.FileDesc
 
 const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\n" +
-	"1samsara/asset_sharing/v1beta1/asset_sharing.proto\x12\x1dsamsara.asset_sharing.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb6\x01\n" +
+	"1samsara/asset_sharing/v1beta1/asset_sharing.proto\x12\x1dsamsara.asset_sharing.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb6\x01\n" +
 	"!ListAssetSharingAgreementsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
@@ -1565,7 +1785,14 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v24.samsara.asset_sharing.v1beta1.AssetSharingAgreementB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xbb\x04\n" +
+	"pagination\"\xbe\x01\n" +
+	"#StreamAssetSharingAgreementsRequest\x12Z\n" +
+	"\arequest\x18\x01 \x01(\v2@.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa5\x01\n" +
+	"$StreamAssetSharingAgreementsResponse\x12U\n" +
+	"\x04page\x18\x01 \x01(\v2A.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xbb\x04\n" +
 	"\"CreateAssetSharingAgreementRequest\x12>\n" +
 	"\boperator\x18\x01 \x01(\tB\x1d\xda\xce\x18\x19\b\x03 \x012\bprovider2\trecipientH\x00R\boperator\x88\x01\x01\x12v\n" +
 	"\x16provider_data_packages\x18\x02 \x03(\tB@\xda\xce\x18<\b\x03 \x012\x06safety2\n" +
@@ -1597,7 +1824,14 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.asset_sharing.v1beta1.SharedAssetB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xa1\x01\n" +
+	"pagination\"\xaa\x01\n" +
+	"\x19StreamSharedAssetsRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.asset_sharing.v1beta1.ListSharedAssetsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1aStreamSharedAssetsResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.asset_sharing.v1beta1.ListSharedAssetsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa1\x01\n" +
 	"\x1eCreateSharedAssetsBatchRequest\x12$\n" +
 	"\x06dsa_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x05dsaId\x88\x01\x01\x12N\n" +
 	"\x04data\x18\x02 \x03(\v20.samsara.asset_sharing.v1beta1.CreateSharedAssetB\b\xda\xce\x18\x04\b\x03 \x01R\x04dataB\t\n" +
@@ -1703,18 +1937,22 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01:-\xda\xce\x18)UpdateSharedAssetRequestObjectRequestBodyB\v\n" +
 	"\t_end_timeB\x05\n" +
-	"\x03_id2\xa5\x15\n" +
-	"\x13AssetSharingService\x12\x8b\x02\n" +
-	"\x1aListAssetSharingAgreements\x12@.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest\x1aA.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse\"h\xda\xce\x18d\n" +
-	"\x1alistAssetSharingAgreements\x10\x01\x1a\x1f/fleet/asset-sharing/agreements(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x8e\x02\n" +
+	"\x03_id2\xa9\x18\n" +
+	"\x13AssetSharingService\x12\x91\x02\n" +
+	"\x1aListAssetSharingAgreements\x12@.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest\x1aA.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse\"n\xda\xce\x18j\n" +
+	"\x1alistAssetSharingAgreements\x10\x01\x1a\x1f/fleet/asset-sharing/agreements(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcd\x01\n" +
+	"\x1cStreamAssetSharingAgreements\x12B.samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest\x1aC.samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aListAssetSharingAgreements\x10\x010\x01\x12\x8e\x02\n" +
 	"\x1bCreateAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse\"h\xda\xce\x18d\n" +
 	"\x1bcreateAssetSharingAgreement\x10\x02\x1a\x1f/fleet/asset-sharing/agreements \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8e\x02\n" +
 	"\x1bDeleteAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse\"h\xda\xce\x18d\n" +
 	"\x1bdeleteAssetSharingAgreement\x10\x05\x1a\x1f/fleet/asset-sharing/agreements8\x01B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x93\x02\n" +
 	"\x1bAcceptAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse\"m\xda\xce\x18i\n" +
-	"\x1bacceptAssetSharingAgreement\x10\x02\x1a&/fleet/asset-sharing/agreements/acceptB\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xea\x01\n" +
-	"\x10ListSharedAssets\x126.samsara.asset_sharing.v1beta1.ListSharedAssetsRequest\x1a7.samsara.asset_sharing.v1beta1.ListSharedAssetsResponse\"e\xda\xce\x18a\n" +
-	"\x10listSharedAssets\x10\x01\x1a&/fleet/asset-sharing/agreements/assets(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x8b\x02\n" +
+	"\x1bacceptAssetSharingAgreement\x10\x02\x1a&/fleet/asset-sharing/agreements/acceptB\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf0\x01\n" +
+	"\x10ListSharedAssets\x126.samsara.asset_sharing.v1beta1.ListSharedAssetsRequest\x1a7.samsara.asset_sharing.v1beta1.ListSharedAssetsResponse\"k\xda\xce\x18g\n" +
+	"\x10listSharedAssets\x10\x01\x1a&/fleet/asset-sharing/agreements/assets(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
+	"\x12StreamSharedAssets\x128.samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest\x1a9.samsara.asset_sharing.v1beta1.StreamSharedAssetsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10ListSharedAssets\x10\x010\x01\x12\x8b\x02\n" +
 	"\x17CreateSharedAssetsBatch\x12=.samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest\x1a>.samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse\"q\xda\xce\x18m\n" +
 	"\x17createSharedAssetsBatch\x10\x02\x1a,/fleet/asset-sharing/agreements/assets/batch \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
 	"\x17UpdateSharedAssetsBatch\x12=.samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest\x1a>.samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse\"q\xda\xce\x18m\n" +
@@ -1738,79 +1976,94 @@ func file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP() []byte
 	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescData
 }
 
-var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_goTypes = []any{
-	(*ListAssetSharingAgreementsRequest)(nil),   // 0: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
-	(*ListAssetSharingAgreementsResponse)(nil),  // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse
-	(*CreateAssetSharingAgreementRequest)(nil),  // 2: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest
-	(*CreateAssetSharingAgreementResponse)(nil), // 3: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse
-	(*DeleteAssetSharingAgreementRequest)(nil),  // 4: samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest
-	(*DeleteAssetSharingAgreementResponse)(nil), // 5: samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse
-	(*AcceptAssetSharingAgreementRequest)(nil),  // 6: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementRequest
-	(*AcceptAssetSharingAgreementResponse)(nil), // 7: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse
-	(*ListSharedAssetsRequest)(nil),             // 8: samsara.asset_sharing.v1beta1.ListSharedAssetsRequest
-	(*ListSharedAssetsResponse)(nil),            // 9: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse
-	(*CreateSharedAssetsBatchRequest)(nil),      // 10: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest
-	(*CreateSharedAssetsBatchResponse)(nil),     // 11: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse
-	(*UpdateSharedAssetsBatchRequest)(nil),      // 12: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest
-	(*UpdateSharedAssetsBatchResponse)(nil),     // 13: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse
-	(*CancelSharedAssetsBatchRequest)(nil),      // 14: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest
-	(*CancelSharedAssetsBatchResponse)(nil),     // 15: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse
-	(*CancelAssetSharingAgreementRequest)(nil),  // 16: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementRequest
-	(*CancelAssetSharingAgreementResponse)(nil), // 17: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse
-	(*RejectAssetSharingAgreementRequest)(nil),  // 18: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementRequest
-	(*RejectAssetSharingAgreementResponse)(nil), // 19: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse
-	(*AssetSharingAgreement)(nil),               // 20: samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	(*CancelSharedAssetBatchItem)(nil),          // 21: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem
-	(*CreateSharedAsset)(nil),                   // 22: samsara.asset_sharing.v1beta1.CreateSharedAsset
-	(*SharedAsset)(nil),                         // 23: samsara.asset_sharing.v1beta1.SharedAsset
-	(*UpdateSharedAsset)(nil),                   // 24: samsara.asset_sharing.v1beta1.UpdateSharedAsset
-	(*v1.Pagination)(nil),                       // 25: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),               // 26: google.protobuf.FieldMask
-	(*v1.IdReference)(nil),                      // 27: samsara.types.v1.IdReference
+	(*ListAssetSharingAgreementsRequest)(nil),    // 0: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
+	(*ListAssetSharingAgreementsResponse)(nil),   // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse
+	(*StreamAssetSharingAgreementsRequest)(nil),  // 2: samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest
+	(*StreamAssetSharingAgreementsResponse)(nil), // 3: samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsResponse
+	(*CreateAssetSharingAgreementRequest)(nil),   // 4: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest
+	(*CreateAssetSharingAgreementResponse)(nil),  // 5: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse
+	(*DeleteAssetSharingAgreementRequest)(nil),   // 6: samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest
+	(*DeleteAssetSharingAgreementResponse)(nil),  // 7: samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse
+	(*AcceptAssetSharingAgreementRequest)(nil),   // 8: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementRequest
+	(*AcceptAssetSharingAgreementResponse)(nil),  // 9: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse
+	(*ListSharedAssetsRequest)(nil),              // 10: samsara.asset_sharing.v1beta1.ListSharedAssetsRequest
+	(*ListSharedAssetsResponse)(nil),             // 11: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse
+	(*StreamSharedAssetsRequest)(nil),            // 12: samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest
+	(*StreamSharedAssetsResponse)(nil),           // 13: samsara.asset_sharing.v1beta1.StreamSharedAssetsResponse
+	(*CreateSharedAssetsBatchRequest)(nil),       // 14: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest
+	(*CreateSharedAssetsBatchResponse)(nil),      // 15: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse
+	(*UpdateSharedAssetsBatchRequest)(nil),       // 16: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest
+	(*UpdateSharedAssetsBatchResponse)(nil),      // 17: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse
+	(*CancelSharedAssetsBatchRequest)(nil),       // 18: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest
+	(*CancelSharedAssetsBatchResponse)(nil),      // 19: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse
+	(*CancelAssetSharingAgreementRequest)(nil),   // 20: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementRequest
+	(*CancelAssetSharingAgreementResponse)(nil),  // 21: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse
+	(*RejectAssetSharingAgreementRequest)(nil),   // 22: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementRequest
+	(*RejectAssetSharingAgreementResponse)(nil),  // 23: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse
+	(*AssetSharingAgreement)(nil),                // 24: samsara.asset_sharing.v1beta1.AssetSharingAgreement
+	(*CancelSharedAssetBatchItem)(nil),           // 25: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem
+	(*CreateSharedAsset)(nil),                    // 26: samsara.asset_sharing.v1beta1.CreateSharedAsset
+	(*SharedAsset)(nil),                          // 27: samsara.asset_sharing.v1beta1.SharedAsset
+	(*UpdateSharedAsset)(nil),                    // 28: samsara.asset_sharing.v1beta1.UpdateSharedAsset
+	(*v1.Pagination)(nil),                        // 29: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                    // 30: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                // 31: google.protobuf.FieldMask
+	(*v1.IdReference)(nil),                       // 32: samsara.types.v1.IdReference
 }
 var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_depIdxs = []int32{
-	20, // 0: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	25, // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	20, // 2: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	20, // 3: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	23, // 4: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	25, // 5: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	22, // 6: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.CreateSharedAsset
-	23, // 7: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	24, // 8: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.UpdateSharedAsset
-	26, // 9: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.update_mask:type_name -> google.protobuf.FieldMask
-	23, // 10: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	27, // 11: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest.data:type_name -> samsara.types.v1.IdReference
-	21, // 12: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse.responses:type_name -> samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem
-	20, // 13: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	20, // 14: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	23, // 15: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	0,  // 16: samsara.asset_sharing.v1beta1.AssetSharingService.ListAssetSharingAgreements:input_type -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
-	2,  // 17: samsara.asset_sharing.v1beta1.AssetSharingService.CreateAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest
-	4,  // 18: samsara.asset_sharing.v1beta1.AssetSharingService.DeleteAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest
-	6,  // 19: samsara.asset_sharing.v1beta1.AssetSharingService.AcceptAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementRequest
-	8,  // 20: samsara.asset_sharing.v1beta1.AssetSharingService.ListSharedAssets:input_type -> samsara.asset_sharing.v1beta1.ListSharedAssetsRequest
-	10, // 21: samsara.asset_sharing.v1beta1.AssetSharingService.CreateSharedAssetsBatch:input_type -> samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest
-	12, // 22: samsara.asset_sharing.v1beta1.AssetSharingService.UpdateSharedAssetsBatch:input_type -> samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest
-	14, // 23: samsara.asset_sharing.v1beta1.AssetSharingService.CancelSharedAssetsBatch:input_type -> samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest
-	16, // 24: samsara.asset_sharing.v1beta1.AssetSharingService.CancelAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementRequest
-	18, // 25: samsara.asset_sharing.v1beta1.AssetSharingService.RejectAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementRequest
-	1,  // 26: samsara.asset_sharing.v1beta1.AssetSharingService.ListAssetSharingAgreements:output_type -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse
-	3,  // 27: samsara.asset_sharing.v1beta1.AssetSharingService.CreateAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse
-	5,  // 28: samsara.asset_sharing.v1beta1.AssetSharingService.DeleteAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse
-	7,  // 29: samsara.asset_sharing.v1beta1.AssetSharingService.AcceptAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse
-	9,  // 30: samsara.asset_sharing.v1beta1.AssetSharingService.ListSharedAssets:output_type -> samsara.asset_sharing.v1beta1.ListSharedAssetsResponse
-	11, // 31: samsara.asset_sharing.v1beta1.AssetSharingService.CreateSharedAssetsBatch:output_type -> samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse
-	13, // 32: samsara.asset_sharing.v1beta1.AssetSharingService.UpdateSharedAssetsBatch:output_type -> samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse
-	15, // 33: samsara.asset_sharing.v1beta1.AssetSharingService.CancelSharedAssetsBatch:output_type -> samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse
-	17, // 34: samsara.asset_sharing.v1beta1.AssetSharingService.CancelAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse
-	19, // 35: samsara.asset_sharing.v1beta1.AssetSharingService.RejectAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse
-	26, // [26:36] is the sub-list for method output_type
-	16, // [16:26] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	24, // 0: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
+	29, // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest.request:type_name -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
+	30, // 3: samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsResponse.page:type_name -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse
+	24, // 5: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
+	24, // 6: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
+	27, // 7: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	29, // 8: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 9: samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest.request:type_name -> samsara.asset_sharing.v1beta1.ListSharedAssetsRequest
+	30, // 10: samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 11: samsara.asset_sharing.v1beta1.StreamSharedAssetsResponse.page:type_name -> samsara.asset_sharing.v1beta1.ListSharedAssetsResponse
+	26, // 12: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.CreateSharedAsset
+	27, // 13: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	28, // 14: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.UpdateSharedAsset
+	31, // 15: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.update_mask:type_name -> google.protobuf.FieldMask
+	27, // 16: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	32, // 17: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest.data:type_name -> samsara.types.v1.IdReference
+	25, // 18: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse.responses:type_name -> samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem
+	24, // 19: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
+	24, // 20: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
+	27, // 21: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	0,  // 22: samsara.asset_sharing.v1beta1.AssetSharingService.ListAssetSharingAgreements:input_type -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
+	2,  // 23: samsara.asset_sharing.v1beta1.AssetSharingService.StreamAssetSharingAgreements:input_type -> samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest
+	4,  // 24: samsara.asset_sharing.v1beta1.AssetSharingService.CreateAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest
+	6,  // 25: samsara.asset_sharing.v1beta1.AssetSharingService.DeleteAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest
+	8,  // 26: samsara.asset_sharing.v1beta1.AssetSharingService.AcceptAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementRequest
+	10, // 27: samsara.asset_sharing.v1beta1.AssetSharingService.ListSharedAssets:input_type -> samsara.asset_sharing.v1beta1.ListSharedAssetsRequest
+	12, // 28: samsara.asset_sharing.v1beta1.AssetSharingService.StreamSharedAssets:input_type -> samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest
+	14, // 29: samsara.asset_sharing.v1beta1.AssetSharingService.CreateSharedAssetsBatch:input_type -> samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest
+	16, // 30: samsara.asset_sharing.v1beta1.AssetSharingService.UpdateSharedAssetsBatch:input_type -> samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest
+	18, // 31: samsara.asset_sharing.v1beta1.AssetSharingService.CancelSharedAssetsBatch:input_type -> samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest
+	20, // 32: samsara.asset_sharing.v1beta1.AssetSharingService.CancelAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementRequest
+	22, // 33: samsara.asset_sharing.v1beta1.AssetSharingService.RejectAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementRequest
+	1,  // 34: samsara.asset_sharing.v1beta1.AssetSharingService.ListAssetSharingAgreements:output_type -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse
+	3,  // 35: samsara.asset_sharing.v1beta1.AssetSharingService.StreamAssetSharingAgreements:output_type -> samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsResponse
+	5,  // 36: samsara.asset_sharing.v1beta1.AssetSharingService.CreateAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse
+	7,  // 37: samsara.asset_sharing.v1beta1.AssetSharingService.DeleteAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse
+	9,  // 38: samsara.asset_sharing.v1beta1.AssetSharingService.AcceptAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse
+	11, // 39: samsara.asset_sharing.v1beta1.AssetSharingService.ListSharedAssets:output_type -> samsara.asset_sharing.v1beta1.ListSharedAssetsResponse
+	13, // 40: samsara.asset_sharing.v1beta1.AssetSharingService.StreamSharedAssets:output_type -> samsara.asset_sharing.v1beta1.StreamSharedAssetsResponse
+	15, // 41: samsara.asset_sharing.v1beta1.AssetSharingService.CreateSharedAssetsBatch:output_type -> samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse
+	17, // 42: samsara.asset_sharing.v1beta1.AssetSharingService.UpdateSharedAssetsBatch:output_type -> samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse
+	19, // 43: samsara.asset_sharing.v1beta1.AssetSharingService.CancelSharedAssetsBatch:output_type -> samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse
+	21, // 44: samsara.asset_sharing.v1beta1.AssetSharingService.CancelAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse
+	23, // 45: samsara.asset_sharing.v1beta1.AssetSharingService.RejectAssetSharingAgreement:output_type -> samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse
+	34, // [34:46] is the sub-list for method output_type
+	22, // [22:34] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_samsara_asset_sharing_v1beta1_asset_sharing_proto_init() }
@@ -1819,26 +2072,28 @@ func file_samsara_asset_sharing_v1beta1_asset_sharing_proto_init() {
 		return
 	}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[25].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc), len(file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

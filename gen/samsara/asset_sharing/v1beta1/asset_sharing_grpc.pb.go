@@ -21,16 +21,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AssetSharingService_ListAssetSharingAgreements_FullMethodName  = "/samsara.asset_sharing.v1beta1.AssetSharingService/ListAssetSharingAgreements"
-	AssetSharingService_CreateAssetSharingAgreement_FullMethodName = "/samsara.asset_sharing.v1beta1.AssetSharingService/CreateAssetSharingAgreement"
-	AssetSharingService_DeleteAssetSharingAgreement_FullMethodName = "/samsara.asset_sharing.v1beta1.AssetSharingService/DeleteAssetSharingAgreement"
-	AssetSharingService_AcceptAssetSharingAgreement_FullMethodName = "/samsara.asset_sharing.v1beta1.AssetSharingService/AcceptAssetSharingAgreement"
-	AssetSharingService_ListSharedAssets_FullMethodName            = "/samsara.asset_sharing.v1beta1.AssetSharingService/ListSharedAssets"
-	AssetSharingService_CreateSharedAssetsBatch_FullMethodName     = "/samsara.asset_sharing.v1beta1.AssetSharingService/CreateSharedAssetsBatch"
-	AssetSharingService_UpdateSharedAssetsBatch_FullMethodName     = "/samsara.asset_sharing.v1beta1.AssetSharingService/UpdateSharedAssetsBatch"
-	AssetSharingService_CancelSharedAssetsBatch_FullMethodName     = "/samsara.asset_sharing.v1beta1.AssetSharingService/CancelSharedAssetsBatch"
-	AssetSharingService_CancelAssetSharingAgreement_FullMethodName = "/samsara.asset_sharing.v1beta1.AssetSharingService/CancelAssetSharingAgreement"
-	AssetSharingService_RejectAssetSharingAgreement_FullMethodName = "/samsara.asset_sharing.v1beta1.AssetSharingService/RejectAssetSharingAgreement"
+	AssetSharingService_ListAssetSharingAgreements_FullMethodName   = "/samsara.asset_sharing.v1beta1.AssetSharingService/ListAssetSharingAgreements"
+	AssetSharingService_StreamAssetSharingAgreements_FullMethodName = "/samsara.asset_sharing.v1beta1.AssetSharingService/StreamAssetSharingAgreements"
+	AssetSharingService_CreateAssetSharingAgreement_FullMethodName  = "/samsara.asset_sharing.v1beta1.AssetSharingService/CreateAssetSharingAgreement"
+	AssetSharingService_DeleteAssetSharingAgreement_FullMethodName  = "/samsara.asset_sharing.v1beta1.AssetSharingService/DeleteAssetSharingAgreement"
+	AssetSharingService_AcceptAssetSharingAgreement_FullMethodName  = "/samsara.asset_sharing.v1beta1.AssetSharingService/AcceptAssetSharingAgreement"
+	AssetSharingService_ListSharedAssets_FullMethodName             = "/samsara.asset_sharing.v1beta1.AssetSharingService/ListSharedAssets"
+	AssetSharingService_StreamSharedAssets_FullMethodName           = "/samsara.asset_sharing.v1beta1.AssetSharingService/StreamSharedAssets"
+	AssetSharingService_CreateSharedAssetsBatch_FullMethodName      = "/samsara.asset_sharing.v1beta1.AssetSharingService/CreateSharedAssetsBatch"
+	AssetSharingService_UpdateSharedAssetsBatch_FullMethodName      = "/samsara.asset_sharing.v1beta1.AssetSharingService/UpdateSharedAssetsBatch"
+	AssetSharingService_CancelSharedAssetsBatch_FullMethodName      = "/samsara.asset_sharing.v1beta1.AssetSharingService/CancelSharedAssetsBatch"
+	AssetSharingService_CancelAssetSharingAgreement_FullMethodName  = "/samsara.asset_sharing.v1beta1.AssetSharingService/CancelAssetSharingAgreement"
+	AssetSharingService_RejectAssetSharingAgreement_FullMethodName  = "/samsara.asset_sharing.v1beta1.AssetSharingService/RejectAssetSharingAgreement"
 )
 
 // AssetSharingServiceClient is the client API for AssetSharingService service.
@@ -44,6 +46,9 @@ type AssetSharingServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssetSharingAgreements(ctx context.Context, in *ListAssetSharingAgreementsRequest, opts ...grpc.CallOption) (*ListAssetSharingAgreementsResponse, error)
+	// Every page of ListAssetSharingAgreements, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamAssetSharingAgreements(ctx context.Context, in *StreamAssetSharingAgreementsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetSharingAgreementsResponse], error)
 	// POST /fleet/asset-sharing/agreements
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
@@ -64,6 +69,9 @@ type AssetSharingServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListSharedAssets(ctx context.Context, in *ListSharedAssetsRequest, opts ...grpc.CallOption) (*ListSharedAssetsResponse, error)
+	// Every page of ListSharedAssets, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamSharedAssets(ctx context.Context, in *StreamSharedAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSharedAssetsResponse], error)
 	// POST /fleet/asset-sharing/agreements/assets/batch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
@@ -109,6 +117,25 @@ func (c *assetSharingServiceClient) ListAssetSharingAgreements(ctx context.Conte
 	return out, nil
 }
 
+func (c *assetSharingServiceClient) StreamAssetSharingAgreements(ctx context.Context, in *StreamAssetSharingAgreementsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetSharingAgreementsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetSharingService_ServiceDesc.Streams[0], AssetSharingService_StreamAssetSharingAgreements_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssetSharingAgreementsRequest, StreamAssetSharingAgreementsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetSharingService_StreamAssetSharingAgreementsClient = grpc.ServerStreamingClient[StreamAssetSharingAgreementsResponse]
+
 func (c *assetSharingServiceClient) CreateAssetSharingAgreement(ctx context.Context, in *CreateAssetSharingAgreementRequest, opts ...grpc.CallOption) (*CreateAssetSharingAgreementResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateAssetSharingAgreementResponse)
@@ -148,6 +175,25 @@ func (c *assetSharingServiceClient) ListSharedAssets(ctx context.Context, in *Li
 	}
 	return out, nil
 }
+
+func (c *assetSharingServiceClient) StreamSharedAssets(ctx context.Context, in *StreamSharedAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSharedAssetsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetSharingService_ServiceDesc.Streams[1], AssetSharingService_StreamSharedAssets_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSharedAssetsRequest, StreamSharedAssetsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetSharingService_StreamSharedAssetsClient = grpc.ServerStreamingClient[StreamSharedAssetsResponse]
 
 func (c *assetSharingServiceClient) CreateSharedAssetsBatch(ctx context.Context, in *CreateSharedAssetsBatchRequest, opts ...grpc.CallOption) (*CreateSharedAssetsBatchResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -210,6 +256,9 @@ type AssetSharingServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssetSharingAgreements(context.Context, *ListAssetSharingAgreementsRequest) (*ListAssetSharingAgreementsResponse, error)
+	// Every page of ListAssetSharingAgreements, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamAssetSharingAgreements(*StreamAssetSharingAgreementsRequest, grpc.ServerStreamingServer[StreamAssetSharingAgreementsResponse]) error
 	// POST /fleet/asset-sharing/agreements
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
@@ -230,6 +279,9 @@ type AssetSharingServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListSharedAssets(context.Context, *ListSharedAssetsRequest) (*ListSharedAssetsResponse, error)
+	// Every page of ListSharedAssets, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamSharedAssets(*StreamSharedAssetsRequest, grpc.ServerStreamingServer[StreamSharedAssetsResponse]) error
 	// POST /fleet/asset-sharing/agreements/assets/batch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
@@ -267,6 +319,9 @@ type UnimplementedAssetSharingServiceServer struct{}
 func (UnimplementedAssetSharingServiceServer) ListAssetSharingAgreements(context.Context, *ListAssetSharingAgreementsRequest) (*ListAssetSharingAgreementsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAssetSharingAgreements not implemented")
 }
+func (UnimplementedAssetSharingServiceServer) StreamAssetSharingAgreements(*StreamAssetSharingAgreementsRequest, grpc.ServerStreamingServer[StreamAssetSharingAgreementsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssetSharingAgreements not implemented")
+}
 func (UnimplementedAssetSharingServiceServer) CreateAssetSharingAgreement(context.Context, *CreateAssetSharingAgreementRequest) (*CreateAssetSharingAgreementResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAssetSharingAgreement not implemented")
 }
@@ -278,6 +333,9 @@ func (UnimplementedAssetSharingServiceServer) AcceptAssetSharingAgreement(contex
 }
 func (UnimplementedAssetSharingServiceServer) ListSharedAssets(context.Context, *ListSharedAssetsRequest) (*ListSharedAssetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSharedAssets not implemented")
+}
+func (UnimplementedAssetSharingServiceServer) StreamSharedAssets(*StreamSharedAssetsRequest, grpc.ServerStreamingServer[StreamSharedAssetsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamSharedAssets not implemented")
 }
 func (UnimplementedAssetSharingServiceServer) CreateSharedAssetsBatch(context.Context, *CreateSharedAssetsBatchRequest) (*CreateSharedAssetsBatchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateSharedAssetsBatch not implemented")
@@ -331,6 +389,17 @@ func _AssetSharingService_ListAssetSharingAgreements_Handler(srv interface{}, ct
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AssetSharingService_StreamAssetSharingAgreements_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssetSharingAgreementsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetSharingServiceServer).StreamAssetSharingAgreements(m, &grpc.GenericServerStream[StreamAssetSharingAgreementsRequest, StreamAssetSharingAgreementsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetSharingService_StreamAssetSharingAgreementsServer = grpc.ServerStreamingServer[StreamAssetSharingAgreementsResponse]
 
 func _AssetSharingService_CreateAssetSharingAgreement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateAssetSharingAgreementRequest)
@@ -403,6 +472,17 @@ func _AssetSharingService_ListSharedAssets_Handler(srv interface{}, ctx context.
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AssetSharingService_StreamSharedAssets_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamSharedAssetsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetSharingServiceServer).StreamSharedAssets(m, &grpc.GenericServerStream[StreamSharedAssetsRequest, StreamSharedAssetsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetSharingService_StreamSharedAssetsServer = grpc.ServerStreamingServer[StreamSharedAssetsResponse]
 
 func _AssetSharingService_CreateSharedAssetsBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateSharedAssetsBatchRequest)
@@ -542,6 +622,17 @@ var AssetSharingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AssetSharingService_RejectAssetSharingAgreement_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamAssetSharingAgreements",
+			Handler:       _AssetSharingService_StreamAssetSharingAgreements_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamSharedAssets",
+			Handler:       _AssetSharingService_StreamSharedAssets_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/asset_sharing/v1beta1/asset_sharing.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -227,6 +227,116 @@ func (x *ListAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamAssets.
+type StreamAssetsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssets is asked, page after page.
+	Request *ListAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetsRequest) Reset() {
+	*x = StreamAssetsRequest{}
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetsRequest) ProtoMessage() {}
+
+func (x *StreamAssetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetsRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssetsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamAssetsRequest) GetRequest() *ListAssetsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssetsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssets.
+type StreamAssetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssets answers.
+	Page *ListAssetsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetsResponse) Reset() {
+	*x = StreamAssetsResponse{}
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetsResponse) ProtoMessage() {}
+
+func (x *StreamAssetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetsResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssetsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamAssetsResponse) GetPage() *ListAssetsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssetsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateAsset.
 type CreateAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -265,7 +375,7 @@ type CreateAssetRequest struct {
 
 func (x *CreateAssetRequest) Reset() {
 	*x = CreateAssetRequest{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[2]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +387,7 @@ func (x *CreateAssetRequest) String() string {
 func (*CreateAssetRequest) ProtoMessage() {}
 
 func (x *CreateAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[2]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +400,7 @@ func (x *CreateAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAssetRequest.ProtoReflect.Descriptor instead.
 func (*CreateAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{2}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateAssetRequest) GetAttributes() []*v1.AttributeTiny {
@@ -402,7 +512,7 @@ type CreateAssetResponse struct {
 
 func (x *CreateAssetResponse) Reset() {
 	*x = CreateAssetResponse{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[3]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +524,7 @@ func (x *CreateAssetResponse) String() string {
 func (*CreateAssetResponse) ProtoMessage() {}
 
 func (x *CreateAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[3]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +537,7 @@ func (x *CreateAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAssetResponse.ProtoReflect.Descriptor instead.
 func (*CreateAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{3}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateAssetResponse) GetData() *Asset {
@@ -480,7 +590,7 @@ type UpdateAssetRequest struct {
 
 func (x *UpdateAssetRequest) Reset() {
 	*x = UpdateAssetRequest{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[4]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +602,7 @@ func (x *UpdateAssetRequest) String() string {
 func (*UpdateAssetRequest) ProtoMessage() {}
 
 func (x *UpdateAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[4]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +615,7 @@ func (x *UpdateAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAssetRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{4}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateAssetRequest) GetId() string {
@@ -631,7 +741,7 @@ type UpdateAssetResponse struct {
 
 func (x *UpdateAssetResponse) Reset() {
 	*x = UpdateAssetResponse{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[5]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +753,7 @@ func (x *UpdateAssetResponse) String() string {
 func (*UpdateAssetResponse) ProtoMessage() {}
 
 func (x *UpdateAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[5]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +766,7 @@ func (x *UpdateAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAssetResponse.ProtoReflect.Descriptor instead.
 func (*UpdateAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{5}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateAssetResponse) GetData() *Asset {
@@ -677,7 +787,7 @@ type DeleteAssetRequest struct {
 
 func (x *DeleteAssetRequest) Reset() {
 	*x = DeleteAssetRequest{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[6]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +799,7 @@ func (x *DeleteAssetRequest) String() string {
 func (*DeleteAssetRequest) ProtoMessage() {}
 
 func (x *DeleteAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[6]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +812,7 @@ func (x *DeleteAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAssetRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{6}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteAssetRequest) GetId() string {
@@ -721,7 +831,7 @@ type DeleteAssetResponse struct {
 
 func (x *DeleteAssetResponse) Reset() {
 	*x = DeleteAssetResponse{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[7]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +843,7 @@ func (x *DeleteAssetResponse) String() string {
 func (*DeleteAssetResponse) ProtoMessage() {}
 
 func (x *DeleteAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[7]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +856,7 @@ func (x *DeleteAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAssetResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{7}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{9}
 }
 
 // Schema AssetResponseBody.
@@ -793,7 +903,7 @@ type Asset struct {
 
 func (x *Asset) Reset() {
 	*x = Asset{}
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[8]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +915,7 @@ func (x *Asset) String() string {
 func (*Asset) ProtoMessage() {}
 
 func (x *Asset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1_assets_proto_msgTypes[8]
+	mi := &file_samsara_assets_v1_assets_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +928,7 @@ func (x *Asset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asset.ProtoReflect.Descriptor instead.
 func (*Asset) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{8}
+	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Asset) GetAttributes() []*v1.AttributeTiny {
@@ -944,7 +1054,7 @@ var File_samsara_assets_v1_assets_proto protoreflect.FileDescriptor
 
 const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/assets/v1/assets.proto\x12\x11samsara.assets.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x06\n" +
+	"\x1esamsara/assets/v1/assets.proto\x12\x11samsara.assets.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x06\n" +
 	"\x11ListAssetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
 	"\x13attribute_value_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11attributeValueIds\x88\x01\x01\x12(\n" +
@@ -975,7 +1085,14 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x18.samsara.assets.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xeb\a\n" +
+	"pagination\"\x92\x01\n" +
+	"\x13StreamAssetsRequest\x12>\n" +
+	"\arequest\x18\x01 \x01(\v2$.samsara.assets.v1.ListAssetsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"y\n" +
+	"\x14StreamAssetsResponse\x129\n" +
+	"\x04page\x18\x01 \x01(\v2%.samsara.assets.v1.ListAssetsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xeb\a\n" +
 	"\x12CreateAssetRequest\x12G\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
@@ -1092,12 +1209,15 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\x05_typeB\x12\n" +
 	"\x10_updated_at_timeB\x06\n" +
 	"\x04_vinB\a\n" +
-	"\x05_year2\xf4\x04\n" +
-	"\rAssetsService\x12\x94\x01\n" +
+	"\x05_year2\xf1\x05\n" +
+	"\rAssetsService\x12\x9a\x01\n" +
 	"\n" +
-	"ListAssets\x12$.samsara.assets.v1.ListAssetsRequest\x1a%.samsara.assets.v1.ListAssetsResponse\"9\xda\xce\x185\n" +
+	"ListAssets\x12$.samsara.assets.v1.ListAssetsRequest\x1a%.samsara.assets.v1.ListAssetsResponse\"?\xda\xce\x18;\n" +
 	"\n" +
-	"listAssets\x10\x01\x1a\a/assets(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x97\x01\n" +
+	"listAssets\x10\x01\x1a\a/assets(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12u\n" +
+	"\fStreamAssets\x12&.samsara.assets.v1.StreamAssetsRequest\x1a'.samsara.assets.v1.StreamAssetsResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"\n" +
+	"ListAssets\x10\x010\x01\x12\x97\x01\n" +
 	"\vCreateAsset\x12%.samsara.assets.v1.CreateAssetRequest\x1a&.samsara.assets.v1.CreateAssetResponse\"9\xda\xce\x185\n" +
 	"\vcreateAsset\x10\x02\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x97\x01\n" +
 	"\vUpdateAsset\x12%.samsara.assets.v1.UpdateAssetRequest\x1a&.samsara.assets.v1.UpdateAssetResponse\"9\xda\xce\x185\n" +
@@ -1117,51 +1237,59 @@ func file_samsara_assets_v1_assets_proto_rawDescGZIP() []byte {
 	return file_samsara_assets_v1_assets_proto_rawDescData
 }
 
-var file_samsara_assets_v1_assets_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_assets_v1_assets_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_assets_v1_assets_proto_goTypes = []any{
 	(*ListAssetsRequest)(nil),     // 0: samsara.assets.v1.ListAssetsRequest
 	(*ListAssetsResponse)(nil),    // 1: samsara.assets.v1.ListAssetsResponse
-	(*CreateAssetRequest)(nil),    // 2: samsara.assets.v1.CreateAssetRequest
-	(*CreateAssetResponse)(nil),   // 3: samsara.assets.v1.CreateAssetResponse
-	(*UpdateAssetRequest)(nil),    // 4: samsara.assets.v1.UpdateAssetRequest
-	(*UpdateAssetResponse)(nil),   // 5: samsara.assets.v1.UpdateAssetResponse
-	(*DeleteAssetRequest)(nil),    // 6: samsara.assets.v1.DeleteAssetRequest
-	(*DeleteAssetResponse)(nil),   // 7: samsara.assets.v1.DeleteAssetResponse
-	(*Asset)(nil),                 // 8: samsara.assets.v1.Asset
-	nil,                           // 9: samsara.assets.v1.CreateAssetRequest.ExternalIdsEntry
-	nil,                           // 10: samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntry
-	nil,                           // 11: samsara.assets.v1.Asset.ExternalIdsEntry
-	(*v1.Pagination)(nil),         // 12: samsara.types.v1.Pagination
-	(*v1.AttributeTiny)(nil),      // 13: samsara.types.v1.AttributeTiny
-	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
-	(*v1.TagTiny)(nil),            // 15: samsara.types.v1.TagTiny
+	(*StreamAssetsRequest)(nil),   // 2: samsara.assets.v1.StreamAssetsRequest
+	(*StreamAssetsResponse)(nil),  // 3: samsara.assets.v1.StreamAssetsResponse
+	(*CreateAssetRequest)(nil),    // 4: samsara.assets.v1.CreateAssetRequest
+	(*CreateAssetResponse)(nil),   // 5: samsara.assets.v1.CreateAssetResponse
+	(*UpdateAssetRequest)(nil),    // 6: samsara.assets.v1.UpdateAssetRequest
+	(*UpdateAssetResponse)(nil),   // 7: samsara.assets.v1.UpdateAssetResponse
+	(*DeleteAssetRequest)(nil),    // 8: samsara.assets.v1.DeleteAssetRequest
+	(*DeleteAssetResponse)(nil),   // 9: samsara.assets.v1.DeleteAssetResponse
+	(*Asset)(nil),                 // 10: samsara.assets.v1.Asset
+	nil,                           // 11: samsara.assets.v1.CreateAssetRequest.ExternalIdsEntry
+	nil,                           // 12: samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntry
+	nil,                           // 13: samsara.assets.v1.Asset.ExternalIdsEntry
+	(*v1.Pagination)(nil),         // 14: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),     // 15: samsara.gateway.v1.StreamOptions
+	(*v1.AttributeTiny)(nil),      // 16: samsara.types.v1.AttributeTiny
+	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),            // 18: samsara.types.v1.TagTiny
 }
 var file_samsara_assets_v1_assets_proto_depIdxs = []int32{
-	8,  // 0: samsara.assets.v1.ListAssetsResponse.data:type_name -> samsara.assets.v1.Asset
-	12, // 1: samsara.assets.v1.ListAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	13, // 2: samsara.assets.v1.CreateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
-	9,  // 3: samsara.assets.v1.CreateAssetRequest.external_ids:type_name -> samsara.assets.v1.CreateAssetRequest.ExternalIdsEntry
-	8,  // 4: samsara.assets.v1.CreateAssetResponse.data:type_name -> samsara.assets.v1.Asset
-	13, // 5: samsara.assets.v1.UpdateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
-	10, // 6: samsara.assets.v1.UpdateAssetRequest.external_ids:type_name -> samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntry
-	14, // 7: samsara.assets.v1.UpdateAssetRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,  // 8: samsara.assets.v1.UpdateAssetResponse.data:type_name -> samsara.assets.v1.Asset
-	13, // 9: samsara.assets.v1.Asset.attributes:type_name -> samsara.types.v1.AttributeTiny
-	11, // 10: samsara.assets.v1.Asset.external_ids:type_name -> samsara.assets.v1.Asset.ExternalIdsEntry
-	15, // 11: samsara.assets.v1.Asset.tags:type_name -> samsara.types.v1.TagTiny
-	0,  // 12: samsara.assets.v1.AssetsService.ListAssets:input_type -> samsara.assets.v1.ListAssetsRequest
-	2,  // 13: samsara.assets.v1.AssetsService.CreateAsset:input_type -> samsara.assets.v1.CreateAssetRequest
-	4,  // 14: samsara.assets.v1.AssetsService.UpdateAsset:input_type -> samsara.assets.v1.UpdateAssetRequest
-	6,  // 15: samsara.assets.v1.AssetsService.DeleteAsset:input_type -> samsara.assets.v1.DeleteAssetRequest
-	1,  // 16: samsara.assets.v1.AssetsService.ListAssets:output_type -> samsara.assets.v1.ListAssetsResponse
-	3,  // 17: samsara.assets.v1.AssetsService.CreateAsset:output_type -> samsara.assets.v1.CreateAssetResponse
-	5,  // 18: samsara.assets.v1.AssetsService.UpdateAsset:output_type -> samsara.assets.v1.UpdateAssetResponse
-	7,  // 19: samsara.assets.v1.AssetsService.DeleteAsset:output_type -> samsara.assets.v1.DeleteAssetResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 0: samsara.assets.v1.ListAssetsResponse.data:type_name -> samsara.assets.v1.Asset
+	14, // 1: samsara.assets.v1.ListAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.assets.v1.StreamAssetsRequest.request:type_name -> samsara.assets.v1.ListAssetsRequest
+	15, // 3: samsara.assets.v1.StreamAssetsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.assets.v1.StreamAssetsResponse.page:type_name -> samsara.assets.v1.ListAssetsResponse
+	16, // 5: samsara.assets.v1.CreateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	11, // 6: samsara.assets.v1.CreateAssetRequest.external_ids:type_name -> samsara.assets.v1.CreateAssetRequest.ExternalIdsEntry
+	10, // 7: samsara.assets.v1.CreateAssetResponse.data:type_name -> samsara.assets.v1.Asset
+	16, // 8: samsara.assets.v1.UpdateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	12, // 9: samsara.assets.v1.UpdateAssetRequest.external_ids:type_name -> samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntry
+	17, // 10: samsara.assets.v1.UpdateAssetRequest.update_mask:type_name -> google.protobuf.FieldMask
+	10, // 11: samsara.assets.v1.UpdateAssetResponse.data:type_name -> samsara.assets.v1.Asset
+	16, // 12: samsara.assets.v1.Asset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	13, // 13: samsara.assets.v1.Asset.external_ids:type_name -> samsara.assets.v1.Asset.ExternalIdsEntry
+	18, // 14: samsara.assets.v1.Asset.tags:type_name -> samsara.types.v1.TagTiny
+	0,  // 15: samsara.assets.v1.AssetsService.ListAssets:input_type -> samsara.assets.v1.ListAssetsRequest
+	2,  // 16: samsara.assets.v1.AssetsService.StreamAssets:input_type -> samsara.assets.v1.StreamAssetsRequest
+	4,  // 17: samsara.assets.v1.AssetsService.CreateAsset:input_type -> samsara.assets.v1.CreateAssetRequest
+	6,  // 18: samsara.assets.v1.AssetsService.UpdateAsset:input_type -> samsara.assets.v1.UpdateAssetRequest
+	8,  // 19: samsara.assets.v1.AssetsService.DeleteAsset:input_type -> samsara.assets.v1.DeleteAssetRequest
+	1,  // 20: samsara.assets.v1.AssetsService.ListAssets:output_type -> samsara.assets.v1.ListAssetsResponse
+	3,  // 21: samsara.assets.v1.AssetsService.StreamAssets:output_type -> samsara.assets.v1.StreamAssetsResponse
+	5,  // 22: samsara.assets.v1.AssetsService.CreateAsset:output_type -> samsara.assets.v1.CreateAssetResponse
+	7,  // 23: samsara.assets.v1.AssetsService.UpdateAsset:output_type -> samsara.assets.v1.UpdateAssetResponse
+	9,  // 24: samsara.assets.v1.AssetsService.DeleteAsset:output_type -> samsara.assets.v1.DeleteAssetResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_samsara_assets_v1_assets_proto_init() }
@@ -1170,17 +1298,18 @@ func file_samsara_assets_v1_assets_proto_init() {
 		return
 	}
 	file_samsara_assets_v1_assets_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_assets_v1_assets_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_assets_v1_assets_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_assets_v1_assets_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_assets_v1_assets_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_assets_v1_assets_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_assets_v1_assets_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_assets_v1_assets_proto_rawDesc), len(file_samsara_assets_v1_assets_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AssetsService_ListAssets_FullMethodName  = "/samsara.assets.v1.AssetsService/ListAssets"
-	AssetsService_CreateAsset_FullMethodName = "/samsara.assets.v1.AssetsService/CreateAsset"
-	AssetsService_UpdateAsset_FullMethodName = "/samsara.assets.v1.AssetsService/UpdateAsset"
-	AssetsService_DeleteAsset_FullMethodName = "/samsara.assets.v1.AssetsService/DeleteAsset"
+	AssetsService_ListAssets_FullMethodName   = "/samsara.assets.v1.AssetsService/ListAssets"
+	AssetsService_StreamAssets_FullMethodName = "/samsara.assets.v1.AssetsService/StreamAssets"
+	AssetsService_CreateAsset_FullMethodName  = "/samsara.assets.v1.AssetsService/CreateAsset"
+	AssetsService_UpdateAsset_FullMethodName  = "/samsara.assets.v1.AssetsService/UpdateAsset"
+	AssetsService_DeleteAsset_FullMethodName  = "/samsara.assets.v1.AssetsService/DeleteAsset"
 )
 
 // AssetsServiceClient is the client API for AssetsService service.
@@ -37,6 +38,9 @@ type AssetsServiceClient interface {
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
 	ListAssets(ctx context.Context, in *ListAssetsRequest, opts ...grpc.CallOption) (*ListAssetsResponse, error)
+	// Every page of ListAssets, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamAssets(ctx context.Context, in *StreamAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsResponse], error)
 	// POST /assets
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
@@ -68,6 +72,25 @@ func (c *assetsServiceClient) ListAssets(ctx context.Context, in *ListAssetsRequ
 	}
 	return out, nil
 }
+
+func (c *assetsServiceClient) StreamAssets(ctx context.Context, in *StreamAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[0], AssetsService_StreamAssets_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssetsRequest, StreamAssetsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssetsClient = grpc.ServerStreamingClient[StreamAssetsResponse]
 
 func (c *assetsServiceClient) CreateAsset(ctx context.Context, in *CreateAssetRequest, opts ...grpc.CallOption) (*CreateAssetResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -109,6 +132,9 @@ type AssetsServiceServer interface {
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
 	ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error)
+	// Every page of ListAssets, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamAssets(*StreamAssetsRequest, grpc.ServerStreamingServer[StreamAssetsResponse]) error
 	// POST /assets
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
@@ -132,6 +158,9 @@ type UnimplementedAssetsServiceServer struct{}
 
 func (UnimplementedAssetsServiceServer) ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAssets not implemented")
+}
+func (UnimplementedAssetsServiceServer) StreamAssets(*StreamAssetsRequest, grpc.ServerStreamingServer[StreamAssetsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssets not implemented")
 }
 func (UnimplementedAssetsServiceServer) CreateAsset(context.Context, *CreateAssetRequest) (*CreateAssetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAsset not implemented")
@@ -179,6 +208,17 @@ func _AssetsService_ListAssets_Handler(srv interface{}, ctx context.Context, dec
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AssetsService_StreamAssets_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssetsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).StreamAssets(m, &grpc.GenericServerStream[StreamAssetsRequest, StreamAssetsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssetsServer = grpc.ServerStreamingServer[StreamAssetsResponse]
 
 func _AssetsService_CreateAsset_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateAssetRequest)
@@ -258,6 +298,12 @@ var AssetsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AssetsService_DeleteAsset_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamAssets",
+			Handler:       _AssetsService_StreamAssets_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/assets/v1/assets.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *GetDepreciationTransactionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDepreciationTransactions.
+type StreamDepreciationTransactionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDepreciationTransactions is asked, page after page.
+	Request *GetDepreciationTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDepreciationTransactionsRequest) Reset() {
+	*x = StreamDepreciationTransactionsRequest{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDepreciationTransactionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDepreciationTransactionsRequest) ProtoMessage() {}
+
+func (x *StreamDepreciationTransactionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDepreciationTransactionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDepreciationTransactionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDepreciationTransactionsRequest) GetRequest() *GetDepreciationTransactionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDepreciationTransactionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDepreciationTransactions.
+type StreamDepreciationTransactionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDepreciationTransactions answers.
+	Page *GetDepreciationTransactionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDepreciationTransactionsResponse) Reset() {
+	*x = StreamDepreciationTransactionsResponse{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDepreciationTransactionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDepreciationTransactionsResponse) ProtoMessage() {}
+
+func (x *StreamDepreciationTransactionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDepreciationTransactionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDepreciationTransactionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDepreciationTransactionsResponse) GetPage() *GetDepreciationTransactionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDepreciationTransactionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetAssetsInputs.
 type GetAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -181,7 +291,7 @@ type GetAssetsInputsRequest struct {
 
 func (x *GetAssetsInputsRequest) Reset() {
 	*x = GetAssetsInputsRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[2]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +303,7 @@ func (x *GetAssetsInputsRequest) String() string {
 func (*GetAssetsInputsRequest) ProtoMessage() {}
 
 func (x *GetAssetsInputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[2]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +316,7 @@ func (x *GetAssetsInputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetsInputsRequest.ProtoReflect.Descriptor instead.
 func (*GetAssetsInputsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{2}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetAssetsInputsRequest) GetAfter() string {
@@ -278,7 +388,7 @@ type GetAssetsInputsResponse struct {
 
 func (x *GetAssetsInputsResponse) Reset() {
 	*x = GetAssetsInputsResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[3]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -290,7 +400,7 @@ func (x *GetAssetsInputsResponse) String() string {
 func (*GetAssetsInputsResponse) ProtoMessage() {}
 
 func (x *GetAssetsInputsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[3]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -303,7 +413,7 @@ func (x *GetAssetsInputsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetsInputsResponse.ProtoReflect.Descriptor instead.
 func (*GetAssetsInputsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{3}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetAssetsInputsResponse) GetData() []*AssetsInputs {
@@ -316,6 +426,235 @@ func (x *GetAssetsInputsResponse) GetData() []*AssetsInputs {
 func (x *GetAssetsInputsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamAssetsInputs.
+type StreamAssetsInputsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAssetsInputs is asked, page after page.
+	Request *GetAssetsInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetsInputsRequest) Reset() {
+	*x = StreamAssetsInputsRequest{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetsInputsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetsInputsRequest) ProtoMessage() {}
+
+func (x *StreamAssetsInputsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetsInputsRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssetsInputsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamAssetsInputsRequest) GetRequest() *GetAssetsInputsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssetsInputsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssetsInputs.
+type StreamAssetsInputsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAssetsInputs answers.
+	Page *GetAssetsInputsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetsInputsResponse) Reset() {
+	*x = StreamAssetsInputsResponse{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetsInputsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetsInputsResponse) ProtoMessage() {}
+
+func (x *StreamAssetsInputsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetsInputsResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssetsInputsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamAssetsInputsResponse) GetPage() *GetAssetsInputsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssetsInputsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowAssetsInputs.
+type FollowAssetsInputsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAssetsInputs is asked, page after page.
+	Request *GetAssetsInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowAssetsInputsRequest) Reset() {
+	*x = FollowAssetsInputsRequest{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowAssetsInputsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowAssetsInputsRequest) ProtoMessage() {}
+
+func (x *FollowAssetsInputsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowAssetsInputsRequest.ProtoReflect.Descriptor instead.
+func (*FollowAssetsInputsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowAssetsInputsRequest) GetRequest() *GetAssetsInputsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowAssetsInputsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowAssetsInputs.
+type FollowAssetsInputsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAssetsInputs answers. Unset in a keep-alive.
+	Page *GetAssetsInputsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowAssetsInputsResponse) Reset() {
+	*x = FollowAssetsInputsResponse{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowAssetsInputsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowAssetsInputsResponse) ProtoMessage() {}
+
+func (x *FollowAssetsInputsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowAssetsInputsResponse.ProtoReflect.Descriptor instead.
+func (*FollowAssetsInputsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowAssetsInputsResponse) GetPage() *GetAssetsInputsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowAssetsInputsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowAssetsInputsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -337,7 +676,7 @@ type ListAssetAssignmentsRequest struct {
 
 func (x *ListAssetAssignmentsRequest) Reset() {
 	*x = ListAssetAssignmentsRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[4]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +688,7 @@ func (x *ListAssetAssignmentsRequest) String() string {
 func (*ListAssetAssignmentsRequest) ProtoMessage() {}
 
 func (x *ListAssetAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[4]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +701,7 @@ func (x *ListAssetAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssetAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssetAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{4}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListAssetAssignmentsRequest) GetAfter() string {
@@ -406,7 +745,7 @@ type ListAssetAssignmentsResponse struct {
 
 func (x *ListAssetAssignmentsResponse) Reset() {
 	*x = ListAssetAssignmentsResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[5]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +757,7 @@ func (x *ListAssetAssignmentsResponse) String() string {
 func (*ListAssetAssignmentsResponse) ProtoMessage() {}
 
 func (x *ListAssetAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[5]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +770,7 @@ func (x *ListAssetAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssetAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssetAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{5}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListAssetAssignmentsResponse) GetData() []*AssetAssignment {
@@ -446,6 +785,116 @@ func (x *ListAssetAssignmentsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamAssetAssignments.
+type StreamAssetAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssetAssignments is asked, page after page.
+	Request *ListAssetAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetAssignmentsRequest) Reset() {
+	*x = StreamAssetAssignmentsRequest{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamAssetAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssetAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamAssetAssignmentsRequest) GetRequest() *ListAssetAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssetAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssetAssignments.
+type StreamAssetAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssetAssignments answers.
+	Page *ListAssetAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetAssignmentsResponse) Reset() {
+	*x = StreamAssetAssignmentsResponse{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamAssetAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssetAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamAssetAssignmentsResponse) GetPage() *ListAssetAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssetAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreateAssetAssignment.
@@ -465,7 +914,7 @@ type CreateAssetAssignmentRequest struct {
 
 func (x *CreateAssetAssignmentRequest) Reset() {
 	*x = CreateAssetAssignmentRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[6]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +926,7 @@ func (x *CreateAssetAssignmentRequest) String() string {
 func (*CreateAssetAssignmentRequest) ProtoMessage() {}
 
 func (x *CreateAssetAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[6]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +939,7 @@ func (x *CreateAssetAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAssetAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateAssetAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{6}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateAssetAssignmentRequest) GetAssetId() string {
@@ -532,7 +981,7 @@ type CreateAssetAssignmentResponse struct {
 
 func (x *CreateAssetAssignmentResponse) Reset() {
 	*x = CreateAssetAssignmentResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[7]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +993,7 @@ func (x *CreateAssetAssignmentResponse) String() string {
 func (*CreateAssetAssignmentResponse) ProtoMessage() {}
 
 func (x *CreateAssetAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[7]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +1006,7 @@ func (x *CreateAssetAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAssetAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateAssetAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{7}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateAssetAssignmentResponse) GetData() *AssetAssignment {
@@ -578,7 +1027,7 @@ type UnassignAssetAssignmentRequest struct {
 
 func (x *UnassignAssetAssignmentRequest) Reset() {
 	*x = UnassignAssetAssignmentRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[8]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +1039,7 @@ func (x *UnassignAssetAssignmentRequest) String() string {
 func (*UnassignAssetAssignmentRequest) ProtoMessage() {}
 
 func (x *UnassignAssetAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[8]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +1052,7 @@ func (x *UnassignAssetAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnassignAssetAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*UnassignAssetAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{8}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UnassignAssetAssignmentRequest) GetAssetId() string {
@@ -622,7 +1071,7 @@ type UnassignAssetAssignmentResponse struct {
 
 func (x *UnassignAssetAssignmentResponse) Reset() {
 	*x = UnassignAssetAssignmentResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[9]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +1083,7 @@ func (x *UnassignAssetAssignmentResponse) String() string {
 func (*UnassignAssetAssignmentResponse) ProtoMessage() {}
 
 func (x *UnassignAssetAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[9]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +1096,7 @@ func (x *UnassignAssetAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnassignAssetAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*UnassignAssetAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{9}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{17}
 }
 
 // Request of ListAssociations.
@@ -667,7 +1116,7 @@ type ListAssociationsRequest struct {
 
 func (x *ListAssociationsRequest) Reset() {
 	*x = ListAssociationsRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[10]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +1128,7 @@ func (x *ListAssociationsRequest) String() string {
 func (*ListAssociationsRequest) ProtoMessage() {}
 
 func (x *ListAssociationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[10]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +1141,7 @@ func (x *ListAssociationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssociationsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssociationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{10}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListAssociationsRequest) GetAfter() string {
@@ -736,7 +1185,7 @@ type ListAssociationsResponse struct {
 
 func (x *ListAssociationsResponse) Reset() {
 	*x = ListAssociationsResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[11]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1197,7 @@ func (x *ListAssociationsResponse) String() string {
 func (*ListAssociationsResponse) ProtoMessage() {}
 
 func (x *ListAssociationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[11]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1210,7 @@ func (x *ListAssociationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssociationsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssociationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{11}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListAssociationsResponse) GetData() []*Association {
@@ -778,6 +1227,116 @@ func (x *ListAssociationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamAssociations.
+type StreamAssociationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssociations is asked, page after page.
+	Request *ListAssociationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssociationsRequest) Reset() {
+	*x = StreamAssociationsRequest{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssociationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssociationsRequest) ProtoMessage() {}
+
+func (x *StreamAssociationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssociationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssociationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamAssociationsRequest) GetRequest() *ListAssociationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssociationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssociations.
+type StreamAssociationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListAssociations answers.
+	Page *ListAssociationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssociationsResponse) Reset() {
+	*x = StreamAssociationsResponse{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssociationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssociationsResponse) ProtoMessage() {}
+
+func (x *StreamAssociationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssociationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssociationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StreamAssociationsResponse) GetPage() *ListAssociationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssociationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of ListDeviceRecoveryMissingAssets.
 type ListDeviceRecoveryMissingAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -789,7 +1348,7 @@ type ListDeviceRecoveryMissingAssetsRequest struct {
 
 func (x *ListDeviceRecoveryMissingAssetsRequest) Reset() {
 	*x = ListDeviceRecoveryMissingAssetsRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[12]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1360,7 @@ func (x *ListDeviceRecoveryMissingAssetsRequest) String() string {
 func (*ListDeviceRecoveryMissingAssetsRequest) ProtoMessage() {}
 
 func (x *ListDeviceRecoveryMissingAssetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[12]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1373,7 @@ func (x *ListDeviceRecoveryMissingAssetsRequest) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use ListDeviceRecoveryMissingAssetsRequest.ProtoReflect.Descriptor instead.
 func (*ListDeviceRecoveryMissingAssetsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{12}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListDeviceRecoveryMissingAssetsRequest) GetAfter() string {
@@ -837,7 +1396,7 @@ type ListDeviceRecoveryMissingAssetsResponse struct {
 
 func (x *ListDeviceRecoveryMissingAssetsResponse) Reset() {
 	*x = ListDeviceRecoveryMissingAssetsResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[13]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1408,7 @@ func (x *ListDeviceRecoveryMissingAssetsResponse) String() string {
 func (*ListDeviceRecoveryMissingAssetsResponse) ProtoMessage() {}
 
 func (x *ListDeviceRecoveryMissingAssetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[13]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +1421,7 @@ func (x *ListDeviceRecoveryMissingAssetsResponse) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use ListDeviceRecoveryMissingAssetsResponse.ProtoReflect.Descriptor instead.
 func (*ListDeviceRecoveryMissingAssetsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{13}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListDeviceRecoveryMissingAssetsResponse) GetData() []*MissingState {
@@ -877,6 +1436,116 @@ func (x *ListDeviceRecoveryMissingAssetsResponse) GetPagination() *v1.Pagination
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDeviceRecoveryMissingAssets.
+type StreamDeviceRecoveryMissingAssetsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListDeviceRecoveryMissingAssets is asked, page after page.
+	Request *ListDeviceRecoveryMissingAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsRequest) Reset() {
+	*x = StreamDeviceRecoveryMissingAssetsRequest{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDeviceRecoveryMissingAssetsRequest) ProtoMessage() {}
+
+func (x *StreamDeviceRecoveryMissingAssetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDeviceRecoveryMissingAssetsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDeviceRecoveryMissingAssetsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsRequest) GetRequest() *ListDeviceRecoveryMissingAssetsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDeviceRecoveryMissingAssets.
+type StreamDeviceRecoveryMissingAssetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListDeviceRecoveryMissingAssets answers.
+	Page *ListDeviceRecoveryMissingAssetsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsResponse) Reset() {
+	*x = StreamDeviceRecoveryMissingAssetsResponse{}
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDeviceRecoveryMissingAssetsResponse) ProtoMessage() {}
+
+func (x *StreamDeviceRecoveryMissingAssetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDeviceRecoveryMissingAssetsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDeviceRecoveryMissingAssetsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsResponse) GetPage() *ListDeviceRecoveryMissingAssetsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDeviceRecoveryMissingAssetsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of MarkAssetMissing.
@@ -894,7 +1563,7 @@ type MarkAssetMissingRequest struct {
 
 func (x *MarkAssetMissingRequest) Reset() {
 	*x = MarkAssetMissingRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[14]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1575,7 @@ func (x *MarkAssetMissingRequest) String() string {
 func (*MarkAssetMissingRequest) ProtoMessage() {}
 
 func (x *MarkAssetMissingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[14]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1588,7 @@ func (x *MarkAssetMissingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkAssetMissingRequest.ProtoReflect.Descriptor instead.
 func (*MarkAssetMissingRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{14}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MarkAssetMissingRequest) GetId() string {
@@ -954,7 +1623,7 @@ type MarkAssetMissingResponse struct {
 
 func (x *MarkAssetMissingResponse) Reset() {
 	*x = MarkAssetMissingResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[15]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1635,7 @@ func (x *MarkAssetMissingResponse) String() string {
 func (*MarkAssetMissingResponse) ProtoMessage() {}
 
 func (x *MarkAssetMissingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[15]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1648,7 @@ func (x *MarkAssetMissingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkAssetMissingResponse.ProtoReflect.Descriptor instead.
 func (*MarkAssetMissingResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{15}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MarkAssetMissingResponse) GetData() *MissingState {
@@ -1008,7 +1677,7 @@ type RecoverAssetRequest struct {
 
 func (x *RecoverAssetRequest) Reset() {
 	*x = RecoverAssetRequest{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[16]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1689,7 @@ func (x *RecoverAssetRequest) String() string {
 func (*RecoverAssetRequest) ProtoMessage() {}
 
 func (x *RecoverAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[16]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1702,7 @@ func (x *RecoverAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverAssetRequest.ProtoReflect.Descriptor instead.
 func (*RecoverAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{16}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RecoverAssetRequest) GetId() string {
@@ -1082,7 +1751,7 @@ type RecoverAssetResponse struct {
 
 func (x *RecoverAssetResponse) Reset() {
 	*x = RecoverAssetResponse{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[17]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1763,7 @@ func (x *RecoverAssetResponse) String() string {
 func (*RecoverAssetResponse) ProtoMessage() {}
 
 func (x *RecoverAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[17]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1776,7 @@ func (x *RecoverAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverAssetResponse.ProtoReflect.Descriptor instead.
 func (*RecoverAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{17}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RecoverAssetResponse) GetData() *RecoveryState {
@@ -1136,7 +1805,7 @@ type AssetAssignment struct {
 
 func (x *AssetAssignment) Reset() {
 	*x = AssetAssignment{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[18]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1817,7 @@ func (x *AssetAssignment) String() string {
 func (*AssetAssignment) ProtoMessage() {}
 
 func (x *AssetAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[18]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1830,7 @@ func (x *AssetAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetAssignment.ProtoReflect.Descriptor instead.
 func (*AssetAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{18}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AssetAssignment) GetAsset() *v1.Asset {
@@ -1214,7 +1883,7 @@ type AssetAssignmentAssignee struct {
 
 func (x *AssetAssignmentAssignee) Reset() {
 	*x = AssetAssignmentAssignee{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[19]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1895,7 @@ func (x *AssetAssignmentAssignee) String() string {
 func (*AssetAssignmentAssignee) ProtoMessage() {}
 
 func (x *AssetAssignmentAssignee) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[19]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1908,7 @@ func (x *AssetAssignmentAssignee) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetAssignmentAssignee.ProtoReflect.Descriptor instead.
 func (*AssetAssignmentAssignee) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{19}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AssetAssignmentAssignee) GetAssigneeType() string {
@@ -1282,7 +1951,7 @@ type AssetsInputs struct {
 
 func (x *AssetsInputs) Reset() {
 	*x = AssetsInputs{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[20]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1963,7 @@ func (x *AssetsInputs) String() string {
 func (*AssetsInputs) ProtoMessage() {}
 
 func (x *AssetsInputs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[20]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1976,7 @@ func (x *AssetsInputs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsInputs.ProtoReflect.Descriptor instead.
 func (*AssetsInputs) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{20}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AssetsInputs) GetAsset() *AssetsInputsAsset {
@@ -1362,7 +2031,7 @@ type AssetsInputsAsset struct {
 
 func (x *AssetsInputsAsset) Reset() {
 	*x = AssetsInputsAsset{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[21]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +2043,7 @@ func (x *AssetsInputsAsset) String() string {
 func (*AssetsInputsAsset) ProtoMessage() {}
 
 func (x *AssetsInputsAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[21]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +2056,7 @@ func (x *AssetsInputsAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsInputsAsset.ProtoReflect.Descriptor instead.
 func (*AssetsInputsAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{21}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AssetsInputsAsset) GetAttributes() []*v1.AttributeTiny {
@@ -1429,7 +2098,7 @@ type AssetsInputsAuxInput struct {
 
 func (x *AssetsInputsAuxInput) Reset() {
 	*x = AssetsInputsAuxInput{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[22]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +2110,7 @@ func (x *AssetsInputsAuxInput) String() string {
 func (*AssetsInputsAuxInput) ProtoMessage() {}
 
 func (x *AssetsInputsAuxInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[22]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +2123,7 @@ func (x *AssetsInputsAuxInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsInputsAuxInput.ProtoReflect.Descriptor instead.
 func (*AssetsInputsAuxInput) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{22}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AssetsInputsAuxInput) GetName() string {
@@ -1483,7 +2152,7 @@ type Association struct {
 
 func (x *Association) Reset() {
 	*x = Association{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[23]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +2164,7 @@ func (x *Association) String() string {
 func (*Association) ProtoMessage() {}
 
 func (x *Association) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[23]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +2177,7 @@ func (x *Association) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Association.ProtoReflect.Descriptor instead.
 func (*Association) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{23}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Association) GetAssociationEndTime() string {
@@ -1573,7 +2242,7 @@ type DepreciationTransaction struct {
 
 func (x *DepreciationTransaction) Reset() {
 	*x = DepreciationTransaction{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[24]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +2254,7 @@ func (x *DepreciationTransaction) String() string {
 func (*DepreciationTransaction) ProtoMessage() {}
 
 func (x *DepreciationTransaction) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[24]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +2267,7 @@ func (x *DepreciationTransaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepreciationTransaction.ProtoReflect.Descriptor instead.
 func (*DepreciationTransaction) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{24}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DepreciationTransaction) GetAmount() *DepreciationTransactionMoney {
@@ -1677,7 +2346,7 @@ type DepreciationTransactionMoney struct {
 
 func (x *DepreciationTransactionMoney) Reset() {
 	*x = DepreciationTransactionMoney{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[25]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +2358,7 @@ func (x *DepreciationTransactionMoney) String() string {
 func (*DepreciationTransactionMoney) ProtoMessage() {}
 
 func (x *DepreciationTransactionMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[25]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +2371,7 @@ func (x *DepreciationTransactionMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepreciationTransactionMoney.ProtoReflect.Descriptor instead.
 func (*DepreciationTransactionMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{25}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DepreciationTransactionMoney) GetAmount() string {
@@ -1746,7 +2415,7 @@ type MissingState struct {
 
 func (x *MissingState) Reset() {
 	*x = MissingState{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[26]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +2427,7 @@ func (x *MissingState) String() string {
 func (*MissingState) ProtoMessage() {}
 
 func (x *MissingState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[26]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +2440,7 @@ func (x *MissingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingState.ProtoReflect.Descriptor instead.
 func (*MissingState) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{26}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MissingState) GetId() string {
@@ -1854,7 +2523,7 @@ type NotificationRecipient struct {
 
 func (x *NotificationRecipient) Reset() {
 	*x = NotificationRecipient{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[27]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2535,7 @@ func (x *NotificationRecipient) String() string {
 func (*NotificationRecipient) ProtoMessage() {}
 
 func (x *NotificationRecipient) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[27]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2548,7 @@ func (x *NotificationRecipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotificationRecipient.ProtoReflect.Descriptor instead.
 func (*NotificationRecipient) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{27}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NotificationRecipient) GetEmail() string {
@@ -1923,7 +2592,7 @@ type NotificationRecipientInput struct {
 
 func (x *NotificationRecipientInput) Reset() {
 	*x = NotificationRecipientInput{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[28]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2604,7 @@ func (x *NotificationRecipientInput) String() string {
 func (*NotificationRecipientInput) ProtoMessage() {}
 
 func (x *NotificationRecipientInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[28]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2617,7 @@ func (x *NotificationRecipientInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotificationRecipientInput.ProtoReflect.Descriptor instead.
 func (*NotificationRecipientInput) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{28}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *NotificationRecipientInput) GetNotificationTypes() []string {
@@ -1982,7 +2651,7 @@ type RecoveryPhoto struct {
 
 func (x *RecoveryPhoto) Reset() {
 	*x = RecoveryPhoto{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[29]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2663,7 @@ func (x *RecoveryPhoto) String() string {
 func (*RecoveryPhoto) ProtoMessage() {}
 
 func (x *RecoveryPhoto) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[29]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2676,7 @@ func (x *RecoveryPhoto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryPhoto.ProtoReflect.Descriptor instead.
 func (*RecoveryPhoto) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{29}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RecoveryPhoto) GetStartMs() int64 {
@@ -2063,7 +2732,7 @@ type RecoveryState struct {
 
 func (x *RecoveryState) Reset() {
 	*x = RecoveryState{}
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[30]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2744,7 @@ func (x *RecoveryState) String() string {
 func (*RecoveryState) ProtoMessage() {}
 
 func (x *RecoveryState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[30]
+	mi := &file_samsara_assets_v1beta1_assets_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2757,7 @@ func (x *RecoveryState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryState.ProtoReflect.Descriptor instead.
 func (*RecoveryState) Descriptor() ([]byte, []int) {
-	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{30}
+	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RecoveryState) GetId() string {
@@ -2151,7 +2820,7 @@ var File_samsara_assets_v1beta1_assets_proto protoreflect.FileDescriptor
 
 const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\n" +
-	"#samsara/assets/v1beta1/assets.proto\x12\x16samsara.assets.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
+	"#samsara/assets/v1beta1/assets.proto\x12\x16samsara.assets.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
 	"\"GetDepreciationTransactionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\bassetIds\x121\n" +
@@ -2165,7 +2834,14 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2/.samsara.assets.v1beta1.DepreciationTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfd\x05\n" +
+	"pagination\"\xba\x01\n" +
+	"%StreamDepreciationTransactionsRequest\x12T\n" +
+	"\arequest\x18\x01 \x01(\v2:.samsara.assets.v1beta1.GetDepreciationTransactionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa1\x01\n" +
+	"&StreamDepreciationTransactionsResponse\x12O\n" +
+	"\x04page\x18\x01 \x01(\v2;.samsara.assets.v1beta1.GetDepreciationTransactionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xfd\x05\n" +
 	"\x16GetAssetsInputsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1c\n" +
@@ -2192,7 +2868,23 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2$.samsara.assets.v1beta1.AssetsInputsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf6\x01\n" +
+	"pagination\"\xa2\x01\n" +
+	"\x19StreamAssetsInputsRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.assets.v1beta1.GetAssetsInputsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x89\x01\n" +
+	"\x1aStreamAssetsInputsResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.assets.v1beta1.GetAssetsInputsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa2\x01\n" +
+	"\x19FollowAssetsInputsRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.assets.v1beta1.GetAssetsInputsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xc7\x01\n" +
+	"\x1aFollowAssetsInputsResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.assets.v1beta1.GetAssetsInputsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xf6\x01\n" +
 	"\x1bListAssetAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12+\n" +
@@ -2204,7 +2896,14 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2'.samsara.assets.v1beta1.AssetAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xce\x02\n" +
+	"pagination\"\xab\x01\n" +
+	"\x1dStreamAssetAssignmentsRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.assets.v1beta1.ListAssetAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x92\x01\n" +
+	"\x1eStreamAssetAssignmentsResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.assets.v1beta1.ListAssetAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xce\x02\n" +
 	"\x1cCreateAssetAssignmentRequest\x12(\n" +
 	"\basset_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\aassetId\x88\x01\x01\x12.\n" +
 	"\vassignee_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\n" +
@@ -2234,7 +2933,14 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.assets.v1beta1.AssociationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"U\n" +
+	"pagination\"\xa3\x01\n" +
+	"\x19StreamAssociationsRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.assets.v1beta1.ListAssociationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8a\x01\n" +
+	"\x1aStreamAssociationsResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.assets.v1beta1.ListAssociationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"U\n" +
 	"&ListDeviceRecoveryMissingAssetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01B\b\n" +
 	"\x06_after\"\xb1\x01\n" +
@@ -2242,7 +2948,14 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2$.samsara.assets.v1beta1.MissingStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xdf\x01\n" +
+	"pagination\"\xc1\x01\n" +
+	"(StreamDeviceRecoveryMissingAssetsRequest\x12X\n" +
+	"\arequest\x18\x01 \x01(\v2>.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa8\x01\n" +
+	")StreamDeviceRecoveryMissingAssetsResponse\x12S\n" +
+	"\x04page\x18\x01 \x01(\v2?.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xdf\x01\n" +
 	"\x17MarkAssetMissingRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04note\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x04note\x88\x01\x01\x12t\n" +
@@ -2401,23 +3114,35 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x05_noteB\x10\n" +
 	"\x0e_update_sourceB\x10\n" +
 	"\x0e_updated_at_msB\x15\n" +
-	"\x13_updated_by_user_id2\x84\x10\n" +
-	"\rAssetsService\x12\xef\x01\n" +
-	"\x1bGetDepreciationTransactions\x12:.samsara.assets.v1beta1.GetDepreciationTransactionsRequest\x1a;.samsara.assets.v1beta1.GetDepreciationTransactionsResponse\"W\xda\xce\x18S\n" +
-	"\x1bgetDepreciationTransactions\x10\x01\x1a\x14/assets/depreciation(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xc2\x01\n" +
-	"\x0fGetAssetsInputs\x12..samsara.assets.v1beta1.GetAssetsInputsRequest\x1a/.samsara.assets.v1beta1.GetAssetsInputsResponse\"N\xda\xce\x18J\n" +
+	"\x13_updated_by_user_id2\xb7\x18\n" +
+	"\rAssetsService\x12\xf5\x01\n" +
+	"\x1bGetDepreciationTransactions\x12:.samsara.assets.v1beta1.GetDepreciationTransactionsRequest\x1a;.samsara.assets.v1beta1.GetDepreciationTransactionsResponse\"]\xda\xce\x18Y\n" +
+	"\x1bgetDepreciationTransactions\x10\x01\x1a\x14/assets/depreciation(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc6\x01\n" +
+	"\x1eStreamDepreciationTransactions\x12=.samsara.assets.v1beta1.StreamDepreciationTransactionsRequest\x1a>.samsara.assets.v1beta1.StreamDepreciationTransactionsResponse\"#\xe2\xce\x18\x1f\n" +
+	"\x1bGetDepreciationTransactions\x10\x010\x01\x12\xc8\x01\n" +
+	"\x0fGetAssetsInputs\x12..samsara.assets.v1beta1.GetAssetsInputsRequest\x1a/.samsara.assets.v1beta1.GetAssetsInputsResponse\"T\xda\xce\x18P\n" +
 	"\x0fgetAssetsInputs\x10\x01\x1a\x15/assets/inputs/stream(\x010\x018\x01B\vRead AssetsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xdd\x01\n" +
-	"\x14ListAssetAssignments\x123.samsara.assets.v1beta1.ListAssetAssignmentsRequest\x1a4.samsara.assets.v1beta1.ListAssetAssignmentsResponse\"Z\xda\xce\x18V\n" +
-	"\x14listAssetAssignments\x10\x01\x1a\x19/fleet/assets/assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe0\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x96\x01\n" +
+	"\x12StreamAssetsInputs\x121.samsara.assets.v1beta1.StreamAssetsInputsRequest\x1a2.samsara.assets.v1beta1.StreamAssetsInputsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetAssetsInputs\x10\x010\x01\x12\x96\x01\n" +
+	"\x12FollowAssetsInputs\x121.samsara.assets.v1beta1.FollowAssetsInputsRequest\x1a2.samsara.assets.v1beta1.FollowAssetsInputsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetAssetsInputs\x10\x020\x01\x12\xe3\x01\n" +
+	"\x14ListAssetAssignments\x123.samsara.assets.v1beta1.ListAssetAssignmentsRequest\x1a4.samsara.assets.v1beta1.ListAssetAssignmentsResponse\"`\xda\xce\x18\\\n" +
+	"\x14listAssetAssignments\x10\x01\x1a\x19/fleet/assets/assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa7\x01\n" +
+	"\x16StreamAssetAssignments\x125.samsara.assets.v1beta1.StreamAssetAssignmentsRequest\x1a6.samsara.assets.v1beta1.StreamAssetAssignmentsResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14ListAssetAssignments\x10\x010\x01\x12\xe0\x01\n" +
 	"\x15CreateAssetAssignment\x124.samsara.assets.v1beta1.CreateAssetAssignmentRequest\x1a5.samsara.assets.v1beta1.CreateAssetAssignmentResponse\"Z\xda\xce\x18V\n" +
 	"\x15createAssetAssignment\x10\x02\x1a\x19/fleet/assets/assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf1\x01\n" +
 	"\x17UnassignAssetAssignment\x126.samsara.assets.v1beta1.UnassignAssetAssignmentRequest\x1a7.samsara.assets.v1beta1.UnassignAssetAssignmentResponse\"e\xda\xce\x18a\n" +
-	"\x17unassignAssetAssignment\x10\x02\x1a\"/fleet/assets/assignments/unassign \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xc9\x01\n" +
-	"\x10ListAssociations\x12/.samsara.assets.v1beta1.ListAssociationsRequest\x1a0.samsara.assets.v1beta1.ListAssociationsResponse\"R\xda\xce\x18N\n" +
-	"\x10listAssociations\x10\x01\x1a\x1a/fleet/assets/associations(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x90\x02\n" +
-	"\x1fListDeviceRecoveryMissingAssets\x12>.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest\x1a?.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse\"l\xda\xce\x18h\n" +
-	"\x1flistDeviceRecoveryMissingAssets\x10\x01\x1a%/fleet/assets/device-recovery-missing(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd8\x01\n" +
+	"\x17unassignAssetAssignment\x10\x02\x1a\"/fleet/assets/assignments/unassign \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xcf\x01\n" +
+	"\x10ListAssociations\x12/.samsara.assets.v1beta1.ListAssociationsRequest\x1a0.samsara.assets.v1beta1.ListAssociationsResponse\"X\xda\xce\x18T\n" +
+	"\x10listAssociations\x10\x01\x1a\x1a/fleet/assets/associations(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x97\x01\n" +
+	"\x12StreamAssociations\x121.samsara.assets.v1beta1.StreamAssociationsRequest\x1a2.samsara.assets.v1beta1.StreamAssociationsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10ListAssociations\x10\x010\x01\x12\x96\x02\n" +
+	"\x1fListDeviceRecoveryMissingAssets\x12>.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest\x1a?.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse\"r\xda\xce\x18n\n" +
+	"\x1flistDeviceRecoveryMissingAssets\x10\x01\x1a%/fleet/assets/device-recovery-missing(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xd3\x01\n" +
+	"!StreamDeviceRecoveryMissingAssets\x12@.samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest\x1aA.samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsResponse\"'\xe2\xce\x18#\n" +
+	"\x1fListDeviceRecoveryMissingAssets\x10\x010\x01\x12\xd8\x01\n" +
 	"\x10MarkAssetMissing\x12/.samsara.assets.v1beta1.MarkAssetMissingRequest\x1a0.samsara.assets.v1beta1.MarkAssetMissingResponse\"a\xda\xce\x18]\n" +
 	"\x10markAssetMissing\x10\x02\x1a*/fleet/assets/device-recovery/{id}/missing \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xca\x01\n" +
 	"\fRecoverAsset\x12+.samsara.assets.v1beta1.RecoverAssetRequest\x1a,.samsara.assets.v1beta1.RecoverAssetResponse\"_\xda\xce\x18[\n" +
@@ -2435,96 +3160,142 @@ func file_samsara_assets_v1beta1_assets_proto_rawDescGZIP() []byte {
 	return file_samsara_assets_v1beta1_assets_proto_rawDescData
 }
 
-var file_samsara_assets_v1beta1_assets_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_samsara_assets_v1beta1_assets_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_samsara_assets_v1beta1_assets_proto_goTypes = []any{
-	(*GetDepreciationTransactionsRequest)(nil),      // 0: samsara.assets.v1beta1.GetDepreciationTransactionsRequest
-	(*GetDepreciationTransactionsResponse)(nil),     // 1: samsara.assets.v1beta1.GetDepreciationTransactionsResponse
-	(*GetAssetsInputsRequest)(nil),                  // 2: samsara.assets.v1beta1.GetAssetsInputsRequest
-	(*GetAssetsInputsResponse)(nil),                 // 3: samsara.assets.v1beta1.GetAssetsInputsResponse
-	(*ListAssetAssignmentsRequest)(nil),             // 4: samsara.assets.v1beta1.ListAssetAssignmentsRequest
-	(*ListAssetAssignmentsResponse)(nil),            // 5: samsara.assets.v1beta1.ListAssetAssignmentsResponse
-	(*CreateAssetAssignmentRequest)(nil),            // 6: samsara.assets.v1beta1.CreateAssetAssignmentRequest
-	(*CreateAssetAssignmentResponse)(nil),           // 7: samsara.assets.v1beta1.CreateAssetAssignmentResponse
-	(*UnassignAssetAssignmentRequest)(nil),          // 8: samsara.assets.v1beta1.UnassignAssetAssignmentRequest
-	(*UnassignAssetAssignmentResponse)(nil),         // 9: samsara.assets.v1beta1.UnassignAssetAssignmentResponse
-	(*ListAssociationsRequest)(nil),                 // 10: samsara.assets.v1beta1.ListAssociationsRequest
-	(*ListAssociationsResponse)(nil),                // 11: samsara.assets.v1beta1.ListAssociationsResponse
-	(*ListDeviceRecoveryMissingAssetsRequest)(nil),  // 12: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest
-	(*ListDeviceRecoveryMissingAssetsResponse)(nil), // 13: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse
-	(*MarkAssetMissingRequest)(nil),                 // 14: samsara.assets.v1beta1.MarkAssetMissingRequest
-	(*MarkAssetMissingResponse)(nil),                // 15: samsara.assets.v1beta1.MarkAssetMissingResponse
-	(*RecoverAssetRequest)(nil),                     // 16: samsara.assets.v1beta1.RecoverAssetRequest
-	(*RecoverAssetResponse)(nil),                    // 17: samsara.assets.v1beta1.RecoverAssetResponse
-	(*AssetAssignment)(nil),                         // 18: samsara.assets.v1beta1.AssetAssignment
-	(*AssetAssignmentAssignee)(nil),                 // 19: samsara.assets.v1beta1.AssetAssignmentAssignee
-	(*AssetsInputs)(nil),                            // 20: samsara.assets.v1beta1.AssetsInputs
-	(*AssetsInputsAsset)(nil),                       // 21: samsara.assets.v1beta1.AssetsInputsAsset
-	(*AssetsInputsAuxInput)(nil),                    // 22: samsara.assets.v1beta1.AssetsInputsAuxInput
-	(*Association)(nil),                             // 23: samsara.assets.v1beta1.Association
-	(*DepreciationTransaction)(nil),                 // 24: samsara.assets.v1beta1.DepreciationTransaction
-	(*DepreciationTransactionMoney)(nil),            // 25: samsara.assets.v1beta1.DepreciationTransactionMoney
-	(*MissingState)(nil),                            // 26: samsara.assets.v1beta1.MissingState
-	(*NotificationRecipient)(nil),                   // 27: samsara.assets.v1beta1.NotificationRecipient
-	(*NotificationRecipientInput)(nil),              // 28: samsara.assets.v1beta1.NotificationRecipientInput
-	(*RecoveryPhoto)(nil),                           // 29: samsara.assets.v1beta1.RecoveryPhoto
-	(*RecoveryState)(nil),                           // 30: samsara.assets.v1beta1.RecoveryState
-	nil,                                             // 31: samsara.assets.v1beta1.AssetAssignmentAssignee.ExternalIdsEntry
-	nil,                                             // 32: samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntry
-	(*v1.Pagination)(nil),                           // 33: samsara.types.v1.Pagination
-	(*v1.Asset)(nil),                                // 34: samsara.types.v1.Asset
-	(*v1.AttributeTiny)(nil),                        // 35: samsara.types.v1.AttributeTiny
-	(*v1.TagTiny)(nil),                              // 36: samsara.types.v1.TagTiny
+	(*GetDepreciationTransactionsRequest)(nil),        // 0: samsara.assets.v1beta1.GetDepreciationTransactionsRequest
+	(*GetDepreciationTransactionsResponse)(nil),       // 1: samsara.assets.v1beta1.GetDepreciationTransactionsResponse
+	(*StreamDepreciationTransactionsRequest)(nil),     // 2: samsara.assets.v1beta1.StreamDepreciationTransactionsRequest
+	(*StreamDepreciationTransactionsResponse)(nil),    // 3: samsara.assets.v1beta1.StreamDepreciationTransactionsResponse
+	(*GetAssetsInputsRequest)(nil),                    // 4: samsara.assets.v1beta1.GetAssetsInputsRequest
+	(*GetAssetsInputsResponse)(nil),                   // 5: samsara.assets.v1beta1.GetAssetsInputsResponse
+	(*StreamAssetsInputsRequest)(nil),                 // 6: samsara.assets.v1beta1.StreamAssetsInputsRequest
+	(*StreamAssetsInputsResponse)(nil),                // 7: samsara.assets.v1beta1.StreamAssetsInputsResponse
+	(*FollowAssetsInputsRequest)(nil),                 // 8: samsara.assets.v1beta1.FollowAssetsInputsRequest
+	(*FollowAssetsInputsResponse)(nil),                // 9: samsara.assets.v1beta1.FollowAssetsInputsResponse
+	(*ListAssetAssignmentsRequest)(nil),               // 10: samsara.assets.v1beta1.ListAssetAssignmentsRequest
+	(*ListAssetAssignmentsResponse)(nil),              // 11: samsara.assets.v1beta1.ListAssetAssignmentsResponse
+	(*StreamAssetAssignmentsRequest)(nil),             // 12: samsara.assets.v1beta1.StreamAssetAssignmentsRequest
+	(*StreamAssetAssignmentsResponse)(nil),            // 13: samsara.assets.v1beta1.StreamAssetAssignmentsResponse
+	(*CreateAssetAssignmentRequest)(nil),              // 14: samsara.assets.v1beta1.CreateAssetAssignmentRequest
+	(*CreateAssetAssignmentResponse)(nil),             // 15: samsara.assets.v1beta1.CreateAssetAssignmentResponse
+	(*UnassignAssetAssignmentRequest)(nil),            // 16: samsara.assets.v1beta1.UnassignAssetAssignmentRequest
+	(*UnassignAssetAssignmentResponse)(nil),           // 17: samsara.assets.v1beta1.UnassignAssetAssignmentResponse
+	(*ListAssociationsRequest)(nil),                   // 18: samsara.assets.v1beta1.ListAssociationsRequest
+	(*ListAssociationsResponse)(nil),                  // 19: samsara.assets.v1beta1.ListAssociationsResponse
+	(*StreamAssociationsRequest)(nil),                 // 20: samsara.assets.v1beta1.StreamAssociationsRequest
+	(*StreamAssociationsResponse)(nil),                // 21: samsara.assets.v1beta1.StreamAssociationsResponse
+	(*ListDeviceRecoveryMissingAssetsRequest)(nil),    // 22: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest
+	(*ListDeviceRecoveryMissingAssetsResponse)(nil),   // 23: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse
+	(*StreamDeviceRecoveryMissingAssetsRequest)(nil),  // 24: samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest
+	(*StreamDeviceRecoveryMissingAssetsResponse)(nil), // 25: samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsResponse
+	(*MarkAssetMissingRequest)(nil),                   // 26: samsara.assets.v1beta1.MarkAssetMissingRequest
+	(*MarkAssetMissingResponse)(nil),                  // 27: samsara.assets.v1beta1.MarkAssetMissingResponse
+	(*RecoverAssetRequest)(nil),                       // 28: samsara.assets.v1beta1.RecoverAssetRequest
+	(*RecoverAssetResponse)(nil),                      // 29: samsara.assets.v1beta1.RecoverAssetResponse
+	(*AssetAssignment)(nil),                           // 30: samsara.assets.v1beta1.AssetAssignment
+	(*AssetAssignmentAssignee)(nil),                   // 31: samsara.assets.v1beta1.AssetAssignmentAssignee
+	(*AssetsInputs)(nil),                              // 32: samsara.assets.v1beta1.AssetsInputs
+	(*AssetsInputsAsset)(nil),                         // 33: samsara.assets.v1beta1.AssetsInputsAsset
+	(*AssetsInputsAuxInput)(nil),                      // 34: samsara.assets.v1beta1.AssetsInputsAuxInput
+	(*Association)(nil),                               // 35: samsara.assets.v1beta1.Association
+	(*DepreciationTransaction)(nil),                   // 36: samsara.assets.v1beta1.DepreciationTransaction
+	(*DepreciationTransactionMoney)(nil),              // 37: samsara.assets.v1beta1.DepreciationTransactionMoney
+	(*MissingState)(nil),                              // 38: samsara.assets.v1beta1.MissingState
+	(*NotificationRecipient)(nil),                     // 39: samsara.assets.v1beta1.NotificationRecipient
+	(*NotificationRecipientInput)(nil),                // 40: samsara.assets.v1beta1.NotificationRecipientInput
+	(*RecoveryPhoto)(nil),                             // 41: samsara.assets.v1beta1.RecoveryPhoto
+	(*RecoveryState)(nil),                             // 42: samsara.assets.v1beta1.RecoveryState
+	nil,                                               // 43: samsara.assets.v1beta1.AssetAssignmentAssignee.ExternalIdsEntry
+	nil,                                               // 44: samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntry
+	(*v1.Pagination)(nil),                             // 45: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                         // 46: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                         // 47: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                             // 48: samsara.gateway.v1.KeepAlive
+	(*v1.Asset)(nil),                                  // 49: samsara.types.v1.Asset
+	(*v1.AttributeTiny)(nil),                          // 50: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                                // 51: samsara.types.v1.TagTiny
 }
 var file_samsara_assets_v1beta1_assets_proto_depIdxs = []int32{
-	24, // 0: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.data:type_name -> samsara.assets.v1beta1.DepreciationTransaction
-	33, // 1: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	20, // 2: samsara.assets.v1beta1.GetAssetsInputsResponse.data:type_name -> samsara.assets.v1beta1.AssetsInputs
-	33, // 3: samsara.assets.v1beta1.GetAssetsInputsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	18, // 4: samsara.assets.v1beta1.ListAssetAssignmentsResponse.data:type_name -> samsara.assets.v1beta1.AssetAssignment
-	33, // 5: samsara.assets.v1beta1.ListAssetAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	18, // 6: samsara.assets.v1beta1.CreateAssetAssignmentResponse.data:type_name -> samsara.assets.v1beta1.AssetAssignment
-	23, // 7: samsara.assets.v1beta1.ListAssociationsResponse.data:type_name -> samsara.assets.v1beta1.Association
-	33, // 8: samsara.assets.v1beta1.ListAssociationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	26, // 9: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.data:type_name -> samsara.assets.v1beta1.MissingState
-	33, // 10: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	28, // 11: samsara.assets.v1beta1.MarkAssetMissingRequest.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipientInput
-	26, // 12: samsara.assets.v1beta1.MarkAssetMissingResponse.data:type_name -> samsara.assets.v1beta1.MissingState
-	30, // 13: samsara.assets.v1beta1.RecoverAssetResponse.data:type_name -> samsara.assets.v1beta1.RecoveryState
-	34, // 14: samsara.assets.v1beta1.AssetAssignment.asset:type_name -> samsara.types.v1.Asset
-	19, // 15: samsara.assets.v1beta1.AssetAssignment.assignee:type_name -> samsara.assets.v1beta1.AssetAssignmentAssignee
-	31, // 16: samsara.assets.v1beta1.AssetAssignmentAssignee.external_ids:type_name -> samsara.assets.v1beta1.AssetAssignmentAssignee.ExternalIdsEntry
-	21, // 17: samsara.assets.v1beta1.AssetsInputs.asset:type_name -> samsara.assets.v1beta1.AssetsInputsAsset
-	22, // 18: samsara.assets.v1beta1.AssetsInputs.aux_input:type_name -> samsara.assets.v1beta1.AssetsInputsAuxInput
-	35, // 19: samsara.assets.v1beta1.AssetsInputsAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
-	32, // 20: samsara.assets.v1beta1.AssetsInputsAsset.external_ids:type_name -> samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntry
-	36, // 21: samsara.assets.v1beta1.AssetsInputsAsset.tags:type_name -> samsara.types.v1.TagTiny
-	25, // 22: samsara.assets.v1beta1.DepreciationTransaction.amount:type_name -> samsara.assets.v1beta1.DepreciationTransactionMoney
-	27, // 23: samsara.assets.v1beta1.MissingState.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipient
-	27, // 24: samsara.assets.v1beta1.RecoveryState.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipient
-	29, // 25: samsara.assets.v1beta1.RecoveryState.recovery_photos:type_name -> samsara.assets.v1beta1.RecoveryPhoto
-	0,  // 26: samsara.assets.v1beta1.AssetsService.GetDepreciationTransactions:input_type -> samsara.assets.v1beta1.GetDepreciationTransactionsRequest
-	2,  // 27: samsara.assets.v1beta1.AssetsService.GetAssetsInputs:input_type -> samsara.assets.v1beta1.GetAssetsInputsRequest
-	4,  // 28: samsara.assets.v1beta1.AssetsService.ListAssetAssignments:input_type -> samsara.assets.v1beta1.ListAssetAssignmentsRequest
-	6,  // 29: samsara.assets.v1beta1.AssetsService.CreateAssetAssignment:input_type -> samsara.assets.v1beta1.CreateAssetAssignmentRequest
-	8,  // 30: samsara.assets.v1beta1.AssetsService.UnassignAssetAssignment:input_type -> samsara.assets.v1beta1.UnassignAssetAssignmentRequest
-	10, // 31: samsara.assets.v1beta1.AssetsService.ListAssociations:input_type -> samsara.assets.v1beta1.ListAssociationsRequest
-	12, // 32: samsara.assets.v1beta1.AssetsService.ListDeviceRecoveryMissingAssets:input_type -> samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest
-	14, // 33: samsara.assets.v1beta1.AssetsService.MarkAssetMissing:input_type -> samsara.assets.v1beta1.MarkAssetMissingRequest
-	16, // 34: samsara.assets.v1beta1.AssetsService.RecoverAsset:input_type -> samsara.assets.v1beta1.RecoverAssetRequest
-	1,  // 35: samsara.assets.v1beta1.AssetsService.GetDepreciationTransactions:output_type -> samsara.assets.v1beta1.GetDepreciationTransactionsResponse
-	3,  // 36: samsara.assets.v1beta1.AssetsService.GetAssetsInputs:output_type -> samsara.assets.v1beta1.GetAssetsInputsResponse
-	5,  // 37: samsara.assets.v1beta1.AssetsService.ListAssetAssignments:output_type -> samsara.assets.v1beta1.ListAssetAssignmentsResponse
-	7,  // 38: samsara.assets.v1beta1.AssetsService.CreateAssetAssignment:output_type -> samsara.assets.v1beta1.CreateAssetAssignmentResponse
-	9,  // 39: samsara.assets.v1beta1.AssetsService.UnassignAssetAssignment:output_type -> samsara.assets.v1beta1.UnassignAssetAssignmentResponse
-	11, // 40: samsara.assets.v1beta1.AssetsService.ListAssociations:output_type -> samsara.assets.v1beta1.ListAssociationsResponse
-	13, // 41: samsara.assets.v1beta1.AssetsService.ListDeviceRecoveryMissingAssets:output_type -> samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse
-	15, // 42: samsara.assets.v1beta1.AssetsService.MarkAssetMissing:output_type -> samsara.assets.v1beta1.MarkAssetMissingResponse
-	17, // 43: samsara.assets.v1beta1.AssetsService.RecoverAsset:output_type -> samsara.assets.v1beta1.RecoverAssetResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	36, // 0: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.data:type_name -> samsara.assets.v1beta1.DepreciationTransaction
+	45, // 1: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.assets.v1beta1.StreamDepreciationTransactionsRequest.request:type_name -> samsara.assets.v1beta1.GetDepreciationTransactionsRequest
+	46, // 3: samsara.assets.v1beta1.StreamDepreciationTransactionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.assets.v1beta1.StreamDepreciationTransactionsResponse.page:type_name -> samsara.assets.v1beta1.GetDepreciationTransactionsResponse
+	32, // 5: samsara.assets.v1beta1.GetAssetsInputsResponse.data:type_name -> samsara.assets.v1beta1.AssetsInputs
+	45, // 6: samsara.assets.v1beta1.GetAssetsInputsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.assets.v1beta1.StreamAssetsInputsRequest.request:type_name -> samsara.assets.v1beta1.GetAssetsInputsRequest
+	46, // 8: samsara.assets.v1beta1.StreamAssetsInputsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.assets.v1beta1.StreamAssetsInputsResponse.page:type_name -> samsara.assets.v1beta1.GetAssetsInputsResponse
+	4,  // 10: samsara.assets.v1beta1.FollowAssetsInputsRequest.request:type_name -> samsara.assets.v1beta1.GetAssetsInputsRequest
+	47, // 11: samsara.assets.v1beta1.FollowAssetsInputsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	5,  // 12: samsara.assets.v1beta1.FollowAssetsInputsResponse.page:type_name -> samsara.assets.v1beta1.GetAssetsInputsResponse
+	48, // 13: samsara.assets.v1beta1.FollowAssetsInputsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	30, // 14: samsara.assets.v1beta1.ListAssetAssignmentsResponse.data:type_name -> samsara.assets.v1beta1.AssetAssignment
+	45, // 15: samsara.assets.v1beta1.ListAssetAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 16: samsara.assets.v1beta1.StreamAssetAssignmentsRequest.request:type_name -> samsara.assets.v1beta1.ListAssetAssignmentsRequest
+	46, // 17: samsara.assets.v1beta1.StreamAssetAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 18: samsara.assets.v1beta1.StreamAssetAssignmentsResponse.page:type_name -> samsara.assets.v1beta1.ListAssetAssignmentsResponse
+	30, // 19: samsara.assets.v1beta1.CreateAssetAssignmentResponse.data:type_name -> samsara.assets.v1beta1.AssetAssignment
+	35, // 20: samsara.assets.v1beta1.ListAssociationsResponse.data:type_name -> samsara.assets.v1beta1.Association
+	45, // 21: samsara.assets.v1beta1.ListAssociationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	18, // 22: samsara.assets.v1beta1.StreamAssociationsRequest.request:type_name -> samsara.assets.v1beta1.ListAssociationsRequest
+	46, // 23: samsara.assets.v1beta1.StreamAssociationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	19, // 24: samsara.assets.v1beta1.StreamAssociationsResponse.page:type_name -> samsara.assets.v1beta1.ListAssociationsResponse
+	38, // 25: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.data:type_name -> samsara.assets.v1beta1.MissingState
+	45, // 26: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	22, // 27: samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest.request:type_name -> samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest
+	46, // 28: samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	23, // 29: samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsResponse.page:type_name -> samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse
+	40, // 30: samsara.assets.v1beta1.MarkAssetMissingRequest.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipientInput
+	38, // 31: samsara.assets.v1beta1.MarkAssetMissingResponse.data:type_name -> samsara.assets.v1beta1.MissingState
+	42, // 32: samsara.assets.v1beta1.RecoverAssetResponse.data:type_name -> samsara.assets.v1beta1.RecoveryState
+	49, // 33: samsara.assets.v1beta1.AssetAssignment.asset:type_name -> samsara.types.v1.Asset
+	31, // 34: samsara.assets.v1beta1.AssetAssignment.assignee:type_name -> samsara.assets.v1beta1.AssetAssignmentAssignee
+	43, // 35: samsara.assets.v1beta1.AssetAssignmentAssignee.external_ids:type_name -> samsara.assets.v1beta1.AssetAssignmentAssignee.ExternalIdsEntry
+	33, // 36: samsara.assets.v1beta1.AssetsInputs.asset:type_name -> samsara.assets.v1beta1.AssetsInputsAsset
+	34, // 37: samsara.assets.v1beta1.AssetsInputs.aux_input:type_name -> samsara.assets.v1beta1.AssetsInputsAuxInput
+	50, // 38: samsara.assets.v1beta1.AssetsInputsAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	44, // 39: samsara.assets.v1beta1.AssetsInputsAsset.external_ids:type_name -> samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntry
+	51, // 40: samsara.assets.v1beta1.AssetsInputsAsset.tags:type_name -> samsara.types.v1.TagTiny
+	37, // 41: samsara.assets.v1beta1.DepreciationTransaction.amount:type_name -> samsara.assets.v1beta1.DepreciationTransactionMoney
+	39, // 42: samsara.assets.v1beta1.MissingState.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipient
+	39, // 43: samsara.assets.v1beta1.RecoveryState.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipient
+	41, // 44: samsara.assets.v1beta1.RecoveryState.recovery_photos:type_name -> samsara.assets.v1beta1.RecoveryPhoto
+	0,  // 45: samsara.assets.v1beta1.AssetsService.GetDepreciationTransactions:input_type -> samsara.assets.v1beta1.GetDepreciationTransactionsRequest
+	2,  // 46: samsara.assets.v1beta1.AssetsService.StreamDepreciationTransactions:input_type -> samsara.assets.v1beta1.StreamDepreciationTransactionsRequest
+	4,  // 47: samsara.assets.v1beta1.AssetsService.GetAssetsInputs:input_type -> samsara.assets.v1beta1.GetAssetsInputsRequest
+	6,  // 48: samsara.assets.v1beta1.AssetsService.StreamAssetsInputs:input_type -> samsara.assets.v1beta1.StreamAssetsInputsRequest
+	8,  // 49: samsara.assets.v1beta1.AssetsService.FollowAssetsInputs:input_type -> samsara.assets.v1beta1.FollowAssetsInputsRequest
+	10, // 50: samsara.assets.v1beta1.AssetsService.ListAssetAssignments:input_type -> samsara.assets.v1beta1.ListAssetAssignmentsRequest
+	12, // 51: samsara.assets.v1beta1.AssetsService.StreamAssetAssignments:input_type -> samsara.assets.v1beta1.StreamAssetAssignmentsRequest
+	14, // 52: samsara.assets.v1beta1.AssetsService.CreateAssetAssignment:input_type -> samsara.assets.v1beta1.CreateAssetAssignmentRequest
+	16, // 53: samsara.assets.v1beta1.AssetsService.UnassignAssetAssignment:input_type -> samsara.assets.v1beta1.UnassignAssetAssignmentRequest
+	18, // 54: samsara.assets.v1beta1.AssetsService.ListAssociations:input_type -> samsara.assets.v1beta1.ListAssociationsRequest
+	20, // 55: samsara.assets.v1beta1.AssetsService.StreamAssociations:input_type -> samsara.assets.v1beta1.StreamAssociationsRequest
+	22, // 56: samsara.assets.v1beta1.AssetsService.ListDeviceRecoveryMissingAssets:input_type -> samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest
+	24, // 57: samsara.assets.v1beta1.AssetsService.StreamDeviceRecoveryMissingAssets:input_type -> samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest
+	26, // 58: samsara.assets.v1beta1.AssetsService.MarkAssetMissing:input_type -> samsara.assets.v1beta1.MarkAssetMissingRequest
+	28, // 59: samsara.assets.v1beta1.AssetsService.RecoverAsset:input_type -> samsara.assets.v1beta1.RecoverAssetRequest
+	1,  // 60: samsara.assets.v1beta1.AssetsService.GetDepreciationTransactions:output_type -> samsara.assets.v1beta1.GetDepreciationTransactionsResponse
+	3,  // 61: samsara.assets.v1beta1.AssetsService.StreamDepreciationTransactions:output_type -> samsara.assets.v1beta1.StreamDepreciationTransactionsResponse
+	5,  // 62: samsara.assets.v1beta1.AssetsService.GetAssetsInputs:output_type -> samsara.assets.v1beta1.GetAssetsInputsResponse
+	7,  // 63: samsara.assets.v1beta1.AssetsService.StreamAssetsInputs:output_type -> samsara.assets.v1beta1.StreamAssetsInputsResponse
+	9,  // 64: samsara.assets.v1beta1.AssetsService.FollowAssetsInputs:output_type -> samsara.assets.v1beta1.FollowAssetsInputsResponse
+	11, // 65: samsara.assets.v1beta1.AssetsService.ListAssetAssignments:output_type -> samsara.assets.v1beta1.ListAssetAssignmentsResponse
+	13, // 66: samsara.assets.v1beta1.AssetsService.StreamAssetAssignments:output_type -> samsara.assets.v1beta1.StreamAssetAssignmentsResponse
+	15, // 67: samsara.assets.v1beta1.AssetsService.CreateAssetAssignment:output_type -> samsara.assets.v1beta1.CreateAssetAssignmentResponse
+	17, // 68: samsara.assets.v1beta1.AssetsService.UnassignAssetAssignment:output_type -> samsara.assets.v1beta1.UnassignAssetAssignmentResponse
+	19, // 69: samsara.assets.v1beta1.AssetsService.ListAssociations:output_type -> samsara.assets.v1beta1.ListAssociationsResponse
+	21, // 70: samsara.assets.v1beta1.AssetsService.StreamAssociations:output_type -> samsara.assets.v1beta1.StreamAssociationsResponse
+	23, // 71: samsara.assets.v1beta1.AssetsService.ListDeviceRecoveryMissingAssets:output_type -> samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse
+	25, // 72: samsara.assets.v1beta1.AssetsService.StreamDeviceRecoveryMissingAssets:output_type -> samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsResponse
+	27, // 73: samsara.assets.v1beta1.AssetsService.MarkAssetMissing:output_type -> samsara.assets.v1beta1.MarkAssetMissingResponse
+	29, // 74: samsara.assets.v1beta1.AssetsService.RecoverAsset:output_type -> samsara.assets.v1beta1.RecoverAssetResponse
+	60, // [60:75] is the sub-list for method output_type
+	45, // [45:60] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_samsara_assets_v1beta1_assets_proto_init() }
@@ -2533,34 +3304,40 @@ func file_samsara_assets_v1beta1_assets_proto_init() {
 		return
 	}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_assets_v1beta1_assets_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_assets_v1beta1_assets_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[32].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[33].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[34].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[35].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[37].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[38].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[39].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[40].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[41].OneofWrappers = []any{}
+	file_samsara_assets_v1beta1_assets_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_assets_v1beta1_assets_proto_rawDesc), len(file_samsara_assets_v1beta1_assets_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

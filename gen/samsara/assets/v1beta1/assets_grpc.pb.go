@@ -21,15 +21,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AssetsService_GetDepreciationTransactions_FullMethodName     = "/samsara.assets.v1beta1.AssetsService/GetDepreciationTransactions"
-	AssetsService_GetAssetsInputs_FullMethodName                 = "/samsara.assets.v1beta1.AssetsService/GetAssetsInputs"
-	AssetsService_ListAssetAssignments_FullMethodName            = "/samsara.assets.v1beta1.AssetsService/ListAssetAssignments"
-	AssetsService_CreateAssetAssignment_FullMethodName           = "/samsara.assets.v1beta1.AssetsService/CreateAssetAssignment"
-	AssetsService_UnassignAssetAssignment_FullMethodName         = "/samsara.assets.v1beta1.AssetsService/UnassignAssetAssignment"
-	AssetsService_ListAssociations_FullMethodName                = "/samsara.assets.v1beta1.AssetsService/ListAssociations"
-	AssetsService_ListDeviceRecoveryMissingAssets_FullMethodName = "/samsara.assets.v1beta1.AssetsService/ListDeviceRecoveryMissingAssets"
-	AssetsService_MarkAssetMissing_FullMethodName                = "/samsara.assets.v1beta1.AssetsService/MarkAssetMissing"
-	AssetsService_RecoverAsset_FullMethodName                    = "/samsara.assets.v1beta1.AssetsService/RecoverAsset"
+	AssetsService_GetDepreciationTransactions_FullMethodName       = "/samsara.assets.v1beta1.AssetsService/GetDepreciationTransactions"
+	AssetsService_StreamDepreciationTransactions_FullMethodName    = "/samsara.assets.v1beta1.AssetsService/StreamDepreciationTransactions"
+	AssetsService_GetAssetsInputs_FullMethodName                   = "/samsara.assets.v1beta1.AssetsService/GetAssetsInputs"
+	AssetsService_StreamAssetsInputs_FullMethodName                = "/samsara.assets.v1beta1.AssetsService/StreamAssetsInputs"
+	AssetsService_FollowAssetsInputs_FullMethodName                = "/samsara.assets.v1beta1.AssetsService/FollowAssetsInputs"
+	AssetsService_ListAssetAssignments_FullMethodName              = "/samsara.assets.v1beta1.AssetsService/ListAssetAssignments"
+	AssetsService_StreamAssetAssignments_FullMethodName            = "/samsara.assets.v1beta1.AssetsService/StreamAssetAssignments"
+	AssetsService_CreateAssetAssignment_FullMethodName             = "/samsara.assets.v1beta1.AssetsService/CreateAssetAssignment"
+	AssetsService_UnassignAssetAssignment_FullMethodName           = "/samsara.assets.v1beta1.AssetsService/UnassignAssetAssignment"
+	AssetsService_ListAssociations_FullMethodName                  = "/samsara.assets.v1beta1.AssetsService/ListAssociations"
+	AssetsService_StreamAssociations_FullMethodName                = "/samsara.assets.v1beta1.AssetsService/StreamAssociations"
+	AssetsService_ListDeviceRecoveryMissingAssets_FullMethodName   = "/samsara.assets.v1beta1.AssetsService/ListDeviceRecoveryMissingAssets"
+	AssetsService_StreamDeviceRecoveryMissingAssets_FullMethodName = "/samsara.assets.v1beta1.AssetsService/StreamDeviceRecoveryMissingAssets"
+	AssetsService_MarkAssetMissing_FullMethodName                  = "/samsara.assets.v1beta1.AssetsService/MarkAssetMissing"
+	AssetsService_RecoverAsset_FullMethodName                      = "/samsara.assets.v1beta1.AssetsService/RecoverAsset"
 )
 
 // AssetsServiceClient is the client API for AssetsService service.
@@ -43,16 +49,30 @@ type AssetsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDepreciationTransactions(ctx context.Context, in *GetDepreciationTransactionsRequest, opts ...grpc.CallOption) (*GetDepreciationTransactionsResponse, error)
+	// Every page of GetDepreciationTransactions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDepreciationTransactions(ctx context.Context, in *StreamDepreciationTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDepreciationTransactionsResponse], error)
 	// GET /assets/inputs/stream
 	// Scope: Read Assets.
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	GetAssetsInputs(ctx context.Context, in *GetAssetsInputsRequest, opts ...grpc.CallOption) (*GetAssetsInputsResponse, error)
+	// Every page of GetAssetsInputs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamAssetsInputs(ctx context.Context, in *StreamAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsInputsResponse], error)
+	// Every page of GetAssetsInputs, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowAssetsInputs(ctx context.Context, in *FollowAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowAssetsInputsResponse], error)
 	// GET /fleet/assets/assignments
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssetAssignments(ctx context.Context, in *ListAssetAssignmentsRequest, opts ...grpc.CallOption) (*ListAssetAssignmentsResponse, error)
+	// Every page of ListAssetAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamAssetAssignments(ctx context.Context, in *StreamAssetAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetAssignmentsResponse], error)
 	// POST /fleet/assets/assignments
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
@@ -68,11 +88,17 @@ type AssetsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssociations(ctx context.Context, in *ListAssociationsRequest, opts ...grpc.CallOption) (*ListAssociationsResponse, error)
+	// Every page of ListAssociations, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamAssociations(ctx context.Context, in *StreamAssociationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssociationsResponse], error)
 	// GET /fleet/assets/device-recovery-missing
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListDeviceRecoveryMissingAssets(ctx context.Context, in *ListDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (*ListDeviceRecoveryMissingAssetsResponse, error)
+	// Every page of ListDeviceRecoveryMissingAssets, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDeviceRecoveryMissingAssets(ctx context.Context, in *StreamDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDeviceRecoveryMissingAssetsResponse], error)
 	// POST /fleet/assets/device-recovery/{id}/missing
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
@@ -103,6 +129,25 @@ func (c *assetsServiceClient) GetDepreciationTransactions(ctx context.Context, i
 	return out, nil
 }
 
+func (c *assetsServiceClient) StreamDepreciationTransactions(ctx context.Context, in *StreamDepreciationTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDepreciationTransactionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[0], AssetsService_StreamDepreciationTransactions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDepreciationTransactionsRequest, StreamDepreciationTransactionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamDepreciationTransactionsClient = grpc.ServerStreamingClient[StreamDepreciationTransactionsResponse]
+
 func (c *assetsServiceClient) GetAssetsInputs(ctx context.Context, in *GetAssetsInputsRequest, opts ...grpc.CallOption) (*GetAssetsInputsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetAssetsInputsResponse)
@@ -113,6 +158,44 @@ func (c *assetsServiceClient) GetAssetsInputs(ctx context.Context, in *GetAssets
 	return out, nil
 }
 
+func (c *assetsServiceClient) StreamAssetsInputs(ctx context.Context, in *StreamAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsInputsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[1], AssetsService_StreamAssetsInputs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssetsInputsRequest, StreamAssetsInputsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssetsInputsClient = grpc.ServerStreamingClient[StreamAssetsInputsResponse]
+
+func (c *assetsServiceClient) FollowAssetsInputs(ctx context.Context, in *FollowAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowAssetsInputsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[2], AssetsService_FollowAssetsInputs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowAssetsInputsRequest, FollowAssetsInputsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_FollowAssetsInputsClient = grpc.ServerStreamingClient[FollowAssetsInputsResponse]
+
 func (c *assetsServiceClient) ListAssetAssignments(ctx context.Context, in *ListAssetAssignmentsRequest, opts ...grpc.CallOption) (*ListAssetAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAssetAssignmentsResponse)
@@ -122,6 +205,25 @@ func (c *assetsServiceClient) ListAssetAssignments(ctx context.Context, in *List
 	}
 	return out, nil
 }
+
+func (c *assetsServiceClient) StreamAssetAssignments(ctx context.Context, in *StreamAssetAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[3], AssetsService_StreamAssetAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssetAssignmentsRequest, StreamAssetAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssetAssignmentsClient = grpc.ServerStreamingClient[StreamAssetAssignmentsResponse]
 
 func (c *assetsServiceClient) CreateAssetAssignment(ctx context.Context, in *CreateAssetAssignmentRequest, opts ...grpc.CallOption) (*CreateAssetAssignmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -153,6 +255,25 @@ func (c *assetsServiceClient) ListAssociations(ctx context.Context, in *ListAsso
 	return out, nil
 }
 
+func (c *assetsServiceClient) StreamAssociations(ctx context.Context, in *StreamAssociationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssociationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[4], AssetsService_StreamAssociations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssociationsRequest, StreamAssociationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssociationsClient = grpc.ServerStreamingClient[StreamAssociationsResponse]
+
 func (c *assetsServiceClient) ListDeviceRecoveryMissingAssets(ctx context.Context, in *ListDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (*ListDeviceRecoveryMissingAssetsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDeviceRecoveryMissingAssetsResponse)
@@ -162,6 +283,25 @@ func (c *assetsServiceClient) ListDeviceRecoveryMissingAssets(ctx context.Contex
 	}
 	return out, nil
 }
+
+func (c *assetsServiceClient) StreamDeviceRecoveryMissingAssets(ctx context.Context, in *StreamDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDeviceRecoveryMissingAssetsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AssetsService_ServiceDesc.Streams[5], AssetsService_StreamDeviceRecoveryMissingAssets_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDeviceRecoveryMissingAssetsRequest, StreamDeviceRecoveryMissingAssetsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamDeviceRecoveryMissingAssetsClient = grpc.ServerStreamingClient[StreamDeviceRecoveryMissingAssetsResponse]
 
 func (c *assetsServiceClient) MarkAssetMissing(ctx context.Context, in *MarkAssetMissingRequest, opts ...grpc.CallOption) (*MarkAssetMissingResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -194,16 +334,30 @@ type AssetsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDepreciationTransactions(context.Context, *GetDepreciationTransactionsRequest) (*GetDepreciationTransactionsResponse, error)
+	// Every page of GetDepreciationTransactions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDepreciationTransactions(*StreamDepreciationTransactionsRequest, grpc.ServerStreamingServer[StreamDepreciationTransactionsResponse]) error
 	// GET /assets/inputs/stream
 	// Scope: Read Assets.
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	GetAssetsInputs(context.Context, *GetAssetsInputsRequest) (*GetAssetsInputsResponse, error)
+	// Every page of GetAssetsInputs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamAssetsInputs(*StreamAssetsInputsRequest, grpc.ServerStreamingServer[StreamAssetsInputsResponse]) error
+	// Every page of GetAssetsInputs, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowAssetsInputs(*FollowAssetsInputsRequest, grpc.ServerStreamingServer[FollowAssetsInputsResponse]) error
 	// GET /fleet/assets/assignments
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssetAssignments(context.Context, *ListAssetAssignmentsRequest) (*ListAssetAssignmentsResponse, error)
+	// Every page of ListAssetAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamAssetAssignments(*StreamAssetAssignmentsRequest, grpc.ServerStreamingServer[StreamAssetAssignmentsResponse]) error
 	// POST /fleet/assets/assignments
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
@@ -219,11 +373,17 @@ type AssetsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssociations(context.Context, *ListAssociationsRequest) (*ListAssociationsResponse, error)
+	// Every page of ListAssociations, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamAssociations(*StreamAssociationsRequest, grpc.ServerStreamingServer[StreamAssociationsResponse]) error
 	// GET /fleet/assets/device-recovery-missing
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListDeviceRecoveryMissingAssets(context.Context, *ListDeviceRecoveryMissingAssetsRequest) (*ListDeviceRecoveryMissingAssetsResponse, error)
+	// Every page of ListDeviceRecoveryMissingAssets, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDeviceRecoveryMissingAssets(*StreamDeviceRecoveryMissingAssetsRequest, grpc.ServerStreamingServer[StreamDeviceRecoveryMissingAssetsResponse]) error
 	// POST /fleet/assets/device-recovery/{id}/missing
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
@@ -246,11 +406,23 @@ type UnimplementedAssetsServiceServer struct{}
 func (UnimplementedAssetsServiceServer) GetDepreciationTransactions(context.Context, *GetDepreciationTransactionsRequest) (*GetDepreciationTransactionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDepreciationTransactions not implemented")
 }
+func (UnimplementedAssetsServiceServer) StreamDepreciationTransactions(*StreamDepreciationTransactionsRequest, grpc.ServerStreamingServer[StreamDepreciationTransactionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDepreciationTransactions not implemented")
+}
 func (UnimplementedAssetsServiceServer) GetAssetsInputs(context.Context, *GetAssetsInputsRequest) (*GetAssetsInputsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAssetsInputs not implemented")
 }
+func (UnimplementedAssetsServiceServer) StreamAssetsInputs(*StreamAssetsInputsRequest, grpc.ServerStreamingServer[StreamAssetsInputsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssetsInputs not implemented")
+}
+func (UnimplementedAssetsServiceServer) FollowAssetsInputs(*FollowAssetsInputsRequest, grpc.ServerStreamingServer[FollowAssetsInputsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowAssetsInputs not implemented")
+}
 func (UnimplementedAssetsServiceServer) ListAssetAssignments(context.Context, *ListAssetAssignmentsRequest) (*ListAssetAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAssetAssignments not implemented")
+}
+func (UnimplementedAssetsServiceServer) StreamAssetAssignments(*StreamAssetAssignmentsRequest, grpc.ServerStreamingServer[StreamAssetAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssetAssignments not implemented")
 }
 func (UnimplementedAssetsServiceServer) CreateAssetAssignment(context.Context, *CreateAssetAssignmentRequest) (*CreateAssetAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAssetAssignment not implemented")
@@ -261,8 +433,14 @@ func (UnimplementedAssetsServiceServer) UnassignAssetAssignment(context.Context,
 func (UnimplementedAssetsServiceServer) ListAssociations(context.Context, *ListAssociationsRequest) (*ListAssociationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAssociations not implemented")
 }
+func (UnimplementedAssetsServiceServer) StreamAssociations(*StreamAssociationsRequest, grpc.ServerStreamingServer[StreamAssociationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssociations not implemented")
+}
 func (UnimplementedAssetsServiceServer) ListDeviceRecoveryMissingAssets(context.Context, *ListDeviceRecoveryMissingAssetsRequest) (*ListDeviceRecoveryMissingAssetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeviceRecoveryMissingAssets not implemented")
+}
+func (UnimplementedAssetsServiceServer) StreamDeviceRecoveryMissingAssets(*StreamDeviceRecoveryMissingAssetsRequest, grpc.ServerStreamingServer[StreamDeviceRecoveryMissingAssetsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDeviceRecoveryMissingAssets not implemented")
 }
 func (UnimplementedAssetsServiceServer) MarkAssetMissing(context.Context, *MarkAssetMissingRequest) (*MarkAssetMissingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MarkAssetMissing not implemented")
@@ -308,6 +486,17 @@ func _AssetsService_GetDepreciationTransactions_Handler(srv interface{}, ctx con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AssetsService_StreamDepreciationTransactions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDepreciationTransactionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).StreamDepreciationTransactions(m, &grpc.GenericServerStream[StreamDepreciationTransactionsRequest, StreamDepreciationTransactionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamDepreciationTransactionsServer = grpc.ServerStreamingServer[StreamDepreciationTransactionsResponse]
+
 func _AssetsService_GetAssetsInputs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAssetsInputsRequest)
 	if err := dec(in); err != nil {
@@ -326,6 +515,28 @@ func _AssetsService_GetAssetsInputs_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AssetsService_StreamAssetsInputs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssetsInputsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).StreamAssetsInputs(m, &grpc.GenericServerStream[StreamAssetsInputsRequest, StreamAssetsInputsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssetsInputsServer = grpc.ServerStreamingServer[StreamAssetsInputsResponse]
+
+func _AssetsService_FollowAssetsInputs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowAssetsInputsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).FollowAssetsInputs(m, &grpc.GenericServerStream[FollowAssetsInputsRequest, FollowAssetsInputsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_FollowAssetsInputsServer = grpc.ServerStreamingServer[FollowAssetsInputsResponse]
+
 func _AssetsService_ListAssetAssignments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAssetAssignmentsRequest)
 	if err := dec(in); err != nil {
@@ -343,6 +554,17 @@ func _AssetsService_ListAssetAssignments_Handler(srv interface{}, ctx context.Co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AssetsService_StreamAssetAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssetAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).StreamAssetAssignments(m, &grpc.GenericServerStream[StreamAssetAssignmentsRequest, StreamAssetAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssetAssignmentsServer = grpc.ServerStreamingServer[StreamAssetAssignmentsResponse]
 
 func _AssetsService_CreateAssetAssignment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateAssetAssignmentRequest)
@@ -398,6 +620,17 @@ func _AssetsService_ListAssociations_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AssetsService_StreamAssociations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssociationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).StreamAssociations(m, &grpc.GenericServerStream[StreamAssociationsRequest, StreamAssociationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamAssociationsServer = grpc.ServerStreamingServer[StreamAssociationsResponse]
+
 func _AssetsService_ListDeviceRecoveryMissingAssets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDeviceRecoveryMissingAssetsRequest)
 	if err := dec(in); err != nil {
@@ -415,6 +648,17 @@ func _AssetsService_ListDeviceRecoveryMissingAssets_Handler(srv interface{}, ctx
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AssetsService_StreamDeviceRecoveryMissingAssets_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDeviceRecoveryMissingAssetsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AssetsServiceServer).StreamDeviceRecoveryMissingAssets(m, &grpc.GenericServerStream[StreamDeviceRecoveryMissingAssetsRequest, StreamDeviceRecoveryMissingAssetsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AssetsService_StreamDeviceRecoveryMissingAssetsServer = grpc.ServerStreamingServer[StreamDeviceRecoveryMissingAssetsResponse]
 
 func _AssetsService_MarkAssetMissing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MarkAssetMissingRequest)
@@ -496,6 +740,37 @@ var AssetsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AssetsService_RecoverAsset_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDepreciationTransactions",
+			Handler:       _AssetsService_StreamDepreciationTransactions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamAssetsInputs",
+			Handler:       _AssetsService_StreamAssetsInputs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowAssetsInputs",
+			Handler:       _AssetsService_FollowAssetsInputs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamAssetAssignments",
+			Handler:       _AssetsService_StreamAssetAssignments_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamAssociations",
+			Handler:       _AssetsService_StreamAssociations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDeviceRecoveryMissingAssets",
+			Handler:       _AssetsService_StreamDeviceRecoveryMissingAssets_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/assets/v1beta1/assets.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *GetAttributesByEntityTypeResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamAttributesByEntityType.
+type StreamAttributesByEntityTypeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAttributesByEntityType is asked, page after page.
+	Request *GetAttributesByEntityTypeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAttributesByEntityTypeRequest) Reset() {
+	*x = StreamAttributesByEntityTypeRequest{}
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAttributesByEntityTypeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAttributesByEntityTypeRequest) ProtoMessage() {}
+
+func (x *StreamAttributesByEntityTypeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAttributesByEntityTypeRequest.ProtoReflect.Descriptor instead.
+func (*StreamAttributesByEntityTypeRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamAttributesByEntityTypeRequest) GetRequest() *GetAttributesByEntityTypeRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAttributesByEntityTypeRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAttributesByEntityType.
+type StreamAttributesByEntityTypeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAttributesByEntityType answers.
+	Page *GetAttributesByEntityTypeResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAttributesByEntityTypeResponse) Reset() {
+	*x = StreamAttributesByEntityTypeResponse{}
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAttributesByEntityTypeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAttributesByEntityTypeResponse) ProtoMessage() {}
+
+func (x *StreamAttributesByEntityTypeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAttributesByEntityTypeResponse.ProtoReflect.Descriptor instead.
+func (*StreamAttributesByEntityTypeResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamAttributesByEntityTypeResponse) GetPage() *GetAttributesByEntityTypeResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAttributesByEntityTypeResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateAttribute.
 type CreateAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -173,7 +283,7 @@ type CreateAttributeRequest struct {
 
 func (x *CreateAttributeRequest) Reset() {
 	*x = CreateAttributeRequest{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[2]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -185,7 +295,7 @@ func (x *CreateAttributeRequest) String() string {
 func (*CreateAttributeRequest) ProtoMessage() {}
 
 func (x *CreateAttributeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[2]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -198,7 +308,7 @@ func (x *CreateAttributeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAttributeRequest.ProtoReflect.Descriptor instead.
 func (*CreateAttributeRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{2}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateAttributeRequest) GetAttributeType() string {
@@ -261,7 +371,7 @@ type CreateAttributeResponse struct {
 
 func (x *CreateAttributeResponse) Reset() {
 	*x = CreateAttributeResponse{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[3]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +383,7 @@ func (x *CreateAttributeResponse) String() string {
 func (*CreateAttributeResponse) ProtoMessage() {}
 
 func (x *CreateAttributeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[3]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +396,7 @@ func (x *CreateAttributeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAttributeResponse.ProtoReflect.Descriptor instead.
 func (*CreateAttributeResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{3}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateAttributeResponse) GetData() *AttributeExpanded {
@@ -309,7 +419,7 @@ type GetAttributeRequest struct {
 
 func (x *GetAttributeRequest) Reset() {
 	*x = GetAttributeRequest{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[4]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +431,7 @@ func (x *GetAttributeRequest) String() string {
 func (*GetAttributeRequest) ProtoMessage() {}
 
 func (x *GetAttributeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[4]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +444,7 @@ func (x *GetAttributeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttributeRequest.ProtoReflect.Descriptor instead.
 func (*GetAttributeRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{4}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetAttributeRequest) GetId() string {
@@ -362,7 +472,7 @@ type GetAttributeResponse struct {
 
 func (x *GetAttributeResponse) Reset() {
 	*x = GetAttributeResponse{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[5]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +484,7 @@ func (x *GetAttributeResponse) String() string {
 func (*GetAttributeResponse) ProtoMessage() {}
 
 func (x *GetAttributeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[5]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +497,7 @@ func (x *GetAttributeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttributeResponse.ProtoReflect.Descriptor instead.
 func (*GetAttributeResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{5}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetAttributeResponse) GetData() *AttributeExpanded {
@@ -424,7 +534,7 @@ type UpdateAttributeRequest struct {
 
 func (x *UpdateAttributeRequest) Reset() {
 	*x = UpdateAttributeRequest{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[6]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +546,7 @@ func (x *UpdateAttributeRequest) String() string {
 func (*UpdateAttributeRequest) ProtoMessage() {}
 
 func (x *UpdateAttributeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[6]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +559,7 @@ func (x *UpdateAttributeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAttributeRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAttributeRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{6}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateAttributeRequest) GetId() string {
@@ -519,7 +629,7 @@ type UpdateAttributeResponse struct {
 
 func (x *UpdateAttributeResponse) Reset() {
 	*x = UpdateAttributeResponse{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[7]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +641,7 @@ func (x *UpdateAttributeResponse) String() string {
 func (*UpdateAttributeResponse) ProtoMessage() {}
 
 func (x *UpdateAttributeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[7]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +654,7 @@ func (x *UpdateAttributeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAttributeResponse.ProtoReflect.Descriptor instead.
 func (*UpdateAttributeResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{7}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateAttributeResponse) GetData() *AttributeExpanded {
@@ -567,7 +677,7 @@ type DeleteAttributeRequest struct {
 
 func (x *DeleteAttributeRequest) Reset() {
 	*x = DeleteAttributeRequest{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[8]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +689,7 @@ func (x *DeleteAttributeRequest) String() string {
 func (*DeleteAttributeRequest) ProtoMessage() {}
 
 func (x *DeleteAttributeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[8]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +702,7 @@ func (x *DeleteAttributeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAttributeRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAttributeRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{8}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteAttributeRequest) GetId() string {
@@ -620,7 +730,7 @@ type DeleteAttributeResponse struct {
 
 func (x *DeleteAttributeResponse) Reset() {
 	*x = DeleteAttributeResponse{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[9]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +742,7 @@ func (x *DeleteAttributeResponse) String() string {
 func (*DeleteAttributeResponse) ProtoMessage() {}
 
 func (x *DeleteAttributeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[9]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +755,7 @@ func (x *DeleteAttributeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAttributeResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAttributeResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{9}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteAttributeResponse) GetValue() string {
@@ -685,7 +795,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[10]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +807,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[10]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +820,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{10}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Attribute) GetAttributeType() string {
@@ -792,7 +902,7 @@ type AttributeEntity struct {
 
 func (x *AttributeEntity) Reset() {
 	*x = AttributeEntity{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[11]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +914,7 @@ func (x *AttributeEntity) String() string {
 func (*AttributeEntity) ProtoMessage() {}
 
 func (x *AttributeEntity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[11]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +927,7 @@ func (x *AttributeEntity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeEntity.ProtoReflect.Descriptor instead.
 func (*AttributeEntity) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{11}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttributeEntity) GetDateValues() []string {
@@ -888,7 +998,7 @@ type AttributeEntityInput struct {
 
 func (x *AttributeEntityInput) Reset() {
 	*x = AttributeEntityInput{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1010,7 @@ func (x *AttributeEntityInput) String() string {
 func (*AttributeEntityInput) ProtoMessage() {}
 
 func (x *AttributeEntityInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1023,7 @@ func (x *AttributeEntityInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeEntityInput.ProtoReflect.Descriptor instead.
 func (*AttributeEntityInput) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{12}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttributeEntityInput) GetDateValues() []string {
@@ -983,7 +1093,7 @@ type AttributeExpanded struct {
 
 func (x *AttributeExpanded) Reset() {
 	*x = AttributeExpanded{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1105,7 @@ func (x *AttributeExpanded) String() string {
 func (*AttributeExpanded) ProtoMessage() {}
 
 func (x *AttributeExpanded) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1118,7 @@ func (x *AttributeExpanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeExpanded.ProtoReflect.Descriptor instead.
 func (*AttributeExpanded) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{13}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AttributeExpanded) GetAttributeType() string {
@@ -1087,7 +1197,7 @@ type AttributeValueTiny struct {
 
 func (x *AttributeValueTiny) Reset() {
 	*x = AttributeValueTiny{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1209,7 @@ func (x *AttributeValueTiny) String() string {
 func (*AttributeValueTiny) ProtoMessage() {}
 
 func (x *AttributeValueTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1222,7 @@ func (x *AttributeValueTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeValueTiny.ProtoReflect.Descriptor instead.
 func (*AttributeValueTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{14}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttributeValueTiny) GetId() string {
@@ -1133,7 +1243,7 @@ var File_samsara_attributes_v1_attributes_proto protoreflect.FileDescriptor
 
 const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\n" +
-	"&samsara/attributes/v1/attributes.proto\x12\x15samsara.attributes.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xdd\x01\n" +
+	"&samsara/attributes/v1/attributes.proto\x12\x15samsara.attributes.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xdd\x01\n" +
 	" GetAttributesByEntityTypeRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x17\xda\xce\x18\x13\b\x02 \x012\x06driver2\x05assetH\x01R\n" +
@@ -1146,7 +1256,14 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2 .samsara.attributes.v1.AttributeR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xc8\x06\n" +
+	"pagination\"\xb5\x01\n" +
+	"#StreamAttributesByEntityTypeRequest\x12Q\n" +
+	"\arequest\x18\x01 \x01(\v27.samsara.attributes.v1.GetAttributesByEntityTypeRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9c\x01\n" +
+	"$StreamAttributesByEntityTypeResponse\x12L\n" +
+	"\x04page\x18\x01 \x01(\v28.samsara.attributes.v1.GetAttributesByEntityTypeResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc8\x06\n" +
 	"\x16CreateAttributeRequest\x12\x8a\x01\n" +
 	"\x0eattribute_type\x18\x01 \x01(\tB^\xda\xce\x18Z\b\x03 \x012\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x00R\rattributeType\x88\x01\x01\x12O\n" +
 	"\bentities\x18\x02 \x03(\v2+.samsara.attributes.v1.AttributeEntityInputB\x06\xda\xce\x18\x02\b\x03R\bentities\x12=\n" +
@@ -1268,10 +1385,12 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\fstring_value\x18\x02 \x01(\tH\x01R\vstringValue\x88\x01\x01:\x16\xda\xce\x18\x12attributeValueTinyB\x05\n" +
 	"\x03_idB\x0f\n" +
-	"\r_string_value2\xb8\a\n" +
-	"\x11AttributesService\x12\xd8\x01\n" +
-	"\x19GetAttributesByEntityType\x127.samsara.attributes.v1.GetAttributesByEntityTypeRequest\x1a8.samsara.attributes.v1.GetAttributesByEntityTypeResponse\"H\xda\xce\x18D\n" +
-	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01\x12\xaf\x01\n" +
+	"\r_string_value2\xfd\b\n" +
+	"\x11AttributesService\x12\xde\x01\n" +
+	"\x19GetAttributesByEntityType\x127.samsara.attributes.v1.GetAttributesByEntityTypeRequest\x1a8.samsara.attributes.v1.GetAttributesByEntityTypeResponse\"N\xda\xce\x18J\n" +
+	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01b\x04data\x12\xbc\x01\n" +
+	"\x1cStreamAttributesByEntityType\x12:.samsara.attributes.v1.StreamAttributesByEntityTypeRequest\x1a;.samsara.attributes.v1.StreamAttributesByEntityTypeResponse\"!\xe2\xce\x18\x1d\n" +
+	"\x19GetAttributesByEntityType\x10\x010\x01\x12\xaf\x01\n" +
 	"\x0fCreateAttribute\x12-.samsara.attributes.v1.CreateAttributeRequest\x1a..samsara.attributes.v1.CreateAttributeResponse\"=\xda\xce\x189\n" +
 	"\x0fcreateAttribute\x10\x02\x1a\v/attributes \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xa7\x01\n" +
 	"\fGetAttribute\x12*.samsara.attributes.v1.GetAttributeRequest\x1a+.samsara.attributes.v1.GetAttributeResponse\">\xda\xce\x18:\n" +
@@ -1293,58 +1412,66 @@ func file_samsara_attributes_v1_attributes_proto_rawDescGZIP() []byte {
 	return file_samsara_attributes_v1_attributes_proto_rawDescData
 }
 
-var file_samsara_attributes_v1_attributes_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_samsara_attributes_v1_attributes_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_samsara_attributes_v1_attributes_proto_goTypes = []any{
-	(*GetAttributesByEntityTypeRequest)(nil),  // 0: samsara.attributes.v1.GetAttributesByEntityTypeRequest
-	(*GetAttributesByEntityTypeResponse)(nil), // 1: samsara.attributes.v1.GetAttributesByEntityTypeResponse
-	(*CreateAttributeRequest)(nil),            // 2: samsara.attributes.v1.CreateAttributeRequest
-	(*CreateAttributeResponse)(nil),           // 3: samsara.attributes.v1.CreateAttributeResponse
-	(*GetAttributeRequest)(nil),               // 4: samsara.attributes.v1.GetAttributeRequest
-	(*GetAttributeResponse)(nil),              // 5: samsara.attributes.v1.GetAttributeResponse
-	(*UpdateAttributeRequest)(nil),            // 6: samsara.attributes.v1.UpdateAttributeRequest
-	(*UpdateAttributeResponse)(nil),           // 7: samsara.attributes.v1.UpdateAttributeResponse
-	(*DeleteAttributeRequest)(nil),            // 8: samsara.attributes.v1.DeleteAttributeRequest
-	(*DeleteAttributeResponse)(nil),           // 9: samsara.attributes.v1.DeleteAttributeResponse
-	(*Attribute)(nil),                         // 10: samsara.attributes.v1.Attribute
-	(*AttributeEntity)(nil),                   // 11: samsara.attributes.v1.AttributeEntity
-	(*AttributeEntityInput)(nil),              // 12: samsara.attributes.v1.AttributeEntityInput
-	(*AttributeExpanded)(nil),                 // 13: samsara.attributes.v1.AttributeExpanded
-	(*AttributeValueTiny)(nil),                // 14: samsara.attributes.v1.AttributeValueTiny
-	nil,                                       // 15: samsara.attributes.v1.AttributeEntity.ExternalIdsEntry
-	nil,                                       // 16: samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntry
-	(*v1.Pagination)(nil),                     // 17: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),             // 18: google.protobuf.FieldMask
+	(*GetAttributesByEntityTypeRequest)(nil),     // 0: samsara.attributes.v1.GetAttributesByEntityTypeRequest
+	(*GetAttributesByEntityTypeResponse)(nil),    // 1: samsara.attributes.v1.GetAttributesByEntityTypeResponse
+	(*StreamAttributesByEntityTypeRequest)(nil),  // 2: samsara.attributes.v1.StreamAttributesByEntityTypeRequest
+	(*StreamAttributesByEntityTypeResponse)(nil), // 3: samsara.attributes.v1.StreamAttributesByEntityTypeResponse
+	(*CreateAttributeRequest)(nil),               // 4: samsara.attributes.v1.CreateAttributeRequest
+	(*CreateAttributeResponse)(nil),              // 5: samsara.attributes.v1.CreateAttributeResponse
+	(*GetAttributeRequest)(nil),                  // 6: samsara.attributes.v1.GetAttributeRequest
+	(*GetAttributeResponse)(nil),                 // 7: samsara.attributes.v1.GetAttributeResponse
+	(*UpdateAttributeRequest)(nil),               // 8: samsara.attributes.v1.UpdateAttributeRequest
+	(*UpdateAttributeResponse)(nil),              // 9: samsara.attributes.v1.UpdateAttributeResponse
+	(*DeleteAttributeRequest)(nil),               // 10: samsara.attributes.v1.DeleteAttributeRequest
+	(*DeleteAttributeResponse)(nil),              // 11: samsara.attributes.v1.DeleteAttributeResponse
+	(*Attribute)(nil),                            // 12: samsara.attributes.v1.Attribute
+	(*AttributeEntity)(nil),                      // 13: samsara.attributes.v1.AttributeEntity
+	(*AttributeEntityInput)(nil),                 // 14: samsara.attributes.v1.AttributeEntityInput
+	(*AttributeExpanded)(nil),                    // 15: samsara.attributes.v1.AttributeExpanded
+	(*AttributeValueTiny)(nil),                   // 16: samsara.attributes.v1.AttributeValueTiny
+	nil,                                          // 17: samsara.attributes.v1.AttributeEntity.ExternalIdsEntry
+	nil,                                          // 18: samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntry
+	(*v1.Pagination)(nil),                        // 19: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                    // 20: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                // 21: google.protobuf.FieldMask
 }
 var file_samsara_attributes_v1_attributes_proto_depIdxs = []int32{
-	10, // 0: samsara.attributes.v1.GetAttributesByEntityTypeResponse.data:type_name -> samsara.attributes.v1.Attribute
-	17, // 1: samsara.attributes.v1.GetAttributesByEntityTypeResponse.pagination:type_name -> samsara.types.v1.Pagination
-	12, // 2: samsara.attributes.v1.CreateAttributeRequest.entities:type_name -> samsara.attributes.v1.AttributeEntityInput
-	13, // 3: samsara.attributes.v1.CreateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
-	13, // 4: samsara.attributes.v1.GetAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
-	12, // 5: samsara.attributes.v1.UpdateAttributeRequest.entities:type_name -> samsara.attributes.v1.AttributeEntityInput
-	18, // 6: samsara.attributes.v1.UpdateAttributeRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 7: samsara.attributes.v1.UpdateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
-	14, // 8: samsara.attributes.v1.Attribute.values:type_name -> samsara.attributes.v1.AttributeValueTiny
-	15, // 9: samsara.attributes.v1.AttributeEntity.external_ids:type_name -> samsara.attributes.v1.AttributeEntity.ExternalIdsEntry
-	14, // 10: samsara.attributes.v1.AttributeEntity.values:type_name -> samsara.attributes.v1.AttributeValueTiny
-	16, // 11: samsara.attributes.v1.AttributeEntityInput.external_ids:type_name -> samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntry
-	11, // 12: samsara.attributes.v1.AttributeExpanded.entities:type_name -> samsara.attributes.v1.AttributeEntity
-	14, // 13: samsara.attributes.v1.AttributeExpanded.values:type_name -> samsara.attributes.v1.AttributeValueTiny
-	0,  // 14: samsara.attributes.v1.AttributesService.GetAttributesByEntityType:input_type -> samsara.attributes.v1.GetAttributesByEntityTypeRequest
-	2,  // 15: samsara.attributes.v1.AttributesService.CreateAttribute:input_type -> samsara.attributes.v1.CreateAttributeRequest
-	4,  // 16: samsara.attributes.v1.AttributesService.GetAttribute:input_type -> samsara.attributes.v1.GetAttributeRequest
-	6,  // 17: samsara.attributes.v1.AttributesService.UpdateAttribute:input_type -> samsara.attributes.v1.UpdateAttributeRequest
-	8,  // 18: samsara.attributes.v1.AttributesService.DeleteAttribute:input_type -> samsara.attributes.v1.DeleteAttributeRequest
-	1,  // 19: samsara.attributes.v1.AttributesService.GetAttributesByEntityType:output_type -> samsara.attributes.v1.GetAttributesByEntityTypeResponse
-	3,  // 20: samsara.attributes.v1.AttributesService.CreateAttribute:output_type -> samsara.attributes.v1.CreateAttributeResponse
-	5,  // 21: samsara.attributes.v1.AttributesService.GetAttribute:output_type -> samsara.attributes.v1.GetAttributeResponse
-	7,  // 22: samsara.attributes.v1.AttributesService.UpdateAttribute:output_type -> samsara.attributes.v1.UpdateAttributeResponse
-	9,  // 23: samsara.attributes.v1.AttributesService.DeleteAttribute:output_type -> samsara.attributes.v1.DeleteAttributeResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	12, // 0: samsara.attributes.v1.GetAttributesByEntityTypeResponse.data:type_name -> samsara.attributes.v1.Attribute
+	19, // 1: samsara.attributes.v1.GetAttributesByEntityTypeResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.attributes.v1.StreamAttributesByEntityTypeRequest.request:type_name -> samsara.attributes.v1.GetAttributesByEntityTypeRequest
+	20, // 3: samsara.attributes.v1.StreamAttributesByEntityTypeRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.attributes.v1.StreamAttributesByEntityTypeResponse.page:type_name -> samsara.attributes.v1.GetAttributesByEntityTypeResponse
+	14, // 5: samsara.attributes.v1.CreateAttributeRequest.entities:type_name -> samsara.attributes.v1.AttributeEntityInput
+	15, // 6: samsara.attributes.v1.CreateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
+	15, // 7: samsara.attributes.v1.GetAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
+	14, // 8: samsara.attributes.v1.UpdateAttributeRequest.entities:type_name -> samsara.attributes.v1.AttributeEntityInput
+	21, // 9: samsara.attributes.v1.UpdateAttributeRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 10: samsara.attributes.v1.UpdateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
+	16, // 11: samsara.attributes.v1.Attribute.values:type_name -> samsara.attributes.v1.AttributeValueTiny
+	17, // 12: samsara.attributes.v1.AttributeEntity.external_ids:type_name -> samsara.attributes.v1.AttributeEntity.ExternalIdsEntry
+	16, // 13: samsara.attributes.v1.AttributeEntity.values:type_name -> samsara.attributes.v1.AttributeValueTiny
+	18, // 14: samsara.attributes.v1.AttributeEntityInput.external_ids:type_name -> samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntry
+	13, // 15: samsara.attributes.v1.AttributeExpanded.entities:type_name -> samsara.attributes.v1.AttributeEntity
+	16, // 16: samsara.attributes.v1.AttributeExpanded.values:type_name -> samsara.attributes.v1.AttributeValueTiny
+	0,  // 17: samsara.attributes.v1.AttributesService.GetAttributesByEntityType:input_type -> samsara.attributes.v1.GetAttributesByEntityTypeRequest
+	2,  // 18: samsara.attributes.v1.AttributesService.StreamAttributesByEntityType:input_type -> samsara.attributes.v1.StreamAttributesByEntityTypeRequest
+	4,  // 19: samsara.attributes.v1.AttributesService.CreateAttribute:input_type -> samsara.attributes.v1.CreateAttributeRequest
+	6,  // 20: samsara.attributes.v1.AttributesService.GetAttribute:input_type -> samsara.attributes.v1.GetAttributeRequest
+	8,  // 21: samsara.attributes.v1.AttributesService.UpdateAttribute:input_type -> samsara.attributes.v1.UpdateAttributeRequest
+	10, // 22: samsara.attributes.v1.AttributesService.DeleteAttribute:input_type -> samsara.attributes.v1.DeleteAttributeRequest
+	1,  // 23: samsara.attributes.v1.AttributesService.GetAttributesByEntityType:output_type -> samsara.attributes.v1.GetAttributesByEntityTypeResponse
+	3,  // 24: samsara.attributes.v1.AttributesService.StreamAttributesByEntityType:output_type -> samsara.attributes.v1.StreamAttributesByEntityTypeResponse
+	5,  // 25: samsara.attributes.v1.AttributesService.CreateAttribute:output_type -> samsara.attributes.v1.CreateAttributeResponse
+	7,  // 26: samsara.attributes.v1.AttributesService.GetAttribute:output_type -> samsara.attributes.v1.GetAttributeResponse
+	9,  // 27: samsara.attributes.v1.AttributesService.UpdateAttribute:output_type -> samsara.attributes.v1.UpdateAttributeResponse
+	11, // 28: samsara.attributes.v1.AttributesService.DeleteAttribute:output_type -> samsara.attributes.v1.DeleteAttributeResponse
+	23, // [23:29] is the sub-list for method output_type
+	17, // [17:23] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_samsara_attributes_v1_attributes_proto_init() }
@@ -1353,23 +1480,24 @@ func file_samsara_attributes_v1_attributes_proto_init() {
 		return
 	}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_attributes_v1_attributes_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_attributes_v1_attributes_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_attributes_v1_attributes_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_attributes_v1_attributes_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_attributes_v1_attributes_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_attributes_v1_attributes_proto_rawDesc), len(file_samsara_attributes_v1_attributes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

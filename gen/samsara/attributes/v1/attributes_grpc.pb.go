@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AttributesService_GetAttributesByEntityType_FullMethodName = "/samsara.attributes.v1.AttributesService/GetAttributesByEntityType"
-	AttributesService_CreateAttribute_FullMethodName           = "/samsara.attributes.v1.AttributesService/CreateAttribute"
-	AttributesService_GetAttribute_FullMethodName              = "/samsara.attributes.v1.AttributesService/GetAttribute"
-	AttributesService_UpdateAttribute_FullMethodName           = "/samsara.attributes.v1.AttributesService/UpdateAttribute"
-	AttributesService_DeleteAttribute_FullMethodName           = "/samsara.attributes.v1.AttributesService/DeleteAttribute"
+	AttributesService_GetAttributesByEntityType_FullMethodName    = "/samsara.attributes.v1.AttributesService/GetAttributesByEntityType"
+	AttributesService_StreamAttributesByEntityType_FullMethodName = "/samsara.attributes.v1.AttributesService/StreamAttributesByEntityType"
+	AttributesService_CreateAttribute_FullMethodName              = "/samsara.attributes.v1.AttributesService/CreateAttribute"
+	AttributesService_GetAttribute_FullMethodName                 = "/samsara.attributes.v1.AttributesService/GetAttribute"
+	AttributesService_UpdateAttribute_FullMethodName              = "/samsara.attributes.v1.AttributesService/UpdateAttribute"
+	AttributesService_DeleteAttribute_FullMethodName              = "/samsara.attributes.v1.AttributesService/DeleteAttribute"
 )
 
 // AttributesServiceClient is the client API for AttributesService service.
@@ -37,6 +38,9 @@ type AttributesServiceClient interface {
 	// GET /attributes
 	// Scope: Read Attributes.
 	GetAttributesByEntityType(ctx context.Context, in *GetAttributesByEntityTypeRequest, opts ...grpc.CallOption) (*GetAttributesByEntityTypeResponse, error)
+	// Every page of GetAttributesByEntityType, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamAttributesByEntityType(ctx context.Context, in *StreamAttributesByEntityTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAttributesByEntityTypeResponse], error)
 	// POST /attributes
 	// Scope: Write Attributes.
 	CreateAttribute(ctx context.Context, in *CreateAttributeRequest, opts ...grpc.CallOption) (*CreateAttributeResponse, error)
@@ -68,6 +72,25 @@ func (c *attributesServiceClient) GetAttributesByEntityType(ctx context.Context,
 	}
 	return out, nil
 }
+
+func (c *attributesServiceClient) StreamAttributesByEntityType(ctx context.Context, in *StreamAttributesByEntityTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAttributesByEntityTypeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AttributesService_ServiceDesc.Streams[0], AttributesService_StreamAttributesByEntityType_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAttributesByEntityTypeRequest, StreamAttributesByEntityTypeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AttributesService_StreamAttributesByEntityTypeClient = grpc.ServerStreamingClient[StreamAttributesByEntityTypeResponse]
 
 func (c *attributesServiceClient) CreateAttribute(ctx context.Context, in *CreateAttributeRequest, opts ...grpc.CallOption) (*CreateAttributeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -118,6 +141,9 @@ type AttributesServiceServer interface {
 	// GET /attributes
 	// Scope: Read Attributes.
 	GetAttributesByEntityType(context.Context, *GetAttributesByEntityTypeRequest) (*GetAttributesByEntityTypeResponse, error)
+	// Every page of GetAttributesByEntityType, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamAttributesByEntityType(*StreamAttributesByEntityTypeRequest, grpc.ServerStreamingServer[StreamAttributesByEntityTypeResponse]) error
 	// POST /attributes
 	// Scope: Write Attributes.
 	CreateAttribute(context.Context, *CreateAttributeRequest) (*CreateAttributeResponse, error)
@@ -141,6 +167,9 @@ type UnimplementedAttributesServiceServer struct{}
 
 func (UnimplementedAttributesServiceServer) GetAttributesByEntityType(context.Context, *GetAttributesByEntityTypeRequest) (*GetAttributesByEntityTypeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAttributesByEntityType not implemented")
+}
+func (UnimplementedAttributesServiceServer) StreamAttributesByEntityType(*StreamAttributesByEntityTypeRequest, grpc.ServerStreamingServer[StreamAttributesByEntityTypeResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAttributesByEntityType not implemented")
 }
 func (UnimplementedAttributesServiceServer) CreateAttribute(context.Context, *CreateAttributeRequest) (*CreateAttributeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAttribute not implemented")
@@ -191,6 +220,17 @@ func _AttributesService_GetAttributesByEntityType_Handler(srv interface{}, ctx c
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AttributesService_StreamAttributesByEntityType_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAttributesByEntityTypeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AttributesServiceServer).StreamAttributesByEntityType(m, &grpc.GenericServerStream[StreamAttributesByEntityTypeRequest, StreamAttributesByEntityTypeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AttributesService_StreamAttributesByEntityTypeServer = grpc.ServerStreamingServer[StreamAttributesByEntityTypeResponse]
 
 func _AttributesService_CreateAttribute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateAttributeRequest)
@@ -292,6 +332,12 @@ var AttributesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AttributesService_DeleteAttribute_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamAttributesByEntityType",
+			Handler:       _AttributesService_StreamAttributesByEntityType_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/attributes/v1/attributes.proto",
 }

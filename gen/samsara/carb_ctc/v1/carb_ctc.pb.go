@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -154,6 +154,116 @@ func (x *ListCarbCtcVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamCarbCtcVehicles.
+type StreamCarbCtcVehiclesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListCarbCtcVehicles is asked, page after page.
+	Request *ListCarbCtcVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCarbCtcVehiclesRequest) Reset() {
+	*x = StreamCarbCtcVehiclesRequest{}
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCarbCtcVehiclesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCarbCtcVehiclesRequest) ProtoMessage() {}
+
+func (x *StreamCarbCtcVehiclesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCarbCtcVehiclesRequest.ProtoReflect.Descriptor instead.
+func (*StreamCarbCtcVehiclesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamCarbCtcVehiclesRequest) GetRequest() *ListCarbCtcVehiclesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamCarbCtcVehiclesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamCarbCtcVehicles.
+type StreamCarbCtcVehiclesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListCarbCtcVehicles answers.
+	Page *ListCarbCtcVehiclesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCarbCtcVehiclesResponse) Reset() {
+	*x = StreamCarbCtcVehiclesResponse{}
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCarbCtcVehiclesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCarbCtcVehiclesResponse) ProtoMessage() {}
+
+func (x *StreamCarbCtcVehiclesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCarbCtcVehiclesResponse.ProtoReflect.Descriptor instead.
+func (*StreamCarbCtcVehiclesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamCarbCtcVehiclesResponse) GetPage() *ListCarbCtcVehiclesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamCarbCtcVehiclesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of ListCarbCtcVehicleHistory.
 type ListCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -171,7 +281,7 @@ type ListCarbCtcVehicleHistoryRequest struct {
 
 func (x *ListCarbCtcVehicleHistoryRequest) Reset() {
 	*x = ListCarbCtcVehicleHistoryRequest{}
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[2]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +293,7 @@ func (x *ListCarbCtcVehicleHistoryRequest) String() string {
 func (*ListCarbCtcVehicleHistoryRequest) ProtoMessage() {}
 
 func (x *ListCarbCtcVehicleHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[2]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +306,7 @@ func (x *ListCarbCtcVehicleHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCarbCtcVehicleHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListCarbCtcVehicleHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{2}
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListCarbCtcVehicleHistoryRequest) GetAfter() string {
@@ -240,7 +350,7 @@ type ListCarbCtcVehicleHistoryResponse struct {
 
 func (x *ListCarbCtcVehicleHistoryResponse) Reset() {
 	*x = ListCarbCtcVehicleHistoryResponse{}
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[3]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -252,7 +362,7 @@ func (x *ListCarbCtcVehicleHistoryResponse) String() string {
 func (*ListCarbCtcVehicleHistoryResponse) ProtoMessage() {}
 
 func (x *ListCarbCtcVehicleHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[3]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -265,7 +375,7 @@ func (x *ListCarbCtcVehicleHistoryResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ListCarbCtcVehicleHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListCarbCtcVehicleHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{3}
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListCarbCtcVehicleHistoryResponse) GetData() []*CarbCtcVehicleHistory {
@@ -280,6 +390,116 @@ func (x *ListCarbCtcVehicleHistoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamCarbCtcVehicleHistory.
+type StreamCarbCtcVehicleHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListCarbCtcVehicleHistory is asked, page after page.
+	Request *ListCarbCtcVehicleHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCarbCtcVehicleHistoryRequest) Reset() {
+	*x = StreamCarbCtcVehicleHistoryRequest{}
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCarbCtcVehicleHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCarbCtcVehicleHistoryRequest) ProtoMessage() {}
+
+func (x *StreamCarbCtcVehicleHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCarbCtcVehicleHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamCarbCtcVehicleHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamCarbCtcVehicleHistoryRequest) GetRequest() *ListCarbCtcVehicleHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamCarbCtcVehicleHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamCarbCtcVehicleHistory.
+type StreamCarbCtcVehicleHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListCarbCtcVehicleHistory answers.
+	Page *ListCarbCtcVehicleHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCarbCtcVehicleHistoryResponse) Reset() {
+	*x = StreamCarbCtcVehicleHistoryResponse{}
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCarbCtcVehicleHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCarbCtcVehicleHistoryResponse) ProtoMessage() {}
+
+func (x *StreamCarbCtcVehicleHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCarbCtcVehicleHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamCarbCtcVehicleHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamCarbCtcVehicleHistoryResponse) GetPage() *ListCarbCtcVehicleHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamCarbCtcVehicleHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema CarbCtcVehicleObjectResponseBody.
@@ -306,7 +526,7 @@ type CarbCtcVehicle struct {
 
 func (x *CarbCtcVehicle) Reset() {
 	*x = CarbCtcVehicle{}
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[4]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +538,7 @@ func (x *CarbCtcVehicle) String() string {
 func (*CarbCtcVehicle) ProtoMessage() {}
 
 func (x *CarbCtcVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[4]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +551,7 @@ func (x *CarbCtcVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarbCtcVehicle.ProtoReflect.Descriptor instead.
 func (*CarbCtcVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{4}
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CarbCtcVehicle) GetEnrollmentId() string {
@@ -404,7 +624,7 @@ type CarbCtcVehicleHistory struct {
 
 func (x *CarbCtcVehicleHistory) Reset() {
 	*x = CarbCtcVehicleHistory{}
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[5]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +636,7 @@ func (x *CarbCtcVehicleHistory) String() string {
 func (*CarbCtcVehicleHistory) ProtoMessage() {}
 
 func (x *CarbCtcVehicleHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[5]
+	mi := &file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +649,7 @@ func (x *CarbCtcVehicleHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarbCtcVehicleHistory.ProtoReflect.Descriptor instead.
 func (*CarbCtcVehicleHistory) Descriptor() ([]byte, []int) {
-	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{5}
+	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CarbCtcVehicleHistory) GetEnrollmentId() string {
@@ -478,7 +698,7 @@ var File_samsara_carb_ctc_v1_carb_ctc_proto protoreflect.FileDescriptor
 
 const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/carb_ctc/v1/carb_ctc.proto\x12\x13samsara.carb_ctc.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xbd\x02\n" +
+	"\"samsara/carb_ctc/v1/carb_ctc.proto\x12\x13samsara.carb_ctc.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xbd\x02\n" +
 	"\x1aListCarbCtcVehiclesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\x0eparent_tag_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fparentTagIds\x88\x01\x01\x12$\n" +
@@ -494,7 +714,14 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.carb_ctc.v1.CarbCtcVehicleB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x95\x02\n" +
+	"pagination\"\xa6\x01\n" +
+	"\x1cStreamCarbCtcVehiclesRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.carb_ctc.v1.ListCarbCtcVehiclesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8d\x01\n" +
+	"\x1dStreamCarbCtcVehiclesResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.carb_ctc.v1.ListCarbCtcVehiclesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x95\x02\n" +
 	" ListCarbCtcVehicleHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x125\n" +
@@ -510,7 +737,14 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.carb_ctc.v1.CarbCtcVehicleHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x99\x05\n" +
+	"pagination\"\xb2\x01\n" +
+	"\"StreamCarbCtcVehicleHistoryRequest\x12O\n" +
+	"\arequest\x18\x01 \x01(\v25.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x99\x01\n" +
+	"#StreamCarbCtcVehicleHistoryResponse\x12J\n" +
+	"\x04page\x18\x01 \x01(\v26.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x99\x05\n" +
 	"\x0eCarbCtcVehicle\x126\n" +
 	"\renrollment_id\x18\x01 \x01(\tB\f\xda\xce\x18\b \x01:\x04uuidH\x00R\fenrollmentId\x88\x01\x01\x122\n" +
 	"\x0eenrollment_vin\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\renrollmentVin\x88\x01\x01\x12\x1b\n" +
@@ -541,12 +775,16 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x11_happened_at_timeB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_test_resultB\x16\n" +
-	"\x14_test_result_details2\xec\x03\n" +
-	"\x0eCarbCtcService\x12\xdb\x01\n" +
-	"\x13ListCarbCtcVehicles\x12/.samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest\x1a0.samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse\"a\xda\xce\x18]\n" +
-	"\x13listCarbCtcVehicles\x10\x01\x1a\x18/fleet/carb-ctc/vehicles(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xfb\x01\n" +
-	"\x19ListCarbCtcVehicleHistory\x125.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest\x1a6.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse\"o\xda\xce\x18k\n" +
-	"\x19listCarbCtcVehicleHistory\x10\x01\x1a /fleet/carb-ctc/vehicles/history(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B>P\x01Z:samsara.internal/gateway/gen/samsara/carb_ctc/v1;carbctcv1b\x06proto3"
+	"\x14_test_result_details2\xd0\x06\n" +
+	"\x0eCarbCtcService\x12\xe1\x01\n" +
+	"\x13ListCarbCtcVehicles\x12/.samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest\x1a0.samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse\"g\xda\xce\x18c\n" +
+	"\x13listCarbCtcVehicles\x10\x01\x1a\x18/fleet/carb-ctc/vehicles(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
+	"\x15StreamCarbCtcVehicles\x121.samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest\x1a2.samsara.carb_ctc.v1.StreamCarbCtcVehiclesResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13ListCarbCtcVehicles\x10\x010\x01\x12\x81\x02\n" +
+	"\x19ListCarbCtcVehicleHistory\x125.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest\x1a6.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse\"u\xda\xce\x18q\n" +
+	"\x19listCarbCtcVehicleHistory\x10\x01\x1a /fleet/carb-ctc/vehicles/history(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb5\x01\n" +
+	"\x1bStreamCarbCtcVehicleHistory\x127.samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest\x1a8.samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse\"!\xe2\xce\x18\x1d\n" +
+	"\x19ListCarbCtcVehicleHistory\x10\x010\x01B>P\x01Z:samsara.internal/gateway/gen/samsara/carb_ctc/v1;carbctcv1b\x06proto3"
 
 var (
 	file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescOnce sync.Once
@@ -560,30 +798,45 @@ func file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescGZIP() []byte {
 	return file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescData
 }
 
-var file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_samsara_carb_ctc_v1_carb_ctc_proto_goTypes = []any{
-	(*ListCarbCtcVehiclesRequest)(nil),        // 0: samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest
-	(*ListCarbCtcVehiclesResponse)(nil),       // 1: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse
-	(*ListCarbCtcVehicleHistoryRequest)(nil),  // 2: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest
-	(*ListCarbCtcVehicleHistoryResponse)(nil), // 3: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse
-	(*CarbCtcVehicle)(nil),                    // 4: samsara.carb_ctc.v1.CarbCtcVehicle
-	(*CarbCtcVehicleHistory)(nil),             // 5: samsara.carb_ctc.v1.CarbCtcVehicleHistory
-	(*v1.Pagination)(nil),                     // 6: samsara.types.v1.Pagination
+	(*ListCarbCtcVehiclesRequest)(nil),          // 0: samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest
+	(*ListCarbCtcVehiclesResponse)(nil),         // 1: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse
+	(*StreamCarbCtcVehiclesRequest)(nil),        // 2: samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest
+	(*StreamCarbCtcVehiclesResponse)(nil),       // 3: samsara.carb_ctc.v1.StreamCarbCtcVehiclesResponse
+	(*ListCarbCtcVehicleHistoryRequest)(nil),    // 4: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest
+	(*ListCarbCtcVehicleHistoryResponse)(nil),   // 5: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse
+	(*StreamCarbCtcVehicleHistoryRequest)(nil),  // 6: samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest
+	(*StreamCarbCtcVehicleHistoryResponse)(nil), // 7: samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse
+	(*CarbCtcVehicle)(nil),                      // 8: samsara.carb_ctc.v1.CarbCtcVehicle
+	(*CarbCtcVehicleHistory)(nil),               // 9: samsara.carb_ctc.v1.CarbCtcVehicleHistory
+	(*v1.Pagination)(nil),                       // 10: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                   // 11: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_carb_ctc_v1_carb_ctc_proto_depIdxs = []int32{
-	4, // 0: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.data:type_name -> samsara.carb_ctc.v1.CarbCtcVehicle
-	6, // 1: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	5, // 2: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.data:type_name -> samsara.carb_ctc.v1.CarbCtcVehicleHistory
-	6, // 3: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	0, // 4: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicles:input_type -> samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest
-	2, // 5: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicleHistory:input_type -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest
-	1, // 6: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicles:output_type -> samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse
-	3, // 7: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicleHistory:output_type -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	8,  // 0: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.data:type_name -> samsara.carb_ctc.v1.CarbCtcVehicle
+	10, // 1: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest.request:type_name -> samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest
+	11, // 3: samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.carb_ctc.v1.StreamCarbCtcVehiclesResponse.page:type_name -> samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse
+	9,  // 5: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.data:type_name -> samsara.carb_ctc.v1.CarbCtcVehicleHistory
+	10, // 6: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest.request:type_name -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest
+	11, // 8: samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse.page:type_name -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse
+	0,  // 10: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicles:input_type -> samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest
+	2,  // 11: samsara.carb_ctc.v1.CarbCtcService.StreamCarbCtcVehicles:input_type -> samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest
+	4,  // 12: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicleHistory:input_type -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest
+	6,  // 13: samsara.carb_ctc.v1.CarbCtcService.StreamCarbCtcVehicleHistory:input_type -> samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest
+	1,  // 14: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicles:output_type -> samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse
+	3,  // 15: samsara.carb_ctc.v1.CarbCtcService.StreamCarbCtcVehicles:output_type -> samsara.carb_ctc.v1.StreamCarbCtcVehiclesResponse
+	5,  // 16: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicleHistory:output_type -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse
+	7,  // 17: samsara.carb_ctc.v1.CarbCtcService.StreamCarbCtcVehicleHistory:output_type -> samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_samsara_carb_ctc_v1_carb_ctc_proto_init() }
@@ -592,16 +845,18 @@ func file_samsara_carb_ctc_v1_carb_ctc_proto_init() {
 		return
 	}
 	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_carb_ctc_v1_carb_ctc_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc), len(file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,8 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CarbCtcService_ListCarbCtcVehicles_FullMethodName       = "/samsara.carb_ctc.v1.CarbCtcService/ListCarbCtcVehicles"
-	CarbCtcService_ListCarbCtcVehicleHistory_FullMethodName = "/samsara.carb_ctc.v1.CarbCtcService/ListCarbCtcVehicleHistory"
+	CarbCtcService_ListCarbCtcVehicles_FullMethodName         = "/samsara.carb_ctc.v1.CarbCtcService/ListCarbCtcVehicles"
+	CarbCtcService_StreamCarbCtcVehicles_FullMethodName       = "/samsara.carb_ctc.v1.CarbCtcService/StreamCarbCtcVehicles"
+	CarbCtcService_ListCarbCtcVehicleHistory_FullMethodName   = "/samsara.carb_ctc.v1.CarbCtcService/ListCarbCtcVehicleHistory"
+	CarbCtcService_StreamCarbCtcVehicleHistory_FullMethodName = "/samsara.carb_ctc.v1.CarbCtcService/StreamCarbCtcVehicleHistory"
 )
 
 // CarbCtcServiceClient is the client API for CarbCtcService service.
@@ -35,10 +37,16 @@ type CarbCtcServiceClient interface {
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicles(ctx context.Context, in *ListCarbCtcVehiclesRequest, opts ...grpc.CallOption) (*ListCarbCtcVehiclesResponse, error)
+	// Every page of ListCarbCtcVehicles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCarbCtcVehicles(ctx context.Context, in *StreamCarbCtcVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehiclesResponse], error)
 	// GET /fleet/carb-ctc/vehicles/history
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicleHistory(ctx context.Context, in *ListCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (*ListCarbCtcVehicleHistoryResponse, error)
+	// Every page of ListCarbCtcVehicleHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCarbCtcVehicleHistory(ctx context.Context, in *StreamCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehicleHistoryResponse], error)
 }
 
 type carbCtcServiceClient struct {
@@ -59,6 +67,25 @@ func (c *carbCtcServiceClient) ListCarbCtcVehicles(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *carbCtcServiceClient) StreamCarbCtcVehicles(ctx context.Context, in *StreamCarbCtcVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehiclesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CarbCtcService_ServiceDesc.Streams[0], CarbCtcService_StreamCarbCtcVehicles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamCarbCtcVehiclesRequest, StreamCarbCtcVehiclesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CarbCtcService_StreamCarbCtcVehiclesClient = grpc.ServerStreamingClient[StreamCarbCtcVehiclesResponse]
+
 func (c *carbCtcServiceClient) ListCarbCtcVehicleHistory(ctx context.Context, in *ListCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (*ListCarbCtcVehicleHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCarbCtcVehicleHistoryResponse)
@@ -68,6 +95,25 @@ func (c *carbCtcServiceClient) ListCarbCtcVehicleHistory(ctx context.Context, in
 	}
 	return out, nil
 }
+
+func (c *carbCtcServiceClient) StreamCarbCtcVehicleHistory(ctx context.Context, in *StreamCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehicleHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CarbCtcService_ServiceDesc.Streams[1], CarbCtcService_StreamCarbCtcVehicleHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamCarbCtcVehicleHistoryRequest, StreamCarbCtcVehicleHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CarbCtcService_StreamCarbCtcVehicleHistoryClient = grpc.ServerStreamingClient[StreamCarbCtcVehicleHistoryResponse]
 
 // CarbCtcServiceServer is the server API for CarbCtcService service.
 // All implementations should embed UnimplementedCarbCtcServiceServer
@@ -79,10 +125,16 @@ type CarbCtcServiceServer interface {
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicles(context.Context, *ListCarbCtcVehiclesRequest) (*ListCarbCtcVehiclesResponse, error)
+	// Every page of ListCarbCtcVehicles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCarbCtcVehicles(*StreamCarbCtcVehiclesRequest, grpc.ServerStreamingServer[StreamCarbCtcVehiclesResponse]) error
 	// GET /fleet/carb-ctc/vehicles/history
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicleHistory(context.Context, *ListCarbCtcVehicleHistoryRequest) (*ListCarbCtcVehicleHistoryResponse, error)
+	// Every page of ListCarbCtcVehicleHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCarbCtcVehicleHistory(*StreamCarbCtcVehicleHistoryRequest, grpc.ServerStreamingServer[StreamCarbCtcVehicleHistoryResponse]) error
 }
 
 // UnimplementedCarbCtcServiceServer should be embedded to have
@@ -95,8 +147,14 @@ type UnimplementedCarbCtcServiceServer struct{}
 func (UnimplementedCarbCtcServiceServer) ListCarbCtcVehicles(context.Context, *ListCarbCtcVehiclesRequest) (*ListCarbCtcVehiclesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCarbCtcVehicles not implemented")
 }
+func (UnimplementedCarbCtcServiceServer) StreamCarbCtcVehicles(*StreamCarbCtcVehiclesRequest, grpc.ServerStreamingServer[StreamCarbCtcVehiclesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamCarbCtcVehicles not implemented")
+}
 func (UnimplementedCarbCtcServiceServer) ListCarbCtcVehicleHistory(context.Context, *ListCarbCtcVehicleHistoryRequest) (*ListCarbCtcVehicleHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCarbCtcVehicleHistory not implemented")
+}
+func (UnimplementedCarbCtcServiceServer) StreamCarbCtcVehicleHistory(*StreamCarbCtcVehicleHistoryRequest, grpc.ServerStreamingServer[StreamCarbCtcVehicleHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamCarbCtcVehicleHistory not implemented")
 }
 func (UnimplementedCarbCtcServiceServer) testEmbeddedByValue() {}
 
@@ -136,6 +194,17 @@ func _CarbCtcService_ListCarbCtcVehicles_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CarbCtcService_StreamCarbCtcVehicles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamCarbCtcVehiclesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CarbCtcServiceServer).StreamCarbCtcVehicles(m, &grpc.GenericServerStream[StreamCarbCtcVehiclesRequest, StreamCarbCtcVehiclesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CarbCtcService_StreamCarbCtcVehiclesServer = grpc.ServerStreamingServer[StreamCarbCtcVehiclesResponse]
+
 func _CarbCtcService_ListCarbCtcVehicleHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListCarbCtcVehicleHistoryRequest)
 	if err := dec(in); err != nil {
@@ -154,6 +223,17 @@ func _CarbCtcService_ListCarbCtcVehicleHistory_Handler(srv interface{}, ctx cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CarbCtcService_StreamCarbCtcVehicleHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamCarbCtcVehicleHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CarbCtcServiceServer).StreamCarbCtcVehicleHistory(m, &grpc.GenericServerStream[StreamCarbCtcVehicleHistoryRequest, StreamCarbCtcVehicleHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CarbCtcService_StreamCarbCtcVehicleHistoryServer = grpc.ServerStreamingServer[StreamCarbCtcVehicleHistoryResponse]
+
 // CarbCtcService_ServiceDesc is the grpc.ServiceDesc for CarbCtcService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -170,6 +250,17 @@ var CarbCtcService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _CarbCtcService_ListCarbCtcVehicleHistory_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamCarbCtcVehicles",
+			Handler:       _CarbCtcService_StreamCarbCtcVehicles_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamCarbCtcVehicleHistory",
+			Handler:       _CarbCtcService_StreamCarbCtcVehicleHistory_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/carb_ctc/v1/carb_ctc.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *ListCarrierProposedAssignmentsResponse) GetPagination() *v1.Pagination 
 	return nil
 }
 
+// Request of StreamCarrierProposedAssignments.
+type StreamCarrierProposedAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListCarrierProposedAssignments is asked, page after page.
+	Request *ListCarrierProposedAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCarrierProposedAssignmentsRequest) Reset() {
+	*x = StreamCarrierProposedAssignmentsRequest{}
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCarrierProposedAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCarrierProposedAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamCarrierProposedAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCarrierProposedAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamCarrierProposedAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamCarrierProposedAssignmentsRequest) GetRequest() *ListCarrierProposedAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamCarrierProposedAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamCarrierProposedAssignments.
+type StreamCarrierProposedAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListCarrierProposedAssignments answers.
+	Page *ListCarrierProposedAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCarrierProposedAssignmentsResponse) Reset() {
+	*x = StreamCarrierProposedAssignmentsResponse{}
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCarrierProposedAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCarrierProposedAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamCarrierProposedAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCarrierProposedAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamCarrierProposedAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamCarrierProposedAssignmentsResponse) GetPage() *ListCarrierProposedAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamCarrierProposedAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateCarrierProposedAssignment.
 type CreateCarrierProposedAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -174,7 +284,7 @@ type CreateCarrierProposedAssignmentRequest struct {
 
 func (x *CreateCarrierProposedAssignmentRequest) Reset() {
 	*x = CreateCarrierProposedAssignmentRequest{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[2]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +296,7 @@ func (x *CreateCarrierProposedAssignmentRequest) String() string {
 func (*CreateCarrierProposedAssignmentRequest) ProtoMessage() {}
 
 func (x *CreateCarrierProposedAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[2]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +309,7 @@ func (x *CreateCarrierProposedAssignmentRequest) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use CreateCarrierProposedAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateCarrierProposedAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{2}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateCarrierProposedAssignmentRequest) GetActiveTime() string {
@@ -255,7 +365,7 @@ type CreateCarrierProposedAssignmentResponse struct {
 
 func (x *CreateCarrierProposedAssignmentResponse) Reset() {
 	*x = CreateCarrierProposedAssignmentResponse{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +377,7 @@ func (x *CreateCarrierProposedAssignmentResponse) String() string {
 func (*CreateCarrierProposedAssignmentResponse) ProtoMessage() {}
 
 func (x *CreateCarrierProposedAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +390,7 @@ func (x *CreateCarrierProposedAssignmentResponse) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use CreateCarrierProposedAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateCarrierProposedAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{3}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateCarrierProposedAssignmentResponse) GetData() *CarrierProposedAssignment {
@@ -301,7 +411,7 @@ type DeleteCarrierProposedAssignmentRequest struct {
 
 func (x *DeleteCarrierProposedAssignmentRequest) Reset() {
 	*x = DeleteCarrierProposedAssignmentRequest{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +423,7 @@ func (x *DeleteCarrierProposedAssignmentRequest) String() string {
 func (*DeleteCarrierProposedAssignmentRequest) ProtoMessage() {}
 
 func (x *DeleteCarrierProposedAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +436,7 @@ func (x *DeleteCarrierProposedAssignmentRequest) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use DeleteCarrierProposedAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCarrierProposedAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{4}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeleteCarrierProposedAssignmentRequest) GetId() string {
@@ -347,7 +457,7 @@ type DeleteCarrierProposedAssignmentResponse struct {
 
 func (x *DeleteCarrierProposedAssignmentResponse) Reset() {
 	*x = DeleteCarrierProposedAssignmentResponse{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[5]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +469,7 @@ func (x *DeleteCarrierProposedAssignmentResponse) String() string {
 func (*DeleteCarrierProposedAssignmentResponse) ProtoMessage() {}
 
 func (x *DeleteCarrierProposedAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[5]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +482,7 @@ func (x *DeleteCarrierProposedAssignmentResponse) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use DeleteCarrierProposedAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCarrierProposedAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{5}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeleteCarrierProposedAssignmentResponse) GetValue() string {
@@ -409,7 +519,7 @@ type CarrierProposedAssignment struct {
 
 func (x *CarrierProposedAssignment) Reset() {
 	*x = CarrierProposedAssignment{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +531,7 @@ func (x *CarrierProposedAssignment) String() string {
 func (*CarrierProposedAssignment) ProtoMessage() {}
 
 func (x *CarrierProposedAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +544,7 @@ func (x *CarrierProposedAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarrierProposedAssignment.ProtoReflect.Descriptor instead.
 func (*CarrierProposedAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{6}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CarrierProposedAssignment) GetAcceptedTime() string {
@@ -515,7 +625,7 @@ type CarrierProposedAssignmentDriver struct {
 
 func (x *CarrierProposedAssignmentDriver) Reset() {
 	*x = CarrierProposedAssignmentDriver{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +637,7 @@ func (x *CarrierProposedAssignmentDriver) String() string {
 func (*CarrierProposedAssignmentDriver) ProtoMessage() {}
 
 func (x *CarrierProposedAssignmentDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +650,7 @@ func (x *CarrierProposedAssignmentDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarrierProposedAssignmentDriver.ProtoReflect.Descriptor instead.
 func (*CarrierProposedAssignmentDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{7}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CarrierProposedAssignmentDriver) GetExternalIds() map[string]string {
@@ -579,7 +689,7 @@ type CarrierProposedAssignmentTrailer struct {
 
 func (x *CarrierProposedAssignmentTrailer) Reset() {
 	*x = CarrierProposedAssignmentTrailer{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +701,7 @@ func (x *CarrierProposedAssignmentTrailer) String() string {
 func (*CarrierProposedAssignmentTrailer) ProtoMessage() {}
 
 func (x *CarrierProposedAssignmentTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +714,7 @@ func (x *CarrierProposedAssignmentTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarrierProposedAssignmentTrailer.ProtoReflect.Descriptor instead.
 func (*CarrierProposedAssignmentTrailer) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{8}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CarrierProposedAssignmentTrailer) GetExternalIds() map[string]string {
@@ -643,7 +753,7 @@ type CarrierProposedAssignmentVehicle struct {
 
 func (x *CarrierProposedAssignmentVehicle) Reset() {
 	*x = CarrierProposedAssignmentVehicle{}
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +765,7 @@ func (x *CarrierProposedAssignmentVehicle) String() string {
 func (*CarrierProposedAssignmentVehicle) ProtoMessage() {}
 
 func (x *CarrierProposedAssignmentVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9]
+	mi := &file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +778,7 @@ func (x *CarrierProposedAssignmentVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarrierProposedAssignmentVehicle.ProtoReflect.Descriptor instead.
 func (*CarrierProposedAssignmentVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{9}
+	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CarrierProposedAssignmentVehicle) GetExternalIds() map[string]string {
@@ -696,7 +806,7 @@ var File_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_pr
 
 const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc = "" +
 	"\n" +
-	"Jsamsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto\x12'samsara.carrier_proposed_assignments.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x85\x02\n" +
+	"Jsamsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto\x12'samsara.carrier_proposed_assignments.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x85\x02\n" +
 	"%ListCarrierProposedAssignmentsRequest\x127\n" +
 	"\vactive_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x00R\n" +
 	"activeTime\x88\x01\x01\x12!\n" +
@@ -711,7 +821,14 @@ const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_
 	"\x04data\x18\x01 \x03(\v2B.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x8b\x03\n" +
+	"pagination\"\xd0\x01\n" +
+	"'StreamCarrierProposedAssignmentsRequest\x12h\n" +
+	"\arequest\x18\x01 \x01(\v2N.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xb7\x01\n" +
+	"(StreamCarrierProposedAssignmentsResponse\x12c\n" +
+	"\x04page\x18\x01 \x01(\v2O.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x8b\x03\n" +
 	"&CreateCarrierProposedAssignmentRequest\x127\n" +
 	"\vactive_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\n" +
 	"activeTime\x88\x01\x01\x12*\n" +
@@ -778,10 +895,12 @@ const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentVehicleB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xe5\a\n" +
-	"!CarrierProposedAssignmentsService\x12\xba\x02\n" +
-	"\x1eListCarrierProposedAssignments\x12N.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest\x1aO.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse\"w\xda\xce\x18s\n" +
-	"\x1elistCarrierProposedAssignments\x10\x01\x1a#/fleet/carrier-proposed-assignments(\x018\x01B!Read Carrier-Proposed AssignmentsP\x01X\xc8\x01\x12\xbd\x02\n" +
+	"\x05_name2\xdf\t\n" +
+	"!CarrierProposedAssignmentsService\x12\xc0\x02\n" +
+	"\x1eListCarrierProposedAssignments\x12N.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest\x1aO.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse\"}\xda\xce\x18y\n" +
+	"\x1elistCarrierProposedAssignments\x10\x01\x1a#/fleet/carrier-proposed-assignments(\x018\x01B!Read Carrier-Proposed AssignmentsP\x01X\xc8\x01b\x04data\x12\xf1\x01\n" +
+	" StreamCarrierProposedAssignments\x12P.samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest\x1aQ.samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse\"&\xe2\xce\x18\"\n" +
+	"\x1eListCarrierProposedAssignments\x10\x010\x01\x12\xbd\x02\n" +
 	"\x1fCreateCarrierProposedAssignment\x12O.samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest\x1aP.samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse\"w\xda\xce\x18s\n" +
 	"\x1fcreateCarrierProposedAssignment\x10\x02\x1a#/fleet/carrier-proposed-assignments \x01B\"Write Carrier-Proposed AssignmentsP\x01X\xc8\x01\x12\xc2\x02\n" +
 	"\x1fDeleteCarrierProposedAssignment\x12O.samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest\x1aP.samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse\"|\xda\xce\x18x\n" +
@@ -799,44 +918,52 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescData
 }
 
-var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_goTypes = []any{
-	(*ListCarrierProposedAssignmentsRequest)(nil),   // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
-	(*ListCarrierProposedAssignmentsResponse)(nil),  // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
-	(*CreateCarrierProposedAssignmentRequest)(nil),  // 2: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
-	(*CreateCarrierProposedAssignmentResponse)(nil), // 3: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
-	(*DeleteCarrierProposedAssignmentRequest)(nil),  // 4: samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
-	(*DeleteCarrierProposedAssignmentResponse)(nil), // 5: samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
-	(*CarrierProposedAssignment)(nil),               // 6: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
-	(*CarrierProposedAssignmentDriver)(nil),         // 7: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver
-	(*CarrierProposedAssignmentTrailer)(nil),        // 8: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer
-	(*CarrierProposedAssignmentVehicle)(nil),        // 9: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle
-	nil,                                             // 10: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
-	nil,                                             // 11: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
-	nil,                                             // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
-	(*v1.Pagination)(nil),                           // 13: samsara.types.v1.Pagination
+	(*ListCarrierProposedAssignmentsRequest)(nil),    // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
+	(*ListCarrierProposedAssignmentsResponse)(nil),   // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
+	(*StreamCarrierProposedAssignmentsRequest)(nil),  // 2: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest
+	(*StreamCarrierProposedAssignmentsResponse)(nil), // 3: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse
+	(*CreateCarrierProposedAssignmentRequest)(nil),   // 4: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
+	(*CreateCarrierProposedAssignmentResponse)(nil),  // 5: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
+	(*DeleteCarrierProposedAssignmentRequest)(nil),   // 6: samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
+	(*DeleteCarrierProposedAssignmentResponse)(nil),  // 7: samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
+	(*CarrierProposedAssignment)(nil),                // 8: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
+	(*CarrierProposedAssignmentDriver)(nil),          // 9: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver
+	(*CarrierProposedAssignmentTrailer)(nil),         // 10: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer
+	(*CarrierProposedAssignmentVehicle)(nil),         // 11: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle
+	nil,                                              // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
+	nil,                                              // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
+	nil,                                              // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
+	(*v1.Pagination)(nil),                            // 15: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                        // 16: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_depIdxs = []int32{
-	6,  // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
-	13, // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	6,  // 2: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
-	7,  // 3: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.driver:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver
-	8,  // 4: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.trailers:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer
-	9,  // 5: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.vehicle:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle
-	10, // 6: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
-	11, // 7: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
-	12, // 8: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
-	0,  // 9: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
-	2,  // 10: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
-	4,  // 11: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
-	1,  // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
-	3,  // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
-	5,  // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	8,  // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
+	15, // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.request:type_name -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
+	16, // 3: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse.page:type_name -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
+	8,  // 5: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
+	9,  // 6: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.driver:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver
+	10, // 7: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.trailers:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer
+	11, // 8: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.vehicle:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle
+	12, // 9: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
+	13, // 10: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
+	14, // 11: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
+	0,  // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
+	2,  // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest
+	4,  // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
+	6,  // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
+	1,  // 16: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
+	3,  // 17: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse
+	5,  // 18: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
+	7,  // 19: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_init() }
@@ -845,20 +972,21 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 		return
 	}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc), len(file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CarrierProposedAssignmentsService_ListCarrierProposedAssignments_FullMethodName  = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/ListCarrierProposedAssignments"
-	CarrierProposedAssignmentsService_CreateCarrierProposedAssignment_FullMethodName = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/CreateCarrierProposedAssignment"
-	CarrierProposedAssignmentsService_DeleteCarrierProposedAssignment_FullMethodName = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/DeleteCarrierProposedAssignment"
+	CarrierProposedAssignmentsService_ListCarrierProposedAssignments_FullMethodName   = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/ListCarrierProposedAssignments"
+	CarrierProposedAssignmentsService_StreamCarrierProposedAssignments_FullMethodName = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/StreamCarrierProposedAssignments"
+	CarrierProposedAssignmentsService_CreateCarrierProposedAssignment_FullMethodName  = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/CreateCarrierProposedAssignment"
+	CarrierProposedAssignmentsService_DeleteCarrierProposedAssignment_FullMethodName  = "/samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService/DeleteCarrierProposedAssignment"
 )
 
 // CarrierProposedAssignmentsServiceClient is the client API for CarrierProposedAssignmentsService service.
@@ -36,6 +37,9 @@ type CarrierProposedAssignmentsServiceClient interface {
 	// GET /fleet/carrier-proposed-assignments
 	// Scope: Read Carrier-Proposed Assignments.
 	ListCarrierProposedAssignments(ctx context.Context, in *ListCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (*ListCarrierProposedAssignmentsResponse, error)
+	// Every page of ListCarrierProposedAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCarrierProposedAssignments(ctx context.Context, in *StreamCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarrierProposedAssignmentsResponse], error)
 	// POST /fleet/carrier-proposed-assignments
 	// Scope: Write Carrier-Proposed Assignments.
 	CreateCarrierProposedAssignment(ctx context.Context, in *CreateCarrierProposedAssignmentRequest, opts ...grpc.CallOption) (*CreateCarrierProposedAssignmentResponse, error)
@@ -61,6 +65,25 @@ func (c *carrierProposedAssignmentsServiceClient) ListCarrierProposedAssignments
 	}
 	return out, nil
 }
+
+func (c *carrierProposedAssignmentsServiceClient) StreamCarrierProposedAssignments(ctx context.Context, in *StreamCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarrierProposedAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CarrierProposedAssignmentsService_ServiceDesc.Streams[0], CarrierProposedAssignmentsService_StreamCarrierProposedAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamCarrierProposedAssignmentsRequest, StreamCarrierProposedAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CarrierProposedAssignmentsService_StreamCarrierProposedAssignmentsClient = grpc.ServerStreamingClient[StreamCarrierProposedAssignmentsResponse]
 
 func (c *carrierProposedAssignmentsServiceClient) CreateCarrierProposedAssignment(ctx context.Context, in *CreateCarrierProposedAssignmentRequest, opts ...grpc.CallOption) (*CreateCarrierProposedAssignmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -92,6 +115,9 @@ type CarrierProposedAssignmentsServiceServer interface {
 	// GET /fleet/carrier-proposed-assignments
 	// Scope: Read Carrier-Proposed Assignments.
 	ListCarrierProposedAssignments(context.Context, *ListCarrierProposedAssignmentsRequest) (*ListCarrierProposedAssignmentsResponse, error)
+	// Every page of ListCarrierProposedAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCarrierProposedAssignments(*StreamCarrierProposedAssignmentsRequest, grpc.ServerStreamingServer[StreamCarrierProposedAssignmentsResponse]) error
 	// POST /fleet/carrier-proposed-assignments
 	// Scope: Write Carrier-Proposed Assignments.
 	CreateCarrierProposedAssignment(context.Context, *CreateCarrierProposedAssignmentRequest) (*CreateCarrierProposedAssignmentResponse, error)
@@ -109,6 +135,9 @@ type UnimplementedCarrierProposedAssignmentsServiceServer struct{}
 
 func (UnimplementedCarrierProposedAssignmentsServiceServer) ListCarrierProposedAssignments(context.Context, *ListCarrierProposedAssignmentsRequest) (*ListCarrierProposedAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCarrierProposedAssignments not implemented")
+}
+func (UnimplementedCarrierProposedAssignmentsServiceServer) StreamCarrierProposedAssignments(*StreamCarrierProposedAssignmentsRequest, grpc.ServerStreamingServer[StreamCarrierProposedAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamCarrierProposedAssignments not implemented")
 }
 func (UnimplementedCarrierProposedAssignmentsServiceServer) CreateCarrierProposedAssignment(context.Context, *CreateCarrierProposedAssignmentRequest) (*CreateCarrierProposedAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateCarrierProposedAssignment not implemented")
@@ -153,6 +182,17 @@ func _CarrierProposedAssignmentsService_ListCarrierProposedAssignments_Handler(s
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _CarrierProposedAssignmentsService_StreamCarrierProposedAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamCarrierProposedAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CarrierProposedAssignmentsServiceServer).StreamCarrierProposedAssignments(m, &grpc.GenericServerStream[StreamCarrierProposedAssignmentsRequest, StreamCarrierProposedAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CarrierProposedAssignmentsService_StreamCarrierProposedAssignmentsServer = grpc.ServerStreamingServer[StreamCarrierProposedAssignmentsResponse]
 
 func _CarrierProposedAssignmentsService_CreateCarrierProposedAssignment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateCarrierProposedAssignmentRequest)
@@ -210,6 +250,12 @@ var CarrierProposedAssignmentsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _CarrierProposedAssignmentsService_DeleteCarrierProposedAssignment_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamCarrierProposedAssignments",
+			Handler:       _CarrierProposedAssignmentsService_StreamCarrierProposedAssignments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto",
 }

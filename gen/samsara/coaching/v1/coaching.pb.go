@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *GetDriverCoachAssignmentResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverCoachAssignment.
+type StreamDriverCoachAssignmentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverCoachAssignment is asked, page after page.
+	Request *GetDriverCoachAssignmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverCoachAssignmentRequest) Reset() {
+	*x = StreamDriverCoachAssignmentRequest{}
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverCoachAssignmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverCoachAssignmentRequest) ProtoMessage() {}
+
+func (x *StreamDriverCoachAssignmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverCoachAssignmentRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverCoachAssignmentRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverCoachAssignmentRequest) GetRequest() *GetDriverCoachAssignmentRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverCoachAssignmentRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverCoachAssignment.
+type StreamDriverCoachAssignmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverCoachAssignment answers.
+	Page *GetDriverCoachAssignmentResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverCoachAssignmentResponse) Reset() {
+	*x = StreamDriverCoachAssignmentResponse{}
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverCoachAssignmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverCoachAssignmentResponse) ProtoMessage() {}
+
+func (x *StreamDriverCoachAssignmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverCoachAssignmentResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverCoachAssignmentResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverCoachAssignmentResponse) GetPage() *GetDriverCoachAssignmentResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverCoachAssignmentResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PutDriverCoachAssignment.
 type PutDriverCoachAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -166,7 +276,7 @@ type PutDriverCoachAssignmentRequest struct {
 
 func (x *PutDriverCoachAssignmentRequest) Reset() {
 	*x = PutDriverCoachAssignmentRequest{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[2]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -178,7 +288,7 @@ func (x *PutDriverCoachAssignmentRequest) String() string {
 func (*PutDriverCoachAssignmentRequest) ProtoMessage() {}
 
 func (x *PutDriverCoachAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[2]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -191,7 +301,7 @@ func (x *PutDriverCoachAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDriverCoachAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*PutDriverCoachAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{2}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PutDriverCoachAssignmentRequest) GetCoachId() string {
@@ -219,7 +329,7 @@ type PutDriverCoachAssignmentResponse struct {
 
 func (x *PutDriverCoachAssignmentResponse) Reset() {
 	*x = PutDriverCoachAssignmentResponse{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[3]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -231,7 +341,7 @@ func (x *PutDriverCoachAssignmentResponse) String() string {
 func (*PutDriverCoachAssignmentResponse) ProtoMessage() {}
 
 func (x *PutDriverCoachAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[3]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -244,7 +354,7 @@ func (x *PutDriverCoachAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDriverCoachAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*PutDriverCoachAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{3}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PutDriverCoachAssignmentResponse) GetData() *CoachAssignmentWithoutDriverExternalIds {
@@ -279,7 +389,7 @@ type GetCoachingSessionsRequest struct {
 
 func (x *GetCoachingSessionsRequest) Reset() {
 	*x = GetCoachingSessionsRequest{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[4]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +401,7 @@ func (x *GetCoachingSessionsRequest) String() string {
 func (*GetCoachingSessionsRequest) ProtoMessage() {}
 
 func (x *GetCoachingSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[4]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +414,7 @@ func (x *GetCoachingSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCoachingSessionsRequest.ProtoReflect.Descriptor instead.
 func (*GetCoachingSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{4}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetCoachingSessionsRequest) GetAfter() string {
@@ -376,7 +486,7 @@ type GetCoachingSessionsResponse struct {
 
 func (x *GetCoachingSessionsResponse) Reset() {
 	*x = GetCoachingSessionsResponse{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[5]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +498,7 @@ func (x *GetCoachingSessionsResponse) String() string {
 func (*GetCoachingSessionsResponse) ProtoMessage() {}
 
 func (x *GetCoachingSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[5]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +511,7 @@ func (x *GetCoachingSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCoachingSessionsResponse.ProtoReflect.Descriptor instead.
 func (*GetCoachingSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{5}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetCoachingSessionsResponse) GetData() []*CoachingSessions {
@@ -414,6 +524,235 @@ func (x *GetCoachingSessionsResponse) GetData() []*CoachingSessions {
 func (x *GetCoachingSessionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamCoachingSessions.
+type StreamCoachingSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetCoachingSessions is asked, page after page.
+	Request *GetCoachingSessionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCoachingSessionsRequest) Reset() {
+	*x = StreamCoachingSessionsRequest{}
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCoachingSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCoachingSessionsRequest) ProtoMessage() {}
+
+func (x *StreamCoachingSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCoachingSessionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamCoachingSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamCoachingSessionsRequest) GetRequest() *GetCoachingSessionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamCoachingSessionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamCoachingSessions.
+type StreamCoachingSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetCoachingSessions answers.
+	Page *GetCoachingSessionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCoachingSessionsResponse) Reset() {
+	*x = StreamCoachingSessionsResponse{}
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCoachingSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCoachingSessionsResponse) ProtoMessage() {}
+
+func (x *StreamCoachingSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCoachingSessionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamCoachingSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamCoachingSessionsResponse) GetPage() *GetCoachingSessionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamCoachingSessionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowCoachingSessions.
+type FollowCoachingSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetCoachingSessions is asked, page after page.
+	Request *GetCoachingSessionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowCoachingSessionsRequest) Reset() {
+	*x = FollowCoachingSessionsRequest{}
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowCoachingSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowCoachingSessionsRequest) ProtoMessage() {}
+
+func (x *FollowCoachingSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowCoachingSessionsRequest.ProtoReflect.Descriptor instead.
+func (*FollowCoachingSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FollowCoachingSessionsRequest) GetRequest() *GetCoachingSessionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowCoachingSessionsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowCoachingSessions.
+type FollowCoachingSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetCoachingSessions answers. Unset in a keep-alive.
+	Page *GetCoachingSessionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowCoachingSessionsResponse) Reset() {
+	*x = FollowCoachingSessionsResponse{}
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowCoachingSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowCoachingSessionsResponse) ProtoMessage() {}
+
+func (x *FollowCoachingSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowCoachingSessionsResponse.ProtoReflect.Descriptor instead.
+func (*FollowCoachingSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FollowCoachingSessionsResponse) GetPage() *GetCoachingSessionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowCoachingSessionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowCoachingSessionsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -448,7 +787,7 @@ type Behavior struct {
 
 func (x *Behavior) Reset() {
 	*x = Behavior{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[6]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +799,7 @@ func (x *Behavior) String() string {
 func (*Behavior) ProtoMessage() {}
 
 func (x *Behavior) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[6]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +812,7 @@ func (x *Behavior) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Behavior.ProtoReflect.Descriptor instead.
 func (*Behavior) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{6}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Behavior) GetCoachableBehaviorType() string {
@@ -535,7 +874,7 @@ type CoachAssignmentWithDriverExternalIds struct {
 
 func (x *CoachAssignmentWithDriverExternalIds) Reset() {
 	*x = CoachAssignmentWithDriverExternalIds{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[7]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +886,7 @@ func (x *CoachAssignmentWithDriverExternalIds) String() string {
 func (*CoachAssignmentWithDriverExternalIds) ProtoMessage() {}
 
 func (x *CoachAssignmentWithDriverExternalIds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[7]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +899,7 @@ func (x *CoachAssignmentWithDriverExternalIds) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CoachAssignmentWithDriverExternalIds.ProtoReflect.Descriptor instead.
 func (*CoachAssignmentWithDriverExternalIds) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{7}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CoachAssignmentWithDriverExternalIds) GetCoachId() string {
@@ -608,7 +947,7 @@ type CoachAssignmentWithoutDriverExternalIds struct {
 
 func (x *CoachAssignmentWithoutDriverExternalIds) Reset() {
 	*x = CoachAssignmentWithoutDriverExternalIds{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[8]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +959,7 @@ func (x *CoachAssignmentWithoutDriverExternalIds) String() string {
 func (*CoachAssignmentWithoutDriverExternalIds) ProtoMessage() {}
 
 func (x *CoachAssignmentWithoutDriverExternalIds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[8]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +972,7 @@ func (x *CoachAssignmentWithoutDriverExternalIds) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use CoachAssignmentWithoutDriverExternalIds.ProtoReflect.Descriptor instead.
 func (*CoachAssignmentWithoutDriverExternalIds) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{8}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CoachAssignmentWithoutDriverExternalIds) GetCoachId() string {
@@ -677,7 +1016,7 @@ type CoachableEvent struct {
 
 func (x *CoachableEvent) Reset() {
 	*x = CoachableEvent{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[9]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1028,7 @@ func (x *CoachableEvent) String() string {
 func (*CoachableEvent) ProtoMessage() {}
 
 func (x *CoachableEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[9]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1041,7 @@ func (x *CoachableEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoachableEvent.ProtoReflect.Descriptor instead.
 func (*CoachableEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{9}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CoachableEvent) GetId() string {
@@ -732,7 +1071,7 @@ type CoachableEventLinkage struct {
 
 func (x *CoachableEventLinkage) Reset() {
 	*x = CoachableEventLinkage{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[10]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +1083,7 @@ func (x *CoachableEventLinkage) String() string {
 func (*CoachableEventLinkage) ProtoMessage() {}
 
 func (x *CoachableEventLinkage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[10]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +1096,7 @@ func (x *CoachableEventLinkage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoachableEventLinkage.ProtoReflect.Descriptor instead.
 func (*CoachableEventLinkage) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{10}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CoachableEventLinkage) GetSourceId() string {
@@ -806,7 +1145,7 @@ type CoachingSessions struct {
 
 func (x *CoachingSessions) Reset() {
 	*x = CoachingSessions{}
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[11]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +1157,7 @@ func (x *CoachingSessions) String() string {
 func (*CoachingSessions) ProtoMessage() {}
 
 func (x *CoachingSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[11]
+	mi := &file_samsara_coaching_v1_coaching_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1170,7 @@ func (x *CoachingSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoachingSessions.ProtoReflect.Descriptor instead.
 func (*CoachingSessions) Descriptor() ([]byte, []int) {
-	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{11}
+	return file_samsara_coaching_v1_coaching_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CoachingSessions) GetAssignedCoachId() string {
@@ -915,7 +1254,7 @@ var File_samsara_coaching_v1_coaching_proto protoreflect.FileDescriptor
 
 const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/coaching/v1/coaching.proto\x12\x13samsara.coaching.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xf6\x01\n" +
+	"\"samsara/coaching/v1/coaching.proto\x12\x13samsara.coaching.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xf6\x01\n" +
 	"\x1fGetDriverCoachAssignmentRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tcoach_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bcoachIds\x12'\n" +
@@ -928,7 +1267,14 @@ const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v29.samsara.coaching.v1.CoachAssignmentWithDriverExternalIdsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x01\n" +
+	"pagination\"\xb1\x01\n" +
+	"\"StreamDriverCoachAssignmentRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.coaching.v1.GetDriverCoachAssignmentRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x98\x01\n" +
+	"#StreamDriverCoachAssignmentResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.coaching.v1.GetDriverCoachAssignmentResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x90\x01\n" +
 	"\x1fPutDriverCoachAssignmentRequest\x12&\n" +
 	"\bcoach_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\acoachId\x88\x01\x01\x12*\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\bdriverId\x88\x01\x01B\v\n" +
@@ -957,7 +1303,23 @@ const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2%.samsara.coaching.v1.CoachingSessionsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xed\b\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x1dStreamCoachingSessionsRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.coaching.v1.GetCoachingSessionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	"\x1eStreamCoachingSessionsResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.coaching.v1.GetCoachingSessionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa7\x01\n" +
+	"\x1dFollowCoachingSessionsRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.coaching.v1.GetCoachingSessionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcc\x01\n" +
+	"\x1eFollowCoachingSessionsResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.coaching.v1.GetCoachingSessionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xed\b\n" +
 	"\bBehavior\x12\xe6\x05\n" +
 	"\x17coachable_behavior_type\x18\x01 \x01(\tB\xa8\x05\xda\xce\x18\xa3\x05 \x012\facceleration2\abraking2\x11cameraObstruction2\x05crash2\x10defensiveDriving2\vdidNotYield2\vdrinkPolicy2\x06drowsy2\x0eeatingDrinking2\x05event2\rfalsePositive2\n" +
 	"foodPolicy2\x17forwardCollisionWarning2\x12genericDistraction2\tharshTurn2\fhosViolation2\x06idling2\rlaneDeparture2\flateResponse2\n" +
@@ -1025,16 +1387,22 @@ const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"\x03_idB\x0f\n" +
 	"\r_session_noteB\x11\n" +
 	"\x0f_session_statusB\x12\n" +
-	"\x10_updated_at_time2\xc5\x05\n" +
-	"\x0fCoachingService\x12\xed\x01\n" +
-	"\x18GetDriverCoachAssignment\x124.samsara.coaching.v1.GetDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.GetDriverCoachAssignmentResponse\"d\xda\xce\x18`\n" +
+	"\x10_updated_at_time2\xce\t\n" +
+	"\x0fCoachingService\x12\xf3\x01\n" +
+	"\x18GetDriverCoachAssignment\x124.samsara.coaching.v1.GetDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.GetDriverCoachAssignmentResponse\"j\xda\xce\x18f\n" +
 	"\x18getDriverCoachAssignment\x10\x01\x1a\"/coaching/driver-coach-assignments(\x018\x01B\rRead CoachingJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xec\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
+	"\x1bStreamDriverCoachAssignment\x127.samsara.coaching.v1.StreamDriverCoachAssignmentRequest\x1a8.samsara.coaching.v1.StreamDriverCoachAssignmentResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18GetDriverCoachAssignment\x10\x010\x01\x12\xec\x01\n" +
 	"\x18PutDriverCoachAssignment\x124.samsara.coaching.v1.PutDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.PutDriverCoachAssignmentResponse\"c\xda\xce\x18_\n" +
 	"\x18putDriverCoachAssignment\x10\x03\x1a\"/coaching/driver-coach-assignments8\x01B\x0eWrite CoachingJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xd2\x01\n" +
-	"\x13GetCoachingSessions\x12/.samsara.coaching.v1.GetCoachingSessionsRequest\x1a0.samsara.coaching.v1.GetCoachingSessionsResponse\"X\xda\xce\x18T\n" +
-	"\x13getCoachingSessions\x10\x01\x1a\x19/coaching/sessions/stream(\x010\x018\x01B\rRead CoachingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/coaching/v1;coachingv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xd8\x01\n" +
+	"\x13GetCoachingSessions\x12/.samsara.coaching.v1.GetCoachingSessionsRequest\x1a0.samsara.coaching.v1.GetCoachingSessionsResponse\"^\xda\xce\x18Z\n" +
+	"\x13getCoachingSessions\x10\x01\x1a\x19/coaching/sessions/stream(\x010\x018\x01B\rRead CoachingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
+	"\x16StreamCoachingSessions\x122.samsara.coaching.v1.StreamCoachingSessionsRequest\x1a3.samsara.coaching.v1.StreamCoachingSessionsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetCoachingSessions\x10\x010\x01\x12\xa0\x01\n" +
+	"\x16FollowCoachingSessions\x122.samsara.coaching.v1.FollowCoachingSessionsRequest\x1a3.samsara.coaching.v1.FollowCoachingSessionsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetCoachingSessions\x10\x020\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/coaching/v1;coachingv1b\x06proto3"
 
 var (
 	file_samsara_coaching_v1_coaching_proto_rawDescOnce sync.Once
@@ -1048,45 +1416,70 @@ func file_samsara_coaching_v1_coaching_proto_rawDescGZIP() []byte {
 	return file_samsara_coaching_v1_coaching_proto_rawDescData
 }
 
-var file_samsara_coaching_v1_coaching_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_coaching_v1_coaching_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_samsara_coaching_v1_coaching_proto_goTypes = []any{
 	(*GetDriverCoachAssignmentRequest)(nil),         // 0: samsara.coaching.v1.GetDriverCoachAssignmentRequest
 	(*GetDriverCoachAssignmentResponse)(nil),        // 1: samsara.coaching.v1.GetDriverCoachAssignmentResponse
-	(*PutDriverCoachAssignmentRequest)(nil),         // 2: samsara.coaching.v1.PutDriverCoachAssignmentRequest
-	(*PutDriverCoachAssignmentResponse)(nil),        // 3: samsara.coaching.v1.PutDriverCoachAssignmentResponse
-	(*GetCoachingSessionsRequest)(nil),              // 4: samsara.coaching.v1.GetCoachingSessionsRequest
-	(*GetCoachingSessionsResponse)(nil),             // 5: samsara.coaching.v1.GetCoachingSessionsResponse
-	(*Behavior)(nil),                                // 6: samsara.coaching.v1.Behavior
-	(*CoachAssignmentWithDriverExternalIds)(nil),    // 7: samsara.coaching.v1.CoachAssignmentWithDriverExternalIds
-	(*CoachAssignmentWithoutDriverExternalIds)(nil), // 8: samsara.coaching.v1.CoachAssignmentWithoutDriverExternalIds
-	(*CoachableEvent)(nil),                          // 9: samsara.coaching.v1.CoachableEvent
-	(*CoachableEventLinkage)(nil),                   // 10: samsara.coaching.v1.CoachableEventLinkage
-	(*CoachingSessions)(nil),                        // 11: samsara.coaching.v1.CoachingSessions
-	(*v1.Pagination)(nil),                           // 12: samsara.types.v1.Pagination
-	(*v1.DriverWithExternalId)(nil),                 // 13: samsara.types.v1.DriverWithExternalId
+	(*StreamDriverCoachAssignmentRequest)(nil),      // 2: samsara.coaching.v1.StreamDriverCoachAssignmentRequest
+	(*StreamDriverCoachAssignmentResponse)(nil),     // 3: samsara.coaching.v1.StreamDriverCoachAssignmentResponse
+	(*PutDriverCoachAssignmentRequest)(nil),         // 4: samsara.coaching.v1.PutDriverCoachAssignmentRequest
+	(*PutDriverCoachAssignmentResponse)(nil),        // 5: samsara.coaching.v1.PutDriverCoachAssignmentResponse
+	(*GetCoachingSessionsRequest)(nil),              // 6: samsara.coaching.v1.GetCoachingSessionsRequest
+	(*GetCoachingSessionsResponse)(nil),             // 7: samsara.coaching.v1.GetCoachingSessionsResponse
+	(*StreamCoachingSessionsRequest)(nil),           // 8: samsara.coaching.v1.StreamCoachingSessionsRequest
+	(*StreamCoachingSessionsResponse)(nil),          // 9: samsara.coaching.v1.StreamCoachingSessionsResponse
+	(*FollowCoachingSessionsRequest)(nil),           // 10: samsara.coaching.v1.FollowCoachingSessionsRequest
+	(*FollowCoachingSessionsResponse)(nil),          // 11: samsara.coaching.v1.FollowCoachingSessionsResponse
+	(*Behavior)(nil),                                // 12: samsara.coaching.v1.Behavior
+	(*CoachAssignmentWithDriverExternalIds)(nil),    // 13: samsara.coaching.v1.CoachAssignmentWithDriverExternalIds
+	(*CoachAssignmentWithoutDriverExternalIds)(nil), // 14: samsara.coaching.v1.CoachAssignmentWithoutDriverExternalIds
+	(*CoachableEvent)(nil),                          // 15: samsara.coaching.v1.CoachableEvent
+	(*CoachableEventLinkage)(nil),                   // 16: samsara.coaching.v1.CoachableEventLinkage
+	(*CoachingSessions)(nil),                        // 17: samsara.coaching.v1.CoachingSessions
+	(*v1.Pagination)(nil),                           // 18: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                       // 19: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                       // 20: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                           // 21: samsara.gateway.v1.KeepAlive
+	(*v1.DriverWithExternalId)(nil),                 // 22: samsara.types.v1.DriverWithExternalId
 }
 var file_samsara_coaching_v1_coaching_proto_depIdxs = []int32{
-	7,  // 0: samsara.coaching.v1.GetDriverCoachAssignmentResponse.data:type_name -> samsara.coaching.v1.CoachAssignmentWithDriverExternalIds
-	12, // 1: samsara.coaching.v1.GetDriverCoachAssignmentResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.coaching.v1.PutDriverCoachAssignmentResponse.data:type_name -> samsara.coaching.v1.CoachAssignmentWithoutDriverExternalIds
-	11, // 3: samsara.coaching.v1.GetCoachingSessionsResponse.data:type_name -> samsara.coaching.v1.CoachingSessions
-	12, // 4: samsara.coaching.v1.GetCoachingSessionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	9,  // 5: samsara.coaching.v1.Behavior.coachable_events:type_name -> samsara.coaching.v1.CoachableEvent
-	13, // 6: samsara.coaching.v1.CoachAssignmentWithDriverExternalIds.driver:type_name -> samsara.types.v1.DriverWithExternalId
-	10, // 7: samsara.coaching.v1.CoachableEvent.linkage:type_name -> samsara.coaching.v1.CoachableEventLinkage
-	6,  // 8: samsara.coaching.v1.CoachingSessions.behaviors:type_name -> samsara.coaching.v1.Behavior
-	13, // 9: samsara.coaching.v1.CoachingSessions.driver:type_name -> samsara.types.v1.DriverWithExternalId
-	0,  // 10: samsara.coaching.v1.CoachingService.GetDriverCoachAssignment:input_type -> samsara.coaching.v1.GetDriverCoachAssignmentRequest
-	2,  // 11: samsara.coaching.v1.CoachingService.PutDriverCoachAssignment:input_type -> samsara.coaching.v1.PutDriverCoachAssignmentRequest
-	4,  // 12: samsara.coaching.v1.CoachingService.GetCoachingSessions:input_type -> samsara.coaching.v1.GetCoachingSessionsRequest
-	1,  // 13: samsara.coaching.v1.CoachingService.GetDriverCoachAssignment:output_type -> samsara.coaching.v1.GetDriverCoachAssignmentResponse
-	3,  // 14: samsara.coaching.v1.CoachingService.PutDriverCoachAssignment:output_type -> samsara.coaching.v1.PutDriverCoachAssignmentResponse
-	5,  // 15: samsara.coaching.v1.CoachingService.GetCoachingSessions:output_type -> samsara.coaching.v1.GetCoachingSessionsResponse
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 0: samsara.coaching.v1.GetDriverCoachAssignmentResponse.data:type_name -> samsara.coaching.v1.CoachAssignmentWithDriverExternalIds
+	18, // 1: samsara.coaching.v1.GetDriverCoachAssignmentResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.coaching.v1.StreamDriverCoachAssignmentRequest.request:type_name -> samsara.coaching.v1.GetDriverCoachAssignmentRequest
+	19, // 3: samsara.coaching.v1.StreamDriverCoachAssignmentRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.coaching.v1.StreamDriverCoachAssignmentResponse.page:type_name -> samsara.coaching.v1.GetDriverCoachAssignmentResponse
+	14, // 5: samsara.coaching.v1.PutDriverCoachAssignmentResponse.data:type_name -> samsara.coaching.v1.CoachAssignmentWithoutDriverExternalIds
+	17, // 6: samsara.coaching.v1.GetCoachingSessionsResponse.data:type_name -> samsara.coaching.v1.CoachingSessions
+	18, // 7: samsara.coaching.v1.GetCoachingSessionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 8: samsara.coaching.v1.StreamCoachingSessionsRequest.request:type_name -> samsara.coaching.v1.GetCoachingSessionsRequest
+	19, // 9: samsara.coaching.v1.StreamCoachingSessionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 10: samsara.coaching.v1.StreamCoachingSessionsResponse.page:type_name -> samsara.coaching.v1.GetCoachingSessionsResponse
+	6,  // 11: samsara.coaching.v1.FollowCoachingSessionsRequest.request:type_name -> samsara.coaching.v1.GetCoachingSessionsRequest
+	20, // 12: samsara.coaching.v1.FollowCoachingSessionsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	7,  // 13: samsara.coaching.v1.FollowCoachingSessionsResponse.page:type_name -> samsara.coaching.v1.GetCoachingSessionsResponse
+	21, // 14: samsara.coaching.v1.FollowCoachingSessionsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	15, // 15: samsara.coaching.v1.Behavior.coachable_events:type_name -> samsara.coaching.v1.CoachableEvent
+	22, // 16: samsara.coaching.v1.CoachAssignmentWithDriverExternalIds.driver:type_name -> samsara.types.v1.DriverWithExternalId
+	16, // 17: samsara.coaching.v1.CoachableEvent.linkage:type_name -> samsara.coaching.v1.CoachableEventLinkage
+	12, // 18: samsara.coaching.v1.CoachingSessions.behaviors:type_name -> samsara.coaching.v1.Behavior
+	22, // 19: samsara.coaching.v1.CoachingSessions.driver:type_name -> samsara.types.v1.DriverWithExternalId
+	0,  // 20: samsara.coaching.v1.CoachingService.GetDriverCoachAssignment:input_type -> samsara.coaching.v1.GetDriverCoachAssignmentRequest
+	2,  // 21: samsara.coaching.v1.CoachingService.StreamDriverCoachAssignment:input_type -> samsara.coaching.v1.StreamDriverCoachAssignmentRequest
+	4,  // 22: samsara.coaching.v1.CoachingService.PutDriverCoachAssignment:input_type -> samsara.coaching.v1.PutDriverCoachAssignmentRequest
+	6,  // 23: samsara.coaching.v1.CoachingService.GetCoachingSessions:input_type -> samsara.coaching.v1.GetCoachingSessionsRequest
+	8,  // 24: samsara.coaching.v1.CoachingService.StreamCoachingSessions:input_type -> samsara.coaching.v1.StreamCoachingSessionsRequest
+	10, // 25: samsara.coaching.v1.CoachingService.FollowCoachingSessions:input_type -> samsara.coaching.v1.FollowCoachingSessionsRequest
+	1,  // 26: samsara.coaching.v1.CoachingService.GetDriverCoachAssignment:output_type -> samsara.coaching.v1.GetDriverCoachAssignmentResponse
+	3,  // 27: samsara.coaching.v1.CoachingService.StreamDriverCoachAssignment:output_type -> samsara.coaching.v1.StreamDriverCoachAssignmentResponse
+	5,  // 28: samsara.coaching.v1.CoachingService.PutDriverCoachAssignment:output_type -> samsara.coaching.v1.PutDriverCoachAssignmentResponse
+	7,  // 29: samsara.coaching.v1.CoachingService.GetCoachingSessions:output_type -> samsara.coaching.v1.GetCoachingSessionsResponse
+	9,  // 30: samsara.coaching.v1.CoachingService.StreamCoachingSessions:output_type -> samsara.coaching.v1.StreamCoachingSessionsResponse
+	11, // 31: samsara.coaching.v1.CoachingService.FollowCoachingSessions:output_type -> samsara.coaching.v1.FollowCoachingSessionsResponse
+	26, // [26:32] is the sub-list for method output_type
+	20, // [20:26] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_samsara_coaching_v1_coaching_proto_init() }
@@ -1095,21 +1488,24 @@ func file_samsara_coaching_v1_coaching_proto_init() {
 		return
 	}
 	file_samsara_coaching_v1_coaching_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_coaching_v1_coaching_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_coaching_v1_coaching_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_coaching_v1_coaching_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_coaching_v1_coaching_proto_msgTypes[7].OneofWrappers = []any{}
-	file_samsara_coaching_v1_coaching_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_coaching_v1_coaching_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_coaching_v1_coaching_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_coaching_v1_coaching_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_coaching_v1_coaching_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_coaching_v1_coaching_proto_rawDesc), len(file_samsara_coaching_v1_coaching_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

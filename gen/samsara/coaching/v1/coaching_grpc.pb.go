@@ -21,9 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CoachingService_GetDriverCoachAssignment_FullMethodName = "/samsara.coaching.v1.CoachingService/GetDriverCoachAssignment"
-	CoachingService_PutDriverCoachAssignment_FullMethodName = "/samsara.coaching.v1.CoachingService/PutDriverCoachAssignment"
-	CoachingService_GetCoachingSessions_FullMethodName      = "/samsara.coaching.v1.CoachingService/GetCoachingSessions"
+	CoachingService_GetDriverCoachAssignment_FullMethodName    = "/samsara.coaching.v1.CoachingService/GetDriverCoachAssignment"
+	CoachingService_StreamDriverCoachAssignment_FullMethodName = "/samsara.coaching.v1.CoachingService/StreamDriverCoachAssignment"
+	CoachingService_PutDriverCoachAssignment_FullMethodName    = "/samsara.coaching.v1.CoachingService/PutDriverCoachAssignment"
+	CoachingService_GetCoachingSessions_FullMethodName         = "/samsara.coaching.v1.CoachingService/GetCoachingSessions"
+	CoachingService_StreamCoachingSessions_FullMethodName      = "/samsara.coaching.v1.CoachingService/StreamCoachingSessions"
+	CoachingService_FollowCoachingSessions_FullMethodName      = "/samsara.coaching.v1.CoachingService/FollowCoachingSessions"
 )
 
 // CoachingServiceClient is the client API for CoachingService service.
@@ -36,6 +39,9 @@ type CoachingServiceClient interface {
 	// Scope: Read Coaching.
 	// Rate limit: 10 requests per second and organization.
 	GetDriverCoachAssignment(ctx context.Context, in *GetDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*GetDriverCoachAssignmentResponse, error)
+	// Every page of GetDriverCoachAssignment, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverCoachAssignment(ctx context.Context, in *StreamDriverCoachAssignmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverCoachAssignmentResponse], error)
 	// PUT /coaching/driver-coach-assignments
 	// Scope: Write Coaching.
 	// Rate limit: 10 requests per second and organization.
@@ -44,6 +50,14 @@ type CoachingServiceClient interface {
 	// Scope: Read Coaching.
 	// Rate limit: 5 requests per second and organization.
 	GetCoachingSessions(ctx context.Context, in *GetCoachingSessionsRequest, opts ...grpc.CallOption) (*GetCoachingSessionsResponse, error)
+	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCoachingSessions(ctx context.Context, in *StreamCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCoachingSessionsResponse], error)
+	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowCoachingSessions(ctx context.Context, in *FollowCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowCoachingSessionsResponse], error)
 }
 
 type coachingServiceClient struct {
@@ -63,6 +77,25 @@ func (c *coachingServiceClient) GetDriverCoachAssignment(ctx context.Context, in
 	}
 	return out, nil
 }
+
+func (c *coachingServiceClient) StreamDriverCoachAssignment(ctx context.Context, in *StreamDriverCoachAssignmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverCoachAssignmentResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CoachingService_ServiceDesc.Streams[0], CoachingService_StreamDriverCoachAssignment_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverCoachAssignmentRequest, StreamDriverCoachAssignmentResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CoachingService_StreamDriverCoachAssignmentClient = grpc.ServerStreamingClient[StreamDriverCoachAssignmentResponse]
 
 func (c *coachingServiceClient) PutDriverCoachAssignment(ctx context.Context, in *PutDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*PutDriverCoachAssignmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -84,6 +117,44 @@ func (c *coachingServiceClient) GetCoachingSessions(ctx context.Context, in *Get
 	return out, nil
 }
 
+func (c *coachingServiceClient) StreamCoachingSessions(ctx context.Context, in *StreamCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCoachingSessionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CoachingService_ServiceDesc.Streams[1], CoachingService_StreamCoachingSessions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamCoachingSessionsRequest, StreamCoachingSessionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CoachingService_StreamCoachingSessionsClient = grpc.ServerStreamingClient[StreamCoachingSessionsResponse]
+
+func (c *coachingServiceClient) FollowCoachingSessions(ctx context.Context, in *FollowCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowCoachingSessionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CoachingService_ServiceDesc.Streams[2], CoachingService_FollowCoachingSessions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowCoachingSessionsRequest, FollowCoachingSessionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CoachingService_FollowCoachingSessionsClient = grpc.ServerStreamingClient[FollowCoachingSessionsResponse]
+
 // CoachingServiceServer is the server API for CoachingService service.
 // All implementations should embed UnimplementedCoachingServiceServer
 // for forward compatibility.
@@ -94,6 +165,9 @@ type CoachingServiceServer interface {
 	// Scope: Read Coaching.
 	// Rate limit: 10 requests per second and organization.
 	GetDriverCoachAssignment(context.Context, *GetDriverCoachAssignmentRequest) (*GetDriverCoachAssignmentResponse, error)
+	// Every page of GetDriverCoachAssignment, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverCoachAssignment(*StreamDriverCoachAssignmentRequest, grpc.ServerStreamingServer[StreamDriverCoachAssignmentResponse]) error
 	// PUT /coaching/driver-coach-assignments
 	// Scope: Write Coaching.
 	// Rate limit: 10 requests per second and organization.
@@ -102,6 +176,14 @@ type CoachingServiceServer interface {
 	// Scope: Read Coaching.
 	// Rate limit: 5 requests per second and organization.
 	GetCoachingSessions(context.Context, *GetCoachingSessionsRequest) (*GetCoachingSessionsResponse, error)
+	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamCoachingSessions(*StreamCoachingSessionsRequest, grpc.ServerStreamingServer[StreamCoachingSessionsResponse]) error
+	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowCoachingSessions(*FollowCoachingSessionsRequest, grpc.ServerStreamingServer[FollowCoachingSessionsResponse]) error
 }
 
 // UnimplementedCoachingServiceServer should be embedded to have
@@ -114,11 +196,20 @@ type UnimplementedCoachingServiceServer struct{}
 func (UnimplementedCoachingServiceServer) GetDriverCoachAssignment(context.Context, *GetDriverCoachAssignmentRequest) (*GetDriverCoachAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverCoachAssignment not implemented")
 }
+func (UnimplementedCoachingServiceServer) StreamDriverCoachAssignment(*StreamDriverCoachAssignmentRequest, grpc.ServerStreamingServer[StreamDriverCoachAssignmentResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverCoachAssignment not implemented")
+}
 func (UnimplementedCoachingServiceServer) PutDriverCoachAssignment(context.Context, *PutDriverCoachAssignmentRequest) (*PutDriverCoachAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutDriverCoachAssignment not implemented")
 }
 func (UnimplementedCoachingServiceServer) GetCoachingSessions(context.Context, *GetCoachingSessionsRequest) (*GetCoachingSessionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCoachingSessions not implemented")
+}
+func (UnimplementedCoachingServiceServer) StreamCoachingSessions(*StreamCoachingSessionsRequest, grpc.ServerStreamingServer[StreamCoachingSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamCoachingSessions not implemented")
+}
+func (UnimplementedCoachingServiceServer) FollowCoachingSessions(*FollowCoachingSessionsRequest, grpc.ServerStreamingServer[FollowCoachingSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowCoachingSessions not implemented")
 }
 func (UnimplementedCoachingServiceServer) testEmbeddedByValue() {}
 
@@ -158,6 +249,17 @@ func _CoachingService_GetDriverCoachAssignment_Handler(srv interface{}, ctx cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CoachingService_StreamDriverCoachAssignment_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverCoachAssignmentRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CoachingServiceServer).StreamDriverCoachAssignment(m, &grpc.GenericServerStream[StreamDriverCoachAssignmentRequest, StreamDriverCoachAssignmentResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CoachingService_StreamDriverCoachAssignmentServer = grpc.ServerStreamingServer[StreamDriverCoachAssignmentResponse]
+
 func _CoachingService_PutDriverCoachAssignment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PutDriverCoachAssignmentRequest)
 	if err := dec(in); err != nil {
@@ -194,6 +296,28 @@ func _CoachingService_GetCoachingSessions_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CoachingService_StreamCoachingSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamCoachingSessionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CoachingServiceServer).StreamCoachingSessions(m, &grpc.GenericServerStream[StreamCoachingSessionsRequest, StreamCoachingSessionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CoachingService_StreamCoachingSessionsServer = grpc.ServerStreamingServer[StreamCoachingSessionsResponse]
+
+func _CoachingService_FollowCoachingSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowCoachingSessionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CoachingServiceServer).FollowCoachingSessions(m, &grpc.GenericServerStream[FollowCoachingSessionsRequest, FollowCoachingSessionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CoachingService_FollowCoachingSessionsServer = grpc.ServerStreamingServer[FollowCoachingSessionsResponse]
+
 // CoachingService_ServiceDesc is the grpc.ServiceDesc for CoachingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -214,6 +338,22 @@ var CoachingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _CoachingService_GetCoachingSessions_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverCoachAssignment",
+			Handler:       _CoachingService_StreamDriverCoachAssignment_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamCoachingSessions",
+			Handler:       _CoachingService_StreamCoachingSessions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowCoachingSessions",
+			Handler:       _CoachingService_FollowCoachingSessions_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/coaching/v1/coaching.proto",
 }

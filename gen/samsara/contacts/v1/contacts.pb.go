@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -136,6 +136,116 @@ func (x *ListContactsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamContacts.
+type StreamContactsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListContacts is asked, page after page.
+	Request *ListContactsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamContactsRequest) Reset() {
+	*x = StreamContactsRequest{}
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamContactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamContactsRequest) ProtoMessage() {}
+
+func (x *StreamContactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamContactsRequest.ProtoReflect.Descriptor instead.
+func (*StreamContactsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamContactsRequest) GetRequest() *ListContactsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamContactsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamContacts.
+type StreamContactsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListContacts answers.
+	Page *ListContactsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamContactsResponse) Reset() {
+	*x = StreamContactsResponse{}
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamContactsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamContactsResponse) ProtoMessage() {}
+
+func (x *StreamContactsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamContactsResponse.ProtoReflect.Descriptor instead.
+func (*StreamContactsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamContactsResponse) GetPage() *ListContactsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamContactsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateContact.
 type CreateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -153,7 +263,7 @@ type CreateContactRequest struct {
 
 func (x *CreateContactRequest) Reset() {
 	*x = CreateContactRequest{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[2]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -165,7 +275,7 @@ func (x *CreateContactRequest) String() string {
 func (*CreateContactRequest) ProtoMessage() {}
 
 func (x *CreateContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[2]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -178,7 +288,7 @@ func (x *CreateContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateContactRequest.ProtoReflect.Descriptor instead.
 func (*CreateContactRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{2}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateContactRequest) GetEmail() string {
@@ -220,7 +330,7 @@ type CreateContactResponse struct {
 
 func (x *CreateContactResponse) Reset() {
 	*x = CreateContactResponse{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[3]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +342,7 @@ func (x *CreateContactResponse) String() string {
 func (*CreateContactResponse) ProtoMessage() {}
 
 func (x *CreateContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[3]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +355,7 @@ func (x *CreateContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateContactResponse.ProtoReflect.Descriptor instead.
 func (*CreateContactResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{3}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateContactResponse) GetData() *Contact {
@@ -266,7 +376,7 @@ type GetContactRequest struct {
 
 func (x *GetContactRequest) Reset() {
 	*x = GetContactRequest{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[4]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +388,7 @@ func (x *GetContactRequest) String() string {
 func (*GetContactRequest) ProtoMessage() {}
 
 func (x *GetContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[4]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +401,7 @@ func (x *GetContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContactRequest.ProtoReflect.Descriptor instead.
 func (*GetContactRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{4}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetContactRequest) GetId() string {
@@ -312,7 +422,7 @@ type GetContactResponse struct {
 
 func (x *GetContactResponse) Reset() {
 	*x = GetContactResponse{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[5]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +434,7 @@ func (x *GetContactResponse) String() string {
 func (*GetContactResponse) ProtoMessage() {}
 
 func (x *GetContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[5]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +447,7 @@ func (x *GetContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContactResponse.ProtoReflect.Descriptor instead.
 func (*GetContactResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{5}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetContactResponse) GetData() *Contact {
@@ -369,7 +479,7 @@ type UpdateContactRequest struct {
 
 func (x *UpdateContactRequest) Reset() {
 	*x = UpdateContactRequest{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[6]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -381,7 +491,7 @@ func (x *UpdateContactRequest) String() string {
 func (*UpdateContactRequest) ProtoMessage() {}
 
 func (x *UpdateContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[6]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -394,7 +504,7 @@ func (x *UpdateContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateContactRequest.ProtoReflect.Descriptor instead.
 func (*UpdateContactRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{6}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateContactRequest) GetId() string {
@@ -450,7 +560,7 @@ type UpdateContactResponse struct {
 
 func (x *UpdateContactResponse) Reset() {
 	*x = UpdateContactResponse{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[7]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +572,7 @@ func (x *UpdateContactResponse) String() string {
 func (*UpdateContactResponse) ProtoMessage() {}
 
 func (x *UpdateContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[7]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +585,7 @@ func (x *UpdateContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateContactResponse.ProtoReflect.Descriptor instead.
 func (*UpdateContactResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{7}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateContactResponse) GetData() *Contact {
@@ -496,7 +606,7 @@ type DeleteContactRequest struct {
 
 func (x *DeleteContactRequest) Reset() {
 	*x = DeleteContactRequest{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[8]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +618,7 @@ func (x *DeleteContactRequest) String() string {
 func (*DeleteContactRequest) ProtoMessage() {}
 
 func (x *DeleteContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[8]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +631,7 @@ func (x *DeleteContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteContactRequest.ProtoReflect.Descriptor instead.
 func (*DeleteContactRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{8}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteContactRequest) GetId() string {
@@ -542,7 +652,7 @@ type DeleteContactResponse struct {
 
 func (x *DeleteContactResponse) Reset() {
 	*x = DeleteContactResponse{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[9]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +664,7 @@ func (x *DeleteContactResponse) String() string {
 func (*DeleteContactResponse) ProtoMessage() {}
 
 func (x *DeleteContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[9]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +677,7 @@ func (x *DeleteContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteContactResponse.ProtoReflect.Descriptor instead.
 func (*DeleteContactResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{9}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteContactResponse) GetValue() string {
@@ -596,7 +706,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[10]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +718,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[10]
+	mi := &file_samsara_contacts_v1_contacts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +731,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{10}
+	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Contact) GetEmail() string {
@@ -663,7 +773,7 @@ var File_samsara_contacts_v1_contacts_proto protoreflect.FileDescriptor
 
 const file_samsara_contacts_v1_contacts_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/contacts/v1/contacts.proto\x12\x13samsara.contacts.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x81\x01\n" +
+	"\"samsara/contacts/v1/contacts.proto\x12\x13samsara.contacts.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x81\x01\n" +
 	"\x13ListContactsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
@@ -673,7 +783,14 @@ const file_samsara_contacts_v1_contacts_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.contacts.v1.ContactR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x87\x02\n" +
+	"pagination\"\x98\x01\n" +
+	"\x15StreamContactsRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.contacts.v1.ListContactsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x7f\n" +
+	"\x16StreamContactsResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.contacts.v1.ListContactsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x87\x02\n" +
 	"\x14CreateContactRequest\x12*\n" +
 	"\x05email\x18\x01 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\xe0o@H\x00R\x05email\x88\x01\x01\x123\n" +
 	"\n" +
@@ -727,10 +844,12 @@ const file_samsara_contacts_v1_contacts_proto_rawDesc = "" +
 	"\x03_idB\f\n" +
 	"\n" +
 	"_last_nameB\b\n" +
-	"\x06_phone2\xd8\x06\n" +
-	"\x0fContactsService\x12\xa2\x01\n" +
-	"\fListContacts\x12(.samsara.contacts.v1.ListContactsRequest\x1a).samsara.contacts.v1.ListContactsResponse\"=\xda\xce\x189\n" +
-	"\flistContacts\x10\x01\x1a\t/contacts(\x018\x01B\x13Read Alert ContactsP\x01X\xc8\x01\x12\xa5\x01\n" +
+	"\x06_phone2\xe2\a\n" +
+	"\x0fContactsService\x12\xa8\x01\n" +
+	"\fListContacts\x12(.samsara.contacts.v1.ListContactsRequest\x1a).samsara.contacts.v1.ListContactsResponse\"C\xda\xce\x18?\n" +
+	"\flistContacts\x10\x01\x1a\t/contacts(\x018\x01B\x13Read Alert ContactsP\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
+	"\x0eStreamContacts\x12*.samsara.contacts.v1.StreamContactsRequest\x1a+.samsara.contacts.v1.StreamContactsResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fListContacts\x10\x010\x01\x12\xa5\x01\n" +
 	"\rCreateContact\x12).samsara.contacts.v1.CreateContactRequest\x1a*.samsara.contacts.v1.CreateContactResponse\"=\xda\xce\x189\n" +
 	"\rcreateContact\x10\x02\x1a\t/contacts \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\x9d\x01\n" +
 	"\n" +
@@ -754,44 +873,52 @@ func file_samsara_contacts_v1_contacts_proto_rawDescGZIP() []byte {
 	return file_samsara_contacts_v1_contacts_proto_rawDescData
 }
 
-var file_samsara_contacts_v1_contacts_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_samsara_contacts_v1_contacts_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_samsara_contacts_v1_contacts_proto_goTypes = []any{
-	(*ListContactsRequest)(nil),   // 0: samsara.contacts.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),  // 1: samsara.contacts.v1.ListContactsResponse
-	(*CreateContactRequest)(nil),  // 2: samsara.contacts.v1.CreateContactRequest
-	(*CreateContactResponse)(nil), // 3: samsara.contacts.v1.CreateContactResponse
-	(*GetContactRequest)(nil),     // 4: samsara.contacts.v1.GetContactRequest
-	(*GetContactResponse)(nil),    // 5: samsara.contacts.v1.GetContactResponse
-	(*UpdateContactRequest)(nil),  // 6: samsara.contacts.v1.UpdateContactRequest
-	(*UpdateContactResponse)(nil), // 7: samsara.contacts.v1.UpdateContactResponse
-	(*DeleteContactRequest)(nil),  // 8: samsara.contacts.v1.DeleteContactRequest
-	(*DeleteContactResponse)(nil), // 9: samsara.contacts.v1.DeleteContactResponse
-	(*Contact)(nil),               // 10: samsara.contacts.v1.Contact
-	(*v1.Pagination)(nil),         // 11: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil), // 12: google.protobuf.FieldMask
+	(*ListContactsRequest)(nil),    // 0: samsara.contacts.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),   // 1: samsara.contacts.v1.ListContactsResponse
+	(*StreamContactsRequest)(nil),  // 2: samsara.contacts.v1.StreamContactsRequest
+	(*StreamContactsResponse)(nil), // 3: samsara.contacts.v1.StreamContactsResponse
+	(*CreateContactRequest)(nil),   // 4: samsara.contacts.v1.CreateContactRequest
+	(*CreateContactResponse)(nil),  // 5: samsara.contacts.v1.CreateContactResponse
+	(*GetContactRequest)(nil),      // 6: samsara.contacts.v1.GetContactRequest
+	(*GetContactResponse)(nil),     // 7: samsara.contacts.v1.GetContactResponse
+	(*UpdateContactRequest)(nil),   // 8: samsara.contacts.v1.UpdateContactRequest
+	(*UpdateContactResponse)(nil),  // 9: samsara.contacts.v1.UpdateContactResponse
+	(*DeleteContactRequest)(nil),   // 10: samsara.contacts.v1.DeleteContactRequest
+	(*DeleteContactResponse)(nil),  // 11: samsara.contacts.v1.DeleteContactResponse
+	(*Contact)(nil),                // 12: samsara.contacts.v1.Contact
+	(*v1.Pagination)(nil),          // 13: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),      // 14: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),  // 15: google.protobuf.FieldMask
 }
 var file_samsara_contacts_v1_contacts_proto_depIdxs = []int32{
-	10, // 0: samsara.contacts.v1.ListContactsResponse.data:type_name -> samsara.contacts.v1.Contact
-	11, // 1: samsara.contacts.v1.ListContactsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 2: samsara.contacts.v1.CreateContactResponse.data:type_name -> samsara.contacts.v1.Contact
-	10, // 3: samsara.contacts.v1.GetContactResponse.data:type_name -> samsara.contacts.v1.Contact
-	12, // 4: samsara.contacts.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 5: samsara.contacts.v1.UpdateContactResponse.data:type_name -> samsara.contacts.v1.Contact
-	0,  // 6: samsara.contacts.v1.ContactsService.ListContacts:input_type -> samsara.contacts.v1.ListContactsRequest
-	2,  // 7: samsara.contacts.v1.ContactsService.CreateContact:input_type -> samsara.contacts.v1.CreateContactRequest
-	4,  // 8: samsara.contacts.v1.ContactsService.GetContact:input_type -> samsara.contacts.v1.GetContactRequest
-	6,  // 9: samsara.contacts.v1.ContactsService.UpdateContact:input_type -> samsara.contacts.v1.UpdateContactRequest
-	8,  // 10: samsara.contacts.v1.ContactsService.DeleteContact:input_type -> samsara.contacts.v1.DeleteContactRequest
-	1,  // 11: samsara.contacts.v1.ContactsService.ListContacts:output_type -> samsara.contacts.v1.ListContactsResponse
-	3,  // 12: samsara.contacts.v1.ContactsService.CreateContact:output_type -> samsara.contacts.v1.CreateContactResponse
-	5,  // 13: samsara.contacts.v1.ContactsService.GetContact:output_type -> samsara.contacts.v1.GetContactResponse
-	7,  // 14: samsara.contacts.v1.ContactsService.UpdateContact:output_type -> samsara.contacts.v1.UpdateContactResponse
-	9,  // 15: samsara.contacts.v1.ContactsService.DeleteContact:output_type -> samsara.contacts.v1.DeleteContactResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	12, // 0: samsara.contacts.v1.ListContactsResponse.data:type_name -> samsara.contacts.v1.Contact
+	13, // 1: samsara.contacts.v1.ListContactsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.contacts.v1.StreamContactsRequest.request:type_name -> samsara.contacts.v1.ListContactsRequest
+	14, // 3: samsara.contacts.v1.StreamContactsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.contacts.v1.StreamContactsResponse.page:type_name -> samsara.contacts.v1.ListContactsResponse
+	12, // 5: samsara.contacts.v1.CreateContactResponse.data:type_name -> samsara.contacts.v1.Contact
+	12, // 6: samsara.contacts.v1.GetContactResponse.data:type_name -> samsara.contacts.v1.Contact
+	15, // 7: samsara.contacts.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 8: samsara.contacts.v1.UpdateContactResponse.data:type_name -> samsara.contacts.v1.Contact
+	0,  // 9: samsara.contacts.v1.ContactsService.ListContacts:input_type -> samsara.contacts.v1.ListContactsRequest
+	2,  // 10: samsara.contacts.v1.ContactsService.StreamContacts:input_type -> samsara.contacts.v1.StreamContactsRequest
+	4,  // 11: samsara.contacts.v1.ContactsService.CreateContact:input_type -> samsara.contacts.v1.CreateContactRequest
+	6,  // 12: samsara.contacts.v1.ContactsService.GetContact:input_type -> samsara.contacts.v1.GetContactRequest
+	8,  // 13: samsara.contacts.v1.ContactsService.UpdateContact:input_type -> samsara.contacts.v1.UpdateContactRequest
+	10, // 14: samsara.contacts.v1.ContactsService.DeleteContact:input_type -> samsara.contacts.v1.DeleteContactRequest
+	1,  // 15: samsara.contacts.v1.ContactsService.ListContacts:output_type -> samsara.contacts.v1.ListContactsResponse
+	3,  // 16: samsara.contacts.v1.ContactsService.StreamContacts:output_type -> samsara.contacts.v1.StreamContactsResponse
+	5,  // 17: samsara.contacts.v1.ContactsService.CreateContact:output_type -> samsara.contacts.v1.CreateContactResponse
+	7,  // 18: samsara.contacts.v1.ContactsService.GetContact:output_type -> samsara.contacts.v1.GetContactResponse
+	9,  // 19: samsara.contacts.v1.ContactsService.UpdateContact:output_type -> samsara.contacts.v1.UpdateContactResponse
+	11, // 20: samsara.contacts.v1.ContactsService.DeleteContact:output_type -> samsara.contacts.v1.DeleteContactResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_samsara_contacts_v1_contacts_proto_init() }
@@ -800,19 +927,20 @@ func file_samsara_contacts_v1_contacts_proto_init() {
 		return
 	}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_contacts_v1_contacts_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_contacts_v1_contacts_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_contacts_v1_contacts_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_contacts_v1_contacts_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_contacts_v1_contacts_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_contacts_v1_contacts_proto_rawDesc), len(file_samsara_contacts_v1_contacts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

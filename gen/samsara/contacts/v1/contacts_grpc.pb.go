@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ContactsService_ListContacts_FullMethodName  = "/samsara.contacts.v1.ContactsService/ListContacts"
-	ContactsService_CreateContact_FullMethodName = "/samsara.contacts.v1.ContactsService/CreateContact"
-	ContactsService_GetContact_FullMethodName    = "/samsara.contacts.v1.ContactsService/GetContact"
-	ContactsService_UpdateContact_FullMethodName = "/samsara.contacts.v1.ContactsService/UpdateContact"
-	ContactsService_DeleteContact_FullMethodName = "/samsara.contacts.v1.ContactsService/DeleteContact"
+	ContactsService_ListContacts_FullMethodName   = "/samsara.contacts.v1.ContactsService/ListContacts"
+	ContactsService_StreamContacts_FullMethodName = "/samsara.contacts.v1.ContactsService/StreamContacts"
+	ContactsService_CreateContact_FullMethodName  = "/samsara.contacts.v1.ContactsService/CreateContact"
+	ContactsService_GetContact_FullMethodName     = "/samsara.contacts.v1.ContactsService/GetContact"
+	ContactsService_UpdateContact_FullMethodName  = "/samsara.contacts.v1.ContactsService/UpdateContact"
+	ContactsService_DeleteContact_FullMethodName  = "/samsara.contacts.v1.ContactsService/DeleteContact"
 )
 
 // ContactsServiceClient is the client API for ContactsService service.
@@ -37,6 +38,9 @@ type ContactsServiceClient interface {
 	// GET /contacts
 	// Scope: Read Alert Contacts.
 	ListContacts(ctx context.Context, in *ListContactsRequest, opts ...grpc.CallOption) (*ListContactsResponse, error)
+	// Every page of ListContacts, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamContacts(ctx context.Context, in *StreamContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamContactsResponse], error)
 	// POST /contacts
 	// Scope: Write Alert Contacts.
 	CreateContact(ctx context.Context, in *CreateContactRequest, opts ...grpc.CallOption) (*CreateContactResponse, error)
@@ -68,6 +72,25 @@ func (c *contactsServiceClient) ListContacts(ctx context.Context, in *ListContac
 	}
 	return out, nil
 }
+
+func (c *contactsServiceClient) StreamContacts(ctx context.Context, in *StreamContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamContactsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ContactsService_ServiceDesc.Streams[0], ContactsService_StreamContacts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamContactsRequest, StreamContactsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ContactsService_StreamContactsClient = grpc.ServerStreamingClient[StreamContactsResponse]
 
 func (c *contactsServiceClient) CreateContact(ctx context.Context, in *CreateContactRequest, opts ...grpc.CallOption) (*CreateContactResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -118,6 +141,9 @@ type ContactsServiceServer interface {
 	// GET /contacts
 	// Scope: Read Alert Contacts.
 	ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error)
+	// Every page of ListContacts, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamContacts(*StreamContactsRequest, grpc.ServerStreamingServer[StreamContactsResponse]) error
 	// POST /contacts
 	// Scope: Write Alert Contacts.
 	CreateContact(context.Context, *CreateContactRequest) (*CreateContactResponse, error)
@@ -141,6 +167,9 @@ type UnimplementedContactsServiceServer struct{}
 
 func (UnimplementedContactsServiceServer) ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListContacts not implemented")
+}
+func (UnimplementedContactsServiceServer) StreamContacts(*StreamContactsRequest, grpc.ServerStreamingServer[StreamContactsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamContacts not implemented")
 }
 func (UnimplementedContactsServiceServer) CreateContact(context.Context, *CreateContactRequest) (*CreateContactResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateContact not implemented")
@@ -191,6 +220,17 @@ func _ContactsService_ListContacts_Handler(srv interface{}, ctx context.Context,
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _ContactsService_StreamContacts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamContactsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ContactsServiceServer).StreamContacts(m, &grpc.GenericServerStream[StreamContactsRequest, StreamContactsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ContactsService_StreamContactsServer = grpc.ServerStreamingServer[StreamContactsResponse]
 
 func _ContactsService_CreateContact_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateContactRequest)
@@ -292,6 +332,12 @@ var ContactsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ContactsService_DeleteContact_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamContacts",
+			Handler:       _ContactsService_StreamContacts_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/contacts/v1/contacts.proto",
 }

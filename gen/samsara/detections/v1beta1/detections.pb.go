@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -225,6 +225,235 @@ func (x *GetDetectionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDetections.
+type StreamDetectionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDetections is asked, page after page.
+	Request *GetDetectionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDetectionsRequest) Reset() {
+	*x = StreamDetectionsRequest{}
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDetectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDetectionsRequest) ProtoMessage() {}
+
+func (x *StreamDetectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDetectionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDetectionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDetectionsRequest) GetRequest() *GetDetectionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDetectionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDetections.
+type StreamDetectionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDetections answers.
+	Page *GetDetectionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDetectionsResponse) Reset() {
+	*x = StreamDetectionsResponse{}
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDetectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDetectionsResponse) ProtoMessage() {}
+
+func (x *StreamDetectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDetectionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDetectionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDetectionsResponse) GetPage() *GetDetectionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDetectionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowDetections.
+type FollowDetectionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDetections is asked, page after page.
+	Request *GetDetectionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDetectionsRequest) Reset() {
+	*x = FollowDetectionsRequest{}
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDetectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDetectionsRequest) ProtoMessage() {}
+
+func (x *FollowDetectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDetectionsRequest.ProtoReflect.Descriptor instead.
+func (*FollowDetectionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FollowDetectionsRequest) GetRequest() *GetDetectionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowDetectionsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowDetections.
+type FollowDetectionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDetections answers. Unset in a keep-alive.
+	Page *GetDetectionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDetectionsResponse) Reset() {
+	*x = FollowDetectionsResponse{}
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDetectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDetectionsResponse) ProtoMessage() {}
+
+func (x *FollowDetectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDetectionsResponse.ProtoReflect.Descriptor instead.
+func (*FollowDetectionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FollowDetectionsResponse) GetPage() *GetDetectionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowDetectionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowDetectionsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema DetectionLogAssetObjectResponseBody.
 type DetectionLogAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -242,7 +471,7 @@ type DetectionLogAsset struct {
 
 func (x *DetectionLogAsset) Reset() {
 	*x = DetectionLogAsset{}
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[2]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +483,7 @@ func (x *DetectionLogAsset) String() string {
 func (*DetectionLogAsset) ProtoMessage() {}
 
 func (x *DetectionLogAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[2]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +496,7 @@ func (x *DetectionLogAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionLogAsset.ProtoReflect.Descriptor instead.
 func (*DetectionLogAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{2}
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DetectionLogAsset) GetAttributes() []*v1.AttributeTiny {
@@ -330,7 +559,7 @@ type DetectionLogDetection struct {
 
 func (x *DetectionLogDetection) Reset() {
 	*x = DetectionLogDetection{}
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[3]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +571,7 @@ func (x *DetectionLogDetection) String() string {
 func (*DetectionLogDetection) ProtoMessage() {}
 
 func (x *DetectionLogDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[3]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +584,7 @@ func (x *DetectionLogDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionLogDetection.ProtoReflect.Descriptor instead.
 func (*DetectionLogDetection) Descriptor() ([]byte, []int) {
-	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{3}
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DetectionLogDetection) GetAsset() *DetectionLogAsset {
@@ -433,7 +662,7 @@ type DetectionLogDriver struct {
 
 func (x *DetectionLogDriver) Reset() {
 	*x = DetectionLogDriver{}
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[4]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +674,7 @@ func (x *DetectionLogDriver) String() string {
 func (*DetectionLogDriver) ProtoMessage() {}
 
 func (x *DetectionLogDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[4]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +687,7 @@ func (x *DetectionLogDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionLogDriver.ProtoReflect.Descriptor instead.
 func (*DetectionLogDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{4}
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DetectionLogDriver) GetAttributes() []*v1.AttributeTiny {
@@ -514,7 +743,7 @@ type DetectionLogSafetyEvent struct {
 
 func (x *DetectionLogSafetyEvent) Reset() {
 	*x = DetectionLogSafetyEvent{}
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[5]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +755,7 @@ func (x *DetectionLogSafetyEvent) String() string {
 func (*DetectionLogSafetyEvent) ProtoMessage() {}
 
 func (x *DetectionLogSafetyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[5]
+	mi := &file_samsara_detections_v1beta1_detections_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +768,7 @@ func (x *DetectionLogSafetyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionLogSafetyEvent.ProtoReflect.Descriptor instead.
 func (*DetectionLogSafetyEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{5}
+	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DetectionLogSafetyEvent) GetId() string {
@@ -567,7 +796,7 @@ var File_samsara_detections_v1beta1_detections_proto protoreflect.FileDescriptor
 
 const file_samsara_detections_v1beta1_detections_proto_rawDesc = "" +
 	"\n" +
-	"+samsara/detections/v1beta1/detections.proto\x12\x1asamsara.detections.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xe9\x05\n" +
+	"+samsara/detections/v1beta1/detections.proto\x12\x1asamsara.detections.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xe9\x05\n" +
 	"\x14GetDetectionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12D\n" +
@@ -596,7 +825,23 @@ const file_samsara_detections_v1beta1_detections_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v21.samsara.detections.v1beta1.DetectionLogDetectionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf2\x01\n" +
+	"pagination\"\xa2\x01\n" +
+	"\x17StreamDetectionsRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.detections.v1beta1.GetDetectionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x89\x01\n" +
+	"\x18StreamDetectionsResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.detections.v1beta1.GetDetectionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa2\x01\n" +
+	"\x17FollowDetectionsRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.detections.v1beta1.GetDetectionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xc7\x01\n" +
+	"\x18FollowDetectionsResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.detections.v1beta1.GetDetectionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xf2\x01\n" +
 	"\x11DetectionLogAsset\x12?\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
@@ -642,10 +887,14 @@ const file_samsara_detections_v1beta1_detections_proto_rawDesc = "" +
 	"\x13inbox_filter_reason\x18\x03 \x01(\tB\xef\x01\xda\xce\x18\xea\x012\x0eoverDailyLimit2\x0foverHourlyLimit2\roverTripLimit2\x18belowConfidenceThreshold2\x16belowSeverityThreshold2\x12overEventRateLimit2\x0egeofenceFilter2\x13belowNudgeThreshold2\x13belowSpeedThreshold2\x0fnighttimeFilter2\x0espeedingFilter2\x0einCabAlertOnly2\aunknownH\x02R\x11inboxFilterReason\x88\x01\x01:-\xda\xce\x18)DetectionLogSafetyEventObjectResponseBodyB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_inbox_eventB\x16\n" +
-	"\x14_inbox_filter_reason2\xdc\x01\n" +
-	"\x11DetectionsService\x12\xc6\x01\n" +
-	"\rGetDetections\x120.samsara.detections.v1beta1.GetDetectionsRequest\x1a1.samsara.detections.v1beta1.GetDetectionsResponse\"P\xda\xce\x18L\n" +
-	"\rgetDetections\x10\x01\x1a\x12/detections/stream(\x010\x018\x01B\x12Read Detection LogJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/detections/v1beta1;detectionsv1beta1b\x06proto3"
+	"\x14_inbox_filter_reason2\x94\x04\n" +
+	"\x11DetectionsService\x12\xcc\x01\n" +
+	"\rGetDetections\x120.samsara.detections.v1beta1.GetDetectionsRequest\x1a1.samsara.detections.v1beta1.GetDetectionsResponse\"V\xda\xce\x18R\n" +
+	"\rgetDetections\x10\x01\x1a\x12/detections/stream(\x010\x018\x01B\x12Read Detection LogJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x96\x01\n" +
+	"\x10StreamDetections\x123.samsara.detections.v1beta1.StreamDetectionsRequest\x1a4.samsara.detections.v1beta1.StreamDetectionsResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetDetections\x10\x010\x01\x12\x96\x01\n" +
+	"\x10FollowDetections\x123.samsara.detections.v1beta1.FollowDetectionsRequest\x1a4.samsara.detections.v1beta1.FollowDetectionsResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetDetections\x10\x020\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/detections/v1beta1;detectionsv1beta1b\x06proto3"
 
 var (
 	file_samsara_detections_v1beta1_detections_proto_rawDescOnce sync.Once
@@ -659,37 +908,55 @@ func file_samsara_detections_v1beta1_detections_proto_rawDescGZIP() []byte {
 	return file_samsara_detections_v1beta1_detections_proto_rawDescData
 }
 
-var file_samsara_detections_v1beta1_detections_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_samsara_detections_v1beta1_detections_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_samsara_detections_v1beta1_detections_proto_goTypes = []any{
-	(*GetDetectionsRequest)(nil),    // 0: samsara.detections.v1beta1.GetDetectionsRequest
-	(*GetDetectionsResponse)(nil),   // 1: samsara.detections.v1beta1.GetDetectionsResponse
-	(*DetectionLogAsset)(nil),       // 2: samsara.detections.v1beta1.DetectionLogAsset
-	(*DetectionLogDetection)(nil),   // 3: samsara.detections.v1beta1.DetectionLogDetection
-	(*DetectionLogDriver)(nil),      // 4: samsara.detections.v1beta1.DetectionLogDriver
-	(*DetectionLogSafetyEvent)(nil), // 5: samsara.detections.v1beta1.DetectionLogSafetyEvent
-	nil,                             // 6: samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntry
-	(*v1.Pagination)(nil),           // 7: samsara.types.v1.Pagination
-	(*v1.AttributeTiny)(nil),        // 8: samsara.types.v1.AttributeTiny
-	(*v1.TagTiny)(nil),              // 9: samsara.types.v1.TagTiny
+	(*GetDetectionsRequest)(nil),     // 0: samsara.detections.v1beta1.GetDetectionsRequest
+	(*GetDetectionsResponse)(nil),    // 1: samsara.detections.v1beta1.GetDetectionsResponse
+	(*StreamDetectionsRequest)(nil),  // 2: samsara.detections.v1beta1.StreamDetectionsRequest
+	(*StreamDetectionsResponse)(nil), // 3: samsara.detections.v1beta1.StreamDetectionsResponse
+	(*FollowDetectionsRequest)(nil),  // 4: samsara.detections.v1beta1.FollowDetectionsRequest
+	(*FollowDetectionsResponse)(nil), // 5: samsara.detections.v1beta1.FollowDetectionsResponse
+	(*DetectionLogAsset)(nil),        // 6: samsara.detections.v1beta1.DetectionLogAsset
+	(*DetectionLogDetection)(nil),    // 7: samsara.detections.v1beta1.DetectionLogDetection
+	(*DetectionLogDriver)(nil),       // 8: samsara.detections.v1beta1.DetectionLogDriver
+	(*DetectionLogSafetyEvent)(nil),  // 9: samsara.detections.v1beta1.DetectionLogSafetyEvent
+	nil,                              // 10: samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntry
+	(*v1.Pagination)(nil),            // 11: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),        // 12: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),        // 13: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),            // 14: samsara.gateway.v1.KeepAlive
+	(*v1.AttributeTiny)(nil),         // 15: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),               // 16: samsara.types.v1.TagTiny
 }
 var file_samsara_detections_v1beta1_detections_proto_depIdxs = []int32{
-	3,  // 0: samsara.detections.v1beta1.GetDetectionsResponse.data:type_name -> samsara.detections.v1beta1.DetectionLogDetection
-	7,  // 1: samsara.detections.v1beta1.GetDetectionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.detections.v1beta1.DetectionLogAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
-	9,  // 3: samsara.detections.v1beta1.DetectionLogAsset.tags:type_name -> samsara.types.v1.TagTiny
-	2,  // 4: samsara.detections.v1beta1.DetectionLogDetection.asset:type_name -> samsara.detections.v1beta1.DetectionLogAsset
-	4,  // 5: samsara.detections.v1beta1.DetectionLogDetection.driver:type_name -> samsara.detections.v1beta1.DetectionLogDriver
-	5,  // 6: samsara.detections.v1beta1.DetectionLogDetection.safety_event:type_name -> samsara.detections.v1beta1.DetectionLogSafetyEvent
-	8,  // 7: samsara.detections.v1beta1.DetectionLogDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
-	6,  // 8: samsara.detections.v1beta1.DetectionLogDriver.external_ids:type_name -> samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntry
-	9,  // 9: samsara.detections.v1beta1.DetectionLogDriver.tags:type_name -> samsara.types.v1.TagTiny
-	0,  // 10: samsara.detections.v1beta1.DetectionsService.GetDetections:input_type -> samsara.detections.v1beta1.GetDetectionsRequest
-	1,  // 11: samsara.detections.v1beta1.DetectionsService.GetDetections:output_type -> samsara.detections.v1beta1.GetDetectionsResponse
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	7,  // 0: samsara.detections.v1beta1.GetDetectionsResponse.data:type_name -> samsara.detections.v1beta1.DetectionLogDetection
+	11, // 1: samsara.detections.v1beta1.GetDetectionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.detections.v1beta1.StreamDetectionsRequest.request:type_name -> samsara.detections.v1beta1.GetDetectionsRequest
+	12, // 3: samsara.detections.v1beta1.StreamDetectionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.detections.v1beta1.StreamDetectionsResponse.page:type_name -> samsara.detections.v1beta1.GetDetectionsResponse
+	0,  // 5: samsara.detections.v1beta1.FollowDetectionsRequest.request:type_name -> samsara.detections.v1beta1.GetDetectionsRequest
+	13, // 6: samsara.detections.v1beta1.FollowDetectionsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	1,  // 7: samsara.detections.v1beta1.FollowDetectionsResponse.page:type_name -> samsara.detections.v1beta1.GetDetectionsResponse
+	14, // 8: samsara.detections.v1beta1.FollowDetectionsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	15, // 9: samsara.detections.v1beta1.DetectionLogAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	16, // 10: samsara.detections.v1beta1.DetectionLogAsset.tags:type_name -> samsara.types.v1.TagTiny
+	6,  // 11: samsara.detections.v1beta1.DetectionLogDetection.asset:type_name -> samsara.detections.v1beta1.DetectionLogAsset
+	8,  // 12: samsara.detections.v1beta1.DetectionLogDetection.driver:type_name -> samsara.detections.v1beta1.DetectionLogDriver
+	9,  // 13: samsara.detections.v1beta1.DetectionLogDetection.safety_event:type_name -> samsara.detections.v1beta1.DetectionLogSafetyEvent
+	15, // 14: samsara.detections.v1beta1.DetectionLogDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
+	10, // 15: samsara.detections.v1beta1.DetectionLogDriver.external_ids:type_name -> samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntry
+	16, // 16: samsara.detections.v1beta1.DetectionLogDriver.tags:type_name -> samsara.types.v1.TagTiny
+	0,  // 17: samsara.detections.v1beta1.DetectionsService.GetDetections:input_type -> samsara.detections.v1beta1.GetDetectionsRequest
+	2,  // 18: samsara.detections.v1beta1.DetectionsService.StreamDetections:input_type -> samsara.detections.v1beta1.StreamDetectionsRequest
+	4,  // 19: samsara.detections.v1beta1.DetectionsService.FollowDetections:input_type -> samsara.detections.v1beta1.FollowDetectionsRequest
+	1,  // 20: samsara.detections.v1beta1.DetectionsService.GetDetections:output_type -> samsara.detections.v1beta1.GetDetectionsResponse
+	3,  // 21: samsara.detections.v1beta1.DetectionsService.StreamDetections:output_type -> samsara.detections.v1beta1.StreamDetectionsResponse
+	5,  // 22: samsara.detections.v1beta1.DetectionsService.FollowDetections:output_type -> samsara.detections.v1beta1.FollowDetectionsResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_samsara_detections_v1beta1_detections_proto_init() }
@@ -698,17 +965,19 @@ func file_samsara_detections_v1beta1_detections_proto_init() {
 		return
 	}
 	file_samsara_detections_v1beta1_detections_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_detections_v1beta1_detections_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_detections_v1beta1_detections_proto_msgTypes[3].OneofWrappers = []any{}
-	file_samsara_detections_v1beta1_detections_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_detections_v1beta1_detections_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_detections_v1beta1_detections_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_detections_v1beta1_detections_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_detections_v1beta1_detections_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_detections_v1beta1_detections_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_detections_v1beta1_detections_proto_rawDesc), len(file_samsara_detections_v1beta1_detections_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

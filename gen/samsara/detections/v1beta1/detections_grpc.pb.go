@@ -21,7 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DetectionsService_GetDetections_FullMethodName = "/samsara.detections.v1beta1.DetectionsService/GetDetections"
+	DetectionsService_GetDetections_FullMethodName    = "/samsara.detections.v1beta1.DetectionsService/GetDetections"
+	DetectionsService_StreamDetections_FullMethodName = "/samsara.detections.v1beta1.DetectionsService/StreamDetections"
+	DetectionsService_FollowDetections_FullMethodName = "/samsara.detections.v1beta1.DetectionsService/FollowDetections"
 )
 
 // DetectionsServiceClient is the client API for DetectionsService service.
@@ -35,6 +37,14 @@ type DetectionsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDetections(ctx context.Context, in *GetDetectionsRequest, opts ...grpc.CallOption) (*GetDetectionsResponse, error)
+	// Every page of GetDetections, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDetections(ctx context.Context, in *StreamDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDetectionsResponse], error)
+	// Every page of GetDetections, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowDetections(ctx context.Context, in *FollowDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDetectionsResponse], error)
 }
 
 type detectionsServiceClient struct {
@@ -55,6 +65,44 @@ func (c *detectionsServiceClient) GetDetections(ctx context.Context, in *GetDete
 	return out, nil
 }
 
+func (c *detectionsServiceClient) StreamDetections(ctx context.Context, in *StreamDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDetectionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DetectionsService_ServiceDesc.Streams[0], DetectionsService_StreamDetections_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDetectionsRequest, StreamDetectionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DetectionsService_StreamDetectionsClient = grpc.ServerStreamingClient[StreamDetectionsResponse]
+
+func (c *detectionsServiceClient) FollowDetections(ctx context.Context, in *FollowDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDetectionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DetectionsService_ServiceDesc.Streams[1], DetectionsService_FollowDetections_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowDetectionsRequest, FollowDetectionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DetectionsService_FollowDetectionsClient = grpc.ServerStreamingClient[FollowDetectionsResponse]
+
 // DetectionsServiceServer is the server API for DetectionsService service.
 // All implementations should embed UnimplementedDetectionsServiceServer
 // for forward compatibility.
@@ -66,6 +114,14 @@ type DetectionsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDetections(context.Context, *GetDetectionsRequest) (*GetDetectionsResponse, error)
+	// Every page of GetDetections, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDetections(*StreamDetectionsRequest, grpc.ServerStreamingServer[StreamDetectionsResponse]) error
+	// Every page of GetDetections, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowDetections(*FollowDetectionsRequest, grpc.ServerStreamingServer[FollowDetectionsResponse]) error
 }
 
 // UnimplementedDetectionsServiceServer should be embedded to have
@@ -77,6 +133,12 @@ type UnimplementedDetectionsServiceServer struct{}
 
 func (UnimplementedDetectionsServiceServer) GetDetections(context.Context, *GetDetectionsRequest) (*GetDetectionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDetections not implemented")
+}
+func (UnimplementedDetectionsServiceServer) StreamDetections(*StreamDetectionsRequest, grpc.ServerStreamingServer[StreamDetectionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDetections not implemented")
+}
+func (UnimplementedDetectionsServiceServer) FollowDetections(*FollowDetectionsRequest, grpc.ServerStreamingServer[FollowDetectionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowDetections not implemented")
 }
 func (UnimplementedDetectionsServiceServer) testEmbeddedByValue() {}
 
@@ -116,6 +178,28 @@ func _DetectionsService_GetDetections_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DetectionsService_StreamDetections_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDetectionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DetectionsServiceServer).StreamDetections(m, &grpc.GenericServerStream[StreamDetectionsRequest, StreamDetectionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DetectionsService_StreamDetectionsServer = grpc.ServerStreamingServer[StreamDetectionsResponse]
+
+func _DetectionsService_FollowDetections_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowDetectionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DetectionsServiceServer).FollowDetections(m, &grpc.GenericServerStream[FollowDetectionsRequest, FollowDetectionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DetectionsService_FollowDetectionsServer = grpc.ServerStreamingServer[FollowDetectionsResponse]
+
 // DetectionsService_ServiceDesc is the grpc.ServiceDesc for DetectionsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -128,6 +212,17 @@ var DetectionsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DetectionsService_GetDetections_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDetections",
+			Handler:       _DetectionsService_StreamDetections_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowDetections",
+			Handler:       _DetectionsService_FollowDetections_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/detections/v1beta1/detections.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -189,6 +189,116 @@ func (x *GetDevicesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDevices.
+type StreamDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDevices is asked, page after page.
+	Request *GetDevicesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDevicesRequest) Reset() {
+	*x = StreamDevicesRequest{}
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDevicesRequest) ProtoMessage() {}
+
+func (x *StreamDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDevicesRequest.ProtoReflect.Descriptor instead.
+func (*StreamDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDevicesRequest) GetRequest() *GetDevicesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDevicesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDevices.
+type StreamDevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDevices answers.
+	Page *GetDevicesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDevicesResponse) Reset() {
+	*x = StreamDevicesResponse{}
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDevicesResponse) ProtoMessage() {}
+
+func (x *StreamDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDevicesResponse.ProtoReflect.Descriptor instead.
+func (*StreamDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDevicesResponse) GetPage() *GetDevicesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDevicesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema BleAssetTagDetailsResponseResponseBody.
 type BleAssetTagDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -202,7 +312,7 @@ type BleAssetTagDetails struct {
 
 func (x *BleAssetTagDetails) Reset() {
 	*x = BleAssetTagDetails{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[2]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +324,7 @@ func (x *BleAssetTagDetails) String() string {
 func (*BleAssetTagDetails) ProtoMessage() {}
 
 func (x *BleAssetTagDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[2]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +337,7 @@ func (x *BleAssetTagDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BleAssetTagDetails.ProtoReflect.Descriptor instead.
 func (*BleAssetTagDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{2}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BleAssetTagDetails) GetBatteryState() string {
@@ -259,7 +369,7 @@ type CameraConnectorDetails struct {
 
 func (x *CameraConnectorDetails) Reset() {
 	*x = CameraConnectorDetails{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[3]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +381,7 @@ func (x *CameraConnectorDetails) String() string {
 func (*CameraConnectorDetails) ProtoMessage() {}
 
 func (x *CameraConnectorDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[3]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +394,7 @@ func (x *CameraConnectorDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CameraConnectorDetails.ProtoReflect.Descriptor instead.
 func (*CameraConnectorDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{3}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CameraConnectorDetails) GetGatewayLastConnectedTime() string {
@@ -323,7 +433,7 @@ type CameraDetails struct {
 
 func (x *CameraDetails) Reset() {
 	*x = CameraDetails{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[4]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +445,7 @@ func (x *CameraDetails) String() string {
 func (*CameraDetails) ProtoMessage() {}
 
 func (x *CameraDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[4]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +458,7 @@ func (x *CameraDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CameraDetails.ProtoReflect.Descriptor instead.
 func (*CameraDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{4}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CameraDetails) GetGatewayLastConnectedTime() string {
@@ -385,7 +495,7 @@ type CellConnectivity struct {
 
 func (x *CellConnectivity) Reset() {
 	*x = CellConnectivity{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[5]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +507,7 @@ func (x *CellConnectivity) String() string {
 func (*CellConnectivity) ProtoMessage() {}
 
 func (x *CellConnectivity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[5]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +520,7 @@ func (x *CellConnectivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellConnectivity.ProtoReflect.Descriptor instead.
 func (*CellConnectivity) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{5}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CellConnectivity) GetOperator() string {
@@ -454,7 +564,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[6]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +576,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[6]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +589,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{6}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Device) GetAsset() *DeviceAsset {
@@ -544,7 +654,7 @@ type DeviceAsset struct {
 
 func (x *DeviceAsset) Reset() {
 	*x = DeviceAsset{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[7]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +666,7 @@ func (x *DeviceAsset) String() string {
 func (*DeviceAsset) ProtoMessage() {}
 
 func (x *DeviceAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[7]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +679,7 @@ func (x *DeviceAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceAsset.ProtoReflect.Descriptor instead.
 func (*DeviceAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{7}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeviceAsset) GetId() string {
@@ -607,7 +717,7 @@ type GatewayDetails struct {
 
 func (x *GatewayDetails) Reset() {
 	*x = GatewayDetails{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[8]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +729,7 @@ func (x *GatewayDetails) String() string {
 func (*GatewayDetails) ProtoMessage() {}
 
 func (x *GatewayDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[8]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +742,7 @@ func (x *GatewayDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayDetails.ProtoReflect.Descriptor instead.
 func (*GatewayDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{8}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GatewayDetails) GetCellConnectivity() *CellConnectivity {
@@ -725,7 +835,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[9]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +847,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[9]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +860,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{9}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Health) GetHealthDetails() *HealthDetails {
@@ -812,7 +922,7 @@ type HealthDetails struct {
 
 func (x *HealthDetails) Reset() {
 	*x = HealthDetails{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[10]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +934,7 @@ func (x *HealthDetails) String() string {
 func (*HealthDetails) ProtoMessage() {}
 
 func (x *HealthDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[10]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +947,7 @@ func (x *HealthDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthDetails.ProtoReflect.Descriptor instead.
 func (*HealthDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{10}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HealthDetails) GetBleAssetTagDetails() *BleAssetTagDetails {
@@ -885,7 +995,7 @@ type HealthReason struct {
 
 func (x *HealthReason) Reset() {
 	*x = HealthReason{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[11]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1007,7 @@ func (x *HealthReason) String() string {
 func (*HealthReason) ProtoMessage() {}
 
 func (x *HealthReason) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[11]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1020,7 @@ func (x *HealthReason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthReason.ProtoReflect.Descriptor instead.
 func (*HealthReason) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{11}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HealthReason) GetHealthReasonCode() string {
@@ -942,7 +1052,7 @@ type LastKnownLocation struct {
 
 func (x *LastKnownLocation) Reset() {
 	*x = LastKnownLocation{}
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[12]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1064,7 @@ func (x *LastKnownLocation) String() string {
 func (*LastKnownLocation) ProtoMessage() {}
 
 func (x *LastKnownLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[12]
+	mi := &file_samsara_devices_v1beta1_devices_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1077,7 @@ func (x *LastKnownLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastKnownLocation.ProtoReflect.Descriptor instead.
 func (*LastKnownLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{12}
+	return file_samsara_devices_v1beta1_devices_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LastKnownLocation) GetId() int64 {
@@ -995,7 +1105,7 @@ var File_samsara_devices_v1beta1_devices_proto protoreflect.FileDescriptor
 
 const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\n" +
-	"%samsara/devices/v1beta1/devices.proto\x12\x17samsara.devices.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd9\x03\n" +
+	"%samsara/devices/v1beta1/devices.proto\x12\x17samsara.devices.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd9\x03\n" +
 	"\x11GetDevicesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\x0fhealth_statuses\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0ehealthStatuses\x122\n" +
@@ -1016,7 +1126,14 @@ const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1f.samsara.devices.v1beta1.DeviceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf8\x01\n" +
+	"pagination\"\x99\x01\n" +
+	"\x14StreamDevicesRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.devices.v1beta1.GetDevicesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x80\x01\n" +
+	"\x15StreamDevicesResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.devices.v1beta1.GetDevicesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf8\x01\n" +
 	"\x12BleAssetTagDetails\x12J\n" +
 	"\rbattery_state\x18\x01 \x01(\tB \xda\xce\x18\x1c2\bcritical2\x03low2\x02ok2\aunknownH\x00R\fbatteryState\x88\x01\x01\x12A\n" +
 	"\x12last_check_in_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x0flastCheckInTime\x88\x01\x01:*\xda\xce\x18&BleAssetTagDetailsResponseResponseBodyB\x10\n" +
@@ -1101,12 +1218,15 @@ const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\x03_idB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xb5\x01\n" +
-	"\x0eDevicesService\x12\xa2\x01\n" +
+	"_longitude2\xc2\x02\n" +
+	"\x0eDevicesService\x12\xa8\x01\n" +
 	"\n" +
-	"GetDevices\x12*.samsara.devices.v1beta1.GetDevicesRequest\x1a+.samsara.devices.v1beta1.GetDevicesResponse\";\xda\xce\x187\n" +
+	"GetDevices\x12*.samsara.devices.v1beta1.GetDevicesRequest\x1a+.samsara.devices.v1beta1.GetDevicesResponse\"A\xda\xce\x18=\n" +
 	"\n" +
-	"getDevices\x10\x01\x1a\b/devices(\x018\x01B\fRead DevicesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/devices/v1beta1;devicesv1beta1b\x06proto3"
+	"getDevices\x10\x01\x1a\b/devices(\x018\x01B\fRead DevicesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x84\x01\n" +
+	"\rStreamDevices\x12-.samsara.devices.v1beta1.StreamDevicesRequest\x1a..samsara.devices.v1beta1.StreamDevicesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"\n" +
+	"GetDevices\x10\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/devices/v1beta1;devicesv1beta1b\x06proto3"
 
 var (
 	file_samsara_devices_v1beta1_devices_proto_rawDescOnce sync.Once
@@ -1120,45 +1240,53 @@ func file_samsara_devices_v1beta1_devices_proto_rawDescGZIP() []byte {
 	return file_samsara_devices_v1beta1_devices_proto_rawDescData
 }
 
-var file_samsara_devices_v1beta1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_devices_v1beta1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_samsara_devices_v1beta1_devices_proto_goTypes = []any{
 	(*GetDevicesRequest)(nil),      // 0: samsara.devices.v1beta1.GetDevicesRequest
 	(*GetDevicesResponse)(nil),     // 1: samsara.devices.v1beta1.GetDevicesResponse
-	(*BleAssetTagDetails)(nil),     // 2: samsara.devices.v1beta1.BleAssetTagDetails
-	(*CameraConnectorDetails)(nil), // 3: samsara.devices.v1beta1.CameraConnectorDetails
-	(*CameraDetails)(nil),          // 4: samsara.devices.v1beta1.CameraDetails
-	(*CellConnectivity)(nil),       // 5: samsara.devices.v1beta1.CellConnectivity
-	(*Device)(nil),                 // 6: samsara.devices.v1beta1.Device
-	(*DeviceAsset)(nil),            // 7: samsara.devices.v1beta1.DeviceAsset
-	(*GatewayDetails)(nil),         // 8: samsara.devices.v1beta1.GatewayDetails
-	(*Health)(nil),                 // 9: samsara.devices.v1beta1.Health
-	(*HealthDetails)(nil),          // 10: samsara.devices.v1beta1.HealthDetails
-	(*HealthReason)(nil),           // 11: samsara.devices.v1beta1.HealthReason
-	(*LastKnownLocation)(nil),      // 12: samsara.devices.v1beta1.LastKnownLocation
-	(*v1.Pagination)(nil),          // 13: samsara.types.v1.Pagination
-	(*v1.TagTiny)(nil),             // 14: samsara.types.v1.TagTiny
+	(*StreamDevicesRequest)(nil),   // 2: samsara.devices.v1beta1.StreamDevicesRequest
+	(*StreamDevicesResponse)(nil),  // 3: samsara.devices.v1beta1.StreamDevicesResponse
+	(*BleAssetTagDetails)(nil),     // 4: samsara.devices.v1beta1.BleAssetTagDetails
+	(*CameraConnectorDetails)(nil), // 5: samsara.devices.v1beta1.CameraConnectorDetails
+	(*CameraDetails)(nil),          // 6: samsara.devices.v1beta1.CameraDetails
+	(*CellConnectivity)(nil),       // 7: samsara.devices.v1beta1.CellConnectivity
+	(*Device)(nil),                 // 8: samsara.devices.v1beta1.Device
+	(*DeviceAsset)(nil),            // 9: samsara.devices.v1beta1.DeviceAsset
+	(*GatewayDetails)(nil),         // 10: samsara.devices.v1beta1.GatewayDetails
+	(*Health)(nil),                 // 11: samsara.devices.v1beta1.Health
+	(*HealthDetails)(nil),          // 12: samsara.devices.v1beta1.HealthDetails
+	(*HealthReason)(nil),           // 13: samsara.devices.v1beta1.HealthReason
+	(*LastKnownLocation)(nil),      // 14: samsara.devices.v1beta1.LastKnownLocation
+	(*v1.Pagination)(nil),          // 15: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),      // 16: samsara.gateway.v1.StreamOptions
+	(*v1.TagTiny)(nil),             // 17: samsara.types.v1.TagTiny
 }
 var file_samsara_devices_v1beta1_devices_proto_depIdxs = []int32{
-	6,  // 0: samsara.devices.v1beta1.GetDevicesResponse.data:type_name -> samsara.devices.v1beta1.Device
-	13, // 1: samsara.devices.v1beta1.GetDevicesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	7,  // 2: samsara.devices.v1beta1.Device.asset:type_name -> samsara.devices.v1beta1.DeviceAsset
-	9,  // 3: samsara.devices.v1beta1.Device.health:type_name -> samsara.devices.v1beta1.Health
-	12, // 4: samsara.devices.v1beta1.Device.last_known_location:type_name -> samsara.devices.v1beta1.LastKnownLocation
-	14, // 5: samsara.devices.v1beta1.Device.tags:type_name -> samsara.types.v1.TagTiny
-	5,  // 6: samsara.devices.v1beta1.GatewayDetails.cell_connectivity:type_name -> samsara.devices.v1beta1.CellConnectivity
-	10, // 7: samsara.devices.v1beta1.Health.health_details:type_name -> samsara.devices.v1beta1.HealthDetails
-	11, // 8: samsara.devices.v1beta1.Health.health_reasons:type_name -> samsara.devices.v1beta1.HealthReason
-	2,  // 9: samsara.devices.v1beta1.HealthDetails.ble_asset_tag_details:type_name -> samsara.devices.v1beta1.BleAssetTagDetails
-	3,  // 10: samsara.devices.v1beta1.HealthDetails.camera_connector_details:type_name -> samsara.devices.v1beta1.CameraConnectorDetails
-	4,  // 11: samsara.devices.v1beta1.HealthDetails.camera_details:type_name -> samsara.devices.v1beta1.CameraDetails
-	8,  // 12: samsara.devices.v1beta1.HealthDetails.gateway_details:type_name -> samsara.devices.v1beta1.GatewayDetails
-	0,  // 13: samsara.devices.v1beta1.DevicesService.GetDevices:input_type -> samsara.devices.v1beta1.GetDevicesRequest
-	1,  // 14: samsara.devices.v1beta1.DevicesService.GetDevices:output_type -> samsara.devices.v1beta1.GetDevicesResponse
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 0: samsara.devices.v1beta1.GetDevicesResponse.data:type_name -> samsara.devices.v1beta1.Device
+	15, // 1: samsara.devices.v1beta1.GetDevicesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.devices.v1beta1.StreamDevicesRequest.request:type_name -> samsara.devices.v1beta1.GetDevicesRequest
+	16, // 3: samsara.devices.v1beta1.StreamDevicesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.devices.v1beta1.StreamDevicesResponse.page:type_name -> samsara.devices.v1beta1.GetDevicesResponse
+	9,  // 5: samsara.devices.v1beta1.Device.asset:type_name -> samsara.devices.v1beta1.DeviceAsset
+	11, // 6: samsara.devices.v1beta1.Device.health:type_name -> samsara.devices.v1beta1.Health
+	14, // 7: samsara.devices.v1beta1.Device.last_known_location:type_name -> samsara.devices.v1beta1.LastKnownLocation
+	17, // 8: samsara.devices.v1beta1.Device.tags:type_name -> samsara.types.v1.TagTiny
+	7,  // 9: samsara.devices.v1beta1.GatewayDetails.cell_connectivity:type_name -> samsara.devices.v1beta1.CellConnectivity
+	12, // 10: samsara.devices.v1beta1.Health.health_details:type_name -> samsara.devices.v1beta1.HealthDetails
+	13, // 11: samsara.devices.v1beta1.Health.health_reasons:type_name -> samsara.devices.v1beta1.HealthReason
+	4,  // 12: samsara.devices.v1beta1.HealthDetails.ble_asset_tag_details:type_name -> samsara.devices.v1beta1.BleAssetTagDetails
+	5,  // 13: samsara.devices.v1beta1.HealthDetails.camera_connector_details:type_name -> samsara.devices.v1beta1.CameraConnectorDetails
+	6,  // 14: samsara.devices.v1beta1.HealthDetails.camera_details:type_name -> samsara.devices.v1beta1.CameraDetails
+	10, // 15: samsara.devices.v1beta1.HealthDetails.gateway_details:type_name -> samsara.devices.v1beta1.GatewayDetails
+	0,  // 16: samsara.devices.v1beta1.DevicesService.GetDevices:input_type -> samsara.devices.v1beta1.GetDevicesRequest
+	2,  // 17: samsara.devices.v1beta1.DevicesService.StreamDevices:input_type -> samsara.devices.v1beta1.StreamDevicesRequest
+	1,  // 18: samsara.devices.v1beta1.DevicesService.GetDevices:output_type -> samsara.devices.v1beta1.GetDevicesResponse
+	3,  // 19: samsara.devices.v1beta1.DevicesService.StreamDevices:output_type -> samsara.devices.v1beta1.StreamDevicesResponse
+	18, // [18:20] is the sub-list for method output_type
+	16, // [16:18] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_samsara_devices_v1beta1_devices_proto_init() }
@@ -1167,7 +1295,6 @@ func file_samsara_devices_v1beta1_devices_proto_init() {
 		return
 	}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_devices_v1beta1_devices_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[5].OneofWrappers = []any{}
@@ -1175,15 +1302,17 @@ func file_samsara_devices_v1beta1_devices_proto_init() {
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_devices_v1beta1_devices_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_devices_v1beta1_devices_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_devices_v1beta1_devices_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_devices_v1beta1_devices_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_devices_v1beta1_devices_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_devices_v1beta1_devices_proto_rawDesc), len(file_samsara_devices_v1beta1_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

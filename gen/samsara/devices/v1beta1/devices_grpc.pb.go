@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DevicesService_GetDevices_FullMethodName = "/samsara.devices.v1beta1.DevicesService/GetDevices"
+	DevicesService_GetDevices_FullMethodName    = "/samsara.devices.v1beta1.DevicesService/GetDevices"
+	DevicesService_StreamDevices_FullMethodName = "/samsara.devices.v1beta1.DevicesService/StreamDevices"
 )
 
 // DevicesServiceClient is the client API for DevicesService service.
@@ -35,6 +36,9 @@ type DevicesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDevices(ctx context.Context, in *GetDevicesRequest, opts ...grpc.CallOption) (*GetDevicesResponse, error)
+	// Every page of GetDevices, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDevices(ctx context.Context, in *StreamDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDevicesResponse], error)
 }
 
 type devicesServiceClient struct {
@@ -55,6 +59,25 @@ func (c *devicesServiceClient) GetDevices(ctx context.Context, in *GetDevicesReq
 	return out, nil
 }
 
+func (c *devicesServiceClient) StreamDevices(ctx context.Context, in *StreamDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDevicesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[0], DevicesService_StreamDevices_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDevicesRequest, StreamDevicesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_StreamDevicesClient = grpc.ServerStreamingClient[StreamDevicesResponse]
+
 // DevicesServiceServer is the server API for DevicesService service.
 // All implementations should embed UnimplementedDevicesServiceServer
 // for forward compatibility.
@@ -66,6 +89,9 @@ type DevicesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDevices(context.Context, *GetDevicesRequest) (*GetDevicesResponse, error)
+	// Every page of GetDevices, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDevices(*StreamDevicesRequest, grpc.ServerStreamingServer[StreamDevicesResponse]) error
 }
 
 // UnimplementedDevicesServiceServer should be embedded to have
@@ -77,6 +103,9 @@ type UnimplementedDevicesServiceServer struct{}
 
 func (UnimplementedDevicesServiceServer) GetDevices(context.Context, *GetDevicesRequest) (*GetDevicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDevices not implemented")
+}
+func (UnimplementedDevicesServiceServer) StreamDevices(*StreamDevicesRequest, grpc.ServerStreamingServer[StreamDevicesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDevices not implemented")
 }
 func (UnimplementedDevicesServiceServer) testEmbeddedByValue() {}
 
@@ -116,6 +145,17 @@ func _DevicesService_GetDevices_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_StreamDevices_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDevicesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).StreamDevices(m, &grpc.GenericServerStream[StreamDevicesRequest, StreamDevicesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_StreamDevicesServer = grpc.ServerStreamingServer[StreamDevicesResponse]
+
 // DevicesService_ServiceDesc is the grpc.ServiceDesc for DevicesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -128,6 +168,12 @@ var DevicesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DevicesService_GetDevices_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDevices",
+			Handler:       _DevicesService_StreamDevices_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/devices/v1beta1/devices.proto",
 }

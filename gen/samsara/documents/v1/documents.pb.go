@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -126,6 +126,116 @@ func (x *GetDocumentTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDocumentTypes.
+type StreamDocumentTypesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDocumentTypes is asked, page after page.
+	Request *GetDocumentTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDocumentTypesRequest) Reset() {
+	*x = StreamDocumentTypesRequest{}
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDocumentTypesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDocumentTypesRequest) ProtoMessage() {}
+
+func (x *StreamDocumentTypesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDocumentTypesRequest.ProtoReflect.Descriptor instead.
+func (*StreamDocumentTypesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDocumentTypesRequest) GetRequest() *GetDocumentTypesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDocumentTypesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDocumentTypes.
+type StreamDocumentTypesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDocumentTypes answers.
+	Page *GetDocumentTypesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDocumentTypesResponse) Reset() {
+	*x = StreamDocumentTypesResponse{}
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDocumentTypesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDocumentTypesResponse) ProtoMessage() {}
+
+func (x *StreamDocumentTypesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDocumentTypesResponse.ProtoReflect.Descriptor instead.
+func (*StreamDocumentTypesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDocumentTypesResponse) GetPage() *GetDocumentTypesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDocumentTypesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetDocuments.
 type GetDocumentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -145,7 +255,7 @@ type GetDocumentsRequest struct {
 
 func (x *GetDocumentsRequest) Reset() {
 	*x = GetDocumentsRequest{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[2]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -157,7 +267,7 @@ func (x *GetDocumentsRequest) String() string {
 func (*GetDocumentsRequest) ProtoMessage() {}
 
 func (x *GetDocumentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[2]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -170,7 +280,7 @@ func (x *GetDocumentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentsRequest.ProtoReflect.Descriptor instead.
 func (*GetDocumentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{2}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDocumentsRequest) GetAfter() string {
@@ -221,7 +331,7 @@ type GetDocumentsResponse struct {
 
 func (x *GetDocumentsResponse) Reset() {
 	*x = GetDocumentsResponse{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[3]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -233,7 +343,7 @@ func (x *GetDocumentsResponse) String() string {
 func (*GetDocumentsResponse) ProtoMessage() {}
 
 func (x *GetDocumentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[3]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -246,7 +356,7 @@ func (x *GetDocumentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentsResponse.ProtoReflect.Descriptor instead.
 func (*GetDocumentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{3}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDocumentsResponse) GetData() []*v1.Document {
@@ -261,6 +371,116 @@ func (x *GetDocumentsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDocuments.
+type StreamDocumentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDocuments is asked, page after page.
+	Request *GetDocumentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDocumentsRequest) Reset() {
+	*x = StreamDocumentsRequest{}
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDocumentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDocumentsRequest) ProtoMessage() {}
+
+func (x *StreamDocumentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDocumentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDocumentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamDocumentsRequest) GetRequest() *GetDocumentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDocumentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDocuments.
+type StreamDocumentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDocuments answers.
+	Page *GetDocumentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDocumentsResponse) Reset() {
+	*x = StreamDocumentsResponse{}
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDocumentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDocumentsResponse) ProtoMessage() {}
+
+func (x *StreamDocumentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDocumentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDocumentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamDocumentsResponse) GetPage() *GetDocumentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDocumentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of PostDocument.
@@ -288,7 +508,7 @@ type PostDocumentRequest struct {
 
 func (x *PostDocumentRequest) Reset() {
 	*x = PostDocumentRequest{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[4]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +520,7 @@ func (x *PostDocumentRequest) String() string {
 func (*PostDocumentRequest) ProtoMessage() {}
 
 func (x *PostDocumentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[4]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +533,7 @@ func (x *PostDocumentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostDocumentRequest.ProtoReflect.Descriptor instead.
 func (*PostDocumentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{4}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PostDocumentRequest) GetDocumentTypeId() string {
@@ -383,7 +603,7 @@ type PostDocumentResponse struct {
 
 func (x *PostDocumentResponse) Reset() {
 	*x = PostDocumentResponse{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[5]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +615,7 @@ func (x *PostDocumentResponse) String() string {
 func (*PostDocumentResponse) ProtoMessage() {}
 
 func (x *PostDocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[5]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +628,7 @@ func (x *PostDocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostDocumentResponse.ProtoReflect.Descriptor instead.
 func (*PostDocumentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{5}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PostDocumentResponse) GetData() *v1.Document {
@@ -429,7 +649,7 @@ type GenerateDocumentPdfRequest struct {
 
 func (x *GenerateDocumentPdfRequest) Reset() {
 	*x = GenerateDocumentPdfRequest{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[6]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +661,7 @@ func (x *GenerateDocumentPdfRequest) String() string {
 func (*GenerateDocumentPdfRequest) ProtoMessage() {}
 
 func (x *GenerateDocumentPdfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[6]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +674,7 @@ func (x *GenerateDocumentPdfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateDocumentPdfRequest.ProtoReflect.Descriptor instead.
 func (*GenerateDocumentPdfRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{6}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GenerateDocumentPdfRequest) GetDocumentId() string {
@@ -475,7 +695,7 @@ type GenerateDocumentPdfResponse struct {
 
 func (x *GenerateDocumentPdfResponse) Reset() {
 	*x = GenerateDocumentPdfResponse{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[7]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +707,7 @@ func (x *GenerateDocumentPdfResponse) String() string {
 func (*GenerateDocumentPdfResponse) ProtoMessage() {}
 
 func (x *GenerateDocumentPdfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[7]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +720,7 @@ func (x *GenerateDocumentPdfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateDocumentPdfResponse.ProtoReflect.Descriptor instead.
 func (*GenerateDocumentPdfResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{7}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GenerateDocumentPdfResponse) GetData() *DocumentPdfGenerationData {
@@ -521,7 +741,7 @@ type GetDocumentPdfRequest struct {
 
 func (x *GetDocumentPdfRequest) Reset() {
 	*x = GetDocumentPdfRequest{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[8]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +753,7 @@ func (x *GetDocumentPdfRequest) String() string {
 func (*GetDocumentPdfRequest) ProtoMessage() {}
 
 func (x *GetDocumentPdfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[8]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +766,7 @@ func (x *GetDocumentPdfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentPdfRequest.ProtoReflect.Descriptor instead.
 func (*GetDocumentPdfRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{8}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetDocumentPdfRequest) GetId() string {
@@ -567,7 +787,7 @@ type GetDocumentPdfResponse struct {
 
 func (x *GetDocumentPdfResponse) Reset() {
 	*x = GetDocumentPdfResponse{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[9]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +799,7 @@ func (x *GetDocumentPdfResponse) String() string {
 func (*GetDocumentPdfResponse) ProtoMessage() {}
 
 func (x *GetDocumentPdfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[9]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +812,7 @@ func (x *GetDocumentPdfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentPdfResponse.ProtoReflect.Descriptor instead.
 func (*GetDocumentPdfResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{9}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetDocumentPdfResponse) GetData() *DocumentPdfQueryData {
@@ -613,7 +833,7 @@ type GetDocumentRequest struct {
 
 func (x *GetDocumentRequest) Reset() {
 	*x = GetDocumentRequest{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[10]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +845,7 @@ func (x *GetDocumentRequest) String() string {
 func (*GetDocumentRequest) ProtoMessage() {}
 
 func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[10]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +858,7 @@ func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentRequest.ProtoReflect.Descriptor instead.
 func (*GetDocumentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{10}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetDocumentRequest) GetId() string {
@@ -659,7 +879,7 @@ type GetDocumentResponse struct {
 
 func (x *GetDocumentResponse) Reset() {
 	*x = GetDocumentResponse{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[11]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +891,7 @@ func (x *GetDocumentResponse) String() string {
 func (*GetDocumentResponse) ProtoMessage() {}
 
 func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[11]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +904,7 @@ func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentResponse.ProtoReflect.Descriptor instead.
 func (*GetDocumentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{11}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetDocumentResponse) GetData() *v1.Document {
@@ -705,7 +925,7 @@ type DeleteDocumentRequest struct {
 
 func (x *DeleteDocumentRequest) Reset() {
 	*x = DeleteDocumentRequest{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[12]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +937,7 @@ func (x *DeleteDocumentRequest) String() string {
 func (*DeleteDocumentRequest) ProtoMessage() {}
 
 func (x *DeleteDocumentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[12]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +950,7 @@ func (x *DeleteDocumentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDocumentRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDocumentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{12}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteDocumentRequest) GetId() string {
@@ -749,7 +969,7 @@ type DeleteDocumentResponse struct {
 
 func (x *DeleteDocumentResponse) Reset() {
 	*x = DeleteDocumentResponse{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[13]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +981,7 @@ func (x *DeleteDocumentResponse) String() string {
 func (*DeleteDocumentResponse) ProtoMessage() {}
 
 func (x *DeleteDocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[13]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +994,7 @@ func (x *DeleteDocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDocumentResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDocumentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{13}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{17}
 }
 
 // Schema DocumentPdfGenerationResponse_data.
@@ -790,7 +1010,7 @@ type DocumentPdfGenerationData struct {
 
 func (x *DocumentPdfGenerationData) Reset() {
 	*x = DocumentPdfGenerationData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +1022,7 @@ func (x *DocumentPdfGenerationData) String() string {
 func (*DocumentPdfGenerationData) ProtoMessage() {}
 
 func (x *DocumentPdfGenerationData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +1035,7 @@ func (x *DocumentPdfGenerationData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPdfGenerationData.ProtoReflect.Descriptor instead.
 func (*DocumentPdfGenerationData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{14}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DocumentPdfGenerationData) GetDocumentId() string {
@@ -853,7 +1073,7 @@ type DocumentPdfQueryData struct {
 
 func (x *DocumentPdfQueryData) Reset() {
 	*x = DocumentPdfQueryData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1085,7 @@ func (x *DocumentPdfQueryData) String() string {
 func (*DocumentPdfQueryData) ProtoMessage() {}
 
 func (x *DocumentPdfQueryData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1098,7 @@ func (x *DocumentPdfQueryData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPdfQueryData.ProtoReflect.Descriptor instead.
 func (*DocumentPdfQueryData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{15}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DocumentPdfQueryData) GetCompletedAtTime() string {
@@ -942,7 +1162,7 @@ type DocumentType struct {
 
 func (x *DocumentType) Reset() {
 	*x = DocumentType{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1174,7 @@ func (x *DocumentType) String() string {
 func (*DocumentType) ProtoMessage() {}
 
 func (x *DocumentType) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1187,7 @@ func (x *DocumentType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentType.ProtoReflect.Descriptor instead.
 func (*DocumentType) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{16}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DocumentType) GetConditionalFieldSections() []*v1.ConditionalFieldSection {
@@ -1021,7 +1241,7 @@ type FieldPost struct {
 
 func (x *FieldPost) Reset() {
 	*x = FieldPost{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1253,7 @@ func (x *FieldPost) String() string {
 func (*FieldPost) ProtoMessage() {}
 
 func (x *FieldPost) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1266,7 @@ func (x *FieldPost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldPost.ProtoReflect.Descriptor instead.
 func (*FieldPost) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{17}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FieldPost) GetLabel() string {
@@ -1092,7 +1312,7 @@ type FieldTypes struct {
 
 func (x *FieldTypes) Reset() {
 	*x = FieldTypes{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1324,7 @@ func (x *FieldTypes) String() string {
 func (*FieldTypes) ProtoMessage() {}
 
 func (x *FieldTypes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1337,7 @@ func (x *FieldTypes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldTypes.ProtoReflect.Descriptor instead.
 func (*FieldTypes) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{18}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FieldTypes) GetFieldType() string {
@@ -1173,7 +1393,7 @@ type MultipleChoiceFieldTypeMetaData struct {
 
 func (x *MultipleChoiceFieldTypeMetaData) Reset() {
 	*x = MultipleChoiceFieldTypeMetaData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1405,7 @@ func (x *MultipleChoiceFieldTypeMetaData) String() string {
 func (*MultipleChoiceFieldTypeMetaData) ProtoMessage() {}
 
 func (x *MultipleChoiceFieldTypeMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1418,7 @@ func (x *MultipleChoiceFieldTypeMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MultipleChoiceFieldTypeMetaData.ProtoReflect.Descriptor instead.
 func (*MultipleChoiceFieldTypeMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{19}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MultipleChoiceFieldTypeMetaData) GetLabel() string {
@@ -1219,7 +1439,7 @@ type NumberFieldTypeMetaData struct {
 
 func (x *NumberFieldTypeMetaData) Reset() {
 	*x = NumberFieldTypeMetaData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1451,7 @@ func (x *NumberFieldTypeMetaData) String() string {
 func (*NumberFieldTypeMetaData) ProtoMessage() {}
 
 func (x *NumberFieldTypeMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1464,7 @@ func (x *NumberFieldTypeMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberFieldTypeMetaData.ProtoReflect.Descriptor instead.
 func (*NumberFieldTypeMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{20}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NumberFieldTypeMetaData) GetNumberOfDecimalPlaces() int64 {
@@ -1265,7 +1485,7 @@ type SignatureFieldTypeMetaData struct {
 
 func (x *SignatureFieldTypeMetaData) Reset() {
 	*x = SignatureFieldTypeMetaData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1497,7 @@ func (x *SignatureFieldTypeMetaData) String() string {
 func (*SignatureFieldTypeMetaData) ProtoMessage() {}
 
 func (x *SignatureFieldTypeMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1510,7 @@ func (x *SignatureFieldTypeMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignatureFieldTypeMetaData.ProtoReflect.Descriptor instead.
 func (*SignatureFieldTypeMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{21}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SignatureFieldTypeMetaData) GetLegalText() string {
@@ -1304,7 +1524,7 @@ var File_samsara_documents_v1_documents_proto protoreflect.FileDescriptor
 
 const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\n" +
-	"$samsara/documents/v1/documents.proto\x12\x14samsara.documents.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"F\n" +
+	"$samsara/documents/v1/documents.proto\x12\x14samsara.documents.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"F\n" +
 	"\x17GetDocumentTypesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01B\b\n" +
 	"\x06_after\"\xa0\x01\n" +
@@ -1312,7 +1532,14 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\".samsara.documents.v1.DocumentTypeB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xcd\x02\n" +
+	"pagination\"\xa2\x01\n" +
+	"\x1aStreamDocumentTypesRequest\x12G\n" +
+	"\arequest\x18\x01 \x01(\v2-.samsara.documents.v1.GetDocumentTypesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x89\x01\n" +
+	"\x1bStreamDocumentTypesResponse\x12B\n" +
+	"\x04page\x18\x01 \x01(\v2..samsara.documents.v1.GetDocumentTypesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xcd\x02\n" +
 	"\x13GetDocumentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x125\n" +
 	"\x10document_type_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x0edocumentTypeId\x88\x01\x01\x123\n" +
@@ -1329,7 +1556,14 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1a.samsara.types.v1.DocumentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x88\x04\n" +
+	"pagination\"\x9a\x01\n" +
+	"\x16StreamDocumentsRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.documents.v1.GetDocumentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x81\x01\n" +
+	"\x17StreamDocumentsResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.documents.v1.GetDocumentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x88\x04\n" +
 	"\x13PostDocumentRequest\x127\n" +
 	"\x10document_type_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x0edocumentTypeId\x88\x01\x01\x12*\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\bdriverId\x88\x01\x01\x12?\n" +
@@ -1429,13 +1663,16 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x1aSignatureFieldTypeMetaData\x12\"\n" +
 	"\n" +
 	"legal_text\x18\x01 \x01(\tH\x00R\tlegalText\x88\x01\x01:0\xda\xce\x18,signatureFieldTypeMetaDataObjectResponseBodyB\r\n" +
-	"\v_legal_text2\xa8\n" +
-	"\n" +
-	"\x10DocumentsService\x12\xc3\x01\n" +
-	"\x10GetDocumentTypes\x12-.samsara.documents.v1.GetDocumentTypesRequest\x1a..samsara.documents.v1.GetDocumentTypesResponse\"P\xda\xce\x18L\n" +
-	"\x10getDocumentTypes\x10\x01\x1a\x15/fleet/document-types(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xae\x01\n" +
-	"\fGetDocuments\x12).samsara.documents.v1.GetDocumentsRequest\x1a*.samsara.documents.v1.GetDocumentsResponse\"G\xda\xce\x18C\n" +
-	"\fgetDocuments\x10\x01\x1a\x10/fleet/documents(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xad\x01\n" +
+	"\v_legal_text2\xd6\f\n" +
+	"\x10DocumentsService\x12\xc9\x01\n" +
+	"\x10GetDocumentTypes\x12-.samsara.documents.v1.GetDocumentTypesRequest\x1a..samsara.documents.v1.GetDocumentTypesResponse\"V\xda\xce\x18R\n" +
+	"\x10getDocumentTypes\x10\x01\x1a\x15/fleet/document-types(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x96\x01\n" +
+	"\x13StreamDocumentTypes\x120.samsara.documents.v1.StreamDocumentTypesRequest\x1a1.samsara.documents.v1.StreamDocumentTypesResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetDocumentTypes\x10\x010\x01\x12\xb4\x01\n" +
+	"\fGetDocuments\x12).samsara.documents.v1.GetDocumentsRequest\x1a*.samsara.documents.v1.GetDocumentsResponse\"M\xda\xce\x18I\n" +
+	"\fgetDocuments\x10\x01\x1a\x10/fleet/documents(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x86\x01\n" +
+	"\x0fStreamDocuments\x12,.samsara.documents.v1.StreamDocumentsRequest\x1a-.samsara.documents.v1.StreamDocumentsResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fGetDocuments\x10\x010\x01\x12\xad\x01\n" +
 	"\fPostDocument\x12).samsara.documents.v1.PostDocumentRequest\x1a*.samsara.documents.v1.PostDocumentResponse\"F\xda\xce\x18B\n" +
 	"\fpostDocument\x10\x02\x1a\x10/fleet/documents \x02B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc6\x01\n" +
 	"\x13GenerateDocumentPdf\x120.samsara.documents.v1.GenerateDocumentPdfRequest\x1a1.samsara.documents.v1.GenerateDocumentPdfResponse\"J\xda\xce\x18F\n" +
@@ -1459,70 +1696,85 @@ func file_samsara_documents_v1_documents_proto_rawDescGZIP() []byte {
 	return file_samsara_documents_v1_documents_proto_rawDescData
 }
 
-var file_samsara_documents_v1_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_samsara_documents_v1_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_samsara_documents_v1_documents_proto_goTypes = []any{
 	(*GetDocumentTypesRequest)(nil),         // 0: samsara.documents.v1.GetDocumentTypesRequest
 	(*GetDocumentTypesResponse)(nil),        // 1: samsara.documents.v1.GetDocumentTypesResponse
-	(*GetDocumentsRequest)(nil),             // 2: samsara.documents.v1.GetDocumentsRequest
-	(*GetDocumentsResponse)(nil),            // 3: samsara.documents.v1.GetDocumentsResponse
-	(*PostDocumentRequest)(nil),             // 4: samsara.documents.v1.PostDocumentRequest
-	(*PostDocumentResponse)(nil),            // 5: samsara.documents.v1.PostDocumentResponse
-	(*GenerateDocumentPdfRequest)(nil),      // 6: samsara.documents.v1.GenerateDocumentPdfRequest
-	(*GenerateDocumentPdfResponse)(nil),     // 7: samsara.documents.v1.GenerateDocumentPdfResponse
-	(*GetDocumentPdfRequest)(nil),           // 8: samsara.documents.v1.GetDocumentPdfRequest
-	(*GetDocumentPdfResponse)(nil),          // 9: samsara.documents.v1.GetDocumentPdfResponse
-	(*GetDocumentRequest)(nil),              // 10: samsara.documents.v1.GetDocumentRequest
-	(*GetDocumentResponse)(nil),             // 11: samsara.documents.v1.GetDocumentResponse
-	(*DeleteDocumentRequest)(nil),           // 12: samsara.documents.v1.DeleteDocumentRequest
-	(*DeleteDocumentResponse)(nil),          // 13: samsara.documents.v1.DeleteDocumentResponse
-	(*DocumentPdfGenerationData)(nil),       // 14: samsara.documents.v1.DocumentPdfGenerationData
-	(*DocumentPdfQueryData)(nil),            // 15: samsara.documents.v1.DocumentPdfQueryData
-	(*DocumentType)(nil),                    // 16: samsara.documents.v1.DocumentType
-	(*FieldPost)(nil),                       // 17: samsara.documents.v1.FieldPost
-	(*FieldTypes)(nil),                      // 18: samsara.documents.v1.FieldTypes
-	(*MultipleChoiceFieldTypeMetaData)(nil), // 19: samsara.documents.v1.MultipleChoiceFieldTypeMetaData
-	(*NumberFieldTypeMetaData)(nil),         // 20: samsara.documents.v1.NumberFieldTypeMetaData
-	(*SignatureFieldTypeMetaData)(nil),      // 21: samsara.documents.v1.SignatureFieldTypeMetaData
-	(*v1.Pagination)(nil),                   // 22: samsara.types.v1.Pagination
-	(*v1.Document)(nil),                     // 23: samsara.types.v1.Document
-	(*v1.ConditionalFieldSection)(nil),      // 24: samsara.types.v1.ConditionalFieldSection
-	(*v1.FieldValue)(nil),                   // 25: samsara.types.v1.FieldValue
+	(*StreamDocumentTypesRequest)(nil),      // 2: samsara.documents.v1.StreamDocumentTypesRequest
+	(*StreamDocumentTypesResponse)(nil),     // 3: samsara.documents.v1.StreamDocumentTypesResponse
+	(*GetDocumentsRequest)(nil),             // 4: samsara.documents.v1.GetDocumentsRequest
+	(*GetDocumentsResponse)(nil),            // 5: samsara.documents.v1.GetDocumentsResponse
+	(*StreamDocumentsRequest)(nil),          // 6: samsara.documents.v1.StreamDocumentsRequest
+	(*StreamDocumentsResponse)(nil),         // 7: samsara.documents.v1.StreamDocumentsResponse
+	(*PostDocumentRequest)(nil),             // 8: samsara.documents.v1.PostDocumentRequest
+	(*PostDocumentResponse)(nil),            // 9: samsara.documents.v1.PostDocumentResponse
+	(*GenerateDocumentPdfRequest)(nil),      // 10: samsara.documents.v1.GenerateDocumentPdfRequest
+	(*GenerateDocumentPdfResponse)(nil),     // 11: samsara.documents.v1.GenerateDocumentPdfResponse
+	(*GetDocumentPdfRequest)(nil),           // 12: samsara.documents.v1.GetDocumentPdfRequest
+	(*GetDocumentPdfResponse)(nil),          // 13: samsara.documents.v1.GetDocumentPdfResponse
+	(*GetDocumentRequest)(nil),              // 14: samsara.documents.v1.GetDocumentRequest
+	(*GetDocumentResponse)(nil),             // 15: samsara.documents.v1.GetDocumentResponse
+	(*DeleteDocumentRequest)(nil),           // 16: samsara.documents.v1.DeleteDocumentRequest
+	(*DeleteDocumentResponse)(nil),          // 17: samsara.documents.v1.DeleteDocumentResponse
+	(*DocumentPdfGenerationData)(nil),       // 18: samsara.documents.v1.DocumentPdfGenerationData
+	(*DocumentPdfQueryData)(nil),            // 19: samsara.documents.v1.DocumentPdfQueryData
+	(*DocumentType)(nil),                    // 20: samsara.documents.v1.DocumentType
+	(*FieldPost)(nil),                       // 21: samsara.documents.v1.FieldPost
+	(*FieldTypes)(nil),                      // 22: samsara.documents.v1.FieldTypes
+	(*MultipleChoiceFieldTypeMetaData)(nil), // 23: samsara.documents.v1.MultipleChoiceFieldTypeMetaData
+	(*NumberFieldTypeMetaData)(nil),         // 24: samsara.documents.v1.NumberFieldTypeMetaData
+	(*SignatureFieldTypeMetaData)(nil),      // 25: samsara.documents.v1.SignatureFieldTypeMetaData
+	(*v1.Pagination)(nil),                   // 26: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),               // 27: samsara.gateway.v1.StreamOptions
+	(*v1.Document)(nil),                     // 28: samsara.types.v1.Document
+	(*v1.ConditionalFieldSection)(nil),      // 29: samsara.types.v1.ConditionalFieldSection
+	(*v1.FieldValue)(nil),                   // 30: samsara.types.v1.FieldValue
 }
 var file_samsara_documents_v1_documents_proto_depIdxs = []int32{
-	16, // 0: samsara.documents.v1.GetDocumentTypesResponse.data:type_name -> samsara.documents.v1.DocumentType
-	22, // 1: samsara.documents.v1.GetDocumentTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	23, // 2: samsara.documents.v1.GetDocumentsResponse.data:type_name -> samsara.types.v1.Document
-	22, // 3: samsara.documents.v1.GetDocumentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17, // 4: samsara.documents.v1.PostDocumentRequest.fields:type_name -> samsara.documents.v1.FieldPost
-	23, // 5: samsara.documents.v1.PostDocumentResponse.data:type_name -> samsara.types.v1.Document
-	14, // 6: samsara.documents.v1.GenerateDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfGenerationData
-	15, // 7: samsara.documents.v1.GetDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfQueryData
-	23, // 8: samsara.documents.v1.GetDocumentResponse.data:type_name -> samsara.types.v1.Document
-	24, // 9: samsara.documents.v1.DocumentType.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
-	18, // 10: samsara.documents.v1.DocumentType.field_types:type_name -> samsara.documents.v1.FieldTypes
-	25, // 11: samsara.documents.v1.FieldPost.value:type_name -> samsara.types.v1.FieldValue
-	19, // 12: samsara.documents.v1.FieldTypes.multiple_choice_field_type_meta_data:type_name -> samsara.documents.v1.MultipleChoiceFieldTypeMetaData
-	20, // 13: samsara.documents.v1.FieldTypes.number_field_type_meta_data:type_name -> samsara.documents.v1.NumberFieldTypeMetaData
-	21, // 14: samsara.documents.v1.FieldTypes.signature_field_type_meta_data:type_name -> samsara.documents.v1.SignatureFieldTypeMetaData
-	0,  // 15: samsara.documents.v1.DocumentsService.GetDocumentTypes:input_type -> samsara.documents.v1.GetDocumentTypesRequest
-	2,  // 16: samsara.documents.v1.DocumentsService.GetDocuments:input_type -> samsara.documents.v1.GetDocumentsRequest
-	4,  // 17: samsara.documents.v1.DocumentsService.PostDocument:input_type -> samsara.documents.v1.PostDocumentRequest
-	6,  // 18: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:input_type -> samsara.documents.v1.GenerateDocumentPdfRequest
-	8,  // 19: samsara.documents.v1.DocumentsService.GetDocumentPdf:input_type -> samsara.documents.v1.GetDocumentPdfRequest
-	10, // 20: samsara.documents.v1.DocumentsService.GetDocument:input_type -> samsara.documents.v1.GetDocumentRequest
-	12, // 21: samsara.documents.v1.DocumentsService.DeleteDocument:input_type -> samsara.documents.v1.DeleteDocumentRequest
-	1,  // 22: samsara.documents.v1.DocumentsService.GetDocumentTypes:output_type -> samsara.documents.v1.GetDocumentTypesResponse
-	3,  // 23: samsara.documents.v1.DocumentsService.GetDocuments:output_type -> samsara.documents.v1.GetDocumentsResponse
-	5,  // 24: samsara.documents.v1.DocumentsService.PostDocument:output_type -> samsara.documents.v1.PostDocumentResponse
-	7,  // 25: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:output_type -> samsara.documents.v1.GenerateDocumentPdfResponse
-	9,  // 26: samsara.documents.v1.DocumentsService.GetDocumentPdf:output_type -> samsara.documents.v1.GetDocumentPdfResponse
-	11, // 27: samsara.documents.v1.DocumentsService.GetDocument:output_type -> samsara.documents.v1.GetDocumentResponse
-	13, // 28: samsara.documents.v1.DocumentsService.DeleteDocument:output_type -> samsara.documents.v1.DeleteDocumentResponse
-	22, // [22:29] is the sub-list for method output_type
-	15, // [15:22] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	20, // 0: samsara.documents.v1.GetDocumentTypesResponse.data:type_name -> samsara.documents.v1.DocumentType
+	26, // 1: samsara.documents.v1.GetDocumentTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.documents.v1.StreamDocumentTypesRequest.request:type_name -> samsara.documents.v1.GetDocumentTypesRequest
+	27, // 3: samsara.documents.v1.StreamDocumentTypesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.documents.v1.StreamDocumentTypesResponse.page:type_name -> samsara.documents.v1.GetDocumentTypesResponse
+	28, // 5: samsara.documents.v1.GetDocumentsResponse.data:type_name -> samsara.types.v1.Document
+	26, // 6: samsara.documents.v1.GetDocumentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.documents.v1.StreamDocumentsRequest.request:type_name -> samsara.documents.v1.GetDocumentsRequest
+	27, // 8: samsara.documents.v1.StreamDocumentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.documents.v1.StreamDocumentsResponse.page:type_name -> samsara.documents.v1.GetDocumentsResponse
+	21, // 10: samsara.documents.v1.PostDocumentRequest.fields:type_name -> samsara.documents.v1.FieldPost
+	28, // 11: samsara.documents.v1.PostDocumentResponse.data:type_name -> samsara.types.v1.Document
+	18, // 12: samsara.documents.v1.GenerateDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfGenerationData
+	19, // 13: samsara.documents.v1.GetDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfQueryData
+	28, // 14: samsara.documents.v1.GetDocumentResponse.data:type_name -> samsara.types.v1.Document
+	29, // 15: samsara.documents.v1.DocumentType.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
+	22, // 16: samsara.documents.v1.DocumentType.field_types:type_name -> samsara.documents.v1.FieldTypes
+	30, // 17: samsara.documents.v1.FieldPost.value:type_name -> samsara.types.v1.FieldValue
+	23, // 18: samsara.documents.v1.FieldTypes.multiple_choice_field_type_meta_data:type_name -> samsara.documents.v1.MultipleChoiceFieldTypeMetaData
+	24, // 19: samsara.documents.v1.FieldTypes.number_field_type_meta_data:type_name -> samsara.documents.v1.NumberFieldTypeMetaData
+	25, // 20: samsara.documents.v1.FieldTypes.signature_field_type_meta_data:type_name -> samsara.documents.v1.SignatureFieldTypeMetaData
+	0,  // 21: samsara.documents.v1.DocumentsService.GetDocumentTypes:input_type -> samsara.documents.v1.GetDocumentTypesRequest
+	2,  // 22: samsara.documents.v1.DocumentsService.StreamDocumentTypes:input_type -> samsara.documents.v1.StreamDocumentTypesRequest
+	4,  // 23: samsara.documents.v1.DocumentsService.GetDocuments:input_type -> samsara.documents.v1.GetDocumentsRequest
+	6,  // 24: samsara.documents.v1.DocumentsService.StreamDocuments:input_type -> samsara.documents.v1.StreamDocumentsRequest
+	8,  // 25: samsara.documents.v1.DocumentsService.PostDocument:input_type -> samsara.documents.v1.PostDocumentRequest
+	10, // 26: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:input_type -> samsara.documents.v1.GenerateDocumentPdfRequest
+	12, // 27: samsara.documents.v1.DocumentsService.GetDocumentPdf:input_type -> samsara.documents.v1.GetDocumentPdfRequest
+	14, // 28: samsara.documents.v1.DocumentsService.GetDocument:input_type -> samsara.documents.v1.GetDocumentRequest
+	16, // 29: samsara.documents.v1.DocumentsService.DeleteDocument:input_type -> samsara.documents.v1.DeleteDocumentRequest
+	1,  // 30: samsara.documents.v1.DocumentsService.GetDocumentTypes:output_type -> samsara.documents.v1.GetDocumentTypesResponse
+	3,  // 31: samsara.documents.v1.DocumentsService.StreamDocumentTypes:output_type -> samsara.documents.v1.StreamDocumentTypesResponse
+	5,  // 32: samsara.documents.v1.DocumentsService.GetDocuments:output_type -> samsara.documents.v1.GetDocumentsResponse
+	7,  // 33: samsara.documents.v1.DocumentsService.StreamDocuments:output_type -> samsara.documents.v1.StreamDocumentsResponse
+	9,  // 34: samsara.documents.v1.DocumentsService.PostDocument:output_type -> samsara.documents.v1.PostDocumentResponse
+	11, // 35: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:output_type -> samsara.documents.v1.GenerateDocumentPdfResponse
+	13, // 36: samsara.documents.v1.DocumentsService.GetDocumentPdf:output_type -> samsara.documents.v1.GetDocumentPdfResponse
+	15, // 37: samsara.documents.v1.DocumentsService.GetDocument:output_type -> samsara.documents.v1.GetDocumentResponse
+	17, // 38: samsara.documents.v1.DocumentsService.DeleteDocument:output_type -> samsara.documents.v1.DeleteDocumentResponse
+	30, // [30:39] is the sub-list for method output_type
+	21, // [21:30] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_samsara_documents_v1_documents_proto_init() }
@@ -1531,27 +1783,29 @@ func file_samsara_documents_v1_documents_proto_init() {
 		return
 	}
 	file_samsara_documents_v1_documents_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_documents_v1_documents_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_documents_v1_documents_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[21].OneofWrappers = []any{}
+	file_samsara_documents_v1_documents_proto_msgTypes[22].OneofWrappers = []any{}
+	file_samsara_documents_v1_documents_proto_msgTypes[23].OneofWrappers = []any{}
+	file_samsara_documents_v1_documents_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_documents_v1_documents_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_documents_v1_documents_proto_rawDesc), len(file_samsara_documents_v1_documents_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

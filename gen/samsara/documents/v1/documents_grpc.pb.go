@@ -22,7 +22,9 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	DocumentsService_GetDocumentTypes_FullMethodName    = "/samsara.documents.v1.DocumentsService/GetDocumentTypes"
+	DocumentsService_StreamDocumentTypes_FullMethodName = "/samsara.documents.v1.DocumentsService/StreamDocumentTypes"
 	DocumentsService_GetDocuments_FullMethodName        = "/samsara.documents.v1.DocumentsService/GetDocuments"
+	DocumentsService_StreamDocuments_FullMethodName     = "/samsara.documents.v1.DocumentsService/StreamDocuments"
 	DocumentsService_PostDocument_FullMethodName        = "/samsara.documents.v1.DocumentsService/PostDocument"
 	DocumentsService_GenerateDocumentPdf_FullMethodName = "/samsara.documents.v1.DocumentsService/GenerateDocumentPdf"
 	DocumentsService_GetDocumentPdf_FullMethodName      = "/samsara.documents.v1.DocumentsService/GetDocumentPdf"
@@ -40,10 +42,16 @@ type DocumentsServiceClient interface {
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocumentTypes(ctx context.Context, in *GetDocumentTypesRequest, opts ...grpc.CallOption) (*GetDocumentTypesResponse, error)
+	// Every page of GetDocumentTypes, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDocumentTypes(ctx context.Context, in *StreamDocumentTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentTypesResponse], error)
 	// GET /fleet/documents
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocuments(ctx context.Context, in *GetDocumentsRequest, opts ...grpc.CallOption) (*GetDocumentsResponse, error)
+	// Every page of GetDocuments, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDocuments(ctx context.Context, in *StreamDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentsResponse], error)
 	// POST /fleet/documents
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
@@ -82,6 +90,25 @@ func (c *documentsServiceClient) GetDocumentTypes(ctx context.Context, in *GetDo
 	return out, nil
 }
 
+func (c *documentsServiceClient) StreamDocumentTypes(ctx context.Context, in *StreamDocumentTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentTypesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DocumentsService_ServiceDesc.Streams[0], DocumentsService_StreamDocumentTypes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDocumentTypesRequest, StreamDocumentTypesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DocumentsService_StreamDocumentTypesClient = grpc.ServerStreamingClient[StreamDocumentTypesResponse]
+
 func (c *documentsServiceClient) GetDocuments(ctx context.Context, in *GetDocumentsRequest, opts ...grpc.CallOption) (*GetDocumentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDocumentsResponse)
@@ -91,6 +118,25 @@ func (c *documentsServiceClient) GetDocuments(ctx context.Context, in *GetDocume
 	}
 	return out, nil
 }
+
+func (c *documentsServiceClient) StreamDocuments(ctx context.Context, in *StreamDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DocumentsService_ServiceDesc.Streams[1], DocumentsService_StreamDocuments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDocumentsRequest, StreamDocumentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DocumentsService_StreamDocumentsClient = grpc.ServerStreamingClient[StreamDocumentsResponse]
 
 func (c *documentsServiceClient) PostDocument(ctx context.Context, in *PostDocumentRequest, opts ...grpc.CallOption) (*PostDocumentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -152,10 +198,16 @@ type DocumentsServiceServer interface {
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocumentTypes(context.Context, *GetDocumentTypesRequest) (*GetDocumentTypesResponse, error)
+	// Every page of GetDocumentTypes, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDocumentTypes(*StreamDocumentTypesRequest, grpc.ServerStreamingServer[StreamDocumentTypesResponse]) error
 	// GET /fleet/documents
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocuments(context.Context, *GetDocumentsRequest) (*GetDocumentsResponse, error)
+	// Every page of GetDocuments, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDocuments(*StreamDocumentsRequest, grpc.ServerStreamingServer[StreamDocumentsResponse]) error
 	// POST /fleet/documents
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
@@ -186,8 +238,14 @@ type UnimplementedDocumentsServiceServer struct{}
 func (UnimplementedDocumentsServiceServer) GetDocumentTypes(context.Context, *GetDocumentTypesRequest) (*GetDocumentTypesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDocumentTypes not implemented")
 }
+func (UnimplementedDocumentsServiceServer) StreamDocumentTypes(*StreamDocumentTypesRequest, grpc.ServerStreamingServer[StreamDocumentTypesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDocumentTypes not implemented")
+}
 func (UnimplementedDocumentsServiceServer) GetDocuments(context.Context, *GetDocumentsRequest) (*GetDocumentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDocuments not implemented")
+}
+func (UnimplementedDocumentsServiceServer) StreamDocuments(*StreamDocumentsRequest, grpc.ServerStreamingServer[StreamDocumentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDocuments not implemented")
 }
 func (UnimplementedDocumentsServiceServer) PostDocument(context.Context, *PostDocumentRequest) (*PostDocumentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostDocument not implemented")
@@ -242,6 +300,17 @@ func _DocumentsService_GetDocumentTypes_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DocumentsService_StreamDocumentTypes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDocumentTypesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DocumentsServiceServer).StreamDocumentTypes(m, &grpc.GenericServerStream[StreamDocumentTypesRequest, StreamDocumentTypesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DocumentsService_StreamDocumentTypesServer = grpc.ServerStreamingServer[StreamDocumentTypesResponse]
+
 func _DocumentsService_GetDocuments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDocumentsRequest)
 	if err := dec(in); err != nil {
@@ -259,6 +328,17 @@ func _DocumentsService_GetDocuments_Handler(srv interface{}, ctx context.Context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DocumentsService_StreamDocuments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDocumentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DocumentsServiceServer).StreamDocuments(m, &grpc.GenericServerStream[StreamDocumentsRequest, StreamDocumentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DocumentsService_StreamDocumentsServer = grpc.ServerStreamingServer[StreamDocumentsResponse]
 
 func _DocumentsService_PostDocument_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostDocumentRequest)
@@ -386,6 +466,17 @@ var DocumentsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DocumentsService_DeleteDocument_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDocumentTypes",
+			Handler:       _DocumentsService_StreamDocumentTypes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDocuments",
+			Handler:       _DocumentsService_StreamDocuments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/documents/v1/documents.proto",
 }

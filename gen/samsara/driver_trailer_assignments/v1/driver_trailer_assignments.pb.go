@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *GetDriverTrailerAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverTrailerAssignments.
+type StreamDriverTrailerAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverTrailerAssignments is asked, page after page.
+	Request *GetDriverTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverTrailerAssignmentsRequest) Reset() {
+	*x = StreamDriverTrailerAssignmentsRequest{}
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverTrailerAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverTrailerAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamDriverTrailerAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverTrailerAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverTrailerAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverTrailerAssignmentsRequest) GetRequest() *GetDriverTrailerAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverTrailerAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverTrailerAssignments.
+type StreamDriverTrailerAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverTrailerAssignments answers.
+	Page *GetDriverTrailerAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverTrailerAssignmentsResponse) Reset() {
+	*x = StreamDriverTrailerAssignmentsResponse{}
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverTrailerAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverTrailerAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamDriverTrailerAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverTrailerAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverTrailerAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverTrailerAssignmentsResponse) GetPage() *GetDriverTrailerAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverTrailerAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateDriverTrailerAssignment.
 type CreateDriverTrailerAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -160,7 +270,7 @@ type CreateDriverTrailerAssignmentRequest struct {
 
 func (x *CreateDriverTrailerAssignmentRequest) Reset() {
 	*x = CreateDriverTrailerAssignmentRequest{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[2]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +282,7 @@ func (x *CreateDriverTrailerAssignmentRequest) String() string {
 func (*CreateDriverTrailerAssignmentRequest) ProtoMessage() {}
 
 func (x *CreateDriverTrailerAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[2]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +295,7 @@ func (x *CreateDriverTrailerAssignmentRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CreateDriverTrailerAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateDriverTrailerAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{2}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateDriverTrailerAssignmentRequest) GetDriverId() string {
@@ -220,7 +330,7 @@ type CreateDriverTrailerAssignmentResponse struct {
 
 func (x *CreateDriverTrailerAssignmentResponse) Reset() {
 	*x = CreateDriverTrailerAssignmentResponse{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[3]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +342,7 @@ func (x *CreateDriverTrailerAssignmentResponse) String() string {
 func (*CreateDriverTrailerAssignmentResponse) ProtoMessage() {}
 
 func (x *CreateDriverTrailerAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[3]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +355,7 @@ func (x *CreateDriverTrailerAssignmentResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use CreateDriverTrailerAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateDriverTrailerAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{3}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateDriverTrailerAssignmentResponse) GetData() *PostDriverTrailerAssignments {
@@ -271,7 +381,7 @@ type UpdateDriverTrailerAssignmentRequest struct {
 
 func (x *UpdateDriverTrailerAssignmentRequest) Reset() {
 	*x = UpdateDriverTrailerAssignmentRequest{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[4]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +393,7 @@ func (x *UpdateDriverTrailerAssignmentRequest) String() string {
 func (*UpdateDriverTrailerAssignmentRequest) ProtoMessage() {}
 
 func (x *UpdateDriverTrailerAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[4]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +406,7 @@ func (x *UpdateDriverTrailerAssignmentRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use UpdateDriverTrailerAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDriverTrailerAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{4}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateDriverTrailerAssignmentRequest) GetId() string {
@@ -331,7 +441,7 @@ type UpdateDriverTrailerAssignmentResponse struct {
 
 func (x *UpdateDriverTrailerAssignmentResponse) Reset() {
 	*x = UpdateDriverTrailerAssignmentResponse{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[5]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +453,7 @@ func (x *UpdateDriverTrailerAssignmentResponse) String() string {
 func (*UpdateDriverTrailerAssignmentResponse) ProtoMessage() {}
 
 func (x *UpdateDriverTrailerAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[5]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +466,7 @@ func (x *UpdateDriverTrailerAssignmentResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use UpdateDriverTrailerAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDriverTrailerAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{5}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateDriverTrailerAssignmentResponse) GetData() *PatchDriverTrailerAssignments {
@@ -389,7 +499,7 @@ type DriverTrailerAssignments struct {
 
 func (x *DriverTrailerAssignments) Reset() {
 	*x = DriverTrailerAssignments{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +511,7 @@ func (x *DriverTrailerAssignments) String() string {
 func (*DriverTrailerAssignments) ProtoMessage() {}
 
 func (x *DriverTrailerAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +524,7 @@ func (x *DriverTrailerAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverTrailerAssignments.ProtoReflect.Descriptor instead.
 func (*DriverTrailerAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{6}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DriverTrailerAssignments) GetCreatedAtTime() string {
@@ -489,7 +599,7 @@ type PatchDriverTrailerAssignments struct {
 
 func (x *PatchDriverTrailerAssignments) Reset() {
 	*x = PatchDriverTrailerAssignments{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[7]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -501,7 +611,7 @@ func (x *PatchDriverTrailerAssignments) String() string {
 func (*PatchDriverTrailerAssignments) ProtoMessage() {}
 
 func (x *PatchDriverTrailerAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[7]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,7 +624,7 @@ func (x *PatchDriverTrailerAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchDriverTrailerAssignments.ProtoReflect.Descriptor instead.
 func (*PatchDriverTrailerAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{7}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PatchDriverTrailerAssignments) GetCreatedAtTime() string {
@@ -587,7 +697,7 @@ type PostDriverTrailerAssignments struct {
 
 func (x *PostDriverTrailerAssignments) Reset() {
 	*x = PostDriverTrailerAssignments{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[8]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +709,7 @@ func (x *PostDriverTrailerAssignments) String() string {
 func (*PostDriverTrailerAssignments) ProtoMessage() {}
 
 func (x *PostDriverTrailerAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[8]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +722,7 @@ func (x *PostDriverTrailerAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostDriverTrailerAssignments.ProtoReflect.Descriptor instead.
 func (*PostDriverTrailerAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{8}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PostDriverTrailerAssignments) GetCreatedAtTime() string {
@@ -668,7 +778,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[9]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +790,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[9]
+	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +803,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{9}
+	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Trailer) GetTrailerId() string {
@@ -707,7 +817,7 @@ var File_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto 
 
 const file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDesc = "" +
 	"\n" +
-	"Fsamsara/driver_trailer_assignments/v1/driver_trailer_assignments.proto\x12%samsara.driver_trailer_assignments.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd4\x01\n" +
+	"Fsamsara/driver_trailer_assignments/v1/driver_trailer_assignments.proto\x12%samsara.driver_trailer_assignments.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd4\x01\n" +
 	"\"GetDriverTrailerAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
 	"\n" +
@@ -720,7 +830,14 @@ const file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_prot
 	"\x04data\x18\x01 \x03(\v2?.samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xe3\x01\n" +
+	"pagination\"\xc9\x01\n" +
+	"%StreamDriverTrailerAssignmentsRequest\x12c\n" +
+	"\arequest\x18\x01 \x01(\v2I.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xb0\x01\n" +
+	"&StreamDriverTrailerAssignmentsResponse\x12^\n" +
+	"\x04page\x18\x01 \x01(\v2J.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xe3\x01\n" +
 	"$CreateDriverTrailerAssignmentRequest\x12*\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\bdriverId\x88\x01\x01\x125\n" +
 	"\n" +
@@ -793,10 +910,12 @@ const file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_prot
 	"\aTrailer\x12*\n" +
 	"\n" +
 	"trailer_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\ttrailerId\x88\x01\x01:\x1d\xda\xce\x18\x19TrailerObjectResponseBodyB\r\n" +
-	"\v_trailer_id2\x83\a\n" +
-	"\x1fDriverTrailerAssignmentsService\x12\x99\x02\n" +
-	"\x1bGetDriverTrailerAssignments\x12I.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest\x1aJ.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse\"c\xda\xce\x18_\n" +
-	"\x1bgetDriverTrailerAssignments\x10\x01\x1a\x1b/driver-trailer-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa0\x02\n" +
+	"\v_trailer_id2\xf0\b\n" +
+	"\x1fDriverTrailerAssignmentsService\x12\x9f\x02\n" +
+	"\x1bGetDriverTrailerAssignments\x12I.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest\x1aJ.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse\"i\xda\xce\x18e\n" +
+	"\x1bgetDriverTrailerAssignments\x10\x01\x1a\x1b/driver-trailer-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xe4\x01\n" +
+	"\x1eStreamDriverTrailerAssignments\x12L.samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest\x1aM.samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse\"#\xe2\xce\x18\x1f\n" +
+	"\x1bGetDriverTrailerAssignments\x10\x010\x01\x12\xa0\x02\n" +
 	"\x1dCreateDriverTrailerAssignment\x12K.samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest\x1aL.samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse\"d\xda\xce\x18`\n" +
 	"\x1dcreateDriverTrailerAssignment\x10\x02\x1a\x1b/driver-trailer-assignments \x02B\x11Write AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa0\x02\n" +
 	"\x1dUpdateDriverTrailerAssignment\x12K.samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest\x1aL.samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse\"d\xda\xce\x18`\n" +
@@ -814,41 +933,49 @@ func file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto
 	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescData
 }
 
-var file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_goTypes = []any{
-	(*GetDriverTrailerAssignmentsRequest)(nil),    // 0: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest
-	(*GetDriverTrailerAssignmentsResponse)(nil),   // 1: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse
-	(*CreateDriverTrailerAssignmentRequest)(nil),  // 2: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest
-	(*CreateDriverTrailerAssignmentResponse)(nil), // 3: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse
-	(*UpdateDriverTrailerAssignmentRequest)(nil),  // 4: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest
-	(*UpdateDriverTrailerAssignmentResponse)(nil), // 5: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse
-	(*DriverTrailerAssignments)(nil),              // 6: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments
-	(*PatchDriverTrailerAssignments)(nil),         // 7: samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignments
-	(*PostDriverTrailerAssignments)(nil),          // 8: samsara.driver_trailer_assignments.v1.PostDriverTrailerAssignments
-	(*Trailer)(nil),                               // 9: samsara.driver_trailer_assignments.v1.Trailer
-	(*v1.Pagination)(nil),                         // 10: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                 // 11: google.protobuf.FieldMask
-	(*v1.DriverWithExternalId)(nil),               // 12: samsara.types.v1.DriverWithExternalId
+	(*GetDriverTrailerAssignmentsRequest)(nil),     // 0: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest
+	(*GetDriverTrailerAssignmentsResponse)(nil),    // 1: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse
+	(*StreamDriverTrailerAssignmentsRequest)(nil),  // 2: samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest
+	(*StreamDriverTrailerAssignmentsResponse)(nil), // 3: samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse
+	(*CreateDriverTrailerAssignmentRequest)(nil),   // 4: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest
+	(*CreateDriverTrailerAssignmentResponse)(nil),  // 5: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse
+	(*UpdateDriverTrailerAssignmentRequest)(nil),   // 6: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest
+	(*UpdateDriverTrailerAssignmentResponse)(nil),  // 7: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse
+	(*DriverTrailerAssignments)(nil),               // 8: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments
+	(*PatchDriverTrailerAssignments)(nil),          // 9: samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignments
+	(*PostDriverTrailerAssignments)(nil),           // 10: samsara.driver_trailer_assignments.v1.PostDriverTrailerAssignments
+	(*Trailer)(nil),                                // 11: samsara.driver_trailer_assignments.v1.Trailer
+	(*v1.Pagination)(nil),                          // 12: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                      // 13: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                  // 14: google.protobuf.FieldMask
+	(*v1.DriverWithExternalId)(nil),                // 15: samsara.types.v1.DriverWithExternalId
 }
 var file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_depIdxs = []int32{
-	6,  // 0: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.data:type_name -> samsara.driver_trailer_assignments.v1.DriverTrailerAssignments
-	10, // 1: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse.data:type_name -> samsara.driver_trailer_assignments.v1.PostDriverTrailerAssignments
-	11, // 3: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
-	7,  // 4: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse.data:type_name -> samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignments
-	12, // 5: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments.driver:type_name -> samsara.types.v1.DriverWithExternalId
-	9,  // 6: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments.trailer:type_name -> samsara.driver_trailer_assignments.v1.Trailer
-	0,  // 7: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.GetDriverTrailerAssignments:input_type -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest
-	2,  // 8: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.CreateDriverTrailerAssignment:input_type -> samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest
-	4,  // 9: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.UpdateDriverTrailerAssignment:input_type -> samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest
-	1,  // 10: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.GetDriverTrailerAssignments:output_type -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse
-	3,  // 11: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.CreateDriverTrailerAssignment:output_type -> samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse
-	5,  // 12: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.UpdateDriverTrailerAssignment:output_type -> samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	8,  // 0: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.data:type_name -> samsara.driver_trailer_assignments.v1.DriverTrailerAssignments
+	12, // 1: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest.request:type_name -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest
+	13, // 3: samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse.page:type_name -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse
+	10, // 5: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse.data:type_name -> samsara.driver_trailer_assignments.v1.PostDriverTrailerAssignments
+	14, // 6: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
+	9,  // 7: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse.data:type_name -> samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignments
+	15, // 8: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments.driver:type_name -> samsara.types.v1.DriverWithExternalId
+	11, // 9: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments.trailer:type_name -> samsara.driver_trailer_assignments.v1.Trailer
+	0,  // 10: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.GetDriverTrailerAssignments:input_type -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest
+	2,  // 11: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.StreamDriverTrailerAssignments:input_type -> samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest
+	4,  // 12: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.CreateDriverTrailerAssignment:input_type -> samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest
+	6,  // 13: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.UpdateDriverTrailerAssignment:input_type -> samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest
+	1,  // 14: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.GetDriverTrailerAssignments:output_type -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse
+	3,  // 15: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.StreamDriverTrailerAssignments:output_type -> samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse
+	5,  // 16: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.CreateDriverTrailerAssignment:output_type -> samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse
+	7,  // 17: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.UpdateDriverTrailerAssignment:output_type -> samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_init() }
@@ -857,19 +984,20 @@ func file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto
 		return
 	}
 	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDesc), len(file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

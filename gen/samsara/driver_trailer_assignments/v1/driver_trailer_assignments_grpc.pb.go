@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DriverTrailerAssignmentsService_GetDriverTrailerAssignments_FullMethodName   = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/GetDriverTrailerAssignments"
-	DriverTrailerAssignmentsService_CreateDriverTrailerAssignment_FullMethodName = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/CreateDriverTrailerAssignment"
-	DriverTrailerAssignmentsService_UpdateDriverTrailerAssignment_FullMethodName = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/UpdateDriverTrailerAssignment"
+	DriverTrailerAssignmentsService_GetDriverTrailerAssignments_FullMethodName    = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/GetDriverTrailerAssignments"
+	DriverTrailerAssignmentsService_StreamDriverTrailerAssignments_FullMethodName = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/StreamDriverTrailerAssignments"
+	DriverTrailerAssignmentsService_CreateDriverTrailerAssignment_FullMethodName  = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/CreateDriverTrailerAssignment"
+	DriverTrailerAssignmentsService_UpdateDriverTrailerAssignment_FullMethodName  = "/samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService/UpdateDriverTrailerAssignment"
 )
 
 // DriverTrailerAssignmentsServiceClient is the client API for DriverTrailerAssignmentsService service.
@@ -36,6 +37,9 @@ type DriverTrailerAssignmentsServiceClient interface {
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTrailerAssignments(ctx context.Context, in *GetDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetDriverTrailerAssignmentsResponse, error)
+	// Every page of GetDriverTrailerAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverTrailerAssignments(ctx context.Context, in *StreamDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTrailerAssignmentsResponse], error)
 	// POST /driver-trailer-assignments
 	// Scope: Write Assignments.
 	// Rate limit: 5 requests per second and organization.
@@ -63,6 +67,25 @@ func (c *driverTrailerAssignmentsServiceClient) GetDriverTrailerAssignments(ctx 
 	}
 	return out, nil
 }
+
+func (c *driverTrailerAssignmentsServiceClient) StreamDriverTrailerAssignments(ctx context.Context, in *StreamDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTrailerAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriverTrailerAssignmentsService_ServiceDesc.Streams[0], DriverTrailerAssignmentsService_StreamDriverTrailerAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverTrailerAssignmentsRequest, StreamDriverTrailerAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriverTrailerAssignmentsService_StreamDriverTrailerAssignmentsClient = grpc.ServerStreamingClient[StreamDriverTrailerAssignmentsResponse]
 
 func (c *driverTrailerAssignmentsServiceClient) CreateDriverTrailerAssignment(ctx context.Context, in *CreateDriverTrailerAssignmentRequest, opts ...grpc.CallOption) (*CreateDriverTrailerAssignmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -94,6 +117,9 @@ type DriverTrailerAssignmentsServiceServer interface {
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTrailerAssignments(context.Context, *GetDriverTrailerAssignmentsRequest) (*GetDriverTrailerAssignmentsResponse, error)
+	// Every page of GetDriverTrailerAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverTrailerAssignments(*StreamDriverTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverTrailerAssignmentsResponse]) error
 	// POST /driver-trailer-assignments
 	// Scope: Write Assignments.
 	// Rate limit: 5 requests per second and organization.
@@ -113,6 +139,9 @@ type UnimplementedDriverTrailerAssignmentsServiceServer struct{}
 
 func (UnimplementedDriverTrailerAssignmentsServiceServer) GetDriverTrailerAssignments(context.Context, *GetDriverTrailerAssignmentsRequest) (*GetDriverTrailerAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverTrailerAssignments not implemented")
+}
+func (UnimplementedDriverTrailerAssignmentsServiceServer) StreamDriverTrailerAssignments(*StreamDriverTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverTrailerAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverTrailerAssignments not implemented")
 }
 func (UnimplementedDriverTrailerAssignmentsServiceServer) CreateDriverTrailerAssignment(context.Context, *CreateDriverTrailerAssignmentRequest) (*CreateDriverTrailerAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDriverTrailerAssignment not implemented")
@@ -157,6 +186,17 @@ func _DriverTrailerAssignmentsService_GetDriverTrailerAssignments_Handler(srv in
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DriverTrailerAssignmentsService_StreamDriverTrailerAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverTrailerAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriverTrailerAssignmentsServiceServer).StreamDriverTrailerAssignments(m, &grpc.GenericServerStream[StreamDriverTrailerAssignmentsRequest, StreamDriverTrailerAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriverTrailerAssignmentsService_StreamDriverTrailerAssignmentsServer = grpc.ServerStreamingServer[StreamDriverTrailerAssignmentsResponse]
 
 func _DriverTrailerAssignmentsService_CreateDriverTrailerAssignment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateDriverTrailerAssignmentRequest)
@@ -214,6 +254,12 @@ var DriverTrailerAssignmentsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriverTrailerAssignmentsService_UpdateDriverTrailerAssignment_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverTrailerAssignments",
+			Handler:       _DriverTrailerAssignmentsService_StreamDriverTrailerAssignments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/driver_trailer_assignments/v1/driver_trailer_assignments.proto",
 }

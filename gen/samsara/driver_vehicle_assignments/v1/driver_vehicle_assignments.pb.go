@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -210,6 +210,116 @@ func (x *GetDriverVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverVehicleAssignments.
+type StreamDriverVehicleAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverVehicleAssignments is asked, page after page.
+	Request *GetDriverVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverVehicleAssignmentsRequest) Reset() {
+	*x = StreamDriverVehicleAssignmentsRequest{}
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverVehicleAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverVehicleAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamDriverVehicleAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverVehicleAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverVehicleAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverVehicleAssignmentsRequest) GetRequest() *GetDriverVehicleAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverVehicleAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverVehicleAssignments.
+type StreamDriverVehicleAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverVehicleAssignments answers.
+	Page *GetDriverVehicleAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverVehicleAssignmentsResponse) Reset() {
+	*x = StreamDriverVehicleAssignmentsResponse{}
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverVehicleAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverVehicleAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamDriverVehicleAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverVehicleAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverVehicleAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverVehicleAssignmentsResponse) GetPage() *GetDriverVehicleAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverVehicleAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateDriverVehicleAssignment.
 type CreateDriverVehicleAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -233,7 +343,7 @@ type CreateDriverVehicleAssignmentRequest struct {
 
 func (x *CreateDriverVehicleAssignmentRequest) Reset() {
 	*x = CreateDriverVehicleAssignmentRequest{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[2]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +355,7 @@ func (x *CreateDriverVehicleAssignmentRequest) String() string {
 func (*CreateDriverVehicleAssignmentRequest) ProtoMessage() {}
 
 func (x *CreateDriverVehicleAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[2]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +368,7 @@ func (x *CreateDriverVehicleAssignmentRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CreateDriverVehicleAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateDriverVehicleAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{2}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateDriverVehicleAssignmentRequest) GetAssignedAtTime() string {
@@ -321,7 +431,7 @@ type CreateDriverVehicleAssignmentResponse struct {
 
 func (x *CreateDriverVehicleAssignmentResponse) Reset() {
 	*x = CreateDriverVehicleAssignmentResponse{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[3]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -333,7 +443,7 @@ func (x *CreateDriverVehicleAssignmentResponse) String() string {
 func (*CreateDriverVehicleAssignmentResponse) ProtoMessage() {}
 
 func (x *CreateDriverVehicleAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[3]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -346,7 +456,7 @@ func (x *CreateDriverVehicleAssignmentResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use CreateDriverVehicleAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateDriverVehicleAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{3}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignments {
@@ -382,7 +492,7 @@ type UpdateDriverVehicleAssignmentRequest struct {
 
 func (x *UpdateDriverVehicleAssignmentRequest) Reset() {
 	*x = UpdateDriverVehicleAssignmentRequest{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[4]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +504,7 @@ func (x *UpdateDriverVehicleAssignmentRequest) String() string {
 func (*UpdateDriverVehicleAssignmentRequest) ProtoMessage() {}
 
 func (x *UpdateDriverVehicleAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[4]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +517,7 @@ func (x *UpdateDriverVehicleAssignmentRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use UpdateDriverVehicleAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDriverVehicleAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{4}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateDriverVehicleAssignmentRequest) GetAssignedAtTime() string {
@@ -477,7 +587,7 @@ type UpdateDriverVehicleAssignmentResponse struct {
 
 func (x *UpdateDriverVehicleAssignmentResponse) Reset() {
 	*x = UpdateDriverVehicleAssignmentResponse{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[5]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +599,7 @@ func (x *UpdateDriverVehicleAssignmentResponse) String() string {
 func (*UpdateDriverVehicleAssignmentResponse) ProtoMessage() {}
 
 func (x *UpdateDriverVehicleAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[5]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +612,7 @@ func (x *UpdateDriverVehicleAssignmentResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use UpdateDriverVehicleAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDriverVehicleAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{5}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignments {
@@ -531,7 +641,7 @@ type DeleteDriverVehicleAssignmentsRequest struct {
 
 func (x *DeleteDriverVehicleAssignmentsRequest) Reset() {
 	*x = DeleteDriverVehicleAssignmentsRequest{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[6]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +653,7 @@ func (x *DeleteDriverVehicleAssignmentsRequest) String() string {
 func (*DeleteDriverVehicleAssignmentsRequest) ProtoMessage() {}
 
 func (x *DeleteDriverVehicleAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[6]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +666,7 @@ func (x *DeleteDriverVehicleAssignmentsRequest) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use DeleteDriverVehicleAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDriverVehicleAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{6}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteDriverVehicleAssignmentsRequest) GetAssignedAtTime() string {
@@ -603,7 +713,7 @@ type DeleteDriverVehicleAssignmentsResponse struct {
 
 func (x *DeleteDriverVehicleAssignmentsResponse) Reset() {
 	*x = DeleteDriverVehicleAssignmentsResponse{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[7]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +725,7 @@ func (x *DeleteDriverVehicleAssignmentsResponse) String() string {
 func (*DeleteDriverVehicleAssignmentsResponse) ProtoMessage() {}
 
 func (x *DeleteDriverVehicleAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[7]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +738,7 @@ func (x *DeleteDriverVehicleAssignmentsResponse) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use DeleteDriverVehicleAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDriverVehicleAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{7}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{9}
 }
 
 // Schema DriverAssignmentMetadataTinyObjectResponseBody.
@@ -642,7 +752,7 @@ type DriverAssignmentMetadataTiny struct {
 
 func (x *DriverAssignmentMetadataTiny) Reset() {
 	*x = DriverAssignmentMetadataTiny{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[8]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +764,7 @@ func (x *DriverAssignmentMetadataTiny) String() string {
 func (*DriverAssignmentMetadataTiny) ProtoMessage() {}
 
 func (x *DriverAssignmentMetadataTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[8]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +777,7 @@ func (x *DriverAssignmentMetadataTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAssignmentMetadataTiny.ProtoReflect.Descriptor instead.
 func (*DriverAssignmentMetadataTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{8}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DriverAssignmentMetadataTiny) GetSourceName() string {
@@ -704,7 +814,7 @@ type DriverVehicleAssignment struct {
 
 func (x *DriverVehicleAssignment) Reset() {
 	*x = DriverVehicleAssignment{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[9]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +826,7 @@ func (x *DriverVehicleAssignment) String() string {
 func (*DriverVehicleAssignment) ProtoMessage() {}
 
 func (x *DriverVehicleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[9]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +839,7 @@ func (x *DriverVehicleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverVehicleAssignment.ProtoReflect.Descriptor instead.
 func (*DriverVehicleAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{9}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DriverVehicleAssignment) GetAssignedAtTime() string {
@@ -800,7 +910,7 @@ type DriverVehicleAssignments struct {
 
 func (x *DriverVehicleAssignments) Reset() {
 	*x = DriverVehicleAssignments{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +922,7 @@ func (x *DriverVehicleAssignments) String() string {
 func (*DriverVehicleAssignments) ProtoMessage() {}
 
 func (x *DriverVehicleAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +935,7 @@ func (x *DriverVehicleAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverVehicleAssignments.ProtoReflect.Descriptor instead.
 func (*DriverVehicleAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{10}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DriverVehicleAssignments) GetMessage() string {
@@ -847,7 +957,7 @@ type DriverVehicleAssignmentsMetadata struct {
 
 func (x *DriverVehicleAssignmentsMetadata) Reset() {
 	*x = DriverVehicleAssignmentsMetadata{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +969,7 @@ func (x *DriverVehicleAssignmentsMetadata) String() string {
 func (*DriverVehicleAssignmentsMetadata) ProtoMessage() {}
 
 func (x *DriverVehicleAssignmentsMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11]
+	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +982,7 @@ func (x *DriverVehicleAssignmentsMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverVehicleAssignmentsMetadata.ProtoReflect.Descriptor instead.
 func (*DriverVehicleAssignmentsMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{11}
+	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DriverVehicleAssignmentsMetadata) GetSourceName() string {
@@ -886,7 +996,7 @@ var File_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto 
 
 const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc = "" +
 	"\n" +
-	"Fsamsara/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto\x12%samsara.driver_vehicle_assignments.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x8e\x06\n" +
+	"Fsamsara/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto\x12%samsara.driver_vehicle_assignments.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x8e\x06\n" +
 	"\"GetDriverVehicleAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xb2\x01\n" +
 	"\x0fassignment_type\x18\x02 \x01(\tB\x83\x01\xda\xce\x18\x7f\b\x022\x03HOS2\x06idCard2\x06static2\x06faceId2\n" +
@@ -917,7 +1027,14 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	"\x04data\x18\x01 \x03(\v2>.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa8\x04\n" +
+	"pagination\"\xc9\x01\n" +
+	"%StreamDriverVehicleAssignmentsRequest\x12c\n" +
+	"\arequest\x18\x01 \x01(\v2I.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xb0\x01\n" +
+	"&StreamDriverVehicleAssignmentsResponse\x12^\n" +
+	"\x04page\x18\x01 \x01(\v2J.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x04\n" +
 	"$CreateDriverVehicleAssignmentRequest\x12@\n" +
 	"\x10assigned_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0eassignedAtTime\x88\x01\x01\x12*\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\bdriverId\x88\x01\x01\x121\n" +
@@ -999,10 +1116,12 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	" DriverVehicleAssignmentsMetadata\x123\n" +
 	"\vsource_name\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00Y@H\x00R\n" +
 	"sourceName\x88\x01\x01:\x81\x01\xda\xce\x18=PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody\xda\xce\x18<PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBodyB\x0e\n" +
-	"\f_source_name2\xc4\t\n" +
-	"\x1fDriverVehicleAssignmentsService\x12\x9f\x02\n" +
-	"\x1bGetDriverVehicleAssignments\x12I.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest\x1aJ.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse\"i\xda\xce\x18e\n" +
-	"\x1bgetDriverVehicleAssignments\x10\x01\x1a!/fleet/driver-vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa6\x02\n" +
+	"\f_source_name2\xb1\v\n" +
+	"\x1fDriverVehicleAssignmentsService\x12\xa5\x02\n" +
+	"\x1bGetDriverVehicleAssignments\x12I.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest\x1aJ.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse\"o\xda\xce\x18k\n" +
+	"\x1bgetDriverVehicleAssignments\x10\x01\x1a!/fleet/driver-vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xe4\x01\n" +
+	"\x1eStreamDriverVehicleAssignments\x12L.samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest\x1aM.samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse\"#\xe2\xce\x18\x1f\n" +
+	"\x1bGetDriverVehicleAssignments\x10\x010\x01\x12\xa6\x02\n" +
 	"\x1dCreateDriverVehicleAssignment\x12K.samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest\x1aL.samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse\"j\xda\xce\x18f\n" +
 	"\x1dcreateDriverVehicleAssignment\x10\x02\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xa6\x02\n" +
 	"\x1dUpdateDriverVehicleAssignment\x12K.samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest\x1aL.samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse\"j\xda\xce\x18f\n" +
@@ -1022,49 +1141,57 @@ func file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto
 	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescData
 }
 
-var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_goTypes = []any{
 	(*GetDriverVehicleAssignmentsRequest)(nil),     // 0: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest
 	(*GetDriverVehicleAssignmentsResponse)(nil),    // 1: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse
-	(*CreateDriverVehicleAssignmentRequest)(nil),   // 2: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest
-	(*CreateDriverVehicleAssignmentResponse)(nil),  // 3: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse
-	(*UpdateDriverVehicleAssignmentRequest)(nil),   // 4: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest
-	(*UpdateDriverVehicleAssignmentResponse)(nil),  // 5: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse
-	(*DeleteDriverVehicleAssignmentsRequest)(nil),  // 6: samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest
-	(*DeleteDriverVehicleAssignmentsResponse)(nil), // 7: samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse
-	(*DriverAssignmentMetadataTiny)(nil),           // 8: samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTiny
-	(*DriverVehicleAssignment)(nil),                // 9: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment
-	(*DriverVehicleAssignments)(nil),               // 10: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
-	(*DriverVehicleAssignmentsMetadata)(nil),       // 11: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
-	(*v1.Pagination)(nil),                          // 12: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                  // 13: google.protobuf.FieldMask
-	(*v1.DriverTiny)(nil),                          // 14: samsara.types.v1.DriverTiny
-	(*v1.VehicleTiny)(nil),                         // 15: samsara.types.v1.VehicleTiny
+	(*StreamDriverVehicleAssignmentsRequest)(nil),  // 2: samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest
+	(*StreamDriverVehicleAssignmentsResponse)(nil), // 3: samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse
+	(*CreateDriverVehicleAssignmentRequest)(nil),   // 4: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest
+	(*CreateDriverVehicleAssignmentResponse)(nil),  // 5: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse
+	(*UpdateDriverVehicleAssignmentRequest)(nil),   // 6: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest
+	(*UpdateDriverVehicleAssignmentResponse)(nil),  // 7: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse
+	(*DeleteDriverVehicleAssignmentsRequest)(nil),  // 8: samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest
+	(*DeleteDriverVehicleAssignmentsResponse)(nil), // 9: samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse
+	(*DriverAssignmentMetadataTiny)(nil),           // 10: samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTiny
+	(*DriverVehicleAssignment)(nil),                // 11: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment
+	(*DriverVehicleAssignments)(nil),               // 12: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
+	(*DriverVehicleAssignmentsMetadata)(nil),       // 13: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
+	(*v1.Pagination)(nil),                          // 14: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                      // 15: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                  // 16: google.protobuf.FieldMask
+	(*v1.DriverTiny)(nil),                          // 17: samsara.types.v1.DriverTiny
+	(*v1.VehicleTiny)(nil),                         // 18: samsara.types.v1.VehicleTiny
 }
 var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_depIdxs = []int32{
-	9,  // 0: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment
-	12, // 1: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 2: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
-	10, // 3: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
-	11, // 4: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
-	13, // 5: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 6: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
-	14, // 7: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.driver:type_name -> samsara.types.v1.DriverTiny
-	8,  // 8: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTiny
-	15, // 9: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	0,  // 10: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.GetDriverVehicleAssignments:input_type -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest
-	2,  // 11: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.CreateDriverVehicleAssignment:input_type -> samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest
-	4,  // 12: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.UpdateDriverVehicleAssignment:input_type -> samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest
-	6,  // 13: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.DeleteDriverVehicleAssignments:input_type -> samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest
-	1,  // 14: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.GetDriverVehicleAssignments:output_type -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse
-	3,  // 15: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.CreateDriverVehicleAssignment:output_type -> samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse
-	5,  // 16: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.UpdateDriverVehicleAssignment:output_type -> samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse
-	7,  // 17: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.DeleteDriverVehicleAssignments:output_type -> samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 0: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment
+	14, // 1: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest.request:type_name -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest
+	15, // 3: samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse.page:type_name -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse
+	13, // 5: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
+	12, // 6: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
+	13, // 7: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
+	16, // 8: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 9: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
+	17, // 10: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.driver:type_name -> samsara.types.v1.DriverTiny
+	10, // 11: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTiny
+	18, // 12: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	0,  // 13: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.GetDriverVehicleAssignments:input_type -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest
+	2,  // 14: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.StreamDriverVehicleAssignments:input_type -> samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest
+	4,  // 15: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.CreateDriverVehicleAssignment:input_type -> samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest
+	6,  // 16: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.UpdateDriverVehicleAssignment:input_type -> samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest
+	8,  // 17: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.DeleteDriverVehicleAssignments:input_type -> samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest
+	1,  // 18: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.GetDriverVehicleAssignments:output_type -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse
+	3,  // 19: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.StreamDriverVehicleAssignments:output_type -> samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse
+	5,  // 20: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.CreateDriverVehicleAssignment:output_type -> samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse
+	7,  // 21: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.UpdateDriverVehicleAssignment:output_type -> samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse
+	9,  // 22: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.DeleteDriverVehicleAssignments:output_type -> samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse
+	18, // [18:23] is the sub-list for method output_type
+	13, // [13:18] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_init() }
@@ -1073,20 +1200,21 @@ func file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto
 		return
 	}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc), len(file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	DriverVehicleAssignmentsService_GetDriverVehicleAssignments_FullMethodName    = "/samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService/GetDriverVehicleAssignments"
+	DriverVehicleAssignmentsService_StreamDriverVehicleAssignments_FullMethodName = "/samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService/StreamDriverVehicleAssignments"
 	DriverVehicleAssignmentsService_CreateDriverVehicleAssignment_FullMethodName  = "/samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService/CreateDriverVehicleAssignment"
 	DriverVehicleAssignmentsService_UpdateDriverVehicleAssignment_FullMethodName  = "/samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService/UpdateDriverVehicleAssignment"
 	DriverVehicleAssignmentsService_DeleteDriverVehicleAssignments_FullMethodName = "/samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService/DeleteDriverVehicleAssignments"
@@ -37,6 +38,9 @@ type DriverVehicleAssignmentsServiceClient interface {
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverVehicleAssignments(ctx context.Context, in *GetDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (*GetDriverVehicleAssignmentsResponse, error)
+	// Every page of GetDriverVehicleAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverVehicleAssignments(ctx context.Context, in *StreamDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverVehicleAssignmentsResponse], error)
 	// POST /fleet/driver-vehicle-assignments
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
@@ -68,6 +72,25 @@ func (c *driverVehicleAssignmentsServiceClient) GetDriverVehicleAssignments(ctx 
 	}
 	return out, nil
 }
+
+func (c *driverVehicleAssignmentsServiceClient) StreamDriverVehicleAssignments(ctx context.Context, in *StreamDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverVehicleAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriverVehicleAssignmentsService_ServiceDesc.Streams[0], DriverVehicleAssignmentsService_StreamDriverVehicleAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverVehicleAssignmentsRequest, StreamDriverVehicleAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriverVehicleAssignmentsService_StreamDriverVehicleAssignmentsClient = grpc.ServerStreamingClient[StreamDriverVehicleAssignmentsResponse]
 
 func (c *driverVehicleAssignmentsServiceClient) CreateDriverVehicleAssignment(ctx context.Context, in *CreateDriverVehicleAssignmentRequest, opts ...grpc.CallOption) (*CreateDriverVehicleAssignmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -109,6 +132,9 @@ type DriverVehicleAssignmentsServiceServer interface {
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverVehicleAssignments(context.Context, *GetDriverVehicleAssignmentsRequest) (*GetDriverVehicleAssignmentsResponse, error)
+	// Every page of GetDriverVehicleAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverVehicleAssignments(*StreamDriverVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverVehicleAssignmentsResponse]) error
 	// POST /fleet/driver-vehicle-assignments
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
@@ -132,6 +158,9 @@ type UnimplementedDriverVehicleAssignmentsServiceServer struct{}
 
 func (UnimplementedDriverVehicleAssignmentsServiceServer) GetDriverVehicleAssignments(context.Context, *GetDriverVehicleAssignmentsRequest) (*GetDriverVehicleAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverVehicleAssignments not implemented")
+}
+func (UnimplementedDriverVehicleAssignmentsServiceServer) StreamDriverVehicleAssignments(*StreamDriverVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverVehicleAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverVehicleAssignments not implemented")
 }
 func (UnimplementedDriverVehicleAssignmentsServiceServer) CreateDriverVehicleAssignment(context.Context, *CreateDriverVehicleAssignmentRequest) (*CreateDriverVehicleAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDriverVehicleAssignment not implemented")
@@ -179,6 +208,17 @@ func _DriverVehicleAssignmentsService_GetDriverVehicleAssignments_Handler(srv in
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DriverVehicleAssignmentsService_StreamDriverVehicleAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverVehicleAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriverVehicleAssignmentsServiceServer).StreamDriverVehicleAssignments(m, &grpc.GenericServerStream[StreamDriverVehicleAssignmentsRequest, StreamDriverVehicleAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriverVehicleAssignmentsService_StreamDriverVehicleAssignmentsServer = grpc.ServerStreamingServer[StreamDriverVehicleAssignmentsResponse]
 
 func _DriverVehicleAssignmentsService_CreateDriverVehicleAssignment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateDriverVehicleAssignmentRequest)
@@ -258,6 +298,12 @@ var DriverVehicleAssignmentsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriverVehicleAssignmentsService_DeleteDriverVehicleAssignments_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverVehicleAssignments",
+			Handler:       _DriverVehicleAssignmentsService_StreamDriverVehicleAssignments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto",
 }

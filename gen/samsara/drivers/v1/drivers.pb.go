@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -199,6 +199,116 @@ func (x *ListDriversResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDrivers.
+type StreamDriversRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListDrivers is asked, page after page.
+	Request *ListDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriversRequest) Reset() {
+	*x = StreamDriversRequest{}
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriversRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriversRequest) ProtoMessage() {}
+
+func (x *StreamDriversRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriversRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriversRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriversRequest) GetRequest() *ListDriversRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriversRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDrivers.
+type StreamDriversResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListDrivers answers.
+	Page *ListDriversResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriversResponse) Reset() {
+	*x = StreamDriversResponse{}
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriversResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriversResponse) ProtoMessage() {}
+
+func (x *StreamDriversResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriversResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriversResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriversResponse) GetPage() *ListDriversResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriversResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateDriver.
 type CreateDriverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -279,7 +389,7 @@ type CreateDriverRequest struct {
 
 func (x *CreateDriverRequest) Reset() {
 	*x = CreateDriverRequest{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[2]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +401,7 @@ func (x *CreateDriverRequest) String() string {
 func (*CreateDriverRequest) ProtoMessage() {}
 
 func (x *CreateDriverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[2]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +414,7 @@ func (x *CreateDriverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateDriverRequest.ProtoReflect.Descriptor instead.
 func (*CreateDriverRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{2}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateDriverRequest) GetAttributes() []*DriverAttribute {
@@ -563,7 +673,7 @@ type CreateDriverResponse struct {
 
 func (x *CreateDriverResponse) Reset() {
 	*x = CreateDriverResponse{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[3]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +685,7 @@ func (x *CreateDriverResponse) String() string {
 func (*CreateDriverResponse) ProtoMessage() {}
 
 func (x *CreateDriverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[3]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,7 +698,7 @@ func (x *CreateDriverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateDriverResponse.ProtoReflect.Descriptor instead.
 func (*CreateDriverResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{3}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateDriverResponse) GetData() *Driver {
@@ -609,7 +719,7 @@ type PostDriverRemoteSignoutRequest struct {
 
 func (x *PostDriverRemoteSignoutRequest) Reset() {
 	*x = PostDriverRemoteSignoutRequest{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[4]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +731,7 @@ func (x *PostDriverRemoteSignoutRequest) String() string {
 func (*PostDriverRemoteSignoutRequest) ProtoMessage() {}
 
 func (x *PostDriverRemoteSignoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[4]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +744,7 @@ func (x *PostDriverRemoteSignoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostDriverRemoteSignoutRequest.ProtoReflect.Descriptor instead.
 func (*PostDriverRemoteSignoutRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{4}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PostDriverRemoteSignoutRequest) GetDriverId() string {
@@ -655,7 +765,7 @@ type PostDriverRemoteSignoutResponse struct {
 
 func (x *PostDriverRemoteSignoutResponse) Reset() {
 	*x = PostDriverRemoteSignoutResponse{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[5]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +777,7 @@ func (x *PostDriverRemoteSignoutResponse) String() string {
 func (*PostDriverRemoteSignoutResponse) ProtoMessage() {}
 
 func (x *PostDriverRemoteSignoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[5]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +790,7 @@ func (x *PostDriverRemoteSignoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostDriverRemoteSignoutResponse.ProtoReflect.Descriptor instead.
 func (*PostDriverRemoteSignoutResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{5}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PostDriverRemoteSignoutResponse) GetDriverName() string {
@@ -701,7 +811,7 @@ type GetDriverRequest struct {
 
 func (x *GetDriverRequest) Reset() {
 	*x = GetDriverRequest{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[6]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +823,7 @@ func (x *GetDriverRequest) String() string {
 func (*GetDriverRequest) ProtoMessage() {}
 
 func (x *GetDriverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[6]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +836,7 @@ func (x *GetDriverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDriverRequest.ProtoReflect.Descriptor instead.
 func (*GetDriverRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{6}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetDriverRequest) GetId() string {
@@ -747,7 +857,7 @@ type GetDriverResponse struct {
 
 func (x *GetDriverResponse) Reset() {
 	*x = GetDriverResponse{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[7]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +869,7 @@ func (x *GetDriverResponse) String() string {
 func (*GetDriverResponse) ProtoMessage() {}
 
 func (x *GetDriverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[7]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +882,7 @@ func (x *GetDriverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDriverResponse.ProtoReflect.Descriptor instead.
 func (*GetDriverResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{7}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetDriverResponse) GetData() *Driver {
@@ -871,7 +981,7 @@ type UpdateDriverRequest struct {
 
 func (x *UpdateDriverRequest) Reset() {
 	*x = UpdateDriverRequest{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[8]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +993,7 @@ func (x *UpdateDriverRequest) String() string {
 func (*UpdateDriverRequest) ProtoMessage() {}
 
 func (x *UpdateDriverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[8]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1006,7 @@ func (x *UpdateDriverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDriverRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDriverRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{8}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateDriverRequest) GetId() string {
@@ -1183,7 +1293,7 @@ type UpdateDriverResponse struct {
 
 func (x *UpdateDriverResponse) Reset() {
 	*x = UpdateDriverResponse{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[9]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1305,7 @@ func (x *UpdateDriverResponse) String() string {
 func (*UpdateDriverResponse) ProtoMessage() {}
 
 func (x *UpdateDriverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[9]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1318,7 @@ func (x *UpdateDriverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDriverResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDriverResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{9}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateDriverResponse) GetData() *Driver {
@@ -1304,7 +1414,7 @@ type Driver struct {
 
 func (x *Driver) Reset() {
 	*x = Driver{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1426,7 @@ func (x *Driver) String() string {
 func (*Driver) ProtoMessage() {}
 
 func (x *Driver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1439,7 @@ func (x *Driver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Driver.ProtoReflect.Descriptor instead.
 func (*Driver) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{10}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Driver) GetAttributes() []*v1.AttributeTiny {
@@ -1615,7 +1725,7 @@ type DriverAttribute struct {
 
 func (x *DriverAttribute) Reset() {
 	*x = DriverAttribute{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +1737,7 @@ func (x *DriverAttribute) String() string {
 func (*DriverAttribute) ProtoMessage() {}
 
 func (x *DriverAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +1750,7 @@ func (x *DriverAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAttribute.ProtoReflect.Descriptor instead.
 func (*DriverAttribute) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{11}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DriverAttribute) GetId() string {
@@ -1690,7 +1800,7 @@ type DriverAttributeInput struct {
 
 func (x *DriverAttributeInput) Reset() {
 	*x = DriverAttributeInput{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1812,7 @@ func (x *DriverAttributeInput) String() string {
 func (*DriverAttributeInput) ProtoMessage() {}
 
 func (x *DriverAttributeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1825,7 @@ func (x *DriverAttributeInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAttributeInput.ProtoReflect.Descriptor instead.
 func (*DriverAttributeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{12}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DriverAttributeInput) GetDateValues() []string {
@@ -1772,7 +1882,7 @@ type DriverCarrierSettings struct {
 
 func (x *DriverCarrierSettings) Reset() {
 	*x = DriverCarrierSettings{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +1894,7 @@ func (x *DriverCarrierSettings) String() string {
 func (*DriverCarrierSettings) ProtoMessage() {}
 
 func (x *DriverCarrierSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +1907,7 @@ func (x *DriverCarrierSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverCarrierSettings.ProtoReflect.Descriptor instead.
 func (*DriverCarrierSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{13}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DriverCarrierSettings) GetCarrierName() string {
@@ -1863,7 +1973,7 @@ type DriverEldRuleset struct {
 
 func (x *DriverEldRuleset) Reset() {
 	*x = DriverEldRuleset{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +1985,7 @@ func (x *DriverEldRuleset) String() string {
 func (*DriverEldRuleset) ProtoMessage() {}
 
 func (x *DriverEldRuleset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +1998,7 @@ func (x *DriverEldRuleset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEldRuleset.ProtoReflect.Descriptor instead.
 func (*DriverEldRuleset) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{14}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DriverEldRuleset) GetBreak() string {
@@ -1937,7 +2047,7 @@ type DriverEldSettings struct {
 
 func (x *DriverEldSettings) Reset() {
 	*x = DriverEldSettings{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2059,7 @@ func (x *DriverEldSettings) String() string {
 func (*DriverEldSettings) ProtoMessage() {}
 
 func (x *DriverEldSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2072,7 @@ func (x *DriverEldSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEldSettings.ProtoReflect.Descriptor instead.
 func (*DriverEldSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{15}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DriverEldSettings) GetRulesets() []*DriverEldRuleset {
@@ -1983,7 +2093,7 @@ type DriverHosSetting struct {
 
 func (x *DriverHosSetting) Reset() {
 	*x = DriverHosSetting{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2105,7 @@ func (x *DriverHosSetting) String() string {
 func (*DriverHosSetting) ProtoMessage() {}
 
 func (x *DriverHosSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2118,7 @@ func (x *DriverHosSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverHosSetting.ProtoReflect.Descriptor instead.
 func (*DriverHosSetting) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{16}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DriverHosSetting) GetHeavyHaulExemptionToggleEnabled() bool {
@@ -2031,7 +2141,7 @@ type DriverStaticAssignedVehicle struct {
 
 func (x *DriverStaticAssignedVehicle) Reset() {
 	*x = DriverStaticAssignedVehicle{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2153,7 @@ func (x *DriverStaticAssignedVehicle) String() string {
 func (*DriverStaticAssignedVehicle) ProtoMessage() {}
 
 func (x *DriverStaticAssignedVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2166,7 @@ func (x *DriverStaticAssignedVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverStaticAssignedVehicle.ProtoReflect.Descriptor instead.
 func (*DriverStaticAssignedVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{17}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DriverStaticAssignedVehicle) GetId() string {
@@ -2088,7 +2198,7 @@ type DriverTrailerGroupTag struct {
 
 func (x *DriverTrailerGroupTag) Reset() {
 	*x = DriverTrailerGroupTag{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2210,7 @@ func (x *DriverTrailerGroupTag) String() string {
 func (*DriverTrailerGroupTag) ProtoMessage() {}
 
 func (x *DriverTrailerGroupTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2223,7 @@ func (x *DriverTrailerGroupTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverTrailerGroupTag.ProtoReflect.Descriptor instead.
 func (*DriverTrailerGroupTag) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{18}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DriverTrailerGroupTag) GetId() string {
@@ -2152,7 +2262,7 @@ type DriverVehicleGroupTag struct {
 
 func (x *DriverVehicleGroupTag) Reset() {
 	*x = DriverVehicleGroupTag{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2274,7 @@ func (x *DriverVehicleGroupTag) String() string {
 func (*DriverVehicleGroupTag) ProtoMessage() {}
 
 func (x *DriverVehicleGroupTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2287,7 @@ func (x *DriverVehicleGroupTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverVehicleGroupTag.ProtoReflect.Descriptor instead.
 func (*DriverVehicleGroupTag) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{19}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DriverVehicleGroupTag) GetId() string {
@@ -2229,7 +2339,7 @@ type UsDriverRulesetOverride struct {
 
 func (x *UsDriverRulesetOverride) Reset() {
 	*x = UsDriverRulesetOverride{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2351,7 @@ func (x *UsDriverRulesetOverride) String() string {
 func (*UsDriverRulesetOverride) ProtoMessage() {}
 
 func (x *UsDriverRulesetOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2364,7 @@ func (x *UsDriverRulesetOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsDriverRulesetOverride.ProtoReflect.Descriptor instead.
 func (*UsDriverRulesetOverride) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{20}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UsDriverRulesetOverride) GetCycle() string {
@@ -2289,7 +2399,7 @@ var File_samsara_drivers_v1_drivers_proto protoreflect.FileDescriptor
 
 const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\n" +
-	" samsara/drivers/v1/drivers.proto\x12\x12samsara.drivers.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xea\x04\n" +
+	" samsara/drivers/v1/drivers.proto\x12\x12samsara.drivers.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xea\x04\n" +
 	"\x12ListDriversRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
 	"\x13attribute_value_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11attributeValueIds\x12(\n" +
@@ -2311,7 +2421,14 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1a.samsara.drivers.v1.DriverR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x99\x17\n" +
+	"pagination\"\x95\x01\n" +
+	"\x14StreamDriversRequest\x12@\n" +
+	"\arequest\x18\x01 \x01(\v2&.samsara.drivers.v1.ListDriversRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"|\n" +
+	"\x15StreamDriversResponse\x12;\n" +
+	"\x04page\x18\x01 \x01(\v2'.samsara.drivers.v1.ListDriversResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x99\x17\n" +
 	"\x13CreateDriverRequest\x12K\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2#.samsara.drivers.v1.DriverAttributeB\x06\xda\xce\x18\x02\b\x03R\n" +
@@ -2636,10 +2753,12 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\b_restartB\f\n" +
 	"\n" +
 	"_restbreakB\x17\n" +
-	"\x15_us_state_to_override2\xfc\x06\n" +
-	"\x0eDriversService\x12\x9a\x01\n" +
-	"\vListDrivers\x12&.samsara.drivers.v1.ListDriversRequest\x1a'.samsara.drivers.v1.ListDriversResponse\":\xda\xce\x186\n" +
-	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversP\x01X\xc8\x01\x12\x9d\x01\n" +
+	"\x15_us_state_to_override2\xff\a\n" +
+	"\x0eDriversService\x12\xa0\x01\n" +
+	"\vListDrivers\x12&.samsara.drivers.v1.ListDriversRequest\x1a'.samsara.drivers.v1.ListDriversResponse\"@\xda\xce\x18<\n" +
+	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversP\x01X\xc8\x01b\x04data\x12{\n" +
+	"\rStreamDrivers\x12(.samsara.drivers.v1.StreamDriversRequest\x1a).samsara.drivers.v1.StreamDriversResponse\"\x13\xe2\xce\x18\x0f\n" +
+	"\vListDrivers\x10\x010\x01\x12\x9d\x01\n" +
 	"\fCreateDriver\x12'.samsara.drivers.v1.CreateDriverRequest\x1a(.samsara.drivers.v1.CreateDriverResponse\":\xda\xce\x186\n" +
 	"\fcreateDriver\x10\x02\x1a\x0e/fleet/drivers \x02B\rWrite DriversP\x01X\xc8\x01\x12\xef\x01\n" +
 	"\x17PostDriverRemoteSignout\x122.samsara.drivers.v1.PostDriverRemoteSignoutRequest\x1a3.samsara.drivers.v1.PostDriverRemoteSignoutResponse\"k\xda\xce\x18g\n" +
@@ -2661,80 +2780,88 @@ func file_samsara_drivers_v1_drivers_proto_rawDescGZIP() []byte {
 	return file_samsara_drivers_v1_drivers_proto_rawDescData
 }
 
-var file_samsara_drivers_v1_drivers_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_samsara_drivers_v1_drivers_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_samsara_drivers_v1_drivers_proto_goTypes = []any{
 	(*ListDriversRequest)(nil),              // 0: samsara.drivers.v1.ListDriversRequest
 	(*ListDriversResponse)(nil),             // 1: samsara.drivers.v1.ListDriversResponse
-	(*CreateDriverRequest)(nil),             // 2: samsara.drivers.v1.CreateDriverRequest
-	(*CreateDriverResponse)(nil),            // 3: samsara.drivers.v1.CreateDriverResponse
-	(*PostDriverRemoteSignoutRequest)(nil),  // 4: samsara.drivers.v1.PostDriverRemoteSignoutRequest
-	(*PostDriverRemoteSignoutResponse)(nil), // 5: samsara.drivers.v1.PostDriverRemoteSignoutResponse
-	(*GetDriverRequest)(nil),                // 6: samsara.drivers.v1.GetDriverRequest
-	(*GetDriverResponse)(nil),               // 7: samsara.drivers.v1.GetDriverResponse
-	(*UpdateDriverRequest)(nil),             // 8: samsara.drivers.v1.UpdateDriverRequest
-	(*UpdateDriverResponse)(nil),            // 9: samsara.drivers.v1.UpdateDriverResponse
-	(*Driver)(nil),                          // 10: samsara.drivers.v1.Driver
-	(*DriverAttribute)(nil),                 // 11: samsara.drivers.v1.DriverAttribute
-	(*DriverAttributeInput)(nil),            // 12: samsara.drivers.v1.DriverAttributeInput
-	(*DriverCarrierSettings)(nil),           // 13: samsara.drivers.v1.DriverCarrierSettings
-	(*DriverEldRuleset)(nil),                // 14: samsara.drivers.v1.DriverEldRuleset
-	(*DriverEldSettings)(nil),               // 15: samsara.drivers.v1.DriverEldSettings
-	(*DriverHosSetting)(nil),                // 16: samsara.drivers.v1.DriverHosSetting
-	(*DriverStaticAssignedVehicle)(nil),     // 17: samsara.drivers.v1.DriverStaticAssignedVehicle
-	(*DriverTrailerGroupTag)(nil),           // 18: samsara.drivers.v1.DriverTrailerGroupTag
-	(*DriverVehicleGroupTag)(nil),           // 19: samsara.drivers.v1.DriverVehicleGroupTag
-	(*UsDriverRulesetOverride)(nil),         // 20: samsara.drivers.v1.UsDriverRulesetOverride
-	nil,                                     // 21: samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
-	nil,                                     // 22: samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
-	nil,                                     // 23: samsara.drivers.v1.Driver.ExternalIdsEntry
-	(*v1.Pagination)(nil),                   // 24: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),           // 25: google.protobuf.FieldMask
-	(*v1.AttributeTiny)(nil),                // 26: samsara.types.v1.AttributeTiny
-	(*v1.TagTiny)(nil),                      // 27: samsara.types.v1.TagTiny
+	(*StreamDriversRequest)(nil),            // 2: samsara.drivers.v1.StreamDriversRequest
+	(*StreamDriversResponse)(nil),           // 3: samsara.drivers.v1.StreamDriversResponse
+	(*CreateDriverRequest)(nil),             // 4: samsara.drivers.v1.CreateDriverRequest
+	(*CreateDriverResponse)(nil),            // 5: samsara.drivers.v1.CreateDriverResponse
+	(*PostDriverRemoteSignoutRequest)(nil),  // 6: samsara.drivers.v1.PostDriverRemoteSignoutRequest
+	(*PostDriverRemoteSignoutResponse)(nil), // 7: samsara.drivers.v1.PostDriverRemoteSignoutResponse
+	(*GetDriverRequest)(nil),                // 8: samsara.drivers.v1.GetDriverRequest
+	(*GetDriverResponse)(nil),               // 9: samsara.drivers.v1.GetDriverResponse
+	(*UpdateDriverRequest)(nil),             // 10: samsara.drivers.v1.UpdateDriverRequest
+	(*UpdateDriverResponse)(nil),            // 11: samsara.drivers.v1.UpdateDriverResponse
+	(*Driver)(nil),                          // 12: samsara.drivers.v1.Driver
+	(*DriverAttribute)(nil),                 // 13: samsara.drivers.v1.DriverAttribute
+	(*DriverAttributeInput)(nil),            // 14: samsara.drivers.v1.DriverAttributeInput
+	(*DriverCarrierSettings)(nil),           // 15: samsara.drivers.v1.DriverCarrierSettings
+	(*DriverEldRuleset)(nil),                // 16: samsara.drivers.v1.DriverEldRuleset
+	(*DriverEldSettings)(nil),               // 17: samsara.drivers.v1.DriverEldSettings
+	(*DriverHosSetting)(nil),                // 18: samsara.drivers.v1.DriverHosSetting
+	(*DriverStaticAssignedVehicle)(nil),     // 19: samsara.drivers.v1.DriverStaticAssignedVehicle
+	(*DriverTrailerGroupTag)(nil),           // 20: samsara.drivers.v1.DriverTrailerGroupTag
+	(*DriverVehicleGroupTag)(nil),           // 21: samsara.drivers.v1.DriverVehicleGroupTag
+	(*UsDriverRulesetOverride)(nil),         // 22: samsara.drivers.v1.UsDriverRulesetOverride
+	nil,                                     // 23: samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
+	nil,                                     // 24: samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
+	nil,                                     // 25: samsara.drivers.v1.Driver.ExternalIdsEntry
+	(*v1.Pagination)(nil),                   // 26: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),               // 27: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),           // 28: google.protobuf.FieldMask
+	(*v1.AttributeTiny)(nil),                // 29: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                      // 30: samsara.types.v1.TagTiny
 }
 var file_samsara_drivers_v1_drivers_proto_depIdxs = []int32{
-	10, // 0: samsara.drivers.v1.ListDriversResponse.data:type_name -> samsara.drivers.v1.Driver
-	24, // 1: samsara.drivers.v1.ListDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 2: samsara.drivers.v1.CreateDriverRequest.attributes:type_name -> samsara.drivers.v1.DriverAttribute
-	13, // 3: samsara.drivers.v1.CreateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
-	21, // 4: samsara.drivers.v1.CreateDriverRequest.external_ids:type_name -> samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
-	16, // 5: samsara.drivers.v1.CreateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
-	20, // 6: samsara.drivers.v1.CreateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	10, // 7: samsara.drivers.v1.CreateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
-	10, // 8: samsara.drivers.v1.GetDriverResponse.data:type_name -> samsara.drivers.v1.Driver
-	12, // 9: samsara.drivers.v1.UpdateDriverRequest.attributes:type_name -> samsara.drivers.v1.DriverAttributeInput
-	13, // 10: samsara.drivers.v1.UpdateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
-	22, // 11: samsara.drivers.v1.UpdateDriverRequest.external_ids:type_name -> samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
-	16, // 12: samsara.drivers.v1.UpdateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
-	20, // 13: samsara.drivers.v1.UpdateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	25, // 14: samsara.drivers.v1.UpdateDriverRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 15: samsara.drivers.v1.UpdateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
-	26, // 16: samsara.drivers.v1.Driver.attributes:type_name -> samsara.types.v1.AttributeTiny
-	13, // 17: samsara.drivers.v1.Driver.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
-	15, // 18: samsara.drivers.v1.Driver.eld_settings:type_name -> samsara.drivers.v1.DriverEldSettings
-	23, // 19: samsara.drivers.v1.Driver.external_ids:type_name -> samsara.drivers.v1.Driver.ExternalIdsEntry
-	27, // 20: samsara.drivers.v1.Driver.peer_group_tag:type_name -> samsara.types.v1.TagTiny
-	17, // 21: samsara.drivers.v1.Driver.static_assigned_vehicle:type_name -> samsara.drivers.v1.DriverStaticAssignedVehicle
-	27, // 22: samsara.drivers.v1.Driver.tags:type_name -> samsara.types.v1.TagTiny
-	18, // 23: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
-	20, // 24: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	19, // 25: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
-	14, // 26: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
-	0,  // 27: samsara.drivers.v1.DriversService.ListDrivers:input_type -> samsara.drivers.v1.ListDriversRequest
-	2,  // 28: samsara.drivers.v1.DriversService.CreateDriver:input_type -> samsara.drivers.v1.CreateDriverRequest
-	4,  // 29: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:input_type -> samsara.drivers.v1.PostDriverRemoteSignoutRequest
-	6,  // 30: samsara.drivers.v1.DriversService.GetDriver:input_type -> samsara.drivers.v1.GetDriverRequest
-	8,  // 31: samsara.drivers.v1.DriversService.UpdateDriver:input_type -> samsara.drivers.v1.UpdateDriverRequest
-	1,  // 32: samsara.drivers.v1.DriversService.ListDrivers:output_type -> samsara.drivers.v1.ListDriversResponse
-	3,  // 33: samsara.drivers.v1.DriversService.CreateDriver:output_type -> samsara.drivers.v1.CreateDriverResponse
-	5,  // 34: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:output_type -> samsara.drivers.v1.PostDriverRemoteSignoutResponse
-	7,  // 35: samsara.drivers.v1.DriversService.GetDriver:output_type -> samsara.drivers.v1.GetDriverResponse
-	9,  // 36: samsara.drivers.v1.DriversService.UpdateDriver:output_type -> samsara.drivers.v1.UpdateDriverResponse
-	32, // [32:37] is the sub-list for method output_type
-	27, // [27:32] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	12, // 0: samsara.drivers.v1.ListDriversResponse.data:type_name -> samsara.drivers.v1.Driver
+	26, // 1: samsara.drivers.v1.ListDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.drivers.v1.StreamDriversRequest.request:type_name -> samsara.drivers.v1.ListDriversRequest
+	27, // 3: samsara.drivers.v1.StreamDriversRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.drivers.v1.StreamDriversResponse.page:type_name -> samsara.drivers.v1.ListDriversResponse
+	13, // 5: samsara.drivers.v1.CreateDriverRequest.attributes:type_name -> samsara.drivers.v1.DriverAttribute
+	15, // 6: samsara.drivers.v1.CreateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
+	23, // 7: samsara.drivers.v1.CreateDriverRequest.external_ids:type_name -> samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
+	18, // 8: samsara.drivers.v1.CreateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	22, // 9: samsara.drivers.v1.CreateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	12, // 10: samsara.drivers.v1.CreateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
+	12, // 11: samsara.drivers.v1.GetDriverResponse.data:type_name -> samsara.drivers.v1.Driver
+	14, // 12: samsara.drivers.v1.UpdateDriverRequest.attributes:type_name -> samsara.drivers.v1.DriverAttributeInput
+	15, // 13: samsara.drivers.v1.UpdateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
+	24, // 14: samsara.drivers.v1.UpdateDriverRequest.external_ids:type_name -> samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
+	18, // 15: samsara.drivers.v1.UpdateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	22, // 16: samsara.drivers.v1.UpdateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	28, // 17: samsara.drivers.v1.UpdateDriverRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 18: samsara.drivers.v1.UpdateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
+	29, // 19: samsara.drivers.v1.Driver.attributes:type_name -> samsara.types.v1.AttributeTiny
+	15, // 20: samsara.drivers.v1.Driver.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
+	17, // 21: samsara.drivers.v1.Driver.eld_settings:type_name -> samsara.drivers.v1.DriverEldSettings
+	25, // 22: samsara.drivers.v1.Driver.external_ids:type_name -> samsara.drivers.v1.Driver.ExternalIdsEntry
+	30, // 23: samsara.drivers.v1.Driver.peer_group_tag:type_name -> samsara.types.v1.TagTiny
+	19, // 24: samsara.drivers.v1.Driver.static_assigned_vehicle:type_name -> samsara.drivers.v1.DriverStaticAssignedVehicle
+	30, // 25: samsara.drivers.v1.Driver.tags:type_name -> samsara.types.v1.TagTiny
+	20, // 26: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
+	22, // 27: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	21, // 28: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
+	16, // 29: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
+	0,  // 30: samsara.drivers.v1.DriversService.ListDrivers:input_type -> samsara.drivers.v1.ListDriversRequest
+	2,  // 31: samsara.drivers.v1.DriversService.StreamDrivers:input_type -> samsara.drivers.v1.StreamDriversRequest
+	4,  // 32: samsara.drivers.v1.DriversService.CreateDriver:input_type -> samsara.drivers.v1.CreateDriverRequest
+	6,  // 33: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:input_type -> samsara.drivers.v1.PostDriverRemoteSignoutRequest
+	8,  // 34: samsara.drivers.v1.DriversService.GetDriver:input_type -> samsara.drivers.v1.GetDriverRequest
+	10, // 35: samsara.drivers.v1.DriversService.UpdateDriver:input_type -> samsara.drivers.v1.UpdateDriverRequest
+	1,  // 36: samsara.drivers.v1.DriversService.ListDrivers:output_type -> samsara.drivers.v1.ListDriversResponse
+	3,  // 37: samsara.drivers.v1.DriversService.StreamDrivers:output_type -> samsara.drivers.v1.StreamDriversResponse
+	5,  // 38: samsara.drivers.v1.DriversService.CreateDriver:output_type -> samsara.drivers.v1.CreateDriverResponse
+	7,  // 39: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:output_type -> samsara.drivers.v1.PostDriverRemoteSignoutResponse
+	9,  // 40: samsara.drivers.v1.DriversService.GetDriver:output_type -> samsara.drivers.v1.GetDriverResponse
+	11, // 41: samsara.drivers.v1.DriversService.UpdateDriver:output_type -> samsara.drivers.v1.UpdateDriverResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_samsara_drivers_v1_drivers_proto_init() }
@@ -2743,28 +2870,29 @@ func file_samsara_drivers_v1_drivers_proto_init() {
 		return
 	}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_drivers_v1_drivers_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_drivers_v1_drivers_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_drivers_v1_drivers_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_drivers_v1_drivers_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_drivers_v1_drivers_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_drivers_v1_drivers_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_drivers_v1_drivers_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[20].OneofWrappers = []any{}
+	file_samsara_drivers_v1_drivers_proto_msgTypes[21].OneofWrappers = []any{}
+	file_samsara_drivers_v1_drivers_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_drivers_v1_drivers_proto_rawDesc), len(file_samsara_drivers_v1_drivers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	DriversService_ListDrivers_FullMethodName             = "/samsara.drivers.v1.DriversService/ListDrivers"
+	DriversService_StreamDrivers_FullMethodName           = "/samsara.drivers.v1.DriversService/StreamDrivers"
 	DriversService_CreateDriver_FullMethodName            = "/samsara.drivers.v1.DriversService/CreateDriver"
 	DriversService_PostDriverRemoteSignout_FullMethodName = "/samsara.drivers.v1.DriversService/PostDriverRemoteSignout"
 	DriversService_GetDriver_FullMethodName               = "/samsara.drivers.v1.DriversService/GetDriver"
@@ -37,6 +38,9 @@ type DriversServiceClient interface {
 	// GET /fleet/drivers
 	// Scope: Read Drivers.
 	ListDrivers(ctx context.Context, in *ListDriversRequest, opts ...grpc.CallOption) (*ListDriversResponse, error)
+	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDrivers(ctx context.Context, in *StreamDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversResponse], error)
 	// POST /fleet/drivers
 	// Scope: Write Drivers.
 	CreateDriver(ctx context.Context, in *CreateDriverRequest, opts ...grpc.CallOption) (*CreateDriverResponse, error)
@@ -69,6 +73,25 @@ func (c *driversServiceClient) ListDrivers(ctx context.Context, in *ListDriversR
 	}
 	return out, nil
 }
+
+func (c *driversServiceClient) StreamDrivers(ctx context.Context, in *StreamDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriversService_ServiceDesc.Streams[0], DriversService_StreamDrivers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriversRequest, StreamDriversResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriversService_StreamDriversClient = grpc.ServerStreamingClient[StreamDriversResponse]
 
 func (c *driversServiceClient) CreateDriver(ctx context.Context, in *CreateDriverRequest, opts ...grpc.CallOption) (*CreateDriverResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -119,6 +142,9 @@ type DriversServiceServer interface {
 	// GET /fleet/drivers
 	// Scope: Read Drivers.
 	ListDrivers(context.Context, *ListDriversRequest) (*ListDriversResponse, error)
+	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDrivers(*StreamDriversRequest, grpc.ServerStreamingServer[StreamDriversResponse]) error
 	// POST /fleet/drivers
 	// Scope: Write Drivers.
 	CreateDriver(context.Context, *CreateDriverRequest) (*CreateDriverResponse, error)
@@ -143,6 +169,9 @@ type UnimplementedDriversServiceServer struct{}
 
 func (UnimplementedDriversServiceServer) ListDrivers(context.Context, *ListDriversRequest) (*ListDriversResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDrivers not implemented")
+}
+func (UnimplementedDriversServiceServer) StreamDrivers(*StreamDriversRequest, grpc.ServerStreamingServer[StreamDriversResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDrivers not implemented")
 }
 func (UnimplementedDriversServiceServer) CreateDriver(context.Context, *CreateDriverRequest) (*CreateDriverResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDriver not implemented")
@@ -193,6 +222,17 @@ func _DriversService_ListDrivers_Handler(srv interface{}, ctx context.Context, d
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DriversService_StreamDrivers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriversRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriversServiceServer).StreamDrivers(m, &grpc.GenericServerStream[StreamDriversRequest, StreamDriversResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriversService_StreamDriversServer = grpc.ServerStreamingServer[StreamDriversResponse]
 
 func _DriversService_CreateDriver_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateDriverRequest)
@@ -294,6 +334,12 @@ var DriversService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriversService_UpdateDriver_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDrivers",
+			Handler:       _DriversService_StreamDrivers_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/drivers/v1/drivers.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -180,6 +180,116 @@ func (x *GetDriverEfficiencyResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverEfficiency.
+type StreamDriverEfficiencyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverEfficiency is asked, page after page.
+	Request *GetDriverEfficiencyRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverEfficiencyRequest) Reset() {
+	*x = StreamDriverEfficiencyRequest{}
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverEfficiencyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverEfficiencyRequest) ProtoMessage() {}
+
+func (x *StreamDriverEfficiencyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverEfficiencyRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverEfficiencyRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverEfficiencyRequest) GetRequest() *GetDriverEfficiencyRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverEfficiencyRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverEfficiency.
+type StreamDriverEfficiencyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverEfficiency answers.
+	Page *GetDriverEfficiencyResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverEfficiencyResponse) Reset() {
+	*x = StreamDriverEfficiencyResponse{}
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverEfficiencyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverEfficiencyResponse) ProtoMessage() {}
+
+func (x *StreamDriverEfficiencyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverEfficiencyResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverEfficiencyResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverEfficiencyResponse) GetPage() *GetDriverEfficiencyResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverEfficiencyResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of ResolveAssignmentByDetails.
 type ResolveAssignmentByDetailsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -193,7 +303,7 @@ type ResolveAssignmentByDetailsRequest struct {
 
 func (x *ResolveAssignmentByDetailsRequest) Reset() {
 	*x = ResolveAssignmentByDetailsRequest{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[2]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +315,7 @@ func (x *ResolveAssignmentByDetailsRequest) String() string {
 func (*ResolveAssignmentByDetailsRequest) ProtoMessage() {}
 
 func (x *ResolveAssignmentByDetailsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[2]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +328,7 @@ func (x *ResolveAssignmentByDetailsRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ResolveAssignmentByDetailsRequest.ProtoReflect.Descriptor instead.
 func (*ResolveAssignmentByDetailsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{2}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ResolveAssignmentByDetailsRequest) GetDriverName() string {
@@ -246,7 +356,7 @@ type ResolveAssignmentByDetailsResponse struct {
 
 func (x *ResolveAssignmentByDetailsResponse) Reset() {
 	*x = ResolveAssignmentByDetailsResponse{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[3]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +368,7 @@ func (x *ResolveAssignmentByDetailsResponse) String() string {
 func (*ResolveAssignmentByDetailsResponse) ProtoMessage() {}
 
 func (x *ResolveAssignmentByDetailsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[3]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +381,7 @@ func (x *ResolveAssignmentByDetailsResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ResolveAssignmentByDetailsResponse.ProtoReflect.Descriptor instead.
 func (*ResolveAssignmentByDetailsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{3}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ResolveAssignmentByDetailsResponse) GetData() *AssignmentByDetails {
@@ -296,7 +406,7 @@ type PostDriverWorkflowAssignmentRequest struct {
 
 func (x *PostDriverWorkflowAssignmentRequest) Reset() {
 	*x = PostDriverWorkflowAssignmentRequest{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[4]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -308,7 +418,7 @@ func (x *PostDriverWorkflowAssignmentRequest) String() string {
 func (*PostDriverWorkflowAssignmentRequest) ProtoMessage() {}
 
 func (x *PostDriverWorkflowAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[4]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -321,7 +431,7 @@ func (x *PostDriverWorkflowAssignmentRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use PostDriverWorkflowAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*PostDriverWorkflowAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{4}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PostDriverWorkflowAssignmentRequest) GetDriverIdsToPublish() []string {
@@ -356,7 +466,7 @@ type PostDriverWorkflowAssignmentResponse struct {
 
 func (x *PostDriverWorkflowAssignmentResponse) Reset() {
 	*x = PostDriverWorkflowAssignmentResponse{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[5]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +478,7 @@ func (x *PostDriverWorkflowAssignmentResponse) String() string {
 func (*PostDriverWorkflowAssignmentResponse) ProtoMessage() {}
 
 func (x *PostDriverWorkflowAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[5]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +491,7 @@ func (x *PostDriverWorkflowAssignmentResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PostDriverWorkflowAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*PostDriverWorkflowAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{5}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PostDriverWorkflowAssignmentResponse) GetData() *DriverWorkflowAssignmentData {
@@ -407,7 +517,7 @@ type ListDriverWorkflowsRequest struct {
 
 func (x *ListDriverWorkflowsRequest) Reset() {
 	*x = ListDriverWorkflowsRequest{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[6]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +529,7 @@ func (x *ListDriverWorkflowsRequest) String() string {
 func (*ListDriverWorkflowsRequest) ProtoMessage() {}
 
 func (x *ListDriverWorkflowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[6]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +542,7 @@ func (x *ListDriverWorkflowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriverWorkflowsRequest.ProtoReflect.Descriptor instead.
 func (*ListDriverWorkflowsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{6}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListDriverWorkflowsRequest) GetAfter() string {
@@ -469,7 +579,7 @@ type ListDriverWorkflowsResponse struct {
 
 func (x *ListDriverWorkflowsResponse) Reset() {
 	*x = ListDriverWorkflowsResponse{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[7]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +591,7 @@ func (x *ListDriverWorkflowsResponse) String() string {
 func (*ListDriverWorkflowsResponse) ProtoMessage() {}
 
 func (x *ListDriverWorkflowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[7]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +604,7 @@ func (x *ListDriverWorkflowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriverWorkflowsResponse.ProtoReflect.Descriptor instead.
 func (*ListDriverWorkflowsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{7}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListDriverWorkflowsResponse) GetData() []*DriverWorkflow {
@@ -511,6 +621,116 @@ func (x *ListDriverWorkflowsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverWorkflows.
+type StreamDriverWorkflowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListDriverWorkflows is asked, page after page.
+	Request *ListDriverWorkflowsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverWorkflowsRequest) Reset() {
+	*x = StreamDriverWorkflowsRequest{}
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverWorkflowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverWorkflowsRequest) ProtoMessage() {}
+
+func (x *StreamDriverWorkflowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverWorkflowsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverWorkflowsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamDriverWorkflowsRequest) GetRequest() *ListDriverWorkflowsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverWorkflowsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverWorkflows.
+type StreamDriverWorkflowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListDriverWorkflows answers.
+	Page *ListDriverWorkflowsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverWorkflowsResponse) Reset() {
+	*x = StreamDriverWorkflowsResponse{}
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverWorkflowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverWorkflowsResponse) ProtoMessage() {}
+
+func (x *StreamDriverWorkflowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverWorkflowsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverWorkflowsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamDriverWorkflowsResponse) GetPage() *ListDriverWorkflowsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverWorkflowsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
 type AssignmentByDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -524,7 +744,7 @@ type AssignmentByDetails struct {
 
 func (x *AssignmentByDetails) Reset() {
 	*x = AssignmentByDetails{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +756,7 @@ func (x *AssignmentByDetails) String() string {
 func (*AssignmentByDetails) ProtoMessage() {}
 
 func (x *AssignmentByDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +769,7 @@ func (x *AssignmentByDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentByDetails.ProtoReflect.Descriptor instead.
 func (*AssignmentByDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{8}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssignmentByDetails) GetDriverId() string {
@@ -581,7 +801,7 @@ type DriverEfficienciesData struct {
 
 func (x *DriverEfficienciesData) Reset() {
 	*x = DriverEfficienciesData{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +813,7 @@ func (x *DriverEfficienciesData) String() string {
 func (*DriverEfficienciesData) ProtoMessage() {}
 
 func (x *DriverEfficienciesData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +826,7 @@ func (x *DriverEfficienciesData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficienciesData.ProtoReflect.Descriptor instead.
 func (*DriverEfficienciesData) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{9}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DriverEfficienciesData) GetDriverSummaries() []*DriverEfficiency {
@@ -667,7 +887,7 @@ type DriverEfficiency struct {
 
 func (x *DriverEfficiency) Reset() {
 	*x = DriverEfficiency{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +899,7 @@ func (x *DriverEfficiency) String() string {
 func (*DriverEfficiency) ProtoMessage() {}
 
 func (x *DriverEfficiency) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +912,7 @@ func (x *DriverEfficiency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficiency.ProtoReflect.Descriptor instead.
 func (*DriverEfficiency) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{10}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DriverEfficiency) GetAnticipationBrakeEventCount() float64 {
@@ -809,7 +1029,7 @@ type DriverWorkflow struct {
 
 func (x *DriverWorkflow) Reset() {
 	*x = DriverWorkflow{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +1041,7 @@ func (x *DriverWorkflow) String() string {
 func (*DriverWorkflow) ProtoMessage() {}
 
 func (x *DriverWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +1054,7 @@ func (x *DriverWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverWorkflow.ProtoReflect.Descriptor instead.
 func (*DriverWorkflow) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{11}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DriverWorkflow) GetId() string {
@@ -869,7 +1089,7 @@ type DriverWorkflowAssignmentData struct {
 
 func (x *DriverWorkflowAssignmentData) Reset() {
 	*x = DriverWorkflowAssignmentData{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1101,7 @@ func (x *DriverWorkflowAssignmentData) String() string {
 func (*DriverWorkflowAssignmentData) ProtoMessage() {}
 
 func (x *DriverWorkflowAssignmentData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1114,7 @@ func (x *DriverWorkflowAssignmentData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverWorkflowAssignmentData.ProtoReflect.Descriptor instead.
 func (*DriverWorkflowAssignmentData) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{12}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DriverWorkflowAssignmentData) GetWorkflowId() string {
@@ -921,7 +1141,7 @@ type ExtendedDriverTiny struct {
 
 func (x *ExtendedDriverTiny) Reset() {
 	*x = ExtendedDriverTiny{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1153,7 @@ func (x *ExtendedDriverTiny) String() string {
 func (*ExtendedDriverTiny) ProtoMessage() {}
 
 func (x *ExtendedDriverTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1166,7 @@ func (x *ExtendedDriverTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendedDriverTiny.ProtoReflect.Descriptor instead.
 func (*ExtendedDriverTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{13}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExtendedDriverTiny) GetExternalIds() map[string]string {
@@ -1012,7 +1232,7 @@ type VehicleSummary struct {
 
 func (x *VehicleSummary) Reset() {
 	*x = VehicleSummary{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[14]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1244,7 @@ func (x *VehicleSummary) String() string {
 func (*VehicleSummary) ProtoMessage() {}
 
 func (x *VehicleSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[14]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1257,7 @@ func (x *VehicleSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSummary.ProtoReflect.Descriptor instead.
 func (*VehicleSummary) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{14}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *VehicleSummary) GetAnticipationBrakeEventCount() float64 {
@@ -1135,7 +1355,7 @@ var File_samsara_drivers_v1beta1_drivers_proto protoreflect.FileDescriptor
 
 const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\n" +
-	"%samsara/drivers/v1beta1/drivers.proto\x12\x17samsara.drivers.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xde\x03\n" +
+	"%samsara/drivers/v1beta1/drivers.proto\x12\x17samsara.drivers.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xde\x03\n" +
 	"\x1aGetDriverEfficiencyRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12Z\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB\x1b\xda\xce\x18\x17\b\x022\x06active2\vdeactivatedH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
@@ -1154,7 +1374,14 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2/.samsara.drivers.v1beta1.DriverEfficienciesDataR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xa0\x01\n" +
+	"pagination\"\xab\x01\n" +
+	"\x1dStreamDriverEfficiencyRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.drivers.v1beta1.GetDriverEfficiencyRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x92\x01\n" +
+	"\x1eStreamDriverEfficiencyResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.drivers.v1beta1.GetDriverEfficiencyResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa0\x01\n" +
 	"!ResolveAssignmentByDetailsRequest\x12.\n" +
 	"\vdriver_name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\n" +
 	"driverName\x88\x01\x01\x12,\n" +
@@ -1185,7 +1412,14 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2'.samsara.drivers.v1beta1.DriverWorkflowB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc3\x01\n" +
+	"pagination\"\xaa\x01\n" +
+	"\x1cStreamDriverWorkflowsRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.drivers.v1beta1.ListDriverWorkflowsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1dStreamDriverWorkflowsResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.drivers.v1beta1.ListDriverWorkflowsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc3\x01\n" +
 	"\x13AssignmentByDetails\x12(\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bdriverId\x88\x01\x01\x12,\n" +
 	"\vdriver_name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
@@ -1280,18 +1514,23 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x16_idle_time_duration_msB\x10\n" +
 	"\x0e_over_speed_msB\x1d\n" +
 	"\x1b_power_take_off_duration_msB\x1a\n" +
-	"\x18_total_brake_event_count2\xf0\a\n" +
-	"\x0eDriversService\x12\xe2\x01\n" +
-	"\x13GetDriverEfficiency\x123.samsara.drivers.v1beta1.GetDriverEfficiencyRequest\x1a4.samsara.drivers.v1beta1.GetDriverEfficiencyResponse\"`\xda\xce\x18\\\n" +
-	"\x13getDriverEfficiency\x10\x01\x1a\x1e/beta/fleet/drivers/efficiency(\x018\x01B\x12Read Fuel & EnergyJ\x06\b2\x12\x02\b\x01P\x02X\xc8\x01\x12\x8c\x02\n" +
+	"\x18_total_brake_event_count2\xe0\n" +
+	"\n" +
+	"\x0eDriversService\x12\xf9\x01\n" +
+	"\x13GetDriverEfficiency\x123.samsara.drivers.v1beta1.GetDriverEfficiencyRequest\x1a4.samsara.drivers.v1beta1.GetDriverEfficiencyResponse\"w\xda\xce\x18s\n" +
+	"\x13getDriverEfficiency\x10\x01\x1a\x1e/beta/fleet/drivers/efficiency(\x018\x01B\x12Read Fuel & EnergyJ\x06\b2\x12\x02\b\x01P\x02X\xc8\x01b\x15data.driver_summaries\x12\xa8\x01\n" +
+	"\x16StreamDriverEfficiency\x126.samsara.drivers.v1beta1.StreamDriverEfficiencyRequest\x1a7.samsara.drivers.v1beta1.StreamDriverEfficiencyResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetDriverEfficiency\x10\x010\x01\x12\x8c\x02\n" +
 	"\x1aResolveAssignmentByDetails\x12:.samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest\x1a;.samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse\"u\xda\xce\x18q\n" +
 	"\x1aresolveAssignmentByDetails\x10\x02\x1a//fleet/drivers/voice-sign-in/resolve-assignment \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x90\x02\n" +
 	"\x1cPostDriverWorkflowAssignment\x12<.samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest\x1a=.samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse\"s\xda\xce\x18o\n" +
 	"\x1cpostDriverWorkflowAssignment\x10\x02\x1a#/fleet/drivers/workflow-assignments \x02B\x19Write Driver App SettingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xd6\x01\n" +
-	"\x13ListDriverWorkflows\x123.samsara.drivers.v1beta1.ListDriverWorkflowsRequest\x1a4.samsara.drivers.v1beta1.ListDriverWorkflowsResponse\"T\xda\xce\x18P\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xdc\x01\n" +
+	"\x13ListDriverWorkflows\x123.samsara.drivers.v1beta1.ListDriverWorkflowsRequest\x1a4.samsara.drivers.v1beta1.ListDriverWorkflowsResponse\"Z\xda\xce\x18V\n" +
 	"\x13listDriverWorkflows\x10\x01\x1a\x18/fleet/drivers/workflows(\x018\x01B\fRead DriversJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/drivers/v1beta1;driversv1beta1b\x06proto3"
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
+	"\x15StreamDriverWorkflows\x125.samsara.drivers.v1beta1.StreamDriverWorkflowsRequest\x1a6.samsara.drivers.v1beta1.StreamDriverWorkflowsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13ListDriverWorkflows\x10\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/drivers/v1beta1;driversv1beta1b\x06proto3"
 
 var (
 	file_samsara_drivers_v1beta1_drivers_proto_rawDescOnce sync.Once
@@ -1305,52 +1544,67 @@ func file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP() []byte {
 	return file_samsara_drivers_v1beta1_drivers_proto_rawDescData
 }
 
-var file_samsara_drivers_v1beta1_drivers_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_drivers_v1beta1_drivers_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_samsara_drivers_v1beta1_drivers_proto_goTypes = []any{
 	(*GetDriverEfficiencyRequest)(nil),           // 0: samsara.drivers.v1beta1.GetDriverEfficiencyRequest
 	(*GetDriverEfficiencyResponse)(nil),          // 1: samsara.drivers.v1beta1.GetDriverEfficiencyResponse
-	(*ResolveAssignmentByDetailsRequest)(nil),    // 2: samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest
-	(*ResolveAssignmentByDetailsResponse)(nil),   // 3: samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse
-	(*PostDriverWorkflowAssignmentRequest)(nil),  // 4: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest
-	(*PostDriverWorkflowAssignmentResponse)(nil), // 5: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse
-	(*ListDriverWorkflowsRequest)(nil),           // 6: samsara.drivers.v1beta1.ListDriverWorkflowsRequest
-	(*ListDriverWorkflowsResponse)(nil),          // 7: samsara.drivers.v1beta1.ListDriverWorkflowsResponse
-	(*AssignmentByDetails)(nil),                  // 8: samsara.drivers.v1beta1.AssignmentByDetails
-	(*DriverEfficienciesData)(nil),               // 9: samsara.drivers.v1beta1.DriverEfficienciesData
-	(*DriverEfficiency)(nil),                     // 10: samsara.drivers.v1beta1.DriverEfficiency
-	(*DriverWorkflow)(nil),                       // 11: samsara.drivers.v1beta1.DriverWorkflow
-	(*DriverWorkflowAssignmentData)(nil),         // 12: samsara.drivers.v1beta1.DriverWorkflowAssignmentData
-	(*ExtendedDriverTiny)(nil),                   // 13: samsara.drivers.v1beta1.ExtendedDriverTiny
-	(*VehicleSummary)(nil),                       // 14: samsara.drivers.v1beta1.VehicleSummary
-	nil,                                          // 15: samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
-	(*v1.Pagination)(nil),                        // 16: samsara.types.v1.Pagination
-	(*v1.VehicleTiny2)(nil),                      // 17: samsara.types.v1.VehicleTiny2
+	(*StreamDriverEfficiencyRequest)(nil),        // 2: samsara.drivers.v1beta1.StreamDriverEfficiencyRequest
+	(*StreamDriverEfficiencyResponse)(nil),       // 3: samsara.drivers.v1beta1.StreamDriverEfficiencyResponse
+	(*ResolveAssignmentByDetailsRequest)(nil),    // 4: samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest
+	(*ResolveAssignmentByDetailsResponse)(nil),   // 5: samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse
+	(*PostDriverWorkflowAssignmentRequest)(nil),  // 6: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest
+	(*PostDriverWorkflowAssignmentResponse)(nil), // 7: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse
+	(*ListDriverWorkflowsRequest)(nil),           // 8: samsara.drivers.v1beta1.ListDriverWorkflowsRequest
+	(*ListDriverWorkflowsResponse)(nil),          // 9: samsara.drivers.v1beta1.ListDriverWorkflowsResponse
+	(*StreamDriverWorkflowsRequest)(nil),         // 10: samsara.drivers.v1beta1.StreamDriverWorkflowsRequest
+	(*StreamDriverWorkflowsResponse)(nil),        // 11: samsara.drivers.v1beta1.StreamDriverWorkflowsResponse
+	(*AssignmentByDetails)(nil),                  // 12: samsara.drivers.v1beta1.AssignmentByDetails
+	(*DriverEfficienciesData)(nil),               // 13: samsara.drivers.v1beta1.DriverEfficienciesData
+	(*DriverEfficiency)(nil),                     // 14: samsara.drivers.v1beta1.DriverEfficiency
+	(*DriverWorkflow)(nil),                       // 15: samsara.drivers.v1beta1.DriverWorkflow
+	(*DriverWorkflowAssignmentData)(nil),         // 16: samsara.drivers.v1beta1.DriverWorkflowAssignmentData
+	(*ExtendedDriverTiny)(nil),                   // 17: samsara.drivers.v1beta1.ExtendedDriverTiny
+	(*VehicleSummary)(nil),                       // 18: samsara.drivers.v1beta1.VehicleSummary
+	nil,                                          // 19: samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
+	(*v1.Pagination)(nil),                        // 20: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                    // 21: samsara.gateway.v1.StreamOptions
+	(*v1.VehicleTiny2)(nil),                      // 22: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_drivers_v1beta1_drivers_proto_depIdxs = []int32{
-	9,  // 0: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.data:type_name -> samsara.drivers.v1beta1.DriverEfficienciesData
-	16, // 1: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse.data:type_name -> samsara.drivers.v1beta1.AssignmentByDetails
-	12, // 3: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflowAssignmentData
-	11, // 4: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflow
-	16, // 5: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 6: samsara.drivers.v1beta1.DriverEfficienciesData.driver_summaries:type_name -> samsara.drivers.v1beta1.DriverEfficiency
-	13, // 7: samsara.drivers.v1beta1.DriverEfficiency.driver:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny
-	14, // 8: samsara.drivers.v1beta1.DriverEfficiency.vehicle_summaries:type_name -> samsara.drivers.v1beta1.VehicleSummary
-	15, // 9: samsara.drivers.v1beta1.ExtendedDriverTiny.external_ids:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
-	17, // 10: samsara.drivers.v1beta1.VehicleSummary.vehicle:type_name -> samsara.types.v1.VehicleTiny2
-	0,  // 11: samsara.drivers.v1beta1.DriversService.GetDriverEfficiency:input_type -> samsara.drivers.v1beta1.GetDriverEfficiencyRequest
-	2,  // 12: samsara.drivers.v1beta1.DriversService.ResolveAssignmentByDetails:input_type -> samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest
-	4,  // 13: samsara.drivers.v1beta1.DriversService.PostDriverWorkflowAssignment:input_type -> samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest
-	6,  // 14: samsara.drivers.v1beta1.DriversService.ListDriverWorkflows:input_type -> samsara.drivers.v1beta1.ListDriverWorkflowsRequest
-	1,  // 15: samsara.drivers.v1beta1.DriversService.GetDriverEfficiency:output_type -> samsara.drivers.v1beta1.GetDriverEfficiencyResponse
-	3,  // 16: samsara.drivers.v1beta1.DriversService.ResolveAssignmentByDetails:output_type -> samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse
-	5,  // 17: samsara.drivers.v1beta1.DriversService.PostDriverWorkflowAssignment:output_type -> samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse
-	7,  // 18: samsara.drivers.v1beta1.DriversService.ListDriverWorkflows:output_type -> samsara.drivers.v1beta1.ListDriverWorkflowsResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 0: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.data:type_name -> samsara.drivers.v1beta1.DriverEfficienciesData
+	20, // 1: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.drivers.v1beta1.StreamDriverEfficiencyRequest.request:type_name -> samsara.drivers.v1beta1.GetDriverEfficiencyRequest
+	21, // 3: samsara.drivers.v1beta1.StreamDriverEfficiencyRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.drivers.v1beta1.StreamDriverEfficiencyResponse.page:type_name -> samsara.drivers.v1beta1.GetDriverEfficiencyResponse
+	12, // 5: samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse.data:type_name -> samsara.drivers.v1beta1.AssignmentByDetails
+	16, // 6: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflowAssignmentData
+	15, // 7: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflow
+	20, // 8: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 9: samsara.drivers.v1beta1.StreamDriverWorkflowsRequest.request:type_name -> samsara.drivers.v1beta1.ListDriverWorkflowsRequest
+	21, // 10: samsara.drivers.v1beta1.StreamDriverWorkflowsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 11: samsara.drivers.v1beta1.StreamDriverWorkflowsResponse.page:type_name -> samsara.drivers.v1beta1.ListDriverWorkflowsResponse
+	14, // 12: samsara.drivers.v1beta1.DriverEfficienciesData.driver_summaries:type_name -> samsara.drivers.v1beta1.DriverEfficiency
+	17, // 13: samsara.drivers.v1beta1.DriverEfficiency.driver:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny
+	18, // 14: samsara.drivers.v1beta1.DriverEfficiency.vehicle_summaries:type_name -> samsara.drivers.v1beta1.VehicleSummary
+	19, // 15: samsara.drivers.v1beta1.ExtendedDriverTiny.external_ids:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
+	22, // 16: samsara.drivers.v1beta1.VehicleSummary.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	0,  // 17: samsara.drivers.v1beta1.DriversService.GetDriverEfficiency:input_type -> samsara.drivers.v1beta1.GetDriverEfficiencyRequest
+	2,  // 18: samsara.drivers.v1beta1.DriversService.StreamDriverEfficiency:input_type -> samsara.drivers.v1beta1.StreamDriverEfficiencyRequest
+	4,  // 19: samsara.drivers.v1beta1.DriversService.ResolveAssignmentByDetails:input_type -> samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest
+	6,  // 20: samsara.drivers.v1beta1.DriversService.PostDriverWorkflowAssignment:input_type -> samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest
+	8,  // 21: samsara.drivers.v1beta1.DriversService.ListDriverWorkflows:input_type -> samsara.drivers.v1beta1.ListDriverWorkflowsRequest
+	10, // 22: samsara.drivers.v1beta1.DriversService.StreamDriverWorkflows:input_type -> samsara.drivers.v1beta1.StreamDriverWorkflowsRequest
+	1,  // 23: samsara.drivers.v1beta1.DriversService.GetDriverEfficiency:output_type -> samsara.drivers.v1beta1.GetDriverEfficiencyResponse
+	3,  // 24: samsara.drivers.v1beta1.DriversService.StreamDriverEfficiency:output_type -> samsara.drivers.v1beta1.StreamDriverEfficiencyResponse
+	5,  // 25: samsara.drivers.v1beta1.DriversService.ResolveAssignmentByDetails:output_type -> samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse
+	7,  // 26: samsara.drivers.v1beta1.DriversService.PostDriverWorkflowAssignment:output_type -> samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse
+	9,  // 27: samsara.drivers.v1beta1.DriversService.ListDriverWorkflows:output_type -> samsara.drivers.v1beta1.ListDriverWorkflowsResponse
+	11, // 28: samsara.drivers.v1beta1.DriversService.StreamDriverWorkflows:output_type -> samsara.drivers.v1beta1.StreamDriverWorkflowsResponse
+	23, // [23:29] is the sub-list for method output_type
+	17, // [17:23] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_samsara_drivers_v1beta1_drivers_proto_init() }
@@ -1359,23 +1613,25 @@ func file_samsara_drivers_v1beta1_drivers_proto_init() {
 		return
 	}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_drivers_v1beta1_drivers_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_drivers_v1beta1_drivers_proto_rawDesc), len(file_samsara_drivers_v1beta1_drivers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

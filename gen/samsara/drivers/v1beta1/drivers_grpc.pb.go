@@ -22,9 +22,11 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	DriversService_GetDriverEfficiency_FullMethodName          = "/samsara.drivers.v1beta1.DriversService/GetDriverEfficiency"
+	DriversService_StreamDriverEfficiency_FullMethodName       = "/samsara.drivers.v1beta1.DriversService/StreamDriverEfficiency"
 	DriversService_ResolveAssignmentByDetails_FullMethodName   = "/samsara.drivers.v1beta1.DriversService/ResolveAssignmentByDetails"
 	DriversService_PostDriverWorkflowAssignment_FullMethodName = "/samsara.drivers.v1beta1.DriversService/PostDriverWorkflowAssignment"
 	DriversService_ListDriverWorkflows_FullMethodName          = "/samsara.drivers.v1beta1.DriversService/ListDriverWorkflows"
+	DriversService_StreamDriverWorkflows_FullMethodName        = "/samsara.drivers.v1beta1.DriversService/StreamDriverWorkflows"
 )
 
 // DriversServiceClient is the client API for DriversService service.
@@ -38,6 +40,9 @@ type DriversServiceClient interface {
 	// Rate limit: 50 requests per second and organization.
 	// Stage: beta.
 	GetDriverEfficiency(ctx context.Context, in *GetDriverEfficiencyRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyResponse, error)
+	// Every page of GetDriverEfficiency, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverEfficiency(ctx context.Context, in *StreamDriverEfficiencyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyResponse], error)
 	// POST /fleet/drivers/voice-sign-in/resolve-assignment
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
@@ -53,6 +58,9 @@ type DriversServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListDriverWorkflows(ctx context.Context, in *ListDriverWorkflowsRequest, opts ...grpc.CallOption) (*ListDriverWorkflowsResponse, error)
+	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverWorkflows(ctx context.Context, in *StreamDriverWorkflowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverWorkflowsResponse], error)
 }
 
 type driversServiceClient struct {
@@ -72,6 +80,25 @@ func (c *driversServiceClient) GetDriverEfficiency(ctx context.Context, in *GetD
 	}
 	return out, nil
 }
+
+func (c *driversServiceClient) StreamDriverEfficiency(ctx context.Context, in *StreamDriverEfficiencyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriversService_ServiceDesc.Streams[0], DriversService_StreamDriverEfficiency_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverEfficiencyRequest, StreamDriverEfficiencyResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriversService_StreamDriverEfficiencyClient = grpc.ServerStreamingClient[StreamDriverEfficiencyResponse]
 
 func (c *driversServiceClient) ResolveAssignmentByDetails(ctx context.Context, in *ResolveAssignmentByDetailsRequest, opts ...grpc.CallOption) (*ResolveAssignmentByDetailsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -103,6 +130,25 @@ func (c *driversServiceClient) ListDriverWorkflows(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *driversServiceClient) StreamDriverWorkflows(ctx context.Context, in *StreamDriverWorkflowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverWorkflowsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriversService_ServiceDesc.Streams[1], DriversService_StreamDriverWorkflows_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverWorkflowsRequest, StreamDriverWorkflowsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriversService_StreamDriverWorkflowsClient = grpc.ServerStreamingClient[StreamDriverWorkflowsResponse]
+
 // DriversServiceServer is the server API for DriversService service.
 // All implementations should embed UnimplementedDriversServiceServer
 // for forward compatibility.
@@ -114,6 +160,9 @@ type DriversServiceServer interface {
 	// Rate limit: 50 requests per second and organization.
 	// Stage: beta.
 	GetDriverEfficiency(context.Context, *GetDriverEfficiencyRequest) (*GetDriverEfficiencyResponse, error)
+	// Every page of GetDriverEfficiency, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverEfficiency(*StreamDriverEfficiencyRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyResponse]) error
 	// POST /fleet/drivers/voice-sign-in/resolve-assignment
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
@@ -129,6 +178,9 @@ type DriversServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListDriverWorkflows(context.Context, *ListDriverWorkflowsRequest) (*ListDriverWorkflowsResponse, error)
+	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverWorkflows(*StreamDriverWorkflowsRequest, grpc.ServerStreamingServer[StreamDriverWorkflowsResponse]) error
 }
 
 // UnimplementedDriversServiceServer should be embedded to have
@@ -141,6 +193,9 @@ type UnimplementedDriversServiceServer struct{}
 func (UnimplementedDriversServiceServer) GetDriverEfficiency(context.Context, *GetDriverEfficiencyRequest) (*GetDriverEfficiencyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverEfficiency not implemented")
 }
+func (UnimplementedDriversServiceServer) StreamDriverEfficiency(*StreamDriverEfficiencyRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverEfficiency not implemented")
+}
 func (UnimplementedDriversServiceServer) ResolveAssignmentByDetails(context.Context, *ResolveAssignmentByDetailsRequest) (*ResolveAssignmentByDetailsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveAssignmentByDetails not implemented")
 }
@@ -149,6 +204,9 @@ func (UnimplementedDriversServiceServer) PostDriverWorkflowAssignment(context.Co
 }
 func (UnimplementedDriversServiceServer) ListDriverWorkflows(context.Context, *ListDriverWorkflowsRequest) (*ListDriverWorkflowsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDriverWorkflows not implemented")
+}
+func (UnimplementedDriversServiceServer) StreamDriverWorkflows(*StreamDriverWorkflowsRequest, grpc.ServerStreamingServer[StreamDriverWorkflowsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverWorkflows not implemented")
 }
 func (UnimplementedDriversServiceServer) testEmbeddedByValue() {}
 
@@ -187,6 +245,17 @@ func _DriversService_GetDriverEfficiency_Handler(srv interface{}, ctx context.Co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DriversService_StreamDriverEfficiency_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverEfficiencyRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriversServiceServer).StreamDriverEfficiency(m, &grpc.GenericServerStream[StreamDriverEfficiencyRequest, StreamDriverEfficiencyResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriversService_StreamDriverEfficiencyServer = grpc.ServerStreamingServer[StreamDriverEfficiencyResponse]
 
 func _DriversService_ResolveAssignmentByDetails_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ResolveAssignmentByDetailsRequest)
@@ -242,6 +311,17 @@ func _DriversService_ListDriverWorkflows_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DriversService_StreamDriverWorkflows_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverWorkflowsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriversServiceServer).StreamDriverWorkflows(m, &grpc.GenericServerStream[StreamDriverWorkflowsRequest, StreamDriverWorkflowsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriversService_StreamDriverWorkflowsServer = grpc.ServerStreamingServer[StreamDriverWorkflowsResponse]
+
 // DriversService_ServiceDesc is the grpc.ServiceDesc for DriversService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -266,6 +346,17 @@ var DriversService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriversService_ListDriverWorkflows_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverEfficiency",
+			Handler:       _DriversService_StreamDriverEfficiency_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDriverWorkflows",
+			Handler:       _DriversService_StreamDriverWorkflows_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/drivers/v1beta1/drivers.proto",
 }

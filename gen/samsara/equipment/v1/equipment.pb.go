@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *ListEquipmentResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamEquipment.
+type StreamEquipmentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListEquipment is asked, page after page.
+	Request *ListEquipmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentRequest) Reset() {
+	*x = StreamEquipmentRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamEquipmentRequest) GetRequest() *ListEquipmentRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipment.
+type StreamEquipmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListEquipment answers.
+	Page *ListEquipmentResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentResponse) Reset() {
+	*x = StreamEquipmentResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamEquipmentResponse) GetPage() *ListEquipmentResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetEquipmentLocations.
 type GetEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -170,7 +280,7 @@ type GetEquipmentLocationsRequest struct {
 
 func (x *GetEquipmentLocationsRequest) Reset() {
 	*x = GetEquipmentLocationsRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[2]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +292,7 @@ func (x *GetEquipmentLocationsRequest) String() string {
 func (*GetEquipmentLocationsRequest) ProtoMessage() {}
 
 func (x *GetEquipmentLocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[2]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +305,7 @@ func (x *GetEquipmentLocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentLocationsRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentLocationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{2}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetEquipmentLocationsRequest) GetAfter() string {
@@ -239,7 +349,7 @@ type GetEquipmentLocationsResponse struct {
 
 func (x *GetEquipmentLocationsResponse) Reset() {
 	*x = GetEquipmentLocationsResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[3]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +361,7 @@ func (x *GetEquipmentLocationsResponse) String() string {
 func (*GetEquipmentLocationsResponse) ProtoMessage() {}
 
 func (x *GetEquipmentLocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[3]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +374,7 @@ func (x *GetEquipmentLocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentLocationsResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentLocationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{3}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetEquipmentLocationsResponse) GetData() []*EquipmentLocationsData {
@@ -279,6 +389,116 @@ func (x *GetEquipmentLocationsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamEquipmentLocations.
+type StreamEquipmentLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocations is asked, page after page.
+	Request *GetEquipmentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentLocationsRequest) Reset() {
+	*x = StreamEquipmentLocationsRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentLocationsRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentLocationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamEquipmentLocationsRequest) GetRequest() *GetEquipmentLocationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentLocationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipmentLocations.
+type StreamEquipmentLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocations answers.
+	Page *GetEquipmentLocationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentLocationsResponse) Reset() {
+	*x = StreamEquipmentLocationsResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentLocationsResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentLocationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamEquipmentLocationsResponse) GetPage() *GetEquipmentLocationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetEquipmentLocationsFeed.
@@ -298,7 +518,7 @@ type GetEquipmentLocationsFeedRequest struct {
 
 func (x *GetEquipmentLocationsFeedRequest) Reset() {
 	*x = GetEquipmentLocationsFeedRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[4]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +530,7 @@ func (x *GetEquipmentLocationsFeedRequest) String() string {
 func (*GetEquipmentLocationsFeedRequest) ProtoMessage() {}
 
 func (x *GetEquipmentLocationsFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[4]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +543,7 @@ func (x *GetEquipmentLocationsFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentLocationsFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentLocationsFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{4}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetEquipmentLocationsFeedRequest) GetAfter() string {
@@ -367,7 +587,7 @@ type GetEquipmentLocationsFeedResponse struct {
 
 func (x *GetEquipmentLocationsFeedResponse) Reset() {
 	*x = GetEquipmentLocationsFeedResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[5]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +599,7 @@ func (x *GetEquipmentLocationsFeedResponse) String() string {
 func (*GetEquipmentLocationsFeedResponse) ProtoMessage() {}
 
 func (x *GetEquipmentLocationsFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[5]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +612,7 @@ func (x *GetEquipmentLocationsFeedResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetEquipmentLocationsFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentLocationsFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{5}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetEquipmentLocationsFeedResponse) GetData() []*EquipmentLocationsListData {
@@ -405,6 +625,235 @@ func (x *GetEquipmentLocationsFeedResponse) GetData() []*EquipmentLocationsListD
 func (x *GetEquipmentLocationsFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamEquipmentLocationsFeed.
+type StreamEquipmentLocationsFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocationsFeed is asked, page after page.
+	Request *GetEquipmentLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentLocationsFeedRequest) Reset() {
+	*x = StreamEquipmentLocationsFeedRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentLocationsFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentLocationsFeedRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentLocationsFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentLocationsFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentLocationsFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamEquipmentLocationsFeedRequest) GetRequest() *GetEquipmentLocationsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentLocationsFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipmentLocationsFeed.
+type StreamEquipmentLocationsFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocationsFeed answers.
+	Page *GetEquipmentLocationsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentLocationsFeedResponse) Reset() {
+	*x = StreamEquipmentLocationsFeedResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentLocationsFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentLocationsFeedResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentLocationsFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentLocationsFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentLocationsFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamEquipmentLocationsFeedResponse) GetPage() *GetEquipmentLocationsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentLocationsFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowEquipmentLocations.
+type FollowEquipmentLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocationsFeed is asked, page after page.
+	Request *GetEquipmentLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEquipmentLocationsRequest) Reset() {
+	*x = FollowEquipmentLocationsRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEquipmentLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEquipmentLocationsRequest) ProtoMessage() {}
+
+func (x *FollowEquipmentLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEquipmentLocationsRequest.ProtoReflect.Descriptor instead.
+func (*FollowEquipmentLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FollowEquipmentLocationsRequest) GetRequest() *GetEquipmentLocationsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowEquipmentLocationsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowEquipmentLocations.
+type FollowEquipmentLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocationsFeed answers. Unset in a keep-alive.
+	Page *GetEquipmentLocationsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEquipmentLocationsResponse) Reset() {
+	*x = FollowEquipmentLocationsResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEquipmentLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEquipmentLocationsResponse) ProtoMessage() {}
+
+func (x *FollowEquipmentLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEquipmentLocationsResponse.ProtoReflect.Descriptor instead.
+func (*FollowEquipmentLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *FollowEquipmentLocationsResponse) GetPage() *GetEquipmentLocationsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowEquipmentLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowEquipmentLocationsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -430,7 +879,7 @@ type GetEquipmentLocationsHistoryRequest struct {
 
 func (x *GetEquipmentLocationsHistoryRequest) Reset() {
 	*x = GetEquipmentLocationsHistoryRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[6]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +891,7 @@ func (x *GetEquipmentLocationsHistoryRequest) String() string {
 func (*GetEquipmentLocationsHistoryRequest) ProtoMessage() {}
 
 func (x *GetEquipmentLocationsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[6]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +904,7 @@ func (x *GetEquipmentLocationsHistoryRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetEquipmentLocationsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentLocationsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{6}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetEquipmentLocationsHistoryRequest) GetAfter() string {
@@ -513,7 +962,7 @@ type GetEquipmentLocationsHistoryResponse struct {
 
 func (x *GetEquipmentLocationsHistoryResponse) Reset() {
 	*x = GetEquipmentLocationsHistoryResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[7]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +974,7 @@ func (x *GetEquipmentLocationsHistoryResponse) String() string {
 func (*GetEquipmentLocationsHistoryResponse) ProtoMessage() {}
 
 func (x *GetEquipmentLocationsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[7]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +987,7 @@ func (x *GetEquipmentLocationsHistoryResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetEquipmentLocationsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentLocationsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{7}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetEquipmentLocationsHistoryResponse) GetData() []*EquipmentLocationsListData {
@@ -553,6 +1002,116 @@ func (x *GetEquipmentLocationsHistoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamEquipmentLocationsHistory.
+type StreamEquipmentLocationsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocationsHistory is asked, page after page.
+	Request *GetEquipmentLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentLocationsHistoryRequest) Reset() {
+	*x = StreamEquipmentLocationsHistoryRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentLocationsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentLocationsHistoryRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentLocationsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentLocationsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentLocationsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StreamEquipmentLocationsHistoryRequest) GetRequest() *GetEquipmentLocationsHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentLocationsHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipmentLocationsHistory.
+type StreamEquipmentLocationsHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentLocationsHistory answers.
+	Page *GetEquipmentLocationsHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentLocationsHistoryResponse) Reset() {
+	*x = StreamEquipmentLocationsHistoryResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentLocationsHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentLocationsHistoryResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentLocationsHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentLocationsHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentLocationsHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StreamEquipmentLocationsHistoryResponse) GetPage() *GetEquipmentLocationsHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentLocationsHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetEquipmentStats.
@@ -576,7 +1135,7 @@ type GetEquipmentStatsRequest struct {
 
 func (x *GetEquipmentStatsRequest) Reset() {
 	*x = GetEquipmentStatsRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[8]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +1147,7 @@ func (x *GetEquipmentStatsRequest) String() string {
 func (*GetEquipmentStatsRequest) ProtoMessage() {}
 
 func (x *GetEquipmentStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[8]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +1160,7 @@ func (x *GetEquipmentStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentStatsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{8}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetEquipmentStatsRequest) GetAfter() string {
@@ -652,7 +1211,7 @@ type GetEquipmentStatsResponse struct {
 
 func (x *GetEquipmentStatsResponse) Reset() {
 	*x = GetEquipmentStatsResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[9]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +1223,7 @@ func (x *GetEquipmentStatsResponse) String() string {
 func (*GetEquipmentStatsResponse) ProtoMessage() {}
 
 func (x *GetEquipmentStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[9]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +1236,7 @@ func (x *GetEquipmentStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentStatsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{9}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetEquipmentStatsResponse) GetData() []*EquipmentStatsData {
@@ -692,6 +1251,116 @@ func (x *GetEquipmentStatsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamEquipmentStats.
+type StreamEquipmentStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStats is asked, page after page.
+	Request *GetEquipmentStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentStatsRequest) Reset() {
+	*x = StreamEquipmentStatsRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentStatsRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentStatsRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentStatsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamEquipmentStatsRequest) GetRequest() *GetEquipmentStatsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentStatsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipmentStats.
+type StreamEquipmentStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStats answers.
+	Page *GetEquipmentStatsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentStatsResponse) Reset() {
+	*x = StreamEquipmentStatsResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentStatsResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentStatsResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentStatsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StreamEquipmentStatsResponse) GetPage() *GetEquipmentStatsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentStatsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetEquipmentStatsFeed.
@@ -715,7 +1384,7 @@ type GetEquipmentStatsFeedRequest struct {
 
 func (x *GetEquipmentStatsFeedRequest) Reset() {
 	*x = GetEquipmentStatsFeedRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[10]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +1396,7 @@ func (x *GetEquipmentStatsFeedRequest) String() string {
 func (*GetEquipmentStatsFeedRequest) ProtoMessage() {}
 
 func (x *GetEquipmentStatsFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[10]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +1409,7 @@ func (x *GetEquipmentStatsFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentStatsFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentStatsFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{10}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetEquipmentStatsFeedRequest) GetAfter() string {
@@ -791,7 +1460,7 @@ type GetEquipmentStatsFeedResponse struct {
 
 func (x *GetEquipmentStatsFeedResponse) Reset() {
 	*x = GetEquipmentStatsFeedResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[11]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1472,7 @@ func (x *GetEquipmentStatsFeedResponse) String() string {
 func (*GetEquipmentStatsFeedResponse) ProtoMessage() {}
 
 func (x *GetEquipmentStatsFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[11]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1485,7 @@ func (x *GetEquipmentStatsFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentStatsFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentStatsFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{11}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetEquipmentStatsFeedResponse) GetData() []*EquipmentStatsListData {
@@ -829,6 +1498,235 @@ func (x *GetEquipmentStatsFeedResponse) GetData() []*EquipmentStatsListData {
 func (x *GetEquipmentStatsFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamEquipmentStatsFeed.
+type StreamEquipmentStatsFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStatsFeed is asked, page after page.
+	Request *GetEquipmentStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentStatsFeedRequest) Reset() {
+	*x = StreamEquipmentStatsFeedRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentStatsFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentStatsFeedRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentStatsFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentStatsFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentStatsFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *StreamEquipmentStatsFeedRequest) GetRequest() *GetEquipmentStatsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentStatsFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipmentStatsFeed.
+type StreamEquipmentStatsFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStatsFeed answers.
+	Page *GetEquipmentStatsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentStatsFeedResponse) Reset() {
+	*x = StreamEquipmentStatsFeedResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentStatsFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentStatsFeedResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentStatsFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentStatsFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentStatsFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StreamEquipmentStatsFeedResponse) GetPage() *GetEquipmentStatsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentStatsFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowEquipmentStats.
+type FollowEquipmentStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStatsFeed is asked, page after page.
+	Request *GetEquipmentStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEquipmentStatsRequest) Reset() {
+	*x = FollowEquipmentStatsRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEquipmentStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEquipmentStatsRequest) ProtoMessage() {}
+
+func (x *FollowEquipmentStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEquipmentStatsRequest.ProtoReflect.Descriptor instead.
+func (*FollowEquipmentStatsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FollowEquipmentStatsRequest) GetRequest() *GetEquipmentStatsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowEquipmentStatsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowEquipmentStats.
+type FollowEquipmentStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStatsFeed answers. Unset in a keep-alive.
+	Page *GetEquipmentStatsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEquipmentStatsResponse) Reset() {
+	*x = FollowEquipmentStatsResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEquipmentStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEquipmentStatsResponse) ProtoMessage() {}
+
+func (x *FollowEquipmentStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEquipmentStatsResponse.ProtoReflect.Descriptor instead.
+func (*FollowEquipmentStatsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FollowEquipmentStatsResponse) GetPage() *GetEquipmentStatsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowEquipmentStatsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowEquipmentStatsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -858,7 +1756,7 @@ type GetEquipmentStatsHistoryRequest struct {
 
 func (x *GetEquipmentStatsHistoryRequest) Reset() {
 	*x = GetEquipmentStatsHistoryRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[12]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +1768,7 @@ func (x *GetEquipmentStatsHistoryRequest) String() string {
 func (*GetEquipmentStatsHistoryRequest) ProtoMessage() {}
 
 func (x *GetEquipmentStatsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[12]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +1781,7 @@ func (x *GetEquipmentStatsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentStatsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentStatsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{12}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetEquipmentStatsHistoryRequest) GetAfter() string {
@@ -948,7 +1846,7 @@ type GetEquipmentStatsHistoryResponse struct {
 
 func (x *GetEquipmentStatsHistoryResponse) Reset() {
 	*x = GetEquipmentStatsHistoryResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[13]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1858,7 @@ func (x *GetEquipmentStatsHistoryResponse) String() string {
 func (*GetEquipmentStatsHistoryResponse) ProtoMessage() {}
 
 func (x *GetEquipmentStatsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[13]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1871,7 @@ func (x *GetEquipmentStatsHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentStatsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentStatsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{13}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetEquipmentStatsHistoryResponse) GetData() []*EquipmentStatsListData {
@@ -990,6 +1888,116 @@ func (x *GetEquipmentStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamEquipmentStatsHistory.
+type StreamEquipmentStatsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStatsHistory is asked, page after page.
+	Request *GetEquipmentStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentStatsHistoryRequest) Reset() {
+	*x = StreamEquipmentStatsHistoryRequest{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentStatsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentStatsHistoryRequest) ProtoMessage() {}
+
+func (x *StreamEquipmentStatsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentStatsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentStatsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *StreamEquipmentStatsHistoryRequest) GetRequest() *GetEquipmentStatsHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEquipmentStatsHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEquipmentStatsHistory.
+type StreamEquipmentStatsHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEquipmentStatsHistory answers.
+	Page *GetEquipmentStatsHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEquipmentStatsHistoryResponse) Reset() {
+	*x = StreamEquipmentStatsHistoryResponse{}
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEquipmentStatsHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEquipmentStatsHistoryResponse) ProtoMessage() {}
+
+func (x *StreamEquipmentStatsHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEquipmentStatsHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamEquipmentStatsHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *StreamEquipmentStatsHistoryResponse) GetPage() *GetEquipmentStatsHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEquipmentStatsHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetEquipment.
 type GetEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1001,7 +2009,7 @@ type GetEquipmentRequest struct {
 
 func (x *GetEquipmentRequest) Reset() {
 	*x = GetEquipmentRequest{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[14]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +2021,7 @@ func (x *GetEquipmentRequest) String() string {
 func (*GetEquipmentRequest) ProtoMessage() {}
 
 func (x *GetEquipmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[14]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +2034,7 @@ func (x *GetEquipmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEquipmentRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{14}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEquipmentRequest) GetId() string {
@@ -1047,7 +2055,7 @@ type GetEquipmentResponse struct {
 
 func (x *GetEquipmentResponse) Reset() {
 	*x = GetEquipmentResponse{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[15]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +2067,7 @@ func (x *GetEquipmentResponse) String() string {
 func (*GetEquipmentResponse) ProtoMessage() {}
 
 func (x *GetEquipmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[15]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +2080,7 @@ func (x *GetEquipmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEquipmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEquipmentResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{15}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetEquipmentResponse) GetData() *Equipment {
@@ -1095,7 +2103,7 @@ type AddressTiny struct {
 
 func (x *AddressTiny) Reset() {
 	*x = AddressTiny{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[16]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +2115,7 @@ func (x *AddressTiny) String() string {
 func (*AddressTiny) ProtoMessage() {}
 
 func (x *AddressTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[16]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +2128,7 @@ func (x *AddressTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressTiny.ProtoReflect.Descriptor instead.
 func (*AddressTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{16}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddressTiny) GetId() string {
@@ -1160,7 +2168,7 @@ type Equipment struct {
 
 func (x *Equipment) Reset() {
 	*x = Equipment{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[17]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +2180,7 @@ func (x *Equipment) String() string {
 func (*Equipment) ProtoMessage() {}
 
 func (x *Equipment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[17]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +2193,7 @@ func (x *Equipment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Equipment.ProtoReflect.Descriptor instead.
 func (*Equipment) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{17}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Equipment) GetAssetSerial() string {
@@ -1250,7 +2258,7 @@ type EquipmentEngineRpm struct {
 
 func (x *EquipmentEngineRpm) Reset() {
 	*x = EquipmentEngineRpm{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[18]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +2270,7 @@ func (x *EquipmentEngineRpm) String() string {
 func (*EquipmentEngineRpm) ProtoMessage() {}
 
 func (x *EquipmentEngineRpm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[18]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +2283,7 @@ func (x *EquipmentEngineRpm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentEngineRpm.ProtoReflect.Descriptor instead.
 func (*EquipmentEngineRpm) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{18}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EquipmentEngineRpm) GetTime() string {
@@ -1305,7 +2313,7 @@ type EquipmentEngineSeconds struct {
 
 func (x *EquipmentEngineSeconds) Reset() {
 	*x = EquipmentEngineSeconds{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[19]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +2325,7 @@ func (x *EquipmentEngineSeconds) String() string {
 func (*EquipmentEngineSeconds) ProtoMessage() {}
 
 func (x *EquipmentEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[19]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +2338,7 @@ func (x *EquipmentEngineSeconds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentEngineSeconds.ProtoReflect.Descriptor instead.
 func (*EquipmentEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{19}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *EquipmentEngineSeconds) GetTime() string {
@@ -1360,7 +2368,7 @@ type EquipmentEngineState struct {
 
 func (x *EquipmentEngineState) Reset() {
 	*x = EquipmentEngineState{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[20]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +2380,7 @@ func (x *EquipmentEngineState) String() string {
 func (*EquipmentEngineState) ProtoMessage() {}
 
 func (x *EquipmentEngineState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[20]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +2393,7 @@ func (x *EquipmentEngineState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentEngineState.ProtoReflect.Descriptor instead.
 func (*EquipmentEngineState) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{20}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EquipmentEngineState) GetTime() string {
@@ -1415,7 +2423,7 @@ type EquipmentEngineTotalIdleTimeMinutes struct {
 
 func (x *EquipmentEngineTotalIdleTimeMinutes) Reset() {
 	*x = EquipmentEngineTotalIdleTimeMinutes{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[21]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +2435,7 @@ func (x *EquipmentEngineTotalIdleTimeMinutes) String() string {
 func (*EquipmentEngineTotalIdleTimeMinutes) ProtoMessage() {}
 
 func (x *EquipmentEngineTotalIdleTimeMinutes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[21]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +2448,7 @@ func (x *EquipmentEngineTotalIdleTimeMinutes) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use EquipmentEngineTotalIdleTimeMinutes.ProtoReflect.Descriptor instead.
 func (*EquipmentEngineTotalIdleTimeMinutes) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{21}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EquipmentEngineTotalIdleTimeMinutes) GetTime() string {
@@ -1470,7 +2478,7 @@ type EquipmentFuelPercent struct {
 
 func (x *EquipmentFuelPercent) Reset() {
 	*x = EquipmentFuelPercent{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[22]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +2490,7 @@ func (x *EquipmentFuelPercent) String() string {
 func (*EquipmentFuelPercent) ProtoMessage() {}
 
 func (x *EquipmentFuelPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[22]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +2503,7 @@ func (x *EquipmentFuelPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentFuelPercent.ProtoReflect.Descriptor instead.
 func (*EquipmentFuelPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{22}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EquipmentFuelPercent) GetTime() string {
@@ -1525,7 +2533,7 @@ type EquipmentGatewayEngineSeconds struct {
 
 func (x *EquipmentGatewayEngineSeconds) Reset() {
 	*x = EquipmentGatewayEngineSeconds{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[23]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +2545,7 @@ func (x *EquipmentGatewayEngineSeconds) String() string {
 func (*EquipmentGatewayEngineSeconds) ProtoMessage() {}
 
 func (x *EquipmentGatewayEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[23]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +2558,7 @@ func (x *EquipmentGatewayEngineSeconds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentGatewayEngineSeconds.ProtoReflect.Descriptor instead.
 func (*EquipmentGatewayEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{23}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EquipmentGatewayEngineSeconds) GetTime() string {
@@ -1580,7 +2588,7 @@ type EquipmentGatewayEngineState struct {
 
 func (x *EquipmentGatewayEngineState) Reset() {
 	*x = EquipmentGatewayEngineState{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[24]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +2600,7 @@ func (x *EquipmentGatewayEngineState) String() string {
 func (*EquipmentGatewayEngineState) ProtoMessage() {}
 
 func (x *EquipmentGatewayEngineState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[24]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +2613,7 @@ func (x *EquipmentGatewayEngineState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentGatewayEngineState.ProtoReflect.Descriptor instead.
 func (*EquipmentGatewayEngineState) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{24}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EquipmentGatewayEngineState) GetTime() string {
@@ -1635,7 +2643,7 @@ type EquipmentGatewayJ1939EngineSeconds struct {
 
 func (x *EquipmentGatewayJ1939EngineSeconds) Reset() {
 	*x = EquipmentGatewayJ1939EngineSeconds{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[25]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +2655,7 @@ func (x *EquipmentGatewayJ1939EngineSeconds) String() string {
 func (*EquipmentGatewayJ1939EngineSeconds) ProtoMessage() {}
 
 func (x *EquipmentGatewayJ1939EngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[25]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +2668,7 @@ func (x *EquipmentGatewayJ1939EngineSeconds) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use EquipmentGatewayJ1939EngineSeconds.ProtoReflect.Descriptor instead.
 func (*EquipmentGatewayJ1939EngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{25}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *EquipmentGatewayJ1939EngineSeconds) GetTime() string {
@@ -1690,7 +2698,7 @@ type EquipmentGpsOdometerMeters struct {
 
 func (x *EquipmentGpsOdometerMeters) Reset() {
 	*x = EquipmentGpsOdometerMeters{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[26]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +2710,7 @@ func (x *EquipmentGpsOdometerMeters) String() string {
 func (*EquipmentGpsOdometerMeters) ProtoMessage() {}
 
 func (x *EquipmentGpsOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[26]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +2723,7 @@ func (x *EquipmentGpsOdometerMeters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentGpsOdometerMeters.ProtoReflect.Descriptor instead.
 func (*EquipmentGpsOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{26}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EquipmentGpsOdometerMeters) GetTime() string {
@@ -1745,7 +2753,7 @@ type EquipmentInstalledGateway struct {
 
 func (x *EquipmentInstalledGateway) Reset() {
 	*x = EquipmentInstalledGateway{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[27]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +2765,7 @@ func (x *EquipmentInstalledGateway) String() string {
 func (*EquipmentInstalledGateway) ProtoMessage() {}
 
 func (x *EquipmentInstalledGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[27]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2778,7 @@ func (x *EquipmentInstalledGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentInstalledGateway.ProtoReflect.Descriptor instead.
 func (*EquipmentInstalledGateway) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{27}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EquipmentInstalledGateway) GetModel() string {
@@ -1806,7 +2814,7 @@ type EquipmentLocation struct {
 
 func (x *EquipmentLocation) Reset() {
 	*x = EquipmentLocation{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[28]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +2826,7 @@ func (x *EquipmentLocation) String() string {
 func (*EquipmentLocation) ProtoMessage() {}
 
 func (x *EquipmentLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[28]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +2839,7 @@ func (x *EquipmentLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentLocation.ProtoReflect.Descriptor instead.
 func (*EquipmentLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{28}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EquipmentLocation) GetHeading() float64 {
@@ -1884,7 +2892,7 @@ type EquipmentLocationsData struct {
 
 func (x *EquipmentLocationsData) Reset() {
 	*x = EquipmentLocationsData{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[29]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2904,7 @@ func (x *EquipmentLocationsData) String() string {
 func (*EquipmentLocationsData) ProtoMessage() {}
 
 func (x *EquipmentLocationsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[29]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2917,7 @@ func (x *EquipmentLocationsData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentLocationsData.ProtoReflect.Descriptor instead.
 func (*EquipmentLocationsData) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{29}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EquipmentLocationsData) GetId() string {
@@ -1948,7 +2956,7 @@ type EquipmentLocationsListData struct {
 
 func (x *EquipmentLocationsListData) Reset() {
 	*x = EquipmentLocationsListData{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[30]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2968,7 @@ func (x *EquipmentLocationsListData) String() string {
 func (*EquipmentLocationsListData) ProtoMessage() {}
 
 func (x *EquipmentLocationsListData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[30]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2981,7 @@ func (x *EquipmentLocationsListData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentLocationsListData.ProtoReflect.Descriptor instead.
 func (*EquipmentLocationsListData) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{30}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EquipmentLocationsListData) GetId() string {
@@ -2010,7 +3018,7 @@ type EquipmentObdEngineSeconds struct {
 
 func (x *EquipmentObdEngineSeconds) Reset() {
 	*x = EquipmentObdEngineSeconds{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[31]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +3030,7 @@ func (x *EquipmentObdEngineSeconds) String() string {
 func (*EquipmentObdEngineSeconds) ProtoMessage() {}
 
 func (x *EquipmentObdEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[31]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +3043,7 @@ func (x *EquipmentObdEngineSeconds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentObdEngineSeconds.ProtoReflect.Descriptor instead.
 func (*EquipmentObdEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{31}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EquipmentObdEngineSeconds) GetTime() string {
@@ -2065,7 +3073,7 @@ type EquipmentObdEngineState struct {
 
 func (x *EquipmentObdEngineState) Reset() {
 	*x = EquipmentObdEngineState{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[32]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +3085,7 @@ func (x *EquipmentObdEngineState) String() string {
 func (*EquipmentObdEngineState) ProtoMessage() {}
 
 func (x *EquipmentObdEngineState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[32]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +3098,7 @@ func (x *EquipmentObdEngineState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentObdEngineState.ProtoReflect.Descriptor instead.
 func (*EquipmentObdEngineState) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{32}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EquipmentObdEngineState) GetTime() string {
@@ -2142,7 +3150,7 @@ type EquipmentStatsData struct {
 
 func (x *EquipmentStatsData) Reset() {
 	*x = EquipmentStatsData{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[33]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +3162,7 @@ func (x *EquipmentStatsData) String() string {
 func (*EquipmentStatsData) ProtoMessage() {}
 
 func (x *EquipmentStatsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[33]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +3175,7 @@ func (x *EquipmentStatsData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentStatsData.ProtoReflect.Descriptor instead.
 func (*EquipmentStatsData) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{33}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EquipmentStatsData) GetEngineRpm() *EquipmentEngineRpm {
@@ -2284,7 +3292,7 @@ type EquipmentStatsGps struct {
 
 func (x *EquipmentStatsGps) Reset() {
 	*x = EquipmentStatsGps{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[34]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +3304,7 @@ func (x *EquipmentStatsGps) String() string {
 func (*EquipmentStatsGps) ProtoMessage() {}
 
 func (x *EquipmentStatsGps) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[34]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +3317,7 @@ func (x *EquipmentStatsGps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentStatsGps.ProtoReflect.Descriptor instead.
 func (*EquipmentStatsGps) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{34}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *EquipmentStatsGps) GetAddress() *AddressTiny {
@@ -2398,7 +3406,7 @@ type EquipmentStatsListData struct {
 
 func (x *EquipmentStatsListData) Reset() {
 	*x = EquipmentStatsListData{}
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[35]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +3418,7 @@ func (x *EquipmentStatsListData) String() string {
 func (*EquipmentStatsListData) ProtoMessage() {}
 
 func (x *EquipmentStatsListData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[35]
+	mi := &file_samsara_equipment_v1_equipment_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +3431,7 @@ func (x *EquipmentStatsListData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentStatsListData.ProtoReflect.Descriptor instead.
 func (*EquipmentStatsListData) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{35}
+	return file_samsara_equipment_v1_equipment_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EquipmentStatsListData) GetEngineRpm() []*EquipmentEngineRpm {
@@ -2528,7 +3536,7 @@ var File_samsara_equipment_v1_equipment_proto protoreflect.FileDescriptor
 
 const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\n" +
-	"$samsara/equipment/v1/equipment.proto\x12\x14samsara.equipment.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd5\x01\n" +
+	"$samsara/equipment/v1/equipment.proto\x12\x14samsara.equipment.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd5\x01\n" +
 	"\x14ListEquipmentRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
@@ -2540,7 +3548,14 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1f.samsara.equipment.v1.EquipmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xcd\x01\n" +
+	"pagination\"\x9b\x01\n" +
+	"\x16StreamEquipmentRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.equipment.v1.ListEquipmentRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x82\x01\n" +
+	"\x17StreamEquipmentResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.equipment.v1.ListEquipmentResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xcd\x01\n" +
 	"\x1cGetEquipmentLocationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\requipment_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fequipmentIds\x12.\n" +
@@ -2551,7 +3566,14 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.equipment.v1.EquipmentLocationsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd1\x01\n" +
+	"pagination\"\xac\x01\n" +
+	"\x1fStreamEquipmentLocationsRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.equipment.v1.GetEquipmentLocationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x93\x01\n" +
+	" StreamEquipmentLocationsResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.equipment.v1.GetEquipmentLocationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd1\x01\n" +
 	" GetEquipmentLocationsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\requipment_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fequipmentIds\x12.\n" +
@@ -2562,7 +3584,23 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v20.samsara.equipment.v1.EquipmentLocationsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xde\x02\n" +
+	"pagination\"\xb4\x01\n" +
+	"#StreamEquipmentLocationsFeedRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.equipment.v1.GetEquipmentLocationsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9b\x01\n" +
+	"$StreamEquipmentLocationsFeedResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.equipment.v1.GetEquipmentLocationsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb0\x01\n" +
+	"\x1fFollowEquipmentLocationsRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.equipment.v1.GetEquipmentLocationsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xd5\x01\n" +
+	" FollowEquipmentLocationsResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.equipment.v1.GetEquipmentLocationsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xde\x02\n" +
 	"#GetEquipmentLocationsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12-\n" +
@@ -2578,7 +3616,14 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v20.samsara.equipment.v1.EquipmentLocationsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa4\x03\n" +
+	"pagination\"\xba\x01\n" +
+	"&StreamEquipmentLocationsHistoryRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.equipment.v1.GetEquipmentLocationsHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa1\x01\n" +
+	"'StreamEquipmentLocationsHistoryResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.equipment.v1.GetEquipmentLocationsHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa4\x03\n" +
 	"\x18GetEquipmentStatsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\requipment_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fequipmentIds\x12.\n" +
@@ -2590,7 +3635,14 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2(.samsara.equipment.v1.EquipmentStatsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa8\x03\n" +
+	"pagination\"\xa4\x01\n" +
+	"\x1bStreamEquipmentStatsRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.equipment.v1.GetEquipmentStatsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8b\x01\n" +
+	"\x1cStreamEquipmentStatsResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.equipment.v1.GetEquipmentStatsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x03\n" +
 	"\x1cGetEquipmentStatsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\requipment_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fequipmentIds\x12.\n" +
@@ -2602,7 +3654,23 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.equipment.v1.EquipmentStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb5\x04\n" +
+	"pagination\"\xac\x01\n" +
+	"\x1fStreamEquipmentStatsFeedRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.equipment.v1.GetEquipmentStatsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x93\x01\n" +
+	" StreamEquipmentStatsFeedResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.equipment.v1.GetEquipmentStatsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x01\n" +
+	"\x1bFollowEquipmentStatsRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.equipment.v1.GetEquipmentStatsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcd\x01\n" +
+	"\x1cFollowEquipmentStatsResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.equipment.v1.GetEquipmentStatsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xb5\x04\n" +
 	"\x1fGetEquipmentStatsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12-\n" +
@@ -2619,7 +3687,14 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.equipment.v1.EquipmentStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\";\n" +
+	"pagination\"\xb2\x01\n" +
+	"\"StreamEquipmentStatsHistoryRequest\x12O\n" +
+	"\arequest\x18\x01 \x01(\v25.samsara.equipment.v1.GetEquipmentStatsHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x99\x01\n" +
+	"#StreamEquipmentStatsHistoryResponse\x12J\n" +
+	"\x04page\x18\x01 \x01(\v26.samsara.equipment.v1.GetEquipmentStatsHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\";\n" +
 	"\x13GetEquipmentRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"S\n" +
@@ -2781,22 +3856,40 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x12obd_engine_seconds\x18\r \x03(\v2/.samsara.equipment.v1.EquipmentObdEngineSecondsR\x10obdEngineSeconds\x12Y\n" +
 	"\x11obd_engine_states\x18\x0e \x03(\v2-.samsara.equipment.v1.EquipmentObdEngineStateR\x0fobdEngineStates:#\xda\xce\x18\x1fEquipmentStatsListResponse_dataB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xfc\r\n" +
-	"\x10EquipmentService\x12\x9a\x01\n" +
-	"\rListEquipment\x12*.samsara.equipment.v1.ListEquipmentRequest\x1a+.samsara.equipment.v1.ListEquipmentResponse\"0\xda\xce\x18,\n" +
-	"\rlistEquipment\x10\x01\x1a\x10/fleet/equipment(\x018\x01P\x01X\xc8\x01\x12\xdf\x01\n" +
-	"\x15GetEquipmentLocations\x122.samsara.equipment.v1.GetEquipmentLocationsRequest\x1a3.samsara.equipment.v1.GetEquipmentLocationsResponse\"]\xda\xce\x18Y\n" +
-	"\x15getEquipmentLocations\x10\x01\x1a\x1a/fleet/equipment/locations(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01\x12\xf6\x01\n" +
-	"\x19GetEquipmentLocationsFeed\x126.samsara.equipment.v1.GetEquipmentLocationsFeedRequest\x1a7.samsara.equipment.v1.GetEquipmentLocationsFeedResponse\"h\xda\xce\x18d\n" +
-	"\x19getEquipmentLocationsFeed\x10\x01\x1a\x1f/fleet/equipment/locations/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01\x12\x83\x02\n" +
-	"\x1cGetEquipmentLocationsHistory\x129.samsara.equipment.v1.GetEquipmentLocationsHistoryRequest\x1a:.samsara.equipment.v1.GetEquipmentLocationsHistoryResponse\"l\xda\xce\x18h\n" +
-	"\x1cgetEquipmentLocationsHistory\x10\x01\x1a\"/fleet/equipment/locations/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01\x12\xd4\x01\n" +
-	"\x11GetEquipmentStats\x12..samsara.equipment.v1.GetEquipmentStatsRequest\x1a/.samsara.equipment.v1.GetEquipmentStatsResponse\"^\xda\xce\x18Z\n" +
-	"\x11getEquipmentStats\x10\x01\x1a\x16/fleet/equipment/stats(\x018\x01B\x19Read Equipment StatisticsJ\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01\x12\xeb\x01\n" +
-	"\x15GetEquipmentStatsFeed\x122.samsara.equipment.v1.GetEquipmentStatsFeedRequest\x1a3.samsara.equipment.v1.GetEquipmentStatsFeedResponse\"i\xda\xce\x18e\n" +
-	"\x15getEquipmentStatsFeed\x10\x01\x1a\x1b/fleet/equipment/stats/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01\x12\xf8\x01\n" +
-	"\x18GetEquipmentStatsHistory\x125.samsara.equipment.v1.GetEquipmentStatsHistoryRequest\x1a6.samsara.equipment.v1.GetEquipmentStatsHistoryResponse\"m\xda\xce\x18i\n" +
-	"\x18getEquipmentStatsHistory\x10\x01\x1a\x1e/fleet/equipment/stats/history(\x018\x01B\x19Read Equipment StatisticsJ\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01\x12\xa9\x01\n" +
+	"\x05_name2\xb8\x1a\n" +
+	"\x10EquipmentService\x12\xa0\x01\n" +
+	"\rListEquipment\x12*.samsara.equipment.v1.ListEquipmentRequest\x1a+.samsara.equipment.v1.ListEquipmentResponse\"6\xda\xce\x182\n" +
+	"\rlistEquipment\x10\x01\x1a\x10/fleet/equipment(\x018\x01P\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
+	"\x0fStreamEquipment\x12,.samsara.equipment.v1.StreamEquipmentRequest\x1a-.samsara.equipment.v1.StreamEquipmentResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rListEquipment\x10\x010\x01\x12\xe5\x01\n" +
+	"\x15GetEquipmentLocations\x122.samsara.equipment.v1.GetEquipmentLocationsRequest\x1a3.samsara.equipment.v1.GetEquipmentLocationsResponse\"c\xda\xce\x18_\n" +
+	"\x15getEquipmentLocations\x10\x01\x1a\x1a/fleet/equipment/locations(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
+	"\x18StreamEquipmentLocations\x125.samsara.equipment.v1.StreamEquipmentLocationsRequest\x1a6.samsara.equipment.v1.StreamEquipmentLocationsResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetEquipmentLocations\x10\x010\x01\x12\xfc\x01\n" +
+	"\x19GetEquipmentLocationsFeed\x126.samsara.equipment.v1.GetEquipmentLocationsFeedRequest\x1a7.samsara.equipment.v1.GetEquipmentLocationsFeedResponse\"n\xda\xce\x18j\n" +
+	"\x19getEquipmentLocationsFeed\x10\x01\x1a\x1f/fleet/equipment/locations/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xba\x01\n" +
+	"\x1cStreamEquipmentLocationsFeed\x129.samsara.equipment.v1.StreamEquipmentLocationsFeedRequest\x1a:.samsara.equipment.v1.StreamEquipmentLocationsFeedResponse\"!\xe2\xce\x18\x1d\n" +
+	"\x19GetEquipmentLocationsFeed\x10\x010\x01\x12\xae\x01\n" +
+	"\x18FollowEquipmentLocations\x125.samsara.equipment.v1.FollowEquipmentLocationsRequest\x1a6.samsara.equipment.v1.FollowEquipmentLocationsResponse\"!\xe2\xce\x18\x1d\n" +
+	"\x19GetEquipmentLocationsFeed\x10\x020\x01\x12\x89\x02\n" +
+	"\x1cGetEquipmentLocationsHistory\x129.samsara.equipment.v1.GetEquipmentLocationsHistoryRequest\x1a:.samsara.equipment.v1.GetEquipmentLocationsHistoryResponse\"r\xda\xce\x18n\n" +
+	"\x1cgetEquipmentLocationsHistory\x10\x01\x1a\"/fleet/equipment/locations/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xc6\x01\n" +
+	"\x1fStreamEquipmentLocationsHistory\x12<.samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest\x1a=.samsara.equipment.v1.StreamEquipmentLocationsHistoryResponse\"$\xe2\xce\x18 \n" +
+	"\x1cGetEquipmentLocationsHistory\x10\x010\x01\x12\xda\x01\n" +
+	"\x11GetEquipmentStats\x12..samsara.equipment.v1.GetEquipmentStatsRequest\x1a/.samsara.equipment.v1.GetEquipmentStatsResponse\"d\xda\xce\x18`\n" +
+	"\x11getEquipmentStats\x10\x01\x1a\x16/fleet/equipment/stats(\x018\x01B\x19Read Equipment StatisticsJ\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
+	"\x14StreamEquipmentStats\x121.samsara.equipment.v1.StreamEquipmentStatsRequest\x1a2.samsara.equipment.v1.StreamEquipmentStatsResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11GetEquipmentStats\x10\x010\x01\x12\xf1\x01\n" +
+	"\x15GetEquipmentStatsFeed\x122.samsara.equipment.v1.GetEquipmentStatsFeedRequest\x1a3.samsara.equipment.v1.GetEquipmentStatsFeedResponse\"o\xda\xce\x18k\n" +
+	"\x15getEquipmentStatsFeed\x10\x01\x1a\x1b/fleet/equipment/stats/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
+	"\x18StreamEquipmentStatsFeed\x125.samsara.equipment.v1.StreamEquipmentStatsFeedRequest\x1a6.samsara.equipment.v1.StreamEquipmentStatsFeedResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetEquipmentStatsFeed\x10\x010\x01\x12\x9e\x01\n" +
+	"\x14FollowEquipmentStats\x121.samsara.equipment.v1.FollowEquipmentStatsRequest\x1a2.samsara.equipment.v1.FollowEquipmentStatsResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetEquipmentStatsFeed\x10\x020\x01\x12\xfe\x01\n" +
+	"\x18GetEquipmentStatsHistory\x125.samsara.equipment.v1.GetEquipmentStatsHistoryRequest\x1a6.samsara.equipment.v1.GetEquipmentStatsHistoryResponse\"s\xda\xce\x18o\n" +
+	"\x18getEquipmentStatsHistory\x10\x01\x1a\x1e/fleet/equipment/stats/history(\x018\x01B\x19Read Equipment StatisticsJ\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
+	"\x1bStreamEquipmentStatsHistory\x128.samsara.equipment.v1.StreamEquipmentStatsHistoryRequest\x1a9.samsara.equipment.v1.StreamEquipmentStatsHistoryResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18GetEquipmentStatsHistory\x10\x010\x01\x12\xa9\x01\n" +
 	"\fGetEquipment\x12).samsara.equipment.v1.GetEquipmentRequest\x1a*.samsara.equipment.v1.GetEquipmentResponse\"B\xda\xce\x18>\n" +
 	"\fgetEquipment\x10\x01\x1a\x15/fleet/equipment/{id}8\x01B\x0eRead EquipmentP\x01X\xc8\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/equipment/v1;equipmentv1b\x06proto3"
 
@@ -2812,116 +3905,184 @@ func file_samsara_equipment_v1_equipment_proto_rawDescGZIP() []byte {
 	return file_samsara_equipment_v1_equipment_proto_rawDescData
 }
 
-var file_samsara_equipment_v1_equipment_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_samsara_equipment_v1_equipment_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_samsara_equipment_v1_equipment_proto_goTypes = []any{
-	(*ListEquipmentRequest)(nil),                 // 0: samsara.equipment.v1.ListEquipmentRequest
-	(*ListEquipmentResponse)(nil),                // 1: samsara.equipment.v1.ListEquipmentResponse
-	(*GetEquipmentLocationsRequest)(nil),         // 2: samsara.equipment.v1.GetEquipmentLocationsRequest
-	(*GetEquipmentLocationsResponse)(nil),        // 3: samsara.equipment.v1.GetEquipmentLocationsResponse
-	(*GetEquipmentLocationsFeedRequest)(nil),     // 4: samsara.equipment.v1.GetEquipmentLocationsFeedRequest
-	(*GetEquipmentLocationsFeedResponse)(nil),    // 5: samsara.equipment.v1.GetEquipmentLocationsFeedResponse
-	(*GetEquipmentLocationsHistoryRequest)(nil),  // 6: samsara.equipment.v1.GetEquipmentLocationsHistoryRequest
-	(*GetEquipmentLocationsHistoryResponse)(nil), // 7: samsara.equipment.v1.GetEquipmentLocationsHistoryResponse
-	(*GetEquipmentStatsRequest)(nil),             // 8: samsara.equipment.v1.GetEquipmentStatsRequest
-	(*GetEquipmentStatsResponse)(nil),            // 9: samsara.equipment.v1.GetEquipmentStatsResponse
-	(*GetEquipmentStatsFeedRequest)(nil),         // 10: samsara.equipment.v1.GetEquipmentStatsFeedRequest
-	(*GetEquipmentStatsFeedResponse)(nil),        // 11: samsara.equipment.v1.GetEquipmentStatsFeedResponse
-	(*GetEquipmentStatsHistoryRequest)(nil),      // 12: samsara.equipment.v1.GetEquipmentStatsHistoryRequest
-	(*GetEquipmentStatsHistoryResponse)(nil),     // 13: samsara.equipment.v1.GetEquipmentStatsHistoryResponse
-	(*GetEquipmentRequest)(nil),                  // 14: samsara.equipment.v1.GetEquipmentRequest
-	(*GetEquipmentResponse)(nil),                 // 15: samsara.equipment.v1.GetEquipmentResponse
-	(*AddressTiny)(nil),                          // 16: samsara.equipment.v1.AddressTiny
-	(*Equipment)(nil),                            // 17: samsara.equipment.v1.Equipment
-	(*EquipmentEngineRpm)(nil),                   // 18: samsara.equipment.v1.EquipmentEngineRpm
-	(*EquipmentEngineSeconds)(nil),               // 19: samsara.equipment.v1.EquipmentEngineSeconds
-	(*EquipmentEngineState)(nil),                 // 20: samsara.equipment.v1.EquipmentEngineState
-	(*EquipmentEngineTotalIdleTimeMinutes)(nil),  // 21: samsara.equipment.v1.EquipmentEngineTotalIdleTimeMinutes
-	(*EquipmentFuelPercent)(nil),                 // 22: samsara.equipment.v1.EquipmentFuelPercent
-	(*EquipmentGatewayEngineSeconds)(nil),        // 23: samsara.equipment.v1.EquipmentGatewayEngineSeconds
-	(*EquipmentGatewayEngineState)(nil),          // 24: samsara.equipment.v1.EquipmentGatewayEngineState
-	(*EquipmentGatewayJ1939EngineSeconds)(nil),   // 25: samsara.equipment.v1.EquipmentGatewayJ1939EngineSeconds
-	(*EquipmentGpsOdometerMeters)(nil),           // 26: samsara.equipment.v1.EquipmentGpsOdometerMeters
-	(*EquipmentInstalledGateway)(nil),            // 27: samsara.equipment.v1.EquipmentInstalledGateway
-	(*EquipmentLocation)(nil),                    // 28: samsara.equipment.v1.EquipmentLocation
-	(*EquipmentLocationsData)(nil),               // 29: samsara.equipment.v1.EquipmentLocationsData
-	(*EquipmentLocationsListData)(nil),           // 30: samsara.equipment.v1.EquipmentLocationsListData
-	(*EquipmentObdEngineSeconds)(nil),            // 31: samsara.equipment.v1.EquipmentObdEngineSeconds
-	(*EquipmentObdEngineState)(nil),              // 32: samsara.equipment.v1.EquipmentObdEngineState
-	(*EquipmentStatsData)(nil),                   // 33: samsara.equipment.v1.EquipmentStatsData
-	(*EquipmentStatsGps)(nil),                    // 34: samsara.equipment.v1.EquipmentStatsGps
-	(*EquipmentStatsListData)(nil),               // 35: samsara.equipment.v1.EquipmentStatsListData
-	nil,                                          // 36: samsara.equipment.v1.Equipment.ExternalIdsEntry
-	(*v1.Pagination)(nil),                        // 37: samsara.types.v1.Pagination
-	(*v1.TagTiny)(nil),                           // 38: samsara.types.v1.TagTiny
-	(*v1.ReverseGeo)(nil),                        // 39: samsara.types.v1.ReverseGeo
+	(*ListEquipmentRequest)(nil),                    // 0: samsara.equipment.v1.ListEquipmentRequest
+	(*ListEquipmentResponse)(nil),                   // 1: samsara.equipment.v1.ListEquipmentResponse
+	(*StreamEquipmentRequest)(nil),                  // 2: samsara.equipment.v1.StreamEquipmentRequest
+	(*StreamEquipmentResponse)(nil),                 // 3: samsara.equipment.v1.StreamEquipmentResponse
+	(*GetEquipmentLocationsRequest)(nil),            // 4: samsara.equipment.v1.GetEquipmentLocationsRequest
+	(*GetEquipmentLocationsResponse)(nil),           // 5: samsara.equipment.v1.GetEquipmentLocationsResponse
+	(*StreamEquipmentLocationsRequest)(nil),         // 6: samsara.equipment.v1.StreamEquipmentLocationsRequest
+	(*StreamEquipmentLocationsResponse)(nil),        // 7: samsara.equipment.v1.StreamEquipmentLocationsResponse
+	(*GetEquipmentLocationsFeedRequest)(nil),        // 8: samsara.equipment.v1.GetEquipmentLocationsFeedRequest
+	(*GetEquipmentLocationsFeedResponse)(nil),       // 9: samsara.equipment.v1.GetEquipmentLocationsFeedResponse
+	(*StreamEquipmentLocationsFeedRequest)(nil),     // 10: samsara.equipment.v1.StreamEquipmentLocationsFeedRequest
+	(*StreamEquipmentLocationsFeedResponse)(nil),    // 11: samsara.equipment.v1.StreamEquipmentLocationsFeedResponse
+	(*FollowEquipmentLocationsRequest)(nil),         // 12: samsara.equipment.v1.FollowEquipmentLocationsRequest
+	(*FollowEquipmentLocationsResponse)(nil),        // 13: samsara.equipment.v1.FollowEquipmentLocationsResponse
+	(*GetEquipmentLocationsHistoryRequest)(nil),     // 14: samsara.equipment.v1.GetEquipmentLocationsHistoryRequest
+	(*GetEquipmentLocationsHistoryResponse)(nil),    // 15: samsara.equipment.v1.GetEquipmentLocationsHistoryResponse
+	(*StreamEquipmentLocationsHistoryRequest)(nil),  // 16: samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest
+	(*StreamEquipmentLocationsHistoryResponse)(nil), // 17: samsara.equipment.v1.StreamEquipmentLocationsHistoryResponse
+	(*GetEquipmentStatsRequest)(nil),                // 18: samsara.equipment.v1.GetEquipmentStatsRequest
+	(*GetEquipmentStatsResponse)(nil),               // 19: samsara.equipment.v1.GetEquipmentStatsResponse
+	(*StreamEquipmentStatsRequest)(nil),             // 20: samsara.equipment.v1.StreamEquipmentStatsRequest
+	(*StreamEquipmentStatsResponse)(nil),            // 21: samsara.equipment.v1.StreamEquipmentStatsResponse
+	(*GetEquipmentStatsFeedRequest)(nil),            // 22: samsara.equipment.v1.GetEquipmentStatsFeedRequest
+	(*GetEquipmentStatsFeedResponse)(nil),           // 23: samsara.equipment.v1.GetEquipmentStatsFeedResponse
+	(*StreamEquipmentStatsFeedRequest)(nil),         // 24: samsara.equipment.v1.StreamEquipmentStatsFeedRequest
+	(*StreamEquipmentStatsFeedResponse)(nil),        // 25: samsara.equipment.v1.StreamEquipmentStatsFeedResponse
+	(*FollowEquipmentStatsRequest)(nil),             // 26: samsara.equipment.v1.FollowEquipmentStatsRequest
+	(*FollowEquipmentStatsResponse)(nil),            // 27: samsara.equipment.v1.FollowEquipmentStatsResponse
+	(*GetEquipmentStatsHistoryRequest)(nil),         // 28: samsara.equipment.v1.GetEquipmentStatsHistoryRequest
+	(*GetEquipmentStatsHistoryResponse)(nil),        // 29: samsara.equipment.v1.GetEquipmentStatsHistoryResponse
+	(*StreamEquipmentStatsHistoryRequest)(nil),      // 30: samsara.equipment.v1.StreamEquipmentStatsHistoryRequest
+	(*StreamEquipmentStatsHistoryResponse)(nil),     // 31: samsara.equipment.v1.StreamEquipmentStatsHistoryResponse
+	(*GetEquipmentRequest)(nil),                     // 32: samsara.equipment.v1.GetEquipmentRequest
+	(*GetEquipmentResponse)(nil),                    // 33: samsara.equipment.v1.GetEquipmentResponse
+	(*AddressTiny)(nil),                             // 34: samsara.equipment.v1.AddressTiny
+	(*Equipment)(nil),                               // 35: samsara.equipment.v1.Equipment
+	(*EquipmentEngineRpm)(nil),                      // 36: samsara.equipment.v1.EquipmentEngineRpm
+	(*EquipmentEngineSeconds)(nil),                  // 37: samsara.equipment.v1.EquipmentEngineSeconds
+	(*EquipmentEngineState)(nil),                    // 38: samsara.equipment.v1.EquipmentEngineState
+	(*EquipmentEngineTotalIdleTimeMinutes)(nil),     // 39: samsara.equipment.v1.EquipmentEngineTotalIdleTimeMinutes
+	(*EquipmentFuelPercent)(nil),                    // 40: samsara.equipment.v1.EquipmentFuelPercent
+	(*EquipmentGatewayEngineSeconds)(nil),           // 41: samsara.equipment.v1.EquipmentGatewayEngineSeconds
+	(*EquipmentGatewayEngineState)(nil),             // 42: samsara.equipment.v1.EquipmentGatewayEngineState
+	(*EquipmentGatewayJ1939EngineSeconds)(nil),      // 43: samsara.equipment.v1.EquipmentGatewayJ1939EngineSeconds
+	(*EquipmentGpsOdometerMeters)(nil),              // 44: samsara.equipment.v1.EquipmentGpsOdometerMeters
+	(*EquipmentInstalledGateway)(nil),               // 45: samsara.equipment.v1.EquipmentInstalledGateway
+	(*EquipmentLocation)(nil),                       // 46: samsara.equipment.v1.EquipmentLocation
+	(*EquipmentLocationsData)(nil),                  // 47: samsara.equipment.v1.EquipmentLocationsData
+	(*EquipmentLocationsListData)(nil),              // 48: samsara.equipment.v1.EquipmentLocationsListData
+	(*EquipmentObdEngineSeconds)(nil),               // 49: samsara.equipment.v1.EquipmentObdEngineSeconds
+	(*EquipmentObdEngineState)(nil),                 // 50: samsara.equipment.v1.EquipmentObdEngineState
+	(*EquipmentStatsData)(nil),                      // 51: samsara.equipment.v1.EquipmentStatsData
+	(*EquipmentStatsGps)(nil),                       // 52: samsara.equipment.v1.EquipmentStatsGps
+	(*EquipmentStatsListData)(nil),                  // 53: samsara.equipment.v1.EquipmentStatsListData
+	nil,                                             // 54: samsara.equipment.v1.Equipment.ExternalIdsEntry
+	(*v1.Pagination)(nil),                           // 55: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                       // 56: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                       // 57: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                           // 58: samsara.gateway.v1.KeepAlive
+	(*v1.TagTiny)(nil),                              // 59: samsara.types.v1.TagTiny
+	(*v1.ReverseGeo)(nil),                           // 60: samsara.types.v1.ReverseGeo
 }
 var file_samsara_equipment_v1_equipment_proto_depIdxs = []int32{
-	17, // 0: samsara.equipment.v1.ListEquipmentResponse.data:type_name -> samsara.equipment.v1.Equipment
-	37, // 1: samsara.equipment.v1.ListEquipmentResponse.pagination:type_name -> samsara.types.v1.Pagination
-	29, // 2: samsara.equipment.v1.GetEquipmentLocationsResponse.data:type_name -> samsara.equipment.v1.EquipmentLocationsData
-	37, // 3: samsara.equipment.v1.GetEquipmentLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	30, // 4: samsara.equipment.v1.GetEquipmentLocationsFeedResponse.data:type_name -> samsara.equipment.v1.EquipmentLocationsListData
-	37, // 5: samsara.equipment.v1.GetEquipmentLocationsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	30, // 6: samsara.equipment.v1.GetEquipmentLocationsHistoryResponse.data:type_name -> samsara.equipment.v1.EquipmentLocationsListData
-	37, // 7: samsara.equipment.v1.GetEquipmentLocationsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	33, // 8: samsara.equipment.v1.GetEquipmentStatsResponse.data:type_name -> samsara.equipment.v1.EquipmentStatsData
-	37, // 9: samsara.equipment.v1.GetEquipmentStatsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	35, // 10: samsara.equipment.v1.GetEquipmentStatsFeedResponse.data:type_name -> samsara.equipment.v1.EquipmentStatsListData
-	37, // 11: samsara.equipment.v1.GetEquipmentStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	35, // 12: samsara.equipment.v1.GetEquipmentStatsHistoryResponse.data:type_name -> samsara.equipment.v1.EquipmentStatsListData
-	37, // 13: samsara.equipment.v1.GetEquipmentStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17, // 14: samsara.equipment.v1.GetEquipmentResponse.data:type_name -> samsara.equipment.v1.Equipment
-	36, // 15: samsara.equipment.v1.Equipment.external_ids:type_name -> samsara.equipment.v1.Equipment.ExternalIdsEntry
-	27, // 16: samsara.equipment.v1.Equipment.installed_gateway:type_name -> samsara.equipment.v1.EquipmentInstalledGateway
-	38, // 17: samsara.equipment.v1.Equipment.tags:type_name -> samsara.types.v1.TagTiny
-	28, // 18: samsara.equipment.v1.EquipmentLocationsData.location:type_name -> samsara.equipment.v1.EquipmentLocation
-	28, // 19: samsara.equipment.v1.EquipmentLocationsListData.locations:type_name -> samsara.equipment.v1.EquipmentLocation
-	18, // 20: samsara.equipment.v1.EquipmentStatsData.engine_rpm:type_name -> samsara.equipment.v1.EquipmentEngineRpm
-	19, // 21: samsara.equipment.v1.EquipmentStatsData.engine_seconds:type_name -> samsara.equipment.v1.EquipmentEngineSeconds
-	20, // 22: samsara.equipment.v1.EquipmentStatsData.engine_state:type_name -> samsara.equipment.v1.EquipmentEngineState
-	21, // 23: samsara.equipment.v1.EquipmentStatsData.engine_total_idle_time_minutes:type_name -> samsara.equipment.v1.EquipmentEngineTotalIdleTimeMinutes
-	22, // 24: samsara.equipment.v1.EquipmentStatsData.fuel_percent:type_name -> samsara.equipment.v1.EquipmentFuelPercent
-	23, // 25: samsara.equipment.v1.EquipmentStatsData.gateway_engine_seconds:type_name -> samsara.equipment.v1.EquipmentGatewayEngineSeconds
-	24, // 26: samsara.equipment.v1.EquipmentStatsData.gateway_engine_state:type_name -> samsara.equipment.v1.EquipmentGatewayEngineState
-	34, // 27: samsara.equipment.v1.EquipmentStatsData.gps:type_name -> samsara.equipment.v1.EquipmentStatsGps
-	26, // 28: samsara.equipment.v1.EquipmentStatsData.gps_odometer_meters:type_name -> samsara.equipment.v1.EquipmentGpsOdometerMeters
-	31, // 29: samsara.equipment.v1.EquipmentStatsData.obd_engine_seconds:type_name -> samsara.equipment.v1.EquipmentObdEngineSeconds
-	32, // 30: samsara.equipment.v1.EquipmentStatsData.obd_engine_state:type_name -> samsara.equipment.v1.EquipmentObdEngineState
-	16, // 31: samsara.equipment.v1.EquipmentStatsGps.address:type_name -> samsara.equipment.v1.AddressTiny
-	39, // 32: samsara.equipment.v1.EquipmentStatsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	18, // 33: samsara.equipment.v1.EquipmentStatsListData.engine_rpm:type_name -> samsara.equipment.v1.EquipmentEngineRpm
-	19, // 34: samsara.equipment.v1.EquipmentStatsListData.engine_seconds:type_name -> samsara.equipment.v1.EquipmentEngineSeconds
-	20, // 35: samsara.equipment.v1.EquipmentStatsListData.engine_states:type_name -> samsara.equipment.v1.EquipmentEngineState
-	21, // 36: samsara.equipment.v1.EquipmentStatsListData.engine_total_idle_time_minutes:type_name -> samsara.equipment.v1.EquipmentEngineTotalIdleTimeMinutes
-	22, // 37: samsara.equipment.v1.EquipmentStatsListData.fuel_percents:type_name -> samsara.equipment.v1.EquipmentFuelPercent
-	23, // 38: samsara.equipment.v1.EquipmentStatsListData.gateway_engine_seconds:type_name -> samsara.equipment.v1.EquipmentGatewayEngineSeconds
-	24, // 39: samsara.equipment.v1.EquipmentStatsListData.gateway_engine_states:type_name -> samsara.equipment.v1.EquipmentGatewayEngineState
-	25, // 40: samsara.equipment.v1.EquipmentStatsListData.gateway_j1939_engine_seconds:type_name -> samsara.equipment.v1.EquipmentGatewayJ1939EngineSeconds
-	34, // 41: samsara.equipment.v1.EquipmentStatsListData.gps:type_name -> samsara.equipment.v1.EquipmentStatsGps
-	26, // 42: samsara.equipment.v1.EquipmentStatsListData.gps_odometer_meters:type_name -> samsara.equipment.v1.EquipmentGpsOdometerMeters
-	31, // 43: samsara.equipment.v1.EquipmentStatsListData.obd_engine_seconds:type_name -> samsara.equipment.v1.EquipmentObdEngineSeconds
-	32, // 44: samsara.equipment.v1.EquipmentStatsListData.obd_engine_states:type_name -> samsara.equipment.v1.EquipmentObdEngineState
-	0,  // 45: samsara.equipment.v1.EquipmentService.ListEquipment:input_type -> samsara.equipment.v1.ListEquipmentRequest
-	2,  // 46: samsara.equipment.v1.EquipmentService.GetEquipmentLocations:input_type -> samsara.equipment.v1.GetEquipmentLocationsRequest
-	4,  // 47: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsFeed:input_type -> samsara.equipment.v1.GetEquipmentLocationsFeedRequest
-	6,  // 48: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsHistory:input_type -> samsara.equipment.v1.GetEquipmentLocationsHistoryRequest
-	8,  // 49: samsara.equipment.v1.EquipmentService.GetEquipmentStats:input_type -> samsara.equipment.v1.GetEquipmentStatsRequest
-	10, // 50: samsara.equipment.v1.EquipmentService.GetEquipmentStatsFeed:input_type -> samsara.equipment.v1.GetEquipmentStatsFeedRequest
-	12, // 51: samsara.equipment.v1.EquipmentService.GetEquipmentStatsHistory:input_type -> samsara.equipment.v1.GetEquipmentStatsHistoryRequest
-	14, // 52: samsara.equipment.v1.EquipmentService.GetEquipment:input_type -> samsara.equipment.v1.GetEquipmentRequest
-	1,  // 53: samsara.equipment.v1.EquipmentService.ListEquipment:output_type -> samsara.equipment.v1.ListEquipmentResponse
-	3,  // 54: samsara.equipment.v1.EquipmentService.GetEquipmentLocations:output_type -> samsara.equipment.v1.GetEquipmentLocationsResponse
-	5,  // 55: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsFeed:output_type -> samsara.equipment.v1.GetEquipmentLocationsFeedResponse
-	7,  // 56: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsHistory:output_type -> samsara.equipment.v1.GetEquipmentLocationsHistoryResponse
-	9,  // 57: samsara.equipment.v1.EquipmentService.GetEquipmentStats:output_type -> samsara.equipment.v1.GetEquipmentStatsResponse
-	11, // 58: samsara.equipment.v1.EquipmentService.GetEquipmentStatsFeed:output_type -> samsara.equipment.v1.GetEquipmentStatsFeedResponse
-	13, // 59: samsara.equipment.v1.EquipmentService.GetEquipmentStatsHistory:output_type -> samsara.equipment.v1.GetEquipmentStatsHistoryResponse
-	15, // 60: samsara.equipment.v1.EquipmentService.GetEquipment:output_type -> samsara.equipment.v1.GetEquipmentResponse
-	53, // [53:61] is the sub-list for method output_type
-	45, // [45:53] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	35, // 0: samsara.equipment.v1.ListEquipmentResponse.data:type_name -> samsara.equipment.v1.Equipment
+	55, // 1: samsara.equipment.v1.ListEquipmentResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.equipment.v1.StreamEquipmentRequest.request:type_name -> samsara.equipment.v1.ListEquipmentRequest
+	56, // 3: samsara.equipment.v1.StreamEquipmentRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.equipment.v1.StreamEquipmentResponse.page:type_name -> samsara.equipment.v1.ListEquipmentResponse
+	47, // 5: samsara.equipment.v1.GetEquipmentLocationsResponse.data:type_name -> samsara.equipment.v1.EquipmentLocationsData
+	55, // 6: samsara.equipment.v1.GetEquipmentLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.equipment.v1.StreamEquipmentLocationsRequest.request:type_name -> samsara.equipment.v1.GetEquipmentLocationsRequest
+	56, // 8: samsara.equipment.v1.StreamEquipmentLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.equipment.v1.StreamEquipmentLocationsResponse.page:type_name -> samsara.equipment.v1.GetEquipmentLocationsResponse
+	48, // 10: samsara.equipment.v1.GetEquipmentLocationsFeedResponse.data:type_name -> samsara.equipment.v1.EquipmentLocationsListData
+	55, // 11: samsara.equipment.v1.GetEquipmentLocationsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 12: samsara.equipment.v1.StreamEquipmentLocationsFeedRequest.request:type_name -> samsara.equipment.v1.GetEquipmentLocationsFeedRequest
+	56, // 13: samsara.equipment.v1.StreamEquipmentLocationsFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 14: samsara.equipment.v1.StreamEquipmentLocationsFeedResponse.page:type_name -> samsara.equipment.v1.GetEquipmentLocationsFeedResponse
+	8,  // 15: samsara.equipment.v1.FollowEquipmentLocationsRequest.request:type_name -> samsara.equipment.v1.GetEquipmentLocationsFeedRequest
+	57, // 16: samsara.equipment.v1.FollowEquipmentLocationsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	9,  // 17: samsara.equipment.v1.FollowEquipmentLocationsResponse.page:type_name -> samsara.equipment.v1.GetEquipmentLocationsFeedResponse
+	58, // 18: samsara.equipment.v1.FollowEquipmentLocationsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	48, // 19: samsara.equipment.v1.GetEquipmentLocationsHistoryResponse.data:type_name -> samsara.equipment.v1.EquipmentLocationsListData
+	55, // 20: samsara.equipment.v1.GetEquipmentLocationsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	14, // 21: samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest.request:type_name -> samsara.equipment.v1.GetEquipmentLocationsHistoryRequest
+	56, // 22: samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	15, // 23: samsara.equipment.v1.StreamEquipmentLocationsHistoryResponse.page:type_name -> samsara.equipment.v1.GetEquipmentLocationsHistoryResponse
+	51, // 24: samsara.equipment.v1.GetEquipmentStatsResponse.data:type_name -> samsara.equipment.v1.EquipmentStatsData
+	55, // 25: samsara.equipment.v1.GetEquipmentStatsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	18, // 26: samsara.equipment.v1.StreamEquipmentStatsRequest.request:type_name -> samsara.equipment.v1.GetEquipmentStatsRequest
+	56, // 27: samsara.equipment.v1.StreamEquipmentStatsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	19, // 28: samsara.equipment.v1.StreamEquipmentStatsResponse.page:type_name -> samsara.equipment.v1.GetEquipmentStatsResponse
+	53, // 29: samsara.equipment.v1.GetEquipmentStatsFeedResponse.data:type_name -> samsara.equipment.v1.EquipmentStatsListData
+	55, // 30: samsara.equipment.v1.GetEquipmentStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	22, // 31: samsara.equipment.v1.StreamEquipmentStatsFeedRequest.request:type_name -> samsara.equipment.v1.GetEquipmentStatsFeedRequest
+	56, // 32: samsara.equipment.v1.StreamEquipmentStatsFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	23, // 33: samsara.equipment.v1.StreamEquipmentStatsFeedResponse.page:type_name -> samsara.equipment.v1.GetEquipmentStatsFeedResponse
+	22, // 34: samsara.equipment.v1.FollowEquipmentStatsRequest.request:type_name -> samsara.equipment.v1.GetEquipmentStatsFeedRequest
+	57, // 35: samsara.equipment.v1.FollowEquipmentStatsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	23, // 36: samsara.equipment.v1.FollowEquipmentStatsResponse.page:type_name -> samsara.equipment.v1.GetEquipmentStatsFeedResponse
+	58, // 37: samsara.equipment.v1.FollowEquipmentStatsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	53, // 38: samsara.equipment.v1.GetEquipmentStatsHistoryResponse.data:type_name -> samsara.equipment.v1.EquipmentStatsListData
+	55, // 39: samsara.equipment.v1.GetEquipmentStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	28, // 40: samsara.equipment.v1.StreamEquipmentStatsHistoryRequest.request:type_name -> samsara.equipment.v1.GetEquipmentStatsHistoryRequest
+	56, // 41: samsara.equipment.v1.StreamEquipmentStatsHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	29, // 42: samsara.equipment.v1.StreamEquipmentStatsHistoryResponse.page:type_name -> samsara.equipment.v1.GetEquipmentStatsHistoryResponse
+	35, // 43: samsara.equipment.v1.GetEquipmentResponse.data:type_name -> samsara.equipment.v1.Equipment
+	54, // 44: samsara.equipment.v1.Equipment.external_ids:type_name -> samsara.equipment.v1.Equipment.ExternalIdsEntry
+	45, // 45: samsara.equipment.v1.Equipment.installed_gateway:type_name -> samsara.equipment.v1.EquipmentInstalledGateway
+	59, // 46: samsara.equipment.v1.Equipment.tags:type_name -> samsara.types.v1.TagTiny
+	46, // 47: samsara.equipment.v1.EquipmentLocationsData.location:type_name -> samsara.equipment.v1.EquipmentLocation
+	46, // 48: samsara.equipment.v1.EquipmentLocationsListData.locations:type_name -> samsara.equipment.v1.EquipmentLocation
+	36, // 49: samsara.equipment.v1.EquipmentStatsData.engine_rpm:type_name -> samsara.equipment.v1.EquipmentEngineRpm
+	37, // 50: samsara.equipment.v1.EquipmentStatsData.engine_seconds:type_name -> samsara.equipment.v1.EquipmentEngineSeconds
+	38, // 51: samsara.equipment.v1.EquipmentStatsData.engine_state:type_name -> samsara.equipment.v1.EquipmentEngineState
+	39, // 52: samsara.equipment.v1.EquipmentStatsData.engine_total_idle_time_minutes:type_name -> samsara.equipment.v1.EquipmentEngineTotalIdleTimeMinutes
+	40, // 53: samsara.equipment.v1.EquipmentStatsData.fuel_percent:type_name -> samsara.equipment.v1.EquipmentFuelPercent
+	41, // 54: samsara.equipment.v1.EquipmentStatsData.gateway_engine_seconds:type_name -> samsara.equipment.v1.EquipmentGatewayEngineSeconds
+	42, // 55: samsara.equipment.v1.EquipmentStatsData.gateway_engine_state:type_name -> samsara.equipment.v1.EquipmentGatewayEngineState
+	52, // 56: samsara.equipment.v1.EquipmentStatsData.gps:type_name -> samsara.equipment.v1.EquipmentStatsGps
+	44, // 57: samsara.equipment.v1.EquipmentStatsData.gps_odometer_meters:type_name -> samsara.equipment.v1.EquipmentGpsOdometerMeters
+	49, // 58: samsara.equipment.v1.EquipmentStatsData.obd_engine_seconds:type_name -> samsara.equipment.v1.EquipmentObdEngineSeconds
+	50, // 59: samsara.equipment.v1.EquipmentStatsData.obd_engine_state:type_name -> samsara.equipment.v1.EquipmentObdEngineState
+	34, // 60: samsara.equipment.v1.EquipmentStatsGps.address:type_name -> samsara.equipment.v1.AddressTiny
+	60, // 61: samsara.equipment.v1.EquipmentStatsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	36, // 62: samsara.equipment.v1.EquipmentStatsListData.engine_rpm:type_name -> samsara.equipment.v1.EquipmentEngineRpm
+	37, // 63: samsara.equipment.v1.EquipmentStatsListData.engine_seconds:type_name -> samsara.equipment.v1.EquipmentEngineSeconds
+	38, // 64: samsara.equipment.v1.EquipmentStatsListData.engine_states:type_name -> samsara.equipment.v1.EquipmentEngineState
+	39, // 65: samsara.equipment.v1.EquipmentStatsListData.engine_total_idle_time_minutes:type_name -> samsara.equipment.v1.EquipmentEngineTotalIdleTimeMinutes
+	40, // 66: samsara.equipment.v1.EquipmentStatsListData.fuel_percents:type_name -> samsara.equipment.v1.EquipmentFuelPercent
+	41, // 67: samsara.equipment.v1.EquipmentStatsListData.gateway_engine_seconds:type_name -> samsara.equipment.v1.EquipmentGatewayEngineSeconds
+	42, // 68: samsara.equipment.v1.EquipmentStatsListData.gateway_engine_states:type_name -> samsara.equipment.v1.EquipmentGatewayEngineState
+	43, // 69: samsara.equipment.v1.EquipmentStatsListData.gateway_j1939_engine_seconds:type_name -> samsara.equipment.v1.EquipmentGatewayJ1939EngineSeconds
+	52, // 70: samsara.equipment.v1.EquipmentStatsListData.gps:type_name -> samsara.equipment.v1.EquipmentStatsGps
+	44, // 71: samsara.equipment.v1.EquipmentStatsListData.gps_odometer_meters:type_name -> samsara.equipment.v1.EquipmentGpsOdometerMeters
+	49, // 72: samsara.equipment.v1.EquipmentStatsListData.obd_engine_seconds:type_name -> samsara.equipment.v1.EquipmentObdEngineSeconds
+	50, // 73: samsara.equipment.v1.EquipmentStatsListData.obd_engine_states:type_name -> samsara.equipment.v1.EquipmentObdEngineState
+	0,  // 74: samsara.equipment.v1.EquipmentService.ListEquipment:input_type -> samsara.equipment.v1.ListEquipmentRequest
+	2,  // 75: samsara.equipment.v1.EquipmentService.StreamEquipment:input_type -> samsara.equipment.v1.StreamEquipmentRequest
+	4,  // 76: samsara.equipment.v1.EquipmentService.GetEquipmentLocations:input_type -> samsara.equipment.v1.GetEquipmentLocationsRequest
+	6,  // 77: samsara.equipment.v1.EquipmentService.StreamEquipmentLocations:input_type -> samsara.equipment.v1.StreamEquipmentLocationsRequest
+	8,  // 78: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsFeed:input_type -> samsara.equipment.v1.GetEquipmentLocationsFeedRequest
+	10, // 79: samsara.equipment.v1.EquipmentService.StreamEquipmentLocationsFeed:input_type -> samsara.equipment.v1.StreamEquipmentLocationsFeedRequest
+	12, // 80: samsara.equipment.v1.EquipmentService.FollowEquipmentLocations:input_type -> samsara.equipment.v1.FollowEquipmentLocationsRequest
+	14, // 81: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsHistory:input_type -> samsara.equipment.v1.GetEquipmentLocationsHistoryRequest
+	16, // 82: samsara.equipment.v1.EquipmentService.StreamEquipmentLocationsHistory:input_type -> samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest
+	18, // 83: samsara.equipment.v1.EquipmentService.GetEquipmentStats:input_type -> samsara.equipment.v1.GetEquipmentStatsRequest
+	20, // 84: samsara.equipment.v1.EquipmentService.StreamEquipmentStats:input_type -> samsara.equipment.v1.StreamEquipmentStatsRequest
+	22, // 85: samsara.equipment.v1.EquipmentService.GetEquipmentStatsFeed:input_type -> samsara.equipment.v1.GetEquipmentStatsFeedRequest
+	24, // 86: samsara.equipment.v1.EquipmentService.StreamEquipmentStatsFeed:input_type -> samsara.equipment.v1.StreamEquipmentStatsFeedRequest
+	26, // 87: samsara.equipment.v1.EquipmentService.FollowEquipmentStats:input_type -> samsara.equipment.v1.FollowEquipmentStatsRequest
+	28, // 88: samsara.equipment.v1.EquipmentService.GetEquipmentStatsHistory:input_type -> samsara.equipment.v1.GetEquipmentStatsHistoryRequest
+	30, // 89: samsara.equipment.v1.EquipmentService.StreamEquipmentStatsHistory:input_type -> samsara.equipment.v1.StreamEquipmentStatsHistoryRequest
+	32, // 90: samsara.equipment.v1.EquipmentService.GetEquipment:input_type -> samsara.equipment.v1.GetEquipmentRequest
+	1,  // 91: samsara.equipment.v1.EquipmentService.ListEquipment:output_type -> samsara.equipment.v1.ListEquipmentResponse
+	3,  // 92: samsara.equipment.v1.EquipmentService.StreamEquipment:output_type -> samsara.equipment.v1.StreamEquipmentResponse
+	5,  // 93: samsara.equipment.v1.EquipmentService.GetEquipmentLocations:output_type -> samsara.equipment.v1.GetEquipmentLocationsResponse
+	7,  // 94: samsara.equipment.v1.EquipmentService.StreamEquipmentLocations:output_type -> samsara.equipment.v1.StreamEquipmentLocationsResponse
+	9,  // 95: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsFeed:output_type -> samsara.equipment.v1.GetEquipmentLocationsFeedResponse
+	11, // 96: samsara.equipment.v1.EquipmentService.StreamEquipmentLocationsFeed:output_type -> samsara.equipment.v1.StreamEquipmentLocationsFeedResponse
+	13, // 97: samsara.equipment.v1.EquipmentService.FollowEquipmentLocations:output_type -> samsara.equipment.v1.FollowEquipmentLocationsResponse
+	15, // 98: samsara.equipment.v1.EquipmentService.GetEquipmentLocationsHistory:output_type -> samsara.equipment.v1.GetEquipmentLocationsHistoryResponse
+	17, // 99: samsara.equipment.v1.EquipmentService.StreamEquipmentLocationsHistory:output_type -> samsara.equipment.v1.StreamEquipmentLocationsHistoryResponse
+	19, // 100: samsara.equipment.v1.EquipmentService.GetEquipmentStats:output_type -> samsara.equipment.v1.GetEquipmentStatsResponse
+	21, // 101: samsara.equipment.v1.EquipmentService.StreamEquipmentStats:output_type -> samsara.equipment.v1.StreamEquipmentStatsResponse
+	23, // 102: samsara.equipment.v1.EquipmentService.GetEquipmentStatsFeed:output_type -> samsara.equipment.v1.GetEquipmentStatsFeedResponse
+	25, // 103: samsara.equipment.v1.EquipmentService.StreamEquipmentStatsFeed:output_type -> samsara.equipment.v1.StreamEquipmentStatsFeedResponse
+	27, // 104: samsara.equipment.v1.EquipmentService.FollowEquipmentStats:output_type -> samsara.equipment.v1.FollowEquipmentStatsResponse
+	29, // 105: samsara.equipment.v1.EquipmentService.GetEquipmentStatsHistory:output_type -> samsara.equipment.v1.GetEquipmentStatsHistoryResponse
+	31, // 106: samsara.equipment.v1.EquipmentService.StreamEquipmentStatsHistory:output_type -> samsara.equipment.v1.StreamEquipmentStatsHistoryResponse
+	33, // 107: samsara.equipment.v1.EquipmentService.GetEquipment:output_type -> samsara.equipment.v1.GetEquipmentResponse
+	91, // [91:108] is the sub-list for method output_type
+	74, // [74:91] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_samsara_equipment_v1_equipment_proto_init() }
@@ -2930,40 +4091,49 @@ func file_samsara_equipment_v1_equipment_proto_init() {
 		return
 	}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[25].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[29].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[30].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[32].OneofWrappers = []any{}
-	file_samsara_equipment_v1_equipment_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[34].OneofWrappers = []any{}
 	file_samsara_equipment_v1_equipment_proto_msgTypes[35].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[37].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[38].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[39].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[40].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[41].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[42].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[43].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[44].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[45].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[46].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[47].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[48].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[49].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[50].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[51].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[52].OneofWrappers = []any{}
+	file_samsara_equipment_v1_equipment_proto_msgTypes[53].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_equipment_v1_equipment_proto_rawDesc), len(file_samsara_equipment_v1_equipment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,14 +21,23 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EquipmentService_ListEquipment_FullMethodName                = "/samsara.equipment.v1.EquipmentService/ListEquipment"
-	EquipmentService_GetEquipmentLocations_FullMethodName        = "/samsara.equipment.v1.EquipmentService/GetEquipmentLocations"
-	EquipmentService_GetEquipmentLocationsFeed_FullMethodName    = "/samsara.equipment.v1.EquipmentService/GetEquipmentLocationsFeed"
-	EquipmentService_GetEquipmentLocationsHistory_FullMethodName = "/samsara.equipment.v1.EquipmentService/GetEquipmentLocationsHistory"
-	EquipmentService_GetEquipmentStats_FullMethodName            = "/samsara.equipment.v1.EquipmentService/GetEquipmentStats"
-	EquipmentService_GetEquipmentStatsFeed_FullMethodName        = "/samsara.equipment.v1.EquipmentService/GetEquipmentStatsFeed"
-	EquipmentService_GetEquipmentStatsHistory_FullMethodName     = "/samsara.equipment.v1.EquipmentService/GetEquipmentStatsHistory"
-	EquipmentService_GetEquipment_FullMethodName                 = "/samsara.equipment.v1.EquipmentService/GetEquipment"
+	EquipmentService_ListEquipment_FullMethodName                   = "/samsara.equipment.v1.EquipmentService/ListEquipment"
+	EquipmentService_StreamEquipment_FullMethodName                 = "/samsara.equipment.v1.EquipmentService/StreamEquipment"
+	EquipmentService_GetEquipmentLocations_FullMethodName           = "/samsara.equipment.v1.EquipmentService/GetEquipmentLocations"
+	EquipmentService_StreamEquipmentLocations_FullMethodName        = "/samsara.equipment.v1.EquipmentService/StreamEquipmentLocations"
+	EquipmentService_GetEquipmentLocationsFeed_FullMethodName       = "/samsara.equipment.v1.EquipmentService/GetEquipmentLocationsFeed"
+	EquipmentService_StreamEquipmentLocationsFeed_FullMethodName    = "/samsara.equipment.v1.EquipmentService/StreamEquipmentLocationsFeed"
+	EquipmentService_FollowEquipmentLocations_FullMethodName        = "/samsara.equipment.v1.EquipmentService/FollowEquipmentLocations"
+	EquipmentService_GetEquipmentLocationsHistory_FullMethodName    = "/samsara.equipment.v1.EquipmentService/GetEquipmentLocationsHistory"
+	EquipmentService_StreamEquipmentLocationsHistory_FullMethodName = "/samsara.equipment.v1.EquipmentService/StreamEquipmentLocationsHistory"
+	EquipmentService_GetEquipmentStats_FullMethodName               = "/samsara.equipment.v1.EquipmentService/GetEquipmentStats"
+	EquipmentService_StreamEquipmentStats_FullMethodName            = "/samsara.equipment.v1.EquipmentService/StreamEquipmentStats"
+	EquipmentService_GetEquipmentStatsFeed_FullMethodName           = "/samsara.equipment.v1.EquipmentService/GetEquipmentStatsFeed"
+	EquipmentService_StreamEquipmentStatsFeed_FullMethodName        = "/samsara.equipment.v1.EquipmentService/StreamEquipmentStatsFeed"
+	EquipmentService_FollowEquipmentStats_FullMethodName            = "/samsara.equipment.v1.EquipmentService/FollowEquipmentStats"
+	EquipmentService_GetEquipmentStatsHistory_FullMethodName        = "/samsara.equipment.v1.EquipmentService/GetEquipmentStatsHistory"
+	EquipmentService_StreamEquipmentStatsHistory_FullMethodName     = "/samsara.equipment.v1.EquipmentService/StreamEquipmentStatsHistory"
+	EquipmentService_GetEquipment_FullMethodName                    = "/samsara.equipment.v1.EquipmentService/GetEquipment"
 )
 
 // EquipmentServiceClient is the client API for EquipmentService service.
@@ -39,27 +48,58 @@ const (
 type EquipmentServiceClient interface {
 	// GET /fleet/equipment
 	ListEquipment(ctx context.Context, in *ListEquipmentRequest, opts ...grpc.CallOption) (*ListEquipmentResponse, error)
+	// Every page of ListEquipment, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamEquipment(ctx context.Context, in *StreamEquipmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentResponse], error)
 	// GET /fleet/equipment/locations
 	// Scope: Read Equipment Statistics.
 	GetEquipmentLocations(ctx context.Context, in *GetEquipmentLocationsRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsResponse, error)
+	// Every page of GetEquipmentLocations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentLocations(ctx context.Context, in *StreamEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsResponse], error)
 	// GET /fleet/equipment/locations/feed
 	// Scope: Read Equipment Statistics.
 	GetEquipmentLocationsFeed(ctx context.Context, in *GetEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsFeedResponse, error)
+	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentLocationsFeed(ctx context.Context, in *StreamEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse], error)
+	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowEquipmentLocations(ctx context.Context, in *FollowEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentLocationsResponse], error)
 	// GET /fleet/equipment/locations/history
 	// Scope: Read Equipment Statistics.
 	GetEquipmentLocationsHistory(ctx context.Context, in *GetEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsHistoryResponse, error)
+	// Every page of GetEquipmentLocationsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentLocationsHistory(ctx context.Context, in *StreamEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsHistoryResponse], error)
 	// GET /fleet/equipment/stats
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 150 requests per second and organization.
 	GetEquipmentStats(ctx context.Context, in *GetEquipmentStatsRequest, opts ...grpc.CallOption) (*GetEquipmentStatsResponse, error)
+	// Every page of GetEquipmentStats, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentStats(ctx context.Context, in *StreamEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsResponse], error)
 	// GET /fleet/equipment/stats/feed
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 150 requests per second and organization.
 	GetEquipmentStatsFeed(ctx context.Context, in *GetEquipmentStatsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentStatsFeedResponse, error)
+	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentStatsFeed(ctx context.Context, in *StreamEquipmentStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse], error)
+	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowEquipmentStats(ctx context.Context, in *FollowEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentStatsResponse], error)
 	// GET /fleet/equipment/stats/history
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 150 requests per second and organization.
 	GetEquipmentStatsHistory(ctx context.Context, in *GetEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentStatsHistoryResponse, error)
+	// Every page of GetEquipmentStatsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentStatsHistory(ctx context.Context, in *StreamEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsHistoryResponse], error)
 	// GET /fleet/equipment/{id}
 	// Scope: Read Equipment.
 	GetEquipment(ctx context.Context, in *GetEquipmentRequest, opts ...grpc.CallOption) (*GetEquipmentResponse, error)
@@ -83,6 +123,25 @@ func (c *equipmentServiceClient) ListEquipment(ctx context.Context, in *ListEqui
 	return out, nil
 }
 
+func (c *equipmentServiceClient) StreamEquipment(ctx context.Context, in *StreamEquipmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[0], EquipmentService_StreamEquipment_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentRequest, StreamEquipmentResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentClient = grpc.ServerStreamingClient[StreamEquipmentResponse]
+
 func (c *equipmentServiceClient) GetEquipmentLocations(ctx context.Context, in *GetEquipmentLocationsRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetEquipmentLocationsResponse)
@@ -92,6 +151,25 @@ func (c *equipmentServiceClient) GetEquipmentLocations(ctx context.Context, in *
 	}
 	return out, nil
 }
+
+func (c *equipmentServiceClient) StreamEquipmentLocations(ctx context.Context, in *StreamEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[1], EquipmentService_StreamEquipmentLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentLocationsRequest, StreamEquipmentLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentLocationsClient = grpc.ServerStreamingClient[StreamEquipmentLocationsResponse]
 
 func (c *equipmentServiceClient) GetEquipmentLocationsFeed(ctx context.Context, in *GetEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -103,6 +181,44 @@ func (c *equipmentServiceClient) GetEquipmentLocationsFeed(ctx context.Context, 
 	return out, nil
 }
 
+func (c *equipmentServiceClient) StreamEquipmentLocationsFeed(ctx context.Context, in *StreamEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[2], EquipmentService_StreamEquipmentLocationsFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentLocationsFeedRequest, StreamEquipmentLocationsFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentLocationsFeedClient = grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse]
+
+func (c *equipmentServiceClient) FollowEquipmentLocations(ctx context.Context, in *FollowEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[3], EquipmentService_FollowEquipmentLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowEquipmentLocationsRequest, FollowEquipmentLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_FollowEquipmentLocationsClient = grpc.ServerStreamingClient[FollowEquipmentLocationsResponse]
+
 func (c *equipmentServiceClient) GetEquipmentLocationsHistory(ctx context.Context, in *GetEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetEquipmentLocationsHistoryResponse)
@@ -112,6 +228,25 @@ func (c *equipmentServiceClient) GetEquipmentLocationsHistory(ctx context.Contex
 	}
 	return out, nil
 }
+
+func (c *equipmentServiceClient) StreamEquipmentLocationsHistory(ctx context.Context, in *StreamEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[4], EquipmentService_StreamEquipmentLocationsHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentLocationsHistoryRequest, StreamEquipmentLocationsHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentLocationsHistoryClient = grpc.ServerStreamingClient[StreamEquipmentLocationsHistoryResponse]
 
 func (c *equipmentServiceClient) GetEquipmentStats(ctx context.Context, in *GetEquipmentStatsRequest, opts ...grpc.CallOption) (*GetEquipmentStatsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -123,6 +258,25 @@ func (c *equipmentServiceClient) GetEquipmentStats(ctx context.Context, in *GetE
 	return out, nil
 }
 
+func (c *equipmentServiceClient) StreamEquipmentStats(ctx context.Context, in *StreamEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[5], EquipmentService_StreamEquipmentStats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentStatsRequest, StreamEquipmentStatsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentStatsClient = grpc.ServerStreamingClient[StreamEquipmentStatsResponse]
+
 func (c *equipmentServiceClient) GetEquipmentStatsFeed(ctx context.Context, in *GetEquipmentStatsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentStatsFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetEquipmentStatsFeedResponse)
@@ -133,6 +287,44 @@ func (c *equipmentServiceClient) GetEquipmentStatsFeed(ctx context.Context, in *
 	return out, nil
 }
 
+func (c *equipmentServiceClient) StreamEquipmentStatsFeed(ctx context.Context, in *StreamEquipmentStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[6], EquipmentService_StreamEquipmentStatsFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentStatsFeedRequest, StreamEquipmentStatsFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentStatsFeedClient = grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse]
+
+func (c *equipmentServiceClient) FollowEquipmentStats(ctx context.Context, in *FollowEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentStatsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[7], EquipmentService_FollowEquipmentStats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowEquipmentStatsRequest, FollowEquipmentStatsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_FollowEquipmentStatsClient = grpc.ServerStreamingClient[FollowEquipmentStatsResponse]
+
 func (c *equipmentServiceClient) GetEquipmentStatsHistory(ctx context.Context, in *GetEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentStatsHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetEquipmentStatsHistoryResponse)
@@ -142,6 +334,25 @@ func (c *equipmentServiceClient) GetEquipmentStatsHistory(ctx context.Context, i
 	}
 	return out, nil
 }
+
+func (c *equipmentServiceClient) StreamEquipmentStatsHistory(ctx context.Context, in *StreamEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EquipmentService_ServiceDesc.Streams[8], EquipmentService_StreamEquipmentStatsHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEquipmentStatsHistoryRequest, StreamEquipmentStatsHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentStatsHistoryClient = grpc.ServerStreamingClient[StreamEquipmentStatsHistoryResponse]
 
 func (c *equipmentServiceClient) GetEquipment(ctx context.Context, in *GetEquipmentRequest, opts ...grpc.CallOption) (*GetEquipmentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -161,27 +372,58 @@ func (c *equipmentServiceClient) GetEquipment(ctx context.Context, in *GetEquipm
 type EquipmentServiceServer interface {
 	// GET /fleet/equipment
 	ListEquipment(context.Context, *ListEquipmentRequest) (*ListEquipmentResponse, error)
+	// Every page of ListEquipment, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamEquipment(*StreamEquipmentRequest, grpc.ServerStreamingServer[StreamEquipmentResponse]) error
 	// GET /fleet/equipment/locations
 	// Scope: Read Equipment Statistics.
 	GetEquipmentLocations(context.Context, *GetEquipmentLocationsRequest) (*GetEquipmentLocationsResponse, error)
+	// Every page of GetEquipmentLocations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentLocations(*StreamEquipmentLocationsRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsResponse]) error
 	// GET /fleet/equipment/locations/feed
 	// Scope: Read Equipment Statistics.
 	GetEquipmentLocationsFeed(context.Context, *GetEquipmentLocationsFeedRequest) (*GetEquipmentLocationsFeedResponse, error)
+	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentLocationsFeed(*StreamEquipmentLocationsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]) error
+	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowEquipmentLocations(*FollowEquipmentLocationsRequest, grpc.ServerStreamingServer[FollowEquipmentLocationsResponse]) error
 	// GET /fleet/equipment/locations/history
 	// Scope: Read Equipment Statistics.
 	GetEquipmentLocationsHistory(context.Context, *GetEquipmentLocationsHistoryRequest) (*GetEquipmentLocationsHistoryResponse, error)
+	// Every page of GetEquipmentLocationsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentLocationsHistory(*StreamEquipmentLocationsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsHistoryResponse]) error
 	// GET /fleet/equipment/stats
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 150 requests per second and organization.
 	GetEquipmentStats(context.Context, *GetEquipmentStatsRequest) (*GetEquipmentStatsResponse, error)
+	// Every page of GetEquipmentStats, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentStats(*StreamEquipmentStatsRequest, grpc.ServerStreamingServer[StreamEquipmentStatsResponse]) error
 	// GET /fleet/equipment/stats/feed
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 150 requests per second and organization.
 	GetEquipmentStatsFeed(context.Context, *GetEquipmentStatsFeedRequest) (*GetEquipmentStatsFeedResponse, error)
+	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentStatsFeed(*StreamEquipmentStatsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]) error
+	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowEquipmentStats(*FollowEquipmentStatsRequest, grpc.ServerStreamingServer[FollowEquipmentStatsResponse]) error
 	// GET /fleet/equipment/stats/history
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 150 requests per second and organization.
 	GetEquipmentStatsHistory(context.Context, *GetEquipmentStatsHistoryRequest) (*GetEquipmentStatsHistoryResponse, error)
+	// Every page of GetEquipmentStatsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEquipmentStatsHistory(*StreamEquipmentStatsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentStatsHistoryResponse]) error
 	// GET /fleet/equipment/{id}
 	// Scope: Read Equipment.
 	GetEquipment(context.Context, *GetEquipmentRequest) (*GetEquipmentResponse, error)
@@ -197,23 +439,50 @@ type UnimplementedEquipmentServiceServer struct{}
 func (UnimplementedEquipmentServiceServer) ListEquipment(context.Context, *ListEquipmentRequest) (*ListEquipmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEquipment not implemented")
 }
+func (UnimplementedEquipmentServiceServer) StreamEquipment(*StreamEquipmentRequest, grpc.ServerStreamingServer[StreamEquipmentResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipment not implemented")
+}
 func (UnimplementedEquipmentServiceServer) GetEquipmentLocations(context.Context, *GetEquipmentLocationsRequest) (*GetEquipmentLocationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipmentLocations not implemented")
+}
+func (UnimplementedEquipmentServiceServer) StreamEquipmentLocations(*StreamEquipmentLocationsRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipmentLocations not implemented")
 }
 func (UnimplementedEquipmentServiceServer) GetEquipmentLocationsFeed(context.Context, *GetEquipmentLocationsFeedRequest) (*GetEquipmentLocationsFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipmentLocationsFeed not implemented")
 }
+func (UnimplementedEquipmentServiceServer) StreamEquipmentLocationsFeed(*StreamEquipmentLocationsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipmentLocationsFeed not implemented")
+}
+func (UnimplementedEquipmentServiceServer) FollowEquipmentLocations(*FollowEquipmentLocationsRequest, grpc.ServerStreamingServer[FollowEquipmentLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowEquipmentLocations not implemented")
+}
 func (UnimplementedEquipmentServiceServer) GetEquipmentLocationsHistory(context.Context, *GetEquipmentLocationsHistoryRequest) (*GetEquipmentLocationsHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipmentLocationsHistory not implemented")
+}
+func (UnimplementedEquipmentServiceServer) StreamEquipmentLocationsHistory(*StreamEquipmentLocationsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipmentLocationsHistory not implemented")
 }
 func (UnimplementedEquipmentServiceServer) GetEquipmentStats(context.Context, *GetEquipmentStatsRequest) (*GetEquipmentStatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipmentStats not implemented")
 }
+func (UnimplementedEquipmentServiceServer) StreamEquipmentStats(*StreamEquipmentStatsRequest, grpc.ServerStreamingServer[StreamEquipmentStatsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipmentStats not implemented")
+}
 func (UnimplementedEquipmentServiceServer) GetEquipmentStatsFeed(context.Context, *GetEquipmentStatsFeedRequest) (*GetEquipmentStatsFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipmentStatsFeed not implemented")
 }
+func (UnimplementedEquipmentServiceServer) StreamEquipmentStatsFeed(*StreamEquipmentStatsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipmentStatsFeed not implemented")
+}
+func (UnimplementedEquipmentServiceServer) FollowEquipmentStats(*FollowEquipmentStatsRequest, grpc.ServerStreamingServer[FollowEquipmentStatsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowEquipmentStats not implemented")
+}
 func (UnimplementedEquipmentServiceServer) GetEquipmentStatsHistory(context.Context, *GetEquipmentStatsHistoryRequest) (*GetEquipmentStatsHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipmentStatsHistory not implemented")
+}
+func (UnimplementedEquipmentServiceServer) StreamEquipmentStatsHistory(*StreamEquipmentStatsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentStatsHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEquipmentStatsHistory not implemented")
 }
 func (UnimplementedEquipmentServiceServer) GetEquipment(context.Context, *GetEquipmentRequest) (*GetEquipmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEquipment not implemented")
@@ -256,6 +525,17 @@ func _EquipmentService_ListEquipment_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EquipmentService_StreamEquipment_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipment(m, &grpc.GenericServerStream[StreamEquipmentRequest, StreamEquipmentResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentServer = grpc.ServerStreamingServer[StreamEquipmentResponse]
+
 func _EquipmentService_GetEquipmentLocations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentLocationsRequest)
 	if err := dec(in); err != nil {
@@ -273,6 +553,17 @@ func _EquipmentService_GetEquipmentLocations_Handler(srv interface{}, ctx contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _EquipmentService_StreamEquipmentLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipmentLocations(m, &grpc.GenericServerStream[StreamEquipmentLocationsRequest, StreamEquipmentLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentLocationsServer = grpc.ServerStreamingServer[StreamEquipmentLocationsResponse]
 
 func _EquipmentService_GetEquipmentLocationsFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentLocationsFeedRequest)
@@ -292,6 +583,28 @@ func _EquipmentService_GetEquipmentLocationsFeed_Handler(srv interface{}, ctx co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EquipmentService_StreamEquipmentLocationsFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentLocationsFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipmentLocationsFeed(m, &grpc.GenericServerStream[StreamEquipmentLocationsFeedRequest, StreamEquipmentLocationsFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentLocationsFeedServer = grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]
+
+func _EquipmentService_FollowEquipmentLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowEquipmentLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).FollowEquipmentLocations(m, &grpc.GenericServerStream[FollowEquipmentLocationsRequest, FollowEquipmentLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_FollowEquipmentLocationsServer = grpc.ServerStreamingServer[FollowEquipmentLocationsResponse]
+
 func _EquipmentService_GetEquipmentLocationsHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentLocationsHistoryRequest)
 	if err := dec(in); err != nil {
@@ -309,6 +622,17 @@ func _EquipmentService_GetEquipmentLocationsHistory_Handler(srv interface{}, ctx
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _EquipmentService_StreamEquipmentLocationsHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentLocationsHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipmentLocationsHistory(m, &grpc.GenericServerStream[StreamEquipmentLocationsHistoryRequest, StreamEquipmentLocationsHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentLocationsHistoryServer = grpc.ServerStreamingServer[StreamEquipmentLocationsHistoryResponse]
 
 func _EquipmentService_GetEquipmentStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentStatsRequest)
@@ -328,6 +652,17 @@ func _EquipmentService_GetEquipmentStats_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EquipmentService_StreamEquipmentStats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentStatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipmentStats(m, &grpc.GenericServerStream[StreamEquipmentStatsRequest, StreamEquipmentStatsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentStatsServer = grpc.ServerStreamingServer[StreamEquipmentStatsResponse]
+
 func _EquipmentService_GetEquipmentStatsFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentStatsFeedRequest)
 	if err := dec(in); err != nil {
@@ -346,6 +681,28 @@ func _EquipmentService_GetEquipmentStatsFeed_Handler(srv interface{}, ctx contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EquipmentService_StreamEquipmentStatsFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentStatsFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipmentStatsFeed(m, &grpc.GenericServerStream[StreamEquipmentStatsFeedRequest, StreamEquipmentStatsFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentStatsFeedServer = grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]
+
+func _EquipmentService_FollowEquipmentStats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowEquipmentStatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).FollowEquipmentStats(m, &grpc.GenericServerStream[FollowEquipmentStatsRequest, FollowEquipmentStatsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_FollowEquipmentStatsServer = grpc.ServerStreamingServer[FollowEquipmentStatsResponse]
+
 func _EquipmentService_GetEquipmentStatsHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentStatsHistoryRequest)
 	if err := dec(in); err != nil {
@@ -363,6 +720,17 @@ func _EquipmentService_GetEquipmentStatsHistory_Handler(srv interface{}, ctx con
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _EquipmentService_StreamEquipmentStatsHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEquipmentStatsHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EquipmentServiceServer).StreamEquipmentStatsHistory(m, &grpc.GenericServerStream[StreamEquipmentStatsHistoryRequest, StreamEquipmentStatsHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EquipmentService_StreamEquipmentStatsHistoryServer = grpc.ServerStreamingServer[StreamEquipmentStatsHistoryResponse]
 
 func _EquipmentService_GetEquipment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEquipmentRequest)
@@ -422,6 +790,52 @@ var EquipmentService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _EquipmentService_GetEquipment_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamEquipment",
+			Handler:       _EquipmentService_StreamEquipment_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamEquipmentLocations",
+			Handler:       _EquipmentService_StreamEquipmentLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamEquipmentLocationsFeed",
+			Handler:       _EquipmentService_StreamEquipmentLocationsFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowEquipmentLocations",
+			Handler:       _EquipmentService_FollowEquipmentLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamEquipmentLocationsHistory",
+			Handler:       _EquipmentService_StreamEquipmentLocationsHistory_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamEquipmentStats",
+			Handler:       _EquipmentService_StreamEquipmentStats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamEquipmentStatsFeed",
+			Handler:       _EquipmentService_StreamEquipmentStatsFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowEquipmentStats",
+			Handler:       _EquipmentService_FollowEquipmentStats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamEquipmentStatsHistory",
+			Handler:       _EquipmentService_StreamEquipmentStatsHistory_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/equipment/v1/equipment.proto",
 }

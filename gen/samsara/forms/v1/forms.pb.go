@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -805,6 +805,235 @@ func (x *GetFormSubmissionsStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamFormSubmissions.
+type StreamFormSubmissionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFormSubmissionsStream is asked, page after page.
+	Request *GetFormSubmissionsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFormSubmissionsRequest) Reset() {
+	*x = StreamFormSubmissionsRequest{}
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFormSubmissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFormSubmissionsRequest) ProtoMessage() {}
+
+func (x *StreamFormSubmissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFormSubmissionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamFormSubmissionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamFormSubmissionsRequest) GetRequest() *GetFormSubmissionsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFormSubmissionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFormSubmissions.
+type StreamFormSubmissionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFormSubmissionsStream answers.
+	Page *GetFormSubmissionsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFormSubmissionsResponse) Reset() {
+	*x = StreamFormSubmissionsResponse{}
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFormSubmissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFormSubmissionsResponse) ProtoMessage() {}
+
+func (x *StreamFormSubmissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFormSubmissionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamFormSubmissionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamFormSubmissionsResponse) GetPage() *GetFormSubmissionsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFormSubmissionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowFormSubmissions.
+type FollowFormSubmissionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFormSubmissionsStream is asked, page after page.
+	Request *GetFormSubmissionsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowFormSubmissionsRequest) Reset() {
+	*x = FollowFormSubmissionsRequest{}
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowFormSubmissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowFormSubmissionsRequest) ProtoMessage() {}
+
+func (x *FollowFormSubmissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowFormSubmissionsRequest.ProtoReflect.Descriptor instead.
+func (*FollowFormSubmissionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FollowFormSubmissionsRequest) GetRequest() *GetFormSubmissionsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowFormSubmissionsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowFormSubmissions.
+type FollowFormSubmissionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFormSubmissionsStream answers. Unset in a keep-alive.
+	Page *GetFormSubmissionsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowFormSubmissionsResponse) Reset() {
+	*x = FollowFormSubmissionsResponse{}
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowFormSubmissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowFormSubmissionsResponse) ProtoMessage() {}
+
+func (x *FollowFormSubmissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowFormSubmissionsResponse.ProtoReflect.Descriptor instead.
+func (*FollowFormSubmissionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FollowFormSubmissionsResponse) GetPage() *GetFormSubmissionsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowFormSubmissionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowFormSubmissionsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Request of GetFormTemplates.
 type GetFormTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -818,7 +1047,7 @@ type GetFormTemplatesRequest struct {
 
 func (x *GetFormTemplatesRequest) Reset() {
 	*x = GetFormTemplatesRequest{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[12]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +1059,7 @@ func (x *GetFormTemplatesRequest) String() string {
 func (*GetFormTemplatesRequest) ProtoMessage() {}
 
 func (x *GetFormTemplatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[12]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +1072,7 @@ func (x *GetFormTemplatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormTemplatesRequest.ProtoReflect.Descriptor instead.
 func (*GetFormTemplatesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{12}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetFormTemplatesRequest) GetAfter() string {
@@ -873,7 +1102,7 @@ type GetFormTemplatesResponse struct {
 
 func (x *GetFormTemplatesResponse) Reset() {
 	*x = GetFormTemplatesResponse{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[13]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1114,7 @@ func (x *GetFormTemplatesResponse) String() string {
 func (*GetFormTemplatesResponse) ProtoMessage() {}
 
 func (x *GetFormTemplatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[13]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1127,7 @@ func (x *GetFormTemplatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormTemplatesResponse.ProtoReflect.Descriptor instead.
 func (*GetFormTemplatesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{13}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetFormTemplatesResponse) GetData() []*FormTemplate {
@@ -915,6 +1144,116 @@ func (x *GetFormTemplatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamFormTemplates.
+type StreamFormTemplatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFormTemplates is asked, page after page.
+	Request *GetFormTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFormTemplatesRequest) Reset() {
+	*x = StreamFormTemplatesRequest{}
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFormTemplatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFormTemplatesRequest) ProtoMessage() {}
+
+func (x *StreamFormTemplatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFormTemplatesRequest.ProtoReflect.Descriptor instead.
+func (*StreamFormTemplatesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamFormTemplatesRequest) GetRequest() *GetFormTemplatesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFormTemplatesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFormTemplates.
+type StreamFormTemplatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFormTemplates answers.
+	Page *GetFormTemplatesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFormTemplatesResponse) Reset() {
+	*x = StreamFormTemplatesResponse{}
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFormTemplatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFormTemplatesResponse) ProtoMessage() {}
+
+func (x *StreamFormTemplatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFormTemplatesResponse.ProtoReflect.Descriptor instead.
+func (*StreamFormTemplatesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamFormTemplatesResponse) GetPage() *GetFormTemplatesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFormTemplatesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema FormSubmissionRequestApprovalDetailsRequestBody.
 type FormSubmissionApprovalDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -926,7 +1265,7 @@ type FormSubmissionApprovalDetails struct {
 
 func (x *FormSubmissionApprovalDetails) Reset() {
 	*x = FormSubmissionApprovalDetails{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[14]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1277,7 @@ func (x *FormSubmissionApprovalDetails) String() string {
 func (*FormSubmissionApprovalDetails) ProtoMessage() {}
 
 func (x *FormSubmissionApprovalDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[14]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1290,7 @@ func (x *FormSubmissionApprovalDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionApprovalDetails.ProtoReflect.Descriptor instead.
 func (*FormSubmissionApprovalDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{14}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FormSubmissionApprovalDetails) GetComment() string {
@@ -972,7 +1311,7 @@ type FormSubmissionAsset struct {
 
 func (x *FormSubmissionAsset) Reset() {
 	*x = FormSubmissionAsset{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[15]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1323,7 @@ func (x *FormSubmissionAsset) String() string {
 func (*FormSubmissionAsset) ProtoMessage() {}
 
 func (x *FormSubmissionAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[15]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1336,7 @@ func (x *FormSubmissionAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionAsset.ProtoReflect.Descriptor instead.
 func (*FormSubmissionAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{15}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FormSubmissionAsset) GetId() string {
@@ -1018,7 +1357,7 @@ type FormSubmissionAssetValue struct {
 
 func (x *FormSubmissionAssetValue) Reset() {
 	*x = FormSubmissionAssetValue{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[16]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1369,7 @@ func (x *FormSubmissionAssetValue) String() string {
 func (*FormSubmissionAssetValue) ProtoMessage() {}
 
 func (x *FormSubmissionAssetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[16]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1382,7 @@ func (x *FormSubmissionAssetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionAssetValue.ProtoReflect.Descriptor instead.
 func (*FormSubmissionAssetValue) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{16}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FormSubmissionAssetValue) GetAsset() *FormSubmissionAsset {
@@ -1066,7 +1405,7 @@ type FormSubmissionAssignedTo struct {
 
 func (x *FormSubmissionAssignedTo) Reset() {
 	*x = FormSubmissionAssignedTo{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[17]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1417,7 @@ func (x *FormSubmissionAssignedTo) String() string {
 func (*FormSubmissionAssignedTo) ProtoMessage() {}
 
 func (x *FormSubmissionAssignedTo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[17]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1430,7 @@ func (x *FormSubmissionAssignedTo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionAssignedTo.ProtoReflect.Descriptor instead.
 func (*FormSubmissionAssignedTo) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{17}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FormSubmissionAssignedTo) GetId() string {
@@ -1144,7 +1483,7 @@ type FormSubmissionFieldInput struct {
 
 func (x *FormSubmissionFieldInput) Reset() {
 	*x = FormSubmissionFieldInput{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[18]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1495,7 @@ func (x *FormSubmissionFieldInput) String() string {
 func (*FormSubmissionFieldInput) ProtoMessage() {}
 
 func (x *FormSubmissionFieldInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[18]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1508,7 @@ func (x *FormSubmissionFieldInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionFieldInput.ProtoReflect.Descriptor instead.
 func (*FormSubmissionFieldInput) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{18}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FormSubmissionFieldInput) GetAssetValue() *FormSubmissionAssetValue {
@@ -1274,7 +1613,7 @@ type FormSubmissionGeofence struct {
 
 func (x *FormSubmissionGeofence) Reset() {
 	*x = FormSubmissionGeofence{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[19]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1625,7 @@ func (x *FormSubmissionGeofence) String() string {
 func (*FormSubmissionGeofence) ProtoMessage() {}
 
 func (x *FormSubmissionGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[19]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1638,7 @@ func (x *FormSubmissionGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionGeofence.ProtoReflect.Descriptor instead.
 func (*FormSubmissionGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{19}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FormSubmissionGeofence) GetId() string {
@@ -1320,7 +1659,7 @@ type FormSubmissionGeofenceValue struct {
 
 func (x *FormSubmissionGeofenceValue) Reset() {
 	*x = FormSubmissionGeofenceValue{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[20]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1671,7 @@ func (x *FormSubmissionGeofenceValue) String() string {
 func (*FormSubmissionGeofenceValue) ProtoMessage() {}
 
 func (x *FormSubmissionGeofenceValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[20]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1684,7 @@ func (x *FormSubmissionGeofenceValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionGeofenceValue.ProtoReflect.Descriptor instead.
 func (*FormSubmissionGeofenceValue) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{20}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FormSubmissionGeofenceValue) GetGeofence() *FormSubmissionGeofence {
@@ -1382,7 +1721,7 @@ type FormSubmissionPdfExport struct {
 
 func (x *FormSubmissionPdfExport) Reset() {
 	*x = FormSubmissionPdfExport{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[21]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1733,7 @@ func (x *FormSubmissionPdfExport) String() string {
 func (*FormSubmissionPdfExport) ProtoMessage() {}
 
 func (x *FormSubmissionPdfExport) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[21]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1746,7 @@ func (x *FormSubmissionPdfExport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionPdfExport.ProtoReflect.Descriptor instead.
 func (*FormSubmissionPdfExport) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{21}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FormSubmissionPdfExport) GetCompletedAtTime() string {
@@ -1506,7 +1845,7 @@ type FormTemplate struct {
 
 func (x *FormTemplate) Reset() {
 	*x = FormTemplate{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[22]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1857,7 @@ func (x *FormTemplate) String() string {
 func (*FormTemplate) ProtoMessage() {}
 
 func (x *FormTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[22]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1870,7 @@ func (x *FormTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormTemplate.ProtoReflect.Descriptor instead.
 func (*FormTemplate) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{22}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FormTemplate) GetApprovalConfig() *FormsApprovalConfig {
@@ -1631,7 +1970,7 @@ type FormTemplateInput struct {
 
 func (x *FormTemplateInput) Reset() {
 	*x = FormTemplateInput{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[23]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1982,7 @@ func (x *FormTemplateInput) String() string {
 func (*FormTemplateInput) ProtoMessage() {}
 
 func (x *FormTemplateInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[23]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1995,7 @@ func (x *FormTemplateInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormTemplateInput.ProtoReflect.Descriptor instead.
 func (*FormTemplateInput) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{23}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FormTemplateInput) GetId() string {
@@ -1690,7 +2029,7 @@ type FormTemplateSection struct {
 
 func (x *FormTemplateSection) Reset() {
 	*x = FormTemplateSection{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[24]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +2041,7 @@ func (x *FormTemplateSection) String() string {
 func (*FormTemplateSection) ProtoMessage() {}
 
 func (x *FormTemplateSection) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[24]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +2054,7 @@ func (x *FormTemplateSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormTemplateSection.ProtoReflect.Descriptor instead.
 func (*FormTemplateSection) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{24}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FormTemplateSection) GetFieldIndexFirstInclusive() int64 {
@@ -1759,7 +2098,7 @@ type FormsApprovalConfig struct {
 
 func (x *FormsApprovalConfig) Reset() {
 	*x = FormsApprovalConfig{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[25]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2110,7 @@ func (x *FormsApprovalConfig) String() string {
 func (*FormsApprovalConfig) ProtoMessage() {}
 
 func (x *FormsApprovalConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[25]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2123,7 @@ func (x *FormsApprovalConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormsApprovalConfig.ProtoReflect.Descriptor instead.
 func (*FormsApprovalConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{25}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FormsApprovalConfig) GetSingleApprovalConfig() *FormsSingleApprovalConfig {
@@ -1814,7 +2153,7 @@ type FormsSingleApprovalConfig struct {
 
 func (x *FormsSingleApprovalConfig) Reset() {
 	*x = FormsSingleApprovalConfig{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[26]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2165,7 @@ func (x *FormsSingleApprovalConfig) String() string {
 func (*FormsSingleApprovalConfig) ProtoMessage() {}
 
 func (x *FormsSingleApprovalConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[26]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2178,7 @@ func (x *FormsSingleApprovalConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormsSingleApprovalConfig.ProtoReflect.Descriptor instead.
 func (*FormsSingleApprovalConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{26}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FormsSingleApprovalConfig) GetAllowManualApproverSelection() bool {
@@ -1867,7 +2206,7 @@ type SingleApprovalRequirements struct {
 
 func (x *SingleApprovalRequirements) Reset() {
 	*x = SingleApprovalRequirements{}
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[27]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +2218,7 @@ func (x *SingleApprovalRequirements) String() string {
 func (*SingleApprovalRequirements) ProtoMessage() {}
 
 func (x *SingleApprovalRequirements) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_forms_v1_forms_proto_msgTypes[27]
+	mi := &file_samsara_forms_v1_forms_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +2231,7 @@ func (x *SingleApprovalRequirements) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SingleApprovalRequirements.ProtoReflect.Descriptor instead.
 func (*SingleApprovalRequirements) Descriptor() ([]byte, []int) {
-	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{27}
+	return file_samsara_forms_v1_forms_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SingleApprovalRequirements) GetRoleIds() []string {
@@ -1906,7 +2245,7 @@ var File_samsara_forms_v1_forms_proto protoreflect.FileDescriptor
 
 const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\n" +
-	"\x1csamsara/forms/v1/forms.proto\x12\x10samsara.forms.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"]\n" +
+	"\x1csamsara/forms/v1/forms.proto\x12\x10samsara.forms.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"]\n" +
 	"\x19GetFormSubmissionsRequest\x12\x1c\n" +
 	"\x03ids\x18\x01 \x03(\tB\n" +
 	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x03ids\x12\"\n" +
@@ -1985,7 +2324,23 @@ const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2 .samsara.types.v1.FormSubmissionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"b\n" +
+	"pagination\"\xa8\x01\n" +
+	"\x1cStreamFormSubmissionsRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.forms.v1.GetFormSubmissionsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8f\x01\n" +
+	"\x1dStreamFormSubmissionsResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.forms.v1.GetFormSubmissionsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x01\n" +
+	"\x1cFollowFormSubmissionsRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.forms.v1.GetFormSubmissionsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcd\x01\n" +
+	"\x1dFollowFormSubmissionsResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.forms.v1.GetFormSubmissionsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"b\n" +
 	"\x17GetFormTemplatesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
@@ -1994,7 +2349,14 @@ const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1e.samsara.forms.v1.FormTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x7f\n" +
+	"pagination\"\x9e\x01\n" +
+	"\x1aStreamFormTemplatesRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.forms.v1.GetFormTemplatesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x85\x01\n" +
+	"\x1bStreamFormTemplatesResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.forms.v1.GetFormTemplatesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x7f\n" +
 	"\x1dFormSubmissionApprovalDetails\x12\x1d\n" +
 	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01:3\xda\xce\x18/FormSubmissionRequestApprovalDetailsRequestBodyB\n" +
 	"\n" +
@@ -2105,7 +2467,7 @@ const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\frequirements\x18\x02 \x01(\v2,.samsara.forms.v1.SingleApprovalRequirementsB\x06\xda\xce\x18\x02 \x01R\frequirements:/\xda\xce\x18+FormsSingleApprovalConfigObjectResponseBodyB\"\n" +
 	" _allow_manual_approver_selection\"q\n" +
 	"\x1aSingleApprovalRequirements\x12!\n" +
-	"\brole_ids\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\aroleIds:0\xda\xce\x18,SingleApprovalRequirementsObjectResponseBody2\x8b\f\n" +
+	"\brole_ids\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\aroleIds:0\xda\xce\x18,SingleApprovalRequirementsObjectResponseBody2\xe8\x0f\n" +
 	"\fFormsService\x12\xc4\x01\n" +
 	"\x12GetFormSubmissions\x12+.samsara.forms.v1.GetFormSubmissionsRequest\x1a,.samsara.forms.v1.GetFormSubmissionsResponse\"S\xda\xce\x18O\n" +
 	"\x12getFormSubmissions\x10\x01\x1a\x11/form-submissions8\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc5\x01\n" +
@@ -2116,11 +2478,17 @@ const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\x1cGetFormSubmissionsPdfExports\x125.samsara.forms.v1.GetFormSubmissionsPdfExportsRequest\x1a6.samsara.forms.v1.GetFormSubmissionsPdfExportsResponse\"i\xda\xce\x18e\n" +
 	"\x1cgetFormSubmissionsPdfExports\x10\x01\x1a\x1d/form-submissions/pdf-exports8\x01B\x15Read Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xfb\x01\n" +
 	"\x1dPostFormSubmissionsPdfExports\x126.samsara.forms.v1.PostFormSubmissionsPdfExportsRequest\x1a7.samsara.forms.v1.PostFormSubmissionsPdfExportsResponse\"i\xda\xce\x18e\n" +
-	"\x1dpostFormSubmissionsPdfExports\x10\x02\x1a\x1d/form-submissions/pdf-exportsB\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xe7\x01\n" +
-	"\x18GetFormSubmissionsStream\x121.samsara.forms.v1.GetFormSubmissionsStreamRequest\x1a2.samsara.forms.v1.GetFormSubmissionsStreamResponse\"d\xda\xce\x18`\n" +
-	"\x18getFormSubmissionsStream\x10\x01\x1a\x18/form-submissions/stream(\x010\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xbc\x01\n" +
-	"\x10GetFormTemplates\x12).samsara.forms.v1.GetFormTemplatesRequest\x1a*.samsara.forms.v1.GetFormTemplatesResponse\"Q\xda\xce\x18M\n" +
-	"\x10getFormTemplates\x10\x01\x1a\x0f/form-templates(\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/forms/v1;formsv1b\x06proto3"
+	"\x1dpostFormSubmissionsPdfExports\x10\x02\x1a\x1d/form-submissions/pdf-exportsB\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xed\x01\n" +
+	"\x18GetFormSubmissionsStream\x121.samsara.forms.v1.GetFormSubmissionsStreamRequest\x1a2.samsara.forms.v1.GetFormSubmissionsStreamResponse\"j\xda\xce\x18f\n" +
+	"\x18getFormSubmissionsStream\x10\x01\x1a\x18/form-submissions/stream(\x010\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9e\x01\n" +
+	"\x15StreamFormSubmissions\x12..samsara.forms.v1.StreamFormSubmissionsRequest\x1a/.samsara.forms.v1.StreamFormSubmissionsResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x18GetFormSubmissionsStream\x10\x01\x18\x010\x01\x12\x9c\x01\n" +
+	"\x15FollowFormSubmissions\x12..samsara.forms.v1.FollowFormSubmissionsRequest\x1a/.samsara.forms.v1.FollowFormSubmissionsResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18GetFormSubmissionsStream\x10\x020\x01\x12\xc2\x01\n" +
+	"\x10GetFormTemplates\x12).samsara.forms.v1.GetFormTemplatesRequest\x1a*.samsara.forms.v1.GetFormTemplatesResponse\"W\xda\xce\x18S\n" +
+	"\x10getFormTemplates\x10\x01\x1a\x0f/form-templates(\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8e\x01\n" +
+	"\x13StreamFormTemplates\x12,.samsara.forms.v1.StreamFormTemplatesRequest\x1a-.samsara.forms.v1.StreamFormTemplatesResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetFormTemplates\x10\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/forms/v1;formsv1b\x06proto3"
 
 var (
 	file_samsara_forms_v1_forms_proto_rawDescOnce sync.Once
@@ -2134,7 +2502,7 @@ func file_samsara_forms_v1_forms_proto_rawDescGZIP() []byte {
 	return file_samsara_forms_v1_forms_proto_rawDescData
 }
 
-var file_samsara_forms_v1_forms_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_samsara_forms_v1_forms_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_samsara_forms_v1_forms_proto_goTypes = []any{
 	(*GetFormSubmissionsRequest)(nil),             // 0: samsara.forms.v1.GetFormSubmissionsRequest
 	(*GetFormSubmissionsResponse)(nil),            // 1: samsara.forms.v1.GetFormSubmissionsResponse
@@ -2148,93 +2516,118 @@ var file_samsara_forms_v1_forms_proto_goTypes = []any{
 	(*PostFormSubmissionsPdfExportsResponse)(nil), // 9: samsara.forms.v1.PostFormSubmissionsPdfExportsResponse
 	(*GetFormSubmissionsStreamRequest)(nil),       // 10: samsara.forms.v1.GetFormSubmissionsStreamRequest
 	(*GetFormSubmissionsStreamResponse)(nil),      // 11: samsara.forms.v1.GetFormSubmissionsStreamResponse
-	(*GetFormTemplatesRequest)(nil),               // 12: samsara.forms.v1.GetFormTemplatesRequest
-	(*GetFormTemplatesResponse)(nil),              // 13: samsara.forms.v1.GetFormTemplatesResponse
-	(*FormSubmissionApprovalDetails)(nil),         // 14: samsara.forms.v1.FormSubmissionApprovalDetails
-	(*FormSubmissionAsset)(nil),                   // 15: samsara.forms.v1.FormSubmissionAsset
-	(*FormSubmissionAssetValue)(nil),              // 16: samsara.forms.v1.FormSubmissionAssetValue
-	(*FormSubmissionAssignedTo)(nil),              // 17: samsara.forms.v1.FormSubmissionAssignedTo
-	(*FormSubmissionFieldInput)(nil),              // 18: samsara.forms.v1.FormSubmissionFieldInput
-	(*FormSubmissionGeofence)(nil),                // 19: samsara.forms.v1.FormSubmissionGeofence
-	(*FormSubmissionGeofenceValue)(nil),           // 20: samsara.forms.v1.FormSubmissionGeofenceValue
-	(*FormSubmissionPdfExport)(nil),               // 21: samsara.forms.v1.FormSubmissionPdfExport
-	(*FormTemplate)(nil),                          // 22: samsara.forms.v1.FormTemplate
-	(*FormTemplateInput)(nil),                     // 23: samsara.forms.v1.FormTemplateInput
-	(*FormTemplateSection)(nil),                   // 24: samsara.forms.v1.FormTemplateSection
-	(*FormsApprovalConfig)(nil),                   // 25: samsara.forms.v1.FormsApprovalConfig
-	(*FormsSingleApprovalConfig)(nil),             // 26: samsara.forms.v1.FormsSingleApprovalConfig
-	(*SingleApprovalRequirements)(nil),            // 27: samsara.forms.v1.SingleApprovalRequirements
-	(*v1.FormSubmission)(nil),                     // 28: samsara.types.v1.FormSubmission
-	(*fieldmaskpb.FieldMask)(nil),                 // 29: google.protobuf.FieldMask
-	(*v1.Pagination)(nil),                         // 30: samsara.types.v1.Pagination
-	(*v1.FormSubmissionBarcodeValue)(nil),         // 31: samsara.types.v1.FormSubmissionBarcodeValue
-	(*v1.FormSubmissionCheckBoxesValue)(nil),      // 32: samsara.types.v1.FormSubmissionCheckBoxesValue
-	(*v1.FormSubmissionDateTimeValue)(nil),        // 33: samsara.types.v1.FormSubmissionDateTimeValue
-	(*v1.FormSubmissionMediaValue)(nil),           // 34: samsara.types.v1.FormSubmissionMediaValue
-	(*v1.FormSubmissionMultipleChoiceValue)(nil),  // 35: samsara.types.v1.FormSubmissionMultipleChoiceValue
-	(*v1.FormSubmissionNumberValue)(nil),          // 36: samsara.types.v1.FormSubmissionNumberValue
-	(*v1.FormSubmissionPersonValue)(nil),          // 37: samsara.types.v1.FormSubmissionPersonValue
-	(*v1.FormSubmissionTableValue)(nil),           // 38: samsara.types.v1.FormSubmissionTableValue
-	(*v1.FormSubmissionTextValue)(nil),            // 39: samsara.types.v1.FormSubmissionTextValue
-	(*v1.FormsPolymorphicUser)(nil),               // 40: samsara.types.v1.FormsPolymorphicUser
-	(*v1.FormsFieldDefinition)(nil),               // 41: samsara.types.v1.FormsFieldDefinition
+	(*StreamFormSubmissionsRequest)(nil),          // 12: samsara.forms.v1.StreamFormSubmissionsRequest
+	(*StreamFormSubmissionsResponse)(nil),         // 13: samsara.forms.v1.StreamFormSubmissionsResponse
+	(*FollowFormSubmissionsRequest)(nil),          // 14: samsara.forms.v1.FollowFormSubmissionsRequest
+	(*FollowFormSubmissionsResponse)(nil),         // 15: samsara.forms.v1.FollowFormSubmissionsResponse
+	(*GetFormTemplatesRequest)(nil),               // 16: samsara.forms.v1.GetFormTemplatesRequest
+	(*GetFormTemplatesResponse)(nil),              // 17: samsara.forms.v1.GetFormTemplatesResponse
+	(*StreamFormTemplatesRequest)(nil),            // 18: samsara.forms.v1.StreamFormTemplatesRequest
+	(*StreamFormTemplatesResponse)(nil),           // 19: samsara.forms.v1.StreamFormTemplatesResponse
+	(*FormSubmissionApprovalDetails)(nil),         // 20: samsara.forms.v1.FormSubmissionApprovalDetails
+	(*FormSubmissionAsset)(nil),                   // 21: samsara.forms.v1.FormSubmissionAsset
+	(*FormSubmissionAssetValue)(nil),              // 22: samsara.forms.v1.FormSubmissionAssetValue
+	(*FormSubmissionAssignedTo)(nil),              // 23: samsara.forms.v1.FormSubmissionAssignedTo
+	(*FormSubmissionFieldInput)(nil),              // 24: samsara.forms.v1.FormSubmissionFieldInput
+	(*FormSubmissionGeofence)(nil),                // 25: samsara.forms.v1.FormSubmissionGeofence
+	(*FormSubmissionGeofenceValue)(nil),           // 26: samsara.forms.v1.FormSubmissionGeofenceValue
+	(*FormSubmissionPdfExport)(nil),               // 27: samsara.forms.v1.FormSubmissionPdfExport
+	(*FormTemplate)(nil),                          // 28: samsara.forms.v1.FormTemplate
+	(*FormTemplateInput)(nil),                     // 29: samsara.forms.v1.FormTemplateInput
+	(*FormTemplateSection)(nil),                   // 30: samsara.forms.v1.FormTemplateSection
+	(*FormsApprovalConfig)(nil),                   // 31: samsara.forms.v1.FormsApprovalConfig
+	(*FormsSingleApprovalConfig)(nil),             // 32: samsara.forms.v1.FormsSingleApprovalConfig
+	(*SingleApprovalRequirements)(nil),            // 33: samsara.forms.v1.SingleApprovalRequirements
+	(*v1.FormSubmission)(nil),                     // 34: samsara.types.v1.FormSubmission
+	(*fieldmaskpb.FieldMask)(nil),                 // 35: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),                         // 36: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                     // 37: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                     // 38: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                         // 39: samsara.gateway.v1.KeepAlive
+	(*v1.FormSubmissionBarcodeValue)(nil),         // 40: samsara.types.v1.FormSubmissionBarcodeValue
+	(*v1.FormSubmissionCheckBoxesValue)(nil),      // 41: samsara.types.v1.FormSubmissionCheckBoxesValue
+	(*v1.FormSubmissionDateTimeValue)(nil),        // 42: samsara.types.v1.FormSubmissionDateTimeValue
+	(*v1.FormSubmissionMediaValue)(nil),           // 43: samsara.types.v1.FormSubmissionMediaValue
+	(*v1.FormSubmissionMultipleChoiceValue)(nil),  // 44: samsara.types.v1.FormSubmissionMultipleChoiceValue
+	(*v1.FormSubmissionNumberValue)(nil),          // 45: samsara.types.v1.FormSubmissionNumberValue
+	(*v1.FormSubmissionPersonValue)(nil),          // 46: samsara.types.v1.FormSubmissionPersonValue
+	(*v1.FormSubmissionTableValue)(nil),           // 47: samsara.types.v1.FormSubmissionTableValue
+	(*v1.FormSubmissionTextValue)(nil),            // 48: samsara.types.v1.FormSubmissionTextValue
+	(*v1.FormsPolymorphicUser)(nil),               // 49: samsara.types.v1.FormsPolymorphicUser
+	(*v1.FormsFieldDefinition)(nil),               // 50: samsara.types.v1.FormsFieldDefinition
 }
 var file_samsara_forms_v1_forms_proto_depIdxs = []int32{
-	28, // 0: samsara.forms.v1.GetFormSubmissionsResponse.data:type_name -> samsara.types.v1.FormSubmission
-	17, // 1: samsara.forms.v1.PostFormSubmissionRequest.assigned_to:type_name -> samsara.forms.v1.FormSubmissionAssignedTo
-	18, // 2: samsara.forms.v1.PostFormSubmissionRequest.fields:type_name -> samsara.forms.v1.FormSubmissionFieldInput
-	23, // 3: samsara.forms.v1.PostFormSubmissionRequest.form_template:type_name -> samsara.forms.v1.FormTemplateInput
-	28, // 4: samsara.forms.v1.PostFormSubmissionResponse.data:type_name -> samsara.types.v1.FormSubmission
-	14, // 5: samsara.forms.v1.PatchFormSubmissionRequest.approval_details:type_name -> samsara.forms.v1.FormSubmissionApprovalDetails
-	17, // 6: samsara.forms.v1.PatchFormSubmissionRequest.assigned_to:type_name -> samsara.forms.v1.FormSubmissionAssignedTo
-	18, // 7: samsara.forms.v1.PatchFormSubmissionRequest.fields:type_name -> samsara.forms.v1.FormSubmissionFieldInput
-	29, // 8: samsara.forms.v1.PatchFormSubmissionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	28, // 9: samsara.forms.v1.PatchFormSubmissionResponse.data:type_name -> samsara.types.v1.FormSubmission
-	21, // 10: samsara.forms.v1.GetFormSubmissionsPdfExportsResponse.data:type_name -> samsara.forms.v1.FormSubmissionPdfExport
-	21, // 11: samsara.forms.v1.PostFormSubmissionsPdfExportsResponse.data:type_name -> samsara.forms.v1.FormSubmissionPdfExport
-	28, // 12: samsara.forms.v1.GetFormSubmissionsStreamResponse.data:type_name -> samsara.types.v1.FormSubmission
-	30, // 13: samsara.forms.v1.GetFormSubmissionsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	22, // 14: samsara.forms.v1.GetFormTemplatesResponse.data:type_name -> samsara.forms.v1.FormTemplate
-	30, // 15: samsara.forms.v1.GetFormTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	15, // 16: samsara.forms.v1.FormSubmissionAssetValue.asset:type_name -> samsara.forms.v1.FormSubmissionAsset
-	16, // 17: samsara.forms.v1.FormSubmissionFieldInput.asset_value:type_name -> samsara.forms.v1.FormSubmissionAssetValue
-	31, // 18: samsara.forms.v1.FormSubmissionFieldInput.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue
-	32, // 19: samsara.forms.v1.FormSubmissionFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
-	33, // 20: samsara.forms.v1.FormSubmissionFieldInput.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
-	20, // 21: samsara.forms.v1.FormSubmissionFieldInput.geofence_value:type_name -> samsara.forms.v1.FormSubmissionGeofenceValue
-	34, // 22: samsara.forms.v1.FormSubmissionFieldInput.media_value:type_name -> samsara.types.v1.FormSubmissionMediaValue
-	35, // 23: samsara.forms.v1.FormSubmissionFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
-	36, // 24: samsara.forms.v1.FormSubmissionFieldInput.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
-	37, // 25: samsara.forms.v1.FormSubmissionFieldInput.person_value:type_name -> samsara.types.v1.FormSubmissionPersonValue
-	38, // 26: samsara.forms.v1.FormSubmissionFieldInput.table_value:type_name -> samsara.types.v1.FormSubmissionTableValue
-	39, // 27: samsara.forms.v1.FormSubmissionFieldInput.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
-	19, // 28: samsara.forms.v1.FormSubmissionGeofenceValue.geofence:type_name -> samsara.forms.v1.FormSubmissionGeofence
-	25, // 29: samsara.forms.v1.FormTemplate.approval_config:type_name -> samsara.forms.v1.FormsApprovalConfig
-	40, // 30: samsara.forms.v1.FormTemplate.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	41, // 31: samsara.forms.v1.FormTemplate.fields:type_name -> samsara.types.v1.FormsFieldDefinition
-	24, // 32: samsara.forms.v1.FormTemplate.sections:type_name -> samsara.forms.v1.FormTemplateSection
-	40, // 33: samsara.forms.v1.FormTemplate.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	26, // 34: samsara.forms.v1.FormsApprovalConfig.single_approval_config:type_name -> samsara.forms.v1.FormsSingleApprovalConfig
-	27, // 35: samsara.forms.v1.FormsSingleApprovalConfig.requirements:type_name -> samsara.forms.v1.SingleApprovalRequirements
-	0,  // 36: samsara.forms.v1.FormsService.GetFormSubmissions:input_type -> samsara.forms.v1.GetFormSubmissionsRequest
-	2,  // 37: samsara.forms.v1.FormsService.PostFormSubmission:input_type -> samsara.forms.v1.PostFormSubmissionRequest
-	4,  // 38: samsara.forms.v1.FormsService.PatchFormSubmission:input_type -> samsara.forms.v1.PatchFormSubmissionRequest
-	6,  // 39: samsara.forms.v1.FormsService.GetFormSubmissionsPdfExports:input_type -> samsara.forms.v1.GetFormSubmissionsPdfExportsRequest
-	8,  // 40: samsara.forms.v1.FormsService.PostFormSubmissionsPdfExports:input_type -> samsara.forms.v1.PostFormSubmissionsPdfExportsRequest
-	10, // 41: samsara.forms.v1.FormsService.GetFormSubmissionsStream:input_type -> samsara.forms.v1.GetFormSubmissionsStreamRequest
-	12, // 42: samsara.forms.v1.FormsService.GetFormTemplates:input_type -> samsara.forms.v1.GetFormTemplatesRequest
-	1,  // 43: samsara.forms.v1.FormsService.GetFormSubmissions:output_type -> samsara.forms.v1.GetFormSubmissionsResponse
-	3,  // 44: samsara.forms.v1.FormsService.PostFormSubmission:output_type -> samsara.forms.v1.PostFormSubmissionResponse
-	5,  // 45: samsara.forms.v1.FormsService.PatchFormSubmission:output_type -> samsara.forms.v1.PatchFormSubmissionResponse
-	7,  // 46: samsara.forms.v1.FormsService.GetFormSubmissionsPdfExports:output_type -> samsara.forms.v1.GetFormSubmissionsPdfExportsResponse
-	9,  // 47: samsara.forms.v1.FormsService.PostFormSubmissionsPdfExports:output_type -> samsara.forms.v1.PostFormSubmissionsPdfExportsResponse
-	11, // 48: samsara.forms.v1.FormsService.GetFormSubmissionsStream:output_type -> samsara.forms.v1.GetFormSubmissionsStreamResponse
-	13, // 49: samsara.forms.v1.FormsService.GetFormTemplates:output_type -> samsara.forms.v1.GetFormTemplatesResponse
-	43, // [43:50] is the sub-list for method output_type
-	36, // [36:43] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	34, // 0: samsara.forms.v1.GetFormSubmissionsResponse.data:type_name -> samsara.types.v1.FormSubmission
+	23, // 1: samsara.forms.v1.PostFormSubmissionRequest.assigned_to:type_name -> samsara.forms.v1.FormSubmissionAssignedTo
+	24, // 2: samsara.forms.v1.PostFormSubmissionRequest.fields:type_name -> samsara.forms.v1.FormSubmissionFieldInput
+	29, // 3: samsara.forms.v1.PostFormSubmissionRequest.form_template:type_name -> samsara.forms.v1.FormTemplateInput
+	34, // 4: samsara.forms.v1.PostFormSubmissionResponse.data:type_name -> samsara.types.v1.FormSubmission
+	20, // 5: samsara.forms.v1.PatchFormSubmissionRequest.approval_details:type_name -> samsara.forms.v1.FormSubmissionApprovalDetails
+	23, // 6: samsara.forms.v1.PatchFormSubmissionRequest.assigned_to:type_name -> samsara.forms.v1.FormSubmissionAssignedTo
+	24, // 7: samsara.forms.v1.PatchFormSubmissionRequest.fields:type_name -> samsara.forms.v1.FormSubmissionFieldInput
+	35, // 8: samsara.forms.v1.PatchFormSubmissionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	34, // 9: samsara.forms.v1.PatchFormSubmissionResponse.data:type_name -> samsara.types.v1.FormSubmission
+	27, // 10: samsara.forms.v1.GetFormSubmissionsPdfExportsResponse.data:type_name -> samsara.forms.v1.FormSubmissionPdfExport
+	27, // 11: samsara.forms.v1.PostFormSubmissionsPdfExportsResponse.data:type_name -> samsara.forms.v1.FormSubmissionPdfExport
+	34, // 12: samsara.forms.v1.GetFormSubmissionsStreamResponse.data:type_name -> samsara.types.v1.FormSubmission
+	36, // 13: samsara.forms.v1.GetFormSubmissionsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 14: samsara.forms.v1.StreamFormSubmissionsRequest.request:type_name -> samsara.forms.v1.GetFormSubmissionsStreamRequest
+	37, // 15: samsara.forms.v1.StreamFormSubmissionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 16: samsara.forms.v1.StreamFormSubmissionsResponse.page:type_name -> samsara.forms.v1.GetFormSubmissionsStreamResponse
+	10, // 17: samsara.forms.v1.FollowFormSubmissionsRequest.request:type_name -> samsara.forms.v1.GetFormSubmissionsStreamRequest
+	38, // 18: samsara.forms.v1.FollowFormSubmissionsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	11, // 19: samsara.forms.v1.FollowFormSubmissionsResponse.page:type_name -> samsara.forms.v1.GetFormSubmissionsStreamResponse
+	39, // 20: samsara.forms.v1.FollowFormSubmissionsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	28, // 21: samsara.forms.v1.GetFormTemplatesResponse.data:type_name -> samsara.forms.v1.FormTemplate
+	36, // 22: samsara.forms.v1.GetFormTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16, // 23: samsara.forms.v1.StreamFormTemplatesRequest.request:type_name -> samsara.forms.v1.GetFormTemplatesRequest
+	37, // 24: samsara.forms.v1.StreamFormTemplatesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17, // 25: samsara.forms.v1.StreamFormTemplatesResponse.page:type_name -> samsara.forms.v1.GetFormTemplatesResponse
+	21, // 26: samsara.forms.v1.FormSubmissionAssetValue.asset:type_name -> samsara.forms.v1.FormSubmissionAsset
+	22, // 27: samsara.forms.v1.FormSubmissionFieldInput.asset_value:type_name -> samsara.forms.v1.FormSubmissionAssetValue
+	40, // 28: samsara.forms.v1.FormSubmissionFieldInput.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue
+	41, // 29: samsara.forms.v1.FormSubmissionFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
+	42, // 30: samsara.forms.v1.FormSubmissionFieldInput.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
+	26, // 31: samsara.forms.v1.FormSubmissionFieldInput.geofence_value:type_name -> samsara.forms.v1.FormSubmissionGeofenceValue
+	43, // 32: samsara.forms.v1.FormSubmissionFieldInput.media_value:type_name -> samsara.types.v1.FormSubmissionMediaValue
+	44, // 33: samsara.forms.v1.FormSubmissionFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
+	45, // 34: samsara.forms.v1.FormSubmissionFieldInput.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
+	46, // 35: samsara.forms.v1.FormSubmissionFieldInput.person_value:type_name -> samsara.types.v1.FormSubmissionPersonValue
+	47, // 36: samsara.forms.v1.FormSubmissionFieldInput.table_value:type_name -> samsara.types.v1.FormSubmissionTableValue
+	48, // 37: samsara.forms.v1.FormSubmissionFieldInput.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
+	25, // 38: samsara.forms.v1.FormSubmissionGeofenceValue.geofence:type_name -> samsara.forms.v1.FormSubmissionGeofence
+	31, // 39: samsara.forms.v1.FormTemplate.approval_config:type_name -> samsara.forms.v1.FormsApprovalConfig
+	49, // 40: samsara.forms.v1.FormTemplate.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	50, // 41: samsara.forms.v1.FormTemplate.fields:type_name -> samsara.types.v1.FormsFieldDefinition
+	30, // 42: samsara.forms.v1.FormTemplate.sections:type_name -> samsara.forms.v1.FormTemplateSection
+	49, // 43: samsara.forms.v1.FormTemplate.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	32, // 44: samsara.forms.v1.FormsApprovalConfig.single_approval_config:type_name -> samsara.forms.v1.FormsSingleApprovalConfig
+	33, // 45: samsara.forms.v1.FormsSingleApprovalConfig.requirements:type_name -> samsara.forms.v1.SingleApprovalRequirements
+	0,  // 46: samsara.forms.v1.FormsService.GetFormSubmissions:input_type -> samsara.forms.v1.GetFormSubmissionsRequest
+	2,  // 47: samsara.forms.v1.FormsService.PostFormSubmission:input_type -> samsara.forms.v1.PostFormSubmissionRequest
+	4,  // 48: samsara.forms.v1.FormsService.PatchFormSubmission:input_type -> samsara.forms.v1.PatchFormSubmissionRequest
+	6,  // 49: samsara.forms.v1.FormsService.GetFormSubmissionsPdfExports:input_type -> samsara.forms.v1.GetFormSubmissionsPdfExportsRequest
+	8,  // 50: samsara.forms.v1.FormsService.PostFormSubmissionsPdfExports:input_type -> samsara.forms.v1.PostFormSubmissionsPdfExportsRequest
+	10, // 51: samsara.forms.v1.FormsService.GetFormSubmissionsStream:input_type -> samsara.forms.v1.GetFormSubmissionsStreamRequest
+	12, // 52: samsara.forms.v1.FormsService.StreamFormSubmissions:input_type -> samsara.forms.v1.StreamFormSubmissionsRequest
+	14, // 53: samsara.forms.v1.FormsService.FollowFormSubmissions:input_type -> samsara.forms.v1.FollowFormSubmissionsRequest
+	16, // 54: samsara.forms.v1.FormsService.GetFormTemplates:input_type -> samsara.forms.v1.GetFormTemplatesRequest
+	18, // 55: samsara.forms.v1.FormsService.StreamFormTemplates:input_type -> samsara.forms.v1.StreamFormTemplatesRequest
+	1,  // 56: samsara.forms.v1.FormsService.GetFormSubmissions:output_type -> samsara.forms.v1.GetFormSubmissionsResponse
+	3,  // 57: samsara.forms.v1.FormsService.PostFormSubmission:output_type -> samsara.forms.v1.PostFormSubmissionResponse
+	5,  // 58: samsara.forms.v1.FormsService.PatchFormSubmission:output_type -> samsara.forms.v1.PatchFormSubmissionResponse
+	7,  // 59: samsara.forms.v1.FormsService.GetFormSubmissionsPdfExports:output_type -> samsara.forms.v1.GetFormSubmissionsPdfExportsResponse
+	9,  // 60: samsara.forms.v1.FormsService.PostFormSubmissionsPdfExports:output_type -> samsara.forms.v1.PostFormSubmissionsPdfExportsResponse
+	11, // 61: samsara.forms.v1.FormsService.GetFormSubmissionsStream:output_type -> samsara.forms.v1.GetFormSubmissionsStreamResponse
+	13, // 62: samsara.forms.v1.FormsService.StreamFormSubmissions:output_type -> samsara.forms.v1.StreamFormSubmissionsResponse
+	15, // 63: samsara.forms.v1.FormsService.FollowFormSubmissions:output_type -> samsara.forms.v1.FollowFormSubmissionsResponse
+	17, // 64: samsara.forms.v1.FormsService.GetFormTemplates:output_type -> samsara.forms.v1.GetFormTemplatesResponse
+	19, // 65: samsara.forms.v1.FormsService.StreamFormTemplates:output_type -> samsara.forms.v1.StreamFormTemplatesResponse
+	56, // [56:66] is the sub-list for method output_type
+	46, // [46:56] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_samsara_forms_v1_forms_proto_init() }
@@ -2247,25 +2640,28 @@ func file_samsara_forms_v1_forms_proto_init() {
 	file_samsara_forms_v1_forms_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_forms_v1_forms_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_forms_v1_forms_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_forms_v1_forms_proto_msgTypes[17].OneofWrappers = []any{}
-	file_samsara_forms_v1_forms_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[19].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_forms_v1_forms_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_forms_v1_forms_proto_msgTypes[25].OneofWrappers = []any{}
-	file_samsara_forms_v1_forms_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_forms_v1_forms_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_forms_v1_forms_proto_rawDesc), len(file_samsara_forms_v1_forms_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,7 +27,10 @@ const (
 	FormsService_GetFormSubmissionsPdfExports_FullMethodName  = "/samsara.forms.v1.FormsService/GetFormSubmissionsPdfExports"
 	FormsService_PostFormSubmissionsPdfExports_FullMethodName = "/samsara.forms.v1.FormsService/PostFormSubmissionsPdfExports"
 	FormsService_GetFormSubmissionsStream_FullMethodName      = "/samsara.forms.v1.FormsService/GetFormSubmissionsStream"
+	FormsService_StreamFormSubmissions_FullMethodName         = "/samsara.forms.v1.FormsService/StreamFormSubmissions"
+	FormsService_FollowFormSubmissions_FullMethodName         = "/samsara.forms.v1.FormsService/FollowFormSubmissions"
 	FormsService_GetFormTemplates_FullMethodName              = "/samsara.forms.v1.FormsService/GetFormTemplates"
+	FormsService_StreamFormTemplates_FullMethodName           = "/samsara.forms.v1.FormsService/StreamFormTemplates"
 )
 
 // FormsServiceClient is the client API for FormsService service.
@@ -60,10 +63,25 @@ type FormsServiceClient interface {
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
 	GetFormSubmissionsStream(ctx context.Context, in *GetFormSubmissionsStreamRequest, opts ...grpc.CallOption) (*GetFormSubmissionsStreamResponse, error)
+	// Every page of GetFormSubmissionsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamFormSubmissions(ctx context.Context, in *StreamFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormSubmissionsResponse], error)
+	// Every page of GetFormSubmissionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowFormSubmissions(ctx context.Context, in *FollowFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowFormSubmissionsResponse], error)
 	// GET /form-templates
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
 	GetFormTemplates(ctx context.Context, in *GetFormTemplatesRequest, opts ...grpc.CallOption) (*GetFormTemplatesResponse, error)
+	// Every page of GetFormTemplates, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamFormTemplates(ctx context.Context, in *StreamFormTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormTemplatesResponse], error)
 }
 
 type formsServiceClient struct {
@@ -134,6 +152,44 @@ func (c *formsServiceClient) GetFormSubmissionsStream(ctx context.Context, in *G
 	return out, nil
 }
 
+func (c *formsServiceClient) StreamFormSubmissions(ctx context.Context, in *StreamFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormSubmissionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FormsService_ServiceDesc.Streams[0], FormsService_StreamFormSubmissions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFormSubmissionsRequest, StreamFormSubmissionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FormsService_StreamFormSubmissionsClient = grpc.ServerStreamingClient[StreamFormSubmissionsResponse]
+
+func (c *formsServiceClient) FollowFormSubmissions(ctx context.Context, in *FollowFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowFormSubmissionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FormsService_ServiceDesc.Streams[1], FormsService_FollowFormSubmissions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowFormSubmissionsRequest, FollowFormSubmissionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FormsService_FollowFormSubmissionsClient = grpc.ServerStreamingClient[FollowFormSubmissionsResponse]
+
 func (c *formsServiceClient) GetFormTemplates(ctx context.Context, in *GetFormTemplatesRequest, opts ...grpc.CallOption) (*GetFormTemplatesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetFormTemplatesResponse)
@@ -143,6 +199,25 @@ func (c *formsServiceClient) GetFormTemplates(ctx context.Context, in *GetFormTe
 	}
 	return out, nil
 }
+
+func (c *formsServiceClient) StreamFormTemplates(ctx context.Context, in *StreamFormTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormTemplatesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FormsService_ServiceDesc.Streams[2], FormsService_StreamFormTemplates_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFormTemplatesRequest, StreamFormTemplatesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FormsService_StreamFormTemplatesClient = grpc.ServerStreamingClient[StreamFormTemplatesResponse]
 
 // FormsServiceServer is the server API for FormsService service.
 // All implementations should embed UnimplementedFormsServiceServer
@@ -174,10 +249,25 @@ type FormsServiceServer interface {
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
 	GetFormSubmissionsStream(context.Context, *GetFormSubmissionsStreamRequest) (*GetFormSubmissionsStreamResponse, error)
+	// Every page of GetFormSubmissionsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamFormSubmissions(*StreamFormSubmissionsRequest, grpc.ServerStreamingServer[StreamFormSubmissionsResponse]) error
+	// Every page of GetFormSubmissionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowFormSubmissions(*FollowFormSubmissionsRequest, grpc.ServerStreamingServer[FollowFormSubmissionsResponse]) error
 	// GET /form-templates
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
 	GetFormTemplates(context.Context, *GetFormTemplatesRequest) (*GetFormTemplatesResponse, error)
+	// Every page of GetFormTemplates, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamFormTemplates(*StreamFormTemplatesRequest, grpc.ServerStreamingServer[StreamFormTemplatesResponse]) error
 }
 
 // UnimplementedFormsServiceServer should be embedded to have
@@ -205,8 +295,17 @@ func (UnimplementedFormsServiceServer) PostFormSubmissionsPdfExports(context.Con
 func (UnimplementedFormsServiceServer) GetFormSubmissionsStream(context.Context, *GetFormSubmissionsStreamRequest) (*GetFormSubmissionsStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFormSubmissionsStream not implemented")
 }
+func (UnimplementedFormsServiceServer) StreamFormSubmissions(*StreamFormSubmissionsRequest, grpc.ServerStreamingServer[StreamFormSubmissionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFormSubmissions not implemented")
+}
+func (UnimplementedFormsServiceServer) FollowFormSubmissions(*FollowFormSubmissionsRequest, grpc.ServerStreamingServer[FollowFormSubmissionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowFormSubmissions not implemented")
+}
 func (UnimplementedFormsServiceServer) GetFormTemplates(context.Context, *GetFormTemplatesRequest) (*GetFormTemplatesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFormTemplates not implemented")
+}
+func (UnimplementedFormsServiceServer) StreamFormTemplates(*StreamFormTemplatesRequest, grpc.ServerStreamingServer[StreamFormTemplatesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFormTemplates not implemented")
 }
 func (UnimplementedFormsServiceServer) testEmbeddedByValue() {}
 
@@ -336,6 +435,28 @@ func _FormsService_GetFormSubmissionsStream_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FormsService_StreamFormSubmissions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFormSubmissionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FormsServiceServer).StreamFormSubmissions(m, &grpc.GenericServerStream[StreamFormSubmissionsRequest, StreamFormSubmissionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FormsService_StreamFormSubmissionsServer = grpc.ServerStreamingServer[StreamFormSubmissionsResponse]
+
+func _FormsService_FollowFormSubmissions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowFormSubmissionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FormsServiceServer).FollowFormSubmissions(m, &grpc.GenericServerStream[FollowFormSubmissionsRequest, FollowFormSubmissionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FormsService_FollowFormSubmissionsServer = grpc.ServerStreamingServer[FollowFormSubmissionsResponse]
+
 func _FormsService_GetFormTemplates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetFormTemplatesRequest)
 	if err := dec(in); err != nil {
@@ -353,6 +474,17 @@ func _FormsService_GetFormTemplates_Handler(srv interface{}, ctx context.Context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _FormsService_StreamFormTemplates_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFormTemplatesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FormsServiceServer).StreamFormTemplates(m, &grpc.GenericServerStream[StreamFormTemplatesRequest, StreamFormTemplatesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FormsService_StreamFormTemplatesServer = grpc.ServerStreamingServer[StreamFormTemplatesResponse]
 
 // FormsService_ServiceDesc is the grpc.ServiceDesc for FormsService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -390,6 +522,22 @@ var FormsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _FormsService_GetFormTemplates_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamFormSubmissions",
+			Handler:       _FormsService_StreamFormSubmissions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowFormSubmissions",
+			Handler:       _FormsService_FollowFormSubmissions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamFormTemplates",
+			Handler:       _FormsService_StreamFormTemplates_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/forms/v1/forms.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -180,6 +180,116 @@ func (x *GetDriverEfficiencyByDriversResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverEfficiencyByDrivers.
+type StreamDriverEfficiencyByDriversRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverEfficiencyByDrivers is asked, page after page.
+	Request *GetDriverEfficiencyByDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverEfficiencyByDriversRequest) Reset() {
+	*x = StreamDriverEfficiencyByDriversRequest{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverEfficiencyByDriversRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverEfficiencyByDriversRequest) ProtoMessage() {}
+
+func (x *StreamDriverEfficiencyByDriversRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverEfficiencyByDriversRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverEfficiencyByDriversRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverEfficiencyByDriversRequest) GetRequest() *GetDriverEfficiencyByDriversRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverEfficiencyByDriversRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverEfficiencyByDrivers.
+type StreamDriverEfficiencyByDriversResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverEfficiencyByDrivers answers.
+	Page *GetDriverEfficiencyByDriversResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverEfficiencyByDriversResponse) Reset() {
+	*x = StreamDriverEfficiencyByDriversResponse{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverEfficiencyByDriversResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverEfficiencyByDriversResponse) ProtoMessage() {}
+
+func (x *StreamDriverEfficiencyByDriversResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverEfficiencyByDriversResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverEfficiencyByDriversResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverEfficiencyByDriversResponse) GetPage() *GetDriverEfficiencyByDriversResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverEfficiencyByDriversResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetDriverEfficiencyByVehicles.
 type GetDriverEfficiencyByVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -203,7 +313,7 @@ type GetDriverEfficiencyByVehiclesRequest struct {
 
 func (x *GetDriverEfficiencyByVehiclesRequest) Reset() {
 	*x = GetDriverEfficiencyByVehiclesRequest{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[2]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +325,7 @@ func (x *GetDriverEfficiencyByVehiclesRequest) String() string {
 func (*GetDriverEfficiencyByVehiclesRequest) ProtoMessage() {}
 
 func (x *GetDriverEfficiencyByVehiclesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[2]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +338,7 @@ func (x *GetDriverEfficiencyByVehiclesRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetDriverEfficiencyByVehiclesRequest.ProtoReflect.Descriptor instead.
 func (*GetDriverEfficiencyByVehiclesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{2}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDriverEfficiencyByVehiclesRequest) GetAfter() string {
@@ -293,7 +403,7 @@ type GetDriverEfficiencyByVehiclesResponse struct {
 
 func (x *GetDriverEfficiencyByVehiclesResponse) Reset() {
 	*x = GetDriverEfficiencyByVehiclesResponse{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[3]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +415,7 @@ func (x *GetDriverEfficiencyByVehiclesResponse) String() string {
 func (*GetDriverEfficiencyByVehiclesResponse) ProtoMessage() {}
 
 func (x *GetDriverEfficiencyByVehiclesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[3]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +428,7 @@ func (x *GetDriverEfficiencyByVehiclesResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use GetDriverEfficiencyByVehiclesResponse.ProtoReflect.Descriptor instead.
 func (*GetDriverEfficiencyByVehiclesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{3}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDriverEfficiencyByVehiclesResponse) GetData() []*SingleDriverEfficiencyByVehicleData {
@@ -333,6 +443,116 @@ func (x *GetDriverEfficiencyByVehiclesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDriverEfficiencyByVehicles.
+type StreamDriverEfficiencyByVehiclesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverEfficiencyByVehicles is asked, page after page.
+	Request *GetDriverEfficiencyByVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverEfficiencyByVehiclesRequest) Reset() {
+	*x = StreamDriverEfficiencyByVehiclesRequest{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverEfficiencyByVehiclesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverEfficiencyByVehiclesRequest) ProtoMessage() {}
+
+func (x *StreamDriverEfficiencyByVehiclesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverEfficiencyByVehiclesRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverEfficiencyByVehiclesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamDriverEfficiencyByVehiclesRequest) GetRequest() *GetDriverEfficiencyByVehiclesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverEfficiencyByVehiclesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverEfficiencyByVehicles.
+type StreamDriverEfficiencyByVehiclesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverEfficiencyByVehicles answers.
+	Page *GetDriverEfficiencyByVehiclesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverEfficiencyByVehiclesResponse) Reset() {
+	*x = StreamDriverEfficiencyByVehiclesResponse{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverEfficiencyByVehiclesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverEfficiencyByVehiclesResponse) ProtoMessage() {}
+
+func (x *StreamDriverEfficiencyByVehiclesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverEfficiencyByVehiclesResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverEfficiencyByVehiclesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamDriverEfficiencyByVehiclesResponse) GetPage() *GetDriverEfficiencyByVehiclesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverEfficiencyByVehiclesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetFuelEnergyDriverReports.
@@ -356,7 +576,7 @@ type GetFuelEnergyDriverReportsRequest struct {
 
 func (x *GetFuelEnergyDriverReportsRequest) Reset() {
 	*x = GetFuelEnergyDriverReportsRequest{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[4]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +588,7 @@ func (x *GetFuelEnergyDriverReportsRequest) String() string {
 func (*GetFuelEnergyDriverReportsRequest) ProtoMessage() {}
 
 func (x *GetFuelEnergyDriverReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[4]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +601,7 @@ func (x *GetFuelEnergyDriverReportsRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetFuelEnergyDriverReportsRequest.ProtoReflect.Descriptor instead.
 func (*GetFuelEnergyDriverReportsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{4}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetFuelEnergyDriverReportsRequest) GetAfter() string {
@@ -439,7 +659,7 @@ type GetFuelEnergyDriverReportsResponse struct {
 
 func (x *GetFuelEnergyDriverReportsResponse) Reset() {
 	*x = GetFuelEnergyDriverReportsResponse{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[5]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +671,7 @@ func (x *GetFuelEnergyDriverReportsResponse) String() string {
 func (*GetFuelEnergyDriverReportsResponse) ProtoMessage() {}
 
 func (x *GetFuelEnergyDriverReportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[5]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +684,7 @@ func (x *GetFuelEnergyDriverReportsResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetFuelEnergyDriverReportsResponse.ProtoReflect.Descriptor instead.
 func (*GetFuelEnergyDriverReportsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{5}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetFuelEnergyDriverReportsResponse) GetData() *FuelEnergyDriverReportData {
@@ -479,6 +699,116 @@ func (x *GetFuelEnergyDriverReportsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamFuelEnergyDriverReports.
+type StreamFuelEnergyDriverReportsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFuelEnergyDriverReports is asked, page after page.
+	Request *GetFuelEnergyDriverReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFuelEnergyDriverReportsRequest) Reset() {
+	*x = StreamFuelEnergyDriverReportsRequest{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFuelEnergyDriverReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFuelEnergyDriverReportsRequest) ProtoMessage() {}
+
+func (x *StreamFuelEnergyDriverReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFuelEnergyDriverReportsRequest.ProtoReflect.Descriptor instead.
+func (*StreamFuelEnergyDriverReportsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamFuelEnergyDriverReportsRequest) GetRequest() *GetFuelEnergyDriverReportsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFuelEnergyDriverReportsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFuelEnergyDriverReports.
+type StreamFuelEnergyDriverReportsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFuelEnergyDriverReports answers.
+	Page *GetFuelEnergyDriverReportsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFuelEnergyDriverReportsResponse) Reset() {
+	*x = StreamFuelEnergyDriverReportsResponse{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFuelEnergyDriverReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFuelEnergyDriverReportsResponse) ProtoMessage() {}
+
+func (x *StreamFuelEnergyDriverReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFuelEnergyDriverReportsResponse.ProtoReflect.Descriptor instead.
+func (*StreamFuelEnergyDriverReportsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamFuelEnergyDriverReportsResponse) GetPage() *GetFuelEnergyDriverReportsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFuelEnergyDriverReportsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetFuelEnergyVehicleReports.
@@ -504,7 +834,7 @@ type GetFuelEnergyVehicleReportsRequest struct {
 
 func (x *GetFuelEnergyVehicleReportsRequest) Reset() {
 	*x = GetFuelEnergyVehicleReportsRequest{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[6]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +846,7 @@ func (x *GetFuelEnergyVehicleReportsRequest) String() string {
 func (*GetFuelEnergyVehicleReportsRequest) ProtoMessage() {}
 
 func (x *GetFuelEnergyVehicleReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[6]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +859,7 @@ func (x *GetFuelEnergyVehicleReportsRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetFuelEnergyVehicleReportsRequest.ProtoReflect.Descriptor instead.
 func (*GetFuelEnergyVehicleReportsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{6}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetFuelEnergyVehicleReportsRequest) GetAfter() string {
@@ -594,7 +924,7 @@ type GetFuelEnergyVehicleReportsResponse struct {
 
 func (x *GetFuelEnergyVehicleReportsResponse) Reset() {
 	*x = GetFuelEnergyVehicleReportsResponse{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[7]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +936,7 @@ func (x *GetFuelEnergyVehicleReportsResponse) String() string {
 func (*GetFuelEnergyVehicleReportsResponse) ProtoMessage() {}
 
 func (x *GetFuelEnergyVehicleReportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[7]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +949,7 @@ func (x *GetFuelEnergyVehicleReportsResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetFuelEnergyVehicleReportsResponse.ProtoReflect.Descriptor instead.
 func (*GetFuelEnergyVehicleReportsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{7}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetFuelEnergyVehicleReportsResponse) GetData() *FuelEnergyVehicleReportData {
@@ -634,6 +964,116 @@ func (x *GetFuelEnergyVehicleReportsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamFuelEnergyVehicleReports.
+type StreamFuelEnergyVehicleReportsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFuelEnergyVehicleReports is asked, page after page.
+	Request *GetFuelEnergyVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFuelEnergyVehicleReportsRequest) Reset() {
+	*x = StreamFuelEnergyVehicleReportsRequest{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFuelEnergyVehicleReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFuelEnergyVehicleReportsRequest) ProtoMessage() {}
+
+func (x *StreamFuelEnergyVehicleReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFuelEnergyVehicleReportsRequest.ProtoReflect.Descriptor instead.
+func (*StreamFuelEnergyVehicleReportsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StreamFuelEnergyVehicleReportsRequest) GetRequest() *GetFuelEnergyVehicleReportsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFuelEnergyVehicleReportsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFuelEnergyVehicleReports.
+type StreamFuelEnergyVehicleReportsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFuelEnergyVehicleReports answers.
+	Page *GetFuelEnergyVehicleReportsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFuelEnergyVehicleReportsResponse) Reset() {
+	*x = StreamFuelEnergyVehicleReportsResponse{}
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFuelEnergyVehicleReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFuelEnergyVehicleReportsResponse) ProtoMessage() {}
+
+func (x *StreamFuelEnergyVehicleReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFuelEnergyVehicleReportsResponse.ProtoReflect.Descriptor instead.
+func (*StreamFuelEnergyVehicleReportsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamFuelEnergyVehicleReportsResponse) GetPage() *GetFuelEnergyVehicleReportsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFuelEnergyVehicleReportsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of PostFuelPurchase.
@@ -671,7 +1111,7 @@ type PostFuelPurchaseRequest struct {
 
 func (x *PostFuelPurchaseRequest) Reset() {
 	*x = PostFuelPurchaseRequest{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[8]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +1123,7 @@ func (x *PostFuelPurchaseRequest) String() string {
 func (*PostFuelPurchaseRequest) ProtoMessage() {}
 
 func (x *PostFuelPurchaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[8]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +1136,7 @@ func (x *PostFuelPurchaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostFuelPurchaseRequest.ProtoReflect.Descriptor instead.
 func (*PostFuelPurchaseRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{8}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PostFuelPurchaseRequest) GetDiscount() *FuelPurchaseDiscount {
@@ -794,7 +1234,7 @@ type PostFuelPurchaseResponse struct {
 
 func (x *PostFuelPurchaseResponse) Reset() {
 	*x = PostFuelPurchaseResponse{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[9]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +1246,7 @@ func (x *PostFuelPurchaseResponse) String() string {
 func (*PostFuelPurchaseResponse) ProtoMessage() {}
 
 func (x *PostFuelPurchaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[9]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +1259,7 @@ func (x *PostFuelPurchaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostFuelPurchaseResponse.ProtoReflect.Descriptor instead.
 func (*PostFuelPurchaseResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{9}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PostFuelPurchaseResponse) GetData() *FuelPurchase {
@@ -856,7 +1296,7 @@ type DriverEfficiencyData struct {
 
 func (x *DriverEfficiencyData) Reset() {
 	*x = DriverEfficiencyData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[10]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1308,7 @@ func (x *DriverEfficiencyData) String() string {
 func (*DriverEfficiencyData) ProtoMessage() {}
 
 func (x *DriverEfficiencyData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[10]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1321,7 @@ func (x *DriverEfficiencyData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficiencyData.ProtoReflect.Descriptor instead.
 func (*DriverEfficiencyData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{10}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DriverEfficiencyData) GetAnticipationScore() string {
@@ -962,7 +1402,7 @@ type DriverEfficiencyDifficultyScoreData struct {
 
 func (x *DriverEfficiencyDifficultyScoreData) Reset() {
 	*x = DriverEfficiencyDifficultyScoreData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[11]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1414,7 @@ func (x *DriverEfficiencyDifficultyScoreData) String() string {
 func (*DriverEfficiencyDifficultyScoreData) ProtoMessage() {}
 
 func (x *DriverEfficiencyDifficultyScoreData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[11]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1427,7 @@ func (x *DriverEfficiencyDifficultyScoreData) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use DriverEfficiencyDifficultyScoreData.ProtoReflect.Descriptor instead.
 func (*DriverEfficiencyDifficultyScoreData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{11}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DriverEfficiencyDifficultyScoreData) GetOverallScore() string {
@@ -1038,7 +1478,7 @@ type DriverEfficiencyPercentageData struct {
 
 func (x *DriverEfficiencyPercentageData) Reset() {
 	*x = DriverEfficiencyPercentageData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[12]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1490,7 @@ func (x *DriverEfficiencyPercentageData) String() string {
 func (*DriverEfficiencyPercentageData) ProtoMessage() {}
 
 func (x *DriverEfficiencyPercentageData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[12]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1503,7 @@ func (x *DriverEfficiencyPercentageData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficiencyPercentageData.ProtoReflect.Descriptor instead.
 func (*DriverEfficiencyPercentageData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{12}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DriverEfficiencyPercentageData) GetAnticipationPercentage() float64 {
@@ -1166,7 +1606,7 @@ type DriverEfficiencyRawData struct {
 
 func (x *DriverEfficiencyRawData) Reset() {
 	*x = DriverEfficiencyRawData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[13]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1618,7 @@ func (x *DriverEfficiencyRawData) String() string {
 func (*DriverEfficiencyRawData) ProtoMessage() {}
 
 func (x *DriverEfficiencyRawData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[13]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1631,7 @@ func (x *DriverEfficiencyRawData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficiencyRawData.ProtoReflect.Descriptor instead.
 func (*DriverEfficiencyRawData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{13}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DriverEfficiencyRawData) GetAnticipationBrakeEventCount() int64 {
@@ -1305,7 +1745,7 @@ type FuelEnergyCost struct {
 
 func (x *FuelEnergyCost) Reset() {
 	*x = FuelEnergyCost{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[14]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1757,7 @@ func (x *FuelEnergyCost) String() string {
 func (*FuelEnergyCost) ProtoMessage() {}
 
 func (x *FuelEnergyCost) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[14]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1770,7 @@ func (x *FuelEnergyCost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelEnergyCost.ProtoReflect.Descriptor instead.
 func (*FuelEnergyCost) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{14}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FuelEnergyCost) GetAmount() float64 {
@@ -1374,7 +1814,7 @@ type FuelEnergyDriverReport struct {
 
 func (x *FuelEnergyDriverReport) Reset() {
 	*x = FuelEnergyDriverReport{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[15]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1826,7 @@ func (x *FuelEnergyDriverReport) String() string {
 func (*FuelEnergyDriverReport) ProtoMessage() {}
 
 func (x *FuelEnergyDriverReport) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[15]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1839,7 @@ func (x *FuelEnergyDriverReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelEnergyDriverReport.ProtoReflect.Descriptor instead.
 func (*FuelEnergyDriverReport) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{15}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FuelEnergyDriverReport) GetDistanceTraveledMeters() float64 {
@@ -1476,7 +1916,7 @@ type FuelEnergyDriverReportData struct {
 
 func (x *FuelEnergyDriverReportData) Reset() {
 	*x = FuelEnergyDriverReportData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[16]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1928,7 @@ func (x *FuelEnergyDriverReportData) String() string {
 func (*FuelEnergyDriverReportData) ProtoMessage() {}
 
 func (x *FuelEnergyDriverReportData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[16]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1941,7 @@ func (x *FuelEnergyDriverReportData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelEnergyDriverReportData.ProtoReflect.Descriptor instead.
 func (*FuelEnergyDriverReportData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{16}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FuelEnergyDriverReportData) GetDriverReports() []*FuelEnergyDriverReport {
@@ -1528,7 +1968,7 @@ type FuelEnergyVehicle struct {
 
 func (x *FuelEnergyVehicle) Reset() {
 	*x = FuelEnergyVehicle{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[17]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1980,7 @@ func (x *FuelEnergyVehicle) String() string {
 func (*FuelEnergyVehicle) ProtoMessage() {}
 
 func (x *FuelEnergyVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[17]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1993,7 @@ func (x *FuelEnergyVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelEnergyVehicle.ProtoReflect.Descriptor instead.
 func (*FuelEnergyVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{17}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FuelEnergyVehicle) GetEnergyType() string {
@@ -1611,7 +2051,7 @@ type FuelEnergyVehicleReport struct {
 
 func (x *FuelEnergyVehicleReport) Reset() {
 	*x = FuelEnergyVehicleReport{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[18]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +2063,7 @@ func (x *FuelEnergyVehicleReport) String() string {
 func (*FuelEnergyVehicleReport) ProtoMessage() {}
 
 func (x *FuelEnergyVehicleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[18]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +2076,7 @@ func (x *FuelEnergyVehicleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelEnergyVehicleReport.ProtoReflect.Descriptor instead.
 func (*FuelEnergyVehicleReport) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{18}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FuelEnergyVehicleReport) GetDistanceTraveledMeters() float64 {
@@ -1713,7 +2153,7 @@ type FuelEnergyVehicleReportData struct {
 
 func (x *FuelEnergyVehicleReportData) Reset() {
 	*x = FuelEnergyVehicleReportData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[19]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +2165,7 @@ func (x *FuelEnergyVehicleReportData) String() string {
 func (*FuelEnergyVehicleReportData) ProtoMessage() {}
 
 func (x *FuelEnergyVehicleReportData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[19]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +2178,7 @@ func (x *FuelEnergyVehicleReportData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelEnergyVehicleReportData.ProtoReflect.Descriptor instead.
 func (*FuelEnergyVehicleReportData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{19}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FuelEnergyVehicleReportData) GetVehicleReports() []*FuelEnergyVehicleReport {
@@ -1759,7 +2199,7 @@ type FuelPurchase struct {
 
 func (x *FuelPurchase) Reset() {
 	*x = FuelPurchase{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2211,7 @@ func (x *FuelPurchase) String() string {
 func (*FuelPurchase) ProtoMessage() {}
 
 func (x *FuelPurchase) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2224,7 @@ func (x *FuelPurchase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelPurchase.ProtoReflect.Descriptor instead.
 func (*FuelPurchase) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{20}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FuelPurchase) GetUuid() string {
@@ -1807,7 +2247,7 @@ type FuelPurchaseDiscount struct {
 
 func (x *FuelPurchaseDiscount) Reset() {
 	*x = FuelPurchaseDiscount{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2259,7 @@ func (x *FuelPurchaseDiscount) String() string {
 func (*FuelPurchaseDiscount) ProtoMessage() {}
 
 func (x *FuelPurchaseDiscount) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2272,7 @@ func (x *FuelPurchaseDiscount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelPurchaseDiscount.ProtoReflect.Descriptor instead.
 func (*FuelPurchaseDiscount) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{21}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FuelPurchaseDiscount) GetAmount() string {
@@ -1862,7 +2302,7 @@ type FuelPurchasePrice struct {
 
 func (x *FuelPurchasePrice) Reset() {
 	*x = FuelPurchasePrice{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2314,7 @@ func (x *FuelPurchasePrice) String() string {
 func (*FuelPurchasePrice) ProtoMessage() {}
 
 func (x *FuelPurchasePrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2327,7 @@ func (x *FuelPurchasePrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelPurchasePrice.ProtoReflect.Descriptor instead.
 func (*FuelPurchasePrice) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{22}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FuelPurchasePrice) GetAmount() string {
@@ -1923,7 +2363,7 @@ type SingleDriverEfficiencyByDriverData struct {
 
 func (x *SingleDriverEfficiencyByDriverData) Reset() {
 	*x = SingleDriverEfficiencyByDriverData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[23]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2375,7 @@ func (x *SingleDriverEfficiencyByDriverData) String() string {
 func (*SingleDriverEfficiencyByDriverData) ProtoMessage() {}
 
 func (x *SingleDriverEfficiencyByDriverData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[23]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2388,7 @@ func (x *SingleDriverEfficiencyByDriverData) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use SingleDriverEfficiencyByDriverData.ProtoReflect.Descriptor instead.
 func (*SingleDriverEfficiencyByDriverData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{23}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SingleDriverEfficiencyByDriverData) GetDifficultyScore() *DriverEfficiencyDifficultyScoreData {
@@ -2005,7 +2445,7 @@ type SingleDriverEfficiencyByVehicleData struct {
 
 func (x *SingleDriverEfficiencyByVehicleData) Reset() {
 	*x = SingleDriverEfficiencyByVehicleData{}
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[24]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2457,7 @@ func (x *SingleDriverEfficiencyByVehicleData) String() string {
 func (*SingleDriverEfficiencyByVehicleData) ProtoMessage() {}
 
 func (x *SingleDriverEfficiencyByVehicleData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[24]
+	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2470,7 @@ func (x *SingleDriverEfficiencyByVehicleData) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use SingleDriverEfficiencyByVehicleData.ProtoReflect.Descriptor instead.
 func (*SingleDriverEfficiencyByVehicleData) Descriptor() ([]byte, []int) {
-	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{24}
+	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SingleDriverEfficiencyByVehicleData) GetDifficultyScore() *DriverEfficiencyDifficultyScoreData {
@@ -2072,7 +2512,7 @@ var File_samsara_fuel_and_energy_v1_fuel_and_energy_proto protoreflect.FileDescr
 
 const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\n" +
-	"0samsara/fuel_and_energy/v1/fuel_and_energy.proto\x12\x1asamsara.fuel_and_energy.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x03\n" +
+	"0samsara/fuel_and_energy/v1/fuel_and_energy.proto\x12\x1asamsara.fuel_and_energy.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x03\n" +
 	"#GetDriverEfficiencyByDriversRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fdata_formats\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdataFormats\x12'\n" +
@@ -2093,7 +2533,14 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2>.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc0\x03\n" +
+	"pagination\"\xc0\x01\n" +
+	"&StreamDriverEfficiencyByDriversRequest\x12Y\n" +
+	"\arequest\x18\x01 \x01(\v2?.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa7\x01\n" +
+	"'StreamDriverEfficiencyByDriversResponse\x12T\n" +
+	"\x04page\x18\x01 \x01(\v2@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc0\x03\n" +
 	"$GetDriverEfficiencyByVehiclesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fdata_formats\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdataFormats\x123\n" +
@@ -2115,7 +2562,14 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2?.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfb\x02\n" +
+	"pagination\"\xc2\x01\n" +
+	"'StreamDriverEfficiencyByVehiclesRequest\x12Z\n" +
+	"\arequest\x18\x01 \x01(\v2@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa9\x01\n" +
+	"(StreamDriverEfficiencyByVehiclesResponse\x12U\n" +
+	"\x04page\x18\x01 \x01(\v2A.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xfb\x02\n" +
 	"!GetFuelEnergyDriverReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -2135,7 +2589,14 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v26.samsara.fuel_and_energy.v1.FuelEnergyDriverReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xe7\x03\n" +
+	"pagination\"\xbc\x01\n" +
+	"$StreamFuelEnergyDriverReportsRequest\x12W\n" +
+	"\arequest\x18\x01 \x01(\v2=.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa3\x01\n" +
+	"%StreamFuelEnergyDriverReportsResponse\x12R\n" +
+	"\x04page\x18\x01 \x01(\v2>.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xe7\x03\n" +
 	"\"GetFuelEnergyVehicleReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_date\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12D\n" +
@@ -2159,7 +2620,14 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v27.samsara.fuel_and_energy.v1.FuelEnergyVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x81\t\n" +
+	"pagination\"\xbe\x01\n" +
+	"%StreamFuelEnergyVehicleReportsRequest\x12X\n" +
+	"\arequest\x18\x01 \x01(\v2>.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa5\x01\n" +
+	"&StreamFuelEnergyVehicleReportsResponse\x12S\n" +
+	"\x04page\x18\x01 \x01(\v2?.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x81\t\n" +
 	"\x17PostFuelPurchaseRequest\x12T\n" +
 	"\bdiscount\x18\x01 \x01(\v20.samsara.fuel_and_energy.v1.FuelPurchaseDiscountB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x12(\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\bdriverId\x88\x01\x01\x12E\n" +
@@ -2351,18 +2819,25 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"score_data\x18\x04 \x01(\v20.samsara.fuel_and_energy.v1.DriverEfficiencyDataR\tscoreData\x12*\n" +
 	"\n" +
 	"vehicle_id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tvehicleId\x88\x01\x01:9\xda\xce\x185singleDriverEfficiencyByVehicleDataObjectResponseBodyB\r\n" +
-	"\v_vehicle_id2\xa2\n" +
-	"\n" +
-	"\x14FuelAndEnergyService\x12\x8c\x02\n" +
-	"\x1cGetDriverEfficiencyByDrivers\x12?.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest\x1a@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse\"i\xda\xce\x18e\n" +
+	"\v_vehicle_id2\xa7\x11\n" +
+	"\x14FuelAndEnergyService\x12\x92\x02\n" +
+	"\x1cGetDriverEfficiencyByDrivers\x12?.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest\x1a@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse\"o\xda\xce\x18k\n" +
 	"\x1cgetDriverEfficiencyByDrivers\x10\x01\x1a\x1a/driver-efficiency/drivers(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x91\x02\n" +
-	"\x1dGetDriverEfficiencyByVehicles\x12@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest\x1aA.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse\"k\xda\xce\x18g\n" +
-	"\x1dgetDriverEfficiencyByVehicles\x10\x01\x1a\x1b/driver-efficiency/vehicles(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x88\x02\n" +
-	"\x1aGetFuelEnergyDriverReports\x12=.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest\x1a>.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse\"k\xda\xce\x18g\n" +
-	"\x1agetFuelEnergyDriverReports\x10\x01\x1a\"/fleet/reports/drivers/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x8d\x02\n" +
-	"\x1bGetFuelEnergyVehicleReports\x12>.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest\x1a?.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse\"m\xda\xce\x18i\n" +
-	"\x1bgetFuelEnergyVehicleReports\x10\x01\x1a#/fleet/reports/vehicles/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xcb\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd2\x01\n" +
+	"\x1fStreamDriverEfficiencyByDrivers\x12B.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest\x1aC.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse\"$\xe2\xce\x18 \n" +
+	"\x1cGetDriverEfficiencyByDrivers\x10\x010\x01\x12\x97\x02\n" +
+	"\x1dGetDriverEfficiencyByVehicles\x12@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest\x1aA.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse\"q\xda\xce\x18m\n" +
+	"\x1dgetDriverEfficiencyByVehicles\x10\x01\x1a\x1b/driver-efficiency/vehicles(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd6\x01\n" +
+	" StreamDriverEfficiencyByVehicles\x12C.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest\x1aD.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse\"%\xe2\xce\x18!\n" +
+	"\x1dGetDriverEfficiencyByVehicles\x10\x010\x01\x12\x9e\x02\n" +
+	"\x1aGetFuelEnergyDriverReports\x12=.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest\x1a>.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse\"\x80\x01\xda\xce\x18|\n" +
+	"\x1agetFuelEnergyDriverReports\x10\x01\x1a\"/fleet/reports/drivers/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x13data.driver_reports\x12\xca\x01\n" +
+	"\x1dStreamFuelEnergyDriverReports\x12@.samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest\x1aA.samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aGetFuelEnergyDriverReports\x10\x010\x01\x12\xa4\x02\n" +
+	"\x1bGetFuelEnergyVehicleReports\x12>.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest\x1a?.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse\"\x83\x01\xda\xce\x18\x7f\n" +
+	"\x1bgetFuelEnergyVehicleReports\x10\x01\x1a#/fleet/reports/vehicles/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x12\xce\x01\n" +
+	"\x1eStreamFuelEnergyVehicleReports\x12A.samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest\x1aB.samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse\"#\xe2\xce\x18\x1f\n" +
+	"\x1bGetFuelEnergyVehicleReports\x10\x010\x01\x12\xcb\x01\n" +
 	"\x10PostFuelPurchase\x123.samsara.fuel_and_energy.v1.PostFuelPurchaseRequest\x1a4.samsara.fuel_and_energy.v1.PostFuelPurchaseResponse\"L\xda\xce\x18H\n" +
 	"\x10postFuelPurchase\x10\x02\x1a\x0e/fuel-purchase \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x01X\xc8\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/fuel_and_energy/v1;fuelandenergyv1b\x06proto3"
 
@@ -2378,79 +2853,108 @@ func file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP() []byte 
 	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescData
 }
 
-var file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_goTypes = []any{
-	(*GetDriverEfficiencyByDriversRequest)(nil),   // 0: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest
-	(*GetDriverEfficiencyByDriversResponse)(nil),  // 1: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse
-	(*GetDriverEfficiencyByVehiclesRequest)(nil),  // 2: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest
-	(*GetDriverEfficiencyByVehiclesResponse)(nil), // 3: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse
-	(*GetFuelEnergyDriverReportsRequest)(nil),     // 4: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest
-	(*GetFuelEnergyDriverReportsResponse)(nil),    // 5: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse
-	(*GetFuelEnergyVehicleReportsRequest)(nil),    // 6: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest
-	(*GetFuelEnergyVehicleReportsResponse)(nil),   // 7: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse
-	(*PostFuelPurchaseRequest)(nil),               // 8: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest
-	(*PostFuelPurchaseResponse)(nil),              // 9: samsara.fuel_and_energy.v1.PostFuelPurchaseResponse
-	(*DriverEfficiencyData)(nil),                  // 10: samsara.fuel_and_energy.v1.DriverEfficiencyData
-	(*DriverEfficiencyDifficultyScoreData)(nil),   // 11: samsara.fuel_and_energy.v1.DriverEfficiencyDifficultyScoreData
-	(*DriverEfficiencyPercentageData)(nil),        // 12: samsara.fuel_and_energy.v1.DriverEfficiencyPercentageData
-	(*DriverEfficiencyRawData)(nil),               // 13: samsara.fuel_and_energy.v1.DriverEfficiencyRawData
-	(*FuelEnergyCost)(nil),                        // 14: samsara.fuel_and_energy.v1.FuelEnergyCost
-	(*FuelEnergyDriverReport)(nil),                // 15: samsara.fuel_and_energy.v1.FuelEnergyDriverReport
-	(*FuelEnergyDriverReportData)(nil),            // 16: samsara.fuel_and_energy.v1.FuelEnergyDriverReportData
-	(*FuelEnergyVehicle)(nil),                     // 17: samsara.fuel_and_energy.v1.FuelEnergyVehicle
-	(*FuelEnergyVehicleReport)(nil),               // 18: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport
-	(*FuelEnergyVehicleReportData)(nil),           // 19: samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData
-	(*FuelPurchase)(nil),                          // 20: samsara.fuel_and_energy.v1.FuelPurchase
-	(*FuelPurchaseDiscount)(nil),                  // 21: samsara.fuel_and_energy.v1.FuelPurchaseDiscount
-	(*FuelPurchasePrice)(nil),                     // 22: samsara.fuel_and_energy.v1.FuelPurchasePrice
-	(*SingleDriverEfficiencyByDriverData)(nil),    // 23: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData
-	(*SingleDriverEfficiencyByVehicleData)(nil),   // 24: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData
-	nil,                   // 25: samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry
-	(*v1.Pagination)(nil), // 26: samsara.types.v1.Pagination
-	(*v1.DriverTiny)(nil), // 27: samsara.types.v1.DriverTiny
+	(*GetDriverEfficiencyByDriversRequest)(nil),      // 0: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest
+	(*GetDriverEfficiencyByDriversResponse)(nil),     // 1: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse
+	(*StreamDriverEfficiencyByDriversRequest)(nil),   // 2: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest
+	(*StreamDriverEfficiencyByDriversResponse)(nil),  // 3: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse
+	(*GetDriverEfficiencyByVehiclesRequest)(nil),     // 4: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest
+	(*GetDriverEfficiencyByVehiclesResponse)(nil),    // 5: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse
+	(*StreamDriverEfficiencyByVehiclesRequest)(nil),  // 6: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest
+	(*StreamDriverEfficiencyByVehiclesResponse)(nil), // 7: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse
+	(*GetFuelEnergyDriverReportsRequest)(nil),        // 8: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest
+	(*GetFuelEnergyDriverReportsResponse)(nil),       // 9: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse
+	(*StreamFuelEnergyDriverReportsRequest)(nil),     // 10: samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest
+	(*StreamFuelEnergyDriverReportsResponse)(nil),    // 11: samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse
+	(*GetFuelEnergyVehicleReportsRequest)(nil),       // 12: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest
+	(*GetFuelEnergyVehicleReportsResponse)(nil),      // 13: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse
+	(*StreamFuelEnergyVehicleReportsRequest)(nil),    // 14: samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest
+	(*StreamFuelEnergyVehicleReportsResponse)(nil),   // 15: samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse
+	(*PostFuelPurchaseRequest)(nil),                  // 16: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest
+	(*PostFuelPurchaseResponse)(nil),                 // 17: samsara.fuel_and_energy.v1.PostFuelPurchaseResponse
+	(*DriverEfficiencyData)(nil),                     // 18: samsara.fuel_and_energy.v1.DriverEfficiencyData
+	(*DriverEfficiencyDifficultyScoreData)(nil),      // 19: samsara.fuel_and_energy.v1.DriverEfficiencyDifficultyScoreData
+	(*DriverEfficiencyPercentageData)(nil),           // 20: samsara.fuel_and_energy.v1.DriverEfficiencyPercentageData
+	(*DriverEfficiencyRawData)(nil),                  // 21: samsara.fuel_and_energy.v1.DriverEfficiencyRawData
+	(*FuelEnergyCost)(nil),                           // 22: samsara.fuel_and_energy.v1.FuelEnergyCost
+	(*FuelEnergyDriverReport)(nil),                   // 23: samsara.fuel_and_energy.v1.FuelEnergyDriverReport
+	(*FuelEnergyDriverReportData)(nil),               // 24: samsara.fuel_and_energy.v1.FuelEnergyDriverReportData
+	(*FuelEnergyVehicle)(nil),                        // 25: samsara.fuel_and_energy.v1.FuelEnergyVehicle
+	(*FuelEnergyVehicleReport)(nil),                  // 26: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport
+	(*FuelEnergyVehicleReportData)(nil),              // 27: samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData
+	(*FuelPurchase)(nil),                             // 28: samsara.fuel_and_energy.v1.FuelPurchase
+	(*FuelPurchaseDiscount)(nil),                     // 29: samsara.fuel_and_energy.v1.FuelPurchaseDiscount
+	(*FuelPurchasePrice)(nil),                        // 30: samsara.fuel_and_energy.v1.FuelPurchasePrice
+	(*SingleDriverEfficiencyByDriverData)(nil),       // 31: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData
+	(*SingleDriverEfficiencyByVehicleData)(nil),      // 32: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData
+	nil,                       // 33: samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry
+	(*v1.Pagination)(nil),     // 34: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil), // 35: samsara.gateway.v1.StreamOptions
+	(*v1.DriverTiny)(nil),     // 36: samsara.types.v1.DriverTiny
 }
 var file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_depIdxs = []int32{
-	23, // 0: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.data:type_name -> samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData
-	26, // 1: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
-	24, // 2: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.data:type_name -> samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData
-	26, // 3: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	16, // 4: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelEnergyDriverReportData
-	26, // 5: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	19, // 6: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData
-	26, // 7: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	21, // 8: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.discount:type_name -> samsara.fuel_and_energy.v1.FuelPurchaseDiscount
-	22, // 9: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.transaction_price:type_name -> samsara.fuel_and_energy.v1.FuelPurchasePrice
-	20, // 10: samsara.fuel_and_energy.v1.PostFuelPurchaseResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelPurchase
-	27, // 11: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.driver:type_name -> samsara.types.v1.DriverTiny
-	14, // 12: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.est_fuel_energy_cost:type_name -> samsara.fuel_and_energy.v1.FuelEnergyCost
-	15, // 13: samsara.fuel_and_energy.v1.FuelEnergyDriverReportData.driver_reports:type_name -> samsara.fuel_and_energy.v1.FuelEnergyDriverReport
-	25, // 14: samsara.fuel_and_energy.v1.FuelEnergyVehicle.external_ids:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry
-	14, // 15: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport.est_fuel_energy_cost:type_name -> samsara.fuel_and_energy.v1.FuelEnergyCost
-	17, // 16: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport.vehicle:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicle
-	18, // 17: samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData.vehicle_reports:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicleReport
-	11, // 18: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.difficulty_score:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyDifficultyScoreData
-	12, // 19: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.percentage_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyPercentageData
-	13, // 20: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.raw_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyRawData
-	10, // 21: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.score_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyData
-	11, // 22: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.difficulty_score:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyDifficultyScoreData
-	12, // 23: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.percentage_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyPercentageData
-	13, // 24: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.raw_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyRawData
-	10, // 25: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.score_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyData
-	0,  // 26: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByDrivers:input_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest
-	2,  // 27: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByVehicles:input_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest
-	4,  // 28: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyDriverReports:input_type -> samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest
-	6,  // 29: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyVehicleReports:input_type -> samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest
-	8,  // 30: samsara.fuel_and_energy.v1.FuelAndEnergyService.PostFuelPurchase:input_type -> samsara.fuel_and_energy.v1.PostFuelPurchaseRequest
-	1,  // 31: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByDrivers:output_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse
-	3,  // 32: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByVehicles:output_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse
-	5,  // 33: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyDriverReports:output_type -> samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse
-	7,  // 34: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyVehicleReports:output_type -> samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse
-	9,  // 35: samsara.fuel_and_energy.v1.FuelAndEnergyService.PostFuelPurchase:output_type -> samsara.fuel_and_energy.v1.PostFuelPurchaseResponse
-	31, // [31:36] is the sub-list for method output_type
-	26, // [26:31] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	31, // 0: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.data:type_name -> samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData
+	34, // 1: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest.request:type_name -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest
+	35, // 3: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse.page:type_name -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse
+	32, // 5: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.data:type_name -> samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData
+	34, // 6: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest.request:type_name -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest
+	35, // 8: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse.page:type_name -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse
+	24, // 10: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelEnergyDriverReportData
+	34, // 11: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 12: samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest.request:type_name -> samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest
+	35, // 13: samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 14: samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse.page:type_name -> samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse
+	27, // 15: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData
+	34, // 16: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 17: samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest.request:type_name -> samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest
+	35, // 18: samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	13, // 19: samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse.page:type_name -> samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse
+	29, // 20: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.discount:type_name -> samsara.fuel_and_energy.v1.FuelPurchaseDiscount
+	30, // 21: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.transaction_price:type_name -> samsara.fuel_and_energy.v1.FuelPurchasePrice
+	28, // 22: samsara.fuel_and_energy.v1.PostFuelPurchaseResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelPurchase
+	36, // 23: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.driver:type_name -> samsara.types.v1.DriverTiny
+	22, // 24: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.est_fuel_energy_cost:type_name -> samsara.fuel_and_energy.v1.FuelEnergyCost
+	23, // 25: samsara.fuel_and_energy.v1.FuelEnergyDriverReportData.driver_reports:type_name -> samsara.fuel_and_energy.v1.FuelEnergyDriverReport
+	33, // 26: samsara.fuel_and_energy.v1.FuelEnergyVehicle.external_ids:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry
+	22, // 27: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport.est_fuel_energy_cost:type_name -> samsara.fuel_and_energy.v1.FuelEnergyCost
+	25, // 28: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport.vehicle:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicle
+	26, // 29: samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData.vehicle_reports:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicleReport
+	19, // 30: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.difficulty_score:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyDifficultyScoreData
+	20, // 31: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.percentage_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyPercentageData
+	21, // 32: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.raw_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyRawData
+	18, // 33: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData.score_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyData
+	19, // 34: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.difficulty_score:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyDifficultyScoreData
+	20, // 35: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.percentage_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyPercentageData
+	21, // 36: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.raw_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyRawData
+	18, // 37: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData.score_data:type_name -> samsara.fuel_and_energy.v1.DriverEfficiencyData
+	0,  // 38: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByDrivers:input_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest
+	2,  // 39: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamDriverEfficiencyByDrivers:input_type -> samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest
+	4,  // 40: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByVehicles:input_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest
+	6,  // 41: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamDriverEfficiencyByVehicles:input_type -> samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest
+	8,  // 42: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyDriverReports:input_type -> samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest
+	10, // 43: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamFuelEnergyDriverReports:input_type -> samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest
+	12, // 44: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyVehicleReports:input_type -> samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest
+	14, // 45: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamFuelEnergyVehicleReports:input_type -> samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest
+	16, // 46: samsara.fuel_and_energy.v1.FuelAndEnergyService.PostFuelPurchase:input_type -> samsara.fuel_and_energy.v1.PostFuelPurchaseRequest
+	1,  // 47: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByDrivers:output_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse
+	3,  // 48: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamDriverEfficiencyByDrivers:output_type -> samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse
+	5,  // 49: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetDriverEfficiencyByVehicles:output_type -> samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse
+	7,  // 50: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamDriverEfficiencyByVehicles:output_type -> samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse
+	9,  // 51: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyDriverReports:output_type -> samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse
+	11, // 52: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamFuelEnergyDriverReports:output_type -> samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse
+	13, // 53: samsara.fuel_and_energy.v1.FuelAndEnergyService.GetFuelEnergyVehicleReports:output_type -> samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse
+	15, // 54: samsara.fuel_and_energy.v1.FuelAndEnergyService.StreamFuelEnergyVehicleReports:output_type -> samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse
+	17, // 55: samsara.fuel_and_energy.v1.FuelAndEnergyService.PostFuelPurchase:output_type -> samsara.fuel_and_energy.v1.PostFuelPurchaseResponse
+	47, // [47:56] is the sub-list for method output_type
+	38, // [38:47] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_init() }
@@ -2459,30 +2963,34 @@ func file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_init() {
 		return
 	}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[25].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc), len(file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

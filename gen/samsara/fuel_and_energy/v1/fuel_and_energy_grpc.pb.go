@@ -21,11 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FuelAndEnergyService_GetDriverEfficiencyByDrivers_FullMethodName  = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetDriverEfficiencyByDrivers"
-	FuelAndEnergyService_GetDriverEfficiencyByVehicles_FullMethodName = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetDriverEfficiencyByVehicles"
-	FuelAndEnergyService_GetFuelEnergyDriverReports_FullMethodName    = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetFuelEnergyDriverReports"
-	FuelAndEnergyService_GetFuelEnergyVehicleReports_FullMethodName   = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetFuelEnergyVehicleReports"
-	FuelAndEnergyService_PostFuelPurchase_FullMethodName              = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/PostFuelPurchase"
+	FuelAndEnergyService_GetDriverEfficiencyByDrivers_FullMethodName     = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetDriverEfficiencyByDrivers"
+	FuelAndEnergyService_StreamDriverEfficiencyByDrivers_FullMethodName  = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/StreamDriverEfficiencyByDrivers"
+	FuelAndEnergyService_GetDriverEfficiencyByVehicles_FullMethodName    = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetDriverEfficiencyByVehicles"
+	FuelAndEnergyService_StreamDriverEfficiencyByVehicles_FullMethodName = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/StreamDriverEfficiencyByVehicles"
+	FuelAndEnergyService_GetFuelEnergyDriverReports_FullMethodName       = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetFuelEnergyDriverReports"
+	FuelAndEnergyService_StreamFuelEnergyDriverReports_FullMethodName    = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/StreamFuelEnergyDriverReports"
+	FuelAndEnergyService_GetFuelEnergyVehicleReports_FullMethodName      = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/GetFuelEnergyVehicleReports"
+	FuelAndEnergyService_StreamFuelEnergyVehicleReports_FullMethodName   = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/StreamFuelEnergyVehicleReports"
+	FuelAndEnergyService_PostFuelPurchase_FullMethodName                 = "/samsara.fuel_and_energy.v1.FuelAndEnergyService/PostFuelPurchase"
 )
 
 // FuelAndEnergyServiceClient is the client API for FuelAndEnergyService service.
@@ -38,18 +42,30 @@ type FuelAndEnergyServiceClient interface {
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 10 requests per second and organization.
 	GetDriverEfficiencyByDrivers(ctx context.Context, in *GetDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyByDriversResponse, error)
+	// Every page of GetDriverEfficiencyByDrivers, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverEfficiencyByDrivers(ctx context.Context, in *StreamDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByDriversResponse], error)
 	// GET /driver-efficiency/vehicles
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverEfficiencyByVehicles(ctx context.Context, in *GetDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyByVehiclesResponse, error)
+	// Every page of GetDriverEfficiencyByVehicles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverEfficiencyByVehicles(ctx context.Context, in *StreamDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByVehiclesResponse], error)
 	// GET /fleet/reports/drivers/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 5 requests per second and organization.
 	GetFuelEnergyDriverReports(ctx context.Context, in *GetFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (*GetFuelEnergyDriverReportsResponse, error)
+	// Every page of GetFuelEnergyDriverReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFuelEnergyDriverReports(ctx context.Context, in *StreamFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyDriverReportsResponse], error)
 	// GET /fleet/reports/vehicles/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
 	GetFuelEnergyVehicleReports(ctx context.Context, in *GetFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (*GetFuelEnergyVehicleReportsResponse, error)
+	// Every page of GetFuelEnergyVehicleReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFuelEnergyVehicleReports(ctx context.Context, in *StreamFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyVehicleReportsResponse], error)
 	// POST /fuel-purchase
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
@@ -74,6 +90,25 @@ func (c *fuelAndEnergyServiceClient) GetDriverEfficiencyByDrivers(ctx context.Co
 	return out, nil
 }
 
+func (c *fuelAndEnergyServiceClient) StreamDriverEfficiencyByDrivers(ctx context.Context, in *StreamDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByDriversResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FuelAndEnergyService_ServiceDesc.Streams[0], FuelAndEnergyService_StreamDriverEfficiencyByDrivers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverEfficiencyByDriversRequest, StreamDriverEfficiencyByDriversResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamDriverEfficiencyByDriversClient = grpc.ServerStreamingClient[StreamDriverEfficiencyByDriversResponse]
+
 func (c *fuelAndEnergyServiceClient) GetDriverEfficiencyByVehicles(ctx context.Context, in *GetDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyByVehiclesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDriverEfficiencyByVehiclesResponse)
@@ -83,6 +118,25 @@ func (c *fuelAndEnergyServiceClient) GetDriverEfficiencyByVehicles(ctx context.C
 	}
 	return out, nil
 }
+
+func (c *fuelAndEnergyServiceClient) StreamDriverEfficiencyByVehicles(ctx context.Context, in *StreamDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByVehiclesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FuelAndEnergyService_ServiceDesc.Streams[1], FuelAndEnergyService_StreamDriverEfficiencyByVehicles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverEfficiencyByVehiclesRequest, StreamDriverEfficiencyByVehiclesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamDriverEfficiencyByVehiclesClient = grpc.ServerStreamingClient[StreamDriverEfficiencyByVehiclesResponse]
 
 func (c *fuelAndEnergyServiceClient) GetFuelEnergyDriverReports(ctx context.Context, in *GetFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (*GetFuelEnergyDriverReportsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -94,6 +148,25 @@ func (c *fuelAndEnergyServiceClient) GetFuelEnergyDriverReports(ctx context.Cont
 	return out, nil
 }
 
+func (c *fuelAndEnergyServiceClient) StreamFuelEnergyDriverReports(ctx context.Context, in *StreamFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyDriverReportsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FuelAndEnergyService_ServiceDesc.Streams[2], FuelAndEnergyService_StreamFuelEnergyDriverReports_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFuelEnergyDriverReportsRequest, StreamFuelEnergyDriverReportsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamFuelEnergyDriverReportsClient = grpc.ServerStreamingClient[StreamFuelEnergyDriverReportsResponse]
+
 func (c *fuelAndEnergyServiceClient) GetFuelEnergyVehicleReports(ctx context.Context, in *GetFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (*GetFuelEnergyVehicleReportsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetFuelEnergyVehicleReportsResponse)
@@ -103,6 +176,25 @@ func (c *fuelAndEnergyServiceClient) GetFuelEnergyVehicleReports(ctx context.Con
 	}
 	return out, nil
 }
+
+func (c *fuelAndEnergyServiceClient) StreamFuelEnergyVehicleReports(ctx context.Context, in *StreamFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyVehicleReportsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FuelAndEnergyService_ServiceDesc.Streams[3], FuelAndEnergyService_StreamFuelEnergyVehicleReports_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFuelEnergyVehicleReportsRequest, StreamFuelEnergyVehicleReportsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamFuelEnergyVehicleReportsClient = grpc.ServerStreamingClient[StreamFuelEnergyVehicleReportsResponse]
 
 func (c *fuelAndEnergyServiceClient) PostFuelPurchase(ctx context.Context, in *PostFuelPurchaseRequest, opts ...grpc.CallOption) (*PostFuelPurchaseResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -124,18 +216,30 @@ type FuelAndEnergyServiceServer interface {
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 10 requests per second and organization.
 	GetDriverEfficiencyByDrivers(context.Context, *GetDriverEfficiencyByDriversRequest) (*GetDriverEfficiencyByDriversResponse, error)
+	// Every page of GetDriverEfficiencyByDrivers, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverEfficiencyByDrivers(*StreamDriverEfficiencyByDriversRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByDriversResponse]) error
 	// GET /driver-efficiency/vehicles
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverEfficiencyByVehicles(context.Context, *GetDriverEfficiencyByVehiclesRequest) (*GetDriverEfficiencyByVehiclesResponse, error)
+	// Every page of GetDriverEfficiencyByVehicles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverEfficiencyByVehicles(*StreamDriverEfficiencyByVehiclesRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByVehiclesResponse]) error
 	// GET /fleet/reports/drivers/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 5 requests per second and organization.
 	GetFuelEnergyDriverReports(context.Context, *GetFuelEnergyDriverReportsRequest) (*GetFuelEnergyDriverReportsResponse, error)
+	// Every page of GetFuelEnergyDriverReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFuelEnergyDriverReports(*StreamFuelEnergyDriverReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyDriverReportsResponse]) error
 	// GET /fleet/reports/vehicles/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
 	GetFuelEnergyVehicleReports(context.Context, *GetFuelEnergyVehicleReportsRequest) (*GetFuelEnergyVehicleReportsResponse, error)
+	// Every page of GetFuelEnergyVehicleReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFuelEnergyVehicleReports(*StreamFuelEnergyVehicleReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyVehicleReportsResponse]) error
 	// POST /fuel-purchase
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
@@ -152,14 +256,26 @@ type UnimplementedFuelAndEnergyServiceServer struct{}
 func (UnimplementedFuelAndEnergyServiceServer) GetDriverEfficiencyByDrivers(context.Context, *GetDriverEfficiencyByDriversRequest) (*GetDriverEfficiencyByDriversResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverEfficiencyByDrivers not implemented")
 }
+func (UnimplementedFuelAndEnergyServiceServer) StreamDriverEfficiencyByDrivers(*StreamDriverEfficiencyByDriversRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByDriversResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverEfficiencyByDrivers not implemented")
+}
 func (UnimplementedFuelAndEnergyServiceServer) GetDriverEfficiencyByVehicles(context.Context, *GetDriverEfficiencyByVehiclesRequest) (*GetDriverEfficiencyByVehiclesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverEfficiencyByVehicles not implemented")
+}
+func (UnimplementedFuelAndEnergyServiceServer) StreamDriverEfficiencyByVehicles(*StreamDriverEfficiencyByVehiclesRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByVehiclesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverEfficiencyByVehicles not implemented")
 }
 func (UnimplementedFuelAndEnergyServiceServer) GetFuelEnergyDriverReports(context.Context, *GetFuelEnergyDriverReportsRequest) (*GetFuelEnergyDriverReportsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFuelEnergyDriverReports not implemented")
 }
+func (UnimplementedFuelAndEnergyServiceServer) StreamFuelEnergyDriverReports(*StreamFuelEnergyDriverReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyDriverReportsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFuelEnergyDriverReports not implemented")
+}
 func (UnimplementedFuelAndEnergyServiceServer) GetFuelEnergyVehicleReports(context.Context, *GetFuelEnergyVehicleReportsRequest) (*GetFuelEnergyVehicleReportsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFuelEnergyVehicleReports not implemented")
+}
+func (UnimplementedFuelAndEnergyServiceServer) StreamFuelEnergyVehicleReports(*StreamFuelEnergyVehicleReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyVehicleReportsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFuelEnergyVehicleReports not implemented")
 }
 func (UnimplementedFuelAndEnergyServiceServer) PostFuelPurchase(context.Context, *PostFuelPurchaseRequest) (*PostFuelPurchaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostFuelPurchase not implemented")
@@ -202,6 +318,17 @@ func _FuelAndEnergyService_GetDriverEfficiencyByDrivers_Handler(srv interface{},
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FuelAndEnergyService_StreamDriverEfficiencyByDrivers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverEfficiencyByDriversRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FuelAndEnergyServiceServer).StreamDriverEfficiencyByDrivers(m, &grpc.GenericServerStream[StreamDriverEfficiencyByDriversRequest, StreamDriverEfficiencyByDriversResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamDriverEfficiencyByDriversServer = grpc.ServerStreamingServer[StreamDriverEfficiencyByDriversResponse]
+
 func _FuelAndEnergyService_GetDriverEfficiencyByVehicles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDriverEfficiencyByVehiclesRequest)
 	if err := dec(in); err != nil {
@@ -219,6 +346,17 @@ func _FuelAndEnergyService_GetDriverEfficiencyByVehicles_Handler(srv interface{}
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _FuelAndEnergyService_StreamDriverEfficiencyByVehicles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverEfficiencyByVehiclesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FuelAndEnergyServiceServer).StreamDriverEfficiencyByVehicles(m, &grpc.GenericServerStream[StreamDriverEfficiencyByVehiclesRequest, StreamDriverEfficiencyByVehiclesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamDriverEfficiencyByVehiclesServer = grpc.ServerStreamingServer[StreamDriverEfficiencyByVehiclesResponse]
 
 func _FuelAndEnergyService_GetFuelEnergyDriverReports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetFuelEnergyDriverReportsRequest)
@@ -238,6 +376,17 @@ func _FuelAndEnergyService_GetFuelEnergyDriverReports_Handler(srv interface{}, c
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FuelAndEnergyService_StreamFuelEnergyDriverReports_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFuelEnergyDriverReportsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FuelAndEnergyServiceServer).StreamFuelEnergyDriverReports(m, &grpc.GenericServerStream[StreamFuelEnergyDriverReportsRequest, StreamFuelEnergyDriverReportsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamFuelEnergyDriverReportsServer = grpc.ServerStreamingServer[StreamFuelEnergyDriverReportsResponse]
+
 func _FuelAndEnergyService_GetFuelEnergyVehicleReports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetFuelEnergyVehicleReportsRequest)
 	if err := dec(in); err != nil {
@@ -255,6 +404,17 @@ func _FuelAndEnergyService_GetFuelEnergyVehicleReports_Handler(srv interface{}, 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _FuelAndEnergyService_StreamFuelEnergyVehicleReports_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFuelEnergyVehicleReportsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FuelAndEnergyServiceServer).StreamFuelEnergyVehicleReports(m, &grpc.GenericServerStream[StreamFuelEnergyVehicleReportsRequest, StreamFuelEnergyVehicleReportsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FuelAndEnergyService_StreamFuelEnergyVehicleReportsServer = grpc.ServerStreamingServer[StreamFuelEnergyVehicleReportsResponse]
 
 func _FuelAndEnergyService_PostFuelPurchase_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostFuelPurchaseRequest)
@@ -302,6 +462,27 @@ var FuelAndEnergyService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _FuelAndEnergyService_PostFuelPurchase_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverEfficiencyByDrivers",
+			Handler:       _FuelAndEnergyService_StreamDriverEfficiencyByDrivers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDriverEfficiencyByVehicles",
+			Handler:       _FuelAndEnergyService_StreamDriverEfficiencyByVehicles_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamFuelEnergyDriverReports",
+			Handler:       _FuelAndEnergyService_StreamFuelEnergyDriverReports_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamFuelEnergyVehicleReports",
+			Handler:       _FuelAndEnergyService_StreamFuelEnergyVehicleReports_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/fuel_and_energy/v1/fuel_and_energy.proto",
 }

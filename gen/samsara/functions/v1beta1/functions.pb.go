@@ -14,7 +14,7 @@ import (
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -679,6 +679,116 @@ func (x *GetFunctionLogsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamFunctionLogs.
+type StreamFunctionLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFunctionLogs is asked, page after page.
+	Request *GetFunctionLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFunctionLogsRequest) Reset() {
+	*x = StreamFunctionLogsRequest{}
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFunctionLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFunctionLogsRequest) ProtoMessage() {}
+
+func (x *StreamFunctionLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFunctionLogsRequest.ProtoReflect.Descriptor instead.
+func (*StreamFunctionLogsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamFunctionLogsRequest) GetRequest() *GetFunctionLogsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFunctionLogsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFunctionLogs.
+type StreamFunctionLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFunctionLogs answers.
+	Page *GetFunctionLogsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFunctionLogsResponse) Reset() {
+	*x = StreamFunctionLogsResponse{}
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFunctionLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFunctionLogsResponse) ProtoMessage() {}
+
+func (x *StreamFunctionLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFunctionLogsResponse.ProtoReflect.Descriptor instead.
+func (*StreamFunctionLogsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamFunctionLogsResponse) GetPage() *GetFunctionLogsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFunctionLogsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of StartFunctionRun.
 type StartFunctionRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -692,7 +802,7 @@ type StartFunctionRunRequest struct {
 
 func (x *StartFunctionRunRequest) Reset() {
 	*x = StartFunctionRunRequest{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[12]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +814,7 @@ func (x *StartFunctionRunRequest) String() string {
 func (*StartFunctionRunRequest) ProtoMessage() {}
 
 func (x *StartFunctionRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[12]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +827,7 @@ func (x *StartFunctionRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartFunctionRunRequest.ProtoReflect.Descriptor instead.
 func (*StartFunctionRunRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{12}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartFunctionRunRequest) GetName() string {
@@ -745,7 +855,7 @@ type StartFunctionRunResponse struct {
 
 func (x *StartFunctionRunResponse) Reset() {
 	*x = StartFunctionRunResponse{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[13]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +867,7 @@ func (x *StartFunctionRunResponse) String() string {
 func (*StartFunctionRunResponse) ProtoMessage() {}
 
 func (x *StartFunctionRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[13]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +880,7 @@ func (x *StartFunctionRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartFunctionRunResponse.ProtoReflect.Descriptor instead.
 func (*StartFunctionRunResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{13}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartFunctionRunResponse) GetData() *StartFunctionRun {
@@ -793,7 +903,7 @@ type GetFunctionRunRequest struct {
 
 func (x *GetFunctionRunRequest) Reset() {
 	*x = GetFunctionRunRequest{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[14]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +915,7 @@ func (x *GetFunctionRunRequest) String() string {
 func (*GetFunctionRunRequest) ProtoMessage() {}
 
 func (x *GetFunctionRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[14]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +928,7 @@ func (x *GetFunctionRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFunctionRunRequest.ProtoReflect.Descriptor instead.
 func (*GetFunctionRunRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{14}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetFunctionRunRequest) GetName() string {
@@ -846,7 +956,7 @@ type GetFunctionRunResponse struct {
 
 func (x *GetFunctionRunResponse) Reset() {
 	*x = GetFunctionRunResponse{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[15]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +968,7 @@ func (x *GetFunctionRunResponse) String() string {
 func (*GetFunctionRunResponse) ProtoMessage() {}
 
 func (x *GetFunctionRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[15]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +981,7 @@ func (x *GetFunctionRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFunctionRunResponse.ProtoReflect.Descriptor instead.
 func (*GetFunctionRunResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{15}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetFunctionRunResponse) GetData() *FunctionRunDetail {
@@ -908,7 +1018,7 @@ type CreateFunctionDetail struct {
 
 func (x *CreateFunctionDetail) Reset() {
 	*x = CreateFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1030,7 @@ func (x *CreateFunctionDetail) String() string {
 func (*CreateFunctionDetail) ProtoMessage() {}
 
 func (x *CreateFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1043,7 @@ func (x *CreateFunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFunctionDetail.ProtoReflect.Descriptor instead.
 func (*CreateFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{16}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateFunctionDetail) GetCodePackage() *FunctionCodePackage {
@@ -1010,7 +1120,7 @@ type DeployFunctionDetail struct {
 
 func (x *DeployFunctionDetail) Reset() {
 	*x = DeployFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1132,7 @@ func (x *DeployFunctionDetail) String() string {
 func (*DeployFunctionDetail) ProtoMessage() {}
 
 func (x *DeployFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1145,7 @@ func (x *DeployFunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployFunctionDetail.ProtoReflect.Descriptor instead.
 func (*DeployFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{17}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeployFunctionDetail) GetName() string {
@@ -1058,7 +1168,7 @@ type FunctionCodePackage struct {
 
 func (x *FunctionCodePackage) Reset() {
 	*x = FunctionCodePackage{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1180,7 @@ func (x *FunctionCodePackage) String() string {
 func (*FunctionCodePackage) ProtoMessage() {}
 
 func (x *FunctionCodePackage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1193,7 @@ func (x *FunctionCodePackage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionCodePackage.ProtoReflect.Descriptor instead.
 func (*FunctionCodePackage) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{18}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FunctionCodePackage) GetDownloadGetUrl() string {
@@ -1120,7 +1230,7 @@ type FunctionConfig struct {
 
 func (x *FunctionConfig) Reset() {
 	*x = FunctionConfig{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1242,7 @@ func (x *FunctionConfig) String() string {
 func (*FunctionConfig) ProtoMessage() {}
 
 func (x *FunctionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1255,7 @@ func (x *FunctionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionConfig.ProtoReflect.Descriptor instead.
 func (*FunctionConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{19}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FunctionConfig) GetHandler() string {
@@ -1208,7 +1318,7 @@ type FunctionDetail struct {
 
 func (x *FunctionDetail) Reset() {
 	*x = FunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1330,7 @@ func (x *FunctionDetail) String() string {
 func (*FunctionDetail) ProtoMessage() {}
 
 func (x *FunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1343,7 @@ func (x *FunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionDetail.ProtoReflect.Descriptor instead.
 func (*FunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{20}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FunctionDetail) GetCodePackage() *FunctionCodePackage {
@@ -1303,7 +1413,7 @@ type FunctionEffects struct {
 
 func (x *FunctionEffects) Reset() {
 	*x = FunctionEffects{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[21]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1425,7 @@ func (x *FunctionEffects) String() string {
 func (*FunctionEffects) ProtoMessage() {}
 
 func (x *FunctionEffects) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[21]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1438,7 @@ func (x *FunctionEffects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionEffects.ProtoReflect.Descriptor instead.
 func (*FunctionEffects) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{21}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FunctionEffects) GetNextScheduledAtTime() string {
@@ -1351,7 +1461,7 @@ type FunctionLogEntry struct {
 
 func (x *FunctionLogEntry) Reset() {
 	*x = FunctionLogEntry{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[22]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1473,7 @@ func (x *FunctionLogEntry) String() string {
 func (*FunctionLogEntry) ProtoMessage() {}
 
 func (x *FunctionLogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[22]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1486,7 @@ func (x *FunctionLogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionLogEntry.ProtoReflect.Descriptor instead.
 func (*FunctionLogEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{22}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FunctionLogEntry) GetLog() string {
@@ -1408,7 +1518,7 @@ type FunctionRunContext struct {
 
 func (x *FunctionRunContext) Reset() {
 	*x = FunctionRunContext{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[23]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1530,7 @@ func (x *FunctionRunContext) String() string {
 func (*FunctionRunContext) ProtoMessage() {}
 
 func (x *FunctionRunContext) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[23]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1543,7 @@ func (x *FunctionRunContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionRunContext.ProtoReflect.Descriptor instead.
 func (*FunctionRunContext) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{23}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FunctionRunContext) GetRequestId() string {
@@ -1478,7 +1588,7 @@ type FunctionRunDetail struct {
 
 func (x *FunctionRunDetail) Reset() {
 	*x = FunctionRunDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1600,7 @@ func (x *FunctionRunDetail) String() string {
 func (*FunctionRunDetail) ProtoMessage() {}
 
 func (x *FunctionRunDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1613,7 @@ func (x *FunctionRunDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionRunDetail.ProtoReflect.Descriptor instead.
 func (*FunctionRunDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{24}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FunctionRunDetail) GetCompletedAtTime() string {
@@ -1561,7 +1671,7 @@ type FunctionSchedule struct {
 
 func (x *FunctionSchedule) Reset() {
 	*x = FunctionSchedule{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1683,7 @@ func (x *FunctionSchedule) String() string {
 func (*FunctionSchedule) ProtoMessage() {}
 
 func (x *FunctionSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1696,7 @@ func (x *FunctionSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionSchedule.ProtoReflect.Descriptor instead.
 func (*FunctionSchedule) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{25}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FunctionSchedule) GetEntries() []*FunctionScheduleEntry {
@@ -1616,7 +1726,7 @@ type FunctionScheduleEntry struct {
 
 func (x *FunctionScheduleEntry) Reset() {
 	*x = FunctionScheduleEntry{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1738,7 @@ func (x *FunctionScheduleEntry) String() string {
 func (*FunctionScheduleEntry) ProtoMessage() {}
 
 func (x *FunctionScheduleEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1751,7 @@ func (x *FunctionScheduleEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionScheduleEntry.ProtoReflect.Descriptor instead.
 func (*FunctionScheduleEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{26}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FunctionScheduleEntry) GetDaysOfWeek() []bool {
@@ -1675,7 +1785,7 @@ type PatchFunctionDetail struct {
 
 func (x *PatchFunctionDetail) Reset() {
 	*x = PatchFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1797,7 @@ func (x *PatchFunctionDetail) String() string {
 func (*PatchFunctionDetail) ProtoMessage() {}
 
 func (x *PatchFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1810,7 @@ func (x *PatchFunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchFunctionDetail.ProtoReflect.Descriptor instead.
 func (*PatchFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{27}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PatchFunctionDetail) GetLastUpdateTimestampMs() int64 {
@@ -1742,7 +1852,7 @@ type StartFunctionRun struct {
 
 func (x *StartFunctionRun) Reset() {
 	*x = StartFunctionRun{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1864,7 @@ func (x *StartFunctionRun) String() string {
 func (*StartFunctionRun) ProtoMessage() {}
 
 func (x *StartFunctionRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1877,7 @@ func (x *StartFunctionRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartFunctionRun.ProtoReflect.Descriptor instead.
 func (*StartFunctionRun) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{28}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StartFunctionRun) GetCorrelationId() string {
@@ -1781,7 +1891,7 @@ var File_samsara_functions_v1beta1_functions_proto protoreflect.FileDescriptor
 
 const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\n" +
-	")samsara/functions/v1beta1/functions.proto\x12\x19samsara.functions.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xcf\x01\n" +
+	")samsara/functions/v1beta1/functions.proto\x12\x19samsara.functions.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xcf\x01\n" +
 	"\x15CreateFunctionRequest\x12K\n" +
 	"\x06config\x18\x01 \x01(\v2).samsara.functions.v1beta1.FunctionConfigB\b\xda\xce\x18\x04\b\x03 \x01R\x06config\x12-\n" +
 	"\vdescription\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\vdescription\x88\x01\x01\x12!\n" +
@@ -1835,7 +1945,14 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2+.samsara.functions.v1beta1.FunctionLogEntryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x01\n" +
+	"pagination\"\xa5\x01\n" +
+	"\x19StreamFunctionLogsRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.functions.v1beta1.GetFunctionLogsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8c\x01\n" +
+	"\x1aStreamFunctionLogsResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.functions.v1beta1.GetFunctionLogsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x90\x01\n" +
 	"\x17StartFunctionRunRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x04name\x88\x01\x01\x12I\n" +
 	"\x0fparams_override\x18\x02 \x01(\v2\x16.google.protobuf.ValueB\b\xda\xce\x18\x04\b\x03 \x01R\x0eparamsOverrideB\a\n" +
@@ -1942,7 +2059,7 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x0f_upload_put_url\"\x87\x01\n" +
 	"\x10StartFunctionRun\x122\n" +
 	"\x0ecorrelation_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rcorrelationId\x88\x01\x01:,\xda\xce\x18(StartFunctionRunResponseBodyResponseBodyB\x11\n" +
-	"\x0f_correlation_id2\xc2\f\n" +
+	"\x0f_correlation_id2\xe7\r\n" +
 	"\x10FunctionsService\x12\xb9\x01\n" +
 	"\x0eCreateFunction\x120.samsara.functions.v1beta1.CreateFunctionRequest\x1a1.samsara.functions.v1beta1.CreateFunctionResponse\"B\xda\xce\x18>\n" +
 	"\x0ecreateFunction\x10\x02\x1a\n" +
@@ -1954,9 +2071,11 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x0eDeleteFunction\x120.samsara.functions.v1beta1.DeleteFunctionRequest\x1a1.samsara.functions.v1beta1.DeleteFunctionResponse\"I\xda\xce\x18E\n" +
 	"\x0edeleteFunction\x10\x05\x1a\x11/functions/{name}8\x01B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xc5\x01\n" +
 	"\x0eDeployFunction\x120.samsara.functions.v1beta1.DeployFunctionRequest\x1a1.samsara.functions.v1beta1.DeployFunctionResponse\"N\xda\xce\x18J\n" +
-	"\x0edeployFunction\x10\x02\x1a\x18/functions/{name}/deployB\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xca\x01\n" +
-	"\x0fGetFunctionLogs\x121.samsara.functions.v1beta1.GetFunctionLogsRequest\x1a2.samsara.functions.v1beta1.GetFunctionLogsResponse\"P\xda\xce\x18L\n" +
-	"\x0fgetFunctionLogs\x10\x01\x1a\x16/functions/{name}/logs(\x018\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xcd\x01\n" +
+	"\x0edeployFunction\x10\x02\x1a\x18/functions/{name}/deployB\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xd0\x01\n" +
+	"\x0fGetFunctionLogs\x121.samsara.functions.v1beta1.GetFunctionLogsRequest\x1a2.samsara.functions.v1beta1.GetFunctionLogsResponse\"V\xda\xce\x18R\n" +
+	"\x0fgetFunctionLogs\x10\x01\x1a\x16/functions/{name}/logs(\x018\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\x9c\x01\n" +
+	"\x12StreamFunctionLogs\x124.samsara.functions.v1beta1.StreamFunctionLogsRequest\x1a5.samsara.functions.v1beta1.StreamFunctionLogsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetFunctionLogs\x10\x010\x01\x12\xcd\x01\n" +
 	"\x10StartFunctionRun\x122.samsara.functions.v1beta1.StartFunctionRunRequest\x1a3.samsara.functions.v1beta1.StartFunctionRunResponse\"P\xda\xce\x18L\n" +
 	"\x10startFunctionRun\x10\x02\x1a\x16/functions/{name}/runs \x02B\x0fWrite FunctionsJ\x06\b\x02\x12\x02\b<P\x02X\xc8\x01\x12\xd4\x01\n" +
 	"\x0eGetFunctionRun\x120.samsara.functions.v1beta1.GetFunctionRunRequest\x1a1.samsara.functions.v1beta1.GetFunctionRunResponse\"]\xda\xce\x18Y\n" +
@@ -1974,88 +2093,96 @@ func file_samsara_functions_v1beta1_functions_proto_rawDescGZIP() []byte {
 	return file_samsara_functions_v1beta1_functions_proto_rawDescData
 }
 
-var file_samsara_functions_v1beta1_functions_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_samsara_functions_v1beta1_functions_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_samsara_functions_v1beta1_functions_proto_goTypes = []any{
-	(*CreateFunctionRequest)(nil),    // 0: samsara.functions.v1beta1.CreateFunctionRequest
-	(*CreateFunctionResponse)(nil),   // 1: samsara.functions.v1beta1.CreateFunctionResponse
-	(*GetFunctionRequest)(nil),       // 2: samsara.functions.v1beta1.GetFunctionRequest
-	(*GetFunctionResponse)(nil),      // 3: samsara.functions.v1beta1.GetFunctionResponse
-	(*PatchFunctionRequest)(nil),     // 4: samsara.functions.v1beta1.PatchFunctionRequest
-	(*PatchFunctionResponse)(nil),    // 5: samsara.functions.v1beta1.PatchFunctionResponse
-	(*DeleteFunctionRequest)(nil),    // 6: samsara.functions.v1beta1.DeleteFunctionRequest
-	(*DeleteFunctionResponse)(nil),   // 7: samsara.functions.v1beta1.DeleteFunctionResponse
-	(*DeployFunctionRequest)(nil),    // 8: samsara.functions.v1beta1.DeployFunctionRequest
-	(*DeployFunctionResponse)(nil),   // 9: samsara.functions.v1beta1.DeployFunctionResponse
-	(*GetFunctionLogsRequest)(nil),   // 10: samsara.functions.v1beta1.GetFunctionLogsRequest
-	(*GetFunctionLogsResponse)(nil),  // 11: samsara.functions.v1beta1.GetFunctionLogsResponse
-	(*StartFunctionRunRequest)(nil),  // 12: samsara.functions.v1beta1.StartFunctionRunRequest
-	(*StartFunctionRunResponse)(nil), // 13: samsara.functions.v1beta1.StartFunctionRunResponse
-	(*GetFunctionRunRequest)(nil),    // 14: samsara.functions.v1beta1.GetFunctionRunRequest
-	(*GetFunctionRunResponse)(nil),   // 15: samsara.functions.v1beta1.GetFunctionRunResponse
-	(*CreateFunctionDetail)(nil),     // 16: samsara.functions.v1beta1.CreateFunctionDetail
-	(*DeployFunctionDetail)(nil),     // 17: samsara.functions.v1beta1.DeployFunctionDetail
-	(*FunctionCodePackage)(nil),      // 18: samsara.functions.v1beta1.FunctionCodePackage
-	(*FunctionConfig)(nil),           // 19: samsara.functions.v1beta1.FunctionConfig
-	(*FunctionDetail)(nil),           // 20: samsara.functions.v1beta1.FunctionDetail
-	(*FunctionEffects)(nil),          // 21: samsara.functions.v1beta1.FunctionEffects
-	(*FunctionLogEntry)(nil),         // 22: samsara.functions.v1beta1.FunctionLogEntry
-	(*FunctionRunContext)(nil),       // 23: samsara.functions.v1beta1.FunctionRunContext
-	(*FunctionRunDetail)(nil),        // 24: samsara.functions.v1beta1.FunctionRunDetail
-	(*FunctionSchedule)(nil),         // 25: samsara.functions.v1beta1.FunctionSchedule
-	(*FunctionScheduleEntry)(nil),    // 26: samsara.functions.v1beta1.FunctionScheduleEntry
-	(*PatchFunctionDetail)(nil),      // 27: samsara.functions.v1beta1.PatchFunctionDetail
-	(*StartFunctionRun)(nil),         // 28: samsara.functions.v1beta1.StartFunctionRun
-	(*fieldmaskpb.FieldMask)(nil),    // 29: google.protobuf.FieldMask
-	(*v1.Pagination)(nil),            // 30: samsara.types.v1.Pagination
-	(*structpb.Value)(nil),           // 31: google.protobuf.Value
+	(*CreateFunctionRequest)(nil),      // 0: samsara.functions.v1beta1.CreateFunctionRequest
+	(*CreateFunctionResponse)(nil),     // 1: samsara.functions.v1beta1.CreateFunctionResponse
+	(*GetFunctionRequest)(nil),         // 2: samsara.functions.v1beta1.GetFunctionRequest
+	(*GetFunctionResponse)(nil),        // 3: samsara.functions.v1beta1.GetFunctionResponse
+	(*PatchFunctionRequest)(nil),       // 4: samsara.functions.v1beta1.PatchFunctionRequest
+	(*PatchFunctionResponse)(nil),      // 5: samsara.functions.v1beta1.PatchFunctionResponse
+	(*DeleteFunctionRequest)(nil),      // 6: samsara.functions.v1beta1.DeleteFunctionRequest
+	(*DeleteFunctionResponse)(nil),     // 7: samsara.functions.v1beta1.DeleteFunctionResponse
+	(*DeployFunctionRequest)(nil),      // 8: samsara.functions.v1beta1.DeployFunctionRequest
+	(*DeployFunctionResponse)(nil),     // 9: samsara.functions.v1beta1.DeployFunctionResponse
+	(*GetFunctionLogsRequest)(nil),     // 10: samsara.functions.v1beta1.GetFunctionLogsRequest
+	(*GetFunctionLogsResponse)(nil),    // 11: samsara.functions.v1beta1.GetFunctionLogsResponse
+	(*StreamFunctionLogsRequest)(nil),  // 12: samsara.functions.v1beta1.StreamFunctionLogsRequest
+	(*StreamFunctionLogsResponse)(nil), // 13: samsara.functions.v1beta1.StreamFunctionLogsResponse
+	(*StartFunctionRunRequest)(nil),    // 14: samsara.functions.v1beta1.StartFunctionRunRequest
+	(*StartFunctionRunResponse)(nil),   // 15: samsara.functions.v1beta1.StartFunctionRunResponse
+	(*GetFunctionRunRequest)(nil),      // 16: samsara.functions.v1beta1.GetFunctionRunRequest
+	(*GetFunctionRunResponse)(nil),     // 17: samsara.functions.v1beta1.GetFunctionRunResponse
+	(*CreateFunctionDetail)(nil),       // 18: samsara.functions.v1beta1.CreateFunctionDetail
+	(*DeployFunctionDetail)(nil),       // 19: samsara.functions.v1beta1.DeployFunctionDetail
+	(*FunctionCodePackage)(nil),        // 20: samsara.functions.v1beta1.FunctionCodePackage
+	(*FunctionConfig)(nil),             // 21: samsara.functions.v1beta1.FunctionConfig
+	(*FunctionDetail)(nil),             // 22: samsara.functions.v1beta1.FunctionDetail
+	(*FunctionEffects)(nil),            // 23: samsara.functions.v1beta1.FunctionEffects
+	(*FunctionLogEntry)(nil),           // 24: samsara.functions.v1beta1.FunctionLogEntry
+	(*FunctionRunContext)(nil),         // 25: samsara.functions.v1beta1.FunctionRunContext
+	(*FunctionRunDetail)(nil),          // 26: samsara.functions.v1beta1.FunctionRunDetail
+	(*FunctionSchedule)(nil),           // 27: samsara.functions.v1beta1.FunctionSchedule
+	(*FunctionScheduleEntry)(nil),      // 28: samsara.functions.v1beta1.FunctionScheduleEntry
+	(*PatchFunctionDetail)(nil),        // 29: samsara.functions.v1beta1.PatchFunctionDetail
+	(*StartFunctionRun)(nil),           // 30: samsara.functions.v1beta1.StartFunctionRun
+	(*fieldmaskpb.FieldMask)(nil),      // 31: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),              // 32: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),          // 33: samsara.gateway.v1.StreamOptions
+	(*structpb.Value)(nil),             // 34: google.protobuf.Value
 }
 var file_samsara_functions_v1beta1_functions_proto_depIdxs = []int32{
-	19, // 0: samsara.functions.v1beta1.CreateFunctionRequest.config:type_name -> samsara.functions.v1beta1.FunctionConfig
-	16, // 1: samsara.functions.v1beta1.CreateFunctionResponse.data:type_name -> samsara.functions.v1beta1.CreateFunctionDetail
-	20, // 2: samsara.functions.v1beta1.GetFunctionResponse.data:type_name -> samsara.functions.v1beta1.FunctionDetail
-	19, // 3: samsara.functions.v1beta1.PatchFunctionRequest.config:type_name -> samsara.functions.v1beta1.FunctionConfig
-	29, // 4: samsara.functions.v1beta1.PatchFunctionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	27, // 5: samsara.functions.v1beta1.PatchFunctionResponse.data:type_name -> samsara.functions.v1beta1.PatchFunctionDetail
-	17, // 6: samsara.functions.v1beta1.DeployFunctionResponse.data:type_name -> samsara.functions.v1beta1.DeployFunctionDetail
-	22, // 7: samsara.functions.v1beta1.GetFunctionLogsResponse.data:type_name -> samsara.functions.v1beta1.FunctionLogEntry
-	30, // 8: samsara.functions.v1beta1.GetFunctionLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	31, // 9: samsara.functions.v1beta1.StartFunctionRunRequest.params_override:type_name -> google.protobuf.Value
-	28, // 10: samsara.functions.v1beta1.StartFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.StartFunctionRun
-	24, // 11: samsara.functions.v1beta1.GetFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.FunctionRunDetail
-	18, // 12: samsara.functions.v1beta1.CreateFunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
-	19, // 13: samsara.functions.v1beta1.CreateFunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
-	21, // 14: samsara.functions.v1beta1.CreateFunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
-	31, // 15: samsara.functions.v1beta1.FunctionConfig.params:type_name -> google.protobuf.Value
-	25, // 16: samsara.functions.v1beta1.FunctionConfig.schedule:type_name -> samsara.functions.v1beta1.FunctionSchedule
-	31, // 17: samsara.functions.v1beta1.FunctionConfig.secrets:type_name -> google.protobuf.Value
-	18, // 18: samsara.functions.v1beta1.FunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
-	19, // 19: samsara.functions.v1beta1.FunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
-	21, // 20: samsara.functions.v1beta1.FunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
-	31, // 21: samsara.functions.v1beta1.FunctionRunContext.request_payload:type_name -> google.protobuf.Value
-	31, // 22: samsara.functions.v1beta1.FunctionRunContext.response_payload:type_name -> google.protobuf.Value
-	23, // 23: samsara.functions.v1beta1.FunctionRunDetail.context:type_name -> samsara.functions.v1beta1.FunctionRunContext
-	26, // 24: samsara.functions.v1beta1.FunctionSchedule.entries:type_name -> samsara.functions.v1beta1.FunctionScheduleEntry
-	0,  // 25: samsara.functions.v1beta1.FunctionsService.CreateFunction:input_type -> samsara.functions.v1beta1.CreateFunctionRequest
-	2,  // 26: samsara.functions.v1beta1.FunctionsService.GetFunction:input_type -> samsara.functions.v1beta1.GetFunctionRequest
-	4,  // 27: samsara.functions.v1beta1.FunctionsService.PatchFunction:input_type -> samsara.functions.v1beta1.PatchFunctionRequest
-	6,  // 28: samsara.functions.v1beta1.FunctionsService.DeleteFunction:input_type -> samsara.functions.v1beta1.DeleteFunctionRequest
-	8,  // 29: samsara.functions.v1beta1.FunctionsService.DeployFunction:input_type -> samsara.functions.v1beta1.DeployFunctionRequest
-	10, // 30: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:input_type -> samsara.functions.v1beta1.GetFunctionLogsRequest
-	12, // 31: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:input_type -> samsara.functions.v1beta1.StartFunctionRunRequest
-	14, // 32: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:input_type -> samsara.functions.v1beta1.GetFunctionRunRequest
-	1,  // 33: samsara.functions.v1beta1.FunctionsService.CreateFunction:output_type -> samsara.functions.v1beta1.CreateFunctionResponse
-	3,  // 34: samsara.functions.v1beta1.FunctionsService.GetFunction:output_type -> samsara.functions.v1beta1.GetFunctionResponse
-	5,  // 35: samsara.functions.v1beta1.FunctionsService.PatchFunction:output_type -> samsara.functions.v1beta1.PatchFunctionResponse
-	7,  // 36: samsara.functions.v1beta1.FunctionsService.DeleteFunction:output_type -> samsara.functions.v1beta1.DeleteFunctionResponse
-	9,  // 37: samsara.functions.v1beta1.FunctionsService.DeployFunction:output_type -> samsara.functions.v1beta1.DeployFunctionResponse
-	11, // 38: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:output_type -> samsara.functions.v1beta1.GetFunctionLogsResponse
-	13, // 39: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:output_type -> samsara.functions.v1beta1.StartFunctionRunResponse
-	15, // 40: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:output_type -> samsara.functions.v1beta1.GetFunctionRunResponse
-	33, // [33:41] is the sub-list for method output_type
-	25, // [25:33] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	21, // 0: samsara.functions.v1beta1.CreateFunctionRequest.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	18, // 1: samsara.functions.v1beta1.CreateFunctionResponse.data:type_name -> samsara.functions.v1beta1.CreateFunctionDetail
+	22, // 2: samsara.functions.v1beta1.GetFunctionResponse.data:type_name -> samsara.functions.v1beta1.FunctionDetail
+	21, // 3: samsara.functions.v1beta1.PatchFunctionRequest.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	31, // 4: samsara.functions.v1beta1.PatchFunctionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	29, // 5: samsara.functions.v1beta1.PatchFunctionResponse.data:type_name -> samsara.functions.v1beta1.PatchFunctionDetail
+	19, // 6: samsara.functions.v1beta1.DeployFunctionResponse.data:type_name -> samsara.functions.v1beta1.DeployFunctionDetail
+	24, // 7: samsara.functions.v1beta1.GetFunctionLogsResponse.data:type_name -> samsara.functions.v1beta1.FunctionLogEntry
+	32, // 8: samsara.functions.v1beta1.GetFunctionLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 9: samsara.functions.v1beta1.StreamFunctionLogsRequest.request:type_name -> samsara.functions.v1beta1.GetFunctionLogsRequest
+	33, // 10: samsara.functions.v1beta1.StreamFunctionLogsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 11: samsara.functions.v1beta1.StreamFunctionLogsResponse.page:type_name -> samsara.functions.v1beta1.GetFunctionLogsResponse
+	34, // 12: samsara.functions.v1beta1.StartFunctionRunRequest.params_override:type_name -> google.protobuf.Value
+	30, // 13: samsara.functions.v1beta1.StartFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.StartFunctionRun
+	26, // 14: samsara.functions.v1beta1.GetFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.FunctionRunDetail
+	20, // 15: samsara.functions.v1beta1.CreateFunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
+	21, // 16: samsara.functions.v1beta1.CreateFunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	23, // 17: samsara.functions.v1beta1.CreateFunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
+	34, // 18: samsara.functions.v1beta1.FunctionConfig.params:type_name -> google.protobuf.Value
+	27, // 19: samsara.functions.v1beta1.FunctionConfig.schedule:type_name -> samsara.functions.v1beta1.FunctionSchedule
+	34, // 20: samsara.functions.v1beta1.FunctionConfig.secrets:type_name -> google.protobuf.Value
+	20, // 21: samsara.functions.v1beta1.FunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
+	21, // 22: samsara.functions.v1beta1.FunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	23, // 23: samsara.functions.v1beta1.FunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
+	34, // 24: samsara.functions.v1beta1.FunctionRunContext.request_payload:type_name -> google.protobuf.Value
+	34, // 25: samsara.functions.v1beta1.FunctionRunContext.response_payload:type_name -> google.protobuf.Value
+	25, // 26: samsara.functions.v1beta1.FunctionRunDetail.context:type_name -> samsara.functions.v1beta1.FunctionRunContext
+	28, // 27: samsara.functions.v1beta1.FunctionSchedule.entries:type_name -> samsara.functions.v1beta1.FunctionScheduleEntry
+	0,  // 28: samsara.functions.v1beta1.FunctionsService.CreateFunction:input_type -> samsara.functions.v1beta1.CreateFunctionRequest
+	2,  // 29: samsara.functions.v1beta1.FunctionsService.GetFunction:input_type -> samsara.functions.v1beta1.GetFunctionRequest
+	4,  // 30: samsara.functions.v1beta1.FunctionsService.PatchFunction:input_type -> samsara.functions.v1beta1.PatchFunctionRequest
+	6,  // 31: samsara.functions.v1beta1.FunctionsService.DeleteFunction:input_type -> samsara.functions.v1beta1.DeleteFunctionRequest
+	8,  // 32: samsara.functions.v1beta1.FunctionsService.DeployFunction:input_type -> samsara.functions.v1beta1.DeployFunctionRequest
+	10, // 33: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:input_type -> samsara.functions.v1beta1.GetFunctionLogsRequest
+	12, // 34: samsara.functions.v1beta1.FunctionsService.StreamFunctionLogs:input_type -> samsara.functions.v1beta1.StreamFunctionLogsRequest
+	14, // 35: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:input_type -> samsara.functions.v1beta1.StartFunctionRunRequest
+	16, // 36: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:input_type -> samsara.functions.v1beta1.GetFunctionRunRequest
+	1,  // 37: samsara.functions.v1beta1.FunctionsService.CreateFunction:output_type -> samsara.functions.v1beta1.CreateFunctionResponse
+	3,  // 38: samsara.functions.v1beta1.FunctionsService.GetFunction:output_type -> samsara.functions.v1beta1.GetFunctionResponse
+	5,  // 39: samsara.functions.v1beta1.FunctionsService.PatchFunction:output_type -> samsara.functions.v1beta1.PatchFunctionResponse
+	7,  // 40: samsara.functions.v1beta1.FunctionsService.DeleteFunction:output_type -> samsara.functions.v1beta1.DeleteFunctionResponse
+	9,  // 41: samsara.functions.v1beta1.FunctionsService.DeployFunction:output_type -> samsara.functions.v1beta1.DeployFunctionResponse
+	11, // 42: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:output_type -> samsara.functions.v1beta1.GetFunctionLogsResponse
+	13, // 43: samsara.functions.v1beta1.FunctionsService.StreamFunctionLogs:output_type -> samsara.functions.v1beta1.StreamFunctionLogsResponse
+	15, // 44: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:output_type -> samsara.functions.v1beta1.StartFunctionRunResponse
+	17, // 45: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:output_type -> samsara.functions.v1beta1.GetFunctionRunResponse
+	37, // [37:46] is the sub-list for method output_type
+	28, // [28:37] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_samsara_functions_v1beta1_functions_proto_init() }
@@ -2069,10 +2196,9 @@ func file_samsara_functions_v1beta1_functions_proto_init() {
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_functions_v1beta1_functions_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_functions_v1beta1_functions_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_functions_v1beta1_functions_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[20].OneofWrappers = []any{}
@@ -2084,13 +2210,15 @@ func file_samsara_functions_v1beta1_functions_proto_init() {
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_functions_v1beta1_functions_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_functions_v1beta1_functions_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_functions_v1beta1_functions_proto_rawDesc), len(file_samsara_functions_v1beta1_functions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,14 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FunctionsService_CreateFunction_FullMethodName   = "/samsara.functions.v1beta1.FunctionsService/CreateFunction"
-	FunctionsService_GetFunction_FullMethodName      = "/samsara.functions.v1beta1.FunctionsService/GetFunction"
-	FunctionsService_PatchFunction_FullMethodName    = "/samsara.functions.v1beta1.FunctionsService/PatchFunction"
-	FunctionsService_DeleteFunction_FullMethodName   = "/samsara.functions.v1beta1.FunctionsService/DeleteFunction"
-	FunctionsService_DeployFunction_FullMethodName   = "/samsara.functions.v1beta1.FunctionsService/DeployFunction"
-	FunctionsService_GetFunctionLogs_FullMethodName  = "/samsara.functions.v1beta1.FunctionsService/GetFunctionLogs"
-	FunctionsService_StartFunctionRun_FullMethodName = "/samsara.functions.v1beta1.FunctionsService/StartFunctionRun"
-	FunctionsService_GetFunctionRun_FullMethodName   = "/samsara.functions.v1beta1.FunctionsService/GetFunctionRun"
+	FunctionsService_CreateFunction_FullMethodName     = "/samsara.functions.v1beta1.FunctionsService/CreateFunction"
+	FunctionsService_GetFunction_FullMethodName        = "/samsara.functions.v1beta1.FunctionsService/GetFunction"
+	FunctionsService_PatchFunction_FullMethodName      = "/samsara.functions.v1beta1.FunctionsService/PatchFunction"
+	FunctionsService_DeleteFunction_FullMethodName     = "/samsara.functions.v1beta1.FunctionsService/DeleteFunction"
+	FunctionsService_DeployFunction_FullMethodName     = "/samsara.functions.v1beta1.FunctionsService/DeployFunction"
+	FunctionsService_GetFunctionLogs_FullMethodName    = "/samsara.functions.v1beta1.FunctionsService/GetFunctionLogs"
+	FunctionsService_StreamFunctionLogs_FullMethodName = "/samsara.functions.v1beta1.FunctionsService/StreamFunctionLogs"
+	FunctionsService_StartFunctionRun_FullMethodName   = "/samsara.functions.v1beta1.FunctionsService/StartFunctionRun"
+	FunctionsService_GetFunctionRun_FullMethodName     = "/samsara.functions.v1beta1.FunctionsService/GetFunctionRun"
 )
 
 // FunctionsServiceClient is the client API for FunctionsService service.
@@ -67,6 +68,9 @@ type FunctionsServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetFunctionLogs(ctx context.Context, in *GetFunctionLogsRequest, opts ...grpc.CallOption) (*GetFunctionLogsResponse, error)
+	// Every page of GetFunctionLogs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamFunctionLogs(ctx context.Context, in *StreamFunctionLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionLogsResponse], error)
 	// POST /functions/{name}/runs
 	// Scope: Write Functions.
 	// Rate limit: 2 requests per minute and organization.
@@ -147,6 +151,25 @@ func (c *functionsServiceClient) GetFunctionLogs(ctx context.Context, in *GetFun
 	return out, nil
 }
 
+func (c *functionsServiceClient) StreamFunctionLogs(ctx context.Context, in *StreamFunctionLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FunctionsService_ServiceDesc.Streams[0], FunctionsService_StreamFunctionLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFunctionLogsRequest, StreamFunctionLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FunctionsService_StreamFunctionLogsClient = grpc.ServerStreamingClient[StreamFunctionLogsResponse]
+
 func (c *functionsServiceClient) StartFunctionRun(ctx context.Context, in *StartFunctionRunRequest, opts ...grpc.CallOption) (*StartFunctionRunResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StartFunctionRunResponse)
@@ -203,6 +226,9 @@ type FunctionsServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetFunctionLogs(context.Context, *GetFunctionLogsRequest) (*GetFunctionLogsResponse, error)
+	// Every page of GetFunctionLogs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamFunctionLogs(*StreamFunctionLogsRequest, grpc.ServerStreamingServer[StreamFunctionLogsResponse]) error
 	// POST /functions/{name}/runs
 	// Scope: Write Functions.
 	// Rate limit: 2 requests per minute and organization.
@@ -239,6 +265,9 @@ func (UnimplementedFunctionsServiceServer) DeployFunction(context.Context, *Depl
 }
 func (UnimplementedFunctionsServiceServer) GetFunctionLogs(context.Context, *GetFunctionLogsRequest) (*GetFunctionLogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFunctionLogs not implemented")
+}
+func (UnimplementedFunctionsServiceServer) StreamFunctionLogs(*StreamFunctionLogsRequest, grpc.ServerStreamingServer[StreamFunctionLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFunctionLogs not implemented")
 }
 func (UnimplementedFunctionsServiceServer) StartFunctionRun(context.Context, *StartFunctionRunRequest) (*StartFunctionRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartFunctionRun not implemented")
@@ -374,6 +403,17 @@ func _FunctionsService_GetFunctionLogs_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FunctionsService_StreamFunctionLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFunctionLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FunctionsServiceServer).StreamFunctionLogs(m, &grpc.GenericServerStream[StreamFunctionLogsRequest, StreamFunctionLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FunctionsService_StreamFunctionLogsServer = grpc.ServerStreamingServer[StreamFunctionLogsResponse]
+
 func _FunctionsService_StartFunctionRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StartFunctionRunRequest)
 	if err := dec(in); err != nil {
@@ -450,6 +490,12 @@ var FunctionsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _FunctionsService_GetFunctionRun_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamFunctionLogs",
+			Handler:       _FunctionsService_StreamFunctionLogs_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/functions/v1beta1/functions.proto",
 }

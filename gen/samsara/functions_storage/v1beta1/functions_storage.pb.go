@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -512,6 +512,116 @@ func (x *ListFunctionsStorageFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamFunctionsStorageFiles.
+type StreamFunctionsStorageFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListFunctionsStorageFiles is asked, page after page.
+	Request *ListFunctionsStorageFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFunctionsStorageFilesRequest) Reset() {
+	*x = StreamFunctionsStorageFilesRequest{}
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFunctionsStorageFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFunctionsStorageFilesRequest) ProtoMessage() {}
+
+func (x *StreamFunctionsStorageFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFunctionsStorageFilesRequest.ProtoReflect.Descriptor instead.
+func (*StreamFunctionsStorageFilesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamFunctionsStorageFilesRequest) GetRequest() *ListFunctionsStorageFilesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFunctionsStorageFilesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFunctionsStorageFiles.
+type StreamFunctionsStorageFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListFunctionsStorageFiles answers.
+	Page *ListFunctionsStorageFilesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFunctionsStorageFilesResponse) Reset() {
+	*x = StreamFunctionsStorageFilesResponse{}
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFunctionsStorageFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFunctionsStorageFilesResponse) ProtoMessage() {}
+
+func (x *StreamFunctionsStorageFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFunctionsStorageFilesResponse.ProtoReflect.Descriptor instead.
+func (*StreamFunctionsStorageFilesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamFunctionsStorageFilesResponse) GetPage() *ListFunctionsStorageFilesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFunctionsStorageFilesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schemas CreateFunctionStorageFileDetailResponseBody, UpdateFunctionStorageFileDetailResponseBody.
 type FunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -525,7 +635,7 @@ type FunctionStorageFileDetail struct {
 
 func (x *FunctionStorageFileDetail) Reset() {
 	*x = FunctionStorageFileDetail{}
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +647,7 @@ func (x *FunctionStorageFileDetail) String() string {
 func (*FunctionStorageFileDetail) ProtoMessage() {}
 
 func (x *FunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +660,7 @@ func (x *FunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionStorageFileDetail.ProtoReflect.Descriptor instead.
 func (*FunctionStorageFileDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{10}
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FunctionStorageFileDetail) GetName() string {
@@ -584,7 +694,7 @@ type FunctionsStorageFile struct {
 
 func (x *FunctionsStorageFile) Reset() {
 	*x = FunctionsStorageFile{}
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[11]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +706,7 @@ func (x *FunctionsStorageFile) String() string {
 func (*FunctionsStorageFile) ProtoMessage() {}
 
 func (x *FunctionsStorageFile) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[11]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +719,7 @@ func (x *FunctionsStorageFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionsStorageFile.ProtoReflect.Descriptor instead.
 func (*FunctionsStorageFile) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{11}
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FunctionsStorageFile) GetModifiedAtTime() string {
@@ -655,7 +765,7 @@ type FunctionsStorageSignedUrl struct {
 
 func (x *FunctionsStorageSignedUrl) Reset() {
 	*x = FunctionsStorageSignedUrl{}
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[12]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +777,7 @@ func (x *FunctionsStorageSignedUrl) String() string {
 func (*FunctionsStorageSignedUrl) ProtoMessage() {}
 
 func (x *FunctionsStorageSignedUrl) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[12]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +790,7 @@ func (x *FunctionsStorageSignedUrl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionsStorageSignedUrl.ProtoReflect.Descriptor instead.
 func (*FunctionsStorageSignedUrl) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{12}
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FunctionsStorageSignedUrl) GetExpiresAtTime() string {
@@ -717,7 +827,7 @@ type FunctionsStorageSignedUrlOfType struct {
 
 func (x *FunctionsStorageSignedUrlOfType) Reset() {
 	*x = FunctionsStorageSignedUrlOfType{}
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +839,7 @@ func (x *FunctionsStorageSignedUrlOfType) String() string {
 func (*FunctionsStorageSignedUrlOfType) ProtoMessage() {}
 
 func (x *FunctionsStorageSignedUrlOfType) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +852,7 @@ func (x *FunctionsStorageSignedUrlOfType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionsStorageSignedUrlOfType.ProtoReflect.Descriptor instead.
 func (*FunctionsStorageSignedUrlOfType) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{13}
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FunctionsStorageSignedUrlOfType) GetExpiresAtTime() string {
@@ -772,7 +882,7 @@ type GetFunctionStorageFileDetail struct {
 
 func (x *GetFunctionStorageFileDetail) Reset() {
 	*x = GetFunctionStorageFileDetail{}
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[14]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +894,7 @@ func (x *GetFunctionStorageFileDetail) String() string {
 func (*GetFunctionStorageFileDetail) ProtoMessage() {}
 
 func (x *GetFunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[14]
+	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +907,7 @@ func (x *GetFunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFunctionStorageFileDetail.ProtoReflect.Descriptor instead.
 func (*GetFunctionStorageFileDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{14}
+	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetFunctionStorageFileDetail) GetDownloadGet() *FunctionsStorageSignedUrlOfType {
@@ -818,7 +928,7 @@ var File_samsara_functions_storage_v1beta1_functions_storage_proto protoreflect.
 
 const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "" +
 	"\n" +
-	"9samsara/functions_storage/v1beta1/functions_storage.proto\x12!samsara.functions_storage.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"K\n" +
+	"9samsara/functions_storage/v1beta1/functions_storage.proto\x12!samsara.functions_storage.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"K\n" +
 	"\x1dGetFunctionStorageFileRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x04name\x88\x01\x01B\a\n" +
 	"\x05_name\"}\n" +
@@ -851,7 +961,14 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x04data\x18\x01 \x03(\v27.samsara.functions_storage.v1beta1.FunctionsStorageFileB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x02\n" +
+	"pagination\"\xc0\x01\n" +
+	"\"StreamFunctionsStorageFilesRequest\x12]\n" +
+	"\arequest\x18\x01 \x01(\v2C.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa7\x01\n" +
+	"#StreamFunctionsStorageFilesResponse\x12X\n" +
+	"\x04page\x18\x01 \x01(\v2D.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x90\x02\n" +
 	"\x19FunctionStorageFileDetail\x12\x1f\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12i\n" +
 	"\n" +
@@ -881,8 +998,7 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x1cGetFunctionStorageFileDetail\x12m\n" +
 	"\fdownload_get\x18\x01 \x01(\v2B.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfTypeB\x06\xda\xce\x18\x02 \x01R\vdownloadGet\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01:,\xda\xce\x18(GetFunctionStorageFileDetailResponseBodyB\a\n" +
-	"\x05_name2\xd0\n" +
-	"\n" +
+	"\x05_name2\xaa\f\n" +
 	"\x17FunctionsStorageService\x12\xfe\x01\n" +
 	"\x16GetFunctionStorageFile\x12@.samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest\x1aA.samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse\"_\xda\xce\x18[\n" +
 	"\x16getFunctionStorageFile\x10\x01\x1a\x18/functions-storage/files8\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
@@ -891,9 +1007,11 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x19UpdateFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
 	"\x19updateFunctionStorageFile\x10\x03\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
 	"\x19DeleteFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19deleteFunctionStorageFile\x10\x05\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x89\x02\n" +
-	"\x19ListFunctionsStorageFiles\x12C.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest\x1aD.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse\"a\xda\xce\x18]\n" +
-	"\x19listFunctionsStorageFiles\x10\x01\x1a\x15/functions-storage/ls(\x018\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01BZP\x01ZVsamsara.internal/gateway/gen/samsara/functions_storage/v1beta1;functionsstoragev1beta1b\x06proto3"
+	"\x19deleteFunctionStorageFile\x10\x05\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x8f\x02\n" +
+	"\x19ListFunctionsStorageFiles\x12C.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest\x1aD.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse\"g\xda\xce\x18c\n" +
+	"\x19listFunctionsStorageFiles\x10\x01\x1a\x15/functions-storage/ls(\x018\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xd1\x01\n" +
+	"\x1bStreamFunctionsStorageFiles\x12E.samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest\x1aF.samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesResponse\"!\xe2\xce\x18\x1d\n" +
+	"\x19ListFunctionsStorageFiles\x10\x010\x01BZP\x01ZVsamsara.internal/gateway/gen/samsara/functions_storage/v1beta1;functionsstoragev1beta1b\x06proto3"
 
 var (
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescOnce sync.Once
@@ -907,49 +1025,57 @@ func file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescData
 }
 
-var file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_samsara_functions_storage_v1beta1_functions_storage_proto_goTypes = []any{
-	(*GetFunctionStorageFileRequest)(nil),     // 0: samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
-	(*GetFunctionStorageFileResponse)(nil),    // 1: samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
-	(*CreateFunctionStorageFileRequest)(nil),  // 2: samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest
-	(*CreateFunctionStorageFileResponse)(nil), // 3: samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse
-	(*UpdateFunctionStorageFileRequest)(nil),  // 4: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest
-	(*UpdateFunctionStorageFileResponse)(nil), // 5: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse
-	(*DeleteFunctionStorageFileRequest)(nil),  // 6: samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest
-	(*DeleteFunctionStorageFileResponse)(nil), // 7: samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
-	(*ListFunctionsStorageFilesRequest)(nil),  // 8: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
-	(*ListFunctionsStorageFilesResponse)(nil), // 9: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
-	(*FunctionStorageFileDetail)(nil),         // 10: samsara.functions_storage.v1beta1.FunctionStorageFileDetail
-	(*FunctionsStorageFile)(nil),              // 11: samsara.functions_storage.v1beta1.FunctionsStorageFile
-	(*FunctionsStorageSignedUrl)(nil),         // 12: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrl
-	(*FunctionsStorageSignedUrlOfType)(nil),   // 13: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
-	(*GetFunctionStorageFileDetail)(nil),      // 14: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail
-	(*v1.Pagination)(nil),                     // 15: samsara.types.v1.Pagination
+	(*GetFunctionStorageFileRequest)(nil),       // 0: samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
+	(*GetFunctionStorageFileResponse)(nil),      // 1: samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
+	(*CreateFunctionStorageFileRequest)(nil),    // 2: samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest
+	(*CreateFunctionStorageFileResponse)(nil),   // 3: samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse
+	(*UpdateFunctionStorageFileRequest)(nil),    // 4: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest
+	(*UpdateFunctionStorageFileResponse)(nil),   // 5: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse
+	(*DeleteFunctionStorageFileRequest)(nil),    // 6: samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest
+	(*DeleteFunctionStorageFileResponse)(nil),   // 7: samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
+	(*ListFunctionsStorageFilesRequest)(nil),    // 8: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
+	(*ListFunctionsStorageFilesResponse)(nil),   // 9: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
+	(*StreamFunctionsStorageFilesRequest)(nil),  // 10: samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest
+	(*StreamFunctionsStorageFilesResponse)(nil), // 11: samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesResponse
+	(*FunctionStorageFileDetail)(nil),           // 12: samsara.functions_storage.v1beta1.FunctionStorageFileDetail
+	(*FunctionsStorageFile)(nil),                // 13: samsara.functions_storage.v1beta1.FunctionsStorageFile
+	(*FunctionsStorageSignedUrl)(nil),           // 14: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrl
+	(*FunctionsStorageSignedUrlOfType)(nil),     // 15: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
+	(*GetFunctionStorageFileDetail)(nil),        // 16: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail
+	(*v1.Pagination)(nil),                       // 17: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                   // 18: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_functions_storage_v1beta1_functions_storage_proto_depIdxs = []int32{
-	14, // 0: samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail
-	10, // 1: samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionStorageFileDetail
-	10, // 2: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionStorageFileDetail
-	11, // 3: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageFile
-	15, // 4: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	13, // 5: samsara.functions_storage.v1beta1.FunctionStorageFileDetail.upload_put:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
-	12, // 6: samsara.functions_storage.v1beta1.FunctionsStorageFile.urls:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrl
-	13, // 7: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail.download_get:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
-	0,  // 8: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
-	2,  // 9: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest
-	4,  // 10: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest
-	6,  // 11: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest
-	8,  // 12: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:input_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
-	1,  // 13: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
-	3,  // 14: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse
-	5,  // 15: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse
-	7,  // 16: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
-	9,  // 17: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:output_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	16, // 0: samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail
+	12, // 1: samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionStorageFileDetail
+	12, // 2: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionStorageFileDetail
+	13, // 3: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageFile
+	17, // 4: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 5: samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest.request:type_name -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
+	18, // 6: samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 7: samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesResponse.page:type_name -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
+	15, // 8: samsara.functions_storage.v1beta1.FunctionStorageFileDetail.upload_put:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
+	14, // 9: samsara.functions_storage.v1beta1.FunctionsStorageFile.urls:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrl
+	15, // 10: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail.download_get:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
+	0,  // 11: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
+	2,  // 12: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest
+	4,  // 13: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest
+	6,  // 14: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest
+	8,  // 15: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:input_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
+	10, // 16: samsara.functions_storage.v1beta1.FunctionsStorageService.StreamFunctionsStorageFiles:input_type -> samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest
+	1,  // 17: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
+	3,  // 18: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse
+	5,  // 19: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse
+	7,  // 20: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
+	9,  // 21: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:output_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
+	11, // 22: samsara.functions_storage.v1beta1.FunctionsStorageService.StreamFunctionsStorageFiles:output_type -> samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesResponse
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_samsara_functions_storage_v1beta1_functions_storage_proto_init() }
@@ -962,18 +1088,19 @@ func file_samsara_functions_storage_v1beta1_functions_storage_proto_init() {
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc), len(file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

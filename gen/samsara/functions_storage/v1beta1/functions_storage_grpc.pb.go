@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FunctionsStorageService_GetFunctionStorageFile_FullMethodName    = "/samsara.functions_storage.v1beta1.FunctionsStorageService/GetFunctionStorageFile"
-	FunctionsStorageService_CreateFunctionStorageFile_FullMethodName = "/samsara.functions_storage.v1beta1.FunctionsStorageService/CreateFunctionStorageFile"
-	FunctionsStorageService_UpdateFunctionStorageFile_FullMethodName = "/samsara.functions_storage.v1beta1.FunctionsStorageService/UpdateFunctionStorageFile"
-	FunctionsStorageService_DeleteFunctionStorageFile_FullMethodName = "/samsara.functions_storage.v1beta1.FunctionsStorageService/DeleteFunctionStorageFile"
-	FunctionsStorageService_ListFunctionsStorageFiles_FullMethodName = "/samsara.functions_storage.v1beta1.FunctionsStorageService/ListFunctionsStorageFiles"
+	FunctionsStorageService_GetFunctionStorageFile_FullMethodName      = "/samsara.functions_storage.v1beta1.FunctionsStorageService/GetFunctionStorageFile"
+	FunctionsStorageService_CreateFunctionStorageFile_FullMethodName   = "/samsara.functions_storage.v1beta1.FunctionsStorageService/CreateFunctionStorageFile"
+	FunctionsStorageService_UpdateFunctionStorageFile_FullMethodName   = "/samsara.functions_storage.v1beta1.FunctionsStorageService/UpdateFunctionStorageFile"
+	FunctionsStorageService_DeleteFunctionStorageFile_FullMethodName   = "/samsara.functions_storage.v1beta1.FunctionsStorageService/DeleteFunctionStorageFile"
+	FunctionsStorageService_ListFunctionsStorageFiles_FullMethodName   = "/samsara.functions_storage.v1beta1.FunctionsStorageService/ListFunctionsStorageFiles"
+	FunctionsStorageService_StreamFunctionsStorageFiles_FullMethodName = "/samsara.functions_storage.v1beta1.FunctionsStorageService/StreamFunctionsStorageFiles"
 )
 
 // FunctionsStorageServiceClient is the client API for FunctionsStorageService service.
@@ -59,6 +60,9 @@ type FunctionsStorageServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	ListFunctionsStorageFiles(ctx context.Context, in *ListFunctionsStorageFilesRequest, opts ...grpc.CallOption) (*ListFunctionsStorageFilesResponse, error)
+	// Every page of ListFunctionsStorageFiles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFunctionsStorageFiles(ctx context.Context, in *StreamFunctionsStorageFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionsStorageFilesResponse], error)
 }
 
 type functionsStorageServiceClient struct {
@@ -119,6 +123,25 @@ func (c *functionsStorageServiceClient) ListFunctionsStorageFiles(ctx context.Co
 	return out, nil
 }
 
+func (c *functionsStorageServiceClient) StreamFunctionsStorageFiles(ctx context.Context, in *StreamFunctionsStorageFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionsStorageFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FunctionsStorageService_ServiceDesc.Streams[0], FunctionsStorageService_StreamFunctionsStorageFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFunctionsStorageFilesRequest, StreamFunctionsStorageFilesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FunctionsStorageService_StreamFunctionsStorageFilesClient = grpc.ServerStreamingClient[StreamFunctionsStorageFilesResponse]
+
 // FunctionsStorageServiceServer is the server API for FunctionsStorageService service.
 // All implementations should embed UnimplementedFunctionsStorageServiceServer
 // for forward compatibility.
@@ -150,6 +173,9 @@ type FunctionsStorageServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	ListFunctionsStorageFiles(context.Context, *ListFunctionsStorageFilesRequest) (*ListFunctionsStorageFilesResponse, error)
+	// Every page of ListFunctionsStorageFiles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFunctionsStorageFiles(*StreamFunctionsStorageFilesRequest, grpc.ServerStreamingServer[StreamFunctionsStorageFilesResponse]) error
 }
 
 // UnimplementedFunctionsStorageServiceServer should be embedded to have
@@ -173,6 +199,9 @@ func (UnimplementedFunctionsStorageServiceServer) DeleteFunctionStorageFile(cont
 }
 func (UnimplementedFunctionsStorageServiceServer) ListFunctionsStorageFiles(context.Context, *ListFunctionsStorageFilesRequest) (*ListFunctionsStorageFilesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListFunctionsStorageFiles not implemented")
+}
+func (UnimplementedFunctionsStorageServiceServer) StreamFunctionsStorageFiles(*StreamFunctionsStorageFilesRequest, grpc.ServerStreamingServer[StreamFunctionsStorageFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFunctionsStorageFiles not implemented")
 }
 func (UnimplementedFunctionsStorageServiceServer) testEmbeddedByValue() {}
 
@@ -284,6 +313,17 @@ func _FunctionsStorageService_ListFunctionsStorageFiles_Handler(srv interface{},
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FunctionsStorageService_StreamFunctionsStorageFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFunctionsStorageFilesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FunctionsStorageServiceServer).StreamFunctionsStorageFiles(m, &grpc.GenericServerStream[StreamFunctionsStorageFilesRequest, StreamFunctionsStorageFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FunctionsStorageService_StreamFunctionsStorageFilesServer = grpc.ServerStreamingServer[StreamFunctionsStorageFilesResponse]
+
 // FunctionsStorageService_ServiceDesc is the grpc.ServiceDesc for FunctionsStorageService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -312,6 +352,12 @@ var FunctionsStorageService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _FunctionsStorageService_ListFunctionsStorageFiles_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamFunctionsStorageFiles",
+			Handler:       _FunctionsStorageService_StreamFunctionsStorageFiles_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/functions_storage/v1beta1/functions_storage.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -135,6 +135,116 @@ func (x *GetGatewaysResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamGateways.
+type StreamGatewaysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetGateways is asked, page after page.
+	Request *GetGatewaysRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamGatewaysRequest) Reset() {
+	*x = StreamGatewaysRequest{}
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamGatewaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamGatewaysRequest) ProtoMessage() {}
+
+func (x *StreamGatewaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamGatewaysRequest.ProtoReflect.Descriptor instead.
+func (*StreamGatewaysRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamGatewaysRequest) GetRequest() *GetGatewaysRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamGatewaysRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamGateways.
+type StreamGatewaysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetGateways answers.
+	Page *GetGatewaysResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamGatewaysResponse) Reset() {
+	*x = StreamGatewaysResponse{}
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamGatewaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamGatewaysResponse) ProtoMessage() {}
+
+func (x *StreamGatewaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamGatewaysResponse.ProtoReflect.Descriptor instead.
+func (*StreamGatewaysResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamGatewaysResponse) GetPage() *GetGatewaysResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamGatewaysResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PostGateway.
 type PostGatewayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -146,7 +256,7 @@ type PostGatewayRequest struct {
 
 func (x *PostGatewayRequest) Reset() {
 	*x = PostGatewayRequest{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[2]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -158,7 +268,7 @@ func (x *PostGatewayRequest) String() string {
 func (*PostGatewayRequest) ProtoMessage() {}
 
 func (x *PostGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[2]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -171,7 +281,7 @@ func (x *PostGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostGatewayRequest.ProtoReflect.Descriptor instead.
 func (*PostGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{2}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PostGatewayRequest) GetSerial() string {
@@ -192,7 +302,7 @@ type PostGatewayResponse struct {
 
 func (x *PostGatewayResponse) Reset() {
 	*x = PostGatewayResponse{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[3]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +314,7 @@ func (x *PostGatewayResponse) String() string {
 func (*PostGatewayResponse) ProtoMessage() {}
 
 func (x *PostGatewayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[3]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +327,7 @@ func (x *PostGatewayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostGatewayResponse.ProtoReflect.Descriptor instead.
 func (*PostGatewayResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{3}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PostGatewayResponse) GetData() *Gateway {
@@ -238,7 +348,7 @@ type DeleteGatewayRequest struct {
 
 func (x *DeleteGatewayRequest) Reset() {
 	*x = DeleteGatewayRequest{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[4]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +360,7 @@ func (x *DeleteGatewayRequest) String() string {
 func (*DeleteGatewayRequest) ProtoMessage() {}
 
 func (x *DeleteGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[4]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +373,7 @@ func (x *DeleteGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGatewayRequest.ProtoReflect.Descriptor instead.
 func (*DeleteGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{4}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeleteGatewayRequest) GetId() string {
@@ -282,7 +392,7 @@ type DeleteGatewayResponse struct {
 
 func (x *DeleteGatewayResponse) Reset() {
 	*x = DeleteGatewayResponse{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[5]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +404,7 @@ func (x *DeleteGatewayResponse) String() string {
 func (*DeleteGatewayResponse) ProtoMessage() {}
 
 func (x *DeleteGatewayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[5]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +417,7 @@ func (x *DeleteGatewayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGatewayResponse.ProtoReflect.Descriptor instead.
 func (*DeleteGatewayResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{5}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{7}
 }
 
 // Schema AccessoryResponseObjectResponseBody.
@@ -323,7 +433,7 @@ type Accessory struct {
 
 func (x *Accessory) Reset() {
 	*x = Accessory{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[6]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +445,7 @@ func (x *Accessory) String() string {
 func (*Accessory) ProtoMessage() {}
 
 func (x *Accessory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[6]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +458,7 @@ func (x *Accessory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accessory.ProtoReflect.Descriptor instead.
 func (*Accessory) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{6}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Accessory) GetModel() string {
@@ -385,7 +495,7 @@ type ConnectionStatus struct {
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[7]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +507,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[7]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +520,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{7}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectionStatus) GetHealthStatus() string {
@@ -440,7 +550,7 @@ type DataUsage struct {
 
 func (x *DataUsage) Reset() {
 	*x = DataUsage{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[8]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +562,7 @@ func (x *DataUsage) String() string {
 func (*DataUsage) ProtoMessage() {}
 
 func (x *DataUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[8]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +575,7 @@ func (x *DataUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataUsage.ProtoReflect.Descriptor instead.
 func (*DataUsage) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{8}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DataUsage) GetCellularDataUsageBytes() int64 {
@@ -508,7 +618,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[9]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +630,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[9]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +643,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{9}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Gateway) GetAccessoryDevices() []*Accessory {
@@ -591,7 +701,7 @@ type GatewayAsset struct {
 
 func (x *GatewayAsset) Reset() {
 	*x = GatewayAsset{}
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[10]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +713,7 @@ func (x *GatewayAsset) String() string {
 func (*GatewayAsset) ProtoMessage() {}
 
 func (x *GatewayAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[10]
+	mi := &file_samsara_gateways_v1_gateways_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +726,7 @@ func (x *GatewayAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayAsset.ProtoReflect.Descriptor instead.
 func (*GatewayAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{10}
+	return file_samsara_gateways_v1_gateways_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GatewayAsset) GetExternalIds() map[string]string {
@@ -637,7 +747,7 @@ var File_samsara_gateways_v1_gateways_proto protoreflect.FileDescriptor
 
 const file_samsara_gateways_v1_gateways_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/gateways/v1/gateways.proto\x12\x13samsara.gateways.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"c\n" +
+	"\"samsara/gateways/v1/gateways.proto\x12\x13samsara.gateways.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"c\n" +
 	"\x12GetGatewaysRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12 \n" +
 	"\x06models\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06modelsB\b\n" +
@@ -646,7 +756,14 @@ const file_samsara_gateways_v1_gateways_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.gateways.v1.GatewayB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"F\n" +
+	"pagination\"\x97\x01\n" +
+	"\x15StreamGatewaysRequest\x12A\n" +
+	"\arequest\x18\x01 \x01(\v2'.samsara.gateways.v1.GetGatewaysRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"~\n" +
+	"\x16StreamGatewaysResponse\x12<\n" +
+	"\x04page\x18\x01 \x01(\v2(.samsara.gateways.v1.GetGatewaysResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"F\n" +
 	"\x12PostGatewayRequest\x12%\n" +
 	"\x06serial\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x06serial\x88\x01\x01B\t\n" +
 	"\a_serial\"O\n" +
@@ -686,10 +803,12 @@ const file_samsara_gateways_v1_gateways_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:*\xda\xce\x18&GatewayAssetResponseObjectResponseBodyB\x05\n" +
-	"\x03_id2\x85\x04\n" +
-	"\x0fGatewaysService\x12\xa0\x01\n" +
-	"\vGetGateways\x12'.samsara.gateways.v1.GetGatewaysRequest\x1a(.samsara.gateways.v1.GetGatewaysResponse\">\xda\xce\x18:\n" +
-	"\vgetGateways\x10\x01\x1a\t/gateways(\x018\x01B\rRead GatewaysJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x9f\x01\n" +
+	"\x03_id2\x8e\x05\n" +
+	"\x0fGatewaysService\x12\xa6\x01\n" +
+	"\vGetGateways\x12'.samsara.gateways.v1.GetGatewaysRequest\x1a(.samsara.gateways.v1.GetGatewaysResponse\"D\xda\xce\x18@\n" +
+	"\vgetGateways\x10\x01\x1a\t/gateways(\x018\x01B\rRead GatewaysJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x80\x01\n" +
+	"\x0eStreamGateways\x12*.samsara.gateways.v1.StreamGatewaysRequest\x1a+.samsara.gateways.v1.StreamGatewaysResponse\"\x13\xe2\xce\x18\x0f\n" +
+	"\vGetGateways\x10\x010\x01\x12\x9f\x01\n" +
 	"\vPostGateway\x12'.samsara.gateways.v1.PostGatewayRequest\x1a(.samsara.gateways.v1.PostGatewayResponse\"=\xda\xce\x189\n" +
 	"\vpostGateway\x10\x02\x1a\t/gateways \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xac\x01\n" +
 	"\rDeleteGateway\x12).samsara.gateways.v1.DeleteGatewayRequest\x1a*.samsara.gateways.v1.DeleteGatewayResponse\"D\xda\xce\x18@\n" +
@@ -707,42 +826,50 @@ func file_samsara_gateways_v1_gateways_proto_rawDescGZIP() []byte {
 	return file_samsara_gateways_v1_gateways_proto_rawDescData
 }
 
-var file_samsara_gateways_v1_gateways_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_gateways_v1_gateways_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_gateways_v1_gateways_proto_goTypes = []any{
-	(*GetGatewaysRequest)(nil),    // 0: samsara.gateways.v1.GetGatewaysRequest
-	(*GetGatewaysResponse)(nil),   // 1: samsara.gateways.v1.GetGatewaysResponse
-	(*PostGatewayRequest)(nil),    // 2: samsara.gateways.v1.PostGatewayRequest
-	(*PostGatewayResponse)(nil),   // 3: samsara.gateways.v1.PostGatewayResponse
-	(*DeleteGatewayRequest)(nil),  // 4: samsara.gateways.v1.DeleteGatewayRequest
-	(*DeleteGatewayResponse)(nil), // 5: samsara.gateways.v1.DeleteGatewayResponse
-	(*Accessory)(nil),             // 6: samsara.gateways.v1.Accessory
-	(*ConnectionStatus)(nil),      // 7: samsara.gateways.v1.ConnectionStatus
-	(*DataUsage)(nil),             // 8: samsara.gateways.v1.DataUsage
-	(*Gateway)(nil),               // 9: samsara.gateways.v1.Gateway
-	(*GatewayAsset)(nil),          // 10: samsara.gateways.v1.GatewayAsset
-	nil,                           // 11: samsara.gateways.v1.GatewayAsset.ExternalIdsEntry
-	(*v1.Pagination)(nil),         // 12: samsara.types.v1.Pagination
+	(*GetGatewaysRequest)(nil),     // 0: samsara.gateways.v1.GetGatewaysRequest
+	(*GetGatewaysResponse)(nil),    // 1: samsara.gateways.v1.GetGatewaysResponse
+	(*StreamGatewaysRequest)(nil),  // 2: samsara.gateways.v1.StreamGatewaysRequest
+	(*StreamGatewaysResponse)(nil), // 3: samsara.gateways.v1.StreamGatewaysResponse
+	(*PostGatewayRequest)(nil),     // 4: samsara.gateways.v1.PostGatewayRequest
+	(*PostGatewayResponse)(nil),    // 5: samsara.gateways.v1.PostGatewayResponse
+	(*DeleteGatewayRequest)(nil),   // 6: samsara.gateways.v1.DeleteGatewayRequest
+	(*DeleteGatewayResponse)(nil),  // 7: samsara.gateways.v1.DeleteGatewayResponse
+	(*Accessory)(nil),              // 8: samsara.gateways.v1.Accessory
+	(*ConnectionStatus)(nil),       // 9: samsara.gateways.v1.ConnectionStatus
+	(*DataUsage)(nil),              // 10: samsara.gateways.v1.DataUsage
+	(*Gateway)(nil),                // 11: samsara.gateways.v1.Gateway
+	(*GatewayAsset)(nil),           // 12: samsara.gateways.v1.GatewayAsset
+	nil,                            // 13: samsara.gateways.v1.GatewayAsset.ExternalIdsEntry
+	(*v1.Pagination)(nil),          // 14: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),      // 15: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_gateways_v1_gateways_proto_depIdxs = []int32{
-	9,  // 0: samsara.gateways.v1.GetGatewaysResponse.data:type_name -> samsara.gateways.v1.Gateway
-	12, // 1: samsara.gateways.v1.GetGatewaysResponse.pagination:type_name -> samsara.types.v1.Pagination
-	9,  // 2: samsara.gateways.v1.PostGatewayResponse.data:type_name -> samsara.gateways.v1.Gateway
-	6,  // 3: samsara.gateways.v1.Gateway.accessory_devices:type_name -> samsara.gateways.v1.Accessory
-	10, // 4: samsara.gateways.v1.Gateway.asset:type_name -> samsara.gateways.v1.GatewayAsset
-	7,  // 5: samsara.gateways.v1.Gateway.connection_status:type_name -> samsara.gateways.v1.ConnectionStatus
-	8,  // 6: samsara.gateways.v1.Gateway.data_usage_last30_days:type_name -> samsara.gateways.v1.DataUsage
-	11, // 7: samsara.gateways.v1.GatewayAsset.external_ids:type_name -> samsara.gateways.v1.GatewayAsset.ExternalIdsEntry
-	0,  // 8: samsara.gateways.v1.GatewaysService.GetGateways:input_type -> samsara.gateways.v1.GetGatewaysRequest
-	2,  // 9: samsara.gateways.v1.GatewaysService.PostGateway:input_type -> samsara.gateways.v1.PostGatewayRequest
-	4,  // 10: samsara.gateways.v1.GatewaysService.DeleteGateway:input_type -> samsara.gateways.v1.DeleteGatewayRequest
-	1,  // 11: samsara.gateways.v1.GatewaysService.GetGateways:output_type -> samsara.gateways.v1.GetGatewaysResponse
-	3,  // 12: samsara.gateways.v1.GatewaysService.PostGateway:output_type -> samsara.gateways.v1.PostGatewayResponse
-	5,  // 13: samsara.gateways.v1.GatewaysService.DeleteGateway:output_type -> samsara.gateways.v1.DeleteGatewayResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	11, // 0: samsara.gateways.v1.GetGatewaysResponse.data:type_name -> samsara.gateways.v1.Gateway
+	14, // 1: samsara.gateways.v1.GetGatewaysResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.gateways.v1.StreamGatewaysRequest.request:type_name -> samsara.gateways.v1.GetGatewaysRequest
+	15, // 3: samsara.gateways.v1.StreamGatewaysRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.gateways.v1.StreamGatewaysResponse.page:type_name -> samsara.gateways.v1.GetGatewaysResponse
+	11, // 5: samsara.gateways.v1.PostGatewayResponse.data:type_name -> samsara.gateways.v1.Gateway
+	8,  // 6: samsara.gateways.v1.Gateway.accessory_devices:type_name -> samsara.gateways.v1.Accessory
+	12, // 7: samsara.gateways.v1.Gateway.asset:type_name -> samsara.gateways.v1.GatewayAsset
+	9,  // 8: samsara.gateways.v1.Gateway.connection_status:type_name -> samsara.gateways.v1.ConnectionStatus
+	10, // 9: samsara.gateways.v1.Gateway.data_usage_last30_days:type_name -> samsara.gateways.v1.DataUsage
+	13, // 10: samsara.gateways.v1.GatewayAsset.external_ids:type_name -> samsara.gateways.v1.GatewayAsset.ExternalIdsEntry
+	0,  // 11: samsara.gateways.v1.GatewaysService.GetGateways:input_type -> samsara.gateways.v1.GetGatewaysRequest
+	2,  // 12: samsara.gateways.v1.GatewaysService.StreamGateways:input_type -> samsara.gateways.v1.StreamGatewaysRequest
+	4,  // 13: samsara.gateways.v1.GatewaysService.PostGateway:input_type -> samsara.gateways.v1.PostGatewayRequest
+	6,  // 14: samsara.gateways.v1.GatewaysService.DeleteGateway:input_type -> samsara.gateways.v1.DeleteGatewayRequest
+	1,  // 15: samsara.gateways.v1.GatewaysService.GetGateways:output_type -> samsara.gateways.v1.GetGatewaysResponse
+	3,  // 16: samsara.gateways.v1.GatewaysService.StreamGateways:output_type -> samsara.gateways.v1.StreamGatewaysResponse
+	5,  // 17: samsara.gateways.v1.GatewaysService.PostGateway:output_type -> samsara.gateways.v1.PostGatewayResponse
+	7,  // 18: samsara.gateways.v1.GatewaysService.DeleteGateway:output_type -> samsara.gateways.v1.DeleteGatewayResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_samsara_gateways_v1_gateways_proto_init() }
@@ -751,20 +878,21 @@ func file_samsara_gateways_v1_gateways_proto_init() {
 		return
 	}
 	file_samsara_gateways_v1_gateways_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_gateways_v1_gateways_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_gateways_v1_gateways_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_gateways_v1_gateways_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_gateways_v1_gateways_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_gateways_v1_gateways_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_gateways_v1_gateways_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_gateways_v1_gateways_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_gateways_v1_gateways_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_gateways_v1_gateways_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_gateways_v1_gateways_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_gateways_v1_gateways_proto_rawDesc), len(file_samsara_gateways_v1_gateways_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GatewaysService_GetGateways_FullMethodName   = "/samsara.gateways.v1.GatewaysService/GetGateways"
-	GatewaysService_PostGateway_FullMethodName   = "/samsara.gateways.v1.GatewaysService/PostGateway"
-	GatewaysService_DeleteGateway_FullMethodName = "/samsara.gateways.v1.GatewaysService/DeleteGateway"
+	GatewaysService_GetGateways_FullMethodName    = "/samsara.gateways.v1.GatewaysService/GetGateways"
+	GatewaysService_StreamGateways_FullMethodName = "/samsara.gateways.v1.GatewaysService/StreamGateways"
+	GatewaysService_PostGateway_FullMethodName    = "/samsara.gateways.v1.GatewaysService/PostGateway"
+	GatewaysService_DeleteGateway_FullMethodName  = "/samsara.gateways.v1.GatewaysService/DeleteGateway"
 )
 
 // GatewaysServiceClient is the client API for GatewaysService service.
@@ -36,6 +37,9 @@ type GatewaysServiceClient interface {
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
 	GetGateways(ctx context.Context, in *GetGatewaysRequest, opts ...grpc.CallOption) (*GetGatewaysResponse, error)
+	// Every page of GetGateways, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamGateways(ctx context.Context, in *StreamGatewaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamGatewaysResponse], error)
 	// POST /gateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
@@ -63,6 +67,25 @@ func (c *gatewaysServiceClient) GetGateways(ctx context.Context, in *GetGateways
 	}
 	return out, nil
 }
+
+func (c *gatewaysServiceClient) StreamGateways(ctx context.Context, in *StreamGatewaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamGatewaysResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &GatewaysService_ServiceDesc.Streams[0], GatewaysService_StreamGateways_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamGatewaysRequest, StreamGatewaysResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GatewaysService_StreamGatewaysClient = grpc.ServerStreamingClient[StreamGatewaysResponse]
 
 func (c *gatewaysServiceClient) PostGateway(ctx context.Context, in *PostGatewayRequest, opts ...grpc.CallOption) (*PostGatewayResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -94,6 +117,9 @@ type GatewaysServiceServer interface {
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
 	GetGateways(context.Context, *GetGatewaysRequest) (*GetGatewaysResponse, error)
+	// Every page of GetGateways, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamGateways(*StreamGatewaysRequest, grpc.ServerStreamingServer[StreamGatewaysResponse]) error
 	// POST /gateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
@@ -113,6 +139,9 @@ type UnimplementedGatewaysServiceServer struct{}
 
 func (UnimplementedGatewaysServiceServer) GetGateways(context.Context, *GetGatewaysRequest) (*GetGatewaysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetGateways not implemented")
+}
+func (UnimplementedGatewaysServiceServer) StreamGateways(*StreamGatewaysRequest, grpc.ServerStreamingServer[StreamGatewaysResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamGateways not implemented")
 }
 func (UnimplementedGatewaysServiceServer) PostGateway(context.Context, *PostGatewayRequest) (*PostGatewayResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostGateway not implemented")
@@ -157,6 +186,17 @@ func _GatewaysService_GetGateways_Handler(srv interface{}, ctx context.Context, 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _GatewaysService_StreamGateways_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamGatewaysRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(GatewaysServiceServer).StreamGateways(m, &grpc.GenericServerStream[StreamGatewaysRequest, StreamGatewaysResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GatewaysService_StreamGatewaysServer = grpc.ServerStreamingServer[StreamGatewaysResponse]
 
 func _GatewaysService_PostGateway_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostGatewayRequest)
@@ -214,6 +254,12 @@ var GatewaysService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _GatewaysService_DeleteGateway_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamGateways",
+			Handler:       _GatewaysService_StreamGateways_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/gateways/v1/gateways.proto",
 }

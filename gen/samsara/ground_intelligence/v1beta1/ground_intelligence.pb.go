@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -199,6 +199,116 @@ func (x *ListIssuesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamIssues.
+type StreamIssuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListIssues is asked, page after page.
+	Request *ListIssuesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIssuesRequest) Reset() {
+	*x = StreamIssuesRequest{}
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIssuesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIssuesRequest) ProtoMessage() {}
+
+func (x *StreamIssuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIssuesRequest.ProtoReflect.Descriptor instead.
+func (*StreamIssuesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamIssuesRequest) GetRequest() *ListIssuesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamIssuesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamIssues.
+type StreamIssuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListIssues answers.
+	Page *ListIssuesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIssuesResponse) Reset() {
+	*x = StreamIssuesResponse{}
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIssuesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIssuesResponse) ProtoMessage() {}
+
+func (x *StreamIssuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIssuesResponse.ProtoReflect.Descriptor instead.
+func (*StreamIssuesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamIssuesResponse) GetPage() *ListIssuesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamIssuesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of UpdateGroundIntelligenceIssue.
 type UpdateGroundIntelligenceIssueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -222,7 +332,7 @@ type UpdateGroundIntelligenceIssueRequest struct {
 
 func (x *UpdateGroundIntelligenceIssueRequest) Reset() {
 	*x = UpdateGroundIntelligenceIssueRequest{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[2]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +344,7 @@ func (x *UpdateGroundIntelligenceIssueRequest) String() string {
 func (*UpdateGroundIntelligenceIssueRequest) ProtoMessage() {}
 
 func (x *UpdateGroundIntelligenceIssueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[2]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +357,7 @@ func (x *UpdateGroundIntelligenceIssueRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use UpdateGroundIntelligenceIssueRequest.ProtoReflect.Descriptor instead.
 func (*UpdateGroundIntelligenceIssueRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{2}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UpdateGroundIntelligenceIssueRequest) GetId() string {
@@ -303,7 +413,7 @@ type UpdateGroundIntelligenceIssueResponse struct {
 
 func (x *UpdateGroundIntelligenceIssueResponse) Reset() {
 	*x = UpdateGroundIntelligenceIssueResponse{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[3]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +425,7 @@ func (x *UpdateGroundIntelligenceIssueResponse) String() string {
 func (*UpdateGroundIntelligenceIssueResponse) ProtoMessage() {}
 
 func (x *UpdateGroundIntelligenceIssueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[3]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +438,7 @@ func (x *UpdateGroundIntelligenceIssueResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use UpdateGroundIntelligenceIssueResponse.ProtoReflect.Descriptor instead.
 func (*UpdateGroundIntelligenceIssueResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{3}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UpdateGroundIntelligenceIssueResponse) GetData() *Issue {
@@ -359,7 +469,7 @@ type CreateWatchpointRequest struct {
 
 func (x *CreateWatchpointRequest) Reset() {
 	*x = CreateWatchpointRequest{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[4]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +481,7 @@ func (x *CreateWatchpointRequest) String() string {
 func (*CreateWatchpointRequest) ProtoMessage() {}
 
 func (x *CreateWatchpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[4]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +494,7 @@ func (x *CreateWatchpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWatchpointRequest.ProtoReflect.Descriptor instead.
 func (*CreateWatchpointRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{4}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateWatchpointRequest) GetLocation() *WatchpointLatLng {
@@ -433,7 +543,7 @@ type CreateWatchpointResponse struct {
 
 func (x *CreateWatchpointResponse) Reset() {
 	*x = CreateWatchpointResponse{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[5]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +555,7 @@ func (x *CreateWatchpointResponse) String() string {
 func (*CreateWatchpointResponse) ProtoMessage() {}
 
 func (x *CreateWatchpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[5]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +568,7 @@ func (x *CreateWatchpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWatchpointResponse.ProtoReflect.Descriptor instead.
 func (*CreateWatchpointResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{5}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateWatchpointResponse) GetData() *Watchpoint {
@@ -490,7 +600,7 @@ type UpdateWatchpointRequest struct {
 
 func (x *UpdateWatchpointRequest) Reset() {
 	*x = UpdateWatchpointRequest{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[6]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +612,7 @@ func (x *UpdateWatchpointRequest) String() string {
 func (*UpdateWatchpointRequest) ProtoMessage() {}
 
 func (x *UpdateWatchpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[6]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +625,7 @@ func (x *UpdateWatchpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWatchpointRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWatchpointRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{6}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateWatchpointRequest) GetId() string {
@@ -564,7 +674,7 @@ type UpdateWatchpointResponse struct {
 
 func (x *UpdateWatchpointResponse) Reset() {
 	*x = UpdateWatchpointResponse{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[7]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +686,7 @@ func (x *UpdateWatchpointResponse) String() string {
 func (*UpdateWatchpointResponse) ProtoMessage() {}
 
 func (x *UpdateWatchpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[7]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +699,7 @@ func (x *UpdateWatchpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWatchpointResponse.ProtoReflect.Descriptor instead.
 func (*UpdateWatchpointResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{7}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateWatchpointResponse) GetData() *Watchpoint {
@@ -612,7 +722,7 @@ type GroundIntelligenceIssueLatLng struct {
 
 func (x *GroundIntelligenceIssueLatLng) Reset() {
 	*x = GroundIntelligenceIssueLatLng{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +734,7 @@ func (x *GroundIntelligenceIssueLatLng) String() string {
 func (*GroundIntelligenceIssueLatLng) ProtoMessage() {}
 
 func (x *GroundIntelligenceIssueLatLng) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +747,7 @@ func (x *GroundIntelligenceIssueLatLng) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroundIntelligenceIssueLatLng.ProtoReflect.Descriptor instead.
 func (*GroundIntelligenceIssueLatLng) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{8}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GroundIntelligenceIssueLatLng) GetLatitude() float64 {
@@ -667,7 +777,7 @@ type GroundIntelligenceIssueLocation struct {
 
 func (x *GroundIntelligenceIssueLocation) Reset() {
 	*x = GroundIntelligenceIssueLocation{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +789,7 @@ func (x *GroundIntelligenceIssueLocation) String() string {
 func (*GroundIntelligenceIssueLocation) ProtoMessage() {}
 
 func (x *GroundIntelligenceIssueLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +802,7 @@ func (x *GroundIntelligenceIssueLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroundIntelligenceIssueLocation.ProtoReflect.Descriptor instead.
 func (*GroundIntelligenceIssueLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{9}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GroundIntelligenceIssueLocation) GetPoint() *GroundIntelligenceIssueLatLng {
@@ -720,7 +830,7 @@ type GroundIntelligenceIssueRoadSegment struct {
 
 func (x *GroundIntelligenceIssueRoadSegment) Reset() {
 	*x = GroundIntelligenceIssueRoadSegment{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +842,7 @@ func (x *GroundIntelligenceIssueRoadSegment) String() string {
 func (*GroundIntelligenceIssueRoadSegment) ProtoMessage() {}
 
 func (x *GroundIntelligenceIssueRoadSegment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +855,7 @@ func (x *GroundIntelligenceIssueRoadSegment) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GroundIntelligenceIssueRoadSegment.ProtoReflect.Descriptor instead.
 func (*GroundIntelligenceIssueRoadSegment) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{10}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GroundIntelligenceIssueRoadSegment) GetRoadName() string {
@@ -788,7 +898,7 @@ type Issue struct {
 
 func (x *Issue) Reset() {
 	*x = Issue{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +910,7 @@ func (x *Issue) String() string {
 func (*Issue) ProtoMessage() {}
 
 func (x *Issue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +923,7 @@ func (x *Issue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issue.ProtoReflect.Descriptor instead.
 func (*Issue) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{11}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Issue) GetCreatedAtTime() string {
@@ -939,7 +1049,7 @@ type Watchpoint struct {
 
 func (x *Watchpoint) Reset() {
 	*x = Watchpoint{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1061,7 @@ func (x *Watchpoint) String() string {
 func (*Watchpoint) ProtoMessage() {}
 
 func (x *Watchpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1074,7 @@ func (x *Watchpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watchpoint.ProtoReflect.Descriptor instead.
 func (*Watchpoint) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{12}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Watchpoint) GetCreatedAtTime() string {
@@ -1078,7 +1188,7 @@ type WatchpointLatLng struct {
 
 func (x *WatchpointLatLng) Reset() {
 	*x = WatchpointLatLng{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1200,7 @@ func (x *WatchpointLatLng) String() string {
 func (*WatchpointLatLng) ProtoMessage() {}
 
 func (x *WatchpointLatLng) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1213,7 @@ func (x *WatchpointLatLng) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchpointLatLng.ProtoReflect.Descriptor instead.
 func (*WatchpointLatLng) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{13}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchpointLatLng) GetLatitude() float64 {
@@ -1124,7 +1234,7 @@ var File_samsara_ground_intelligence_v1beta1_ground_intelligence_proto protorefl
 
 const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc = "" +
 	"\n" +
-	"=samsara/ground_intelligence/v1beta1/ground_intelligence.proto\x12#samsara.ground_intelligence.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x8d\x04\n" +
+	"=samsara/ground_intelligence/v1beta1/ground_intelligence.proto\x12#samsara.ground_intelligence.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x8d\x04\n" +
 	"\x11ListIssuesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1d\n" +
@@ -1151,7 +1261,14 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\x04data\x18\x01 \x03(\v2*.samsara.ground_intelligence.v1beta1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x98\x04\n" +
+	"pagination\"\xa4\x01\n" +
+	"\x13StreamIssuesRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.ground_intelligence.v1beta1.ListIssuesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8b\x01\n" +
+	"\x14StreamIssuesResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.ground_intelligence.v1beta1.ListIssuesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x98\x04\n" +
 	"$UpdateGroundIntelligenceIssueRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x122\n" +
 	"\x0edismissal_note\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\rdismissalNote\x88\x01\x01\x12|\n" +
@@ -1280,12 +1397,15 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:G\xda\xce\x18\x1fWatchpointLatLngTypeRequestBody\xda\xce\x18 WatchpointLatLngTypeResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\x8c\b\n" +
-	"\x19GroundIntelligenceService\x12\xe0\x01\n" +
+	"_longitude2\xae\t\n" +
+	"\x19GroundIntelligenceService\x12\xe6\x01\n" +
 	"\n" +
-	"ListIssues\x126.samsara.ground_intelligence.v1beta1.ListIssuesRequest\x1a7.samsara.ground_intelligence.v1beta1.ListIssuesResponse\"a\xda\xce\x18]\n" +
+	"ListIssues\x126.samsara.ground_intelligence.v1beta1.ListIssuesRequest\x1a7.samsara.ground_intelligence.v1beta1.ListIssuesResponse\"g\xda\xce\x18c\n" +
 	"\n" +
-	"listIssues\x10\x01\x1a\x1b/ground-intelligence/issues(\x018\x01B\x1fRead Ground Intelligence IssuesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xab\x02\n" +
+	"listIssues\x10\x01\x1a\x1b/ground-intelligence/issues(\x018\x01B\x1fRead Ground Intelligence IssuesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x99\x01\n" +
+	"\fStreamIssues\x128.samsara.ground_intelligence.v1beta1.StreamIssuesRequest\x1a9.samsara.ground_intelligence.v1beta1.StreamIssuesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"\n" +
+	"ListIssues\x10\x010\x01\x12\xab\x02\n" +
 	"\x1dUpdateGroundIntelligenceIssue\x12I.samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest\x1aJ.samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse\"s\xda\xce\x18o\n" +
 	"\x1dupdateGroundIntelligenceIssue\x10\x04\x1a\x1b/ground-intelligence/issues \x02B Write Ground Intelligence IssuesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xed\x01\n" +
 	"\x10CreateWatchpoint\x12<.samsara.ground_intelligence.v1beta1.CreateWatchpointRequest\x1a=.samsara.ground_intelligence.v1beta1.CreateWatchpointResponse\"\\\xda\xce\x18X\n" +
@@ -1305,51 +1425,59 @@ func file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescG
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescData
 }
 
-var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_goTypes = []any{
 	(*ListIssuesRequest)(nil),                     // 0: samsara.ground_intelligence.v1beta1.ListIssuesRequest
 	(*ListIssuesResponse)(nil),                    // 1: samsara.ground_intelligence.v1beta1.ListIssuesResponse
-	(*UpdateGroundIntelligenceIssueRequest)(nil),  // 2: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest
-	(*UpdateGroundIntelligenceIssueResponse)(nil), // 3: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse
-	(*CreateWatchpointRequest)(nil),               // 4: samsara.ground_intelligence.v1beta1.CreateWatchpointRequest
-	(*CreateWatchpointResponse)(nil),              // 5: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
-	(*UpdateWatchpointRequest)(nil),               // 6: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
-	(*UpdateWatchpointResponse)(nil),              // 7: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
-	(*GroundIntelligenceIssueLatLng)(nil),         // 8: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
-	(*GroundIntelligenceIssueLocation)(nil),       // 9: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
-	(*GroundIntelligenceIssueRoadSegment)(nil),    // 10: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
-	(*Issue)(nil),                 // 11: samsara.ground_intelligence.v1beta1.Issue
-	(*Watchpoint)(nil),            // 12: samsara.ground_intelligence.v1beta1.Watchpoint
-	(*WatchpointLatLng)(nil),      // 13: samsara.ground_intelligence.v1beta1.WatchpointLatLng
-	(*v1.Pagination)(nil),         // 14: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil), // 15: google.protobuf.FieldMask
+	(*StreamIssuesRequest)(nil),                   // 2: samsara.ground_intelligence.v1beta1.StreamIssuesRequest
+	(*StreamIssuesResponse)(nil),                  // 3: samsara.ground_intelligence.v1beta1.StreamIssuesResponse
+	(*UpdateGroundIntelligenceIssueRequest)(nil),  // 4: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest
+	(*UpdateGroundIntelligenceIssueResponse)(nil), // 5: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse
+	(*CreateWatchpointRequest)(nil),               // 6: samsara.ground_intelligence.v1beta1.CreateWatchpointRequest
+	(*CreateWatchpointResponse)(nil),              // 7: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
+	(*UpdateWatchpointRequest)(nil),               // 8: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
+	(*UpdateWatchpointResponse)(nil),              // 9: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
+	(*GroundIntelligenceIssueLatLng)(nil),         // 10: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
+	(*GroundIntelligenceIssueLocation)(nil),       // 11: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
+	(*GroundIntelligenceIssueRoadSegment)(nil),    // 12: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
+	(*Issue)(nil),                 // 13: samsara.ground_intelligence.v1beta1.Issue
+	(*Watchpoint)(nil),            // 14: samsara.ground_intelligence.v1beta1.Watchpoint
+	(*WatchpointLatLng)(nil),      // 15: samsara.ground_intelligence.v1beta1.WatchpointLatLng
+	(*v1.Pagination)(nil),         // 16: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),     // 17: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil), // 18: google.protobuf.FieldMask
 }
 var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_depIdxs = []int32{
-	11, // 0: samsara.ground_intelligence.v1beta1.ListIssuesResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issue
-	14, // 1: samsara.ground_intelligence.v1beta1.ListIssuesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	15, // 2: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 3: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issue
-	13, // 4: samsara.ground_intelligence.v1beta1.CreateWatchpointRequest.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
-	12, // 5: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Watchpoint
-	15, // 6: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12, // 7: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Watchpoint
-	8,  // 8: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation.point:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
-	9,  // 9: samsara.ground_intelligence.v1beta1.Issue.location:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
-	10, // 10: samsara.ground_intelligence.v1beta1.Issue.road_segment:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
-	13, // 11: samsara.ground_intelligence.v1beta1.Watchpoint.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
-	0,  // 12: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:input_type -> samsara.ground_intelligence.v1beta1.ListIssuesRequest
-	2,  // 13: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:input_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest
-	4,  // 14: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointRequest
-	6,  // 15: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
-	1,  // 16: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:output_type -> samsara.ground_intelligence.v1beta1.ListIssuesResponse
-	3,  // 17: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:output_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse
-	5,  // 18: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
-	7,  // 19: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 0: samsara.ground_intelligence.v1beta1.ListIssuesResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issue
+	16, // 1: samsara.ground_intelligence.v1beta1.ListIssuesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.ground_intelligence.v1beta1.StreamIssuesRequest.request:type_name -> samsara.ground_intelligence.v1beta1.ListIssuesRequest
+	17, // 3: samsara.ground_intelligence.v1beta1.StreamIssuesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.ground_intelligence.v1beta1.StreamIssuesResponse.page:type_name -> samsara.ground_intelligence.v1beta1.ListIssuesResponse
+	18, // 5: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 6: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issue
+	15, // 7: samsara.ground_intelligence.v1beta1.CreateWatchpointRequest.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
+	14, // 8: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Watchpoint
+	18, // 9: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest.update_mask:type_name -> google.protobuf.FieldMask
+	14, // 10: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Watchpoint
+	10, // 11: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation.point:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
+	11, // 12: samsara.ground_intelligence.v1beta1.Issue.location:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
+	12, // 13: samsara.ground_intelligence.v1beta1.Issue.road_segment:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
+	15, // 14: samsara.ground_intelligence.v1beta1.Watchpoint.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
+	0,  // 15: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:input_type -> samsara.ground_intelligence.v1beta1.ListIssuesRequest
+	2,  // 16: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.StreamIssues:input_type -> samsara.ground_intelligence.v1beta1.StreamIssuesRequest
+	4,  // 17: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:input_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest
+	6,  // 18: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointRequest
+	8,  // 19: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
+	1,  // 20: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:output_type -> samsara.ground_intelligence.v1beta1.ListIssuesResponse
+	3,  // 21: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.StreamIssues:output_type -> samsara.ground_intelligence.v1beta1.StreamIssuesResponse
+	5,  // 22: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:output_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse
+	7,  // 23: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
+	9,  // 24: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_init() }
@@ -1358,22 +1486,23 @@ func file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_init() {
 		return
 	}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc), len(file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	GroundIntelligenceService_ListIssues_FullMethodName                    = "/samsara.ground_intelligence.v1beta1.GroundIntelligenceService/ListIssues"
+	GroundIntelligenceService_StreamIssues_FullMethodName                  = "/samsara.ground_intelligence.v1beta1.GroundIntelligenceService/StreamIssues"
 	GroundIntelligenceService_UpdateGroundIntelligenceIssue_FullMethodName = "/samsara.ground_intelligence.v1beta1.GroundIntelligenceService/UpdateGroundIntelligenceIssue"
 	GroundIntelligenceService_CreateWatchpoint_FullMethodName              = "/samsara.ground_intelligence.v1beta1.GroundIntelligenceService/CreateWatchpoint"
 	GroundIntelligenceService_UpdateWatchpoint_FullMethodName              = "/samsara.ground_intelligence.v1beta1.GroundIntelligenceService/UpdateWatchpoint"
@@ -38,6 +39,9 @@ type GroundIntelligenceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListIssues(ctx context.Context, in *ListIssuesRequest, opts ...grpc.CallOption) (*ListIssuesResponse, error)
+	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
 	// PATCH /ground-intelligence/issues
 	// Scope: Write Ground Intelligence Issues.
 	// Rate limit: 100 requests per minute and organization.
@@ -72,6 +76,25 @@ func (c *groundIntelligenceServiceClient) ListIssues(ctx context.Context, in *Li
 	}
 	return out, nil
 }
+
+func (c *groundIntelligenceServiceClient) StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &GroundIntelligenceService_ServiceDesc.Streams[0], GroundIntelligenceService_StreamIssues_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamIssuesRequest, StreamIssuesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GroundIntelligenceService_StreamIssuesClient = grpc.ServerStreamingClient[StreamIssuesResponse]
 
 func (c *groundIntelligenceServiceClient) UpdateGroundIntelligenceIssue(ctx context.Context, in *UpdateGroundIntelligenceIssueRequest, opts ...grpc.CallOption) (*UpdateGroundIntelligenceIssueResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -114,6 +137,9 @@ type GroundIntelligenceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListIssues(context.Context, *ListIssuesRequest) (*ListIssuesResponse, error)
+	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
 	// PATCH /ground-intelligence/issues
 	// Scope: Write Ground Intelligence Issues.
 	// Rate limit: 100 requests per minute and organization.
@@ -140,6 +166,9 @@ type UnimplementedGroundIntelligenceServiceServer struct{}
 
 func (UnimplementedGroundIntelligenceServiceServer) ListIssues(context.Context, *ListIssuesRequest) (*ListIssuesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListIssues not implemented")
+}
+func (UnimplementedGroundIntelligenceServiceServer) StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamIssues not implemented")
 }
 func (UnimplementedGroundIntelligenceServiceServer) UpdateGroundIntelligenceIssue(context.Context, *UpdateGroundIntelligenceIssueRequest) (*UpdateGroundIntelligenceIssueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateGroundIntelligenceIssue not implemented")
@@ -187,6 +216,17 @@ func _GroundIntelligenceService_ListIssues_Handler(srv interface{}, ctx context.
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _GroundIntelligenceService_StreamIssues_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamIssuesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(GroundIntelligenceServiceServer).StreamIssues(m, &grpc.GenericServerStream[StreamIssuesRequest, StreamIssuesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GroundIntelligenceService_StreamIssuesServer = grpc.ServerStreamingServer[StreamIssuesResponse]
 
 func _GroundIntelligenceService_UpdateGroundIntelligenceIssue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateGroundIntelligenceIssueRequest)
@@ -266,6 +306,12 @@ var GroundIntelligenceService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _GroundIntelligenceService_UpdateWatchpoint_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamIssues",
+			Handler:       _GroundIntelligenceService_StreamIssues_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/ground_intelligence/v1beta1/ground_intelligence.proto",
 }

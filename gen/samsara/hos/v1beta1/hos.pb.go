@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -191,6 +191,116 @@ func (x *GetHosEldEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamHosEldEvents.
+type StreamHosEldEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosEldEvents is asked, page after page.
+	Request *GetHosEldEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosEldEventsRequest) Reset() {
+	*x = StreamHosEldEventsRequest{}
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosEldEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosEldEventsRequest) ProtoMessage() {}
+
+func (x *StreamHosEldEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosEldEventsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHosEldEventsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamHosEldEventsRequest) GetRequest() *GetHosEldEventsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHosEldEventsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHosEldEvents.
+type StreamHosEldEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosEldEvents answers.
+	Page *GetHosEldEventsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosEldEventsResponse) Reset() {
+	*x = StreamHosEldEventsResponse{}
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosEldEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosEldEventsResponse) ProtoMessage() {}
+
+func (x *StreamHosEldEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosEldEventsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHosEldEventsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamHosEldEventsResponse) GetPage() *GetHosEldEventsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHosEldEventsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of UpdateShippingDocs.
 type UpdateShippingDocsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -209,7 +319,7 @@ type UpdateShippingDocsRequest struct {
 
 func (x *UpdateShippingDocsRequest) Reset() {
 	*x = UpdateShippingDocsRequest{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[2]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -221,7 +331,7 @@ func (x *UpdateShippingDocsRequest) String() string {
 func (*UpdateShippingDocsRequest) ProtoMessage() {}
 
 func (x *UpdateShippingDocsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[2]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -234,7 +344,7 @@ func (x *UpdateShippingDocsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateShippingDocsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateShippingDocsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{2}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UpdateShippingDocsRequest) GetDriverId() string {
@@ -276,7 +386,7 @@ type UpdateShippingDocsResponse struct {
 
 func (x *UpdateShippingDocsResponse) Reset() {
 	*x = UpdateShippingDocsResponse{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[3]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +398,7 @@ func (x *UpdateShippingDocsResponse) String() string {
 func (*UpdateShippingDocsResponse) ProtoMessage() {}
 
 func (x *UpdateShippingDocsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[3]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +411,7 @@ func (x *UpdateShippingDocsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateShippingDocsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateShippingDocsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{3}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UpdateShippingDocsResponse) GetData() *ShippingDocs {
@@ -330,7 +440,7 @@ type HosDriversEldEvent struct {
 
 func (x *HosDriversEldEvent) Reset() {
 	*x = HosDriversEldEvent{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[4]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +452,7 @@ func (x *HosDriversEldEvent) String() string {
 func (*HosDriversEldEvent) ProtoMessage() {}
 
 func (x *HosDriversEldEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[4]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +465,7 @@ func (x *HosDriversEldEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosDriversEldEvent.ProtoReflect.Descriptor instead.
 func (*HosDriversEldEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{4}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HosDriversEldEvent) GetDriverActivationStatus() string {
@@ -429,7 +539,7 @@ type HosEldEvent struct {
 
 func (x *HosEldEvent) Reset() {
 	*x = HosEldEvent{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[5]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +551,7 @@ func (x *HosEldEvent) String() string {
 func (*HosEldEvent) ProtoMessage() {}
 
 func (x *HosEldEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[5]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +564,7 @@ func (x *HosEldEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosEldEvent.ProtoReflect.Descriptor instead.
 func (*HosEldEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{5}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HosEldEvent) GetAccumulatedVehicleMeters() int64 {
@@ -567,7 +677,7 @@ type HosEldEventLocation struct {
 
 func (x *HosEldEventLocation) Reset() {
 	*x = HosEldEventLocation{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[6]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +689,7 @@ func (x *HosEldEventLocation) String() string {
 func (*HosEldEventLocation) ProtoMessage() {}
 
 func (x *HosEldEventLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[6]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +702,7 @@ func (x *HosEldEventLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosEldEventLocation.ProtoReflect.Descriptor instead.
 func (*HosEldEventLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{6}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HosEldEventLocation) GetCity() string {
@@ -645,7 +755,7 @@ type HosEldEventRemark struct {
 
 func (x *HosEldEventRemark) Reset() {
 	*x = HosEldEventRemark{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[7]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +767,7 @@ func (x *HosEldEventRemark) String() string {
 func (*HosEldEventRemark) ProtoMessage() {}
 
 func (x *HosEldEventRemark) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[7]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +780,7 @@ func (x *HosEldEventRemark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosEldEventRemark.ProtoReflect.Descriptor instead.
 func (*HosEldEventRemark) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{7}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HosEldEventRemark) GetComment() string {
@@ -723,7 +833,7 @@ type ShippingDocs struct {
 
 func (x *ShippingDocs) Reset() {
 	*x = ShippingDocs{}
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[8]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +845,7 @@ func (x *ShippingDocs) String() string {
 func (*ShippingDocs) ProtoMessage() {}
 
 func (x *ShippingDocs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[8]
+	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +858,7 @@ func (x *ShippingDocs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShippingDocs.ProtoReflect.Descriptor instead.
 func (*ShippingDocs) Descriptor() ([]byte, []int) {
-	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{8}
+	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ShippingDocs) GetAdverseDrivingClaimed() bool {
@@ -825,7 +935,7 @@ var File_samsara_hos_v1beta1_hos_proto protoreflect.FileDescriptor
 
 const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsamsara/hos/v1beta1/hos.proto\x12\x13samsara.hos.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb4\x04\n" +
+	"\x1dsamsara/hos/v1beta1/hos.proto\x12\x13samsara.hos.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb4\x04\n" +
 	"\x16GetHosEldEventsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
@@ -849,7 +959,14 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2'.samsara.hos.v1beta1.HosDriversEldEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x97\x02\n" +
+	"pagination\"\x9f\x01\n" +
+	"\x19StreamHosEldEventsRequest\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.hos.v1beta1.GetHosEldEventsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x86\x01\n" +
+	"\x1aStreamHosEldEventsResponse\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.hos.v1beta1.GetHosEldEventsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x97\x02\n" +
 	"\x19UpdateShippingDocsRequest\x12*\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\bdriverID\x88\x01\x01\x12(\n" +
 	"\bhos_date\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\ahosDate\x88\x01\x01\x122\n" +
@@ -940,11 +1057,13 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	" _home_terminal_formatted_addressB\x15\n" +
 	"\x13_home_terminal_nameB\x0f\n" +
 	"\r_is_certifiedB\x1a\n" +
-	"\x18_is_us_short_haul_active2\xcf\x03\n" +
+	"\x18_is_us_short_haul_active2\xe8\x04\n" +
 	"\n" +
-	"HosService\x12\xdd\x01\n" +
-	"\x0fGetHosEldEvents\x12+.samsara.hos.v1beta1.GetHosEldEventsRequest\x1a,.samsara.hos.v1beta1.GetHosEldEventsResponse\"o\xda\xce\x18k\n" +
-	"\x0fgetHosEldEvents\x10\x01\x1a\"/beta/fleet/hos/drivers/eld-events(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe0\x01\n" +
+	"HosService\x12\xe3\x01\n" +
+	"\x0fGetHosEldEvents\x12+.samsara.hos.v1beta1.GetHosEldEventsRequest\x1a,.samsara.hos.v1beta1.GetHosEldEventsResponse\"u\xda\xce\x18q\n" +
+	"\x0fgetHosEldEvents\x10\x01\x1a\"/beta/fleet/hos/drivers/eld-events(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x90\x01\n" +
+	"\x12StreamHosEldEvents\x12..samsara.hos.v1beta1.StreamHosEldEventsRequest\x1a/.samsara.hos.v1beta1.StreamHosEldEventsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetHosEldEvents\x10\x010\x01\x12\xe0\x01\n" +
 	"\x12UpdateShippingDocs\x12..samsara.hos.v1beta1.UpdateShippingDocsRequest\x1a/.samsara.hos.v1beta1.UpdateShippingDocsResponse\"i\xda\xce\x18e\n" +
 	"\x12updateShippingDocs\x10\x04\x1a\x1d/hos/daily-logs/log-meta-data \x02B\x1fWrite ELD Hours of Service (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/hos/v1beta1;hosv1beta1b\x06proto3"
 
@@ -960,41 +1079,49 @@ func file_samsara_hos_v1beta1_hos_proto_rawDescGZIP() []byte {
 	return file_samsara_hos_v1beta1_hos_proto_rawDescData
 }
 
-var file_samsara_hos_v1beta1_hos_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_samsara_hos_v1beta1_hos_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_samsara_hos_v1beta1_hos_proto_goTypes = []any{
 	(*GetHosEldEventsRequest)(nil),     // 0: samsara.hos.v1beta1.GetHosEldEventsRequest
 	(*GetHosEldEventsResponse)(nil),    // 1: samsara.hos.v1beta1.GetHosEldEventsResponse
-	(*UpdateShippingDocsRequest)(nil),  // 2: samsara.hos.v1beta1.UpdateShippingDocsRequest
-	(*UpdateShippingDocsResponse)(nil), // 3: samsara.hos.v1beta1.UpdateShippingDocsResponse
-	(*HosDriversEldEvent)(nil),         // 4: samsara.hos.v1beta1.HosDriversEldEvent
-	(*HosEldEvent)(nil),                // 5: samsara.hos.v1beta1.HosEldEvent
-	(*HosEldEventLocation)(nil),        // 6: samsara.hos.v1beta1.HosEldEventLocation
-	(*HosEldEventRemark)(nil),          // 7: samsara.hos.v1beta1.HosEldEventRemark
-	(*ShippingDocs)(nil),               // 8: samsara.hos.v1beta1.ShippingDocs
-	nil,                                // 9: samsara.hos.v1beta1.HosDriversEldEvent.ExternalIdsEntry
-	(*v1.Pagination)(nil),              // 10: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),      // 11: google.protobuf.FieldMask
-	(*v1.VehicleTiny)(nil),             // 12: samsara.types.v1.VehicleTiny
+	(*StreamHosEldEventsRequest)(nil),  // 2: samsara.hos.v1beta1.StreamHosEldEventsRequest
+	(*StreamHosEldEventsResponse)(nil), // 3: samsara.hos.v1beta1.StreamHosEldEventsResponse
+	(*UpdateShippingDocsRequest)(nil),  // 4: samsara.hos.v1beta1.UpdateShippingDocsRequest
+	(*UpdateShippingDocsResponse)(nil), // 5: samsara.hos.v1beta1.UpdateShippingDocsResponse
+	(*HosDriversEldEvent)(nil),         // 6: samsara.hos.v1beta1.HosDriversEldEvent
+	(*HosEldEvent)(nil),                // 7: samsara.hos.v1beta1.HosEldEvent
+	(*HosEldEventLocation)(nil),        // 8: samsara.hos.v1beta1.HosEldEventLocation
+	(*HosEldEventRemark)(nil),          // 9: samsara.hos.v1beta1.HosEldEventRemark
+	(*ShippingDocs)(nil),               // 10: samsara.hos.v1beta1.ShippingDocs
+	nil,                                // 11: samsara.hos.v1beta1.HosDriversEldEvent.ExternalIdsEntry
+	(*v1.Pagination)(nil),              // 12: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),          // 13: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),      // 14: google.protobuf.FieldMask
+	(*v1.VehicleTiny)(nil),             // 15: samsara.types.v1.VehicleTiny
 }
 var file_samsara_hos_v1beta1_hos_proto_depIdxs = []int32{
-	4,  // 0: samsara.hos.v1beta1.GetHosEldEventsResponse.data:type_name -> samsara.hos.v1beta1.HosDriversEldEvent
-	10, // 1: samsara.hos.v1beta1.GetHosEldEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 2: samsara.hos.v1beta1.UpdateShippingDocsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,  // 3: samsara.hos.v1beta1.UpdateShippingDocsResponse.data:type_name -> samsara.hos.v1beta1.ShippingDocs
-	5,  // 4: samsara.hos.v1beta1.HosDriversEldEvent.eld_events:type_name -> samsara.hos.v1beta1.HosEldEvent
-	9,  // 5: samsara.hos.v1beta1.HosDriversEldEvent.external_ids:type_name -> samsara.hos.v1beta1.HosDriversEldEvent.ExternalIdsEntry
-	6,  // 6: samsara.hos.v1beta1.HosEldEvent.location:type_name -> samsara.hos.v1beta1.HosEldEventLocation
-	7,  // 7: samsara.hos.v1beta1.HosEldEvent.remark:type_name -> samsara.hos.v1beta1.HosEldEventRemark
-	12, // 8: samsara.hos.v1beta1.HosEldEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	0,  // 9: samsara.hos.v1beta1.HosService.GetHosEldEvents:input_type -> samsara.hos.v1beta1.GetHosEldEventsRequest
-	2,  // 10: samsara.hos.v1beta1.HosService.UpdateShippingDocs:input_type -> samsara.hos.v1beta1.UpdateShippingDocsRequest
-	1,  // 11: samsara.hos.v1beta1.HosService.GetHosEldEvents:output_type -> samsara.hos.v1beta1.GetHosEldEventsResponse
-	3,  // 12: samsara.hos.v1beta1.HosService.UpdateShippingDocs:output_type -> samsara.hos.v1beta1.UpdateShippingDocsResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 0: samsara.hos.v1beta1.GetHosEldEventsResponse.data:type_name -> samsara.hos.v1beta1.HosDriversEldEvent
+	12, // 1: samsara.hos.v1beta1.GetHosEldEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.hos.v1beta1.StreamHosEldEventsRequest.request:type_name -> samsara.hos.v1beta1.GetHosEldEventsRequest
+	13, // 3: samsara.hos.v1beta1.StreamHosEldEventsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.hos.v1beta1.StreamHosEldEventsResponse.page:type_name -> samsara.hos.v1beta1.GetHosEldEventsResponse
+	14, // 5: samsara.hos.v1beta1.UpdateShippingDocsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	10, // 6: samsara.hos.v1beta1.UpdateShippingDocsResponse.data:type_name -> samsara.hos.v1beta1.ShippingDocs
+	7,  // 7: samsara.hos.v1beta1.HosDriversEldEvent.eld_events:type_name -> samsara.hos.v1beta1.HosEldEvent
+	11, // 8: samsara.hos.v1beta1.HosDriversEldEvent.external_ids:type_name -> samsara.hos.v1beta1.HosDriversEldEvent.ExternalIdsEntry
+	8,  // 9: samsara.hos.v1beta1.HosEldEvent.location:type_name -> samsara.hos.v1beta1.HosEldEventLocation
+	9,  // 10: samsara.hos.v1beta1.HosEldEvent.remark:type_name -> samsara.hos.v1beta1.HosEldEventRemark
+	15, // 11: samsara.hos.v1beta1.HosEldEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	0,  // 12: samsara.hos.v1beta1.HosService.GetHosEldEvents:input_type -> samsara.hos.v1beta1.GetHosEldEventsRequest
+	2,  // 13: samsara.hos.v1beta1.HosService.StreamHosEldEvents:input_type -> samsara.hos.v1beta1.StreamHosEldEventsRequest
+	4,  // 14: samsara.hos.v1beta1.HosService.UpdateShippingDocs:input_type -> samsara.hos.v1beta1.UpdateShippingDocsRequest
+	1,  // 15: samsara.hos.v1beta1.HosService.GetHosEldEvents:output_type -> samsara.hos.v1beta1.GetHosEldEventsResponse
+	3,  // 16: samsara.hos.v1beta1.HosService.StreamHosEldEvents:output_type -> samsara.hos.v1beta1.StreamHosEldEventsResponse
+	5,  // 17: samsara.hos.v1beta1.HosService.UpdateShippingDocs:output_type -> samsara.hos.v1beta1.UpdateShippingDocsResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_hos_v1beta1_hos_proto_init() }
@@ -1003,19 +1130,20 @@ func file_samsara_hos_v1beta1_hos_proto_init() {
 		return
 	}
 	file_samsara_hos_v1beta1_hos_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_hos_v1beta1_hos_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_hos_v1beta1_hos_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_hos_v1beta1_hos_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_hos_v1beta1_hos_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_hos_v1beta1_hos_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_hos_v1beta1_hos_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_hos_v1beta1_hos_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_hos_v1beta1_hos_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_hos_v1beta1_hos_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_hos_v1beta1_hos_proto_rawDesc), len(file_samsara_hos_v1beta1_hos_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	HosService_GetHosEldEvents_FullMethodName    = "/samsara.hos.v1beta1.HosService/GetHosEldEvents"
+	HosService_StreamHosEldEvents_FullMethodName = "/samsara.hos.v1beta1.HosService/StreamHosEldEvents"
 	HosService_UpdateShippingDocs_FullMethodName = "/samsara.hos.v1beta1.HosService/UpdateShippingDocs"
 )
 
@@ -36,6 +37,9 @@ type HosServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetHosEldEvents(ctx context.Context, in *GetHosEldEventsRequest, opts ...grpc.CallOption) (*GetHosEldEventsResponse, error)
+	// Every page of GetHosEldEvents, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHosEldEvents(ctx context.Context, in *StreamHosEldEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosEldEventsResponse], error)
 	// PATCH /hos/daily-logs/log-meta-data
 	// Scope: Write ELD Hours of Service (US).
 	// Rate limit: 5 requests per second and organization.
@@ -61,6 +65,25 @@ func (c *hosServiceClient) GetHosEldEvents(ctx context.Context, in *GetHosEldEve
 	return out, nil
 }
 
+func (c *hosServiceClient) StreamHosEldEvents(ctx context.Context, in *StreamHosEldEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosEldEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HosService_ServiceDesc.Streams[0], HosService_StreamHosEldEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHosEldEventsRequest, StreamHosEldEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HosService_StreamHosEldEventsClient = grpc.ServerStreamingClient[StreamHosEldEventsResponse]
+
 func (c *hosServiceClient) UpdateShippingDocs(ctx context.Context, in *UpdateShippingDocsRequest, opts ...grpc.CallOption) (*UpdateShippingDocsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpdateShippingDocsResponse)
@@ -82,6 +105,9 @@ type HosServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetHosEldEvents(context.Context, *GetHosEldEventsRequest) (*GetHosEldEventsResponse, error)
+	// Every page of GetHosEldEvents, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHosEldEvents(*StreamHosEldEventsRequest, grpc.ServerStreamingServer[StreamHosEldEventsResponse]) error
 	// PATCH /hos/daily-logs/log-meta-data
 	// Scope: Write ELD Hours of Service (US).
 	// Rate limit: 5 requests per second and organization.
@@ -98,6 +124,9 @@ type UnimplementedHosServiceServer struct{}
 
 func (UnimplementedHosServiceServer) GetHosEldEvents(context.Context, *GetHosEldEventsRequest) (*GetHosEldEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHosEldEvents not implemented")
+}
+func (UnimplementedHosServiceServer) StreamHosEldEvents(*StreamHosEldEventsRequest, grpc.ServerStreamingServer[StreamHosEldEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHosEldEvents not implemented")
 }
 func (UnimplementedHosServiceServer) UpdateShippingDocs(context.Context, *UpdateShippingDocsRequest) (*UpdateShippingDocsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateShippingDocs not implemented")
@@ -140,6 +169,17 @@ func _HosService_GetHosEldEvents_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HosService_StreamHosEldEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHosEldEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HosServiceServer).StreamHosEldEvents(m, &grpc.GenericServerStream[StreamHosEldEventsRequest, StreamHosEldEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HosService_StreamHosEldEventsServer = grpc.ServerStreamingServer[StreamHosEldEventsResponse]
+
 func _HosService_UpdateShippingDocs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateShippingDocsRequest)
 	if err := dec(in); err != nil {
@@ -174,6 +214,12 @@ var HosService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HosService_UpdateShippingDocs_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamHosEldEvents",
+			Handler:       _HosService_StreamHosEldEvents_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/hos/v1beta1/hos.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -162,6 +162,116 @@ func (x *GetHosClocksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamHosClocks.
+type StreamHosClocksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosClocks is asked, page after page.
+	Request *GetHosClocksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosClocksRequest) Reset() {
+	*x = StreamHosClocksRequest{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosClocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosClocksRequest) ProtoMessage() {}
+
+func (x *StreamHosClocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosClocksRequest.ProtoReflect.Descriptor instead.
+func (*StreamHosClocksRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamHosClocksRequest) GetRequest() *GetHosClocksRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHosClocksRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHosClocks.
+type StreamHosClocksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosClocks answers.
+	Page *GetHosClocksResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosClocksResponse) Reset() {
+	*x = StreamHosClocksResponse{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosClocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosClocksResponse) ProtoMessage() {}
+
+func (x *StreamHosClocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosClocksResponse.ProtoReflect.Descriptor instead.
+func (*StreamHosClocksResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamHosClocksResponse) GetPage() *GetHosClocksResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHosClocksResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetHosDailyLogs.
 type GetHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -188,7 +298,7 @@ type GetHosDailyLogsRequest struct {
 
 func (x *GetHosDailyLogsRequest) Reset() {
 	*x = GetHosDailyLogsRequest{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[2]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -200,7 +310,7 @@ func (x *GetHosDailyLogsRequest) String() string {
 func (*GetHosDailyLogsRequest) ProtoMessage() {}
 
 func (x *GetHosDailyLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[2]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -213,7 +323,7 @@ func (x *GetHosDailyLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHosDailyLogsRequest.ProtoReflect.Descriptor instead.
 func (*GetHosDailyLogsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{2}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetHosDailyLogsRequest) GetAfter() string {
@@ -285,7 +395,7 @@ type GetHosDailyLogsResponse struct {
 
 func (x *GetHosDailyLogsResponse) Reset() {
 	*x = GetHosDailyLogsResponse{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[3]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +407,7 @@ func (x *GetHosDailyLogsResponse) String() string {
 func (*GetHosDailyLogsResponse) ProtoMessage() {}
 
 func (x *GetHosDailyLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[3]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +420,7 @@ func (x *GetHosDailyLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHosDailyLogsResponse.ProtoReflect.Descriptor instead.
 func (*GetHosDailyLogsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{3}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetHosDailyLogsResponse) GetData() []*HosDailyLogs {
@@ -325,6 +435,116 @@ func (x *GetHosDailyLogsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHosDailyLogs.
+type StreamHosDailyLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosDailyLogs is asked, page after page.
+	Request *GetHosDailyLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosDailyLogsRequest) Reset() {
+	*x = StreamHosDailyLogsRequest{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosDailyLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosDailyLogsRequest) ProtoMessage() {}
+
+func (x *StreamHosDailyLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosDailyLogsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHosDailyLogsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamHosDailyLogsRequest) GetRequest() *GetHosDailyLogsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHosDailyLogsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHosDailyLogs.
+type StreamHosDailyLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosDailyLogs answers.
+	Page *GetHosDailyLogsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosDailyLogsResponse) Reset() {
+	*x = StreamHosDailyLogsResponse{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosDailyLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosDailyLogsResponse) ProtoMessage() {}
+
+func (x *StreamHosDailyLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosDailyLogsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHosDailyLogsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamHosDailyLogsResponse) GetPage() *GetHosDailyLogsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHosDailyLogsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetHosLogs.
@@ -348,7 +568,7 @@ type GetHosLogsRequest struct {
 
 func (x *GetHosLogsRequest) Reset() {
 	*x = GetHosLogsRequest{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[4]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +580,7 @@ func (x *GetHosLogsRequest) String() string {
 func (*GetHosLogsRequest) ProtoMessage() {}
 
 func (x *GetHosLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[4]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +593,7 @@ func (x *GetHosLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHosLogsRequest.ProtoReflect.Descriptor instead.
 func (*GetHosLogsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{4}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetHosLogsRequest) GetAfter() string {
@@ -431,7 +651,7 @@ type GetHosLogsResponse struct {
 
 func (x *GetHosLogsResponse) Reset() {
 	*x = GetHosLogsResponse{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[5]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +663,7 @@ func (x *GetHosLogsResponse) String() string {
 func (*GetHosLogsResponse) ProtoMessage() {}
 
 func (x *GetHosLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[5]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +676,7 @@ func (x *GetHosLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHosLogsResponse.ProtoReflect.Descriptor instead.
 func (*GetHosLogsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{5}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetHosLogsResponse) GetData() []*HosLogsForDriver {
@@ -471,6 +691,116 @@ func (x *GetHosLogsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHosLogs.
+type StreamHosLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosLogs is asked, page after page.
+	Request *GetHosLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosLogsRequest) Reset() {
+	*x = StreamHosLogsRequest{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosLogsRequest) ProtoMessage() {}
+
+func (x *StreamHosLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosLogsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHosLogsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamHosLogsRequest) GetRequest() *GetHosLogsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHosLogsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHosLogs.
+type StreamHosLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosLogs answers.
+	Page *GetHosLogsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosLogsResponse) Reset() {
+	*x = StreamHosLogsResponse{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosLogsResponse) ProtoMessage() {}
+
+func (x *StreamHosLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosLogsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHosLogsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamHosLogsResponse) GetPage() *GetHosLogsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHosLogsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetHosViolations.
@@ -496,7 +826,7 @@ type GetHosViolationsRequest struct {
 
 func (x *GetHosViolationsRequest) Reset() {
 	*x = GetHosViolationsRequest{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[6]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +838,7 @@ func (x *GetHosViolationsRequest) String() string {
 func (*GetHosViolationsRequest) ProtoMessage() {}
 
 func (x *GetHosViolationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[6]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +851,7 @@ func (x *GetHosViolationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHosViolationsRequest.ProtoReflect.Descriptor instead.
 func (*GetHosViolationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{6}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetHosViolationsRequest) GetAfter() string {
@@ -586,7 +916,7 @@ type GetHosViolationsResponse struct {
 
 func (x *GetHosViolationsResponse) Reset() {
 	*x = GetHosViolationsResponse{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[7]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +928,7 @@ func (x *GetHosViolationsResponse) String() string {
 func (*GetHosViolationsResponse) ProtoMessage() {}
 
 func (x *GetHosViolationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[7]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +941,7 @@ func (x *GetHosViolationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHosViolationsResponse.ProtoReflect.Descriptor instead.
 func (*GetHosViolationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{7}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetHosViolationsResponse) GetData() []*HosViolationsObject {
@@ -628,6 +958,116 @@ func (x *GetHosViolationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamHosViolations.
+type StreamHosViolationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosViolations is asked, page after page.
+	Request *GetHosViolationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosViolationsRequest) Reset() {
+	*x = StreamHosViolationsRequest{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosViolationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosViolationsRequest) ProtoMessage() {}
+
+func (x *StreamHosViolationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosViolationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHosViolationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StreamHosViolationsRequest) GetRequest() *GetHosViolationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHosViolationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHosViolations.
+type StreamHosViolationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetHosViolations answers.
+	Page *GetHosViolationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHosViolationsResponse) Reset() {
+	*x = StreamHosViolationsResponse{}
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHosViolationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHosViolationsResponse) ProtoMessage() {}
+
+func (x *StreamHosViolationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHosViolationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHosViolationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamHosViolationsResponse) GetPage() *GetHosViolationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHosViolationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema CurrentDutyStatus.
 type CurrentDutyStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +1080,7 @@ type CurrentDutyStatus struct {
 
 func (x *CurrentDutyStatus) Reset() {
 	*x = CurrentDutyStatus{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[8]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +1092,7 @@ func (x *CurrentDutyStatus) String() string {
 func (*CurrentDutyStatus) ProtoMessage() {}
 
 func (x *CurrentDutyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[8]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +1105,7 @@ func (x *CurrentDutyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CurrentDutyStatus.ProtoReflect.Descriptor instead.
 func (*CurrentDutyStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{8}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CurrentDutyStatus) GetHosStatusType() string {
@@ -690,7 +1130,7 @@ type DistanceTraveled struct {
 
 func (x *DistanceTraveled) Reset() {
 	*x = DistanceTraveled{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[9]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +1142,7 @@ func (x *DistanceTraveled) String() string {
 func (*DistanceTraveled) ProtoMessage() {}
 
 func (x *DistanceTraveled) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[9]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +1155,7 @@ func (x *DistanceTraveled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DistanceTraveled.ProtoReflect.Descriptor instead.
 func (*DistanceTraveled) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{9}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DistanceTraveled) GetDriveDistanceMeters() int64 {
@@ -766,7 +1206,7 @@ type DriverRuleset struct {
 
 func (x *DriverRuleset) Reset() {
 	*x = DriverRuleset{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[10]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +1218,7 @@ func (x *DriverRuleset) String() string {
 func (*DriverRuleset) ProtoMessage() {}
 
 func (x *DriverRuleset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[10]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +1231,7 @@ func (x *DriverRuleset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverRuleset.ProtoReflect.Descriptor instead.
 func (*DriverRuleset) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{10}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DriverRuleset) GetBreak() string {
@@ -848,7 +1288,7 @@ type DriverWithTimezoneEldSettings struct {
 
 func (x *DriverWithTimezoneEldSettings) Reset() {
 	*x = DriverWithTimezoneEldSettings{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[11]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1300,7 @@ func (x *DriverWithTimezoneEldSettings) String() string {
 func (*DriverWithTimezoneEldSettings) ProtoMessage() {}
 
 func (x *DriverWithTimezoneEldSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[11]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1313,7 @@ func (x *DriverWithTimezoneEldSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverWithTimezoneEldSettings.ProtoReflect.Descriptor instead.
 func (*DriverWithTimezoneEldSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{11}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DriverWithTimezoneEldSettings) GetEldSettings() *EldSettings {
@@ -936,7 +1376,7 @@ type DutyStatusDuration struct {
 
 func (x *DutyStatusDuration) Reset() {
 	*x = DutyStatusDuration{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[12]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1388,7 @@ func (x *DutyStatusDuration) String() string {
 func (*DutyStatusDuration) ProtoMessage() {}
 
 func (x *DutyStatusDuration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[12]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1401,7 @@ func (x *DutyStatusDuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DutyStatusDuration.ProtoReflect.Descriptor instead.
 func (*DutyStatusDuration) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{12}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DutyStatusDuration) GetActiveDurationMs() int64 {
@@ -1031,7 +1471,7 @@ type EldSettings struct {
 
 func (x *EldSettings) Reset() {
 	*x = EldSettings{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[13]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1483,7 @@ func (x *EldSettings) String() string {
 func (*EldSettings) ProtoMessage() {}
 
 func (x *EldSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[13]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1496,7 @@ func (x *EldSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EldSettings.ProtoReflect.Descriptor instead.
 func (*EldSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{13}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EldSettings) GetRulesets() []*DriverRuleset {
@@ -1077,7 +1517,7 @@ type HosBreak struct {
 
 func (x *HosBreak) Reset() {
 	*x = HosBreak{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[14]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1529,7 @@ func (x *HosBreak) String() string {
 func (*HosBreak) ProtoMessage() {}
 
 func (x *HosBreak) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[14]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1542,7 @@ func (x *HosBreak) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosBreak.ProtoReflect.Descriptor instead.
 func (*HosBreak) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{14}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HosBreak) GetTimeUntilBreakDurationMs() float64 {
@@ -1129,7 +1569,7 @@ type HosClocks struct {
 
 func (x *HosClocks) Reset() {
 	*x = HosClocks{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[15]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1581,7 @@ func (x *HosClocks) String() string {
 func (*HosClocks) ProtoMessage() {}
 
 func (x *HosClocks) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[15]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1594,7 @@ func (x *HosClocks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosClocks.ProtoReflect.Descriptor instead.
 func (*HosClocks) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{15}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HosClocks) GetBreak() *HosBreak {
@@ -1204,7 +1644,7 @@ type HosClocksForDriver struct {
 
 func (x *HosClocksForDriver) Reset() {
 	*x = HosClocksForDriver{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[16]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1656,7 @@ func (x *HosClocksForDriver) String() string {
 func (*HosClocksForDriver) ProtoMessage() {}
 
 func (x *HosClocksForDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[16]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1669,7 @@ func (x *HosClocksForDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosClocksForDriver.ProtoReflect.Descriptor instead.
 func (*HosClocksForDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{16}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HosClocksForDriver) GetClocks() *HosClocks {
@@ -1282,7 +1722,7 @@ type HosCycle struct {
 
 func (x *HosCycle) Reset() {
 	*x = HosCycle{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[17]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1734,7 @@ func (x *HosCycle) String() string {
 func (*HosCycle) ProtoMessage() {}
 
 func (x *HosCycle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[17]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1747,7 @@ func (x *HosCycle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosCycle.ProtoReflect.Descriptor instead.
 func (*HosCycle) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{17}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HosCycle) GetCycleRemainingDurationMs() float64 {
@@ -1354,7 +1794,7 @@ type HosDailyLogs struct {
 
 func (x *HosDailyLogs) Reset() {
 	*x = HosDailyLogs{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[18]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1806,7 @@ func (x *HosDailyLogs) String() string {
 func (*HosDailyLogs) ProtoMessage() {}
 
 func (x *HosDailyLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[18]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1819,7 @@ func (x *HosDailyLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosDailyLogs.ProtoReflect.Descriptor instead.
 func (*HosDailyLogs) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{18}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HosDailyLogs) GetDistanceTraveled() *DistanceTraveled {
@@ -1442,7 +1882,7 @@ type HosDrive struct {
 
 func (x *HosDrive) Reset() {
 	*x = HosDrive{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[19]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1894,7 @@ func (x *HosDrive) String() string {
 func (*HosDrive) ProtoMessage() {}
 
 func (x *HosDrive) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[19]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1907,7 @@ func (x *HosDrive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosDrive.ProtoReflect.Descriptor instead.
 func (*HosDrive) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{19}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HosDrive) GetDriveRemainingDurationMs() float64 {
@@ -1501,7 +1941,7 @@ type HosLogEntry struct {
 
 func (x *HosLogEntry) Reset() {
 	*x = HosLogEntry{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[20]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1953,7 @@ func (x *HosLogEntry) String() string {
 func (*HosLogEntry) ProtoMessage() {}
 
 func (x *HosLogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[20]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1966,7 @@ func (x *HosLogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosLogEntry.ProtoReflect.Descriptor instead.
 func (*HosLogEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{20}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HosLogEntry) GetCodrivers() []*v1.DriverTiny2 {
@@ -1591,7 +2031,7 @@ type HosLogLocation struct {
 
 func (x *HosLogLocation) Reset() {
 	*x = HosLogLocation{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[21]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +2043,7 @@ func (x *HosLogLocation) String() string {
 func (*HosLogLocation) ProtoMessage() {}
 
 func (x *HosLogLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[21]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +2056,7 @@ func (x *HosLogLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosLogLocation.ProtoReflect.Descriptor instead.
 func (*HosLogLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{21}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HosLogLocation) GetLatitude() float64 {
@@ -1646,7 +2086,7 @@ type HosLogsForDriver struct {
 
 func (x *HosLogsForDriver) Reset() {
 	*x = HosLogsForDriver{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[22]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +2098,7 @@ func (x *HosLogsForDriver) String() string {
 func (*HosLogsForDriver) ProtoMessage() {}
 
 func (x *HosLogsForDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[22]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +2111,7 @@ func (x *HosLogsForDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosLogsForDriver.ProtoReflect.Descriptor instead.
 func (*HosLogsForDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{22}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HosLogsForDriver) GetDriver() *v1.DriverTiny2 {
@@ -1699,7 +2139,7 @@ type HosShift struct {
 
 func (x *HosShift) Reset() {
 	*x = HosShift{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[23]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2151,7 @@ func (x *HosShift) String() string {
 func (*HosShift) ProtoMessage() {}
 
 func (x *HosShift) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[23]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2164,7 @@ func (x *HosShift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosShift.ProtoReflect.Descriptor instead.
 func (*HosShift) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{23}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HosShift) GetShiftRemainingDurationMs() float64 {
@@ -1761,7 +2201,7 @@ type HosViolation struct {
 
 func (x *HosViolation) Reset() {
 	*x = HosViolation{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[24]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +2213,7 @@ func (x *HosViolation) String() string {
 func (*HosViolation) ProtoMessage() {}
 
 func (x *HosViolation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[24]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +2226,7 @@ func (x *HosViolation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosViolation.ProtoReflect.Descriptor instead.
 func (*HosViolation) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{24}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HosViolation) GetDay() *HosViolationDay {
@@ -1844,7 +2284,7 @@ type HosViolationDay struct {
 
 func (x *HosViolationDay) Reset() {
 	*x = HosViolationDay{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[25]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +2296,7 @@ func (x *HosViolationDay) String() string {
 func (*HosViolationDay) ProtoMessage() {}
 
 func (x *HosViolationDay) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[25]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +2309,7 @@ func (x *HosViolationDay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosViolationDay.ProtoReflect.Descriptor instead.
 func (*HosViolationDay) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{25}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HosViolationDay) GetEndTime() string {
@@ -1899,7 +2339,7 @@ type HosViolations struct {
 
 func (x *HosViolations) Reset() {
 	*x = HosViolations{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[26]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2351,7 @@ func (x *HosViolations) String() string {
 func (*HosViolations) ProtoMessage() {}
 
 func (x *HosViolations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[26]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2364,7 @@ func (x *HosViolations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosViolations.ProtoReflect.Descriptor instead.
 func (*HosViolations) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{26}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HosViolations) GetCycleViolationDurationMs() float64 {
@@ -1952,7 +2392,7 @@ type HosViolationsObject struct {
 
 func (x *HosViolationsObject) Reset() {
 	*x = HosViolationsObject{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[27]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2404,7 @@ func (x *HosViolationsObject) String() string {
 func (*HosViolationsObject) ProtoMessage() {}
 
 func (x *HosViolationsObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[27]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2417,7 @@ func (x *HosViolationsObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosViolationsObject.ProtoReflect.Descriptor instead.
 func (*HosViolationsObject) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{27}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HosViolationsObject) GetViolations() []*HosViolation {
@@ -2022,7 +2462,7 @@ type LogMetaData struct {
 
 func (x *LogMetaData) Reset() {
 	*x = LogMetaData{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[28]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2474,7 @@ func (x *LogMetaData) String() string {
 func (*LogMetaData) ProtoMessage() {}
 
 func (x *LogMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[28]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2487,7 @@ func (x *LogMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogMetaData.ProtoReflect.Descriptor instead.
 func (*LogMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{28}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LogMetaData) GetAdverseDrivingClaimed() bool {
@@ -2166,7 +2606,7 @@ type PendingDutyStatusDurations struct {
 
 func (x *PendingDutyStatusDurations) Reset() {
 	*x = PendingDutyStatusDurations{}
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[29]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2618,7 @@ func (x *PendingDutyStatusDurations) String() string {
 func (*PendingDutyStatusDurations) ProtoMessage() {}
 
 func (x *PendingDutyStatusDurations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[29]
+	mi := &file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2631,7 @@ func (x *PendingDutyStatusDurations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingDutyStatusDurations.ProtoReflect.Descriptor instead.
 func (*PendingDutyStatusDurations) Descriptor() ([]byte, []int) {
-	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{29}
+	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PendingDutyStatusDurations) GetActiveDurationMs() int64 {
@@ -2254,7 +2694,7 @@ var File_samsara_hours_of_service_v1_hours_of_service_proto protoreflect.FileDes
 
 const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\n" +
-	"2samsara/hours_of_service/v1/hours_of_service.proto\x12\x1bsamsara.hours_of_service.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfd\x01\n" +
+	"2samsara/hours_of_service/v1/hours_of_service.proto\x12\x1bsamsara.hours_of_service.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfd\x01\n" +
 	"\x13GetHosClocksRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -2268,7 +2708,14 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2/.samsara.hours_of_service.v1.HosClocksForDriverB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x04\n" +
+	"pagination\"\xa1\x01\n" +
+	"\x16StreamHosClocksRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.hours_of_service.v1.GetHosClocksRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x88\x01\n" +
+	"\x17StreamHosClocksResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.hours_of_service.v1.GetHosClocksResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x90\x04\n" +
 	"\x16GetHosDailyLogsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
@@ -2292,7 +2739,14 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2).samsara.hours_of_service.v1.HosDailyLogsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc2\x02\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x19StreamHosDailyLogsRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.hours_of_service.v1.GetHosDailyLogsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	"\x1aStreamHosDailyLogsResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.hours_of_service.v1.GetHosDailyLogsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc2\x02\n" +
 	"\x11GetHosLogsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -2309,7 +2763,14 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2-.samsara.hours_of_service.v1.HosLogsForDriverB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x8d\x03\n" +
+	"pagination\"\x9d\x01\n" +
+	"\x14StreamHosLogsRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.hours_of_service.v1.GetHosLogsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x84\x01\n" +
+	"\x15StreamHosLogsResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.hours_of_service.v1.GetHosLogsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x8d\x03\n" +
 	"\x17GetHosViolationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -2330,7 +2791,14 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v20.samsara.hours_of_service.v1.HosViolationsObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb5\x01\n" +
+	"pagination\"\xa9\x01\n" +
+	"\x1aStreamHosViolationsRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.hours_of_service.v1.GetHosViolationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x90\x01\n" +
+	"\x1bStreamHosViolationsResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.hours_of_service.v1.GetHosViolationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb5\x01\n" +
 	"\x11CurrentDutyStatus\x12u\n" +
 	"\x0fhos_status_type\x18\x01 \x01(\tBH\xda\xce\x18D2\aoffDuty2\n" +
 	"sleeperBed2\adriving2\x06onDuty2\byardMove2\x12personalConveyanceH\x00R\rhosStatusType\x88\x01\x01:\x15\xda\xce\x18\x11CurrentDutyStatusB\x12\n" +
@@ -2519,18 +2987,27 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	" _personal_conveyance_duration_msB\x1c\n" +
 	"\x1a_sleeper_berth_duration_msB\x1b\n" +
 	"\x19_waiting_time_duration_msB\x18\n" +
-	"\x16_yard_move_duration_ms2\xf5\x06\n" +
-	"\x15HoursOfServiceService\x12\xc8\x01\n" +
-	"\fGetHosClocks\x120.samsara.hours_of_service.v1.GetHosClocksRequest\x1a1.samsara.hours_of_service.v1.GetHosClocksResponse\"S\xda\xce\x18O\n" +
-	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)P\x01X\xc8\x01\x12\xe0\x01\n" +
-	"\x0fGetHosDailyLogs\x123.samsara.hours_of_service.v1.GetHosDailyLogsRequest\x1a4.samsara.hours_of_service.v1.GetHosDailyLogsResponse\"b\xda\xce\x18^\n" +
-	"\x0fgetHosDailyLogs\x10\x01\x1a\x15/fleet/hos/daily-logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc6\x01\n" +
+	"\x16_yard_move_duration_ms2\xfd\v\n" +
+	"\x15HoursOfServiceService\x12\xce\x01\n" +
+	"\fGetHosClocks\x120.samsara.hours_of_service.v1.GetHosClocksRequest\x1a1.samsara.hours_of_service.v1.GetHosClocksResponse\"Y\xda\xce\x18U\n" +
+	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
+	"\x0fStreamHosClocks\x123.samsara.hours_of_service.v1.StreamHosClocksRequest\x1a4.samsara.hours_of_service.v1.StreamHosClocksResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fGetHosClocks\x10\x010\x01\x12\xe6\x01\n" +
+	"\x0fGetHosDailyLogs\x123.samsara.hours_of_service.v1.GetHosDailyLogsRequest\x1a4.samsara.hours_of_service.v1.GetHosDailyLogsResponse\"h\xda\xce\x18d\n" +
+	"\x0fgetHosDailyLogs\x10\x01\x1a\x15/fleet/hos/daily-logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
+	"\x12StreamHosDailyLogs\x126.samsara.hours_of_service.v1.StreamHosDailyLogsRequest\x1a7.samsara.hours_of_service.v1.StreamHosDailyLogsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetHosDailyLogs\x10\x010\x01\x12\xcc\x01\n" +
 	"\n" +
-	"GetHosLogs\x12..samsara.hours_of_service.v1.GetHosLogsRequest\x1a/.samsara.hours_of_service.v1.GetHosLogsResponse\"W\xda\xce\x18S\n" +
+	"GetHosLogs\x12..samsara.hours_of_service.v1.GetHosLogsRequest\x1a/.samsara.hours_of_service.v1.GetHosLogsResponse\"]\xda\xce\x18Y\n" +
 	"\n" +
-	"getHosLogs\x10\x01\x1a\x0f/fleet/hos/logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe4\x01\n" +
-	"\x10GetHosViolations\x124.samsara.hours_of_service.v1.GetHosViolationsRequest\x1a5.samsara.hours_of_service.v1.GetHosViolationsResponse\"c\xda\xce\x18_\n" +
-	"\x10getHosViolations\x10\x01\x1a\x15/fleet/hos/violations(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/hours_of_service/v1;hoursofservicev1b\x06proto3"
+	"getHosLogs\x10\x01\x1a\x0f/fleet/hos/logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8c\x01\n" +
+	"\rStreamHosLogs\x121.samsara.hours_of_service.v1.StreamHosLogsRequest\x1a2.samsara.hours_of_service.v1.StreamHosLogsResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"\n" +
+	"GetHosLogs\x10\x010\x01\x12\xea\x01\n" +
+	"\x10GetHosViolations\x124.samsara.hours_of_service.v1.GetHosViolationsRequest\x1a5.samsara.hours_of_service.v1.GetHosViolationsResponse\"i\xda\xce\x18e\n" +
+	"\x10getHosViolations\x10\x01\x1a\x15/fleet/hos/violations(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa4\x01\n" +
+	"\x13StreamHosViolations\x127.samsara.hours_of_service.v1.StreamHosViolationsRequest\x1a8.samsara.hours_of_service.v1.StreamHosViolationsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetHosViolations\x10\x010\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/hours_of_service/v1;hoursofservicev1b\x06proto3"
 
 var (
 	file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescOnce sync.Once
@@ -2544,93 +3021,122 @@ func file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP() []byt
 	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescData
 }
 
-var file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_samsara_hours_of_service_v1_hours_of_service_proto_goTypes = []any{
 	(*GetHosClocksRequest)(nil),           // 0: samsara.hours_of_service.v1.GetHosClocksRequest
 	(*GetHosClocksResponse)(nil),          // 1: samsara.hours_of_service.v1.GetHosClocksResponse
-	(*GetHosDailyLogsRequest)(nil),        // 2: samsara.hours_of_service.v1.GetHosDailyLogsRequest
-	(*GetHosDailyLogsResponse)(nil),       // 3: samsara.hours_of_service.v1.GetHosDailyLogsResponse
-	(*GetHosLogsRequest)(nil),             // 4: samsara.hours_of_service.v1.GetHosLogsRequest
-	(*GetHosLogsResponse)(nil),            // 5: samsara.hours_of_service.v1.GetHosLogsResponse
-	(*GetHosViolationsRequest)(nil),       // 6: samsara.hours_of_service.v1.GetHosViolationsRequest
-	(*GetHosViolationsResponse)(nil),      // 7: samsara.hours_of_service.v1.GetHosViolationsResponse
-	(*CurrentDutyStatus)(nil),             // 8: samsara.hours_of_service.v1.CurrentDutyStatus
-	(*DistanceTraveled)(nil),              // 9: samsara.hours_of_service.v1.DistanceTraveled
-	(*DriverRuleset)(nil),                 // 10: samsara.hours_of_service.v1.DriverRuleset
-	(*DriverWithTimezoneEldSettings)(nil), // 11: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings
-	(*DutyStatusDuration)(nil),            // 12: samsara.hours_of_service.v1.DutyStatusDuration
-	(*EldSettings)(nil),                   // 13: samsara.hours_of_service.v1.EldSettings
-	(*HosBreak)(nil),                      // 14: samsara.hours_of_service.v1.HosBreak
-	(*HosClocks)(nil),                     // 15: samsara.hours_of_service.v1.HosClocks
-	(*HosClocksForDriver)(nil),            // 16: samsara.hours_of_service.v1.HosClocksForDriver
-	(*HosCycle)(nil),                      // 17: samsara.hours_of_service.v1.HosCycle
-	(*HosDailyLogs)(nil),                  // 18: samsara.hours_of_service.v1.HosDailyLogs
-	(*HosDrive)(nil),                      // 19: samsara.hours_of_service.v1.HosDrive
-	(*HosLogEntry)(nil),                   // 20: samsara.hours_of_service.v1.HosLogEntry
-	(*HosLogLocation)(nil),                // 21: samsara.hours_of_service.v1.HosLogLocation
-	(*HosLogsForDriver)(nil),              // 22: samsara.hours_of_service.v1.HosLogsForDriver
-	(*HosShift)(nil),                      // 23: samsara.hours_of_service.v1.HosShift
-	(*HosViolation)(nil),                  // 24: samsara.hours_of_service.v1.HosViolation
-	(*HosViolationDay)(nil),               // 25: samsara.hours_of_service.v1.HosViolationDay
-	(*HosViolations)(nil),                 // 26: samsara.hours_of_service.v1.HosViolations
-	(*HosViolationsObject)(nil),           // 27: samsara.hours_of_service.v1.HosViolationsObject
-	(*LogMetaData)(nil),                   // 28: samsara.hours_of_service.v1.LogMetaData
-	(*PendingDutyStatusDurations)(nil),    // 29: samsara.hours_of_service.v1.PendingDutyStatusDurations
-	nil,                                   // 30: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
-	(*v1.Pagination)(nil),                 // 31: samsara.types.v1.Pagination
-	(*v1.VehicleTiny2)(nil),               // 32: samsara.types.v1.VehicleTiny2
-	(*v1.DriverTiny2)(nil),                // 33: samsara.types.v1.DriverTiny2
-	(*v1.DriverTiny)(nil),                 // 34: samsara.types.v1.DriverTiny
-	(*v1.Vehicle)(nil),                    // 35: samsara.types.v1.Vehicle
+	(*StreamHosClocksRequest)(nil),        // 2: samsara.hours_of_service.v1.StreamHosClocksRequest
+	(*StreamHosClocksResponse)(nil),       // 3: samsara.hours_of_service.v1.StreamHosClocksResponse
+	(*GetHosDailyLogsRequest)(nil),        // 4: samsara.hours_of_service.v1.GetHosDailyLogsRequest
+	(*GetHosDailyLogsResponse)(nil),       // 5: samsara.hours_of_service.v1.GetHosDailyLogsResponse
+	(*StreamHosDailyLogsRequest)(nil),     // 6: samsara.hours_of_service.v1.StreamHosDailyLogsRequest
+	(*StreamHosDailyLogsResponse)(nil),    // 7: samsara.hours_of_service.v1.StreamHosDailyLogsResponse
+	(*GetHosLogsRequest)(nil),             // 8: samsara.hours_of_service.v1.GetHosLogsRequest
+	(*GetHosLogsResponse)(nil),            // 9: samsara.hours_of_service.v1.GetHosLogsResponse
+	(*StreamHosLogsRequest)(nil),          // 10: samsara.hours_of_service.v1.StreamHosLogsRequest
+	(*StreamHosLogsResponse)(nil),         // 11: samsara.hours_of_service.v1.StreamHosLogsResponse
+	(*GetHosViolationsRequest)(nil),       // 12: samsara.hours_of_service.v1.GetHosViolationsRequest
+	(*GetHosViolationsResponse)(nil),      // 13: samsara.hours_of_service.v1.GetHosViolationsResponse
+	(*StreamHosViolationsRequest)(nil),    // 14: samsara.hours_of_service.v1.StreamHosViolationsRequest
+	(*StreamHosViolationsResponse)(nil),   // 15: samsara.hours_of_service.v1.StreamHosViolationsResponse
+	(*CurrentDutyStatus)(nil),             // 16: samsara.hours_of_service.v1.CurrentDutyStatus
+	(*DistanceTraveled)(nil),              // 17: samsara.hours_of_service.v1.DistanceTraveled
+	(*DriverRuleset)(nil),                 // 18: samsara.hours_of_service.v1.DriverRuleset
+	(*DriverWithTimezoneEldSettings)(nil), // 19: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings
+	(*DutyStatusDuration)(nil),            // 20: samsara.hours_of_service.v1.DutyStatusDuration
+	(*EldSettings)(nil),                   // 21: samsara.hours_of_service.v1.EldSettings
+	(*HosBreak)(nil),                      // 22: samsara.hours_of_service.v1.HosBreak
+	(*HosClocks)(nil),                     // 23: samsara.hours_of_service.v1.HosClocks
+	(*HosClocksForDriver)(nil),            // 24: samsara.hours_of_service.v1.HosClocksForDriver
+	(*HosCycle)(nil),                      // 25: samsara.hours_of_service.v1.HosCycle
+	(*HosDailyLogs)(nil),                  // 26: samsara.hours_of_service.v1.HosDailyLogs
+	(*HosDrive)(nil),                      // 27: samsara.hours_of_service.v1.HosDrive
+	(*HosLogEntry)(nil),                   // 28: samsara.hours_of_service.v1.HosLogEntry
+	(*HosLogLocation)(nil),                // 29: samsara.hours_of_service.v1.HosLogLocation
+	(*HosLogsForDriver)(nil),              // 30: samsara.hours_of_service.v1.HosLogsForDriver
+	(*HosShift)(nil),                      // 31: samsara.hours_of_service.v1.HosShift
+	(*HosViolation)(nil),                  // 32: samsara.hours_of_service.v1.HosViolation
+	(*HosViolationDay)(nil),               // 33: samsara.hours_of_service.v1.HosViolationDay
+	(*HosViolations)(nil),                 // 34: samsara.hours_of_service.v1.HosViolations
+	(*HosViolationsObject)(nil),           // 35: samsara.hours_of_service.v1.HosViolationsObject
+	(*LogMetaData)(nil),                   // 36: samsara.hours_of_service.v1.LogMetaData
+	(*PendingDutyStatusDurations)(nil),    // 37: samsara.hours_of_service.v1.PendingDutyStatusDurations
+	nil,                                   // 38: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
+	(*v1.Pagination)(nil),                 // 39: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),             // 40: samsara.gateway.v1.StreamOptions
+	(*v1.VehicleTiny2)(nil),               // 41: samsara.types.v1.VehicleTiny2
+	(*v1.DriverTiny2)(nil),                // 42: samsara.types.v1.DriverTiny2
+	(*v1.DriverTiny)(nil),                 // 43: samsara.types.v1.DriverTiny
+	(*v1.Vehicle)(nil),                    // 44: samsara.types.v1.Vehicle
 }
 var file_samsara_hours_of_service_v1_hours_of_service_proto_depIdxs = []int32{
-	16, // 0: samsara.hours_of_service.v1.GetHosClocksResponse.data:type_name -> samsara.hours_of_service.v1.HosClocksForDriver
-	31, // 1: samsara.hours_of_service.v1.GetHosClocksResponse.pagination:type_name -> samsara.types.v1.Pagination
-	18, // 2: samsara.hours_of_service.v1.GetHosDailyLogsResponse.data:type_name -> samsara.hours_of_service.v1.HosDailyLogs
-	31, // 3: samsara.hours_of_service.v1.GetHosDailyLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	22, // 4: samsara.hours_of_service.v1.GetHosLogsResponse.data:type_name -> samsara.hours_of_service.v1.HosLogsForDriver
-	31, // 5: samsara.hours_of_service.v1.GetHosLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	27, // 6: samsara.hours_of_service.v1.GetHosViolationsResponse.data:type_name -> samsara.hours_of_service.v1.HosViolationsObject
-	31, // 7: samsara.hours_of_service.v1.GetHosViolationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	13, // 8: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.eld_settings:type_name -> samsara.hours_of_service.v1.EldSettings
-	30, // 9: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.external_ids:type_name -> samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
-	10, // 10: samsara.hours_of_service.v1.EldSettings.rulesets:type_name -> samsara.hours_of_service.v1.DriverRuleset
-	14, // 11: samsara.hours_of_service.v1.HosClocks.break:type_name -> samsara.hours_of_service.v1.HosBreak
-	17, // 12: samsara.hours_of_service.v1.HosClocks.cycle:type_name -> samsara.hours_of_service.v1.HosCycle
-	19, // 13: samsara.hours_of_service.v1.HosClocks.drive:type_name -> samsara.hours_of_service.v1.HosDrive
-	23, // 14: samsara.hours_of_service.v1.HosClocks.shift:type_name -> samsara.hours_of_service.v1.HosShift
-	15, // 15: samsara.hours_of_service.v1.HosClocksForDriver.clocks:type_name -> samsara.hours_of_service.v1.HosClocks
-	8,  // 16: samsara.hours_of_service.v1.HosClocksForDriver.current_duty_status:type_name -> samsara.hours_of_service.v1.CurrentDutyStatus
-	32, // 17: samsara.hours_of_service.v1.HosClocksForDriver.current_vehicle:type_name -> samsara.types.v1.VehicleTiny2
-	33, // 18: samsara.hours_of_service.v1.HosClocksForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
-	26, // 19: samsara.hours_of_service.v1.HosClocksForDriver.violations:type_name -> samsara.hours_of_service.v1.HosViolations
-	9,  // 20: samsara.hours_of_service.v1.HosDailyLogs.distance_traveled:type_name -> samsara.hours_of_service.v1.DistanceTraveled
-	11, // 21: samsara.hours_of_service.v1.HosDailyLogs.driver:type_name -> samsara.hours_of_service.v1.DriverWithTimezoneEldSettings
-	12, // 22: samsara.hours_of_service.v1.HosDailyLogs.duty_status_durations:type_name -> samsara.hours_of_service.v1.DutyStatusDuration
-	28, // 23: samsara.hours_of_service.v1.HosDailyLogs.log_meta_data:type_name -> samsara.hours_of_service.v1.LogMetaData
-	29, // 24: samsara.hours_of_service.v1.HosDailyLogs.pending_duty_status_durations:type_name -> samsara.hours_of_service.v1.PendingDutyStatusDurations
-	33, // 25: samsara.hours_of_service.v1.HosLogEntry.codrivers:type_name -> samsara.types.v1.DriverTiny2
-	21, // 26: samsara.hours_of_service.v1.HosLogEntry.log_recorded_location:type_name -> samsara.hours_of_service.v1.HosLogLocation
-	32, // 27: samsara.hours_of_service.v1.HosLogEntry.vehicle:type_name -> samsara.types.v1.VehicleTiny2
-	33, // 28: samsara.hours_of_service.v1.HosLogsForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
-	20, // 29: samsara.hours_of_service.v1.HosLogsForDriver.hos_logs:type_name -> samsara.hours_of_service.v1.HosLogEntry
-	25, // 30: samsara.hours_of_service.v1.HosViolation.day:type_name -> samsara.hours_of_service.v1.HosViolationDay
-	34, // 31: samsara.hours_of_service.v1.HosViolation.driver:type_name -> samsara.types.v1.DriverTiny
-	24, // 32: samsara.hours_of_service.v1.HosViolationsObject.violations:type_name -> samsara.hours_of_service.v1.HosViolation
-	35, // 33: samsara.hours_of_service.v1.LogMetaData.vehicles:type_name -> samsara.types.v1.Vehicle
-	0,  // 34: samsara.hours_of_service.v1.HoursOfServiceService.GetHosClocks:input_type -> samsara.hours_of_service.v1.GetHosClocksRequest
-	2,  // 35: samsara.hours_of_service.v1.HoursOfServiceService.GetHosDailyLogs:input_type -> samsara.hours_of_service.v1.GetHosDailyLogsRequest
-	4,  // 36: samsara.hours_of_service.v1.HoursOfServiceService.GetHosLogs:input_type -> samsara.hours_of_service.v1.GetHosLogsRequest
-	6,  // 37: samsara.hours_of_service.v1.HoursOfServiceService.GetHosViolations:input_type -> samsara.hours_of_service.v1.GetHosViolationsRequest
-	1,  // 38: samsara.hours_of_service.v1.HoursOfServiceService.GetHosClocks:output_type -> samsara.hours_of_service.v1.GetHosClocksResponse
-	3,  // 39: samsara.hours_of_service.v1.HoursOfServiceService.GetHosDailyLogs:output_type -> samsara.hours_of_service.v1.GetHosDailyLogsResponse
-	5,  // 40: samsara.hours_of_service.v1.HoursOfServiceService.GetHosLogs:output_type -> samsara.hours_of_service.v1.GetHosLogsResponse
-	7,  // 41: samsara.hours_of_service.v1.HoursOfServiceService.GetHosViolations:output_type -> samsara.hours_of_service.v1.GetHosViolationsResponse
-	38, // [38:42] is the sub-list for method output_type
-	34, // [34:38] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	24, // 0: samsara.hours_of_service.v1.GetHosClocksResponse.data:type_name -> samsara.hours_of_service.v1.HosClocksForDriver
+	39, // 1: samsara.hours_of_service.v1.GetHosClocksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.hours_of_service.v1.StreamHosClocksRequest.request:type_name -> samsara.hours_of_service.v1.GetHosClocksRequest
+	40, // 3: samsara.hours_of_service.v1.StreamHosClocksRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.hours_of_service.v1.StreamHosClocksResponse.page:type_name -> samsara.hours_of_service.v1.GetHosClocksResponse
+	26, // 5: samsara.hours_of_service.v1.GetHosDailyLogsResponse.data:type_name -> samsara.hours_of_service.v1.HosDailyLogs
+	39, // 6: samsara.hours_of_service.v1.GetHosDailyLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.hours_of_service.v1.StreamHosDailyLogsRequest.request:type_name -> samsara.hours_of_service.v1.GetHosDailyLogsRequest
+	40, // 8: samsara.hours_of_service.v1.StreamHosDailyLogsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.hours_of_service.v1.StreamHosDailyLogsResponse.page:type_name -> samsara.hours_of_service.v1.GetHosDailyLogsResponse
+	30, // 10: samsara.hours_of_service.v1.GetHosLogsResponse.data:type_name -> samsara.hours_of_service.v1.HosLogsForDriver
+	39, // 11: samsara.hours_of_service.v1.GetHosLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 12: samsara.hours_of_service.v1.StreamHosLogsRequest.request:type_name -> samsara.hours_of_service.v1.GetHosLogsRequest
+	40, // 13: samsara.hours_of_service.v1.StreamHosLogsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 14: samsara.hours_of_service.v1.StreamHosLogsResponse.page:type_name -> samsara.hours_of_service.v1.GetHosLogsResponse
+	35, // 15: samsara.hours_of_service.v1.GetHosViolationsResponse.data:type_name -> samsara.hours_of_service.v1.HosViolationsObject
+	39, // 16: samsara.hours_of_service.v1.GetHosViolationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 17: samsara.hours_of_service.v1.StreamHosViolationsRequest.request:type_name -> samsara.hours_of_service.v1.GetHosViolationsRequest
+	40, // 18: samsara.hours_of_service.v1.StreamHosViolationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	13, // 19: samsara.hours_of_service.v1.StreamHosViolationsResponse.page:type_name -> samsara.hours_of_service.v1.GetHosViolationsResponse
+	21, // 20: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.eld_settings:type_name -> samsara.hours_of_service.v1.EldSettings
+	38, // 21: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.external_ids:type_name -> samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
+	18, // 22: samsara.hours_of_service.v1.EldSettings.rulesets:type_name -> samsara.hours_of_service.v1.DriverRuleset
+	22, // 23: samsara.hours_of_service.v1.HosClocks.break:type_name -> samsara.hours_of_service.v1.HosBreak
+	25, // 24: samsara.hours_of_service.v1.HosClocks.cycle:type_name -> samsara.hours_of_service.v1.HosCycle
+	27, // 25: samsara.hours_of_service.v1.HosClocks.drive:type_name -> samsara.hours_of_service.v1.HosDrive
+	31, // 26: samsara.hours_of_service.v1.HosClocks.shift:type_name -> samsara.hours_of_service.v1.HosShift
+	23, // 27: samsara.hours_of_service.v1.HosClocksForDriver.clocks:type_name -> samsara.hours_of_service.v1.HosClocks
+	16, // 28: samsara.hours_of_service.v1.HosClocksForDriver.current_duty_status:type_name -> samsara.hours_of_service.v1.CurrentDutyStatus
+	41, // 29: samsara.hours_of_service.v1.HosClocksForDriver.current_vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	42, // 30: samsara.hours_of_service.v1.HosClocksForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
+	34, // 31: samsara.hours_of_service.v1.HosClocksForDriver.violations:type_name -> samsara.hours_of_service.v1.HosViolations
+	17, // 32: samsara.hours_of_service.v1.HosDailyLogs.distance_traveled:type_name -> samsara.hours_of_service.v1.DistanceTraveled
+	19, // 33: samsara.hours_of_service.v1.HosDailyLogs.driver:type_name -> samsara.hours_of_service.v1.DriverWithTimezoneEldSettings
+	20, // 34: samsara.hours_of_service.v1.HosDailyLogs.duty_status_durations:type_name -> samsara.hours_of_service.v1.DutyStatusDuration
+	36, // 35: samsara.hours_of_service.v1.HosDailyLogs.log_meta_data:type_name -> samsara.hours_of_service.v1.LogMetaData
+	37, // 36: samsara.hours_of_service.v1.HosDailyLogs.pending_duty_status_durations:type_name -> samsara.hours_of_service.v1.PendingDutyStatusDurations
+	42, // 37: samsara.hours_of_service.v1.HosLogEntry.codrivers:type_name -> samsara.types.v1.DriverTiny2
+	29, // 38: samsara.hours_of_service.v1.HosLogEntry.log_recorded_location:type_name -> samsara.hours_of_service.v1.HosLogLocation
+	41, // 39: samsara.hours_of_service.v1.HosLogEntry.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	42, // 40: samsara.hours_of_service.v1.HosLogsForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
+	28, // 41: samsara.hours_of_service.v1.HosLogsForDriver.hos_logs:type_name -> samsara.hours_of_service.v1.HosLogEntry
+	33, // 42: samsara.hours_of_service.v1.HosViolation.day:type_name -> samsara.hours_of_service.v1.HosViolationDay
+	43, // 43: samsara.hours_of_service.v1.HosViolation.driver:type_name -> samsara.types.v1.DriverTiny
+	32, // 44: samsara.hours_of_service.v1.HosViolationsObject.violations:type_name -> samsara.hours_of_service.v1.HosViolation
+	44, // 45: samsara.hours_of_service.v1.LogMetaData.vehicles:type_name -> samsara.types.v1.Vehicle
+	0,  // 46: samsara.hours_of_service.v1.HoursOfServiceService.GetHosClocks:input_type -> samsara.hours_of_service.v1.GetHosClocksRequest
+	2,  // 47: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosClocks:input_type -> samsara.hours_of_service.v1.StreamHosClocksRequest
+	4,  // 48: samsara.hours_of_service.v1.HoursOfServiceService.GetHosDailyLogs:input_type -> samsara.hours_of_service.v1.GetHosDailyLogsRequest
+	6,  // 49: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosDailyLogs:input_type -> samsara.hours_of_service.v1.StreamHosDailyLogsRequest
+	8,  // 50: samsara.hours_of_service.v1.HoursOfServiceService.GetHosLogs:input_type -> samsara.hours_of_service.v1.GetHosLogsRequest
+	10, // 51: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosLogs:input_type -> samsara.hours_of_service.v1.StreamHosLogsRequest
+	12, // 52: samsara.hours_of_service.v1.HoursOfServiceService.GetHosViolations:input_type -> samsara.hours_of_service.v1.GetHosViolationsRequest
+	14, // 53: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosViolations:input_type -> samsara.hours_of_service.v1.StreamHosViolationsRequest
+	1,  // 54: samsara.hours_of_service.v1.HoursOfServiceService.GetHosClocks:output_type -> samsara.hours_of_service.v1.GetHosClocksResponse
+	3,  // 55: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosClocks:output_type -> samsara.hours_of_service.v1.StreamHosClocksResponse
+	5,  // 56: samsara.hours_of_service.v1.HoursOfServiceService.GetHosDailyLogs:output_type -> samsara.hours_of_service.v1.GetHosDailyLogsResponse
+	7,  // 57: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosDailyLogs:output_type -> samsara.hours_of_service.v1.StreamHosDailyLogsResponse
+	9,  // 58: samsara.hours_of_service.v1.HoursOfServiceService.GetHosLogs:output_type -> samsara.hours_of_service.v1.GetHosLogsResponse
+	11, // 59: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosLogs:output_type -> samsara.hours_of_service.v1.StreamHosLogsResponse
+	13, // 60: samsara.hours_of_service.v1.HoursOfServiceService.GetHosViolations:output_type -> samsara.hours_of_service.v1.GetHosViolationsResponse
+	15, // 61: samsara.hours_of_service.v1.HoursOfServiceService.StreamHosViolations:output_type -> samsara.hours_of_service.v1.StreamHosViolationsResponse
+	54, // [54:62] is the sub-list for method output_type
+	46, // [46:54] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_samsara_hours_of_service_v1_hours_of_service_proto_init() }
@@ -2639,33 +3145,37 @@ func file_samsara_hours_of_service_v1_hours_of_service_proto_init() {
 		return
 	}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[32].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[33].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[34].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_hours_of_service_v1_hours_of_service_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc), len(file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HoursOfServiceService_GetHosClocks_FullMethodName     = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosClocks"
-	HoursOfServiceService_GetHosDailyLogs_FullMethodName  = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosDailyLogs"
-	HoursOfServiceService_GetHosLogs_FullMethodName       = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosLogs"
-	HoursOfServiceService_GetHosViolations_FullMethodName = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosViolations"
+	HoursOfServiceService_GetHosClocks_FullMethodName        = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosClocks"
+	HoursOfServiceService_StreamHosClocks_FullMethodName     = "/samsara.hours_of_service.v1.HoursOfServiceService/StreamHosClocks"
+	HoursOfServiceService_GetHosDailyLogs_FullMethodName     = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosDailyLogs"
+	HoursOfServiceService_StreamHosDailyLogs_FullMethodName  = "/samsara.hours_of_service.v1.HoursOfServiceService/StreamHosDailyLogs"
+	HoursOfServiceService_GetHosLogs_FullMethodName          = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosLogs"
+	HoursOfServiceService_StreamHosLogs_FullMethodName       = "/samsara.hours_of_service.v1.HoursOfServiceService/StreamHosLogs"
+	HoursOfServiceService_GetHosViolations_FullMethodName    = "/samsara.hours_of_service.v1.HoursOfServiceService/GetHosViolations"
+	HoursOfServiceService_StreamHosViolations_FullMethodName = "/samsara.hours_of_service.v1.HoursOfServiceService/StreamHosViolations"
 )
 
 // HoursOfServiceServiceClient is the client API for HoursOfServiceService service.
@@ -36,18 +40,30 @@ type HoursOfServiceServiceClient interface {
 	// GET /fleet/hos/clocks
 	// Scope: Read ELD Compliance Settings (US).
 	GetHosClocks(ctx context.Context, in *GetHosClocksRequest, opts ...grpc.CallOption) (*GetHosClocksResponse, error)
+	// Every page of GetHosClocks, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHosClocks(ctx context.Context, in *StreamHosClocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosClocksResponse], error)
 	// GET /fleet/hos/daily-logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosDailyLogs(ctx context.Context, in *GetHosDailyLogsRequest, opts ...grpc.CallOption) (*GetHosDailyLogsResponse, error)
+	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHosDailyLogs(ctx context.Context, in *StreamHosDailyLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosDailyLogsResponse], error)
 	// GET /fleet/hos/logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosLogs(ctx context.Context, in *GetHosLogsRequest, opts ...grpc.CallOption) (*GetHosLogsResponse, error)
+	// Every page of GetHosLogs, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHosLogs(ctx context.Context, in *StreamHosLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosLogsResponse], error)
 	// GET /fleet/hos/violations
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosViolations(ctx context.Context, in *GetHosViolationsRequest, opts ...grpc.CallOption) (*GetHosViolationsResponse, error)
+	// Every page of GetHosViolations, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHosViolations(ctx context.Context, in *StreamHosViolationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosViolationsResponse], error)
 }
 
 type hoursOfServiceServiceClient struct {
@@ -68,6 +84,25 @@ func (c *hoursOfServiceServiceClient) GetHosClocks(ctx context.Context, in *GetH
 	return out, nil
 }
 
+func (c *hoursOfServiceServiceClient) StreamHosClocks(ctx context.Context, in *StreamHosClocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosClocksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HoursOfServiceService_ServiceDesc.Streams[0], HoursOfServiceService_StreamHosClocks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHosClocksRequest, StreamHosClocksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosClocksClient = grpc.ServerStreamingClient[StreamHosClocksResponse]
+
 func (c *hoursOfServiceServiceClient) GetHosDailyLogs(ctx context.Context, in *GetHosDailyLogsRequest, opts ...grpc.CallOption) (*GetHosDailyLogsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetHosDailyLogsResponse)
@@ -77,6 +112,25 @@ func (c *hoursOfServiceServiceClient) GetHosDailyLogs(ctx context.Context, in *G
 	}
 	return out, nil
 }
+
+func (c *hoursOfServiceServiceClient) StreamHosDailyLogs(ctx context.Context, in *StreamHosDailyLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosDailyLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HoursOfServiceService_ServiceDesc.Streams[1], HoursOfServiceService_StreamHosDailyLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHosDailyLogsRequest, StreamHosDailyLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosDailyLogsClient = grpc.ServerStreamingClient[StreamHosDailyLogsResponse]
 
 func (c *hoursOfServiceServiceClient) GetHosLogs(ctx context.Context, in *GetHosLogsRequest, opts ...grpc.CallOption) (*GetHosLogsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -88,6 +142,25 @@ func (c *hoursOfServiceServiceClient) GetHosLogs(ctx context.Context, in *GetHos
 	return out, nil
 }
 
+func (c *hoursOfServiceServiceClient) StreamHosLogs(ctx context.Context, in *StreamHosLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HoursOfServiceService_ServiceDesc.Streams[2], HoursOfServiceService_StreamHosLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHosLogsRequest, StreamHosLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosLogsClient = grpc.ServerStreamingClient[StreamHosLogsResponse]
+
 func (c *hoursOfServiceServiceClient) GetHosViolations(ctx context.Context, in *GetHosViolationsRequest, opts ...grpc.CallOption) (*GetHosViolationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetHosViolationsResponse)
@@ -98,6 +171,25 @@ func (c *hoursOfServiceServiceClient) GetHosViolations(ctx context.Context, in *
 	return out, nil
 }
 
+func (c *hoursOfServiceServiceClient) StreamHosViolations(ctx context.Context, in *StreamHosViolationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosViolationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HoursOfServiceService_ServiceDesc.Streams[3], HoursOfServiceService_StreamHosViolations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHosViolationsRequest, StreamHosViolationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosViolationsClient = grpc.ServerStreamingClient[StreamHosViolationsResponse]
+
 // HoursOfServiceServiceServer is the server API for HoursOfServiceService service.
 // All implementations should embed UnimplementedHoursOfServiceServiceServer
 // for forward compatibility.
@@ -107,18 +199,30 @@ type HoursOfServiceServiceServer interface {
 	// GET /fleet/hos/clocks
 	// Scope: Read ELD Compliance Settings (US).
 	GetHosClocks(context.Context, *GetHosClocksRequest) (*GetHosClocksResponse, error)
+	// Every page of GetHosClocks, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHosClocks(*StreamHosClocksRequest, grpc.ServerStreamingServer[StreamHosClocksResponse]) error
 	// GET /fleet/hos/daily-logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosDailyLogs(context.Context, *GetHosDailyLogsRequest) (*GetHosDailyLogsResponse, error)
+	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHosDailyLogs(*StreamHosDailyLogsRequest, grpc.ServerStreamingServer[StreamHosDailyLogsResponse]) error
 	// GET /fleet/hos/logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosLogs(context.Context, *GetHosLogsRequest) (*GetHosLogsResponse, error)
+	// Every page of GetHosLogs, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHosLogs(*StreamHosLogsRequest, grpc.ServerStreamingServer[StreamHosLogsResponse]) error
 	// GET /fleet/hos/violations
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosViolations(context.Context, *GetHosViolationsRequest) (*GetHosViolationsResponse, error)
+	// Every page of GetHosViolations, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHosViolations(*StreamHosViolationsRequest, grpc.ServerStreamingServer[StreamHosViolationsResponse]) error
 }
 
 // UnimplementedHoursOfServiceServiceServer should be embedded to have
@@ -131,14 +235,26 @@ type UnimplementedHoursOfServiceServiceServer struct{}
 func (UnimplementedHoursOfServiceServiceServer) GetHosClocks(context.Context, *GetHosClocksRequest) (*GetHosClocksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHosClocks not implemented")
 }
+func (UnimplementedHoursOfServiceServiceServer) StreamHosClocks(*StreamHosClocksRequest, grpc.ServerStreamingServer[StreamHosClocksResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHosClocks not implemented")
+}
 func (UnimplementedHoursOfServiceServiceServer) GetHosDailyLogs(context.Context, *GetHosDailyLogsRequest) (*GetHosDailyLogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHosDailyLogs not implemented")
+}
+func (UnimplementedHoursOfServiceServiceServer) StreamHosDailyLogs(*StreamHosDailyLogsRequest, grpc.ServerStreamingServer[StreamHosDailyLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHosDailyLogs not implemented")
 }
 func (UnimplementedHoursOfServiceServiceServer) GetHosLogs(context.Context, *GetHosLogsRequest) (*GetHosLogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHosLogs not implemented")
 }
+func (UnimplementedHoursOfServiceServiceServer) StreamHosLogs(*StreamHosLogsRequest, grpc.ServerStreamingServer[StreamHosLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHosLogs not implemented")
+}
 func (UnimplementedHoursOfServiceServiceServer) GetHosViolations(context.Context, *GetHosViolationsRequest) (*GetHosViolationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHosViolations not implemented")
+}
+func (UnimplementedHoursOfServiceServiceServer) StreamHosViolations(*StreamHosViolationsRequest, grpc.ServerStreamingServer[StreamHosViolationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHosViolations not implemented")
 }
 func (UnimplementedHoursOfServiceServiceServer) testEmbeddedByValue() {}
 
@@ -178,6 +294,17 @@ func _HoursOfServiceService_GetHosClocks_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HoursOfServiceService_StreamHosClocks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHosClocksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HoursOfServiceServiceServer).StreamHosClocks(m, &grpc.GenericServerStream[StreamHosClocksRequest, StreamHosClocksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosClocksServer = grpc.ServerStreamingServer[StreamHosClocksResponse]
+
 func _HoursOfServiceService_GetHosDailyLogs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetHosDailyLogsRequest)
 	if err := dec(in); err != nil {
@@ -195,6 +322,17 @@ func _HoursOfServiceService_GetHosDailyLogs_Handler(srv interface{}, ctx context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _HoursOfServiceService_StreamHosDailyLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHosDailyLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HoursOfServiceServiceServer).StreamHosDailyLogs(m, &grpc.GenericServerStream[StreamHosDailyLogsRequest, StreamHosDailyLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosDailyLogsServer = grpc.ServerStreamingServer[StreamHosDailyLogsResponse]
 
 func _HoursOfServiceService_GetHosLogs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetHosLogsRequest)
@@ -214,6 +352,17 @@ func _HoursOfServiceService_GetHosLogs_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HoursOfServiceService_StreamHosLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHosLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HoursOfServiceServiceServer).StreamHosLogs(m, &grpc.GenericServerStream[StreamHosLogsRequest, StreamHosLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosLogsServer = grpc.ServerStreamingServer[StreamHosLogsResponse]
+
 func _HoursOfServiceService_GetHosViolations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetHosViolationsRequest)
 	if err := dec(in); err != nil {
@@ -231,6 +380,17 @@ func _HoursOfServiceService_GetHosViolations_Handler(srv interface{}, ctx contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _HoursOfServiceService_StreamHosViolations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHosViolationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HoursOfServiceServiceServer).StreamHosViolations(m, &grpc.GenericServerStream[StreamHosViolationsRequest, StreamHosViolationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HoursOfServiceService_StreamHosViolationsServer = grpc.ServerStreamingServer[StreamHosViolationsResponse]
 
 // HoursOfServiceService_ServiceDesc is the grpc.ServiceDesc for HoursOfServiceService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -256,6 +416,27 @@ var HoursOfServiceService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HoursOfServiceService_GetHosViolations_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamHosClocks",
+			Handler:       _HoursOfServiceService_StreamHosClocks_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHosDailyLogs",
+			Handler:       _HoursOfServiceService_StreamHosDailyLogs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHosLogs",
+			Handler:       _HoursOfServiceService_StreamHosLogs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHosViolations",
+			Handler:       _HoursOfServiceService_StreamHosViolations_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/hours_of_service/v1/hours_of_service.proto",
 }

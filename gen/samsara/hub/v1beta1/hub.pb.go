@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -154,6 +154,116 @@ func (x *ListPlanOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamPlanOrders.
+type StreamPlanOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPlanOrders is asked, page after page.
+	Request *ListPlanOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlanOrdersRequest) Reset() {
+	*x = StreamPlanOrdersRequest{}
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlanOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlanOrdersRequest) ProtoMessage() {}
+
+func (x *StreamPlanOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlanOrdersRequest.ProtoReflect.Descriptor instead.
+func (*StreamPlanOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamPlanOrdersRequest) GetRequest() *ListPlanOrdersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPlanOrdersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPlanOrders.
+type StreamPlanOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPlanOrders answers.
+	Page *ListPlanOrdersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlanOrdersResponse) Reset() {
+	*x = StreamPlanOrdersResponse{}
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlanOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlanOrdersResponse) ProtoMessage() {}
+
+func (x *StreamPlanOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlanOrdersResponse.ProtoReflect.Descriptor instead.
+func (*StreamPlanOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamPlanOrdersResponse) GetPage() *ListPlanOrdersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPlanOrdersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of DeletePlanOrders.
 type DeletePlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -169,7 +279,7 @@ type DeletePlanOrdersRequest struct {
 
 func (x *DeletePlanOrdersRequest) Reset() {
 	*x = DeletePlanOrdersRequest{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[2]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -181,7 +291,7 @@ func (x *DeletePlanOrdersRequest) String() string {
 func (*DeletePlanOrdersRequest) ProtoMessage() {}
 
 func (x *DeletePlanOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[2]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -194,7 +304,7 @@ func (x *DeletePlanOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlanOrdersRequest.ProtoReflect.Descriptor instead.
 func (*DeletePlanOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{2}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeletePlanOrdersRequest) GetDeleteAll() bool {
@@ -227,7 +337,7 @@ type DeletePlanOrdersResponse struct {
 
 func (x *DeletePlanOrdersResponse) Reset() {
 	*x = DeletePlanOrdersResponse{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[3]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +349,7 @@ func (x *DeletePlanOrdersResponse) String() string {
 func (*DeletePlanOrdersResponse) ProtoMessage() {}
 
 func (x *DeletePlanOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[3]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +362,7 @@ func (x *DeletePlanOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlanOrdersResponse.ProtoReflect.Descriptor instead.
 func (*DeletePlanOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{3}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{5}
 }
 
 // Request of ListHubRouteTemplates.
@@ -274,7 +384,7 @@ type ListHubRouteTemplatesRequest struct {
 
 func (x *ListHubRouteTemplatesRequest) Reset() {
 	*x = ListHubRouteTemplatesRequest{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[4]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +396,7 @@ func (x *ListHubRouteTemplatesRequest) String() string {
 func (*ListHubRouteTemplatesRequest) ProtoMessage() {}
 
 func (x *ListHubRouteTemplatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[4]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +409,7 @@ func (x *ListHubRouteTemplatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubRouteTemplatesRequest.ProtoReflect.Descriptor instead.
 func (*ListHubRouteTemplatesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{4}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListHubRouteTemplatesRequest) GetAfter() string {
@@ -350,7 +460,7 @@ type ListHubRouteTemplatesResponse struct {
 
 func (x *ListHubRouteTemplatesResponse) Reset() {
 	*x = ListHubRouteTemplatesResponse{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[5]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +472,7 @@ func (x *ListHubRouteTemplatesResponse) String() string {
 func (*ListHubRouteTemplatesResponse) ProtoMessage() {}
 
 func (x *ListHubRouteTemplatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[5]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +485,7 @@ func (x *ListHubRouteTemplatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubRouteTemplatesResponse.ProtoReflect.Descriptor instead.
 func (*ListHubRouteTemplatesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{5}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListHubRouteTemplatesResponse) GetData() []*HubRouteTemplate {
@@ -390,6 +500,116 @@ func (x *ListHubRouteTemplatesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHubRouteTemplates.
+type StreamHubRouteTemplatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubRouteTemplates is asked, page after page.
+	Request *ListHubRouteTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubRouteTemplatesRequest) Reset() {
+	*x = StreamHubRouteTemplatesRequest{}
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubRouteTemplatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubRouteTemplatesRequest) ProtoMessage() {}
+
+func (x *StreamHubRouteTemplatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubRouteTemplatesRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubRouteTemplatesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamHubRouteTemplatesRequest) GetRequest() *ListHubRouteTemplatesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubRouteTemplatesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubRouteTemplates.
+type StreamHubRouteTemplatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubRouteTemplates answers.
+	Page *ListHubRouteTemplatesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubRouteTemplatesResponse) Reset() {
+	*x = StreamHubRouteTemplatesResponse{}
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubRouteTemplatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubRouteTemplatesResponse) ProtoMessage() {}
+
+func (x *StreamHubRouteTemplatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubRouteTemplatesResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubRouteTemplatesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamHubRouteTemplatesResponse) GetPage() *ListHubRouteTemplatesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubRouteTemplatesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreateHubRouteTemplate.
@@ -413,7 +633,7 @@ type CreateHubRouteTemplateRequest struct {
 
 func (x *CreateHubRouteTemplateRequest) Reset() {
 	*x = CreateHubRouteTemplateRequest{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[6]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +645,7 @@ func (x *CreateHubRouteTemplateRequest) String() string {
 func (*CreateHubRouteTemplateRequest) ProtoMessage() {}
 
 func (x *CreateHubRouteTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[6]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +658,7 @@ func (x *CreateHubRouteTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateHubRouteTemplateRequest.ProtoReflect.Descriptor instead.
 func (*CreateHubRouteTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{6}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateHubRouteTemplateRequest) GetDefaultDepotEnd() *HubRouteTemplateDepotEndInput {
@@ -494,7 +714,7 @@ type CreateHubRouteTemplateResponse struct {
 
 func (x *CreateHubRouteTemplateResponse) Reset() {
 	*x = CreateHubRouteTemplateResponse{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[7]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +726,7 @@ func (x *CreateHubRouteTemplateResponse) String() string {
 func (*CreateHubRouteTemplateResponse) ProtoMessage() {}
 
 func (x *CreateHubRouteTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[7]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +739,7 @@ func (x *CreateHubRouteTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateHubRouteTemplateResponse.ProtoReflect.Descriptor instead.
 func (*CreateHubRouteTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{7}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateHubRouteTemplateResponse) GetData() *HubRouteTemplate {
@@ -553,7 +773,7 @@ type UpdateHubRouteTemplateRequest struct {
 
 func (x *UpdateHubRouteTemplateRequest) Reset() {
 	*x = UpdateHubRouteTemplateRequest{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[8]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +785,7 @@ func (x *UpdateHubRouteTemplateRequest) String() string {
 func (*UpdateHubRouteTemplateRequest) ProtoMessage() {}
 
 func (x *UpdateHubRouteTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[8]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +798,7 @@ func (x *UpdateHubRouteTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateHubRouteTemplateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateHubRouteTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{8}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateHubRouteTemplateRequest) GetId() string {
@@ -641,7 +861,7 @@ type UpdateHubRouteTemplateResponse struct {
 
 func (x *UpdateHubRouteTemplateResponse) Reset() {
 	*x = UpdateHubRouteTemplateResponse{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[9]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +873,7 @@ func (x *UpdateHubRouteTemplateResponse) String() string {
 func (*UpdateHubRouteTemplateResponse) ProtoMessage() {}
 
 func (x *UpdateHubRouteTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[9]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +886,7 @@ func (x *UpdateHubRouteTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateHubRouteTemplateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateHubRouteTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{9}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateHubRouteTemplateResponse) GetData() *HubRouteTemplate {
@@ -687,7 +907,7 @@ type DeleteHubRouteTemplateRequest struct {
 
 func (x *DeleteHubRouteTemplateRequest) Reset() {
 	*x = DeleteHubRouteTemplateRequest{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[10]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +919,7 @@ func (x *DeleteHubRouteTemplateRequest) String() string {
 func (*DeleteHubRouteTemplateRequest) ProtoMessage() {}
 
 func (x *DeleteHubRouteTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[10]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +932,7 @@ func (x *DeleteHubRouteTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteHubRouteTemplateRequest.ProtoReflect.Descriptor instead.
 func (*DeleteHubRouteTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{10}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteHubRouteTemplateRequest) GetId() string {
@@ -731,7 +951,7 @@ type DeleteHubRouteTemplateResponse struct {
 
 func (x *DeleteHubRouteTemplateResponse) Reset() {
 	*x = DeleteHubRouteTemplateResponse{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[11]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +963,7 @@ func (x *DeleteHubRouteTemplateResponse) String() string {
 func (*DeleteHubRouteTemplateResponse) ProtoMessage() {}
 
 func (x *DeleteHubRouteTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[11]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +976,7 @@ func (x *DeleteHubRouteTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteHubRouteTemplateResponse.ProtoReflect.Descriptor instead.
 func (*DeleteHubRouteTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{11}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{15}
 }
 
 // Schema HubRouteTemplateObjectResponseBody.
@@ -794,7 +1014,7 @@ type HubRouteTemplate struct {
 
 func (x *HubRouteTemplate) Reset() {
 	*x = HubRouteTemplate{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +1026,7 @@ func (x *HubRouteTemplate) String() string {
 func (*HubRouteTemplate) ProtoMessage() {}
 
 func (x *HubRouteTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +1039,7 @@ func (x *HubRouteTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplate.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplate) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{12}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HubRouteTemplate) GetCreatedAtTime() string {
@@ -934,7 +1154,7 @@ type HubRouteTemplateDepot struct {
 
 func (x *HubRouteTemplateDepot) Reset() {
 	*x = HubRouteTemplateDepot{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1166,7 @@ func (x *HubRouteTemplateDepot) String() string {
 func (*HubRouteTemplateDepot) ProtoMessage() {}
 
 func (x *HubRouteTemplateDepot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1179,7 @@ func (x *HubRouteTemplateDepot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplateDepot.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplateDepot) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{13}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HubRouteTemplateDepot) GetExternalId() string {
@@ -1015,7 +1235,7 @@ type HubRouteTemplateDepotEndInput struct {
 
 func (x *HubRouteTemplateDepotEndInput) Reset() {
 	*x = HubRouteTemplateDepotEndInput{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1247,7 @@ func (x *HubRouteTemplateDepotEndInput) String() string {
 func (*HubRouteTemplateDepotEndInput) ProtoMessage() {}
 
 func (x *HubRouteTemplateDepotEndInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1260,7 @@ func (x *HubRouteTemplateDepotEndInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplateDepotEndInput.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplateDepotEndInput) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{14}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HubRouteTemplateDepotEndInput) GetExternalId() string {
@@ -1061,7 +1281,7 @@ type HubRouteTemplateDepotStartInput struct {
 
 func (x *HubRouteTemplateDepotStartInput) Reset() {
 	*x = HubRouteTemplateDepotStartInput{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1293,7 @@ func (x *HubRouteTemplateDepotStartInput) String() string {
 func (*HubRouteTemplateDepotStartInput) ProtoMessage() {}
 
 func (x *HubRouteTemplateDepotStartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1306,7 @@ func (x *HubRouteTemplateDepotStartInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplateDepotStartInput.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplateDepotStartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{15}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HubRouteTemplateDepotStartInput) GetExternalId() string {
@@ -1119,7 +1339,7 @@ type HubRouteTemplateLocation struct {
 
 func (x *HubRouteTemplateLocation) Reset() {
 	*x = HubRouteTemplateLocation{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[16]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1351,7 @@ func (x *HubRouteTemplateLocation) String() string {
 func (*HubRouteTemplateLocation) ProtoMessage() {}
 
 func (x *HubRouteTemplateLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[16]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1364,7 @@ func (x *HubRouteTemplateLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplateLocation.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplateLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{16}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HubRouteTemplateLocation) GetExternalId() string {
@@ -1200,7 +1420,7 @@ var File_samsara_hub_v1beta1_hub_proto protoreflect.FileDescriptor
 
 const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsamsara/hub/v1beta1/hub.proto\x12\x13samsara.hub.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xeb\x01\n" +
+	"\x1dsamsara/hub/v1beta1/hub.proto\x12\x13samsara.hub.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xeb\x01\n" +
 	"\x15ListPlanOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12/\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12(\n" +
@@ -1216,7 +1436,14 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc0\x01\n" +
+	"pagination\"\x9c\x01\n" +
+	"\x17StreamPlanOrdersRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.hub.v1beta1.ListPlanOrdersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x83\x01\n" +
+	"\x18StreamPlanOrdersResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.hub.v1beta1.ListPlanOrdersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc0\x01\n" +
 	"\x17DeletePlanOrdersRequest\x12*\n" +
 	"\n" +
 	"delete_all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x00R\tdeleteAll\x88\x01\x01\x12(\n" +
@@ -1243,7 +1470,14 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2%.samsara.hub.v1beta1.HubRouteTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf3\x03\n" +
+	"pagination\"\xaa\x01\n" +
+	"\x1eStreamHubRouteTemplatesRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.hub.v1beta1.ListHubRouteTemplatesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1fStreamHubRouteTemplatesResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.hub.v1beta1.ListHubRouteTemplatesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf3\x03\n" +
 	"\x1dCreateHubRouteTemplateRequest\x12f\n" +
 	"\x11default_depot_end\x18\x01 \x01(\v22.samsara.hub.v1beta1.HubRouteTemplateDepotEndInputB\x06\xda\xce\x18\x02\b\x03R\x0fdefaultDepotEnd\x12l\n" +
 	"\x13default_depot_start\x18\x02 \x01(\v24.samsara.hub.v1beta1.HubRouteTemplateDepotStartInputB\x06\xda\xce\x18\x02\b\x03R\x11defaultDepotStart\x12E\n" +
@@ -1340,17 +1574,21 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\n" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_position2\xd4\t\n" +
+	"\t_position2\x94\f\n" +
 	"\n" +
-	"HubService\x12\xb1\x01\n" +
-	"\x0eListPlanOrders\x12*.samsara.hub.v1beta1.ListPlanOrdersRequest\x1a+.samsara.hub.v1beta1.ListPlanOrdersResponse\"F\xda\xce\x18B\n" +
+	"HubService\x12\xb7\x01\n" +
+	"\x0eListPlanOrders\x12*.samsara.hub.v1beta1.ListPlanOrdersRequest\x1a+.samsara.hub.v1beta1.ListPlanOrdersResponse\"L\xda\xce\x18H\n" +
 	"\x0elistPlanOrders\x10\x01\x1a\x10/hub/plan/orders(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xb8\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x89\x01\n" +
+	"\x10StreamPlanOrders\x12,.samsara.hub.v1beta1.StreamPlanOrdersRequest\x1a-.samsara.hub.v1beta1.StreamPlanOrdersResponse\"\x16\xe2\xce\x18\x12\n" +
+	"\x0eListPlanOrders\x10\x010\x01\x12\xb8\x01\n" +
 	"\x10DeletePlanOrders\x12,.samsara.hub.v1beta1.DeletePlanOrdersRequest\x1a-.samsara.hub.v1beta1.DeletePlanOrdersResponse\"G\xda\xce\x18C\n" +
-	"\x10deletePlanOrders\x10\x05\x1a\x10/hub/plan/orders8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xd1\x01\n" +
-	"\x15ListHubRouteTemplates\x121.samsara.hub.v1beta1.ListHubRouteTemplatesRequest\x1a2.samsara.hub.v1beta1.ListHubRouteTemplatesResponse\"Q\xda\xce\x18M\n" +
+	"\x10deletePlanOrders\x10\x05\x1a\x10/hub/plan/orders8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xd7\x01\n" +
+	"\x15ListHubRouteTemplates\x121.samsara.hub.v1beta1.ListHubRouteTemplatesRequest\x1a2.samsara.hub.v1beta1.ListHubRouteTemplatesResponse\"W\xda\xce\x18S\n" +
 	"\x15listHubRouteTemplates\x10\x01\x1a\x14/hub/route-templates(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xd4\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
+	"\x17StreamHubRouteTemplates\x123.samsara.hub.v1beta1.StreamHubRouteTemplatesRequest\x1a4.samsara.hub.v1beta1.StreamHubRouteTemplatesResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15ListHubRouteTemplates\x10\x010\x01\x12\xd4\x01\n" +
 	"\x16CreateHubRouteTemplate\x122.samsara.hub.v1beta1.CreateHubRouteTemplateRequest\x1a3.samsara.hub.v1beta1.CreateHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
 	"\x16createHubRouteTemplate\x10\x02\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd4\x01\n" +
 	"\x16UpdateHubRouteTemplate\x122.samsara.hub.v1beta1.UpdateHubRouteTemplateRequest\x1a3.samsara.hub.v1beta1.UpdateHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
@@ -1370,59 +1608,74 @@ func file_samsara_hub_v1beta1_hub_proto_rawDescGZIP() []byte {
 	return file_samsara_hub_v1beta1_hub_proto_rawDescData
 }
 
-var file_samsara_hub_v1beta1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_samsara_hub_v1beta1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_samsara_hub_v1beta1_hub_proto_goTypes = []any{
 	(*ListPlanOrdersRequest)(nil),           // 0: samsara.hub.v1beta1.ListPlanOrdersRequest
 	(*ListPlanOrdersResponse)(nil),          // 1: samsara.hub.v1beta1.ListPlanOrdersResponse
-	(*DeletePlanOrdersRequest)(nil),         // 2: samsara.hub.v1beta1.DeletePlanOrdersRequest
-	(*DeletePlanOrdersResponse)(nil),        // 3: samsara.hub.v1beta1.DeletePlanOrdersResponse
-	(*ListHubRouteTemplatesRequest)(nil),    // 4: samsara.hub.v1beta1.ListHubRouteTemplatesRequest
-	(*ListHubRouteTemplatesResponse)(nil),   // 5: samsara.hub.v1beta1.ListHubRouteTemplatesResponse
-	(*CreateHubRouteTemplateRequest)(nil),   // 6: samsara.hub.v1beta1.CreateHubRouteTemplateRequest
-	(*CreateHubRouteTemplateResponse)(nil),  // 7: samsara.hub.v1beta1.CreateHubRouteTemplateResponse
-	(*UpdateHubRouteTemplateRequest)(nil),   // 8: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest
-	(*UpdateHubRouteTemplateResponse)(nil),  // 9: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse
-	(*DeleteHubRouteTemplateRequest)(nil),   // 10: samsara.hub.v1beta1.DeleteHubRouteTemplateRequest
-	(*DeleteHubRouteTemplateResponse)(nil),  // 11: samsara.hub.v1beta1.DeleteHubRouteTemplateResponse
-	(*HubRouteTemplate)(nil),                // 12: samsara.hub.v1beta1.HubRouteTemplate
-	(*HubRouteTemplateDepot)(nil),           // 13: samsara.hub.v1beta1.HubRouteTemplateDepot
-	(*HubRouteTemplateDepotEndInput)(nil),   // 14: samsara.hub.v1beta1.HubRouteTemplateDepotEndInput
-	(*HubRouteTemplateDepotStartInput)(nil), // 15: samsara.hub.v1beta1.HubRouteTemplateDepotStartInput
-	(*HubRouteTemplateLocation)(nil),        // 16: samsara.hub.v1beta1.HubRouteTemplateLocation
-	(*v1.Order)(nil),                        // 17: samsara.types.v1.Order
-	(*v1.Pagination)(nil),                   // 18: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),           // 19: google.protobuf.FieldMask
+	(*StreamPlanOrdersRequest)(nil),         // 2: samsara.hub.v1beta1.StreamPlanOrdersRequest
+	(*StreamPlanOrdersResponse)(nil),        // 3: samsara.hub.v1beta1.StreamPlanOrdersResponse
+	(*DeletePlanOrdersRequest)(nil),         // 4: samsara.hub.v1beta1.DeletePlanOrdersRequest
+	(*DeletePlanOrdersResponse)(nil),        // 5: samsara.hub.v1beta1.DeletePlanOrdersResponse
+	(*ListHubRouteTemplatesRequest)(nil),    // 6: samsara.hub.v1beta1.ListHubRouteTemplatesRequest
+	(*ListHubRouteTemplatesResponse)(nil),   // 7: samsara.hub.v1beta1.ListHubRouteTemplatesResponse
+	(*StreamHubRouteTemplatesRequest)(nil),  // 8: samsara.hub.v1beta1.StreamHubRouteTemplatesRequest
+	(*StreamHubRouteTemplatesResponse)(nil), // 9: samsara.hub.v1beta1.StreamHubRouteTemplatesResponse
+	(*CreateHubRouteTemplateRequest)(nil),   // 10: samsara.hub.v1beta1.CreateHubRouteTemplateRequest
+	(*CreateHubRouteTemplateResponse)(nil),  // 11: samsara.hub.v1beta1.CreateHubRouteTemplateResponse
+	(*UpdateHubRouteTemplateRequest)(nil),   // 12: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest
+	(*UpdateHubRouteTemplateResponse)(nil),  // 13: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse
+	(*DeleteHubRouteTemplateRequest)(nil),   // 14: samsara.hub.v1beta1.DeleteHubRouteTemplateRequest
+	(*DeleteHubRouteTemplateResponse)(nil),  // 15: samsara.hub.v1beta1.DeleteHubRouteTemplateResponse
+	(*HubRouteTemplate)(nil),                // 16: samsara.hub.v1beta1.HubRouteTemplate
+	(*HubRouteTemplateDepot)(nil),           // 17: samsara.hub.v1beta1.HubRouteTemplateDepot
+	(*HubRouteTemplateDepotEndInput)(nil),   // 18: samsara.hub.v1beta1.HubRouteTemplateDepotEndInput
+	(*HubRouteTemplateDepotStartInput)(nil), // 19: samsara.hub.v1beta1.HubRouteTemplateDepotStartInput
+	(*HubRouteTemplateLocation)(nil),        // 20: samsara.hub.v1beta1.HubRouteTemplateLocation
+	(*v1.Order)(nil),                        // 21: samsara.types.v1.Order
+	(*v1.Pagination)(nil),                   // 22: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),               // 23: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),           // 24: google.protobuf.FieldMask
 }
 var file_samsara_hub_v1beta1_hub_proto_depIdxs = []int32{
-	17, // 0: samsara.hub.v1beta1.ListPlanOrdersResponse.data:type_name -> samsara.types.v1.Order
-	18, // 1: samsara.hub.v1beta1.ListPlanOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	12, // 2: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
-	18, // 3: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	14, // 4: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepotEndInput
-	15, // 5: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepotStartInput
-	12, // 6: samsara.hub.v1beta1.CreateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
-	19, // 7: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12, // 8: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
-	13, // 9: samsara.hub.v1beta1.HubRouteTemplate.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
-	13, // 10: samsara.hub.v1beta1.HubRouteTemplate.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
-	16, // 11: samsara.hub.v1beta1.HubRouteTemplate.locations:type_name -> samsara.hub.v1beta1.HubRouteTemplateLocation
-	0,  // 12: samsara.hub.v1beta1.HubService.ListPlanOrders:input_type -> samsara.hub.v1beta1.ListPlanOrdersRequest
-	2,  // 13: samsara.hub.v1beta1.HubService.DeletePlanOrders:input_type -> samsara.hub.v1beta1.DeletePlanOrdersRequest
-	4,  // 14: samsara.hub.v1beta1.HubService.ListHubRouteTemplates:input_type -> samsara.hub.v1beta1.ListHubRouteTemplatesRequest
-	6,  // 15: samsara.hub.v1beta1.HubService.CreateHubRouteTemplate:input_type -> samsara.hub.v1beta1.CreateHubRouteTemplateRequest
-	8,  // 16: samsara.hub.v1beta1.HubService.UpdateHubRouteTemplate:input_type -> samsara.hub.v1beta1.UpdateHubRouteTemplateRequest
-	10, // 17: samsara.hub.v1beta1.HubService.DeleteHubRouteTemplate:input_type -> samsara.hub.v1beta1.DeleteHubRouteTemplateRequest
-	1,  // 18: samsara.hub.v1beta1.HubService.ListPlanOrders:output_type -> samsara.hub.v1beta1.ListPlanOrdersResponse
-	3,  // 19: samsara.hub.v1beta1.HubService.DeletePlanOrders:output_type -> samsara.hub.v1beta1.DeletePlanOrdersResponse
-	5,  // 20: samsara.hub.v1beta1.HubService.ListHubRouteTemplates:output_type -> samsara.hub.v1beta1.ListHubRouteTemplatesResponse
-	7,  // 21: samsara.hub.v1beta1.HubService.CreateHubRouteTemplate:output_type -> samsara.hub.v1beta1.CreateHubRouteTemplateResponse
-	9,  // 22: samsara.hub.v1beta1.HubService.UpdateHubRouteTemplate:output_type -> samsara.hub.v1beta1.UpdateHubRouteTemplateResponse
-	11, // 23: samsara.hub.v1beta1.HubService.DeleteHubRouteTemplate:output_type -> samsara.hub.v1beta1.DeleteHubRouteTemplateResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	21, // 0: samsara.hub.v1beta1.ListPlanOrdersResponse.data:type_name -> samsara.types.v1.Order
+	22, // 1: samsara.hub.v1beta1.ListPlanOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.hub.v1beta1.StreamPlanOrdersRequest.request:type_name -> samsara.hub.v1beta1.ListPlanOrdersRequest
+	23, // 3: samsara.hub.v1beta1.StreamPlanOrdersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.hub.v1beta1.StreamPlanOrdersResponse.page:type_name -> samsara.hub.v1beta1.ListPlanOrdersResponse
+	16, // 5: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
+	22, // 6: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 7: samsara.hub.v1beta1.StreamHubRouteTemplatesRequest.request:type_name -> samsara.hub.v1beta1.ListHubRouteTemplatesRequest
+	23, // 8: samsara.hub.v1beta1.StreamHubRouteTemplatesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 9: samsara.hub.v1beta1.StreamHubRouteTemplatesResponse.page:type_name -> samsara.hub.v1beta1.ListHubRouteTemplatesResponse
+	18, // 10: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepotEndInput
+	19, // 11: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepotStartInput
+	16, // 12: samsara.hub.v1beta1.CreateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
+	24, // 13: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest.update_mask:type_name -> google.protobuf.FieldMask
+	16, // 14: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
+	17, // 15: samsara.hub.v1beta1.HubRouteTemplate.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
+	17, // 16: samsara.hub.v1beta1.HubRouteTemplate.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
+	20, // 17: samsara.hub.v1beta1.HubRouteTemplate.locations:type_name -> samsara.hub.v1beta1.HubRouteTemplateLocation
+	0,  // 18: samsara.hub.v1beta1.HubService.ListPlanOrders:input_type -> samsara.hub.v1beta1.ListPlanOrdersRequest
+	2,  // 19: samsara.hub.v1beta1.HubService.StreamPlanOrders:input_type -> samsara.hub.v1beta1.StreamPlanOrdersRequest
+	4,  // 20: samsara.hub.v1beta1.HubService.DeletePlanOrders:input_type -> samsara.hub.v1beta1.DeletePlanOrdersRequest
+	6,  // 21: samsara.hub.v1beta1.HubService.ListHubRouteTemplates:input_type -> samsara.hub.v1beta1.ListHubRouteTemplatesRequest
+	8,  // 22: samsara.hub.v1beta1.HubService.StreamHubRouteTemplates:input_type -> samsara.hub.v1beta1.StreamHubRouteTemplatesRequest
+	10, // 23: samsara.hub.v1beta1.HubService.CreateHubRouteTemplate:input_type -> samsara.hub.v1beta1.CreateHubRouteTemplateRequest
+	12, // 24: samsara.hub.v1beta1.HubService.UpdateHubRouteTemplate:input_type -> samsara.hub.v1beta1.UpdateHubRouteTemplateRequest
+	14, // 25: samsara.hub.v1beta1.HubService.DeleteHubRouteTemplate:input_type -> samsara.hub.v1beta1.DeleteHubRouteTemplateRequest
+	1,  // 26: samsara.hub.v1beta1.HubService.ListPlanOrders:output_type -> samsara.hub.v1beta1.ListPlanOrdersResponse
+	3,  // 27: samsara.hub.v1beta1.HubService.StreamPlanOrders:output_type -> samsara.hub.v1beta1.StreamPlanOrdersResponse
+	5,  // 28: samsara.hub.v1beta1.HubService.DeletePlanOrders:output_type -> samsara.hub.v1beta1.DeletePlanOrdersResponse
+	7,  // 29: samsara.hub.v1beta1.HubService.ListHubRouteTemplates:output_type -> samsara.hub.v1beta1.ListHubRouteTemplatesResponse
+	9,  // 30: samsara.hub.v1beta1.HubService.StreamHubRouteTemplates:output_type -> samsara.hub.v1beta1.StreamHubRouteTemplatesResponse
+	11, // 31: samsara.hub.v1beta1.HubService.CreateHubRouteTemplate:output_type -> samsara.hub.v1beta1.CreateHubRouteTemplateResponse
+	13, // 32: samsara.hub.v1beta1.HubService.UpdateHubRouteTemplate:output_type -> samsara.hub.v1beta1.UpdateHubRouteTemplateResponse
+	15, // 33: samsara.hub.v1beta1.HubService.DeleteHubRouteTemplate:output_type -> samsara.hub.v1beta1.DeleteHubRouteTemplateResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_samsara_hub_v1beta1_hub_proto_init() }
@@ -1431,23 +1684,25 @@ func file_samsara_hub_v1beta1_hub_proto_init() {
 		return
 	}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_hub_v1beta1_hub_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_hub_v1beta1_hub_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_hub_v1beta1_hub_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_hub_v1beta1_hub_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_hub_v1beta1_hub_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_hub_v1beta1_hub_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_hub_v1beta1_hub_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_hub_v1beta1_hub_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_hub_v1beta1_hub_proto_msgTypes[19].OneofWrappers = []any{}
+	file_samsara_hub_v1beta1_hub_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_hub_v1beta1_hub_proto_rawDesc), len(file_samsara_hub_v1beta1_hub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

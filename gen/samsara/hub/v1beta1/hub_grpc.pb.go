@@ -21,12 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HubService_ListPlanOrders_FullMethodName         = "/samsara.hub.v1beta1.HubService/ListPlanOrders"
-	HubService_DeletePlanOrders_FullMethodName       = "/samsara.hub.v1beta1.HubService/DeletePlanOrders"
-	HubService_ListHubRouteTemplates_FullMethodName  = "/samsara.hub.v1beta1.HubService/ListHubRouteTemplates"
-	HubService_CreateHubRouteTemplate_FullMethodName = "/samsara.hub.v1beta1.HubService/CreateHubRouteTemplate"
-	HubService_UpdateHubRouteTemplate_FullMethodName = "/samsara.hub.v1beta1.HubService/UpdateHubRouteTemplate"
-	HubService_DeleteHubRouteTemplate_FullMethodName = "/samsara.hub.v1beta1.HubService/DeleteHubRouteTemplate"
+	HubService_ListPlanOrders_FullMethodName          = "/samsara.hub.v1beta1.HubService/ListPlanOrders"
+	HubService_StreamPlanOrders_FullMethodName        = "/samsara.hub.v1beta1.HubService/StreamPlanOrders"
+	HubService_DeletePlanOrders_FullMethodName        = "/samsara.hub.v1beta1.HubService/DeletePlanOrders"
+	HubService_ListHubRouteTemplates_FullMethodName   = "/samsara.hub.v1beta1.HubService/ListHubRouteTemplates"
+	HubService_StreamHubRouteTemplates_FullMethodName = "/samsara.hub.v1beta1.HubService/StreamHubRouteTemplates"
+	HubService_CreateHubRouteTemplate_FullMethodName  = "/samsara.hub.v1beta1.HubService/CreateHubRouteTemplate"
+	HubService_UpdateHubRouteTemplate_FullMethodName  = "/samsara.hub.v1beta1.HubService/UpdateHubRouteTemplate"
+	HubService_DeleteHubRouteTemplate_FullMethodName  = "/samsara.hub.v1beta1.HubService/DeleteHubRouteTemplate"
 )
 
 // HubServiceClient is the client API for HubService service.
@@ -40,6 +42,9 @@ type HubServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListPlanOrders(ctx context.Context, in *ListPlanOrdersRequest, opts ...grpc.CallOption) (*ListPlanOrdersResponse, error)
+	// Every page of ListPlanOrders, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamPlanOrders(ctx context.Context, in *StreamPlanOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlanOrdersResponse], error)
 	// DELETE /hub/plan/orders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
@@ -50,6 +55,9 @@ type HubServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListHubRouteTemplates(ctx context.Context, in *ListHubRouteTemplatesRequest, opts ...grpc.CallOption) (*ListHubRouteTemplatesResponse, error)
+	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubRouteTemplates(ctx context.Context, in *StreamHubRouteTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubRouteTemplatesResponse], error)
 	// POST /hub/route-templates
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
@@ -85,6 +93,25 @@ func (c *hubServiceClient) ListPlanOrders(ctx context.Context, in *ListPlanOrder
 	return out, nil
 }
 
+func (c *hubServiceClient) StreamPlanOrders(ctx context.Context, in *StreamPlanOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlanOrdersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubService_ServiceDesc.Streams[0], HubService_StreamPlanOrders_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPlanOrdersRequest, StreamPlanOrdersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubService_StreamPlanOrdersClient = grpc.ServerStreamingClient[StreamPlanOrdersResponse]
+
 func (c *hubServiceClient) DeletePlanOrders(ctx context.Context, in *DeletePlanOrdersRequest, opts ...grpc.CallOption) (*DeletePlanOrdersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeletePlanOrdersResponse)
@@ -104,6 +131,25 @@ func (c *hubServiceClient) ListHubRouteTemplates(ctx context.Context, in *ListHu
 	}
 	return out, nil
 }
+
+func (c *hubServiceClient) StreamHubRouteTemplates(ctx context.Context, in *StreamHubRouteTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubRouteTemplatesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubService_ServiceDesc.Streams[1], HubService_StreamHubRouteTemplates_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubRouteTemplatesRequest, StreamHubRouteTemplatesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubService_StreamHubRouteTemplatesClient = grpc.ServerStreamingClient[StreamHubRouteTemplatesResponse]
 
 func (c *hubServiceClient) CreateHubRouteTemplate(ctx context.Context, in *CreateHubRouteTemplateRequest, opts ...grpc.CallOption) (*CreateHubRouteTemplateResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -146,6 +192,9 @@ type HubServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListPlanOrders(context.Context, *ListPlanOrdersRequest) (*ListPlanOrdersResponse, error)
+	// Every page of ListPlanOrders, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamPlanOrders(*StreamPlanOrdersRequest, grpc.ServerStreamingServer[StreamPlanOrdersResponse]) error
 	// DELETE /hub/plan/orders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
@@ -156,6 +205,9 @@ type HubServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListHubRouteTemplates(context.Context, *ListHubRouteTemplatesRequest) (*ListHubRouteTemplatesResponse, error)
+	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubRouteTemplates(*StreamHubRouteTemplatesRequest, grpc.ServerStreamingServer[StreamHubRouteTemplatesResponse]) error
 	// POST /hub/route-templates
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
@@ -183,11 +235,17 @@ type UnimplementedHubServiceServer struct{}
 func (UnimplementedHubServiceServer) ListPlanOrders(context.Context, *ListPlanOrdersRequest) (*ListPlanOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlanOrders not implemented")
 }
+func (UnimplementedHubServiceServer) StreamPlanOrders(*StreamPlanOrdersRequest, grpc.ServerStreamingServer[StreamPlanOrdersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPlanOrders not implemented")
+}
 func (UnimplementedHubServiceServer) DeletePlanOrders(context.Context, *DeletePlanOrdersRequest) (*DeletePlanOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeletePlanOrders not implemented")
 }
 func (UnimplementedHubServiceServer) ListHubRouteTemplates(context.Context, *ListHubRouteTemplatesRequest) (*ListHubRouteTemplatesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubRouteTemplates not implemented")
+}
+func (UnimplementedHubServiceServer) StreamHubRouteTemplates(*StreamHubRouteTemplatesRequest, grpc.ServerStreamingServer[StreamHubRouteTemplatesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubRouteTemplates not implemented")
 }
 func (UnimplementedHubServiceServer) CreateHubRouteTemplate(context.Context, *CreateHubRouteTemplateRequest) (*CreateHubRouteTemplateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateHubRouteTemplate not implemented")
@@ -236,6 +294,17 @@ func _HubService_ListPlanOrders_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HubService_StreamPlanOrders_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPlanOrdersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubServiceServer).StreamPlanOrders(m, &grpc.GenericServerStream[StreamPlanOrdersRequest, StreamPlanOrdersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubService_StreamPlanOrdersServer = grpc.ServerStreamingServer[StreamPlanOrdersResponse]
+
 func _HubService_DeletePlanOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeletePlanOrdersRequest)
 	if err := dec(in); err != nil {
@@ -271,6 +340,17 @@ func _HubService_ListHubRouteTemplates_Handler(srv interface{}, ctx context.Cont
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _HubService_StreamHubRouteTemplates_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubRouteTemplatesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubServiceServer).StreamHubRouteTemplates(m, &grpc.GenericServerStream[StreamHubRouteTemplatesRequest, StreamHubRouteTemplatesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubService_StreamHubRouteTemplatesServer = grpc.ServerStreamingServer[StreamHubRouteTemplatesResponse]
 
 func _HubService_CreateHubRouteTemplate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateHubRouteTemplateRequest)
@@ -358,6 +438,17 @@ var HubService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HubService_DeleteHubRouteTemplate_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamPlanOrders",
+			Handler:       _HubService_StreamPlanOrders_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHubRouteTemplates",
+			Handler:       _HubService_StreamHubRouteTemplates_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/hub/v1beta1/hub.proto",
 }

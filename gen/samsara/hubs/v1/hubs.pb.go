@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -181,6 +181,116 @@ func (x *ListHubCapacitiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamHubCapacities.
+type StreamHubCapacitiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubCapacities is asked, page after page.
+	Request *ListHubCapacitiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubCapacitiesRequest) Reset() {
+	*x = StreamHubCapacitiesRequest{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubCapacitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubCapacitiesRequest) ProtoMessage() {}
+
+func (x *StreamHubCapacitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubCapacitiesRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubCapacitiesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamHubCapacitiesRequest) GetRequest() *ListHubCapacitiesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubCapacitiesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubCapacities.
+type StreamHubCapacitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubCapacities answers.
+	Page *ListHubCapacitiesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubCapacitiesResponse) Reset() {
+	*x = StreamHubCapacitiesResponse{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubCapacitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubCapacitiesResponse) ProtoMessage() {}
+
+func (x *StreamHubCapacitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubCapacitiesResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubCapacitiesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamHubCapacitiesResponse) GetPage() *ListHubCapacitiesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubCapacitiesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of ListHubCustomProperties.
 type ListHubCustomPropertiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -204,7 +314,7 @@ type ListHubCustomPropertiesRequest struct {
 
 func (x *ListHubCustomPropertiesRequest) Reset() {
 	*x = ListHubCustomPropertiesRequest{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[2]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -216,7 +326,7 @@ func (x *ListHubCustomPropertiesRequest) String() string {
 func (*ListHubCustomPropertiesRequest) ProtoMessage() {}
 
 func (x *ListHubCustomPropertiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[2]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -229,7 +339,7 @@ func (x *ListHubCustomPropertiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubCustomPropertiesRequest.ProtoReflect.Descriptor instead.
 func (*ListHubCustomPropertiesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{2}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListHubCustomPropertiesRequest) GetAfter() string {
@@ -294,7 +404,7 @@ type ListHubCustomPropertiesResponse struct {
 
 func (x *ListHubCustomPropertiesResponse) Reset() {
 	*x = ListHubCustomPropertiesResponse{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[3]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +416,7 @@ func (x *ListHubCustomPropertiesResponse) String() string {
 func (*ListHubCustomPropertiesResponse) ProtoMessage() {}
 
 func (x *ListHubCustomPropertiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[3]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +429,7 @@ func (x *ListHubCustomPropertiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubCustomPropertiesResponse.ProtoReflect.Descriptor instead.
 func (*ListHubCustomPropertiesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{3}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListHubCustomPropertiesResponse) GetData() []*HubCustomProperty {
@@ -334,6 +444,116 @@ func (x *ListHubCustomPropertiesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHubCustomProperties.
+type StreamHubCustomPropertiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubCustomProperties is asked, page after page.
+	Request *ListHubCustomPropertiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubCustomPropertiesRequest) Reset() {
+	*x = StreamHubCustomPropertiesRequest{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubCustomPropertiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubCustomPropertiesRequest) ProtoMessage() {}
+
+func (x *StreamHubCustomPropertiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubCustomPropertiesRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubCustomPropertiesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamHubCustomPropertiesRequest) GetRequest() *ListHubCustomPropertiesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubCustomPropertiesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubCustomProperties.
+type StreamHubCustomPropertiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubCustomProperties answers.
+	Page *ListHubCustomPropertiesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubCustomPropertiesResponse) Reset() {
+	*x = StreamHubCustomPropertiesResponse{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubCustomPropertiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubCustomPropertiesResponse) ProtoMessage() {}
+
+func (x *StreamHubCustomPropertiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubCustomPropertiesResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubCustomPropertiesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamHubCustomPropertiesResponse) GetPage() *ListHubCustomPropertiesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubCustomPropertiesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of UpdateHubLocation.
@@ -352,7 +572,7 @@ type UpdateHubLocationRequest struct {
 
 func (x *UpdateHubLocationRequest) Reset() {
 	*x = UpdateHubLocationRequest{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[4]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +584,7 @@ func (x *UpdateHubLocationRequest) String() string {
 func (*UpdateHubLocationRequest) ProtoMessage() {}
 
 func (x *UpdateHubLocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[4]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +597,7 @@ func (x *UpdateHubLocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateHubLocationRequest.ProtoReflect.Descriptor instead.
 func (*UpdateHubLocationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{4}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateHubLocationRequest) GetId() string {
@@ -412,7 +632,7 @@ type UpdateHubLocationResponse struct {
 
 func (x *UpdateHubLocationResponse) Reset() {
 	*x = UpdateHubLocationResponse{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[5]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +644,7 @@ func (x *UpdateHubLocationResponse) String() string {
 func (*UpdateHubLocationResponse) ProtoMessage() {}
 
 func (x *UpdateHubLocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[5]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +657,7 @@ func (x *UpdateHubLocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateHubLocationResponse.ProtoReflect.Descriptor instead.
 func (*UpdateHubLocationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{5}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateHubLocationResponse) GetData() *HubLocationUpdated {
@@ -470,7 +690,7 @@ type ListHubLocationsRequest struct {
 
 func (x *ListHubLocationsRequest) Reset() {
 	*x = ListHubLocationsRequest{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[6]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +702,7 @@ func (x *ListHubLocationsRequest) String() string {
 func (*ListHubLocationsRequest) ProtoMessage() {}
 
 func (x *ListHubLocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[6]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +715,7 @@ func (x *ListHubLocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubLocationsRequest.ProtoReflect.Descriptor instead.
 func (*ListHubLocationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{6}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListHubLocationsRequest) GetAfter() string {
@@ -560,7 +780,7 @@ type ListHubLocationsResponse struct {
 
 func (x *ListHubLocationsResponse) Reset() {
 	*x = ListHubLocationsResponse{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[7]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +792,7 @@ func (x *ListHubLocationsResponse) String() string {
 func (*ListHubLocationsResponse) ProtoMessage() {}
 
 func (x *ListHubLocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[7]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +805,7 @@ func (x *ListHubLocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubLocationsResponse.ProtoReflect.Descriptor instead.
 func (*ListHubLocationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{7}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListHubLocationsResponse) GetData() []*HubLocation {
@@ -602,6 +822,116 @@ func (x *ListHubLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamHubLocations.
+type StreamHubLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubLocations is asked, page after page.
+	Request *ListHubLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubLocationsRequest) Reset() {
+	*x = StreamHubLocationsRequest{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubLocationsRequest) ProtoMessage() {}
+
+func (x *StreamHubLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubLocationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamHubLocationsRequest) GetRequest() *ListHubLocationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubLocationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubLocations.
+type StreamHubLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubLocations answers.
+	Page *ListHubLocationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubLocationsResponse) Reset() {
+	*x = StreamHubLocationsResponse{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubLocationsResponse) ProtoMessage() {}
+
+func (x *StreamHubLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubLocationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamHubLocationsResponse) GetPage() *ListHubLocationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateHubLocations.
 type CreateHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -613,7 +943,7 @@ type CreateHubLocationsRequest struct {
 
 func (x *CreateHubLocationsRequest) Reset() {
 	*x = CreateHubLocationsRequest{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[8]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +955,7 @@ func (x *CreateHubLocationsRequest) String() string {
 func (*CreateHubLocationsRequest) ProtoMessage() {}
 
 func (x *CreateHubLocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[8]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +968,7 @@ func (x *CreateHubLocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateHubLocationsRequest.ProtoReflect.Descriptor instead.
 func (*CreateHubLocationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{8}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateHubLocationsRequest) GetData() []*HubLocationInput {
@@ -659,7 +989,7 @@ type CreateHubLocationsResponse struct {
 
 func (x *CreateHubLocationsResponse) Reset() {
 	*x = CreateHubLocationsResponse{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[9]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1001,7 @@ func (x *CreateHubLocationsResponse) String() string {
 func (*CreateHubLocationsResponse) ProtoMessage() {}
 
 func (x *CreateHubLocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[9]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1014,7 @@ func (x *CreateHubLocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateHubLocationsResponse.ProtoReflect.Descriptor instead.
 func (*CreateHubLocationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{9}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateHubLocationsResponse) GetData() []*HubLocationCreated {
@@ -717,7 +1047,7 @@ type ListHubSkillsRequest struct {
 
 func (x *ListHubSkillsRequest) Reset() {
 	*x = ListHubSkillsRequest{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[10]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +1059,7 @@ func (x *ListHubSkillsRequest) String() string {
 func (*ListHubSkillsRequest) ProtoMessage() {}
 
 func (x *ListHubSkillsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[10]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +1072,7 @@ func (x *ListHubSkillsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubSkillsRequest.ProtoReflect.Descriptor instead.
 func (*ListHubSkillsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{10}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListHubSkillsRequest) GetAfter() string {
@@ -807,7 +1137,7 @@ type ListHubSkillsResponse struct {
 
 func (x *ListHubSkillsResponse) Reset() {
 	*x = ListHubSkillsResponse{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[11]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +1149,7 @@ func (x *ListHubSkillsResponse) String() string {
 func (*ListHubSkillsResponse) ProtoMessage() {}
 
 func (x *ListHubSkillsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[11]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +1162,7 @@ func (x *ListHubSkillsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubSkillsResponse.ProtoReflect.Descriptor instead.
 func (*ListHubSkillsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{11}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListHubSkillsResponse) GetData() []*HubSkill {
@@ -847,6 +1177,116 @@ func (x *ListHubSkillsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHubSkills.
+type StreamHubSkillsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubSkills is asked, page after page.
+	Request *ListHubSkillsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubSkillsRequest) Reset() {
+	*x = StreamHubSkillsRequest{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubSkillsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubSkillsRequest) ProtoMessage() {}
+
+func (x *StreamHubSkillsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubSkillsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubSkillsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamHubSkillsRequest) GetRequest() *ListHubSkillsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubSkillsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubSkills.
+type StreamHubSkillsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubSkills answers.
+	Page *ListHubSkillsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubSkillsResponse) Reset() {
+	*x = StreamHubSkillsResponse{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubSkillsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubSkillsResponse) ProtoMessage() {}
+
+func (x *StreamHubSkillsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubSkillsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubSkillsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamHubSkillsResponse) GetPage() *ListHubSkillsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubSkillsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of ListHubs.
@@ -868,7 +1308,7 @@ type ListHubsRequest struct {
 
 func (x *ListHubsRequest) Reset() {
 	*x = ListHubsRequest{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[12]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1320,7 @@ func (x *ListHubsRequest) String() string {
 func (*ListHubsRequest) ProtoMessage() {}
 
 func (x *ListHubsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[12]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1333,7 @@ func (x *ListHubsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubsRequest.ProtoReflect.Descriptor instead.
 func (*ListHubsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{12}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListHubsRequest) GetAfter() string {
@@ -944,7 +1384,7 @@ type ListHubsResponse struct {
 
 func (x *ListHubsResponse) Reset() {
 	*x = ListHubsResponse{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[13]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1396,7 @@ func (x *ListHubsResponse) String() string {
 func (*ListHubsResponse) ProtoMessage() {}
 
 func (x *ListHubsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[13]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1409,7 @@ func (x *ListHubsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubsResponse.ProtoReflect.Descriptor instead.
 func (*ListHubsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{13}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListHubsResponse) GetData() []*Hub {
@@ -984,6 +1424,116 @@ func (x *ListHubsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHubs.
+type StreamHubsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubs is asked, page after page.
+	Request *ListHubsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubsRequest) Reset() {
+	*x = StreamHubsRequest{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubsRequest) ProtoMessage() {}
+
+func (x *StreamHubsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubsRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StreamHubsRequest) GetRequest() *ListHubsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubs.
+type StreamHubsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubs answers.
+	Page *ListHubsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubsResponse) Reset() {
+	*x = StreamHubsResponse{}
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubsResponse) ProtoMessage() {}
+
+func (x *StreamHubsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubsResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StreamHubsResponse) GetPage() *ListHubsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema HubObjectResponseBody.
@@ -1005,7 +1555,7 @@ type Hub struct {
 
 func (x *Hub) Reset() {
 	*x = Hub{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[14]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1567,7 @@ func (x *Hub) String() string {
 func (*Hub) ProtoMessage() {}
 
 func (x *Hub) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[14]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1580,7 @@ func (x *Hub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hub.ProtoReflect.Descriptor instead.
 func (*Hub) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{14}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Hub) GetCreatedAt() string {
@@ -1089,7 +1639,7 @@ type HubCapacity struct {
 
 func (x *HubCapacity) Reset() {
 	*x = HubCapacity{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[15]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1651,7 @@ func (x *HubCapacity) String() string {
 func (*HubCapacity) ProtoMessage() {}
 
 func (x *HubCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[15]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1664,7 @@ func (x *HubCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubCapacity.ProtoReflect.Descriptor instead.
 func (*HubCapacity) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{15}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HubCapacity) GetCreatedAt() string {
@@ -1180,7 +1730,7 @@ type HubCustomProperty struct {
 
 func (x *HubCustomProperty) Reset() {
 	*x = HubCustomProperty{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[16]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1742,7 @@ func (x *HubCustomProperty) String() string {
 func (*HubCustomProperty) ProtoMessage() {}
 
 func (x *HubCustomProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[16]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1755,7 @@ func (x *HubCustomProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubCustomProperty.ProtoReflect.Descriptor instead.
 func (*HubCustomProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{16}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HubCustomProperty) GetCreatedAt() string {
@@ -1289,7 +1839,7 @@ type HubLocation struct {
 
 func (x *HubLocation) Reset() {
 	*x = HubLocation{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[17]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1851,7 @@ func (x *HubLocation) String() string {
 func (*HubLocation) ProtoMessage() {}
 
 func (x *HubLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[17]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1864,7 @@ func (x *HubLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubLocation.ProtoReflect.Descriptor instead.
 func (*HubLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{17}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HubLocation) GetAddress() string {
@@ -1461,7 +2011,7 @@ type HubLocationCreated struct {
 
 func (x *HubLocationCreated) Reset() {
 	*x = HubLocationCreated{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[18]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +2023,7 @@ func (x *HubLocationCreated) String() string {
 func (*HubLocationCreated) ProtoMessage() {}
 
 func (x *HubLocationCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[18]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +2036,7 @@ func (x *HubLocationCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubLocationCreated.ProtoReflect.Descriptor instead.
 func (*HubLocationCreated) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{18}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HubLocationCreated) GetAddress() string {
@@ -1627,7 +2177,7 @@ type HubLocationInput struct {
 
 func (x *HubLocationInput) Reset() {
 	*x = HubLocationInput{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[19]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2189,7 @@ func (x *HubLocationInput) String() string {
 func (*HubLocationInput) ProtoMessage() {}
 
 func (x *HubLocationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[19]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2202,7 @@ func (x *HubLocationInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubLocationInput.ProtoReflect.Descriptor instead.
 func (*HubLocationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{19}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HubLocationInput) GetAddress() string {
@@ -1754,7 +2304,7 @@ type HubLocationServiceWindowInput struct {
 
 func (x *HubLocationServiceWindowInput) Reset() {
 	*x = HubLocationServiceWindowInput{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[20]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +2316,7 @@ func (x *HubLocationServiceWindowInput) String() string {
 func (*HubLocationServiceWindowInput) ProtoMessage() {}
 
 func (x *HubLocationServiceWindowInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[20]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +2329,7 @@ func (x *HubLocationServiceWindowInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubLocationServiceWindowInput.ProtoReflect.Descriptor instead.
 func (*HubLocationServiceWindowInput) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{20}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HubLocationServiceWindowInput) GetDaysOfWeek() []string {
@@ -1842,7 +2392,7 @@ type HubLocationUpdated struct {
 
 func (x *HubLocationUpdated) Reset() {
 	*x = HubLocationUpdated{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[21]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +2404,7 @@ func (x *HubLocationUpdated) String() string {
 func (*HubLocationUpdated) ProtoMessage() {}
 
 func (x *HubLocationUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[21]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +2417,7 @@ func (x *HubLocationUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubLocationUpdated.ProtoReflect.Descriptor instead.
 func (*HubLocationUpdated) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{21}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HubLocationUpdated) GetAddress() string {
@@ -1994,7 +2544,7 @@ type HubSkill struct {
 
 func (x *HubSkill) Reset() {
 	*x = HubSkill{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[22]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2556,7 @@ func (x *HubSkill) String() string {
 func (*HubSkill) ProtoMessage() {}
 
 func (x *HubSkill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[22]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2569,7 @@ func (x *HubSkill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSkill.ProtoReflect.Descriptor instead.
 func (*HubSkill) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{22}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HubSkill) GetCreatedAt() string {
@@ -2072,7 +2622,7 @@ type ServiceWindow struct {
 
 func (x *ServiceWindow) Reset() {
 	*x = ServiceWindow{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2634,7 @@ func (x *ServiceWindow) String() string {
 func (*ServiceWindow) ProtoMessage() {}
 
 func (x *ServiceWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2647,7 @@ func (x *ServiceWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceWindow.ProtoReflect.Descriptor instead.
 func (*ServiceWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{23}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ServiceWindow) GetDaysOfWeek() []string {
@@ -2134,7 +2684,7 @@ type Skill struct {
 
 func (x *Skill) Reset() {
 	*x = Skill{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2696,7 @@ func (x *Skill) String() string {
 func (*Skill) ProtoMessage() {}
 
 func (x *Skill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2709,7 @@ func (x *Skill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skill.ProtoReflect.Descriptor instead.
 func (*Skill) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{24}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Skill) GetId() string {
@@ -2207,7 +2757,7 @@ type UpdateHubLocation struct {
 
 func (x *UpdateHubLocation) Reset() {
 	*x = UpdateHubLocation{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2769,7 @@ func (x *UpdateHubLocation) String() string {
 func (*UpdateHubLocation) ProtoMessage() {}
 
 func (x *UpdateHubLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2782,7 @@ func (x *UpdateHubLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateHubLocation.ProtoReflect.Descriptor instead.
 func (*UpdateHubLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{25}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UpdateHubLocation) GetAddress() string {
@@ -2316,7 +2866,7 @@ var File_samsara_hubs_v1_hubs_proto protoreflect.FileDescriptor
 
 const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\n" +
-	"\x1asamsara/hubs/v1/hubs.proto\x12\x0fsamsara.hubs.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xc1\x03\n" +
+	"\x1asamsara/hubs/v1/hubs.proto\x12\x0fsamsara.hubs.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xc1\x03\n" +
 	"\x18ListHubCapacitiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\fcapacity_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vcapacityIds\x88\x01\x01\x122\n" +
@@ -2337,7 +2887,14 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubCapacityB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xef\x03\n" +
+	"pagination\"\x9e\x01\n" +
+	"\x1aStreamHubCapacitiesRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.hubs.v1.ListHubCapacitiesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x85\x01\n" +
+	"\x1bStreamHubCapacitiesResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.hubs.v1.ListHubCapacitiesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xef\x03\n" +
 	"\x1eListHubCustomPropertiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
 	"\x13custom_property_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11customPropertyIds\x88\x01\x01\x12?\n" +
@@ -2358,7 +2915,14 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\".samsara.hubs.v1.HubCustomPropertyB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc7\x01\n" +
+	"pagination\"\xaa\x01\n" +
+	" StreamHubCustomPropertiesRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.hubs.v1.ListHubCustomPropertiesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"!StreamHubCustomPropertiesResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.hubs.v1.ListHubCustomPropertiesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc7\x01\n" +
 	"\x18UpdateHubLocationRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12@\n" +
 	"\x04data\x18\x02 \x01(\v2\".samsara.hubs.v1.UpdateHubLocationB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\x12C\n" +
@@ -2387,7 +2951,14 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubLocationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\\\n" +
+	"pagination\"\x9c\x01\n" +
+	"\x19StreamHubLocationsRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.hubs.v1.ListHubLocationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x83\x01\n" +
+	"\x1aStreamHubLocationsResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.hubs.v1.ListHubLocationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\\\n" +
 	"\x19CreateHubLocationsRequest\x12?\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.hubs.v1.HubLocationInputB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\"]\n" +
 	"\x1aCreateHubLocationsResponse\x12?\n" +
@@ -2414,7 +2985,14 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x19.samsara.hubs.v1.HubSkillB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb1\x02\n" +
+	"pagination\"\x96\x01\n" +
+	"\x16StreamHubSkillsRequest\x12?\n" +
+	"\arequest\x18\x01 \x01(\v2%.samsara.hubs.v1.ListHubSkillsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"}\n" +
+	"\x17StreamHubSkillsResponse\x12:\n" +
+	"\x04page\x18\x01 \x01(\v2&.samsara.hubs.v1.ListHubSkillsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb1\x02\n" +
 	"\x0fListHubsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
@@ -2432,7 +3010,14 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x14.samsara.hubs.v1.HubB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb2\x02\n" +
+	"pagination\"\x8c\x01\n" +
+	"\x11StreamHubsRequest\x12:\n" +
+	"\arequest\x18\x01 \x01(\v2 .samsara.hubs.v1.ListHubsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"s\n" +
+	"\x12StreamHubsResponse\x125\n" +
+	"\x04page\x18\x01 \x01(\v2!.samsara.hubs.v1.ListHubsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb2\x02\n" +
 	"\x03Hub\x125\n" +
 	"\n" +
 	"created_at\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\tcreatedAt\x88\x01\x01\x12\x1b\n" +
@@ -2666,27 +3251,38 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\x10\n" +
 	"\x0e_planner_notesB\x17\n" +
-	"\x15_service_time_seconds2\xe9\t\n" +
-	"\vHubsService\x12\xb4\x01\n" +
-	"\x11ListHubCapacities\x12).samsara.hubs.v1.ListHubCapacitiesRequest\x1a*.samsara.hubs.v1.ListHubCapacitiesResponse\"H\xda\xce\x18D\n" +
+	"\x15_service_time_seconds2\xb5\x0f\n" +
+	"\vHubsService\x12\xba\x01\n" +
+	"\x11ListHubCapacities\x12).samsara.hubs.v1.ListHubCapacitiesRequest\x1a*.samsara.hubs.v1.ListHubCapacitiesResponse\"N\xda\xce\x18J\n" +
 	"\x11listHubCapacities\x10\x01\x1a\x0f/hub/capacities(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xd2\x01\n" +
-	"\x17ListHubCustomProperties\x12/.samsara.hubs.v1.ListHubCustomPropertiesRequest\x1a0.samsara.hubs.v1.ListHubCustomPropertiesResponse\"T\xda\xce\x18P\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8d\x01\n" +
+	"\x13StreamHubCapacities\x12+.samsara.hubs.v1.StreamHubCapacitiesRequest\x1a,.samsara.hubs.v1.StreamHubCapacitiesResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11ListHubCapacities\x10\x010\x01\x12\xd8\x01\n" +
+	"\x17ListHubCustomProperties\x12/.samsara.hubs.v1.ListHubCustomPropertiesRequest\x1a0.samsara.hubs.v1.ListHubCustomPropertiesResponse\"Z\xda\xce\x18V\n" +
 	"\x17listHubCustomProperties\x10\x01\x1a\x15/hub/customProperties(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xb6\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa5\x01\n" +
+	"\x19StreamHubCustomProperties\x121.samsara.hubs.v1.StreamHubCustomPropertiesRequest\x1a2.samsara.hubs.v1.StreamHubCustomPropertiesResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17ListHubCustomProperties\x10\x010\x01\x12\xb6\x01\n" +
 	"\x11UpdateHubLocation\x12).samsara.hubs.v1.UpdateHubLocationRequest\x1a*.samsara.hubs.v1.UpdateHubLocationResponse\"J\xda\xce\x18F\n" +
-	"\x11updateHubLocation\x10\x04\x1a\x12/hub/location/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xaf\x01\n" +
-	"\x10ListHubLocations\x12(.samsara.hubs.v1.ListHubLocationsRequest\x1a).samsara.hubs.v1.ListHubLocationsResponse\"F\xda\xce\x18B\n" +
+	"\x11updateHubLocation\x10\x04\x1a\x12/hub/location/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb5\x01\n" +
+	"\x10ListHubLocations\x12(.samsara.hubs.v1.ListHubLocationsRequest\x1a).samsara.hubs.v1.ListHubLocationsResponse\"L\xda\xce\x18H\n" +
 	"\x10listHubLocations\x10\x01\x1a\x0e/hub/locations(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xb6\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x89\x01\n" +
+	"\x12StreamHubLocations\x12*.samsara.hubs.v1.StreamHubLocationsRequest\x1a+.samsara.hubs.v1.StreamHubLocationsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10ListHubLocations\x10\x010\x01\x12\xb6\x01\n" +
 	"\x12CreateHubLocations\x12*.samsara.hubs.v1.CreateHubLocationsRequest\x1a+.samsara.hubs.v1.CreateHubLocationsResponse\"G\xda\xce\x18C\n" +
-	"\x12createHubLocations\x10\x02\x1a\x0e/hub/locations \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa0\x01\n" +
-	"\rListHubSkills\x12%.samsara.hubs.v1.ListHubSkillsRequest\x1a&.samsara.hubs.v1.ListHubSkillsResponse\"@\xda\xce\x18<\n" +
+	"\x12createHubLocations\x10\x02\x1a\x0e/hub/locations \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa6\x01\n" +
+	"\rListHubSkills\x12%.samsara.hubs.v1.ListHubSkillsRequest\x1a&.samsara.hubs.v1.ListHubSkillsResponse\"F\xda\xce\x18B\n" +
 	"\rlistHubSkills\x10\x01\x1a\v/hub/skills(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x86\x01\n" +
-	"\bListHubs\x12 .samsara.hubs.v1.ListHubsRequest\x1a!.samsara.hubs.v1.ListHubsResponse\"5\xda\xce\x181\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12}\n" +
+	"\x0fStreamHubSkills\x12'.samsara.hubs.v1.StreamHubSkillsRequest\x1a(.samsara.hubs.v1.StreamHubSkillsResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rListHubSkills\x10\x010\x01\x12\x8c\x01\n" +
+	"\bListHubs\x12 .samsara.hubs.v1.ListHubsRequest\x1a!.samsara.hubs.v1.ListHubsResponse\";\xda\xce\x187\n" +
 	"\blistHubs\x10\x01\x1a\x05/hubs(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/hubs/v1;hubsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12i\n" +
+	"\n" +
+	"StreamHubs\x12\".samsara.hubs.v1.StreamHubsRequest\x1a#.samsara.hubs.v1.StreamHubsResponse\"\x10\xe2\xce\x18\f\n" +
+	"\bListHubs\x10\x010\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/hubs/v1;hubsv1b\x06proto3"
 
 var (
 	file_samsara_hubs_v1_hubs_proto_rawDescOnce sync.Once
@@ -2700,80 +3296,116 @@ func file_samsara_hubs_v1_hubs_proto_rawDescGZIP() []byte {
 	return file_samsara_hubs_v1_hubs_proto_rawDescData
 }
 
-var file_samsara_hubs_v1_hubs_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_samsara_hubs_v1_hubs_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_samsara_hubs_v1_hubs_proto_goTypes = []any{
-	(*ListHubCapacitiesRequest)(nil),        // 0: samsara.hubs.v1.ListHubCapacitiesRequest
-	(*ListHubCapacitiesResponse)(nil),       // 1: samsara.hubs.v1.ListHubCapacitiesResponse
-	(*ListHubCustomPropertiesRequest)(nil),  // 2: samsara.hubs.v1.ListHubCustomPropertiesRequest
-	(*ListHubCustomPropertiesResponse)(nil), // 3: samsara.hubs.v1.ListHubCustomPropertiesResponse
-	(*UpdateHubLocationRequest)(nil),        // 4: samsara.hubs.v1.UpdateHubLocationRequest
-	(*UpdateHubLocationResponse)(nil),       // 5: samsara.hubs.v1.UpdateHubLocationResponse
-	(*ListHubLocationsRequest)(nil),         // 6: samsara.hubs.v1.ListHubLocationsRequest
-	(*ListHubLocationsResponse)(nil),        // 7: samsara.hubs.v1.ListHubLocationsResponse
-	(*CreateHubLocationsRequest)(nil),       // 8: samsara.hubs.v1.CreateHubLocationsRequest
-	(*CreateHubLocationsResponse)(nil),      // 9: samsara.hubs.v1.CreateHubLocationsResponse
-	(*ListHubSkillsRequest)(nil),            // 10: samsara.hubs.v1.ListHubSkillsRequest
-	(*ListHubSkillsResponse)(nil),           // 11: samsara.hubs.v1.ListHubSkillsResponse
-	(*ListHubsRequest)(nil),                 // 12: samsara.hubs.v1.ListHubsRequest
-	(*ListHubsResponse)(nil),                // 13: samsara.hubs.v1.ListHubsResponse
-	(*Hub)(nil),                             // 14: samsara.hubs.v1.Hub
-	(*HubCapacity)(nil),                     // 15: samsara.hubs.v1.HubCapacity
-	(*HubCustomProperty)(nil),               // 16: samsara.hubs.v1.HubCustomProperty
-	(*HubLocation)(nil),                     // 17: samsara.hubs.v1.HubLocation
-	(*HubLocationCreated)(nil),              // 18: samsara.hubs.v1.HubLocationCreated
-	(*HubLocationInput)(nil),                // 19: samsara.hubs.v1.HubLocationInput
-	(*HubLocationServiceWindowInput)(nil),   // 20: samsara.hubs.v1.HubLocationServiceWindowInput
-	(*HubLocationUpdated)(nil),              // 21: samsara.hubs.v1.HubLocationUpdated
-	(*HubSkill)(nil),                        // 22: samsara.hubs.v1.HubSkill
-	(*ServiceWindow)(nil),                   // 23: samsara.hubs.v1.ServiceWindow
-	(*Skill)(nil),                           // 24: samsara.hubs.v1.Skill
-	(*UpdateHubLocation)(nil),               // 25: samsara.hubs.v1.UpdateHubLocation
-	(*v1.Pagination)(nil),                   // 26: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),           // 27: google.protobuf.FieldMask
+	(*ListHubCapacitiesRequest)(nil),          // 0: samsara.hubs.v1.ListHubCapacitiesRequest
+	(*ListHubCapacitiesResponse)(nil),         // 1: samsara.hubs.v1.ListHubCapacitiesResponse
+	(*StreamHubCapacitiesRequest)(nil),        // 2: samsara.hubs.v1.StreamHubCapacitiesRequest
+	(*StreamHubCapacitiesResponse)(nil),       // 3: samsara.hubs.v1.StreamHubCapacitiesResponse
+	(*ListHubCustomPropertiesRequest)(nil),    // 4: samsara.hubs.v1.ListHubCustomPropertiesRequest
+	(*ListHubCustomPropertiesResponse)(nil),   // 5: samsara.hubs.v1.ListHubCustomPropertiesResponse
+	(*StreamHubCustomPropertiesRequest)(nil),  // 6: samsara.hubs.v1.StreamHubCustomPropertiesRequest
+	(*StreamHubCustomPropertiesResponse)(nil), // 7: samsara.hubs.v1.StreamHubCustomPropertiesResponse
+	(*UpdateHubLocationRequest)(nil),          // 8: samsara.hubs.v1.UpdateHubLocationRequest
+	(*UpdateHubLocationResponse)(nil),         // 9: samsara.hubs.v1.UpdateHubLocationResponse
+	(*ListHubLocationsRequest)(nil),           // 10: samsara.hubs.v1.ListHubLocationsRequest
+	(*ListHubLocationsResponse)(nil),          // 11: samsara.hubs.v1.ListHubLocationsResponse
+	(*StreamHubLocationsRequest)(nil),         // 12: samsara.hubs.v1.StreamHubLocationsRequest
+	(*StreamHubLocationsResponse)(nil),        // 13: samsara.hubs.v1.StreamHubLocationsResponse
+	(*CreateHubLocationsRequest)(nil),         // 14: samsara.hubs.v1.CreateHubLocationsRequest
+	(*CreateHubLocationsResponse)(nil),        // 15: samsara.hubs.v1.CreateHubLocationsResponse
+	(*ListHubSkillsRequest)(nil),              // 16: samsara.hubs.v1.ListHubSkillsRequest
+	(*ListHubSkillsResponse)(nil),             // 17: samsara.hubs.v1.ListHubSkillsResponse
+	(*StreamHubSkillsRequest)(nil),            // 18: samsara.hubs.v1.StreamHubSkillsRequest
+	(*StreamHubSkillsResponse)(nil),           // 19: samsara.hubs.v1.StreamHubSkillsResponse
+	(*ListHubsRequest)(nil),                   // 20: samsara.hubs.v1.ListHubsRequest
+	(*ListHubsResponse)(nil),                  // 21: samsara.hubs.v1.ListHubsResponse
+	(*StreamHubsRequest)(nil),                 // 22: samsara.hubs.v1.StreamHubsRequest
+	(*StreamHubsResponse)(nil),                // 23: samsara.hubs.v1.StreamHubsResponse
+	(*Hub)(nil),                               // 24: samsara.hubs.v1.Hub
+	(*HubCapacity)(nil),                       // 25: samsara.hubs.v1.HubCapacity
+	(*HubCustomProperty)(nil),                 // 26: samsara.hubs.v1.HubCustomProperty
+	(*HubLocation)(nil),                       // 27: samsara.hubs.v1.HubLocation
+	(*HubLocationCreated)(nil),                // 28: samsara.hubs.v1.HubLocationCreated
+	(*HubLocationInput)(nil),                  // 29: samsara.hubs.v1.HubLocationInput
+	(*HubLocationServiceWindowInput)(nil),     // 30: samsara.hubs.v1.HubLocationServiceWindowInput
+	(*HubLocationUpdated)(nil),                // 31: samsara.hubs.v1.HubLocationUpdated
+	(*HubSkill)(nil),                          // 32: samsara.hubs.v1.HubSkill
+	(*ServiceWindow)(nil),                     // 33: samsara.hubs.v1.ServiceWindow
+	(*Skill)(nil),                             // 34: samsara.hubs.v1.Skill
+	(*UpdateHubLocation)(nil),                 // 35: samsara.hubs.v1.UpdateHubLocation
+	(*v1.Pagination)(nil),                     // 36: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                 // 37: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),             // 38: google.protobuf.FieldMask
 }
 var file_samsara_hubs_v1_hubs_proto_depIdxs = []int32{
-	15, // 0: samsara.hubs.v1.ListHubCapacitiesResponse.data:type_name -> samsara.hubs.v1.HubCapacity
-	26, // 1: samsara.hubs.v1.ListHubCapacitiesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	16, // 2: samsara.hubs.v1.ListHubCustomPropertiesResponse.data:type_name -> samsara.hubs.v1.HubCustomProperty
-	26, // 3: samsara.hubs.v1.ListHubCustomPropertiesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	25, // 4: samsara.hubs.v1.UpdateHubLocationRequest.data:type_name -> samsara.hubs.v1.UpdateHubLocation
-	27, // 5: samsara.hubs.v1.UpdateHubLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	21, // 6: samsara.hubs.v1.UpdateHubLocationResponse.data:type_name -> samsara.hubs.v1.HubLocationUpdated
-	17, // 7: samsara.hubs.v1.ListHubLocationsResponse.data:type_name -> samsara.hubs.v1.HubLocation
-	26, // 8: samsara.hubs.v1.ListHubLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	19, // 9: samsara.hubs.v1.CreateHubLocationsRequest.data:type_name -> samsara.hubs.v1.HubLocationInput
-	18, // 10: samsara.hubs.v1.CreateHubLocationsResponse.data:type_name -> samsara.hubs.v1.HubLocationCreated
-	22, // 11: samsara.hubs.v1.ListHubSkillsResponse.data:type_name -> samsara.hubs.v1.HubSkill
-	26, // 12: samsara.hubs.v1.ListHubSkillsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	14, // 13: samsara.hubs.v1.ListHubsResponse.data:type_name -> samsara.hubs.v1.Hub
-	26, // 14: samsara.hubs.v1.ListHubsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	23, // 15: samsara.hubs.v1.HubLocation.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
-	24, // 16: samsara.hubs.v1.HubLocation.skills_required:type_name -> samsara.hubs.v1.Skill
-	23, // 17: samsara.hubs.v1.HubLocationCreated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
-	24, // 18: samsara.hubs.v1.HubLocationCreated.skills_required:type_name -> samsara.hubs.v1.Skill
-	20, // 19: samsara.hubs.v1.HubLocationInput.service_windows:type_name -> samsara.hubs.v1.HubLocationServiceWindowInput
-	23, // 20: samsara.hubs.v1.HubLocationUpdated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
-	24, // 21: samsara.hubs.v1.HubLocationUpdated.skills_required:type_name -> samsara.hubs.v1.Skill
-	20, // 22: samsara.hubs.v1.UpdateHubLocation.service_windows:type_name -> samsara.hubs.v1.HubLocationServiceWindowInput
-	0,  // 23: samsara.hubs.v1.HubsService.ListHubCapacities:input_type -> samsara.hubs.v1.ListHubCapacitiesRequest
-	2,  // 24: samsara.hubs.v1.HubsService.ListHubCustomProperties:input_type -> samsara.hubs.v1.ListHubCustomPropertiesRequest
-	4,  // 25: samsara.hubs.v1.HubsService.UpdateHubLocation:input_type -> samsara.hubs.v1.UpdateHubLocationRequest
-	6,  // 26: samsara.hubs.v1.HubsService.ListHubLocations:input_type -> samsara.hubs.v1.ListHubLocationsRequest
-	8,  // 27: samsara.hubs.v1.HubsService.CreateHubLocations:input_type -> samsara.hubs.v1.CreateHubLocationsRequest
-	10, // 28: samsara.hubs.v1.HubsService.ListHubSkills:input_type -> samsara.hubs.v1.ListHubSkillsRequest
-	12, // 29: samsara.hubs.v1.HubsService.ListHubs:input_type -> samsara.hubs.v1.ListHubsRequest
-	1,  // 30: samsara.hubs.v1.HubsService.ListHubCapacities:output_type -> samsara.hubs.v1.ListHubCapacitiesResponse
-	3,  // 31: samsara.hubs.v1.HubsService.ListHubCustomProperties:output_type -> samsara.hubs.v1.ListHubCustomPropertiesResponse
-	5,  // 32: samsara.hubs.v1.HubsService.UpdateHubLocation:output_type -> samsara.hubs.v1.UpdateHubLocationResponse
-	7,  // 33: samsara.hubs.v1.HubsService.ListHubLocations:output_type -> samsara.hubs.v1.ListHubLocationsResponse
-	9,  // 34: samsara.hubs.v1.HubsService.CreateHubLocations:output_type -> samsara.hubs.v1.CreateHubLocationsResponse
-	11, // 35: samsara.hubs.v1.HubsService.ListHubSkills:output_type -> samsara.hubs.v1.ListHubSkillsResponse
-	13, // 36: samsara.hubs.v1.HubsService.ListHubs:output_type -> samsara.hubs.v1.ListHubsResponse
-	30, // [30:37] is the sub-list for method output_type
-	23, // [23:30] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	25, // 0: samsara.hubs.v1.ListHubCapacitiesResponse.data:type_name -> samsara.hubs.v1.HubCapacity
+	36, // 1: samsara.hubs.v1.ListHubCapacitiesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.hubs.v1.StreamHubCapacitiesRequest.request:type_name -> samsara.hubs.v1.ListHubCapacitiesRequest
+	37, // 3: samsara.hubs.v1.StreamHubCapacitiesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.hubs.v1.StreamHubCapacitiesResponse.page:type_name -> samsara.hubs.v1.ListHubCapacitiesResponse
+	26, // 5: samsara.hubs.v1.ListHubCustomPropertiesResponse.data:type_name -> samsara.hubs.v1.HubCustomProperty
+	36, // 6: samsara.hubs.v1.ListHubCustomPropertiesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.hubs.v1.StreamHubCustomPropertiesRequest.request:type_name -> samsara.hubs.v1.ListHubCustomPropertiesRequest
+	37, // 8: samsara.hubs.v1.StreamHubCustomPropertiesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.hubs.v1.StreamHubCustomPropertiesResponse.page:type_name -> samsara.hubs.v1.ListHubCustomPropertiesResponse
+	35, // 10: samsara.hubs.v1.UpdateHubLocationRequest.data:type_name -> samsara.hubs.v1.UpdateHubLocation
+	38, // 11: samsara.hubs.v1.UpdateHubLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	31, // 12: samsara.hubs.v1.UpdateHubLocationResponse.data:type_name -> samsara.hubs.v1.HubLocationUpdated
+	27, // 13: samsara.hubs.v1.ListHubLocationsResponse.data:type_name -> samsara.hubs.v1.HubLocation
+	36, // 14: samsara.hubs.v1.ListHubLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 15: samsara.hubs.v1.StreamHubLocationsRequest.request:type_name -> samsara.hubs.v1.ListHubLocationsRequest
+	37, // 16: samsara.hubs.v1.StreamHubLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 17: samsara.hubs.v1.StreamHubLocationsResponse.page:type_name -> samsara.hubs.v1.ListHubLocationsResponse
+	29, // 18: samsara.hubs.v1.CreateHubLocationsRequest.data:type_name -> samsara.hubs.v1.HubLocationInput
+	28, // 19: samsara.hubs.v1.CreateHubLocationsResponse.data:type_name -> samsara.hubs.v1.HubLocationCreated
+	32, // 20: samsara.hubs.v1.ListHubSkillsResponse.data:type_name -> samsara.hubs.v1.HubSkill
+	36, // 21: samsara.hubs.v1.ListHubSkillsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16, // 22: samsara.hubs.v1.StreamHubSkillsRequest.request:type_name -> samsara.hubs.v1.ListHubSkillsRequest
+	37, // 23: samsara.hubs.v1.StreamHubSkillsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17, // 24: samsara.hubs.v1.StreamHubSkillsResponse.page:type_name -> samsara.hubs.v1.ListHubSkillsResponse
+	24, // 25: samsara.hubs.v1.ListHubsResponse.data:type_name -> samsara.hubs.v1.Hub
+	36, // 26: samsara.hubs.v1.ListHubsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	20, // 27: samsara.hubs.v1.StreamHubsRequest.request:type_name -> samsara.hubs.v1.ListHubsRequest
+	37, // 28: samsara.hubs.v1.StreamHubsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	21, // 29: samsara.hubs.v1.StreamHubsResponse.page:type_name -> samsara.hubs.v1.ListHubsResponse
+	33, // 30: samsara.hubs.v1.HubLocation.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
+	34, // 31: samsara.hubs.v1.HubLocation.skills_required:type_name -> samsara.hubs.v1.Skill
+	33, // 32: samsara.hubs.v1.HubLocationCreated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
+	34, // 33: samsara.hubs.v1.HubLocationCreated.skills_required:type_name -> samsara.hubs.v1.Skill
+	30, // 34: samsara.hubs.v1.HubLocationInput.service_windows:type_name -> samsara.hubs.v1.HubLocationServiceWindowInput
+	33, // 35: samsara.hubs.v1.HubLocationUpdated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
+	34, // 36: samsara.hubs.v1.HubLocationUpdated.skills_required:type_name -> samsara.hubs.v1.Skill
+	30, // 37: samsara.hubs.v1.UpdateHubLocation.service_windows:type_name -> samsara.hubs.v1.HubLocationServiceWindowInput
+	0,  // 38: samsara.hubs.v1.HubsService.ListHubCapacities:input_type -> samsara.hubs.v1.ListHubCapacitiesRequest
+	2,  // 39: samsara.hubs.v1.HubsService.StreamHubCapacities:input_type -> samsara.hubs.v1.StreamHubCapacitiesRequest
+	4,  // 40: samsara.hubs.v1.HubsService.ListHubCustomProperties:input_type -> samsara.hubs.v1.ListHubCustomPropertiesRequest
+	6,  // 41: samsara.hubs.v1.HubsService.StreamHubCustomProperties:input_type -> samsara.hubs.v1.StreamHubCustomPropertiesRequest
+	8,  // 42: samsara.hubs.v1.HubsService.UpdateHubLocation:input_type -> samsara.hubs.v1.UpdateHubLocationRequest
+	10, // 43: samsara.hubs.v1.HubsService.ListHubLocations:input_type -> samsara.hubs.v1.ListHubLocationsRequest
+	12, // 44: samsara.hubs.v1.HubsService.StreamHubLocations:input_type -> samsara.hubs.v1.StreamHubLocationsRequest
+	14, // 45: samsara.hubs.v1.HubsService.CreateHubLocations:input_type -> samsara.hubs.v1.CreateHubLocationsRequest
+	16, // 46: samsara.hubs.v1.HubsService.ListHubSkills:input_type -> samsara.hubs.v1.ListHubSkillsRequest
+	18, // 47: samsara.hubs.v1.HubsService.StreamHubSkills:input_type -> samsara.hubs.v1.StreamHubSkillsRequest
+	20, // 48: samsara.hubs.v1.HubsService.ListHubs:input_type -> samsara.hubs.v1.ListHubsRequest
+	22, // 49: samsara.hubs.v1.HubsService.StreamHubs:input_type -> samsara.hubs.v1.StreamHubsRequest
+	1,  // 50: samsara.hubs.v1.HubsService.ListHubCapacities:output_type -> samsara.hubs.v1.ListHubCapacitiesResponse
+	3,  // 51: samsara.hubs.v1.HubsService.StreamHubCapacities:output_type -> samsara.hubs.v1.StreamHubCapacitiesResponse
+	5,  // 52: samsara.hubs.v1.HubsService.ListHubCustomProperties:output_type -> samsara.hubs.v1.ListHubCustomPropertiesResponse
+	7,  // 53: samsara.hubs.v1.HubsService.StreamHubCustomProperties:output_type -> samsara.hubs.v1.StreamHubCustomPropertiesResponse
+	9,  // 54: samsara.hubs.v1.HubsService.UpdateHubLocation:output_type -> samsara.hubs.v1.UpdateHubLocationResponse
+	11, // 55: samsara.hubs.v1.HubsService.ListHubLocations:output_type -> samsara.hubs.v1.ListHubLocationsResponse
+	13, // 56: samsara.hubs.v1.HubsService.StreamHubLocations:output_type -> samsara.hubs.v1.StreamHubLocationsResponse
+	15, // 57: samsara.hubs.v1.HubsService.CreateHubLocations:output_type -> samsara.hubs.v1.CreateHubLocationsResponse
+	17, // 58: samsara.hubs.v1.HubsService.ListHubSkills:output_type -> samsara.hubs.v1.ListHubSkillsResponse
+	19, // 59: samsara.hubs.v1.HubsService.StreamHubSkills:output_type -> samsara.hubs.v1.StreamHubSkillsResponse
+	21, // 60: samsara.hubs.v1.HubsService.ListHubs:output_type -> samsara.hubs.v1.ListHubsResponse
+	23, // 61: samsara.hubs.v1.HubsService.StreamHubs:output_type -> samsara.hubs.v1.StreamHubsResponse
+	50, // [50:62] is the sub-list for method output_type
+	38, // [38:50] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_samsara_hubs_v1_hubs_proto_init() }
@@ -2782,30 +3414,35 @@ func file_samsara_hubs_v1_hubs_proto_init() {
 		return
 	}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[17].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[25].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[32].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[33].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[34].OneofWrappers = []any{}
+	file_samsara_hubs_v1_hubs_proto_msgTypes[35].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_hubs_v1_hubs_proto_rawDesc), len(file_samsara_hubs_v1_hubs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,13 +21,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HubsService_ListHubCapacities_FullMethodName       = "/samsara.hubs.v1.HubsService/ListHubCapacities"
-	HubsService_ListHubCustomProperties_FullMethodName = "/samsara.hubs.v1.HubsService/ListHubCustomProperties"
-	HubsService_UpdateHubLocation_FullMethodName       = "/samsara.hubs.v1.HubsService/UpdateHubLocation"
-	HubsService_ListHubLocations_FullMethodName        = "/samsara.hubs.v1.HubsService/ListHubLocations"
-	HubsService_CreateHubLocations_FullMethodName      = "/samsara.hubs.v1.HubsService/CreateHubLocations"
-	HubsService_ListHubSkills_FullMethodName           = "/samsara.hubs.v1.HubsService/ListHubSkills"
-	HubsService_ListHubs_FullMethodName                = "/samsara.hubs.v1.HubsService/ListHubs"
+	HubsService_ListHubCapacities_FullMethodName         = "/samsara.hubs.v1.HubsService/ListHubCapacities"
+	HubsService_StreamHubCapacities_FullMethodName       = "/samsara.hubs.v1.HubsService/StreamHubCapacities"
+	HubsService_ListHubCustomProperties_FullMethodName   = "/samsara.hubs.v1.HubsService/ListHubCustomProperties"
+	HubsService_StreamHubCustomProperties_FullMethodName = "/samsara.hubs.v1.HubsService/StreamHubCustomProperties"
+	HubsService_UpdateHubLocation_FullMethodName         = "/samsara.hubs.v1.HubsService/UpdateHubLocation"
+	HubsService_ListHubLocations_FullMethodName          = "/samsara.hubs.v1.HubsService/ListHubLocations"
+	HubsService_StreamHubLocations_FullMethodName        = "/samsara.hubs.v1.HubsService/StreamHubLocations"
+	HubsService_CreateHubLocations_FullMethodName        = "/samsara.hubs.v1.HubsService/CreateHubLocations"
+	HubsService_ListHubSkills_FullMethodName             = "/samsara.hubs.v1.HubsService/ListHubSkills"
+	HubsService_StreamHubSkills_FullMethodName           = "/samsara.hubs.v1.HubsService/StreamHubSkills"
+	HubsService_ListHubs_FullMethodName                  = "/samsara.hubs.v1.HubsService/ListHubs"
+	HubsService_StreamHubs_FullMethodName                = "/samsara.hubs.v1.HubsService/StreamHubs"
 )
 
 // HubsServiceClient is the client API for HubsService service.
@@ -40,10 +45,16 @@ type HubsServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubCapacities(ctx context.Context, in *ListHubCapacitiesRequest, opts ...grpc.CallOption) (*ListHubCapacitiesResponse, error)
+	// Every page of ListHubCapacities, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubCapacities(ctx context.Context, in *StreamHubCapacitiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCapacitiesResponse], error)
 	// GET /hub/customProperties
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubCustomProperties(ctx context.Context, in *ListHubCustomPropertiesRequest, opts ...grpc.CallOption) (*ListHubCustomPropertiesResponse, error)
+	// Every page of ListHubCustomProperties, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubCustomProperties(ctx context.Context, in *StreamHubCustomPropertiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCustomPropertiesResponse], error)
 	// PATCH /hub/location/{id}
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
@@ -52,6 +63,9 @@ type HubsServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubLocations(ctx context.Context, in *ListHubLocationsRequest, opts ...grpc.CallOption) (*ListHubLocationsResponse, error)
+	// Every page of ListHubLocations, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHubLocations(ctx context.Context, in *StreamHubLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubLocationsResponse], error)
 	// POST /hub/locations
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
@@ -60,10 +74,16 @@ type HubsServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubSkills(ctx context.Context, in *ListHubSkillsRequest, opts ...grpc.CallOption) (*ListHubSkillsResponse, error)
+	// Every page of ListHubSkills, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHubSkills(ctx context.Context, in *StreamHubSkillsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubSkillsResponse], error)
 	// GET /hubs
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubs(ctx context.Context, in *ListHubsRequest, opts ...grpc.CallOption) (*ListHubsResponse, error)
+	// Every page of ListHubs, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamHubs(ctx context.Context, in *StreamHubsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubsResponse], error)
 }
 
 type hubsServiceClient struct {
@@ -84,6 +104,25 @@ func (c *hubsServiceClient) ListHubCapacities(ctx context.Context, in *ListHubCa
 	return out, nil
 }
 
+func (c *hubsServiceClient) StreamHubCapacities(ctx context.Context, in *StreamHubCapacitiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCapacitiesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubsService_ServiceDesc.Streams[0], HubsService_StreamHubCapacities_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubCapacitiesRequest, StreamHubCapacitiesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubCapacitiesClient = grpc.ServerStreamingClient[StreamHubCapacitiesResponse]
+
 func (c *hubsServiceClient) ListHubCustomProperties(ctx context.Context, in *ListHubCustomPropertiesRequest, opts ...grpc.CallOption) (*ListHubCustomPropertiesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListHubCustomPropertiesResponse)
@@ -93,6 +132,25 @@ func (c *hubsServiceClient) ListHubCustomProperties(ctx context.Context, in *Lis
 	}
 	return out, nil
 }
+
+func (c *hubsServiceClient) StreamHubCustomProperties(ctx context.Context, in *StreamHubCustomPropertiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCustomPropertiesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubsService_ServiceDesc.Streams[1], HubsService_StreamHubCustomProperties_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubCustomPropertiesRequest, StreamHubCustomPropertiesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubCustomPropertiesClient = grpc.ServerStreamingClient[StreamHubCustomPropertiesResponse]
 
 func (c *hubsServiceClient) UpdateHubLocation(ctx context.Context, in *UpdateHubLocationRequest, opts ...grpc.CallOption) (*UpdateHubLocationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -114,6 +172,25 @@ func (c *hubsServiceClient) ListHubLocations(ctx context.Context, in *ListHubLoc
 	return out, nil
 }
 
+func (c *hubsServiceClient) StreamHubLocations(ctx context.Context, in *StreamHubLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubsService_ServiceDesc.Streams[2], HubsService_StreamHubLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubLocationsRequest, StreamHubLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubLocationsClient = grpc.ServerStreamingClient[StreamHubLocationsResponse]
+
 func (c *hubsServiceClient) CreateHubLocations(ctx context.Context, in *CreateHubLocationsRequest, opts ...grpc.CallOption) (*CreateHubLocationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateHubLocationsResponse)
@@ -134,6 +211,25 @@ func (c *hubsServiceClient) ListHubSkills(ctx context.Context, in *ListHubSkills
 	return out, nil
 }
 
+func (c *hubsServiceClient) StreamHubSkills(ctx context.Context, in *StreamHubSkillsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubSkillsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubsService_ServiceDesc.Streams[3], HubsService_StreamHubSkills_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubSkillsRequest, StreamHubSkillsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubSkillsClient = grpc.ServerStreamingClient[StreamHubSkillsResponse]
+
 func (c *hubsServiceClient) ListHubs(ctx context.Context, in *ListHubsRequest, opts ...grpc.CallOption) (*ListHubsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListHubsResponse)
@@ -143,6 +239,25 @@ func (c *hubsServiceClient) ListHubs(ctx context.Context, in *ListHubsRequest, o
 	}
 	return out, nil
 }
+
+func (c *hubsServiceClient) StreamHubs(ctx context.Context, in *StreamHubsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HubsService_ServiceDesc.Streams[4], HubsService_StreamHubs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubsRequest, StreamHubsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubsClient = grpc.ServerStreamingClient[StreamHubsResponse]
 
 // HubsServiceServer is the server API for HubsService service.
 // All implementations should embed UnimplementedHubsServiceServer
@@ -154,10 +269,16 @@ type HubsServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubCapacities(context.Context, *ListHubCapacitiesRequest) (*ListHubCapacitiesResponse, error)
+	// Every page of ListHubCapacities, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubCapacities(*StreamHubCapacitiesRequest, grpc.ServerStreamingServer[StreamHubCapacitiesResponse]) error
 	// GET /hub/customProperties
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubCustomProperties(context.Context, *ListHubCustomPropertiesRequest) (*ListHubCustomPropertiesResponse, error)
+	// Every page of ListHubCustomProperties, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubCustomProperties(*StreamHubCustomPropertiesRequest, grpc.ServerStreamingServer[StreamHubCustomPropertiesResponse]) error
 	// PATCH /hub/location/{id}
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
@@ -166,6 +287,9 @@ type HubsServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubLocations(context.Context, *ListHubLocationsRequest) (*ListHubLocationsResponse, error)
+	// Every page of ListHubLocations, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamHubLocations(*StreamHubLocationsRequest, grpc.ServerStreamingServer[StreamHubLocationsResponse]) error
 	// POST /hub/locations
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
@@ -174,10 +298,16 @@ type HubsServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubSkills(context.Context, *ListHubSkillsRequest) (*ListHubSkillsResponse, error)
+	// Every page of ListHubSkills, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHubSkills(*StreamHubSkillsRequest, grpc.ServerStreamingServer[StreamHubSkillsResponse]) error
 	// GET /hubs
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubs(context.Context, *ListHubsRequest) (*ListHubsResponse, error)
+	// Every page of ListHubs, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamHubs(*StreamHubsRequest, grpc.ServerStreamingServer[StreamHubsResponse]) error
 }
 
 // UnimplementedHubsServiceServer should be embedded to have
@@ -190,8 +320,14 @@ type UnimplementedHubsServiceServer struct{}
 func (UnimplementedHubsServiceServer) ListHubCapacities(context.Context, *ListHubCapacitiesRequest) (*ListHubCapacitiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubCapacities not implemented")
 }
+func (UnimplementedHubsServiceServer) StreamHubCapacities(*StreamHubCapacitiesRequest, grpc.ServerStreamingServer[StreamHubCapacitiesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubCapacities not implemented")
+}
 func (UnimplementedHubsServiceServer) ListHubCustomProperties(context.Context, *ListHubCustomPropertiesRequest) (*ListHubCustomPropertiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubCustomProperties not implemented")
+}
+func (UnimplementedHubsServiceServer) StreamHubCustomProperties(*StreamHubCustomPropertiesRequest, grpc.ServerStreamingServer[StreamHubCustomPropertiesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubCustomProperties not implemented")
 }
 func (UnimplementedHubsServiceServer) UpdateHubLocation(context.Context, *UpdateHubLocationRequest) (*UpdateHubLocationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateHubLocation not implemented")
@@ -199,14 +335,23 @@ func (UnimplementedHubsServiceServer) UpdateHubLocation(context.Context, *Update
 func (UnimplementedHubsServiceServer) ListHubLocations(context.Context, *ListHubLocationsRequest) (*ListHubLocationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubLocations not implemented")
 }
+func (UnimplementedHubsServiceServer) StreamHubLocations(*StreamHubLocationsRequest, grpc.ServerStreamingServer[StreamHubLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubLocations not implemented")
+}
 func (UnimplementedHubsServiceServer) CreateHubLocations(context.Context, *CreateHubLocationsRequest) (*CreateHubLocationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateHubLocations not implemented")
 }
 func (UnimplementedHubsServiceServer) ListHubSkills(context.Context, *ListHubSkillsRequest) (*ListHubSkillsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubSkills not implemented")
 }
+func (UnimplementedHubsServiceServer) StreamHubSkills(*StreamHubSkillsRequest, grpc.ServerStreamingServer[StreamHubSkillsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubSkills not implemented")
+}
 func (UnimplementedHubsServiceServer) ListHubs(context.Context, *ListHubsRequest) (*ListHubsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubs not implemented")
+}
+func (UnimplementedHubsServiceServer) StreamHubs(*StreamHubsRequest, grpc.ServerStreamingServer[StreamHubsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubs not implemented")
 }
 func (UnimplementedHubsServiceServer) testEmbeddedByValue() {}
 
@@ -246,6 +391,17 @@ func _HubsService_ListHubCapacities_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HubsService_StreamHubCapacities_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubCapacitiesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubsServiceServer).StreamHubCapacities(m, &grpc.GenericServerStream[StreamHubCapacitiesRequest, StreamHubCapacitiesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubCapacitiesServer = grpc.ServerStreamingServer[StreamHubCapacitiesResponse]
+
 func _HubsService_ListHubCustomProperties_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListHubCustomPropertiesRequest)
 	if err := dec(in); err != nil {
@@ -263,6 +419,17 @@ func _HubsService_ListHubCustomProperties_Handler(srv interface{}, ctx context.C
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _HubsService_StreamHubCustomProperties_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubCustomPropertiesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubsServiceServer).StreamHubCustomProperties(m, &grpc.GenericServerStream[StreamHubCustomPropertiesRequest, StreamHubCustomPropertiesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubCustomPropertiesServer = grpc.ServerStreamingServer[StreamHubCustomPropertiesResponse]
 
 func _HubsService_UpdateHubLocation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateHubLocationRequest)
@@ -300,6 +467,17 @@ func _HubsService_ListHubLocations_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HubsService_StreamHubLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubsServiceServer).StreamHubLocations(m, &grpc.GenericServerStream[StreamHubLocationsRequest, StreamHubLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubLocationsServer = grpc.ServerStreamingServer[StreamHubLocationsResponse]
+
 func _HubsService_CreateHubLocations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateHubLocationsRequest)
 	if err := dec(in); err != nil {
@@ -336,6 +514,17 @@ func _HubsService_ListHubSkills_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HubsService_StreamHubSkills_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubSkillsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubsServiceServer).StreamHubSkills(m, &grpc.GenericServerStream[StreamHubSkillsRequest, StreamHubSkillsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubSkillsServer = grpc.ServerStreamingServer[StreamHubSkillsResponse]
+
 func _HubsService_ListHubs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListHubsRequest)
 	if err := dec(in); err != nil {
@@ -353,6 +542,17 @@ func _HubsService_ListHubs_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _HubsService_StreamHubs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HubsServiceServer).StreamHubs(m, &grpc.GenericServerStream[StreamHubsRequest, StreamHubsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HubsService_StreamHubsServer = grpc.ServerStreamingServer[StreamHubsResponse]
 
 // HubsService_ServiceDesc is the grpc.ServiceDesc for HubsService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -390,6 +590,32 @@ var HubsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HubsService_ListHubs_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamHubCapacities",
+			Handler:       _HubsService_StreamHubCapacities_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHubCustomProperties",
+			Handler:       _HubsService_StreamHubCustomProperties_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHubLocations",
+			Handler:       _HubsService_StreamHubLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHubSkills",
+			Handler:       _HubsService_StreamHubSkills_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHubs",
+			Handler:       _HubsService_StreamHubs_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/hubs/v1/hubs.proto",
 }

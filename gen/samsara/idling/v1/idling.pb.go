@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -252,6 +252,116 @@ func (x *GetIdlingEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamIdlingEvents.
+type StreamIdlingEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIdlingEvents is asked, page after page.
+	Request *GetIdlingEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIdlingEventsRequest) Reset() {
+	*x = StreamIdlingEventsRequest{}
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIdlingEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIdlingEventsRequest) ProtoMessage() {}
+
+func (x *StreamIdlingEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIdlingEventsRequest.ProtoReflect.Descriptor instead.
+func (*StreamIdlingEventsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamIdlingEventsRequest) GetRequest() *GetIdlingEventsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamIdlingEventsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamIdlingEvents.
+type StreamIdlingEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIdlingEvents answers.
+	Page *GetIdlingEventsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIdlingEventsResponse) Reset() {
+	*x = StreamIdlingEventsResponse{}
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIdlingEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIdlingEventsResponse) ProtoMessage() {}
+
+func (x *StreamIdlingEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIdlingEventsResponse.ProtoReflect.Descriptor instead.
+func (*StreamIdlingEventsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamIdlingEventsResponse) GetPage() *GetIdlingEventsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamIdlingEventsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema FuelCostObjectResponseBody.
 type FuelCost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -265,7 +375,7 @@ type FuelCost struct {
 
 func (x *FuelCost) Reset() {
 	*x = FuelCost{}
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[2]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +387,7 @@ func (x *FuelCost) String() string {
 func (*FuelCost) ProtoMessage() {}
 
 func (x *FuelCost) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[2]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +400,7 @@ func (x *FuelCost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelCost.ProtoReflect.Descriptor instead.
 func (*FuelCost) Descriptor() ([]byte, []int) {
-	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{2}
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FuelCost) GetAmount() string {
@@ -320,7 +430,7 @@ type GaseousFuelCost struct {
 
 func (x *GaseousFuelCost) Reset() {
 	*x = GaseousFuelCost{}
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[3]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +442,7 @@ func (x *GaseousFuelCost) String() string {
 func (*GaseousFuelCost) ProtoMessage() {}
 
 func (x *GaseousFuelCost) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[3]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -345,7 +455,7 @@ func (x *GaseousFuelCost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GaseousFuelCost.ProtoReflect.Descriptor instead.
 func (*GaseousFuelCost) Descriptor() ([]byte, []int) {
-	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{3}
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GaseousFuelCost) GetAmount() string {
@@ -399,7 +509,7 @@ type IdlingEvent struct {
 
 func (x *IdlingEvent) Reset() {
 	*x = IdlingEvent{}
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[4]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +521,7 @@ func (x *IdlingEvent) String() string {
 func (*IdlingEvent) ProtoMessage() {}
 
 func (x *IdlingEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[4]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +534,7 @@ func (x *IdlingEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingEvent.ProtoReflect.Descriptor instead.
 func (*IdlingEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{4}
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *IdlingEvent) GetAddress() *IdlingEventAddress {
@@ -542,7 +652,7 @@ type IdlingEventAddress struct {
 
 func (x *IdlingEventAddress) Reset() {
 	*x = IdlingEventAddress{}
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[5]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +664,7 @@ func (x *IdlingEventAddress) String() string {
 func (*IdlingEventAddress) ProtoMessage() {}
 
 func (x *IdlingEventAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[5]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +677,7 @@ func (x *IdlingEventAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingEventAddress.ProtoReflect.Descriptor instead.
 func (*IdlingEventAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{5}
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *IdlingEventAddress) GetAddressTypes() []string {
@@ -604,7 +714,7 @@ type IdlingEventAsset struct {
 
 func (x *IdlingEventAsset) Reset() {
 	*x = IdlingEventAsset{}
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[6]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +726,7 @@ func (x *IdlingEventAsset) String() string {
 func (*IdlingEventAsset) ProtoMessage() {}
 
 func (x *IdlingEventAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[6]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +739,7 @@ func (x *IdlingEventAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingEventAsset.ProtoReflect.Descriptor instead.
 func (*IdlingEventAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{6}
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *IdlingEventAsset) GetExternalIds() map[string]string {
@@ -659,7 +769,7 @@ type IdlingEventOperator struct {
 
 func (x *IdlingEventOperator) Reset() {
 	*x = IdlingEventOperator{}
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[7]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +781,7 @@ func (x *IdlingEventOperator) String() string {
 func (*IdlingEventOperator) ProtoMessage() {}
 
 func (x *IdlingEventOperator) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_idling_v1_idling_proto_msgTypes[7]
+	mi := &file_samsara_idling_v1_idling_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +794,7 @@ func (x *IdlingEventOperator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingEventOperator.ProtoReflect.Descriptor instead.
 func (*IdlingEventOperator) Descriptor() ([]byte, []int) {
-	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{7}
+	return file_samsara_idling_v1_idling_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *IdlingEventOperator) GetExternalIds() map[string]string {
@@ -705,7 +815,7 @@ var File_samsara_idling_v1_idling_proto protoreflect.FileDescriptor
 
 const file_samsara_idling_v1_idling_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/idling/v1/idling.proto\x12\x11samsara.idling.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x89\n" +
+	"\x1esamsara/idling/v1/idling.proto\x12\x11samsara.idling.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x89\n" +
 	"\n" +
 	"\x16GetIdlingEventsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
@@ -742,7 +852,14 @@ const file_samsara_idling_v1_idling_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1e.samsara.idling.v1.IdlingEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xae\x01\n" +
+	"pagination\"\x9d\x01\n" +
+	"\x19StreamIdlingEventsRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.idling.v1.GetIdlingEventsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x84\x01\n" +
+	"\x1aStreamIdlingEventsResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.idling.v1.GetIdlingEventsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xae\x01\n" +
 	"\bFuelCost\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
 	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:\x1e\xda\xce\x18\x1aFuelCostObjectResponseBodyB\t\n" +
@@ -804,10 +921,12 @@ const file_samsara_idling_v1_idling_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:)\xda\xce\x18%IdlingEventOperatorObjectResponseBodyB\x05\n" +
-	"\x03_id2\xc1\x01\n" +
-	"\rIdlingService\x12\xaf\x01\n" +
-	"\x0fGetIdlingEvents\x12).samsara.idling.v1.GetIdlingEventsRequest\x1a*.samsara.idling.v1.GetIdlingEventsResponse\"E\xda\xce\x18A\n" +
-	"\x0fgetIdlingEvents\x10\x01\x1a\x0e/idling/events(\x018\x01B\vRead IdlingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/idling/v1;idlingv1b\x06proto3"
+	"\x03_id2\xd6\x02\n" +
+	"\rIdlingService\x12\xb5\x01\n" +
+	"\x0fGetIdlingEvents\x12).samsara.idling.v1.GetIdlingEventsRequest\x1a*.samsara.idling.v1.GetIdlingEventsResponse\"K\xda\xce\x18G\n" +
+	"\x0fgetIdlingEvents\x10\x01\x1a\x0e/idling/events(\x018\x01B\vRead IdlingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8c\x01\n" +
+	"\x12StreamIdlingEvents\x12,.samsara.idling.v1.StreamIdlingEventsRequest\x1a-.samsara.idling.v1.StreamIdlingEventsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetIdlingEvents\x10\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/idling/v1;idlingv1b\x06proto3"
 
 var (
 	file_samsara_idling_v1_idling_proto_rawDescOnce sync.Once
@@ -821,39 +940,47 @@ func file_samsara_idling_v1_idling_proto_rawDescGZIP() []byte {
 	return file_samsara_idling_v1_idling_proto_rawDescData
 }
 
-var file_samsara_idling_v1_idling_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_samsara_idling_v1_idling_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_samsara_idling_v1_idling_proto_goTypes = []any{
-	(*GetIdlingEventsRequest)(nil),  // 0: samsara.idling.v1.GetIdlingEventsRequest
-	(*GetIdlingEventsResponse)(nil), // 1: samsara.idling.v1.GetIdlingEventsResponse
-	(*FuelCost)(nil),                // 2: samsara.idling.v1.FuelCost
-	(*GaseousFuelCost)(nil),         // 3: samsara.idling.v1.GaseousFuelCost
-	(*IdlingEvent)(nil),             // 4: samsara.idling.v1.IdlingEvent
-	(*IdlingEventAddress)(nil),      // 5: samsara.idling.v1.IdlingEventAddress
-	(*IdlingEventAsset)(nil),        // 6: samsara.idling.v1.IdlingEventAsset
-	(*IdlingEventOperator)(nil),     // 7: samsara.idling.v1.IdlingEventOperator
-	nil,                             // 8: samsara.idling.v1.IdlingEventAddress.ExternalIdsEntry
-	nil,                             // 9: samsara.idling.v1.IdlingEventAsset.ExternalIdsEntry
-	nil,                             // 10: samsara.idling.v1.IdlingEventOperator.ExternalIdsEntry
-	(*v1.Pagination)(nil),           // 11: samsara.types.v1.Pagination
+	(*GetIdlingEventsRequest)(nil),     // 0: samsara.idling.v1.GetIdlingEventsRequest
+	(*GetIdlingEventsResponse)(nil),    // 1: samsara.idling.v1.GetIdlingEventsResponse
+	(*StreamIdlingEventsRequest)(nil),  // 2: samsara.idling.v1.StreamIdlingEventsRequest
+	(*StreamIdlingEventsResponse)(nil), // 3: samsara.idling.v1.StreamIdlingEventsResponse
+	(*FuelCost)(nil),                   // 4: samsara.idling.v1.FuelCost
+	(*GaseousFuelCost)(nil),            // 5: samsara.idling.v1.GaseousFuelCost
+	(*IdlingEvent)(nil),                // 6: samsara.idling.v1.IdlingEvent
+	(*IdlingEventAddress)(nil),         // 7: samsara.idling.v1.IdlingEventAddress
+	(*IdlingEventAsset)(nil),           // 8: samsara.idling.v1.IdlingEventAsset
+	(*IdlingEventOperator)(nil),        // 9: samsara.idling.v1.IdlingEventOperator
+	nil,                                // 10: samsara.idling.v1.IdlingEventAddress.ExternalIdsEntry
+	nil,                                // 11: samsara.idling.v1.IdlingEventAsset.ExternalIdsEntry
+	nil,                                // 12: samsara.idling.v1.IdlingEventOperator.ExternalIdsEntry
+	(*v1.Pagination)(nil),              // 13: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),          // 14: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_idling_v1_idling_proto_depIdxs = []int32{
-	4,  // 0: samsara.idling.v1.GetIdlingEventsResponse.data:type_name -> samsara.idling.v1.IdlingEvent
-	11, // 1: samsara.idling.v1.GetIdlingEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	5,  // 2: samsara.idling.v1.IdlingEvent.address:type_name -> samsara.idling.v1.IdlingEventAddress
-	6,  // 3: samsara.idling.v1.IdlingEvent.asset:type_name -> samsara.idling.v1.IdlingEventAsset
-	2,  // 4: samsara.idling.v1.IdlingEvent.fuel_cost:type_name -> samsara.idling.v1.FuelCost
-	3,  // 5: samsara.idling.v1.IdlingEvent.gaseous_fuel_cost:type_name -> samsara.idling.v1.GaseousFuelCost
-	7,  // 6: samsara.idling.v1.IdlingEvent.operator:type_name -> samsara.idling.v1.IdlingEventOperator
-	8,  // 7: samsara.idling.v1.IdlingEventAddress.external_ids:type_name -> samsara.idling.v1.IdlingEventAddress.ExternalIdsEntry
-	9,  // 8: samsara.idling.v1.IdlingEventAsset.external_ids:type_name -> samsara.idling.v1.IdlingEventAsset.ExternalIdsEntry
-	10, // 9: samsara.idling.v1.IdlingEventOperator.external_ids:type_name -> samsara.idling.v1.IdlingEventOperator.ExternalIdsEntry
-	0,  // 10: samsara.idling.v1.IdlingService.GetIdlingEvents:input_type -> samsara.idling.v1.GetIdlingEventsRequest
-	1,  // 11: samsara.idling.v1.IdlingService.GetIdlingEvents:output_type -> samsara.idling.v1.GetIdlingEventsResponse
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 0: samsara.idling.v1.GetIdlingEventsResponse.data:type_name -> samsara.idling.v1.IdlingEvent
+	13, // 1: samsara.idling.v1.GetIdlingEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.idling.v1.StreamIdlingEventsRequest.request:type_name -> samsara.idling.v1.GetIdlingEventsRequest
+	14, // 3: samsara.idling.v1.StreamIdlingEventsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.idling.v1.StreamIdlingEventsResponse.page:type_name -> samsara.idling.v1.GetIdlingEventsResponse
+	7,  // 5: samsara.idling.v1.IdlingEvent.address:type_name -> samsara.idling.v1.IdlingEventAddress
+	8,  // 6: samsara.idling.v1.IdlingEvent.asset:type_name -> samsara.idling.v1.IdlingEventAsset
+	4,  // 7: samsara.idling.v1.IdlingEvent.fuel_cost:type_name -> samsara.idling.v1.FuelCost
+	5,  // 8: samsara.idling.v1.IdlingEvent.gaseous_fuel_cost:type_name -> samsara.idling.v1.GaseousFuelCost
+	9,  // 9: samsara.idling.v1.IdlingEvent.operator:type_name -> samsara.idling.v1.IdlingEventOperator
+	10, // 10: samsara.idling.v1.IdlingEventAddress.external_ids:type_name -> samsara.idling.v1.IdlingEventAddress.ExternalIdsEntry
+	11, // 11: samsara.idling.v1.IdlingEventAsset.external_ids:type_name -> samsara.idling.v1.IdlingEventAsset.ExternalIdsEntry
+	12, // 12: samsara.idling.v1.IdlingEventOperator.external_ids:type_name -> samsara.idling.v1.IdlingEventOperator.ExternalIdsEntry
+	0,  // 13: samsara.idling.v1.IdlingService.GetIdlingEvents:input_type -> samsara.idling.v1.GetIdlingEventsRequest
+	2,  // 14: samsara.idling.v1.IdlingService.StreamIdlingEvents:input_type -> samsara.idling.v1.StreamIdlingEventsRequest
+	1,  // 15: samsara.idling.v1.IdlingService.GetIdlingEvents:output_type -> samsara.idling.v1.GetIdlingEventsResponse
+	3,  // 16: samsara.idling.v1.IdlingService.StreamIdlingEvents:output_type -> samsara.idling.v1.StreamIdlingEventsResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_samsara_idling_v1_idling_proto_init() }
@@ -862,19 +989,20 @@ func file_samsara_idling_v1_idling_proto_init() {
 		return
 	}
 	file_samsara_idling_v1_idling_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_idling_v1_idling_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_idling_v1_idling_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_idling_v1_idling_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_idling_v1_idling_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_idling_v1_idling_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_idling_v1_idling_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_idling_v1_idling_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_idling_v1_idling_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_idling_v1_idling_proto_rawDesc), len(file_samsara_idling_v1_idling_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IdlingService_GetIdlingEvents_FullMethodName = "/samsara.idling.v1.IdlingService/GetIdlingEvents"
+	IdlingService_GetIdlingEvents_FullMethodName    = "/samsara.idling.v1.IdlingService/GetIdlingEvents"
+	IdlingService_StreamIdlingEvents_FullMethodName = "/samsara.idling.v1.IdlingService/StreamIdlingEvents"
 )
 
 // IdlingServiceClient is the client API for IdlingService service.
@@ -34,6 +35,9 @@ type IdlingServiceClient interface {
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
 	GetIdlingEvents(ctx context.Context, in *GetIdlingEventsRequest, opts ...grpc.CallOption) (*GetIdlingEventsResponse, error)
+	// Every page of GetIdlingEvents, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamIdlingEvents(ctx context.Context, in *StreamIdlingEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIdlingEventsResponse], error)
 }
 
 type idlingServiceClient struct {
@@ -54,6 +58,25 @@ func (c *idlingServiceClient) GetIdlingEvents(ctx context.Context, in *GetIdling
 	return out, nil
 }
 
+func (c *idlingServiceClient) StreamIdlingEvents(ctx context.Context, in *StreamIdlingEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIdlingEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IdlingService_ServiceDesc.Streams[0], IdlingService_StreamIdlingEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamIdlingEventsRequest, StreamIdlingEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IdlingService_StreamIdlingEventsClient = grpc.ServerStreamingClient[StreamIdlingEventsResponse]
+
 // IdlingServiceServer is the server API for IdlingService service.
 // All implementations should embed UnimplementedIdlingServiceServer
 // for forward compatibility.
@@ -64,6 +87,9 @@ type IdlingServiceServer interface {
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
 	GetIdlingEvents(context.Context, *GetIdlingEventsRequest) (*GetIdlingEventsResponse, error)
+	// Every page of GetIdlingEvents, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamIdlingEvents(*StreamIdlingEventsRequest, grpc.ServerStreamingServer[StreamIdlingEventsResponse]) error
 }
 
 // UnimplementedIdlingServiceServer should be embedded to have
@@ -75,6 +101,9 @@ type UnimplementedIdlingServiceServer struct{}
 
 func (UnimplementedIdlingServiceServer) GetIdlingEvents(context.Context, *GetIdlingEventsRequest) (*GetIdlingEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetIdlingEvents not implemented")
+}
+func (UnimplementedIdlingServiceServer) StreamIdlingEvents(*StreamIdlingEventsRequest, grpc.ServerStreamingServer[StreamIdlingEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamIdlingEvents not implemented")
 }
 func (UnimplementedIdlingServiceServer) testEmbeddedByValue() {}
 
@@ -114,6 +143,17 @@ func _IdlingService_GetIdlingEvents_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IdlingService_StreamIdlingEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamIdlingEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IdlingServiceServer).StreamIdlingEvents(m, &grpc.GenericServerStream[StreamIdlingEventsRequest, StreamIdlingEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IdlingService_StreamIdlingEventsServer = grpc.ServerStreamingServer[StreamIdlingEventsResponse]
+
 // IdlingService_ServiceDesc is the grpc.ServiceDesc for IdlingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +166,12 @@ var IdlingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IdlingService_GetIdlingEvents_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamIdlingEvents",
+			Handler:       _IdlingService_StreamIdlingEvents_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/idling/v1/idling.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -359,6 +359,116 @@ func (x *GetIftaVehicleReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamIftaVehicleReports.
+type StreamIftaVehicleReportsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIftaVehicleReports is asked, page after page.
+	Request *GetIftaVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIftaVehicleReportsRequest) Reset() {
+	*x = StreamIftaVehicleReportsRequest{}
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIftaVehicleReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIftaVehicleReportsRequest) ProtoMessage() {}
+
+func (x *StreamIftaVehicleReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIftaVehicleReportsRequest.ProtoReflect.Descriptor instead.
+func (*StreamIftaVehicleReportsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StreamIftaVehicleReportsRequest) GetRequest() *GetIftaVehicleReportsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamIftaVehicleReportsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamIftaVehicleReports.
+type StreamIftaVehicleReportsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIftaVehicleReports answers.
+	Page *GetIftaVehicleReportsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIftaVehicleReportsResponse) Reset() {
+	*x = StreamIftaVehicleReportsResponse{}
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIftaVehicleReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIftaVehicleReportsResponse) ProtoMessage() {}
+
+func (x *StreamIftaVehicleReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIftaVehicleReportsResponse.ProtoReflect.Descriptor instead.
+func (*StreamIftaVehicleReportsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StreamIftaVehicleReportsResponse) GetPage() *GetIftaVehicleReportsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamIftaVehicleReportsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateIftaDetailJob.
 type CreateIftaDetailJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -378,7 +488,7 @@ type CreateIftaDetailJobRequest struct {
 
 func (x *CreateIftaDetailJobRequest) Reset() {
 	*x = CreateIftaDetailJobRequest{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[4]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -390,7 +500,7 @@ func (x *CreateIftaDetailJobRequest) String() string {
 func (*CreateIftaDetailJobRequest) ProtoMessage() {}
 
 func (x *CreateIftaDetailJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[4]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,7 +513,7 @@ func (x *CreateIftaDetailJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateIftaDetailJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateIftaDetailJobRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{4}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateIftaDetailJobRequest) GetEndHour() string {
@@ -452,7 +562,7 @@ type CreateIftaDetailJobResponse struct {
 
 func (x *CreateIftaDetailJobResponse) Reset() {
 	*x = CreateIftaDetailJobResponse{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[5]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +574,7 @@ func (x *CreateIftaDetailJobResponse) String() string {
 func (*CreateIftaDetailJobResponse) ProtoMessage() {}
 
 func (x *CreateIftaDetailJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[5]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +587,7 @@ func (x *CreateIftaDetailJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateIftaDetailJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateIftaDetailJobResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{5}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateIftaDetailJobResponse) GetData() *IftaDetailJob {
@@ -498,7 +608,7 @@ type GetIftaDetailJobRequest struct {
 
 func (x *GetIftaDetailJobRequest) Reset() {
 	*x = GetIftaDetailJobRequest{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[6]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +620,7 @@ func (x *GetIftaDetailJobRequest) String() string {
 func (*GetIftaDetailJobRequest) ProtoMessage() {}
 
 func (x *GetIftaDetailJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[6]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +633,7 @@ func (x *GetIftaDetailJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIftaDetailJobRequest.ProtoReflect.Descriptor instead.
 func (*GetIftaDetailJobRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{6}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetIftaDetailJobRequest) GetId() string {
@@ -544,7 +654,7 @@ type GetIftaDetailJobResponse struct {
 
 func (x *GetIftaDetailJobResponse) Reset() {
 	*x = GetIftaDetailJobResponse{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[7]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +666,7 @@ func (x *GetIftaDetailJobResponse) String() string {
 func (*GetIftaDetailJobResponse) ProtoMessage() {}
 
 func (x *GetIftaDetailJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[7]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +679,7 @@ func (x *GetIftaDetailJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIftaDetailJobResponse.ProtoReflect.Descriptor instead.
 func (*GetIftaDetailJobResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{7}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetIftaDetailJobResponse) GetData() *IftaDetailJob {
@@ -606,7 +716,7 @@ type IftaDetailJob struct {
 
 func (x *IftaDetailJob) Reset() {
 	*x = IftaDetailJob{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[8]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +728,7 @@ func (x *IftaDetailJob) String() string {
 func (*IftaDetailJob) ProtoMessage() {}
 
 func (x *IftaDetailJob) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[8]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +741,7 @@ func (x *IftaDetailJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaDetailJob.ProtoReflect.Descriptor instead.
 func (*IftaDetailJob) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{8}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *IftaDetailJob) GetArgs() *IftaDetailJobArgs {
@@ -712,7 +822,7 @@ type IftaDetailJobArgs struct {
 
 func (x *IftaDetailJobArgs) Reset() {
 	*x = IftaDetailJobArgs{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[9]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +834,7 @@ func (x *IftaDetailJobArgs) String() string {
 func (*IftaDetailJobArgs) ProtoMessage() {}
 
 func (x *IftaDetailJobArgs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[9]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +847,7 @@ func (x *IftaDetailJobArgs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaDetailJobArgs.ProtoReflect.Descriptor instead.
 func (*IftaDetailJobArgs) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{9}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *IftaDetailJobArgs) GetEndHour() string {
@@ -780,7 +890,7 @@ type IftaDetailJobOutput struct {
 
 func (x *IftaDetailJobOutput) Reset() {
 	*x = IftaDetailJobOutput{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[10]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +902,7 @@ func (x *IftaDetailJobOutput) String() string {
 func (*IftaDetailJobOutput) ProtoMessage() {}
 
 func (x *IftaDetailJobOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[10]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +915,7 @@ func (x *IftaDetailJobOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaDetailJobOutput.ProtoReflect.Descriptor instead.
 func (*IftaDetailJobOutput) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{10}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *IftaDetailJobOutput) GetCreatedAtTime() string {
@@ -862,7 +972,7 @@ type IftaJurisdictionReportData struct {
 
 func (x *IftaJurisdictionReportData) Reset() {
 	*x = IftaJurisdictionReportData{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[11]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +984,7 @@ func (x *IftaJurisdictionReportData) String() string {
 func (*IftaJurisdictionReportData) ProtoMessage() {}
 
 func (x *IftaJurisdictionReportData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[11]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +997,7 @@ func (x *IftaJurisdictionReportData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaJurisdictionReportData.ProtoReflect.Descriptor instead.
 func (*IftaJurisdictionReportData) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{11}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IftaJurisdictionReportData) GetJurisdictionReports() []*IftaJurisdictionSummary {
@@ -942,7 +1052,7 @@ type IftaJurisdictionSummary struct {
 
 func (x *IftaJurisdictionSummary) Reset() {
 	*x = IftaJurisdictionSummary{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[12]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1064,7 @@ func (x *IftaJurisdictionSummary) String() string {
 func (*IftaJurisdictionSummary) ProtoMessage() {}
 
 func (x *IftaJurisdictionSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[12]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1077,7 @@ func (x *IftaJurisdictionSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaJurisdictionSummary.ProtoReflect.Descriptor instead.
 func (*IftaJurisdictionSummary) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{12}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *IftaJurisdictionSummary) GetJurisdiction() string {
@@ -1015,7 +1125,7 @@ type IftaReportTroubleshooting struct {
 
 func (x *IftaReportTroubleshooting) Reset() {
 	*x = IftaReportTroubleshooting{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[13]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1137,7 @@ func (x *IftaReportTroubleshooting) String() string {
 func (*IftaReportTroubleshooting) ProtoMessage() {}
 
 func (x *IftaReportTroubleshooting) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[13]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1150,7 @@ func (x *IftaReportTroubleshooting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaReportTroubleshooting.ProtoReflect.Descriptor instead.
 func (*IftaReportTroubleshooting) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{13}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *IftaReportTroubleshooting) GetNoPurchasesFound() bool {
@@ -1084,7 +1194,7 @@ type IftaVehicleReport struct {
 
 func (x *IftaVehicleReport) Reset() {
 	*x = IftaVehicleReport{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[14]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1206,7 @@ func (x *IftaVehicleReport) String() string {
 func (*IftaVehicleReport) ProtoMessage() {}
 
 func (x *IftaVehicleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[14]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1219,7 @@ func (x *IftaVehicleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaVehicleReport.ProtoReflect.Descriptor instead.
 func (*IftaVehicleReport) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{14}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IftaVehicleReport) GetJurisdictions() []*IftaJurisdictionSummary {
@@ -1145,7 +1255,7 @@ type IftaVehicleReportData struct {
 
 func (x *IftaVehicleReportData) Reset() {
 	*x = IftaVehicleReportData{}
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[15]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1267,7 @@ func (x *IftaVehicleReportData) String() string {
 func (*IftaVehicleReportData) ProtoMessage() {}
 
 func (x *IftaVehicleReportData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[15]
+	mi := &file_samsara_ifta_v1_ifta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1280,7 @@ func (x *IftaVehicleReportData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IftaVehicleReportData.ProtoReflect.Descriptor instead.
 func (*IftaVehicleReportData) Descriptor() ([]byte, []int) {
-	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{15}
+	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *IftaVehicleReportData) GetMonth() string {
@@ -1212,7 +1322,7 @@ var File_samsara_ifta_v1_ifta_proto protoreflect.FileDescriptor
 
 const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\n" +
-	"\x1asamsara/ifta/v1/ifta.proto\x12\x0fsamsara.ifta.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x91\x06\n" +
+	"\x1asamsara/ifta/v1/ifta.proto\x12\x0fsamsara.ifta.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x91\x06\n" +
 	"!GetIftaJurisdictionReportsRequest\x12\xd1\x01\n" +
 	"\tfuel_type\x18\x01 \x01(\tB\xae\x01\xda\xce\x18\xa9\x01\b\x022\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherH\x00R\bfuelType\x88\x01\x01\x121\n" +
 	"\rjurisdictions\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\rjurisdictions\x88\x01\x01\x12\x83\x01\n" +
@@ -1263,7 +1373,14 @@ const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2&.samsara.ifta.v1.IftaVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x8a\x03\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x1fStreamIftaVehicleReportsRequest\x12G\n" +
+	"\arequest\x18\x01 \x01(\v2-.samsara.ifta.v1.GetIftaVehicleReportsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	" StreamIftaVehicleReportsResponse\x12B\n" +
+	"\x04page\x18\x01 \x01(\v2..samsara.ifta.v1.GetIftaVehicleReportsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x8a\x03\n" +
 	"\x1aCreateIftaDetailJobRequest\x123\n" +
 	"\bend_hour\x18\x01 \x01(\tB\x13\xda\xce\x18\x0f\b\x03 \x01:\tdate-timeH\x00R\aendHour\x88\x01\x01\x127\n" +
 	"\n" +
@@ -1363,12 +1480,14 @@ const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\x06_monthB\n" +
 	"\n" +
 	"\b_quarterB\a\n" +
-	"\x05_year2\xcc\x06\n" +
+	"\x05_year2\x85\b\n" +
 	"\vIftaService\x12\xea\x01\n" +
 	"\x1aGetIftaJurisdictionReports\x122.samsara.ifta.v1.GetIftaJurisdictionReportsRequest\x1a3.samsara.ifta.v1.GetIftaJurisdictionReportsResponse\"c\xda\xce\x18_\n" +
-	"\x1agetIftaJurisdictionReports\x10\x01\x1a /fleet/reports/ifta/jurisdiction8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xd3\x01\n" +
-	"\x15GetIftaVehicleReports\x12-.samsara.ifta.v1.GetIftaVehicleReportsRequest\x1a..samsara.ifta.v1.GetIftaVehicleReportsResponse\"[\xda\xce\x18W\n" +
-	"\x15getIftaVehicleReports\x10\x01\x1a\x1b/fleet/reports/ifta/vehicle(\x018\x01B\x0eRead IFTA (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xbf\x01\n" +
+	"\x1agetIftaJurisdictionReports\x10\x01\x1a /fleet/reports/ifta/jurisdiction8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe9\x01\n" +
+	"\x15GetIftaVehicleReports\x12-.samsara.ifta.v1.GetIftaVehicleReportsRequest\x1a..samsara.ifta.v1.GetIftaVehicleReportsResponse\"q\xda\xce\x18m\n" +
+	"\x15getIftaVehicleReports\x10\x01\x1a\x1b/fleet/reports/ifta/vehicle(\x018\x01B\x0eRead IFTA (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x12\xa0\x01\n" +
+	"\x18StreamIftaVehicleReports\x120.samsara.ifta.v1.StreamIftaVehicleReportsRequest\x1a1.samsara.ifta.v1.StreamIftaVehicleReportsResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetIftaVehicleReports\x10\x010\x01\x12\xbf\x01\n" +
 	"\x13CreateIftaDetailJob\x12+.samsara.ifta.v1.CreateIftaDetailJobRequest\x1a,.samsara.ifta.v1.CreateIftaDetailJobResponse\"M\xda\xce\x18I\n" +
 	"\x13createIftaDetailJob\x10\x02\x1a\x10/ifta-detail/csv \x02B\x0fWrite IFTA (US)J\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xb7\x01\n" +
 	"\x10GetIftaDetailJob\x12(.samsara.ifta.v1.GetIftaDetailJobRequest\x1a).samsara.ifta.v1.GetIftaDetailJobResponse\"N\xda\xce\x18J\n" +
@@ -1386,54 +1505,62 @@ func file_samsara_ifta_v1_ifta_proto_rawDescGZIP() []byte {
 	return file_samsara_ifta_v1_ifta_proto_rawDescData
 }
 
-var file_samsara_ifta_v1_ifta_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_ifta_v1_ifta_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_samsara_ifta_v1_ifta_proto_goTypes = []any{
 	(*GetIftaJurisdictionReportsRequest)(nil),  // 0: samsara.ifta.v1.GetIftaJurisdictionReportsRequest
 	(*GetIftaJurisdictionReportsResponse)(nil), // 1: samsara.ifta.v1.GetIftaJurisdictionReportsResponse
 	(*GetIftaVehicleReportsRequest)(nil),       // 2: samsara.ifta.v1.GetIftaVehicleReportsRequest
 	(*GetIftaVehicleReportsResponse)(nil),      // 3: samsara.ifta.v1.GetIftaVehicleReportsResponse
-	(*CreateIftaDetailJobRequest)(nil),         // 4: samsara.ifta.v1.CreateIftaDetailJobRequest
-	(*CreateIftaDetailJobResponse)(nil),        // 5: samsara.ifta.v1.CreateIftaDetailJobResponse
-	(*GetIftaDetailJobRequest)(nil),            // 6: samsara.ifta.v1.GetIftaDetailJobRequest
-	(*GetIftaDetailJobResponse)(nil),           // 7: samsara.ifta.v1.GetIftaDetailJobResponse
-	(*IftaDetailJob)(nil),                      // 8: samsara.ifta.v1.IftaDetailJob
-	(*IftaDetailJobArgs)(nil),                  // 9: samsara.ifta.v1.IftaDetailJobArgs
-	(*IftaDetailJobOutput)(nil),                // 10: samsara.ifta.v1.IftaDetailJobOutput
-	(*IftaJurisdictionReportData)(nil),         // 11: samsara.ifta.v1.IftaJurisdictionReportData
-	(*IftaJurisdictionSummary)(nil),            // 12: samsara.ifta.v1.IftaJurisdictionSummary
-	(*IftaReportTroubleshooting)(nil),          // 13: samsara.ifta.v1.IftaReportTroubleshooting
-	(*IftaVehicleReport)(nil),                  // 14: samsara.ifta.v1.IftaVehicleReport
-	(*IftaVehicleReportData)(nil),              // 15: samsara.ifta.v1.IftaVehicleReportData
-	(*v1.Pagination)(nil),                      // 16: samsara.types.v1.Pagination
-	(*v1.VehicleTiny)(nil),                     // 17: samsara.types.v1.VehicleTiny
+	(*StreamIftaVehicleReportsRequest)(nil),    // 4: samsara.ifta.v1.StreamIftaVehicleReportsRequest
+	(*StreamIftaVehicleReportsResponse)(nil),   // 5: samsara.ifta.v1.StreamIftaVehicleReportsResponse
+	(*CreateIftaDetailJobRequest)(nil),         // 6: samsara.ifta.v1.CreateIftaDetailJobRequest
+	(*CreateIftaDetailJobResponse)(nil),        // 7: samsara.ifta.v1.CreateIftaDetailJobResponse
+	(*GetIftaDetailJobRequest)(nil),            // 8: samsara.ifta.v1.GetIftaDetailJobRequest
+	(*GetIftaDetailJobResponse)(nil),           // 9: samsara.ifta.v1.GetIftaDetailJobResponse
+	(*IftaDetailJob)(nil),                      // 10: samsara.ifta.v1.IftaDetailJob
+	(*IftaDetailJobArgs)(nil),                  // 11: samsara.ifta.v1.IftaDetailJobArgs
+	(*IftaDetailJobOutput)(nil),                // 12: samsara.ifta.v1.IftaDetailJobOutput
+	(*IftaJurisdictionReportData)(nil),         // 13: samsara.ifta.v1.IftaJurisdictionReportData
+	(*IftaJurisdictionSummary)(nil),            // 14: samsara.ifta.v1.IftaJurisdictionSummary
+	(*IftaReportTroubleshooting)(nil),          // 15: samsara.ifta.v1.IftaReportTroubleshooting
+	(*IftaVehicleReport)(nil),                  // 16: samsara.ifta.v1.IftaVehicleReport
+	(*IftaVehicleReportData)(nil),              // 17: samsara.ifta.v1.IftaVehicleReportData
+	(*v1.Pagination)(nil),                      // 18: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                  // 19: samsara.gateway.v1.StreamOptions
+	(*v1.VehicleTiny)(nil),                     // 20: samsara.types.v1.VehicleTiny
 }
 var file_samsara_ifta_v1_ifta_proto_depIdxs = []int32{
-	11, // 0: samsara.ifta.v1.GetIftaJurisdictionReportsResponse.data:type_name -> samsara.ifta.v1.IftaJurisdictionReportData
-	15, // 1: samsara.ifta.v1.GetIftaVehicleReportsResponse.data:type_name -> samsara.ifta.v1.IftaVehicleReportData
-	16, // 2: samsara.ifta.v1.GetIftaVehicleReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 3: samsara.ifta.v1.CreateIftaDetailJobResponse.data:type_name -> samsara.ifta.v1.IftaDetailJob
-	8,  // 4: samsara.ifta.v1.GetIftaDetailJobResponse.data:type_name -> samsara.ifta.v1.IftaDetailJob
-	9,  // 5: samsara.ifta.v1.IftaDetailJob.args:type_name -> samsara.ifta.v1.IftaDetailJobArgs
-	10, // 6: samsara.ifta.v1.IftaDetailJob.files:type_name -> samsara.ifta.v1.IftaDetailJobOutput
-	12, // 7: samsara.ifta.v1.IftaJurisdictionReportData.jurisdiction_reports:type_name -> samsara.ifta.v1.IftaJurisdictionSummary
-	13, // 8: samsara.ifta.v1.IftaJurisdictionReportData.troubleshooting:type_name -> samsara.ifta.v1.IftaReportTroubleshooting
-	12, // 9: samsara.ifta.v1.IftaVehicleReport.jurisdictions:type_name -> samsara.ifta.v1.IftaJurisdictionSummary
-	17, // 10: samsara.ifta.v1.IftaVehicleReport.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	13, // 11: samsara.ifta.v1.IftaVehicleReportData.troubleshooting:type_name -> samsara.ifta.v1.IftaReportTroubleshooting
-	14, // 12: samsara.ifta.v1.IftaVehicleReportData.vehicle_reports:type_name -> samsara.ifta.v1.IftaVehicleReport
-	0,  // 13: samsara.ifta.v1.IftaService.GetIftaJurisdictionReports:input_type -> samsara.ifta.v1.GetIftaJurisdictionReportsRequest
-	2,  // 14: samsara.ifta.v1.IftaService.GetIftaVehicleReports:input_type -> samsara.ifta.v1.GetIftaVehicleReportsRequest
-	4,  // 15: samsara.ifta.v1.IftaService.CreateIftaDetailJob:input_type -> samsara.ifta.v1.CreateIftaDetailJobRequest
-	6,  // 16: samsara.ifta.v1.IftaService.GetIftaDetailJob:input_type -> samsara.ifta.v1.GetIftaDetailJobRequest
-	1,  // 17: samsara.ifta.v1.IftaService.GetIftaJurisdictionReports:output_type -> samsara.ifta.v1.GetIftaJurisdictionReportsResponse
-	3,  // 18: samsara.ifta.v1.IftaService.GetIftaVehicleReports:output_type -> samsara.ifta.v1.GetIftaVehicleReportsResponse
-	5,  // 19: samsara.ifta.v1.IftaService.CreateIftaDetailJob:output_type -> samsara.ifta.v1.CreateIftaDetailJobResponse
-	7,  // 20: samsara.ifta.v1.IftaService.GetIftaDetailJob:output_type -> samsara.ifta.v1.GetIftaDetailJobResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	13, // 0: samsara.ifta.v1.GetIftaJurisdictionReportsResponse.data:type_name -> samsara.ifta.v1.IftaJurisdictionReportData
+	17, // 1: samsara.ifta.v1.GetIftaVehicleReportsResponse.data:type_name -> samsara.ifta.v1.IftaVehicleReportData
+	18, // 2: samsara.ifta.v1.GetIftaVehicleReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	2,  // 3: samsara.ifta.v1.StreamIftaVehicleReportsRequest.request:type_name -> samsara.ifta.v1.GetIftaVehicleReportsRequest
+	19, // 4: samsara.ifta.v1.StreamIftaVehicleReportsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	3,  // 5: samsara.ifta.v1.StreamIftaVehicleReportsResponse.page:type_name -> samsara.ifta.v1.GetIftaVehicleReportsResponse
+	10, // 6: samsara.ifta.v1.CreateIftaDetailJobResponse.data:type_name -> samsara.ifta.v1.IftaDetailJob
+	10, // 7: samsara.ifta.v1.GetIftaDetailJobResponse.data:type_name -> samsara.ifta.v1.IftaDetailJob
+	11, // 8: samsara.ifta.v1.IftaDetailJob.args:type_name -> samsara.ifta.v1.IftaDetailJobArgs
+	12, // 9: samsara.ifta.v1.IftaDetailJob.files:type_name -> samsara.ifta.v1.IftaDetailJobOutput
+	14, // 10: samsara.ifta.v1.IftaJurisdictionReportData.jurisdiction_reports:type_name -> samsara.ifta.v1.IftaJurisdictionSummary
+	15, // 11: samsara.ifta.v1.IftaJurisdictionReportData.troubleshooting:type_name -> samsara.ifta.v1.IftaReportTroubleshooting
+	14, // 12: samsara.ifta.v1.IftaVehicleReport.jurisdictions:type_name -> samsara.ifta.v1.IftaJurisdictionSummary
+	20, // 13: samsara.ifta.v1.IftaVehicleReport.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	15, // 14: samsara.ifta.v1.IftaVehicleReportData.troubleshooting:type_name -> samsara.ifta.v1.IftaReportTroubleshooting
+	16, // 15: samsara.ifta.v1.IftaVehicleReportData.vehicle_reports:type_name -> samsara.ifta.v1.IftaVehicleReport
+	0,  // 16: samsara.ifta.v1.IftaService.GetIftaJurisdictionReports:input_type -> samsara.ifta.v1.GetIftaJurisdictionReportsRequest
+	2,  // 17: samsara.ifta.v1.IftaService.GetIftaVehicleReports:input_type -> samsara.ifta.v1.GetIftaVehicleReportsRequest
+	4,  // 18: samsara.ifta.v1.IftaService.StreamIftaVehicleReports:input_type -> samsara.ifta.v1.StreamIftaVehicleReportsRequest
+	6,  // 19: samsara.ifta.v1.IftaService.CreateIftaDetailJob:input_type -> samsara.ifta.v1.CreateIftaDetailJobRequest
+	8,  // 20: samsara.ifta.v1.IftaService.GetIftaDetailJob:input_type -> samsara.ifta.v1.GetIftaDetailJobRequest
+	1,  // 21: samsara.ifta.v1.IftaService.GetIftaJurisdictionReports:output_type -> samsara.ifta.v1.GetIftaJurisdictionReportsResponse
+	3,  // 22: samsara.ifta.v1.IftaService.GetIftaVehicleReports:output_type -> samsara.ifta.v1.GetIftaVehicleReportsResponse
+	5,  // 23: samsara.ifta.v1.IftaService.StreamIftaVehicleReports:output_type -> samsara.ifta.v1.StreamIftaVehicleReportsResponse
+	7,  // 24: samsara.ifta.v1.IftaService.CreateIftaDetailJob:output_type -> samsara.ifta.v1.CreateIftaDetailJobResponse
+	9,  // 25: samsara.ifta.v1.IftaService.GetIftaDetailJob:output_type -> samsara.ifta.v1.GetIftaDetailJobResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_samsara_ifta_v1_ifta_proto_init() }
@@ -1443,22 +1570,23 @@ func file_samsara_ifta_v1_ifta_proto_init() {
 	}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[2].OneofWrappers = []any{}
-	file_samsara_ifta_v1_ifta_proto_msgTypes[4].OneofWrappers = []any{}
+	file_samsara_ifta_v1_ifta_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_ifta_v1_ifta_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_ifta_v1_ifta_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_ifta_v1_ifta_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_ifta_v1_ifta_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_ifta_v1_ifta_proto_rawDesc), len(file_samsara_ifta_v1_ifta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

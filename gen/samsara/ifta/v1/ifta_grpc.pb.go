@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	IftaService_GetIftaJurisdictionReports_FullMethodName = "/samsara.ifta.v1.IftaService/GetIftaJurisdictionReports"
 	IftaService_GetIftaVehicleReports_FullMethodName      = "/samsara.ifta.v1.IftaService/GetIftaVehicleReports"
+	IftaService_StreamIftaVehicleReports_FullMethodName   = "/samsara.ifta.v1.IftaService/StreamIftaVehicleReports"
 	IftaService_CreateIftaDetailJob_FullMethodName        = "/samsara.ifta.v1.IftaService/CreateIftaDetailJob"
 	IftaService_GetIftaDetailJob_FullMethodName           = "/samsara.ifta.v1.IftaService/GetIftaDetailJob"
 )
@@ -41,6 +42,9 @@ type IftaServiceClient interface {
 	// Scope: Read IFTA (US).
 	// Rate limit: 25 requests per second and organization.
 	GetIftaVehicleReports(ctx context.Context, in *GetIftaVehicleReportsRequest, opts ...grpc.CallOption) (*GetIftaVehicleReportsResponse, error)
+	// Every page of GetIftaVehicleReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamIftaVehicleReports(ctx context.Context, in *StreamIftaVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIftaVehicleReportsResponse], error)
 	// POST /ifta-detail/csv
 	// Scope: Write IFTA (US).
 	// Rate limit: 100 requests per minute and organization.
@@ -79,6 +83,25 @@ func (c *iftaServiceClient) GetIftaVehicleReports(ctx context.Context, in *GetIf
 	return out, nil
 }
 
+func (c *iftaServiceClient) StreamIftaVehicleReports(ctx context.Context, in *StreamIftaVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIftaVehicleReportsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IftaService_ServiceDesc.Streams[0], IftaService_StreamIftaVehicleReports_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamIftaVehicleReportsRequest, StreamIftaVehicleReportsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IftaService_StreamIftaVehicleReportsClient = grpc.ServerStreamingClient[StreamIftaVehicleReportsResponse]
+
 func (c *iftaServiceClient) CreateIftaDetailJob(ctx context.Context, in *CreateIftaDetailJobRequest, opts ...grpc.CallOption) (*CreateIftaDetailJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateIftaDetailJobResponse)
@@ -113,6 +136,9 @@ type IftaServiceServer interface {
 	// Scope: Read IFTA (US).
 	// Rate limit: 25 requests per second and organization.
 	GetIftaVehicleReports(context.Context, *GetIftaVehicleReportsRequest) (*GetIftaVehicleReportsResponse, error)
+	// Every page of GetIftaVehicleReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamIftaVehicleReports(*StreamIftaVehicleReportsRequest, grpc.ServerStreamingServer[StreamIftaVehicleReportsResponse]) error
 	// POST /ifta-detail/csv
 	// Scope: Write IFTA (US).
 	// Rate limit: 100 requests per minute and organization.
@@ -135,6 +161,9 @@ func (UnimplementedIftaServiceServer) GetIftaJurisdictionReports(context.Context
 }
 func (UnimplementedIftaServiceServer) GetIftaVehicleReports(context.Context, *GetIftaVehicleReportsRequest) (*GetIftaVehicleReportsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetIftaVehicleReports not implemented")
+}
+func (UnimplementedIftaServiceServer) StreamIftaVehicleReports(*StreamIftaVehicleReportsRequest, grpc.ServerStreamingServer[StreamIftaVehicleReportsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamIftaVehicleReports not implemented")
 }
 func (UnimplementedIftaServiceServer) CreateIftaDetailJob(context.Context, *CreateIftaDetailJobRequest) (*CreateIftaDetailJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateIftaDetailJob not implemented")
@@ -198,6 +227,17 @@ func _IftaService_GetIftaVehicleReports_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IftaService_StreamIftaVehicleReports_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamIftaVehicleReportsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IftaServiceServer).StreamIftaVehicleReports(m, &grpc.GenericServerStream[StreamIftaVehicleReportsRequest, StreamIftaVehicleReportsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IftaService_StreamIftaVehicleReportsServer = grpc.ServerStreamingServer[StreamIftaVehicleReportsResponse]
+
 func _IftaService_CreateIftaDetailJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateIftaDetailJobRequest)
 	if err := dec(in); err != nil {
@@ -258,6 +298,12 @@ var IftaService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IftaService_GetIftaDetailJob_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamIftaVehicleReports",
+			Handler:       _IftaService_StreamIftaVehicleReports_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/ifta/v1/ifta.proto",
 }

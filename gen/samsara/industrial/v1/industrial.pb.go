@@ -14,7 +14,7 @@ import (
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -164,6 +164,116 @@ func (x *GetIndustrialAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamIndustrialAssets.
+type StreamIndustrialAssetsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIndustrialAssets is asked, page after page.
+	Request *GetIndustrialAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIndustrialAssetsRequest) Reset() {
+	*x = StreamIndustrialAssetsRequest{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIndustrialAssetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIndustrialAssetsRequest) ProtoMessage() {}
+
+func (x *StreamIndustrialAssetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIndustrialAssetsRequest.ProtoReflect.Descriptor instead.
+func (*StreamIndustrialAssetsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamIndustrialAssetsRequest) GetRequest() *GetIndustrialAssetsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamIndustrialAssetsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamIndustrialAssets.
+type StreamIndustrialAssetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIndustrialAssets answers.
+	Page *GetIndustrialAssetsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIndustrialAssetsResponse) Reset() {
+	*x = StreamIndustrialAssetsResponse{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIndustrialAssetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIndustrialAssetsResponse) ProtoMessage() {}
+
+func (x *StreamIndustrialAssetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIndustrialAssetsResponse.ProtoReflect.Descriptor instead.
+func (*StreamIndustrialAssetsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamIndustrialAssetsResponse) GetPage() *GetIndustrialAssetsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamIndustrialAssetsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateIndustrialAsset.
 type CreateIndustrialAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -189,7 +299,7 @@ type CreateIndustrialAssetRequest struct {
 
 func (x *CreateIndustrialAssetRequest) Reset() {
 	*x = CreateIndustrialAssetRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[2]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +311,7 @@ func (x *CreateIndustrialAssetRequest) String() string {
 func (*CreateIndustrialAssetRequest) ProtoMessage() {}
 
 func (x *CreateIndustrialAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[2]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +324,7 @@ func (x *CreateIndustrialAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateIndustrialAssetRequest.ProtoReflect.Descriptor instead.
 func (*CreateIndustrialAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{2}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateIndustrialAssetRequest) GetCustomMetadata() map[string]string {
@@ -284,7 +394,7 @@ type CreateIndustrialAssetResponse struct {
 
 func (x *CreateIndustrialAssetResponse) Reset() {
 	*x = CreateIndustrialAssetResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[3]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +406,7 @@ func (x *CreateIndustrialAssetResponse) String() string {
 func (*CreateIndustrialAssetResponse) ProtoMessage() {}
 
 func (x *CreateIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[3]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +419,7 @@ func (x *CreateIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateIndustrialAssetResponse.ProtoReflect.Descriptor instead.
 func (*CreateIndustrialAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{3}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateIndustrialAssetResponse) GetData() *Asset {
@@ -349,7 +459,7 @@ type PatchIndustrialAssetRequest struct {
 
 func (x *PatchIndustrialAssetRequest) Reset() {
 	*x = PatchIndustrialAssetRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[4]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +471,7 @@ func (x *PatchIndustrialAssetRequest) String() string {
 func (*PatchIndustrialAssetRequest) ProtoMessage() {}
 
 func (x *PatchIndustrialAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[4]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +484,7 @@ func (x *PatchIndustrialAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchIndustrialAssetRequest.ProtoReflect.Descriptor instead.
 func (*PatchIndustrialAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{4}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PatchIndustrialAssetRequest) GetId() string {
@@ -458,7 +568,7 @@ type PatchIndustrialAssetResponse struct {
 
 func (x *PatchIndustrialAssetResponse) Reset() {
 	*x = PatchIndustrialAssetResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[5]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +580,7 @@ func (x *PatchIndustrialAssetResponse) String() string {
 func (*PatchIndustrialAssetResponse) ProtoMessage() {}
 
 func (x *PatchIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[5]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +593,7 @@ func (x *PatchIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchIndustrialAssetResponse.ProtoReflect.Descriptor instead.
 func (*PatchIndustrialAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{5}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PatchIndustrialAssetResponse) GetData() *Asset {
@@ -504,7 +614,7 @@ type DeleteIndustrialAssetRequest struct {
 
 func (x *DeleteIndustrialAssetRequest) Reset() {
 	*x = DeleteIndustrialAssetRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[6]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +626,7 @@ func (x *DeleteIndustrialAssetRequest) String() string {
 func (*DeleteIndustrialAssetRequest) ProtoMessage() {}
 
 func (x *DeleteIndustrialAssetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[6]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +639,7 @@ func (x *DeleteIndustrialAssetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteIndustrialAssetRequest.ProtoReflect.Descriptor instead.
 func (*DeleteIndustrialAssetRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{6}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteIndustrialAssetRequest) GetId() string {
@@ -550,7 +660,7 @@ type DeleteIndustrialAssetResponse struct {
 
 func (x *DeleteIndustrialAssetResponse) Reset() {
 	*x = DeleteIndustrialAssetResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[7]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +672,7 @@ func (x *DeleteIndustrialAssetResponse) String() string {
 func (*DeleteIndustrialAssetResponse) ProtoMessage() {}
 
 func (x *DeleteIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[7]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +685,7 @@ func (x *DeleteIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteIndustrialAssetResponse.ProtoReflect.Descriptor instead.
 func (*DeleteIndustrialAssetResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{7}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeleteIndustrialAssetResponse) GetValue() string {
@@ -601,7 +711,7 @@ type PatchAssetDataOutputsRequest struct {
 
 func (x *PatchAssetDataOutputsRequest) Reset() {
 	*x = PatchAssetDataOutputsRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[8]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +723,7 @@ func (x *PatchAssetDataOutputsRequest) String() string {
 func (*PatchAssetDataOutputsRequest) ProtoMessage() {}
 
 func (x *PatchAssetDataOutputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[8]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +736,7 @@ func (x *PatchAssetDataOutputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchAssetDataOutputsRequest.ProtoReflect.Descriptor instead.
 func (*PatchAssetDataOutputsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{8}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PatchAssetDataOutputsRequest) GetId() string {
@@ -661,7 +771,7 @@ type PatchAssetDataOutputsResponse struct {
 
 func (x *PatchAssetDataOutputsResponse) Reset() {
 	*x = PatchAssetDataOutputsResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[9]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +783,7 @@ func (x *PatchAssetDataOutputsResponse) String() string {
 func (*PatchAssetDataOutputsResponse) ProtoMessage() {}
 
 func (x *PatchAssetDataOutputsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[9]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +796,7 @@ func (x *PatchAssetDataOutputsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchAssetDataOutputsResponse.ProtoReflect.Descriptor instead.
 func (*PatchAssetDataOutputsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{9}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PatchAssetDataOutputsResponse) GetData() []*AssetDataOutputsSingle {
@@ -715,7 +825,7 @@ type GetDataInputsRequest struct {
 
 func (x *GetDataInputsRequest) Reset() {
 	*x = GetDataInputsRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[10]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +837,7 @@ func (x *GetDataInputsRequest) String() string {
 func (*GetDataInputsRequest) ProtoMessage() {}
 
 func (x *GetDataInputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[10]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +850,7 @@ func (x *GetDataInputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputsRequest.ProtoReflect.Descriptor instead.
 func (*GetDataInputsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{10}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetDataInputsRequest) GetAfter() string {
@@ -791,7 +901,7 @@ type GetDataInputsResponse struct {
 
 func (x *GetDataInputsResponse) Reset() {
 	*x = GetDataInputsResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[11]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +913,7 @@ func (x *GetDataInputsResponse) String() string {
 func (*GetDataInputsResponse) ProtoMessage() {}
 
 func (x *GetDataInputsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[11]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +926,7 @@ func (x *GetDataInputsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputsResponse.ProtoReflect.Descriptor instead.
 func (*GetDataInputsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{11}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetDataInputsResponse) GetData() []*DataInputTiny {
@@ -831,6 +941,116 @@ func (x *GetDataInputsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDataInputs.
+type StreamDataInputsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputs is asked, page after page.
+	Request *GetDataInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputsRequest) Reset() {
+	*x = StreamDataInputsRequest{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputsRequest) ProtoMessage() {}
+
+func (x *StreamDataInputsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDataInputsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StreamDataInputsRequest) GetRequest() *GetDataInputsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDataInputsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDataInputs.
+type StreamDataInputsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputs answers.
+	Page *GetDataInputsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputsResponse) Reset() {
+	*x = StreamDataInputsResponse{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputsResponse) ProtoMessage() {}
+
+func (x *StreamDataInputsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDataInputsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamDataInputsResponse) GetPage() *GetDataInputsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDataInputsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetDataInputDataSnapshot.
@@ -852,7 +1072,7 @@ type GetDataInputDataSnapshotRequest struct {
 
 func (x *GetDataInputDataSnapshotRequest) Reset() {
 	*x = GetDataInputDataSnapshotRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[12]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1084,7 @@ func (x *GetDataInputDataSnapshotRequest) String() string {
 func (*GetDataInputDataSnapshotRequest) ProtoMessage() {}
 
 func (x *GetDataInputDataSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[12]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1097,7 @@ func (x *GetDataInputDataSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputDataSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*GetDataInputDataSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{12}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetDataInputDataSnapshotRequest) GetAfter() string {
@@ -928,7 +1148,7 @@ type GetDataInputDataSnapshotResponse struct {
 
 func (x *GetDataInputDataSnapshotResponse) Reset() {
 	*x = GetDataInputDataSnapshotResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[13]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1160,7 @@ func (x *GetDataInputDataSnapshotResponse) String() string {
 func (*GetDataInputDataSnapshotResponse) ProtoMessage() {}
 
 func (x *GetDataInputDataSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[13]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1173,7 @@ func (x *GetDataInputDataSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputDataSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*GetDataInputDataSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{13}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetDataInputDataSnapshotResponse) GetData() []*DataInputSnapshot {
@@ -968,6 +1188,116 @@ func (x *GetDataInputDataSnapshotResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDataInputDataSnapshot.
+type StreamDataInputDataSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataSnapshot is asked, page after page.
+	Request *GetDataInputDataSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputDataSnapshotRequest) Reset() {
+	*x = StreamDataInputDataSnapshotRequest{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputDataSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputDataSnapshotRequest) ProtoMessage() {}
+
+func (x *StreamDataInputDataSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputDataSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*StreamDataInputDataSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamDataInputDataSnapshotRequest) GetRequest() *GetDataInputDataSnapshotRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDataInputDataSnapshotRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDataInputDataSnapshot.
+type StreamDataInputDataSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataSnapshot answers.
+	Page *GetDataInputDataSnapshotResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputDataSnapshotResponse) Reset() {
+	*x = StreamDataInputDataSnapshotResponse{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputDataSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputDataSnapshotResponse) ProtoMessage() {}
+
+func (x *StreamDataInputDataSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputDataSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*StreamDataInputDataSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamDataInputDataSnapshotResponse) GetPage() *GetDataInputDataSnapshotResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDataInputDataSnapshotResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetDataInputDataFeed.
@@ -989,7 +1319,7 @@ type GetDataInputDataFeedRequest struct {
 
 func (x *GetDataInputDataFeedRequest) Reset() {
 	*x = GetDataInputDataFeedRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[14]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1331,7 @@ func (x *GetDataInputDataFeedRequest) String() string {
 func (*GetDataInputDataFeedRequest) ProtoMessage() {}
 
 func (x *GetDataInputDataFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[14]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1344,7 @@ func (x *GetDataInputDataFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputDataFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetDataInputDataFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{14}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetDataInputDataFeedRequest) GetAfter() string {
@@ -1065,7 +1395,7 @@ type GetDataInputDataFeedResponse struct {
 
 func (x *GetDataInputDataFeedResponse) Reset() {
 	*x = GetDataInputDataFeedResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[15]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1407,7 @@ func (x *GetDataInputDataFeedResponse) String() string {
 func (*GetDataInputDataFeedResponse) ProtoMessage() {}
 
 func (x *GetDataInputDataFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[15]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1420,7 @@ func (x *GetDataInputDataFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputDataFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetDataInputDataFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{15}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetDataInputDataFeedResponse) GetData() []*DataInput {
@@ -1103,6 +1433,235 @@ func (x *GetDataInputDataFeedResponse) GetData() []*DataInput {
 func (x *GetDataInputDataFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamDataInputDataFeed.
+type StreamDataInputDataFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataFeed is asked, page after page.
+	Request *GetDataInputDataFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputDataFeedRequest) Reset() {
+	*x = StreamDataInputDataFeedRequest{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputDataFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputDataFeedRequest) ProtoMessage() {}
+
+func (x *StreamDataInputDataFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputDataFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamDataInputDataFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StreamDataInputDataFeedRequest) GetRequest() *GetDataInputDataFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDataInputDataFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDataInputDataFeed.
+type StreamDataInputDataFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataFeed answers.
+	Page *GetDataInputDataFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputDataFeedResponse) Reset() {
+	*x = StreamDataInputDataFeedResponse{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputDataFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputDataFeedResponse) ProtoMessage() {}
+
+func (x *StreamDataInputDataFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputDataFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamDataInputDataFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StreamDataInputDataFeedResponse) GetPage() *GetDataInputDataFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDataInputDataFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowDataInputData.
+type FollowDataInputDataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataFeed is asked, page after page.
+	Request *GetDataInputDataFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDataInputDataRequest) Reset() {
+	*x = FollowDataInputDataRequest{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDataInputDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDataInputDataRequest) ProtoMessage() {}
+
+func (x *FollowDataInputDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDataInputDataRequest.ProtoReflect.Descriptor instead.
+func (*FollowDataInputDataRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *FollowDataInputDataRequest) GetRequest() *GetDataInputDataFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowDataInputDataRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowDataInputData.
+type FollowDataInputDataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataFeed answers. Unset in a keep-alive.
+	Page *GetDataInputDataFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDataInputDataResponse) Reset() {
+	*x = FollowDataInputDataResponse{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDataInputDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDataInputDataResponse) ProtoMessage() {}
+
+func (x *FollowDataInputDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDataInputDataResponse.ProtoReflect.Descriptor instead.
+func (*FollowDataInputDataResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FollowDataInputDataResponse) GetPage() *GetDataInputDataFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowDataInputDataResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowDataInputDataResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -1130,7 +1689,7 @@ type GetDataInputDataHistoryRequest struct {
 
 func (x *GetDataInputDataHistoryRequest) Reset() {
 	*x = GetDataInputDataHistoryRequest{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[16]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1701,7 @@ func (x *GetDataInputDataHistoryRequest) String() string {
 func (*GetDataInputDataHistoryRequest) ProtoMessage() {}
 
 func (x *GetDataInputDataHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[16]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1714,7 @@ func (x *GetDataInputDataHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputDataHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetDataInputDataHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{16}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetDataInputDataHistoryRequest) GetAfter() string {
@@ -1220,7 +1779,7 @@ type GetDataInputDataHistoryResponse struct {
 
 func (x *GetDataInputDataHistoryResponse) Reset() {
 	*x = GetDataInputDataHistoryResponse{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[17]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1791,7 @@ func (x *GetDataInputDataHistoryResponse) String() string {
 func (*GetDataInputDataHistoryResponse) ProtoMessage() {}
 
 func (x *GetDataInputDataHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[17]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1804,7 @@ func (x *GetDataInputDataHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDataInputDataHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetDataInputDataHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{17}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetDataInputDataHistoryResponse) GetData() []*DataInput {
@@ -1260,6 +1819,116 @@ func (x *GetDataInputDataHistoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDataInputDataHistory.
+type StreamDataInputDataHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataHistory is asked, page after page.
+	Request *GetDataInputDataHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputDataHistoryRequest) Reset() {
+	*x = StreamDataInputDataHistoryRequest{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputDataHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputDataHistoryRequest) ProtoMessage() {}
+
+func (x *StreamDataInputDataHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputDataHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamDataInputDataHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *StreamDataInputDataHistoryRequest) GetRequest() *GetDataInputDataHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDataInputDataHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDataInputDataHistory.
+type StreamDataInputDataHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDataInputDataHistory answers.
+	Page *GetDataInputDataHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDataInputDataHistoryResponse) Reset() {
+	*x = StreamDataInputDataHistoryResponse{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDataInputDataHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDataInputDataHistoryResponse) ProtoMessage() {}
+
+func (x *StreamDataInputDataHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDataInputDataHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamDataInputDataHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *StreamDataInputDataHistoryResponse) GetPage() *GetDataInputDataHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDataInputDataHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema AssetResponse.
@@ -1293,7 +1962,7 @@ type Asset struct {
 
 func (x *Asset) Reset() {
 	*x = Asset{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[18]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1974,7 @@ func (x *Asset) String() string {
 func (*Asset) ProtoMessage() {}
 
 func (x *Asset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[18]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1987,7 @@ func (x *Asset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asset.ProtoReflect.Descriptor instead.
 func (*Asset) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{18}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Asset) GetCustomMetadata() map[string]string {
@@ -1417,7 +2086,7 @@ type AssetDataInput struct {
 
 func (x *AssetDataInput) Reset() {
 	*x = AssetDataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[19]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +2098,7 @@ func (x *AssetDataInput) String() string {
 func (*AssetDataInput) ProtoMessage() {}
 
 func (x *AssetDataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[19]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +2111,7 @@ func (x *AssetDataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetDataInput.ProtoReflect.Descriptor instead.
 func (*AssetDataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{19}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AssetDataInput) GetDataGroup() string {
@@ -1493,7 +2162,7 @@ type AssetDataInputLastPoint struct {
 
 func (x *AssetDataInputLastPoint) Reset() {
 	*x = AssetDataInputLastPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[20]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +2174,7 @@ func (x *AssetDataInputLastPoint) String() string {
 func (*AssetDataInputLastPoint) ProtoMessage() {}
 
 func (x *AssetDataInputLastPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[20]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +2187,7 @@ func (x *AssetDataInputLastPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetDataInputLastPoint.ProtoReflect.Descriptor instead.
 func (*AssetDataInputLastPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{20}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AssetDataInputLastPoint) GetTime() string {
@@ -1554,7 +2223,7 @@ type AssetDataOutput struct {
 
 func (x *AssetDataOutput) Reset() {
 	*x = AssetDataOutput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[21]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +2235,7 @@ func (x *AssetDataOutput) String() string {
 func (*AssetDataOutput) ProtoMessage() {}
 
 func (x *AssetDataOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[21]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +2248,7 @@ func (x *AssetDataOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetDataOutput.ProtoReflect.Descriptor instead.
 func (*AssetDataOutput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{21}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AssetDataOutput) GetDataGroup() string {
@@ -1632,7 +2301,7 @@ type AssetDataOutputsSingle struct {
 
 func (x *AssetDataOutputsSingle) Reset() {
 	*x = AssetDataOutputsSingle{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +2313,7 @@ func (x *AssetDataOutputsSingle) String() string {
 func (*AssetDataOutputsSingle) ProtoMessage() {}
 
 func (x *AssetDataOutputsSingle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +2326,7 @@ func (x *AssetDataOutputsSingle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetDataOutputsSingle.ProtoReflect.Descriptor instead.
 func (*AssetDataOutputsSingle) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{22}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AssetDataOutputsSingle) GetErrorMessage() string {
@@ -1696,7 +2365,7 @@ type AssetLocation struct {
 
 func (x *AssetLocation) Reset() {
 	*x = AssetLocation{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2377,7 @@ func (x *AssetLocation) String() string {
 func (*AssetLocation) ProtoMessage() {}
 
 func (x *AssetLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2390,7 @@ func (x *AssetLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetLocation.ProtoReflect.Descriptor instead.
 func (*AssetLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{23}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AssetLocation) GetFormattedAddress() string {
@@ -1756,7 +2425,7 @@ type AssetLocationDataInput struct {
 
 func (x *AssetLocationDataInput) Reset() {
 	*x = AssetLocationDataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +2437,7 @@ func (x *AssetLocationDataInput) String() string {
 func (*AssetLocationDataInput) ProtoMessage() {}
 
 func (x *AssetLocationDataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +2450,7 @@ func (x *AssetLocationDataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetLocationDataInput.ProtoReflect.Descriptor instead.
 func (*AssetLocationDataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{24}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AssetLocationDataInput) GetId() string {
@@ -1804,7 +2473,7 @@ type AssetParentAsset struct {
 
 func (x *AssetParentAsset) Reset() {
 	*x = AssetParentAsset{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +2485,7 @@ func (x *AssetParentAsset) String() string {
 func (*AssetParentAsset) ProtoMessage() {}
 
 func (x *AssetParentAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +2498,7 @@ func (x *AssetParentAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetParentAsset.ProtoReflect.Descriptor instead.
 func (*AssetParentAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{25}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AssetParentAsset) GetId() string {
@@ -1857,7 +2526,7 @@ type AssetRunningStatusDataInput struct {
 
 func (x *AssetRunningStatusDataInput) Reset() {
 	*x = AssetRunningStatusDataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +2538,7 @@ func (x *AssetRunningStatusDataInput) String() string {
 func (*AssetRunningStatusDataInput) ProtoMessage() {}
 
 func (x *AssetRunningStatusDataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +2551,7 @@ func (x *AssetRunningStatusDataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetRunningStatusDataInput.ProtoReflect.Descriptor instead.
 func (*AssetRunningStatusDataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{26}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AssetRunningStatusDataInput) GetId() string {
@@ -1921,7 +2590,7 @@ type DataInput struct {
 
 func (x *DataInput) Reset() {
 	*x = DataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2602,7 @@ func (x *DataInput) String() string {
 func (*DataInput) ProtoMessage() {}
 
 func (x *DataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2615,7 @@ func (x *DataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInput.ProtoReflect.Descriptor instead.
 func (*DataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{27}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DataInput) GetAssetId() string {
@@ -2048,7 +2717,7 @@ type DataInputSnapshot struct {
 
 func (x *DataInputSnapshot) Reset() {
 	*x = DataInputSnapshot{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2729,7 @@ func (x *DataInputSnapshot) String() string {
 func (*DataInputSnapshot) ProtoMessage() {}
 
 func (x *DataInputSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2742,7 @@ func (x *DataInputSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInputSnapshot.ProtoReflect.Descriptor instead.
 func (*DataInputSnapshot) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{28}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DataInputSnapshot) GetAssetId() string {
@@ -2165,7 +2834,7 @@ type DataInputTiny struct {
 
 func (x *DataInputTiny) Reset() {
 	*x = DataInputTiny{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2177,7 +2846,7 @@ func (x *DataInputTiny) String() string {
 func (*DataInputTiny) ProtoMessage() {}
 
 func (x *DataInputTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2190,7 +2859,7 @@ func (x *DataInputTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInputTiny.ProtoReflect.Descriptor instead.
 func (*DataInputTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{29}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DataInputTiny) GetAssetId() string {
@@ -2241,7 +2910,7 @@ type FftSpectraDataPoint struct {
 
 func (x *FftSpectraDataPoint) Reset() {
 	*x = FftSpectraDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2922,7 @@ func (x *FftSpectraDataPoint) String() string {
 func (*FftSpectraDataPoint) ProtoMessage() {}
 
 func (x *FftSpectraDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2935,7 @@ func (x *FftSpectraDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FftSpectraDataPoint.ProtoReflect.Descriptor instead.
 func (*FftSpectraDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{30}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FftSpectraDataPoint) GetFftSpectra() *FftSpectraDataPointFftSpectra {
@@ -2300,7 +2969,7 @@ type FftSpectraDataPointFftSpectra struct {
 
 func (x *FftSpectraDataPointFftSpectra) Reset() {
 	*x = FftSpectraDataPointFftSpectra{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2981,7 @@ func (x *FftSpectraDataPointFftSpectra) String() string {
 func (*FftSpectraDataPointFftSpectra) ProtoMessage() {}
 
 func (x *FftSpectraDataPointFftSpectra) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2994,7 @@ func (x *FftSpectraDataPointFftSpectra) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FftSpectraDataPointFftSpectra.ProtoReflect.Descriptor instead.
 func (*FftSpectraDataPointFftSpectra) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{31}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FftSpectraDataPointFftSpectra) GetFrequencies() []float64 {
@@ -2369,7 +3038,7 @@ type J1939D1StatusDataPoint struct {
 
 func (x *J1939D1StatusDataPoint) Reset() {
 	*x = J1939D1StatusDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +3050,7 @@ func (x *J1939D1StatusDataPoint) String() string {
 func (*J1939D1StatusDataPoint) ProtoMessage() {}
 
 func (x *J1939D1StatusDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +3063,7 @@ func (x *J1939D1StatusDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use J1939D1StatusDataPoint.ProtoReflect.Descriptor instead.
 func (*J1939D1StatusDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{32}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *J1939D1StatusDataPoint) GetTime() string {
@@ -2436,7 +3105,7 @@ type J1939D1StatusDataPointValue struct {
 
 func (x *J1939D1StatusDataPointValue) Reset() {
 	*x = J1939D1StatusDataPointValue{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +3117,7 @@ func (x *J1939D1StatusDataPointValue) String() string {
 func (*J1939D1StatusDataPointValue) ProtoMessage() {}
 
 func (x *J1939D1StatusDataPointValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +3130,7 @@ func (x *J1939D1StatusDataPointValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use J1939D1StatusDataPointValue.ProtoReflect.Descriptor instead.
 func (*J1939D1StatusDataPointValue) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{33}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *J1939D1StatusDataPointValue) GetAmberLampStatus() int64 {
@@ -2533,7 +3202,7 @@ type LocationDataPoint struct {
 
 func (x *LocationDataPoint) Reset() {
 	*x = LocationDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +3214,7 @@ func (x *LocationDataPoint) String() string {
 func (*LocationDataPoint) ProtoMessage() {}
 
 func (x *LocationDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +3227,7 @@ func (x *LocationDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationDataPoint.ProtoReflect.Descriptor instead.
 func (*LocationDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{34}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LocationDataPoint) GetGpsLocation() *LocationDataPointGpsLocation {
@@ -2596,7 +3265,7 @@ type LocationDataPointGpsLocation struct {
 
 func (x *LocationDataPointGpsLocation) Reset() {
 	*x = LocationDataPointGpsLocation{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +3277,7 @@ func (x *LocationDataPointGpsLocation) String() string {
 func (*LocationDataPointGpsLocation) ProtoMessage() {}
 
 func (x *LocationDataPointGpsLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +3290,7 @@ func (x *LocationDataPointGpsLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationDataPointGpsLocation.ProtoReflect.Descriptor instead.
 func (*LocationDataPointGpsLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{35}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LocationDataPointGpsLocation) GetFormattedAddress() string {
@@ -2689,7 +3358,7 @@ type LocationDataPointGpsLocationPlace struct {
 
 func (x *LocationDataPointGpsLocationPlace) Reset() {
 	*x = LocationDataPointGpsLocationPlace{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +3370,7 @@ func (x *LocationDataPointGpsLocationPlace) String() string {
 func (*LocationDataPointGpsLocationPlace) ProtoMessage() {}
 
 func (x *LocationDataPointGpsLocationPlace) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +3383,7 @@ func (x *LocationDataPointGpsLocationPlace) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use LocationDataPointGpsLocationPlace.ProtoReflect.Descriptor instead.
 func (*LocationDataPointGpsLocationPlace) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{36}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LocationDataPointGpsLocationPlace) GetCity() string {
@@ -2779,7 +3448,7 @@ type NumberDataPoint struct {
 
 func (x *NumberDataPoint) Reset() {
 	*x = NumberDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3460,7 @@ func (x *NumberDataPoint) String() string {
 func (*NumberDataPoint) ProtoMessage() {}
 
 func (x *NumberDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3473,7 @@ func (x *NumberDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberDataPoint.ProtoReflect.Descriptor instead.
 func (*NumberDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{37}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *NumberDataPoint) GetTime() string {
@@ -2834,7 +3503,7 @@ type StringDataPoint struct {
 
 func (x *StringDataPoint) Reset() {
 	*x = StringDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[38]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3515,7 @@ func (x *StringDataPoint) String() string {
 func (*StringDataPoint) ProtoMessage() {}
 
 func (x *StringDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[38]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3528,7 @@ func (x *StringDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StringDataPoint.ProtoReflect.Descriptor instead.
 func (*StringDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{38}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StringDataPoint) GetTime() string {
@@ -2880,7 +3549,7 @@ var File_samsara_industrial_v1_industrial_proto protoreflect.FileDescriptor
 
 const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\n" +
-	"&samsara/industrial/v1/industrial.proto\x12\x15samsara.industrial.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x02\n" +
+	"&samsara/industrial/v1/industrial.proto\x12\x15samsara.industrial.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x02\n" +
 	"\x1aGetIndustrialAssetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
@@ -2893,7 +3562,14 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.industrial.v1.AssetR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xd4\x05\n" +
+	"pagination\"\xa9\x01\n" +
+	"\x1dStreamIndustrialAssetsRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.industrial.v1.GetIndustrialAssetsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x90\x01\n" +
+	"\x1eStreamIndustrialAssetsResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.industrial.v1.GetIndustrialAssetsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd4\x05\n" +
 	"\x1cCreateIndustrialAssetRequest\x12x\n" +
 	"\x0fcustom_metadata\x18\x01 \x03(\v2G.samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntryB\x06\xda\xce\x18\x02\b\x03R\x0ecustomMetadata\x12H\n" +
 	"\blocation\x18\x02 \x01(\v2$.samsara.industrial.v1.AssetLocationB\x06\xda\xce\x18\x02\b\x03R\blocation\x12@\n" +
@@ -2965,7 +3641,14 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2$.samsara.industrial.v1.DataInputTinyR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xf8\x01\n" +
+	"pagination\"\x9d\x01\n" +
+	"\x17StreamDataInputsRequest\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.industrial.v1.GetDataInputsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x84\x01\n" +
+	"\x18StreamDataInputsResponse\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.industrial.v1.GetDataInputsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf8\x01\n" +
 	"\x1fGetDataInputDataSnapshotRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12.\n" +
@@ -2977,7 +3660,14 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2(.samsara.industrial.v1.DataInputSnapshotR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xf4\x01\n" +
+	"pagination\"\xb3\x01\n" +
+	"\"StreamDataInputDataSnapshotRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.industrial.v1.GetDataInputDataSnapshotRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9a\x01\n" +
+	"#StreamDataInputDataSnapshotResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.industrial.v1.GetDataInputDataSnapshotResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf4\x01\n" +
 	"\x1bGetDataInputDataFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12.\n" +
@@ -2989,7 +3679,23 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2 .samsara.industrial.v1.DataInputR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x81\x03\n" +
+	"pagination\"\xab\x01\n" +
+	"\x1eStreamDataInputDataFeedRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.industrial.v1.GetDataInputDataFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x92\x01\n" +
+	"\x1fStreamDataInputDataFeedResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.industrial.v1.GetDataInputDataFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa7\x01\n" +
+	"\x1aFollowDataInputDataRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.industrial.v1.GetDataInputDataFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcc\x01\n" +
+	"\x1bFollowDataInputDataResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.industrial.v1.GetDataInputDataFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x81\x03\n" +
 	"\x1eGetDataInputDataHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12.\n" +
@@ -3006,7 +3712,14 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2 .samsara.industrial.v1.DataInputR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xf4\x06\n" +
+	"pagination\"\xb1\x01\n" +
+	"!StreamDataInputDataHistoryRequest\x12O\n" +
+	"\arequest\x18\x01 \x01(\v25.samsara.industrial.v1.GetDataInputDataHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x98\x01\n" +
+	"\"StreamDataInputDataHistoryResponse\x12J\n" +
+	"\x04page\x18\x01 \x01(\v26.samsara.industrial.v1.GetDataInputDataHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf4\x06\n" +
 	"\x05Asset\x12Y\n" +
 	"\x0fcustom_metadata\x18\x01 \x03(\v20.samsara.industrial.v1.Asset.CustomMetadataEntryR\x0ecustomMetadata\x12I\n" +
 	"\fdata_outputs\x18\x02 \x03(\v2&.samsara.industrial.v1.AssetDataOutputR\vdataOutputs\x12\x1b\n" +
@@ -3212,10 +3925,12 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x04time\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:\x13\xda\xce\x18\x0fStringDataPointB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value2\xee\x0f\n" +
-	"\x11IndustrialService\x12\xc6\x01\n" +
-	"\x13GetIndustrialAssets\x121.samsara.industrial.v1.GetIndustrialAssetsRequest\x1a2.samsara.industrial.v1.GetIndustrialAssetsResponse\"H\xda\xce\x18D\n" +
-	"\x13getIndustrialAssets\x10\x01\x1a\x12/industrial/assets(\x018\x01B\x0eRead EquipmentP\x01X\xc8\x01\x12\xcd\x01\n" +
+	"\x06_value2\xfe\x17\n" +
+	"\x11IndustrialService\x12\xcc\x01\n" +
+	"\x13GetIndustrialAssets\x121.samsara.industrial.v1.GetIndustrialAssetsRequest\x1a2.samsara.industrial.v1.GetIndustrialAssetsResponse\"N\xda\xce\x18J\n" +
+	"\x13getIndustrialAssets\x10\x01\x1a\x12/industrial/assets(\x018\x01B\x0eRead EquipmentP\x01X\xc8\x01b\x04data\x12\xa4\x01\n" +
+	"\x16StreamIndustrialAssets\x124.samsara.industrial.v1.StreamIndustrialAssetsRequest\x1a5.samsara.industrial.v1.StreamIndustrialAssetsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetIndustrialAssets\x10\x010\x01\x12\xcd\x01\n" +
 	"\x15CreateIndustrialAsset\x123.samsara.industrial.v1.CreateIndustrialAssetRequest\x1a4.samsara.industrial.v1.CreateIndustrialAssetResponse\"I\xda\xce\x18E\n" +
 	"\x15createIndustrialAsset\x10\x02\x1a\x12/industrial/assets \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xce\x01\n" +
 	"\x14PatchIndustrialAsset\x122.samsara.industrial.v1.PatchIndustrialAssetRequest\x1a3.samsara.industrial.v1.PatchIndustrialAssetResponse\"M\xda\xce\x18I\n" +
@@ -3223,15 +3938,25 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x15DeleteIndustrialAsset\x123.samsara.industrial.v1.DeleteIndustrialAssetRequest\x1a4.samsara.industrial.v1.DeleteIndustrialAssetResponse\"N\xda\xce\x18J\n" +
 	"\x15deleteIndustrialAsset\x10\x05\x1a\x17/industrial/assets/{id}8\x01B\x0fWrite EquipmentP\x01X\xcc\x01\x12\xf2\x01\n" +
 	"\x15PatchAssetDataOutputs\x123.samsara.industrial.v1.PatchAssetDataOutputsRequest\x1a4.samsara.industrial.v1.PatchAssetDataOutputsResponse\"n\xda\xce\x18j\n" +
-	"\x15patchAssetDataOutputs\x10\x04\x1a$/industrial/assets/{id}/data-outputs \x02B\x1aWrite Equipment StatisticsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbe\x01\n" +
-	"\rGetDataInputs\x12+.samsara.industrial.v1.GetDataInputsRequest\x1a,.samsara.industrial.v1.GetDataInputsResponse\"R\xda\xce\x18N\n" +
-	"\rgetDataInputs\x10\x01\x1a\x17/industrial/data-inputs(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01\x12\xf6\x01\n" +
-	"\x18GetDataInputDataSnapshot\x126.samsara.industrial.v1.GetDataInputDataSnapshotRequest\x1a7.samsara.industrial.v1.GetDataInputDataSnapshotResponse\"i\xda\xce\x18e\n" +
-	"\x18getDataInputDataSnapshot\x10\x01\x1a#/industrial/data-inputs/data-points(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01\x12\xed\x01\n" +
-	"\x14GetDataInputDataFeed\x122.samsara.industrial.v1.GetDataInputDataFeedRequest\x1a3.samsara.industrial.v1.GetDataInputDataFeedResponse\"l\xda\xce\x18h\n" +
-	"\x14getDataInputDataFeed\x10\x01\x1a(/industrial/data-inputs/data-points/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01\x12\xfa\x01\n" +
-	"\x17GetDataInputDataHistory\x125.samsara.industrial.v1.GetDataInputDataHistoryRequest\x1a6.samsara.industrial.v1.GetDataInputDataHistoryResponse\"p\xda\xce\x18l\n" +
-	"\x17getDataInputDataHistory\x10\x01\x1a+/industrial/data-inputs/data-points/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/industrial/v1;industrialv1b\x06proto3"
+	"\x15patchAssetDataOutputs\x10\x04\x1a$/industrial/assets/{id}/data-outputs \x02B\x1aWrite Equipment StatisticsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc4\x01\n" +
+	"\rGetDataInputs\x12+.samsara.industrial.v1.GetDataInputsRequest\x1a,.samsara.industrial.v1.GetDataInputsResponse\"X\xda\xce\x18T\n" +
+	"\rgetDataInputs\x10\x01\x1a\x17/industrial/data-inputs(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\x8c\x01\n" +
+	"\x10StreamDataInputs\x12..samsara.industrial.v1.StreamDataInputsRequest\x1a/.samsara.industrial.v1.StreamDataInputsResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetDataInputs\x10\x010\x01\x12\xfc\x01\n" +
+	"\x18GetDataInputDataSnapshot\x126.samsara.industrial.v1.GetDataInputDataSnapshotRequest\x1a7.samsara.industrial.v1.GetDataInputDataSnapshotResponse\"o\xda\xce\x18k\n" +
+	"\x18getDataInputDataSnapshot\x10\x01\x1a#/industrial/data-inputs/data-points(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
+	"\x1bStreamDataInputDataSnapshot\x129.samsara.industrial.v1.StreamDataInputDataSnapshotRequest\x1a:.samsara.industrial.v1.StreamDataInputDataSnapshotResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18GetDataInputDataSnapshot\x10\x010\x01\x12\xf3\x01\n" +
+	"\x14GetDataInputDataFeed\x122.samsara.industrial.v1.GetDataInputDataFeedRequest\x1a3.samsara.industrial.v1.GetDataInputDataFeedResponse\"r\xda\xce\x18n\n" +
+	"\x14getDataInputDataFeed\x10\x01\x1a(/industrial/data-inputs/data-points/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xa8\x01\n" +
+	"\x17StreamDataInputDataFeed\x125.samsara.industrial.v1.StreamDataInputDataFeedRequest\x1a6.samsara.industrial.v1.StreamDataInputDataFeedResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetDataInputDataFeed\x10\x010\x01\x12\x9c\x01\n" +
+	"\x13FollowDataInputData\x121.samsara.industrial.v1.FollowDataInputDataRequest\x1a2.samsara.industrial.v1.FollowDataInputDataResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetDataInputDataFeed\x10\x020\x01\x12\x80\x02\n" +
+	"\x17GetDataInputDataHistory\x125.samsara.industrial.v1.GetDataInputDataHistoryRequest\x1a6.samsara.industrial.v1.GetDataInputDataHistoryResponse\"v\xda\xce\x18r\n" +
+	"\x17getDataInputDataHistory\x10\x01\x1a+/industrial/data-inputs/data-points/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
+	"\x1aStreamDataInputDataHistory\x128.samsara.industrial.v1.StreamDataInputDataHistoryRequest\x1a9.samsara.industrial.v1.StreamDataInputDataHistoryResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetDataInputDataHistory\x10\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/industrial/v1;industrialv1b\x06proto3"
 
 var (
 	file_samsara_industrial_v1_industrial_proto_rawDescOnce sync.Once
@@ -3245,122 +3970,168 @@ func file_samsara_industrial_v1_industrial_proto_rawDescGZIP() []byte {
 	return file_samsara_industrial_v1_industrial_proto_rawDescData
 }
 
-var file_samsara_industrial_v1_industrial_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_samsara_industrial_v1_industrial_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_samsara_industrial_v1_industrial_proto_goTypes = []any{
-	(*GetIndustrialAssetsRequest)(nil),        // 0: samsara.industrial.v1.GetIndustrialAssetsRequest
-	(*GetIndustrialAssetsResponse)(nil),       // 1: samsara.industrial.v1.GetIndustrialAssetsResponse
-	(*CreateIndustrialAssetRequest)(nil),      // 2: samsara.industrial.v1.CreateIndustrialAssetRequest
-	(*CreateIndustrialAssetResponse)(nil),     // 3: samsara.industrial.v1.CreateIndustrialAssetResponse
-	(*PatchIndustrialAssetRequest)(nil),       // 4: samsara.industrial.v1.PatchIndustrialAssetRequest
-	(*PatchIndustrialAssetResponse)(nil),      // 5: samsara.industrial.v1.PatchIndustrialAssetResponse
-	(*DeleteIndustrialAssetRequest)(nil),      // 6: samsara.industrial.v1.DeleteIndustrialAssetRequest
-	(*DeleteIndustrialAssetResponse)(nil),     // 7: samsara.industrial.v1.DeleteIndustrialAssetResponse
-	(*PatchAssetDataOutputsRequest)(nil),      // 8: samsara.industrial.v1.PatchAssetDataOutputsRequest
-	(*PatchAssetDataOutputsResponse)(nil),     // 9: samsara.industrial.v1.PatchAssetDataOutputsResponse
-	(*GetDataInputsRequest)(nil),              // 10: samsara.industrial.v1.GetDataInputsRequest
-	(*GetDataInputsResponse)(nil),             // 11: samsara.industrial.v1.GetDataInputsResponse
-	(*GetDataInputDataSnapshotRequest)(nil),   // 12: samsara.industrial.v1.GetDataInputDataSnapshotRequest
-	(*GetDataInputDataSnapshotResponse)(nil),  // 13: samsara.industrial.v1.GetDataInputDataSnapshotResponse
-	(*GetDataInputDataFeedRequest)(nil),       // 14: samsara.industrial.v1.GetDataInputDataFeedRequest
-	(*GetDataInputDataFeedResponse)(nil),      // 15: samsara.industrial.v1.GetDataInputDataFeedResponse
-	(*GetDataInputDataHistoryRequest)(nil),    // 16: samsara.industrial.v1.GetDataInputDataHistoryRequest
-	(*GetDataInputDataHistoryResponse)(nil),   // 17: samsara.industrial.v1.GetDataInputDataHistoryResponse
-	(*Asset)(nil),                             // 18: samsara.industrial.v1.Asset
-	(*AssetDataInput)(nil),                    // 19: samsara.industrial.v1.AssetDataInput
-	(*AssetDataInputLastPoint)(nil),           // 20: samsara.industrial.v1.AssetDataInputLastPoint
-	(*AssetDataOutput)(nil),                   // 21: samsara.industrial.v1.AssetDataOutput
-	(*AssetDataOutputsSingle)(nil),            // 22: samsara.industrial.v1.AssetDataOutputsSingle
-	(*AssetLocation)(nil),                     // 23: samsara.industrial.v1.AssetLocation
-	(*AssetLocationDataInput)(nil),            // 24: samsara.industrial.v1.AssetLocationDataInput
-	(*AssetParentAsset)(nil),                  // 25: samsara.industrial.v1.AssetParentAsset
-	(*AssetRunningStatusDataInput)(nil),       // 26: samsara.industrial.v1.AssetRunningStatusDataInput
-	(*DataInput)(nil),                         // 27: samsara.industrial.v1.DataInput
-	(*DataInputSnapshot)(nil),                 // 28: samsara.industrial.v1.DataInputSnapshot
-	(*DataInputTiny)(nil),                     // 29: samsara.industrial.v1.DataInputTiny
-	(*FftSpectraDataPoint)(nil),               // 30: samsara.industrial.v1.FftSpectraDataPoint
-	(*FftSpectraDataPointFftSpectra)(nil),     // 31: samsara.industrial.v1.FftSpectraDataPointFftSpectra
-	(*J1939D1StatusDataPoint)(nil),            // 32: samsara.industrial.v1.J1939D1StatusDataPoint
-	(*J1939D1StatusDataPointValue)(nil),       // 33: samsara.industrial.v1.J1939D1StatusDataPointValue
-	(*LocationDataPoint)(nil),                 // 34: samsara.industrial.v1.LocationDataPoint
-	(*LocationDataPointGpsLocation)(nil),      // 35: samsara.industrial.v1.LocationDataPointGpsLocation
-	(*LocationDataPointGpsLocationPlace)(nil), // 36: samsara.industrial.v1.LocationDataPointGpsLocationPlace
-	(*NumberDataPoint)(nil),                   // 37: samsara.industrial.v1.NumberDataPoint
-	(*StringDataPoint)(nil),                   // 38: samsara.industrial.v1.StringDataPoint
-	nil,                                       // 39: samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntry
-	nil,                                       // 40: samsara.industrial.v1.PatchIndustrialAssetRequest.CustomMetadataEntry
-	nil,                                       // 41: samsara.industrial.v1.Asset.CustomMetadataEntry
-	(*v1.Pagination)(nil),                     // 42: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),             // 43: google.protobuf.FieldMask
-	(*structpb.Value)(nil),                    // 44: google.protobuf.Value
-	(*v1.TagTiny)(nil),                        // 45: samsara.types.v1.TagTiny
+	(*GetIndustrialAssetsRequest)(nil),          // 0: samsara.industrial.v1.GetIndustrialAssetsRequest
+	(*GetIndustrialAssetsResponse)(nil),         // 1: samsara.industrial.v1.GetIndustrialAssetsResponse
+	(*StreamIndustrialAssetsRequest)(nil),       // 2: samsara.industrial.v1.StreamIndustrialAssetsRequest
+	(*StreamIndustrialAssetsResponse)(nil),      // 3: samsara.industrial.v1.StreamIndustrialAssetsResponse
+	(*CreateIndustrialAssetRequest)(nil),        // 4: samsara.industrial.v1.CreateIndustrialAssetRequest
+	(*CreateIndustrialAssetResponse)(nil),       // 5: samsara.industrial.v1.CreateIndustrialAssetResponse
+	(*PatchIndustrialAssetRequest)(nil),         // 6: samsara.industrial.v1.PatchIndustrialAssetRequest
+	(*PatchIndustrialAssetResponse)(nil),        // 7: samsara.industrial.v1.PatchIndustrialAssetResponse
+	(*DeleteIndustrialAssetRequest)(nil),        // 8: samsara.industrial.v1.DeleteIndustrialAssetRequest
+	(*DeleteIndustrialAssetResponse)(nil),       // 9: samsara.industrial.v1.DeleteIndustrialAssetResponse
+	(*PatchAssetDataOutputsRequest)(nil),        // 10: samsara.industrial.v1.PatchAssetDataOutputsRequest
+	(*PatchAssetDataOutputsResponse)(nil),       // 11: samsara.industrial.v1.PatchAssetDataOutputsResponse
+	(*GetDataInputsRequest)(nil),                // 12: samsara.industrial.v1.GetDataInputsRequest
+	(*GetDataInputsResponse)(nil),               // 13: samsara.industrial.v1.GetDataInputsResponse
+	(*StreamDataInputsRequest)(nil),             // 14: samsara.industrial.v1.StreamDataInputsRequest
+	(*StreamDataInputsResponse)(nil),            // 15: samsara.industrial.v1.StreamDataInputsResponse
+	(*GetDataInputDataSnapshotRequest)(nil),     // 16: samsara.industrial.v1.GetDataInputDataSnapshotRequest
+	(*GetDataInputDataSnapshotResponse)(nil),    // 17: samsara.industrial.v1.GetDataInputDataSnapshotResponse
+	(*StreamDataInputDataSnapshotRequest)(nil),  // 18: samsara.industrial.v1.StreamDataInputDataSnapshotRequest
+	(*StreamDataInputDataSnapshotResponse)(nil), // 19: samsara.industrial.v1.StreamDataInputDataSnapshotResponse
+	(*GetDataInputDataFeedRequest)(nil),         // 20: samsara.industrial.v1.GetDataInputDataFeedRequest
+	(*GetDataInputDataFeedResponse)(nil),        // 21: samsara.industrial.v1.GetDataInputDataFeedResponse
+	(*StreamDataInputDataFeedRequest)(nil),      // 22: samsara.industrial.v1.StreamDataInputDataFeedRequest
+	(*StreamDataInputDataFeedResponse)(nil),     // 23: samsara.industrial.v1.StreamDataInputDataFeedResponse
+	(*FollowDataInputDataRequest)(nil),          // 24: samsara.industrial.v1.FollowDataInputDataRequest
+	(*FollowDataInputDataResponse)(nil),         // 25: samsara.industrial.v1.FollowDataInputDataResponse
+	(*GetDataInputDataHistoryRequest)(nil),      // 26: samsara.industrial.v1.GetDataInputDataHistoryRequest
+	(*GetDataInputDataHistoryResponse)(nil),     // 27: samsara.industrial.v1.GetDataInputDataHistoryResponse
+	(*StreamDataInputDataHistoryRequest)(nil),   // 28: samsara.industrial.v1.StreamDataInputDataHistoryRequest
+	(*StreamDataInputDataHistoryResponse)(nil),  // 29: samsara.industrial.v1.StreamDataInputDataHistoryResponse
+	(*Asset)(nil),                             // 30: samsara.industrial.v1.Asset
+	(*AssetDataInput)(nil),                    // 31: samsara.industrial.v1.AssetDataInput
+	(*AssetDataInputLastPoint)(nil),           // 32: samsara.industrial.v1.AssetDataInputLastPoint
+	(*AssetDataOutput)(nil),                   // 33: samsara.industrial.v1.AssetDataOutput
+	(*AssetDataOutputsSingle)(nil),            // 34: samsara.industrial.v1.AssetDataOutputsSingle
+	(*AssetLocation)(nil),                     // 35: samsara.industrial.v1.AssetLocation
+	(*AssetLocationDataInput)(nil),            // 36: samsara.industrial.v1.AssetLocationDataInput
+	(*AssetParentAsset)(nil),                  // 37: samsara.industrial.v1.AssetParentAsset
+	(*AssetRunningStatusDataInput)(nil),       // 38: samsara.industrial.v1.AssetRunningStatusDataInput
+	(*DataInput)(nil),                         // 39: samsara.industrial.v1.DataInput
+	(*DataInputSnapshot)(nil),                 // 40: samsara.industrial.v1.DataInputSnapshot
+	(*DataInputTiny)(nil),                     // 41: samsara.industrial.v1.DataInputTiny
+	(*FftSpectraDataPoint)(nil),               // 42: samsara.industrial.v1.FftSpectraDataPoint
+	(*FftSpectraDataPointFftSpectra)(nil),     // 43: samsara.industrial.v1.FftSpectraDataPointFftSpectra
+	(*J1939D1StatusDataPoint)(nil),            // 44: samsara.industrial.v1.J1939D1StatusDataPoint
+	(*J1939D1StatusDataPointValue)(nil),       // 45: samsara.industrial.v1.J1939D1StatusDataPointValue
+	(*LocationDataPoint)(nil),                 // 46: samsara.industrial.v1.LocationDataPoint
+	(*LocationDataPointGpsLocation)(nil),      // 47: samsara.industrial.v1.LocationDataPointGpsLocation
+	(*LocationDataPointGpsLocationPlace)(nil), // 48: samsara.industrial.v1.LocationDataPointGpsLocationPlace
+	(*NumberDataPoint)(nil),                   // 49: samsara.industrial.v1.NumberDataPoint
+	(*StringDataPoint)(nil),                   // 50: samsara.industrial.v1.StringDataPoint
+	nil,                                       // 51: samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntry
+	nil,                                       // 52: samsara.industrial.v1.PatchIndustrialAssetRequest.CustomMetadataEntry
+	nil,                                       // 53: samsara.industrial.v1.Asset.CustomMetadataEntry
+	(*v1.Pagination)(nil),                     // 54: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                 // 55: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),             // 56: google.protobuf.FieldMask
+	(*structpb.Value)(nil),                    // 57: google.protobuf.Value
+	(*v11.FollowOptions)(nil),                 // 58: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                     // 59: samsara.gateway.v1.KeepAlive
+	(*v1.TagTiny)(nil),                        // 60: samsara.types.v1.TagTiny
 }
 var file_samsara_industrial_v1_industrial_proto_depIdxs = []int32{
-	18, // 0: samsara.industrial.v1.GetIndustrialAssetsResponse.data:type_name -> samsara.industrial.v1.Asset
-	42, // 1: samsara.industrial.v1.GetIndustrialAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	39, // 2: samsara.industrial.v1.CreateIndustrialAssetRequest.custom_metadata:type_name -> samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntry
-	23, // 3: samsara.industrial.v1.CreateIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
-	18, // 4: samsara.industrial.v1.CreateIndustrialAssetResponse.data:type_name -> samsara.industrial.v1.Asset
-	40, // 5: samsara.industrial.v1.PatchIndustrialAssetRequest.custom_metadata:type_name -> samsara.industrial.v1.PatchIndustrialAssetRequest.CustomMetadataEntry
-	23, // 6: samsara.industrial.v1.PatchIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
-	43, // 7: samsara.industrial.v1.PatchIndustrialAssetRequest.update_mask:type_name -> google.protobuf.FieldMask
-	18, // 8: samsara.industrial.v1.PatchIndustrialAssetResponse.data:type_name -> samsara.industrial.v1.Asset
-	44, // 9: samsara.industrial.v1.PatchAssetDataOutputsRequest.values:type_name -> google.protobuf.Value
-	43, // 10: samsara.industrial.v1.PatchAssetDataOutputsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	22, // 11: samsara.industrial.v1.PatchAssetDataOutputsResponse.data:type_name -> samsara.industrial.v1.AssetDataOutputsSingle
-	29, // 12: samsara.industrial.v1.GetDataInputsResponse.data:type_name -> samsara.industrial.v1.DataInputTiny
-	42, // 13: samsara.industrial.v1.GetDataInputsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	28, // 14: samsara.industrial.v1.GetDataInputDataSnapshotResponse.data:type_name -> samsara.industrial.v1.DataInputSnapshot
-	42, // 15: samsara.industrial.v1.GetDataInputDataSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
-	27, // 16: samsara.industrial.v1.GetDataInputDataFeedResponse.data:type_name -> samsara.industrial.v1.DataInput
-	42, // 17: samsara.industrial.v1.GetDataInputDataFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	27, // 18: samsara.industrial.v1.GetDataInputDataHistoryResponse.data:type_name -> samsara.industrial.v1.DataInput
-	42, // 19: samsara.industrial.v1.GetDataInputDataHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	41, // 20: samsara.industrial.v1.Asset.custom_metadata:type_name -> samsara.industrial.v1.Asset.CustomMetadataEntry
-	21, // 21: samsara.industrial.v1.Asset.data_outputs:type_name -> samsara.industrial.v1.AssetDataOutput
-	23, // 22: samsara.industrial.v1.Asset.location:type_name -> samsara.industrial.v1.AssetLocation
-	24, // 23: samsara.industrial.v1.Asset.location_data_input:type_name -> samsara.industrial.v1.AssetLocationDataInput
-	25, // 24: samsara.industrial.v1.Asset.parent_asset:type_name -> samsara.industrial.v1.AssetParentAsset
-	26, // 25: samsara.industrial.v1.Asset.running_status_data_input:type_name -> samsara.industrial.v1.AssetRunningStatusDataInput
-	45, // 26: samsara.industrial.v1.Asset.tags:type_name -> samsara.types.v1.TagTiny
-	20, // 27: samsara.industrial.v1.AssetDataInput.last_point:type_name -> samsara.industrial.v1.AssetDataInputLastPoint
-	19, // 28: samsara.industrial.v1.AssetDataOutput.data_input:type_name -> samsara.industrial.v1.AssetDataInput
-	30, // 29: samsara.industrial.v1.DataInput.fft_spectra_points:type_name -> samsara.industrial.v1.FftSpectraDataPoint
-	32, // 30: samsara.industrial.v1.DataInput.j1939_d1_status_points:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
-	34, // 31: samsara.industrial.v1.DataInput.location_points:type_name -> samsara.industrial.v1.LocationDataPoint
-	37, // 32: samsara.industrial.v1.DataInput.number_points:type_name -> samsara.industrial.v1.NumberDataPoint
-	38, // 33: samsara.industrial.v1.DataInput.string_points:type_name -> samsara.industrial.v1.StringDataPoint
-	30, // 34: samsara.industrial.v1.DataInputSnapshot.fft_spectra_point:type_name -> samsara.industrial.v1.FftSpectraDataPoint
-	32, // 35: samsara.industrial.v1.DataInputSnapshot.j1939_d1_status_point:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
-	34, // 36: samsara.industrial.v1.DataInputSnapshot.location_point:type_name -> samsara.industrial.v1.LocationDataPoint
-	37, // 37: samsara.industrial.v1.DataInputSnapshot.number_point:type_name -> samsara.industrial.v1.NumberDataPoint
-	38, // 38: samsara.industrial.v1.DataInputSnapshot.string_point:type_name -> samsara.industrial.v1.StringDataPoint
-	31, // 39: samsara.industrial.v1.FftSpectraDataPoint.fft_spectra:type_name -> samsara.industrial.v1.FftSpectraDataPointFftSpectra
-	33, // 40: samsara.industrial.v1.J1939D1StatusDataPoint.value:type_name -> samsara.industrial.v1.J1939D1StatusDataPointValue
-	35, // 41: samsara.industrial.v1.LocationDataPoint.gps_location:type_name -> samsara.industrial.v1.LocationDataPointGpsLocation
-	36, // 42: samsara.industrial.v1.LocationDataPointGpsLocation.place:type_name -> samsara.industrial.v1.LocationDataPointGpsLocationPlace
-	0,  // 43: samsara.industrial.v1.IndustrialService.GetIndustrialAssets:input_type -> samsara.industrial.v1.GetIndustrialAssetsRequest
-	2,  // 44: samsara.industrial.v1.IndustrialService.CreateIndustrialAsset:input_type -> samsara.industrial.v1.CreateIndustrialAssetRequest
-	4,  // 45: samsara.industrial.v1.IndustrialService.PatchIndustrialAsset:input_type -> samsara.industrial.v1.PatchIndustrialAssetRequest
-	6,  // 46: samsara.industrial.v1.IndustrialService.DeleteIndustrialAsset:input_type -> samsara.industrial.v1.DeleteIndustrialAssetRequest
-	8,  // 47: samsara.industrial.v1.IndustrialService.PatchAssetDataOutputs:input_type -> samsara.industrial.v1.PatchAssetDataOutputsRequest
-	10, // 48: samsara.industrial.v1.IndustrialService.GetDataInputs:input_type -> samsara.industrial.v1.GetDataInputsRequest
-	12, // 49: samsara.industrial.v1.IndustrialService.GetDataInputDataSnapshot:input_type -> samsara.industrial.v1.GetDataInputDataSnapshotRequest
-	14, // 50: samsara.industrial.v1.IndustrialService.GetDataInputDataFeed:input_type -> samsara.industrial.v1.GetDataInputDataFeedRequest
-	16, // 51: samsara.industrial.v1.IndustrialService.GetDataInputDataHistory:input_type -> samsara.industrial.v1.GetDataInputDataHistoryRequest
-	1,  // 52: samsara.industrial.v1.IndustrialService.GetIndustrialAssets:output_type -> samsara.industrial.v1.GetIndustrialAssetsResponse
-	3,  // 53: samsara.industrial.v1.IndustrialService.CreateIndustrialAsset:output_type -> samsara.industrial.v1.CreateIndustrialAssetResponse
-	5,  // 54: samsara.industrial.v1.IndustrialService.PatchIndustrialAsset:output_type -> samsara.industrial.v1.PatchIndustrialAssetResponse
-	7,  // 55: samsara.industrial.v1.IndustrialService.DeleteIndustrialAsset:output_type -> samsara.industrial.v1.DeleteIndustrialAssetResponse
-	9,  // 56: samsara.industrial.v1.IndustrialService.PatchAssetDataOutputs:output_type -> samsara.industrial.v1.PatchAssetDataOutputsResponse
-	11, // 57: samsara.industrial.v1.IndustrialService.GetDataInputs:output_type -> samsara.industrial.v1.GetDataInputsResponse
-	13, // 58: samsara.industrial.v1.IndustrialService.GetDataInputDataSnapshot:output_type -> samsara.industrial.v1.GetDataInputDataSnapshotResponse
-	15, // 59: samsara.industrial.v1.IndustrialService.GetDataInputDataFeed:output_type -> samsara.industrial.v1.GetDataInputDataFeedResponse
-	17, // 60: samsara.industrial.v1.IndustrialService.GetDataInputDataHistory:output_type -> samsara.industrial.v1.GetDataInputDataHistoryResponse
-	52, // [52:61] is the sub-list for method output_type
-	43, // [43:52] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	30, // 0: samsara.industrial.v1.GetIndustrialAssetsResponse.data:type_name -> samsara.industrial.v1.Asset
+	54, // 1: samsara.industrial.v1.GetIndustrialAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.industrial.v1.StreamIndustrialAssetsRequest.request:type_name -> samsara.industrial.v1.GetIndustrialAssetsRequest
+	55, // 3: samsara.industrial.v1.StreamIndustrialAssetsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.industrial.v1.StreamIndustrialAssetsResponse.page:type_name -> samsara.industrial.v1.GetIndustrialAssetsResponse
+	51, // 5: samsara.industrial.v1.CreateIndustrialAssetRequest.custom_metadata:type_name -> samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntry
+	35, // 6: samsara.industrial.v1.CreateIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
+	30, // 7: samsara.industrial.v1.CreateIndustrialAssetResponse.data:type_name -> samsara.industrial.v1.Asset
+	52, // 8: samsara.industrial.v1.PatchIndustrialAssetRequest.custom_metadata:type_name -> samsara.industrial.v1.PatchIndustrialAssetRequest.CustomMetadataEntry
+	35, // 9: samsara.industrial.v1.PatchIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
+	56, // 10: samsara.industrial.v1.PatchIndustrialAssetRequest.update_mask:type_name -> google.protobuf.FieldMask
+	30, // 11: samsara.industrial.v1.PatchIndustrialAssetResponse.data:type_name -> samsara.industrial.v1.Asset
+	57, // 12: samsara.industrial.v1.PatchAssetDataOutputsRequest.values:type_name -> google.protobuf.Value
+	56, // 13: samsara.industrial.v1.PatchAssetDataOutputsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	34, // 14: samsara.industrial.v1.PatchAssetDataOutputsResponse.data:type_name -> samsara.industrial.v1.AssetDataOutputsSingle
+	41, // 15: samsara.industrial.v1.GetDataInputsResponse.data:type_name -> samsara.industrial.v1.DataInputTiny
+	54, // 16: samsara.industrial.v1.GetDataInputsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 17: samsara.industrial.v1.StreamDataInputsRequest.request:type_name -> samsara.industrial.v1.GetDataInputsRequest
+	55, // 18: samsara.industrial.v1.StreamDataInputsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	13, // 19: samsara.industrial.v1.StreamDataInputsResponse.page:type_name -> samsara.industrial.v1.GetDataInputsResponse
+	40, // 20: samsara.industrial.v1.GetDataInputDataSnapshotResponse.data:type_name -> samsara.industrial.v1.DataInputSnapshot
+	54, // 21: samsara.industrial.v1.GetDataInputDataSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16, // 22: samsara.industrial.v1.StreamDataInputDataSnapshotRequest.request:type_name -> samsara.industrial.v1.GetDataInputDataSnapshotRequest
+	55, // 23: samsara.industrial.v1.StreamDataInputDataSnapshotRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17, // 24: samsara.industrial.v1.StreamDataInputDataSnapshotResponse.page:type_name -> samsara.industrial.v1.GetDataInputDataSnapshotResponse
+	39, // 25: samsara.industrial.v1.GetDataInputDataFeedResponse.data:type_name -> samsara.industrial.v1.DataInput
+	54, // 26: samsara.industrial.v1.GetDataInputDataFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	20, // 27: samsara.industrial.v1.StreamDataInputDataFeedRequest.request:type_name -> samsara.industrial.v1.GetDataInputDataFeedRequest
+	55, // 28: samsara.industrial.v1.StreamDataInputDataFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	21, // 29: samsara.industrial.v1.StreamDataInputDataFeedResponse.page:type_name -> samsara.industrial.v1.GetDataInputDataFeedResponse
+	20, // 30: samsara.industrial.v1.FollowDataInputDataRequest.request:type_name -> samsara.industrial.v1.GetDataInputDataFeedRequest
+	58, // 31: samsara.industrial.v1.FollowDataInputDataRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	21, // 32: samsara.industrial.v1.FollowDataInputDataResponse.page:type_name -> samsara.industrial.v1.GetDataInputDataFeedResponse
+	59, // 33: samsara.industrial.v1.FollowDataInputDataResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	39, // 34: samsara.industrial.v1.GetDataInputDataHistoryResponse.data:type_name -> samsara.industrial.v1.DataInput
+	54, // 35: samsara.industrial.v1.GetDataInputDataHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	26, // 36: samsara.industrial.v1.StreamDataInputDataHistoryRequest.request:type_name -> samsara.industrial.v1.GetDataInputDataHistoryRequest
+	55, // 37: samsara.industrial.v1.StreamDataInputDataHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	27, // 38: samsara.industrial.v1.StreamDataInputDataHistoryResponse.page:type_name -> samsara.industrial.v1.GetDataInputDataHistoryResponse
+	53, // 39: samsara.industrial.v1.Asset.custom_metadata:type_name -> samsara.industrial.v1.Asset.CustomMetadataEntry
+	33, // 40: samsara.industrial.v1.Asset.data_outputs:type_name -> samsara.industrial.v1.AssetDataOutput
+	35, // 41: samsara.industrial.v1.Asset.location:type_name -> samsara.industrial.v1.AssetLocation
+	36, // 42: samsara.industrial.v1.Asset.location_data_input:type_name -> samsara.industrial.v1.AssetLocationDataInput
+	37, // 43: samsara.industrial.v1.Asset.parent_asset:type_name -> samsara.industrial.v1.AssetParentAsset
+	38, // 44: samsara.industrial.v1.Asset.running_status_data_input:type_name -> samsara.industrial.v1.AssetRunningStatusDataInput
+	60, // 45: samsara.industrial.v1.Asset.tags:type_name -> samsara.types.v1.TagTiny
+	32, // 46: samsara.industrial.v1.AssetDataInput.last_point:type_name -> samsara.industrial.v1.AssetDataInputLastPoint
+	31, // 47: samsara.industrial.v1.AssetDataOutput.data_input:type_name -> samsara.industrial.v1.AssetDataInput
+	42, // 48: samsara.industrial.v1.DataInput.fft_spectra_points:type_name -> samsara.industrial.v1.FftSpectraDataPoint
+	44, // 49: samsara.industrial.v1.DataInput.j1939_d1_status_points:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
+	46, // 50: samsara.industrial.v1.DataInput.location_points:type_name -> samsara.industrial.v1.LocationDataPoint
+	49, // 51: samsara.industrial.v1.DataInput.number_points:type_name -> samsara.industrial.v1.NumberDataPoint
+	50, // 52: samsara.industrial.v1.DataInput.string_points:type_name -> samsara.industrial.v1.StringDataPoint
+	42, // 53: samsara.industrial.v1.DataInputSnapshot.fft_spectra_point:type_name -> samsara.industrial.v1.FftSpectraDataPoint
+	44, // 54: samsara.industrial.v1.DataInputSnapshot.j1939_d1_status_point:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
+	46, // 55: samsara.industrial.v1.DataInputSnapshot.location_point:type_name -> samsara.industrial.v1.LocationDataPoint
+	49, // 56: samsara.industrial.v1.DataInputSnapshot.number_point:type_name -> samsara.industrial.v1.NumberDataPoint
+	50, // 57: samsara.industrial.v1.DataInputSnapshot.string_point:type_name -> samsara.industrial.v1.StringDataPoint
+	43, // 58: samsara.industrial.v1.FftSpectraDataPoint.fft_spectra:type_name -> samsara.industrial.v1.FftSpectraDataPointFftSpectra
+	45, // 59: samsara.industrial.v1.J1939D1StatusDataPoint.value:type_name -> samsara.industrial.v1.J1939D1StatusDataPointValue
+	47, // 60: samsara.industrial.v1.LocationDataPoint.gps_location:type_name -> samsara.industrial.v1.LocationDataPointGpsLocation
+	48, // 61: samsara.industrial.v1.LocationDataPointGpsLocation.place:type_name -> samsara.industrial.v1.LocationDataPointGpsLocationPlace
+	0,  // 62: samsara.industrial.v1.IndustrialService.GetIndustrialAssets:input_type -> samsara.industrial.v1.GetIndustrialAssetsRequest
+	2,  // 63: samsara.industrial.v1.IndustrialService.StreamIndustrialAssets:input_type -> samsara.industrial.v1.StreamIndustrialAssetsRequest
+	4,  // 64: samsara.industrial.v1.IndustrialService.CreateIndustrialAsset:input_type -> samsara.industrial.v1.CreateIndustrialAssetRequest
+	6,  // 65: samsara.industrial.v1.IndustrialService.PatchIndustrialAsset:input_type -> samsara.industrial.v1.PatchIndustrialAssetRequest
+	8,  // 66: samsara.industrial.v1.IndustrialService.DeleteIndustrialAsset:input_type -> samsara.industrial.v1.DeleteIndustrialAssetRequest
+	10, // 67: samsara.industrial.v1.IndustrialService.PatchAssetDataOutputs:input_type -> samsara.industrial.v1.PatchAssetDataOutputsRequest
+	12, // 68: samsara.industrial.v1.IndustrialService.GetDataInputs:input_type -> samsara.industrial.v1.GetDataInputsRequest
+	14, // 69: samsara.industrial.v1.IndustrialService.StreamDataInputs:input_type -> samsara.industrial.v1.StreamDataInputsRequest
+	16, // 70: samsara.industrial.v1.IndustrialService.GetDataInputDataSnapshot:input_type -> samsara.industrial.v1.GetDataInputDataSnapshotRequest
+	18, // 71: samsara.industrial.v1.IndustrialService.StreamDataInputDataSnapshot:input_type -> samsara.industrial.v1.StreamDataInputDataSnapshotRequest
+	20, // 72: samsara.industrial.v1.IndustrialService.GetDataInputDataFeed:input_type -> samsara.industrial.v1.GetDataInputDataFeedRequest
+	22, // 73: samsara.industrial.v1.IndustrialService.StreamDataInputDataFeed:input_type -> samsara.industrial.v1.StreamDataInputDataFeedRequest
+	24, // 74: samsara.industrial.v1.IndustrialService.FollowDataInputData:input_type -> samsara.industrial.v1.FollowDataInputDataRequest
+	26, // 75: samsara.industrial.v1.IndustrialService.GetDataInputDataHistory:input_type -> samsara.industrial.v1.GetDataInputDataHistoryRequest
+	28, // 76: samsara.industrial.v1.IndustrialService.StreamDataInputDataHistory:input_type -> samsara.industrial.v1.StreamDataInputDataHistoryRequest
+	1,  // 77: samsara.industrial.v1.IndustrialService.GetIndustrialAssets:output_type -> samsara.industrial.v1.GetIndustrialAssetsResponse
+	3,  // 78: samsara.industrial.v1.IndustrialService.StreamIndustrialAssets:output_type -> samsara.industrial.v1.StreamIndustrialAssetsResponse
+	5,  // 79: samsara.industrial.v1.IndustrialService.CreateIndustrialAsset:output_type -> samsara.industrial.v1.CreateIndustrialAssetResponse
+	7,  // 80: samsara.industrial.v1.IndustrialService.PatchIndustrialAsset:output_type -> samsara.industrial.v1.PatchIndustrialAssetResponse
+	9,  // 81: samsara.industrial.v1.IndustrialService.DeleteIndustrialAsset:output_type -> samsara.industrial.v1.DeleteIndustrialAssetResponse
+	11, // 82: samsara.industrial.v1.IndustrialService.PatchAssetDataOutputs:output_type -> samsara.industrial.v1.PatchAssetDataOutputsResponse
+	13, // 83: samsara.industrial.v1.IndustrialService.GetDataInputs:output_type -> samsara.industrial.v1.GetDataInputsResponse
+	15, // 84: samsara.industrial.v1.IndustrialService.StreamDataInputs:output_type -> samsara.industrial.v1.StreamDataInputsResponse
+	17, // 85: samsara.industrial.v1.IndustrialService.GetDataInputDataSnapshot:output_type -> samsara.industrial.v1.GetDataInputDataSnapshotResponse
+	19, // 86: samsara.industrial.v1.IndustrialService.StreamDataInputDataSnapshot:output_type -> samsara.industrial.v1.StreamDataInputDataSnapshotResponse
+	21, // 87: samsara.industrial.v1.IndustrialService.GetDataInputDataFeed:output_type -> samsara.industrial.v1.GetDataInputDataFeedResponse
+	23, // 88: samsara.industrial.v1.IndustrialService.StreamDataInputDataFeed:output_type -> samsara.industrial.v1.StreamDataInputDataFeedResponse
+	25, // 89: samsara.industrial.v1.IndustrialService.FollowDataInputData:output_type -> samsara.industrial.v1.FollowDataInputDataResponse
+	27, // 90: samsara.industrial.v1.IndustrialService.GetDataInputDataHistory:output_type -> samsara.industrial.v1.GetDataInputDataHistoryResponse
+	29, // 91: samsara.industrial.v1.IndustrialService.StreamDataInputDataHistory:output_type -> samsara.industrial.v1.StreamDataInputDataHistoryResponse
+	77, // [77:92] is the sub-list for method output_type
+	62, // [62:77] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_samsara_industrial_v1_industrial_proto_init() }
@@ -3369,28 +4140,23 @@ func file_samsara_industrial_v1_industrial_proto_init() {
 		return
 	}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[27].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[34].OneofWrappers = []any{}
@@ -3398,13 +4164,24 @@ func file_samsara_industrial_v1_industrial_proto_init() {
 	file_samsara_industrial_v1_industrial_proto_msgTypes[36].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[37].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[38].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[39].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[40].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[41].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[42].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[44].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[45].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[46].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[47].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[48].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[49].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[50].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_industrial_v1_industrial_proto_rawDesc), len(file_samsara_industrial_v1_industrial_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,15 +21,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IndustrialService_GetIndustrialAssets_FullMethodName      = "/samsara.industrial.v1.IndustrialService/GetIndustrialAssets"
-	IndustrialService_CreateIndustrialAsset_FullMethodName    = "/samsara.industrial.v1.IndustrialService/CreateIndustrialAsset"
-	IndustrialService_PatchIndustrialAsset_FullMethodName     = "/samsara.industrial.v1.IndustrialService/PatchIndustrialAsset"
-	IndustrialService_DeleteIndustrialAsset_FullMethodName    = "/samsara.industrial.v1.IndustrialService/DeleteIndustrialAsset"
-	IndustrialService_PatchAssetDataOutputs_FullMethodName    = "/samsara.industrial.v1.IndustrialService/PatchAssetDataOutputs"
-	IndustrialService_GetDataInputs_FullMethodName            = "/samsara.industrial.v1.IndustrialService/GetDataInputs"
-	IndustrialService_GetDataInputDataSnapshot_FullMethodName = "/samsara.industrial.v1.IndustrialService/GetDataInputDataSnapshot"
-	IndustrialService_GetDataInputDataFeed_FullMethodName     = "/samsara.industrial.v1.IndustrialService/GetDataInputDataFeed"
-	IndustrialService_GetDataInputDataHistory_FullMethodName  = "/samsara.industrial.v1.IndustrialService/GetDataInputDataHistory"
+	IndustrialService_GetIndustrialAssets_FullMethodName         = "/samsara.industrial.v1.IndustrialService/GetIndustrialAssets"
+	IndustrialService_StreamIndustrialAssets_FullMethodName      = "/samsara.industrial.v1.IndustrialService/StreamIndustrialAssets"
+	IndustrialService_CreateIndustrialAsset_FullMethodName       = "/samsara.industrial.v1.IndustrialService/CreateIndustrialAsset"
+	IndustrialService_PatchIndustrialAsset_FullMethodName        = "/samsara.industrial.v1.IndustrialService/PatchIndustrialAsset"
+	IndustrialService_DeleteIndustrialAsset_FullMethodName       = "/samsara.industrial.v1.IndustrialService/DeleteIndustrialAsset"
+	IndustrialService_PatchAssetDataOutputs_FullMethodName       = "/samsara.industrial.v1.IndustrialService/PatchAssetDataOutputs"
+	IndustrialService_GetDataInputs_FullMethodName               = "/samsara.industrial.v1.IndustrialService/GetDataInputs"
+	IndustrialService_StreamDataInputs_FullMethodName            = "/samsara.industrial.v1.IndustrialService/StreamDataInputs"
+	IndustrialService_GetDataInputDataSnapshot_FullMethodName    = "/samsara.industrial.v1.IndustrialService/GetDataInputDataSnapshot"
+	IndustrialService_StreamDataInputDataSnapshot_FullMethodName = "/samsara.industrial.v1.IndustrialService/StreamDataInputDataSnapshot"
+	IndustrialService_GetDataInputDataFeed_FullMethodName        = "/samsara.industrial.v1.IndustrialService/GetDataInputDataFeed"
+	IndustrialService_StreamDataInputDataFeed_FullMethodName     = "/samsara.industrial.v1.IndustrialService/StreamDataInputDataFeed"
+	IndustrialService_FollowDataInputData_FullMethodName         = "/samsara.industrial.v1.IndustrialService/FollowDataInputData"
+	IndustrialService_GetDataInputDataHistory_FullMethodName     = "/samsara.industrial.v1.IndustrialService/GetDataInputDataHistory"
+	IndustrialService_StreamDataInputDataHistory_FullMethodName  = "/samsara.industrial.v1.IndustrialService/StreamDataInputDataHistory"
 )
 
 // IndustrialServiceClient is the client API for IndustrialService service.
@@ -41,6 +47,9 @@ type IndustrialServiceClient interface {
 	// GET /industrial/assets
 	// Scope: Read Equipment.
 	GetIndustrialAssets(ctx context.Context, in *GetIndustrialAssetsRequest, opts ...grpc.CallOption) (*GetIndustrialAssetsResponse, error)
+	// Every page of GetIndustrialAssets, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamIndustrialAssets(ctx context.Context, in *StreamIndustrialAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIndustrialAssetsResponse], error)
 	// POST /industrial/assets
 	// Scope: Write Equipment.
 	CreateIndustrialAsset(ctx context.Context, in *CreateIndustrialAssetRequest, opts ...grpc.CallOption) (*CreateIndustrialAssetResponse, error)
@@ -57,15 +66,32 @@ type IndustrialServiceClient interface {
 	// GET /industrial/data-inputs
 	// Scope: Read Equipment Statistics.
 	GetDataInputs(ctx context.Context, in *GetDataInputsRequest, opts ...grpc.CallOption) (*GetDataInputsResponse, error)
+	// Every page of GetDataInputs, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error)
 	// GET /industrial/data-inputs/data-points
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataSnapshot(ctx context.Context, in *GetDataInputDataSnapshotRequest, opts ...grpc.CallOption) (*GetDataInputDataSnapshotResponse, error)
+	// Every page of GetDataInputDataSnapshot, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error)
 	// GET /industrial/data-inputs/data-points/feed
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataFeed(ctx context.Context, in *GetDataInputDataFeedRequest, opts ...grpc.CallOption) (*GetDataInputDataFeedResponse, error)
+	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDataInputDataFeed(ctx context.Context, in *StreamDataInputDataFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataFeedResponse], error)
+	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error)
 	// GET /industrial/data-inputs/data-points/history
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataHistory(ctx context.Context, in *GetDataInputDataHistoryRequest, opts ...grpc.CallOption) (*GetDataInputDataHistoryResponse, error)
+	// Every page of GetDataInputDataHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDataInputDataHistory(ctx context.Context, in *StreamDataInputDataHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataHistoryResponse], error)
 }
 
 type industrialServiceClient struct {
@@ -85,6 +111,25 @@ func (c *industrialServiceClient) GetIndustrialAssets(ctx context.Context, in *G
 	}
 	return out, nil
 }
+
+func (c *industrialServiceClient) StreamIndustrialAssets(ctx context.Context, in *StreamIndustrialAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIndustrialAssetsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[0], IndustrialService_StreamIndustrialAssets_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamIndustrialAssetsRequest, StreamIndustrialAssetsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamIndustrialAssetsClient = grpc.ServerStreamingClient[StreamIndustrialAssetsResponse]
 
 func (c *industrialServiceClient) CreateIndustrialAsset(ctx context.Context, in *CreateIndustrialAssetRequest, opts ...grpc.CallOption) (*CreateIndustrialAssetResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -136,6 +181,25 @@ func (c *industrialServiceClient) GetDataInputs(ctx context.Context, in *GetData
 	return out, nil
 }
 
+func (c *industrialServiceClient) StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[1], IndustrialService_StreamDataInputs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDataInputsRequest, StreamDataInputsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputsClient = grpc.ServerStreamingClient[StreamDataInputsResponse]
+
 func (c *industrialServiceClient) GetDataInputDataSnapshot(ctx context.Context, in *GetDataInputDataSnapshotRequest, opts ...grpc.CallOption) (*GetDataInputDataSnapshotResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDataInputDataSnapshotResponse)
@@ -145,6 +209,25 @@ func (c *industrialServiceClient) GetDataInputDataSnapshot(ctx context.Context, 
 	}
 	return out, nil
 }
+
+func (c *industrialServiceClient) StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[2], IndustrialService_StreamDataInputDataSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDataInputDataSnapshotRequest, StreamDataInputDataSnapshotResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputDataSnapshotClient = grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse]
 
 func (c *industrialServiceClient) GetDataInputDataFeed(ctx context.Context, in *GetDataInputDataFeedRequest, opts ...grpc.CallOption) (*GetDataInputDataFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -156,6 +239,44 @@ func (c *industrialServiceClient) GetDataInputDataFeed(ctx context.Context, in *
 	return out, nil
 }
 
+func (c *industrialServiceClient) StreamDataInputDataFeed(ctx context.Context, in *StreamDataInputDataFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[3], IndustrialService_StreamDataInputDataFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDataInputDataFeedRequest, StreamDataInputDataFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputDataFeedClient = grpc.ServerStreamingClient[StreamDataInputDataFeedResponse]
+
+func (c *industrialServiceClient) FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[4], IndustrialService_FollowDataInputData_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowDataInputDataRequest, FollowDataInputDataResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_FollowDataInputDataClient = grpc.ServerStreamingClient[FollowDataInputDataResponse]
+
 func (c *industrialServiceClient) GetDataInputDataHistory(ctx context.Context, in *GetDataInputDataHistoryRequest, opts ...grpc.CallOption) (*GetDataInputDataHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDataInputDataHistoryResponse)
@@ -166,6 +287,25 @@ func (c *industrialServiceClient) GetDataInputDataHistory(ctx context.Context, i
 	return out, nil
 }
 
+func (c *industrialServiceClient) StreamDataInputDataHistory(ctx context.Context, in *StreamDataInputDataHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[5], IndustrialService_StreamDataInputDataHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDataInputDataHistoryRequest, StreamDataInputDataHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputDataHistoryClient = grpc.ServerStreamingClient[StreamDataInputDataHistoryResponse]
+
 // IndustrialServiceServer is the server API for IndustrialService service.
 // All implementations should embed UnimplementedIndustrialServiceServer
 // for forward compatibility.
@@ -175,6 +315,9 @@ type IndustrialServiceServer interface {
 	// GET /industrial/assets
 	// Scope: Read Equipment.
 	GetIndustrialAssets(context.Context, *GetIndustrialAssetsRequest) (*GetIndustrialAssetsResponse, error)
+	// Every page of GetIndustrialAssets, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamIndustrialAssets(*StreamIndustrialAssetsRequest, grpc.ServerStreamingServer[StreamIndustrialAssetsResponse]) error
 	// POST /industrial/assets
 	// Scope: Write Equipment.
 	CreateIndustrialAsset(context.Context, *CreateIndustrialAssetRequest) (*CreateIndustrialAssetResponse, error)
@@ -191,15 +334,32 @@ type IndustrialServiceServer interface {
 	// GET /industrial/data-inputs
 	// Scope: Read Equipment Statistics.
 	GetDataInputs(context.Context, *GetDataInputsRequest) (*GetDataInputsResponse, error)
+	// Every page of GetDataInputs, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error
 	// GET /industrial/data-inputs/data-points
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataSnapshot(context.Context, *GetDataInputDataSnapshotRequest) (*GetDataInputDataSnapshotResponse, error)
+	// Every page of GetDataInputDataSnapshot, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error
 	// GET /industrial/data-inputs/data-points/feed
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataFeed(context.Context, *GetDataInputDataFeedRequest) (*GetDataInputDataFeedResponse, error)
+	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDataInputDataFeed(*StreamDataInputDataFeedRequest, grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]) error
+	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error
 	// GET /industrial/data-inputs/data-points/history
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataHistory(context.Context, *GetDataInputDataHistoryRequest) (*GetDataInputDataHistoryResponse, error)
+	// Every page of GetDataInputDataHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDataInputDataHistory(*StreamDataInputDataHistoryRequest, grpc.ServerStreamingServer[StreamDataInputDataHistoryResponse]) error
 }
 
 // UnimplementedIndustrialServiceServer should be embedded to have
@@ -211,6 +371,9 @@ type UnimplementedIndustrialServiceServer struct{}
 
 func (UnimplementedIndustrialServiceServer) GetIndustrialAssets(context.Context, *GetIndustrialAssetsRequest) (*GetIndustrialAssetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetIndustrialAssets not implemented")
+}
+func (UnimplementedIndustrialServiceServer) StreamIndustrialAssets(*StreamIndustrialAssetsRequest, grpc.ServerStreamingServer[StreamIndustrialAssetsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamIndustrialAssets not implemented")
 }
 func (UnimplementedIndustrialServiceServer) CreateIndustrialAsset(context.Context, *CreateIndustrialAssetRequest) (*CreateIndustrialAssetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateIndustrialAsset not implemented")
@@ -227,14 +390,29 @@ func (UnimplementedIndustrialServiceServer) PatchAssetDataOutputs(context.Contex
 func (UnimplementedIndustrialServiceServer) GetDataInputs(context.Context, *GetDataInputsRequest) (*GetDataInputsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDataInputs not implemented")
 }
+func (UnimplementedIndustrialServiceServer) StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDataInputs not implemented")
+}
 func (UnimplementedIndustrialServiceServer) GetDataInputDataSnapshot(context.Context, *GetDataInputDataSnapshotRequest) (*GetDataInputDataSnapshotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDataInputDataSnapshot not implemented")
+}
+func (UnimplementedIndustrialServiceServer) StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDataInputDataSnapshot not implemented")
 }
 func (UnimplementedIndustrialServiceServer) GetDataInputDataFeed(context.Context, *GetDataInputDataFeedRequest) (*GetDataInputDataFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDataInputDataFeed not implemented")
 }
+func (UnimplementedIndustrialServiceServer) StreamDataInputDataFeed(*StreamDataInputDataFeedRequest, grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDataInputDataFeed not implemented")
+}
+func (UnimplementedIndustrialServiceServer) FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowDataInputData not implemented")
+}
 func (UnimplementedIndustrialServiceServer) GetDataInputDataHistory(context.Context, *GetDataInputDataHistoryRequest) (*GetDataInputDataHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDataInputDataHistory not implemented")
+}
+func (UnimplementedIndustrialServiceServer) StreamDataInputDataHistory(*StreamDataInputDataHistoryRequest, grpc.ServerStreamingServer[StreamDataInputDataHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDataInputDataHistory not implemented")
 }
 func (UnimplementedIndustrialServiceServer) testEmbeddedByValue() {}
 
@@ -273,6 +451,17 @@ func _IndustrialService_GetIndustrialAssets_Handler(srv interface{}, ctx context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _IndustrialService_StreamIndustrialAssets_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamIndustrialAssetsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).StreamIndustrialAssets(m, &grpc.GenericServerStream[StreamIndustrialAssetsRequest, StreamIndustrialAssetsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamIndustrialAssetsServer = grpc.ServerStreamingServer[StreamIndustrialAssetsResponse]
 
 func _IndustrialService_CreateIndustrialAsset_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateIndustrialAssetRequest)
@@ -364,6 +553,17 @@ func _IndustrialService_GetDataInputs_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IndustrialService_StreamDataInputs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDataInputsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).StreamDataInputs(m, &grpc.GenericServerStream[StreamDataInputsRequest, StreamDataInputsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputsServer = grpc.ServerStreamingServer[StreamDataInputsResponse]
+
 func _IndustrialService_GetDataInputDataSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDataInputDataSnapshotRequest)
 	if err := dec(in); err != nil {
@@ -381,6 +581,17 @@ func _IndustrialService_GetDataInputDataSnapshot_Handler(srv interface{}, ctx co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _IndustrialService_StreamDataInputDataSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDataInputDataSnapshotRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).StreamDataInputDataSnapshot(m, &grpc.GenericServerStream[StreamDataInputDataSnapshotRequest, StreamDataInputDataSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputDataSnapshotServer = grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]
 
 func _IndustrialService_GetDataInputDataFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDataInputDataFeedRequest)
@@ -400,6 +611,28 @@ func _IndustrialService_GetDataInputDataFeed_Handler(srv interface{}, ctx contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IndustrialService_StreamDataInputDataFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDataInputDataFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).StreamDataInputDataFeed(m, &grpc.GenericServerStream[StreamDataInputDataFeedRequest, StreamDataInputDataFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputDataFeedServer = grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]
+
+func _IndustrialService_FollowDataInputData_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowDataInputDataRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).FollowDataInputData(m, &grpc.GenericServerStream[FollowDataInputDataRequest, FollowDataInputDataResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_FollowDataInputDataServer = grpc.ServerStreamingServer[FollowDataInputDataResponse]
+
 func _IndustrialService_GetDataInputDataHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDataInputDataHistoryRequest)
 	if err := dec(in); err != nil {
@@ -417,6 +650,17 @@ func _IndustrialService_GetDataInputDataHistory_Handler(srv interface{}, ctx con
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _IndustrialService_StreamDataInputDataHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDataInputDataHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).StreamDataInputDataHistory(m, &grpc.GenericServerStream[StreamDataInputDataHistoryRequest, StreamDataInputDataHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamDataInputDataHistoryServer = grpc.ServerStreamingServer[StreamDataInputDataHistoryResponse]
 
 // IndustrialService_ServiceDesc is the grpc.ServiceDesc for IndustrialService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -462,6 +706,37 @@ var IndustrialService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IndustrialService_GetDataInputDataHistory_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamIndustrialAssets",
+			Handler:       _IndustrialService_StreamIndustrialAssets_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDataInputs",
+			Handler:       _IndustrialService_StreamDataInputs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDataInputDataSnapshot",
+			Handler:       _IndustrialService_StreamDataInputDataSnapshot_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDataInputDataFeed",
+			Handler:       _IndustrialService_StreamDataInputDataFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowDataInputData",
+			Handler:       _IndustrialService_FollowDataInputData_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDataInputDataHistory",
+			Handler:       _IndustrialService_StreamDataInputDataHistory_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/industrial/v1/industrial.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -208,6 +208,116 @@ func (x *GetJobsResponse) GetUuid() string {
 	return ""
 }
 
+// Request of StreamJobs.
+type StreamJobsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetJobs is asked, page after page.
+	Request *GetJobsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamJobsRequest) Reset() {
+	*x = StreamJobsRequest{}
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamJobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamJobsRequest) ProtoMessage() {}
+
+func (x *StreamJobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamJobsRequest.ProtoReflect.Descriptor instead.
+func (*StreamJobsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamJobsRequest) GetRequest() *GetJobsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamJobsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamJobs.
+type StreamJobsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetJobs answers.
+	Page *GetJobsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamJobsResponse) Reset() {
+	*x = StreamJobsResponse{}
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamJobsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamJobsResponse) ProtoMessage() {}
+
+func (x *StreamJobsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamJobsResponse.ProtoReflect.Descriptor instead.
+func (*StreamJobsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamJobsResponse) GetPage() *GetJobsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamJobsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateJob.
 type CreateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -219,7 +329,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[2]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -231,7 +341,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[2]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -244,7 +354,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{2}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateJobRequest) GetJob() *JobInput {
@@ -269,7 +379,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[3]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +391,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[3]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +404,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{3}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateJobResponse) GetData() *Job {
@@ -336,7 +446,7 @@ type PatchJobRequest struct {
 
 func (x *PatchJobRequest) Reset() {
 	*x = PatchJobRequest{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[4]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +458,7 @@ func (x *PatchJobRequest) String() string {
 func (*PatchJobRequest) ProtoMessage() {}
 
 func (x *PatchJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[4]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +471,7 @@ func (x *PatchJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchJobRequest.ProtoReflect.Descriptor instead.
 func (*PatchJobRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{4}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PatchJobRequest) GetId() string {
@@ -407,7 +517,7 @@ type PatchJobResponse struct {
 
 func (x *PatchJobResponse) Reset() {
 	*x = PatchJobResponse{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[5]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +529,7 @@ func (x *PatchJobResponse) String() string {
 func (*PatchJobResponse) ProtoMessage() {}
 
 func (x *PatchJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[5]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +542,7 @@ func (x *PatchJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchJobResponse.ProtoReflect.Descriptor instead.
 func (*PatchJobResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{5}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PatchJobResponse) GetData() *Job {
@@ -467,7 +577,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[6]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +589,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[6]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +602,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{6}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteJobRequest) GetId() string {
@@ -515,7 +625,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[7]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +637,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[7]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +650,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{7}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeleteJobResponse) GetId() string {
@@ -570,7 +680,7 @@ type FleetDevice struct {
 
 func (x *FleetDevice) Reset() {
 	*x = FleetDevice{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[8]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +692,7 @@ func (x *FleetDevice) String() string {
 func (*FleetDevice) ProtoMessage() {}
 
 func (x *FleetDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[8]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +705,7 @@ func (x *FleetDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetDevice.ProtoReflect.Descriptor instead.
 func (*FleetDevice) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{8}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FleetDevice) GetId() int64 {
@@ -625,7 +735,7 @@ type IndustrialAsset struct {
 
 func (x *IndustrialAsset) Reset() {
 	*x = IndustrialAsset{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[9]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +747,7 @@ func (x *IndustrialAsset) String() string {
 func (*IndustrialAsset) ProtoMessage() {}
 
 func (x *IndustrialAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[9]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +760,7 @@ func (x *IndustrialAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndustrialAsset.ProtoReflect.Descriptor instead.
 func (*IndustrialAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{9}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *IndustrialAsset) GetId() string {
@@ -706,7 +816,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[10]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +828,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[10]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +841,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{10}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Job) GetAddress() *JobLocation {
@@ -870,7 +980,7 @@ type JobInput struct {
 
 func (x *JobInput) Reset() {
 	*x = JobInput{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +992,7 @@ func (x *JobInput) String() string {
 func (*JobInput) ProtoMessage() {}
 
 func (x *JobInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1005,7 @@ func (x *JobInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobInput.ProtoReflect.Descriptor instead.
 func (*JobInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{11}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JobInput) GetAddress() *JobLocation {
@@ -993,7 +1103,7 @@ type JobLocation struct {
 
 func (x *JobLocation) Reset() {
 	*x = JobLocation{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1115,7 @@ func (x *JobLocation) String() string {
 func (*JobLocation) ProtoMessage() {}
 
 func (x *JobLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1128,7 @@ func (x *JobLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLocation.ProtoReflect.Descriptor instead.
 func (*JobLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{12}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobLocation) GetAddress() string {
@@ -1053,7 +1163,7 @@ var File_samsara_industrial_v1beta1_industrial_proto protoreflect.FileDescriptor
 
 const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\n" +
-	"+samsara/industrial/v1beta1/industrial.proto\x12\x1asamsara.industrial.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xe9\x03\n" +
+	"+samsara/industrial/v1beta1/industrial.proto\x12\x1asamsara.industrial.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xe9\x03\n" +
 	"\x0eGetJobsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x120\n" +
 	"\rcustomer_name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fcustomerName\x88\x01\x01\x121\n" +
@@ -1078,7 +1188,14 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"pagination\x12\x17\n" +
 	"\x04uuid\x18\x04 \x01(\tH\x01R\x04uuid\x88\x01\x01B\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_uuid\"T\n" +
+	"\x05_uuid\"\x96\x01\n" +
+	"\x11StreamJobsRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.industrial.v1beta1.GetJobsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"}\n" +
+	"\x12StreamJobsResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.industrial.v1beta1.GetJobsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"T\n" +
 	"\x10CreateJobRequest\x12@\n" +
 	"\x03job\x18\x01 \x01(\v2$.samsara.industrial.v1beta1.JobInputB\b\xda\xce\x18\x04\b\x03 \x01R\x03job\"\x8e\x01\n" +
 	"\x11CreateJobResponse\x12;\n" +
@@ -1184,10 +1301,13 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\a\n" +
-	"\x05_name2\xa8\x05\n" +
-	"\x11IndustrialService\x12\x9e\x01\n" +
-	"\aGetJobs\x12*.samsara.industrial.v1beta1.GetJobsRequest\x1a+.samsara.industrial.v1beta1.GetJobsResponse\":\xda\xce\x186\n" +
-	"\agetJobs\x10\x01\x1a\x15/beta/industrial/jobs(\x018\x01B\tRead JobsP\x02X\xc8\x01\x12\xa5\x01\n" +
+	"\x05_name2\xae\x06\n" +
+	"\x11IndustrialService\x12\xa4\x01\n" +
+	"\aGetJobs\x12*.samsara.industrial.v1beta1.GetJobsRequest\x1a+.samsara.industrial.v1beta1.GetJobsResponse\"@\xda\xce\x18<\n" +
+	"\agetJobs\x10\x01\x1a\x15/beta/industrial/jobs(\x018\x01B\tRead JobsP\x02X\xc8\x01b\x04data\x12~\n" +
+	"\n" +
+	"StreamJobs\x12-.samsara.industrial.v1beta1.StreamJobsRequest\x1a..samsara.industrial.v1beta1.StreamJobsResponse\"\x0f\xe2\xce\x18\v\n" +
+	"\aGetJobs\x10\x010\x01\x12\xa5\x01\n" +
 	"\tCreateJob\x12,.samsara.industrial.v1beta1.CreateJobRequest\x1a-.samsara.industrial.v1beta1.CreateJobResponse\";\xda\xce\x187\n" +
 	"\tcreateJob\x10\x02\x1a\x15/beta/industrial/jobs \x02B\n" +
 	"Write JobsP\x02X\xc8\x01\x12\xa1\x01\n" +
@@ -1210,49 +1330,57 @@ func file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP() []byte {
 	return file_samsara_industrial_v1beta1_industrial_proto_rawDescData
 }
 
-var file_samsara_industrial_v1beta1_industrial_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_industrial_v1beta1_industrial_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_samsara_industrial_v1beta1_industrial_proto_goTypes = []any{
 	(*GetJobsRequest)(nil),        // 0: samsara.industrial.v1beta1.GetJobsRequest
 	(*GetJobsResponse)(nil),       // 1: samsara.industrial.v1beta1.GetJobsResponse
-	(*CreateJobRequest)(nil),      // 2: samsara.industrial.v1beta1.CreateJobRequest
-	(*CreateJobResponse)(nil),     // 3: samsara.industrial.v1beta1.CreateJobResponse
-	(*PatchJobRequest)(nil),       // 4: samsara.industrial.v1beta1.PatchJobRequest
-	(*PatchJobResponse)(nil),      // 5: samsara.industrial.v1beta1.PatchJobResponse
-	(*DeleteJobRequest)(nil),      // 6: samsara.industrial.v1beta1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),     // 7: samsara.industrial.v1beta1.DeleteJobResponse
-	(*FleetDevice)(nil),           // 8: samsara.industrial.v1beta1.FleetDevice
-	(*IndustrialAsset)(nil),       // 9: samsara.industrial.v1beta1.IndustrialAsset
-	(*Job)(nil),                   // 10: samsara.industrial.v1beta1.Job
-	(*JobInput)(nil),              // 11: samsara.industrial.v1beta1.JobInput
-	(*JobLocation)(nil),           // 12: samsara.industrial.v1beta1.JobLocation
-	(*v1.Pagination)(nil),         // 13: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
+	(*StreamJobsRequest)(nil),     // 2: samsara.industrial.v1beta1.StreamJobsRequest
+	(*StreamJobsResponse)(nil),    // 3: samsara.industrial.v1beta1.StreamJobsResponse
+	(*CreateJobRequest)(nil),      // 4: samsara.industrial.v1beta1.CreateJobRequest
+	(*CreateJobResponse)(nil),     // 5: samsara.industrial.v1beta1.CreateJobResponse
+	(*PatchJobRequest)(nil),       // 6: samsara.industrial.v1beta1.PatchJobRequest
+	(*PatchJobResponse)(nil),      // 7: samsara.industrial.v1beta1.PatchJobResponse
+	(*DeleteJobRequest)(nil),      // 8: samsara.industrial.v1beta1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),     // 9: samsara.industrial.v1beta1.DeleteJobResponse
+	(*FleetDevice)(nil),           // 10: samsara.industrial.v1beta1.FleetDevice
+	(*IndustrialAsset)(nil),       // 11: samsara.industrial.v1beta1.IndustrialAsset
+	(*Job)(nil),                   // 12: samsara.industrial.v1beta1.Job
+	(*JobInput)(nil),              // 13: samsara.industrial.v1beta1.JobInput
+	(*JobLocation)(nil),           // 14: samsara.industrial.v1beta1.JobLocation
+	(*v1.Pagination)(nil),         // 15: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),     // 16: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
 }
 var file_samsara_industrial_v1beta1_industrial_proto_depIdxs = []int32{
-	10, // 0: samsara.industrial.v1beta1.GetJobsResponse.data:type_name -> samsara.industrial.v1beta1.Job
-	13, // 1: samsara.industrial.v1beta1.GetJobsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 2: samsara.industrial.v1beta1.CreateJobRequest.job:type_name -> samsara.industrial.v1beta1.JobInput
-	10, // 3: samsara.industrial.v1beta1.CreateJobResponse.data:type_name -> samsara.industrial.v1beta1.Job
-	11, // 4: samsara.industrial.v1beta1.PatchJobRequest.job:type_name -> samsara.industrial.v1beta1.JobInput
-	14, // 5: samsara.industrial.v1beta1.PatchJobRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 6: samsara.industrial.v1beta1.PatchJobResponse.data:type_name -> samsara.industrial.v1beta1.Job
-	12, // 7: samsara.industrial.v1beta1.Job.address:type_name -> samsara.industrial.v1beta1.JobLocation
-	8,  // 8: samsara.industrial.v1beta1.Job.fleet_devices:type_name -> samsara.industrial.v1beta1.FleetDevice
-	9,  // 9: samsara.industrial.v1beta1.Job.industrial_assets:type_name -> samsara.industrial.v1beta1.IndustrialAsset
-	12, // 10: samsara.industrial.v1beta1.JobInput.address:type_name -> samsara.industrial.v1beta1.JobLocation
-	0,  // 11: samsara.industrial.v1beta1.IndustrialService.GetJobs:input_type -> samsara.industrial.v1beta1.GetJobsRequest
-	2,  // 12: samsara.industrial.v1beta1.IndustrialService.CreateJob:input_type -> samsara.industrial.v1beta1.CreateJobRequest
-	4,  // 13: samsara.industrial.v1beta1.IndustrialService.PatchJob:input_type -> samsara.industrial.v1beta1.PatchJobRequest
-	6,  // 14: samsara.industrial.v1beta1.IndustrialService.DeleteJob:input_type -> samsara.industrial.v1beta1.DeleteJobRequest
-	1,  // 15: samsara.industrial.v1beta1.IndustrialService.GetJobs:output_type -> samsara.industrial.v1beta1.GetJobsResponse
-	3,  // 16: samsara.industrial.v1beta1.IndustrialService.CreateJob:output_type -> samsara.industrial.v1beta1.CreateJobResponse
-	5,  // 17: samsara.industrial.v1beta1.IndustrialService.PatchJob:output_type -> samsara.industrial.v1beta1.PatchJobResponse
-	7,  // 18: samsara.industrial.v1beta1.IndustrialService.DeleteJob:output_type -> samsara.industrial.v1beta1.DeleteJobResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	12, // 0: samsara.industrial.v1beta1.GetJobsResponse.data:type_name -> samsara.industrial.v1beta1.Job
+	15, // 1: samsara.industrial.v1beta1.GetJobsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.industrial.v1beta1.StreamJobsRequest.request:type_name -> samsara.industrial.v1beta1.GetJobsRequest
+	16, // 3: samsara.industrial.v1beta1.StreamJobsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.industrial.v1beta1.StreamJobsResponse.page:type_name -> samsara.industrial.v1beta1.GetJobsResponse
+	13, // 5: samsara.industrial.v1beta1.CreateJobRequest.job:type_name -> samsara.industrial.v1beta1.JobInput
+	12, // 6: samsara.industrial.v1beta1.CreateJobResponse.data:type_name -> samsara.industrial.v1beta1.Job
+	13, // 7: samsara.industrial.v1beta1.PatchJobRequest.job:type_name -> samsara.industrial.v1beta1.JobInput
+	17, // 8: samsara.industrial.v1beta1.PatchJobRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 9: samsara.industrial.v1beta1.PatchJobResponse.data:type_name -> samsara.industrial.v1beta1.Job
+	14, // 10: samsara.industrial.v1beta1.Job.address:type_name -> samsara.industrial.v1beta1.JobLocation
+	10, // 11: samsara.industrial.v1beta1.Job.fleet_devices:type_name -> samsara.industrial.v1beta1.FleetDevice
+	11, // 12: samsara.industrial.v1beta1.Job.industrial_assets:type_name -> samsara.industrial.v1beta1.IndustrialAsset
+	14, // 13: samsara.industrial.v1beta1.JobInput.address:type_name -> samsara.industrial.v1beta1.JobLocation
+	0,  // 14: samsara.industrial.v1beta1.IndustrialService.GetJobs:input_type -> samsara.industrial.v1beta1.GetJobsRequest
+	2,  // 15: samsara.industrial.v1beta1.IndustrialService.StreamJobs:input_type -> samsara.industrial.v1beta1.StreamJobsRequest
+	4,  // 16: samsara.industrial.v1beta1.IndustrialService.CreateJob:input_type -> samsara.industrial.v1beta1.CreateJobRequest
+	6,  // 17: samsara.industrial.v1beta1.IndustrialService.PatchJob:input_type -> samsara.industrial.v1beta1.PatchJobRequest
+	8,  // 18: samsara.industrial.v1beta1.IndustrialService.DeleteJob:input_type -> samsara.industrial.v1beta1.DeleteJobRequest
+	1,  // 19: samsara.industrial.v1beta1.IndustrialService.GetJobs:output_type -> samsara.industrial.v1beta1.GetJobsResponse
+	3,  // 20: samsara.industrial.v1beta1.IndustrialService.StreamJobs:output_type -> samsara.industrial.v1beta1.StreamJobsResponse
+	5,  // 21: samsara.industrial.v1beta1.IndustrialService.CreateJob:output_type -> samsara.industrial.v1beta1.CreateJobResponse
+	7,  // 22: samsara.industrial.v1beta1.IndustrialService.PatchJob:output_type -> samsara.industrial.v1beta1.PatchJobResponse
+	9,  // 23: samsara.industrial.v1beta1.IndustrialService.DeleteJob:output_type -> samsara.industrial.v1beta1.DeleteJobResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_samsara_industrial_v1beta1_industrial_proto_init() }
@@ -1263,7 +1391,6 @@ func file_samsara_industrial_v1beta1_industrial_proto_init() {
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[1].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[3].OneofWrappers = []any{}
-	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[7].OneofWrappers = []any{}
@@ -1272,13 +1399,15 @@ func file_samsara_industrial_v1beta1_industrial_proto_init() {
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_industrial_v1beta1_industrial_proto_rawDesc), len(file_samsara_industrial_v1beta1_industrial_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IndustrialService_GetJobs_FullMethodName   = "/samsara.industrial.v1beta1.IndustrialService/GetJobs"
-	IndustrialService_CreateJob_FullMethodName = "/samsara.industrial.v1beta1.IndustrialService/CreateJob"
-	IndustrialService_PatchJob_FullMethodName  = "/samsara.industrial.v1beta1.IndustrialService/PatchJob"
-	IndustrialService_DeleteJob_FullMethodName = "/samsara.industrial.v1beta1.IndustrialService/DeleteJob"
+	IndustrialService_GetJobs_FullMethodName    = "/samsara.industrial.v1beta1.IndustrialService/GetJobs"
+	IndustrialService_StreamJobs_FullMethodName = "/samsara.industrial.v1beta1.IndustrialService/StreamJobs"
+	IndustrialService_CreateJob_FullMethodName  = "/samsara.industrial.v1beta1.IndustrialService/CreateJob"
+	IndustrialService_PatchJob_FullMethodName   = "/samsara.industrial.v1beta1.IndustrialService/PatchJob"
+	IndustrialService_DeleteJob_FullMethodName  = "/samsara.industrial.v1beta1.IndustrialService/DeleteJob"
 )
 
 // IndustrialServiceClient is the client API for IndustrialService service.
@@ -37,6 +38,9 @@ type IndustrialServiceClient interface {
 	// Scope: Read Jobs.
 	// Stage: beta.
 	GetJobs(ctx context.Context, in *GetJobsRequest, opts ...grpc.CallOption) (*GetJobsResponse, error)
+	// Every page of GetJobs, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamJobs(ctx context.Context, in *StreamJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamJobsResponse], error)
 	// POST /beta/industrial/jobs
 	// Scope: Write Jobs.
 	// Stage: beta.
@@ -68,6 +72,25 @@ func (c *industrialServiceClient) GetJobs(ctx context.Context, in *GetJobsReques
 	}
 	return out, nil
 }
+
+func (c *industrialServiceClient) StreamJobs(ctx context.Context, in *StreamJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamJobsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IndustrialService_ServiceDesc.Streams[0], IndustrialService_StreamJobs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamJobsRequest, StreamJobsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamJobsClient = grpc.ServerStreamingClient[StreamJobsResponse]
 
 func (c *industrialServiceClient) CreateJob(ctx context.Context, in *CreateJobRequest, opts ...grpc.CallOption) (*CreateJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -109,6 +132,9 @@ type IndustrialServiceServer interface {
 	// Scope: Read Jobs.
 	// Stage: beta.
 	GetJobs(context.Context, *GetJobsRequest) (*GetJobsResponse, error)
+	// Every page of GetJobs, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamJobs(*StreamJobsRequest, grpc.ServerStreamingServer[StreamJobsResponse]) error
 	// POST /beta/industrial/jobs
 	// Scope: Write Jobs.
 	// Stage: beta.
@@ -132,6 +158,9 @@ type UnimplementedIndustrialServiceServer struct{}
 
 func (UnimplementedIndustrialServiceServer) GetJobs(context.Context, *GetJobsRequest) (*GetJobsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetJobs not implemented")
+}
+func (UnimplementedIndustrialServiceServer) StreamJobs(*StreamJobsRequest, grpc.ServerStreamingServer[StreamJobsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamJobs not implemented")
 }
 func (UnimplementedIndustrialServiceServer) CreateJob(context.Context, *CreateJobRequest) (*CreateJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateJob not implemented")
@@ -179,6 +208,17 @@ func _IndustrialService_GetJobs_Handler(srv interface{}, ctx context.Context, de
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _IndustrialService_StreamJobs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamJobsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IndustrialServiceServer).StreamJobs(m, &grpc.GenericServerStream[StreamJobsRequest, StreamJobsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IndustrialService_StreamJobsServer = grpc.ServerStreamingServer[StreamJobsResponse]
 
 func _IndustrialService_CreateJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateJobRequest)
@@ -258,6 +298,12 @@ var IndustrialService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IndustrialService_DeleteJob_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamJobs",
+			Handler:       _IndustrialService_StreamJobs_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/industrial/v1beta1/industrial.proto",
 }

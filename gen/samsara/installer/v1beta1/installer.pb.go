@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *GetFleetInstallerPhotoUploadsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamFleetInstallerPhotoUploads.
+type StreamFleetInstallerPhotoUploadsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFleetInstallerPhotoUploads is asked, page after page.
+	Request *GetFleetInstallerPhotoUploadsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFleetInstallerPhotoUploadsRequest) Reset() {
+	*x = StreamFleetInstallerPhotoUploadsRequest{}
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFleetInstallerPhotoUploadsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFleetInstallerPhotoUploadsRequest) ProtoMessage() {}
+
+func (x *StreamFleetInstallerPhotoUploadsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFleetInstallerPhotoUploadsRequest.ProtoReflect.Descriptor instead.
+func (*StreamFleetInstallerPhotoUploadsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamFleetInstallerPhotoUploadsRequest) GetRequest() *GetFleetInstallerPhotoUploadsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFleetInstallerPhotoUploadsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFleetInstallerPhotoUploads.
+type StreamFleetInstallerPhotoUploadsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFleetInstallerPhotoUploads answers.
+	Page *GetFleetInstallerPhotoUploadsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFleetInstallerPhotoUploadsResponse) Reset() {
+	*x = StreamFleetInstallerPhotoUploadsResponse{}
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFleetInstallerPhotoUploadsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFleetInstallerPhotoUploadsResponse) ProtoMessage() {}
+
+func (x *StreamFleetInstallerPhotoUploadsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFleetInstallerPhotoUploadsResponse.ProtoReflect.Descriptor instead.
+func (*StreamFleetInstallerPhotoUploadsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamFleetInstallerPhotoUploadsResponse) GetPage() *GetFleetInstallerPhotoUploadsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFleetInstallerPhotoUploadsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PostFleetInstallerPhotoUpload.
 type PostFleetInstallerPhotoUploadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +287,7 @@ type PostFleetInstallerPhotoUploadRequest struct {
 
 func (x *PostFleetInstallerPhotoUploadRequest) Reset() {
 	*x = PostFleetInstallerPhotoUploadRequest{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[2]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +299,7 @@ func (x *PostFleetInstallerPhotoUploadRequest) String() string {
 func (*PostFleetInstallerPhotoUploadRequest) ProtoMessage() {}
 
 func (x *PostFleetInstallerPhotoUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[2]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +312,7 @@ func (x *PostFleetInstallerPhotoUploadRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PostFleetInstallerPhotoUploadRequest.ProtoReflect.Descriptor instead.
 func (*PostFleetInstallerPhotoUploadRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{2}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PostFleetInstallerPhotoUploadRequest) GetContentMd5() string {
@@ -265,7 +375,7 @@ type PostFleetInstallerPhotoUploadResponse struct {
 
 func (x *PostFleetInstallerPhotoUploadResponse) Reset() {
 	*x = PostFleetInstallerPhotoUploadResponse{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[3]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +387,7 @@ func (x *PostFleetInstallerPhotoUploadResponse) String() string {
 func (*PostFleetInstallerPhotoUploadResponse) ProtoMessage() {}
 
 func (x *PostFleetInstallerPhotoUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[3]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +400,7 @@ func (x *PostFleetInstallerPhotoUploadResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use PostFleetInstallerPhotoUploadResponse.ProtoReflect.Descriptor instead.
 func (*PostFleetInstallerPhotoUploadResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{3}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PostFleetInstallerPhotoUploadResponse) GetData() *FleetInstallerPhotoUploadCreateData {
@@ -311,7 +421,7 @@ type PostFleetInstallerPhotoUploadCompleteRequest struct {
 
 func (x *PostFleetInstallerPhotoUploadCompleteRequest) Reset() {
 	*x = PostFleetInstallerPhotoUploadCompleteRequest{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[4]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +433,7 @@ func (x *PostFleetInstallerPhotoUploadCompleteRequest) String() string {
 func (*PostFleetInstallerPhotoUploadCompleteRequest) ProtoMessage() {}
 
 func (x *PostFleetInstallerPhotoUploadCompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[4]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +446,7 @@ func (x *PostFleetInstallerPhotoUploadCompleteRequest) ProtoReflect() protorefle
 
 // Deprecated: Use PostFleetInstallerPhotoUploadCompleteRequest.ProtoReflect.Descriptor instead.
 func (*PostFleetInstallerPhotoUploadCompleteRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{4}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PostFleetInstallerPhotoUploadCompleteRequest) GetId() string {
@@ -357,7 +467,7 @@ type PostFleetInstallerPhotoUploadCompleteResponse struct {
 
 func (x *PostFleetInstallerPhotoUploadCompleteResponse) Reset() {
 	*x = PostFleetInstallerPhotoUploadCompleteResponse{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[5]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +479,7 @@ func (x *PostFleetInstallerPhotoUploadCompleteResponse) String() string {
 func (*PostFleetInstallerPhotoUploadCompleteResponse) ProtoMessage() {}
 
 func (x *PostFleetInstallerPhotoUploadCompleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[5]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +492,7 @@ func (x *PostFleetInstallerPhotoUploadCompleteResponse) ProtoReflect() protorefl
 
 // Deprecated: Use PostFleetInstallerPhotoUploadCompleteResponse.ProtoReflect.Descriptor instead.
 func (*PostFleetInstallerPhotoUploadCompleteResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{5}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PostFleetInstallerPhotoUploadCompleteResponse) GetData() *FleetInstallerPhotoUploadSession {
@@ -407,7 +517,7 @@ type FleetInstallerPhotoUploadContext struct {
 
 func (x *FleetInstallerPhotoUploadContext) Reset() {
 	*x = FleetInstallerPhotoUploadContext{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[6]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +529,7 @@ func (x *FleetInstallerPhotoUploadContext) String() string {
 func (*FleetInstallerPhotoUploadContext) ProtoMessage() {}
 
 func (x *FleetInstallerPhotoUploadContext) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[6]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +542,7 @@ func (x *FleetInstallerPhotoUploadContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetInstallerPhotoUploadContext.ProtoReflect.Descriptor instead.
 func (*FleetInstallerPhotoUploadContext) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{6}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FleetInstallerPhotoUploadContext) GetExpiresAtTime() string {
@@ -491,7 +601,7 @@ type FleetInstallerPhotoUploadCreateData struct {
 
 func (x *FleetInstallerPhotoUploadCreateData) Reset() {
 	*x = FleetInstallerPhotoUploadCreateData{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[7]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +613,7 @@ func (x *FleetInstallerPhotoUploadCreateData) String() string {
 func (*FleetInstallerPhotoUploadCreateData) ProtoMessage() {}
 
 func (x *FleetInstallerPhotoUploadCreateData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[7]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +626,7 @@ func (x *FleetInstallerPhotoUploadCreateData) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use FleetInstallerPhotoUploadCreateData.ProtoReflect.Descriptor instead.
 func (*FleetInstallerPhotoUploadCreateData) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{7}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FleetInstallerPhotoUploadCreateData) GetContentMd5() string {
@@ -636,7 +746,7 @@ type FleetInstallerPhotoUploadSession struct {
 
 func (x *FleetInstallerPhotoUploadSession) Reset() {
 	*x = FleetInstallerPhotoUploadSession{}
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[8]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +758,7 @@ func (x *FleetInstallerPhotoUploadSession) String() string {
 func (*FleetInstallerPhotoUploadSession) ProtoMessage() {}
 
 func (x *FleetInstallerPhotoUploadSession) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[8]
+	mi := &file_samsara_installer_v1beta1_installer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +771,7 @@ func (x *FleetInstallerPhotoUploadSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetInstallerPhotoUploadSession.ProtoReflect.Descriptor instead.
 func (*FleetInstallerPhotoUploadSession) Descriptor() ([]byte, []int) {
-	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{8}
+	return file_samsara_installer_v1beta1_installer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FleetInstallerPhotoUploadSession) GetContentMd5() string {
@@ -745,7 +855,7 @@ var File_samsara_installer_v1beta1_installer_proto protoreflect.FileDescriptor
 
 const file_samsara_installer_v1beta1_installer_proto_rawDesc = "" +
 	"\n" +
-	")samsara/installer/v1beta1/installer.proto\x12\x19samsara.installer.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xf5\x01\n" +
+	")samsara/installer/v1beta1/installer.proto\x12\x19samsara.installer.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xf5\x01\n" +
 	"$GetFleetInstallerPhotoUploadsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1a\n" +
@@ -759,7 +869,14 @@ const file_samsara_installer_v1beta1_installer_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2;.samsara.installer.v1beta1.FleetInstallerPhotoUploadSessionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfe\x04\n" +
+	"pagination\"\xc1\x01\n" +
+	"'StreamFleetInstallerPhotoUploadsRequest\x12Y\n" +
+	"\arequest\x18\x01 \x01(\v2?.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa8\x01\n" +
+	"(StreamFleetInstallerPhotoUploadsResponse\x12T\n" +
+	"\x04page\x18\x01 \x01(\v2@.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xfe\x04\n" +
 	"$PostFleetInstallerPhotoUploadRequest\x12.\n" +
 	"\vcontent_md5\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\n" +
 	"contentMd5\x88\x01\x01\x12*\n" +
@@ -862,10 +979,12 @@ const file_samsara_installer_v1beta1_installer_proto_rawDesc = "" +
 	"\v_photo_typeB\x14\n" +
 	"\x12_processing_statusB\r\n" +
 	"\v_size_bytesB\x12\n" +
-	"\x10_updated_at_time2\xd8\x06\n" +
-	"\x10InstallerService\x12\x88\x02\n" +
-	"\x1dGetFleetInstallerPhotoUploads\x12?.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest\x1a@.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse\"d\xda\xce\x18`\n" +
-	"\x1dgetFleetInstallerPhotoUploads\x10\x01\x1a\x1e/fleet/installer/photo-uploads(\x018\x01B\fRead DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x87\x02\n" +
+	"\x10_updated_at_time2\xb5\b\n" +
+	"\x10InstallerService\x12\x8e\x02\n" +
+	"\x1dGetFleetInstallerPhotoUploads\x12?.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest\x1a@.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse\"j\xda\xce\x18f\n" +
+	"\x1dgetFleetInstallerPhotoUploads\x10\x01\x1a\x1e/fleet/installer/photo-uploads(\x018\x01B\fRead DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xd4\x01\n" +
+	" StreamFleetInstallerPhotoUploads\x12B.samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest\x1aC.samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsResponse\"%\xe2\xce\x18!\n" +
+	"\x1dGetFleetInstallerPhotoUploads\x10\x010\x01\x12\x87\x02\n" +
 	"\x1dPostFleetInstallerPhotoUpload\x12?.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadRequest\x1a@.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse\"c\xda\xce\x18_\n" +
 	"\x1dpostFleetInstallerPhotoUpload\x10\x02\x1a\x1e/fleet/installer/photo-uploads \x02B\rWrite DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xae\x02\n" +
 	"%PostFleetInstallerPhotoUploadComplete\x12G.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteRequest\x1aH.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse\"r\xda\xce\x18n\n" +
@@ -883,38 +1002,46 @@ func file_samsara_installer_v1beta1_installer_proto_rawDescGZIP() []byte {
 	return file_samsara_installer_v1beta1_installer_proto_rawDescData
 }
 
-var file_samsara_installer_v1beta1_installer_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_samsara_installer_v1beta1_installer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_samsara_installer_v1beta1_installer_proto_goTypes = []any{
 	(*GetFleetInstallerPhotoUploadsRequest)(nil),          // 0: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest
 	(*GetFleetInstallerPhotoUploadsResponse)(nil),         // 1: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse
-	(*PostFleetInstallerPhotoUploadRequest)(nil),          // 2: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadRequest
-	(*PostFleetInstallerPhotoUploadResponse)(nil),         // 3: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse
-	(*PostFleetInstallerPhotoUploadCompleteRequest)(nil),  // 4: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteRequest
-	(*PostFleetInstallerPhotoUploadCompleteResponse)(nil), // 5: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse
-	(*FleetInstallerPhotoUploadContext)(nil),              // 6: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext
-	(*FleetInstallerPhotoUploadCreateData)(nil),           // 7: samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData
-	(*FleetInstallerPhotoUploadSession)(nil),              // 8: samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
-	nil,                                                   // 9: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.HeadersEntry
-	(*v1.Pagination)(nil),                                 // 10: samsara.types.v1.Pagination
+	(*StreamFleetInstallerPhotoUploadsRequest)(nil),       // 2: samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest
+	(*StreamFleetInstallerPhotoUploadsResponse)(nil),      // 3: samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsResponse
+	(*PostFleetInstallerPhotoUploadRequest)(nil),          // 4: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadRequest
+	(*PostFleetInstallerPhotoUploadResponse)(nil),         // 5: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse
+	(*PostFleetInstallerPhotoUploadCompleteRequest)(nil),  // 6: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteRequest
+	(*PostFleetInstallerPhotoUploadCompleteResponse)(nil), // 7: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse
+	(*FleetInstallerPhotoUploadContext)(nil),              // 8: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext
+	(*FleetInstallerPhotoUploadCreateData)(nil),           // 9: samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData
+	(*FleetInstallerPhotoUploadSession)(nil),              // 10: samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
+	nil,                                                   // 11: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.HeadersEntry
+	(*v1.Pagination)(nil),                                 // 12: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                             // 13: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_installer_v1beta1_installer_proto_depIdxs = []int32{
-	8,  // 0: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
-	10, // 1: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	7,  // 2: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData
-	8,  // 3: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
-	9,  // 4: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.headers:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.HeadersEntry
-	6,  // 5: samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData.upload_context:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadContext
-	0,  // 6: samsara.installer.v1beta1.InstallerService.GetFleetInstallerPhotoUploads:input_type -> samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest
-	2,  // 7: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUpload:input_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadRequest
-	4,  // 8: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUploadComplete:input_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteRequest
-	1,  // 9: samsara.installer.v1beta1.InstallerService.GetFleetInstallerPhotoUploads:output_type -> samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse
-	3,  // 10: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUpload:output_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse
-	5,  // 11: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUploadComplete:output_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	10, // 0: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
+	12, // 1: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest.request:type_name -> samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest
+	13, // 3: samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsResponse.page:type_name -> samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse
+	9,  // 5: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData
+	10, // 6: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
+	11, // 7: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.headers:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.HeadersEntry
+	8,  // 8: samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData.upload_context:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadContext
+	0,  // 9: samsara.installer.v1beta1.InstallerService.GetFleetInstallerPhotoUploads:input_type -> samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest
+	2,  // 10: samsara.installer.v1beta1.InstallerService.StreamFleetInstallerPhotoUploads:input_type -> samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest
+	4,  // 11: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUpload:input_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadRequest
+	6,  // 12: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUploadComplete:input_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteRequest
+	1,  // 13: samsara.installer.v1beta1.InstallerService.GetFleetInstallerPhotoUploads:output_type -> samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse
+	3,  // 14: samsara.installer.v1beta1.InstallerService.StreamFleetInstallerPhotoUploads:output_type -> samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsResponse
+	5,  // 15: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUpload:output_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse
+	7,  // 16: samsara.installer.v1beta1.InstallerService.PostFleetInstallerPhotoUploadComplete:output_type -> samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_samsara_installer_v1beta1_installer_proto_init() }
@@ -923,18 +1050,19 @@ func file_samsara_installer_v1beta1_installer_proto_init() {
 		return
 	}
 	file_samsara_installer_v1beta1_installer_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_installer_v1beta1_installer_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_installer_v1beta1_installer_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_installer_v1beta1_installer_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_installer_v1beta1_installer_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_installer_v1beta1_installer_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_installer_v1beta1_installer_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_installer_v1beta1_installer_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_installer_v1beta1_installer_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_installer_v1beta1_installer_proto_rawDesc), len(file_samsara_installer_v1beta1_installer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

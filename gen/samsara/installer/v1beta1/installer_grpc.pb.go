@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	InstallerService_GetFleetInstallerPhotoUploads_FullMethodName         = "/samsara.installer.v1beta1.InstallerService/GetFleetInstallerPhotoUploads"
+	InstallerService_StreamFleetInstallerPhotoUploads_FullMethodName      = "/samsara.installer.v1beta1.InstallerService/StreamFleetInstallerPhotoUploads"
 	InstallerService_PostFleetInstallerPhotoUpload_FullMethodName         = "/samsara.installer.v1beta1.InstallerService/PostFleetInstallerPhotoUpload"
 	InstallerService_PostFleetInstallerPhotoUploadComplete_FullMethodName = "/samsara.installer.v1beta1.InstallerService/PostFleetInstallerPhotoUploadComplete"
 )
@@ -37,6 +38,9 @@ type InstallerServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetFleetInstallerPhotoUploads(ctx context.Context, in *GetFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (*GetFleetInstallerPhotoUploadsResponse, error)
+	// Every page of GetFleetInstallerPhotoUploads, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFleetInstallerPhotoUploads(ctx context.Context, in *StreamFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetInstallerPhotoUploadsResponse], error)
 	// POST /fleet/installer/photo-uploads
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
@@ -66,6 +70,25 @@ func (c *installerServiceClient) GetFleetInstallerPhotoUploads(ctx context.Conte
 	}
 	return out, nil
 }
+
+func (c *installerServiceClient) StreamFleetInstallerPhotoUploads(ctx context.Context, in *StreamFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetInstallerPhotoUploadsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &InstallerService_ServiceDesc.Streams[0], InstallerService_StreamFleetInstallerPhotoUploads_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFleetInstallerPhotoUploadsRequest, StreamFleetInstallerPhotoUploadsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type InstallerService_StreamFleetInstallerPhotoUploadsClient = grpc.ServerStreamingClient[StreamFleetInstallerPhotoUploadsResponse]
 
 func (c *installerServiceClient) PostFleetInstallerPhotoUpload(ctx context.Context, in *PostFleetInstallerPhotoUploadRequest, opts ...grpc.CallOption) (*PostFleetInstallerPhotoUploadResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -98,6 +121,9 @@ type InstallerServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetFleetInstallerPhotoUploads(context.Context, *GetFleetInstallerPhotoUploadsRequest) (*GetFleetInstallerPhotoUploadsResponse, error)
+	// Every page of GetFleetInstallerPhotoUploads, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFleetInstallerPhotoUploads(*StreamFleetInstallerPhotoUploadsRequest, grpc.ServerStreamingServer[StreamFleetInstallerPhotoUploadsResponse]) error
 	// POST /fleet/installer/photo-uploads
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
@@ -119,6 +145,9 @@ type UnimplementedInstallerServiceServer struct{}
 
 func (UnimplementedInstallerServiceServer) GetFleetInstallerPhotoUploads(context.Context, *GetFleetInstallerPhotoUploadsRequest) (*GetFleetInstallerPhotoUploadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFleetInstallerPhotoUploads not implemented")
+}
+func (UnimplementedInstallerServiceServer) StreamFleetInstallerPhotoUploads(*StreamFleetInstallerPhotoUploadsRequest, grpc.ServerStreamingServer[StreamFleetInstallerPhotoUploadsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFleetInstallerPhotoUploads not implemented")
 }
 func (UnimplementedInstallerServiceServer) PostFleetInstallerPhotoUpload(context.Context, *PostFleetInstallerPhotoUploadRequest) (*PostFleetInstallerPhotoUploadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostFleetInstallerPhotoUpload not implemented")
@@ -163,6 +192,17 @@ func _InstallerService_GetFleetInstallerPhotoUploads_Handler(srv interface{}, ct
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _InstallerService_StreamFleetInstallerPhotoUploads_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFleetInstallerPhotoUploadsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(InstallerServiceServer).StreamFleetInstallerPhotoUploads(m, &grpc.GenericServerStream[StreamFleetInstallerPhotoUploadsRequest, StreamFleetInstallerPhotoUploadsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type InstallerService_StreamFleetInstallerPhotoUploadsServer = grpc.ServerStreamingServer[StreamFleetInstallerPhotoUploadsResponse]
 
 func _InstallerService_PostFleetInstallerPhotoUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostFleetInstallerPhotoUploadRequest)
@@ -220,6 +260,12 @@ var InstallerService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _InstallerService_PostFleetInstallerPhotoUploadComplete_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamFleetInstallerPhotoUploads",
+			Handler:       _InstallerService_StreamFleetInstallerPhotoUploads_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/installer/v1beta1/installer.proto",
 }

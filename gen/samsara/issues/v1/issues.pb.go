@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -629,6 +629,235 @@ func (x *GetIssuesStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamIssues.
+type StreamIssuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIssuesStream is asked, page after page.
+	Request *GetIssuesStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIssuesRequest) Reset() {
+	*x = StreamIssuesRequest{}
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIssuesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIssuesRequest) ProtoMessage() {}
+
+func (x *StreamIssuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIssuesRequest.ProtoReflect.Descriptor instead.
+func (*StreamIssuesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamIssuesRequest) GetRequest() *GetIssuesStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamIssuesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamIssues.
+type StreamIssuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIssuesStream answers.
+	Page *GetIssuesStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamIssuesResponse) Reset() {
+	*x = StreamIssuesResponse{}
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamIssuesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamIssuesResponse) ProtoMessage() {}
+
+func (x *StreamIssuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamIssuesResponse.ProtoReflect.Descriptor instead.
+func (*StreamIssuesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamIssuesResponse) GetPage() *GetIssuesStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamIssuesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowIssues.
+type FollowIssuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIssuesStream is asked, page after page.
+	Request *GetIssuesStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowIssuesRequest) Reset() {
+	*x = FollowIssuesRequest{}
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowIssuesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowIssuesRequest) ProtoMessage() {}
+
+func (x *FollowIssuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowIssuesRequest.ProtoReflect.Descriptor instead.
+func (*FollowIssuesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FollowIssuesRequest) GetRequest() *GetIssuesStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowIssuesRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowIssues.
+type FollowIssuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetIssuesStream answers. Unset in a keep-alive.
+	Page *GetIssuesStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowIssuesResponse) Reset() {
+	*x = FollowIssuesResponse{}
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowIssuesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowIssuesResponse) ProtoMessage() {}
+
+func (x *FollowIssuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowIssuesResponse.ProtoReflect.Descriptor instead.
+func (*FollowIssuesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FollowIssuesResponse) GetPage() *GetIssuesStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowIssuesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowIssuesResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema PostIssueRequestBodyAssetRequestBody.
 type IssueAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +869,7 @@ type IssueAsset struct {
 
 func (x *IssueAsset) Reset() {
 	*x = IssueAsset{}
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +881,7 @@ func (x *IssueAsset) String() string {
 func (*IssueAsset) ProtoMessage() {}
 
 func (x *IssueAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +894,7 @@ func (x *IssueAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueAsset.ProtoReflect.Descriptor instead.
 func (*IssueAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{8}
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *IssueAsset) GetId() string {
@@ -688,7 +917,7 @@ type IssueAssignedTo struct {
 
 func (x *IssueAssignedTo) Reset() {
 	*x = IssueAssignedTo{}
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +929,7 @@ func (x *IssueAssignedTo) String() string {
 func (*IssueAssignedTo) ProtoMessage() {}
 
 func (x *IssueAssignedTo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +942,7 @@ func (x *IssueAssignedTo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueAssignedTo.ProtoReflect.Descriptor instead.
 func (*IssueAssignedTo) Descriptor() ([]byte, []int) {
-	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{9}
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IssueAssignedTo) GetId() string {
@@ -734,7 +963,7 @@ var File_samsara_issues_v1_issues_proto protoreflect.FileDescriptor
 
 const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/issues/v1/issues.proto\x12\x11samsara.issues.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"T\n" +
+	"\x1esamsara/issues/v1/issues.proto\x12\x11samsara.issues.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"T\n" +
 	"\x10GetIssuesRequest\x12\x1c\n" +
 	"\x03ids\x18\x01 \x03(\tB\n" +
 	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x03ids\x12\"\n" +
@@ -806,7 +1035,23 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"Z\n" +
+	"pagination\"\x97\x01\n" +
+	"\x13StreamIssuesRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.issues.v1.GetIssuesStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"~\n" +
+	"\x14StreamIssuesResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.issues.v1.GetIssuesStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x97\x01\n" +
+	"\x13FollowIssuesRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.issues.v1.GetIssuesStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xbc\x01\n" +
+	"\x14FollowIssuesResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.issues.v1.GetIssuesStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"Z\n" +
 	"\n" +
 	"IssueAsset\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:(\xda\xce\x18$PostIssueRequestBodyAssetRequestBodyB\x05\n" +
@@ -815,7 +1060,7 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12%\n" +
 	"\x04type\x18\x02 \x01(\tB\f\xda\xce\x18\b \x012\x04userH\x01R\x04type\x88\x01\x01:[\xda\xce\x18*PatchIssueRequestBodyAssignedToRequestBody\xda\xce\x18)PostIssueRequestBodyAssignedToRequestBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_type2\xfc\x04\n" +
+	"\x05_type2\xfc\x06\n" +
 	"\rIssuesService\x12\x8e\x01\n" +
 	"\tGetIssues\x12#.samsara.issues.v1.GetIssuesRequest\x1a$.samsara.issues.v1.GetIssuesResponse\"6\xda\xce\x182\n" +
 	"\tgetIssues\x10\x01\x1a\a/issues8\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x8f\x01\n" +
@@ -824,9 +1069,13 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\n" +
 	"PatchIssue\x12$.samsara.issues.v1.PatchIssueRequest\x1a%.samsara.issues.v1.PatchIssueResponse\"8\xda\xce\x184\n" +
 	"\n" +
-	"patchIssue\x10\x04\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb1\x01\n" +
-	"\x0fGetIssuesStream\x12).samsara.issues.v1.GetIssuesStreamRequest\x1a*.samsara.issues.v1.GetIssuesStreamResponse\"G\xda\xce\x18C\n" +
-	"\x0fgetIssuesStream\x10\x01\x1a\x0e/issues/stream(\x010\x018\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/issues/v1;issuesv1b\x06proto3"
+	"patchIssue\x10\x04\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb7\x01\n" +
+	"\x0fGetIssuesStream\x12).samsara.issues.v1.GetIssuesStreamRequest\x1a*.samsara.issues.v1.GetIssuesStreamResponse\"M\xda\xce\x18I\n" +
+	"\x0fgetIssuesStream\x10\x01\x1a\x0e/issues/stream(\x010\x018\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12|\n" +
+	"\fStreamIssues\x12&.samsara.issues.v1.StreamIssuesRequest\x1a'.samsara.issues.v1.StreamIssuesResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x0fGetIssuesStream\x10\x01\x18\x010\x01\x12z\n" +
+	"\fFollowIssues\x12&.samsara.issues.v1.FollowIssuesRequest\x1a'.samsara.issues.v1.FollowIssuesResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetIssuesStream\x10\x020\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/issues/v1;issuesv1b\x06proto3"
 
 var (
 	file_samsara_issues_v1_issues_proto_rawDescOnce sync.Once
@@ -840,7 +1089,7 @@ func file_samsara_issues_v1_issues_proto_rawDescGZIP() []byte {
 	return file_samsara_issues_v1_issues_proto_rawDescData
 }
 
-var file_samsara_issues_v1_issues_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_issues_v1_issues_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_samsara_issues_v1_issues_proto_goTypes = []any{
 	(*GetIssuesRequest)(nil),           // 0: samsara.issues.v1.GetIssuesRequest
 	(*GetIssuesResponse)(nil),          // 1: samsara.issues.v1.GetIssuesResponse
@@ -850,42 +1099,60 @@ var file_samsara_issues_v1_issues_proto_goTypes = []any{
 	(*PatchIssueResponse)(nil),         // 5: samsara.issues.v1.PatchIssueResponse
 	(*GetIssuesStreamRequest)(nil),     // 6: samsara.issues.v1.GetIssuesStreamRequest
 	(*GetIssuesStreamResponse)(nil),    // 7: samsara.issues.v1.GetIssuesStreamResponse
-	(*IssueAsset)(nil),                 // 8: samsara.issues.v1.IssueAsset
-	(*IssueAssignedTo)(nil),            // 9: samsara.issues.v1.IssueAssignedTo
-	nil,                                // 10: samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
-	nil,                                // 11: samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
-	(*v1.Issue)(nil),                   // 12: samsara.types.v1.Issue
-	(*v1.FormSubmissionMediaItem)(nil), // 13: samsara.types.v1.FormSubmissionMediaItem
-	(*fieldmaskpb.FieldMask)(nil),      // 14: google.protobuf.FieldMask
-	(*v1.Pagination)(nil),              // 15: samsara.types.v1.Pagination
+	(*StreamIssuesRequest)(nil),        // 8: samsara.issues.v1.StreamIssuesRequest
+	(*StreamIssuesResponse)(nil),       // 9: samsara.issues.v1.StreamIssuesResponse
+	(*FollowIssuesRequest)(nil),        // 10: samsara.issues.v1.FollowIssuesRequest
+	(*FollowIssuesResponse)(nil),       // 11: samsara.issues.v1.FollowIssuesResponse
+	(*IssueAsset)(nil),                 // 12: samsara.issues.v1.IssueAsset
+	(*IssueAssignedTo)(nil),            // 13: samsara.issues.v1.IssueAssignedTo
+	nil,                                // 14: samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
+	nil,                                // 15: samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
+	(*v1.Issue)(nil),                   // 16: samsara.types.v1.Issue
+	(*v1.FormSubmissionMediaItem)(nil), // 17: samsara.types.v1.FormSubmissionMediaItem
+	(*fieldmaskpb.FieldMask)(nil),      // 18: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),              // 19: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),          // 20: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),          // 21: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),              // 22: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_issues_v1_issues_proto_depIdxs = []int32{
-	12, // 0: samsara.issues.v1.GetIssuesResponse.data:type_name -> samsara.types.v1.Issue
-	8,  // 1: samsara.issues.v1.PostIssueRequest.asset:type_name -> samsara.issues.v1.IssueAsset
-	9,  // 2: samsara.issues.v1.PostIssueRequest.assigned_to:type_name -> samsara.issues.v1.IssueAssignedTo
-	10, // 3: samsara.issues.v1.PostIssueRequest.external_ids:type_name -> samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
-	13, // 4: samsara.issues.v1.PostIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	12, // 5: samsara.issues.v1.PostIssueResponse.data:type_name -> samsara.types.v1.Issue
-	9,  // 6: samsara.issues.v1.PatchIssueRequest.assigned_to:type_name -> samsara.issues.v1.IssueAssignedTo
-	11, // 7: samsara.issues.v1.PatchIssueRequest.external_ids:type_name -> samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
-	13, // 8: samsara.issues.v1.PatchIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	14, // 9: samsara.issues.v1.PatchIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12, // 10: samsara.issues.v1.PatchIssueResponse.data:type_name -> samsara.types.v1.Issue
-	12, // 11: samsara.issues.v1.GetIssuesStreamResponse.data:type_name -> samsara.types.v1.Issue
-	15, // 12: samsara.issues.v1.GetIssuesStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	0,  // 13: samsara.issues.v1.IssuesService.GetIssues:input_type -> samsara.issues.v1.GetIssuesRequest
-	2,  // 14: samsara.issues.v1.IssuesService.PostIssue:input_type -> samsara.issues.v1.PostIssueRequest
-	4,  // 15: samsara.issues.v1.IssuesService.PatchIssue:input_type -> samsara.issues.v1.PatchIssueRequest
-	6,  // 16: samsara.issues.v1.IssuesService.GetIssuesStream:input_type -> samsara.issues.v1.GetIssuesStreamRequest
-	1,  // 17: samsara.issues.v1.IssuesService.GetIssues:output_type -> samsara.issues.v1.GetIssuesResponse
-	3,  // 18: samsara.issues.v1.IssuesService.PostIssue:output_type -> samsara.issues.v1.PostIssueResponse
-	5,  // 19: samsara.issues.v1.IssuesService.PatchIssue:output_type -> samsara.issues.v1.PatchIssueResponse
-	7,  // 20: samsara.issues.v1.IssuesService.GetIssuesStream:output_type -> samsara.issues.v1.GetIssuesStreamResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	16, // 0: samsara.issues.v1.GetIssuesResponse.data:type_name -> samsara.types.v1.Issue
+	12, // 1: samsara.issues.v1.PostIssueRequest.asset:type_name -> samsara.issues.v1.IssueAsset
+	13, // 2: samsara.issues.v1.PostIssueRequest.assigned_to:type_name -> samsara.issues.v1.IssueAssignedTo
+	14, // 3: samsara.issues.v1.PostIssueRequest.external_ids:type_name -> samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
+	17, // 4: samsara.issues.v1.PostIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	16, // 5: samsara.issues.v1.PostIssueResponse.data:type_name -> samsara.types.v1.Issue
+	13, // 6: samsara.issues.v1.PatchIssueRequest.assigned_to:type_name -> samsara.issues.v1.IssueAssignedTo
+	15, // 7: samsara.issues.v1.PatchIssueRequest.external_ids:type_name -> samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
+	17, // 8: samsara.issues.v1.PatchIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	18, // 9: samsara.issues.v1.PatchIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	16, // 10: samsara.issues.v1.PatchIssueResponse.data:type_name -> samsara.types.v1.Issue
+	16, // 11: samsara.issues.v1.GetIssuesStreamResponse.data:type_name -> samsara.types.v1.Issue
+	19, // 12: samsara.issues.v1.GetIssuesStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 13: samsara.issues.v1.StreamIssuesRequest.request:type_name -> samsara.issues.v1.GetIssuesStreamRequest
+	20, // 14: samsara.issues.v1.StreamIssuesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 15: samsara.issues.v1.StreamIssuesResponse.page:type_name -> samsara.issues.v1.GetIssuesStreamResponse
+	6,  // 16: samsara.issues.v1.FollowIssuesRequest.request:type_name -> samsara.issues.v1.GetIssuesStreamRequest
+	21, // 17: samsara.issues.v1.FollowIssuesRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	7,  // 18: samsara.issues.v1.FollowIssuesResponse.page:type_name -> samsara.issues.v1.GetIssuesStreamResponse
+	22, // 19: samsara.issues.v1.FollowIssuesResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	0,  // 20: samsara.issues.v1.IssuesService.GetIssues:input_type -> samsara.issues.v1.GetIssuesRequest
+	2,  // 21: samsara.issues.v1.IssuesService.PostIssue:input_type -> samsara.issues.v1.PostIssueRequest
+	4,  // 22: samsara.issues.v1.IssuesService.PatchIssue:input_type -> samsara.issues.v1.PatchIssueRequest
+	6,  // 23: samsara.issues.v1.IssuesService.GetIssuesStream:input_type -> samsara.issues.v1.GetIssuesStreamRequest
+	8,  // 24: samsara.issues.v1.IssuesService.StreamIssues:input_type -> samsara.issues.v1.StreamIssuesRequest
+	10, // 25: samsara.issues.v1.IssuesService.FollowIssues:input_type -> samsara.issues.v1.FollowIssuesRequest
+	1,  // 26: samsara.issues.v1.IssuesService.GetIssues:output_type -> samsara.issues.v1.GetIssuesResponse
+	3,  // 27: samsara.issues.v1.IssuesService.PostIssue:output_type -> samsara.issues.v1.PostIssueResponse
+	5,  // 28: samsara.issues.v1.IssuesService.PatchIssue:output_type -> samsara.issues.v1.PatchIssueResponse
+	7,  // 29: samsara.issues.v1.IssuesService.GetIssuesStream:output_type -> samsara.issues.v1.GetIssuesStreamResponse
+	9,  // 30: samsara.issues.v1.IssuesService.StreamIssues:output_type -> samsara.issues.v1.StreamIssuesResponse
+	11, // 31: samsara.issues.v1.IssuesService.FollowIssues:output_type -> samsara.issues.v1.FollowIssuesResponse
+	26, // [26:32] is the sub-list for method output_type
+	20, // [20:26] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_samsara_issues_v1_issues_proto_init() }
@@ -896,15 +1163,17 @@ func file_samsara_issues_v1_issues_proto_init() {
 	file_samsara_issues_v1_issues_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_issues_v1_issues_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_issues_v1_issues_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_issues_v1_issues_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_issues_v1_issues_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_issues_v1_issues_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_issues_v1_issues_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_issues_v1_issues_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_issues_v1_issues_proto_rawDesc), len(file_samsara_issues_v1_issues_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

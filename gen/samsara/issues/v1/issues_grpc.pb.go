@@ -25,6 +25,8 @@ const (
 	IssuesService_PostIssue_FullMethodName       = "/samsara.issues.v1.IssuesService/PostIssue"
 	IssuesService_PatchIssue_FullMethodName      = "/samsara.issues.v1.IssuesService/PatchIssue"
 	IssuesService_GetIssuesStream_FullMethodName = "/samsara.issues.v1.IssuesService/GetIssuesStream"
+	IssuesService_StreamIssues_FullMethodName    = "/samsara.issues.v1.IssuesService/StreamIssues"
+	IssuesService_FollowIssues_FullMethodName    = "/samsara.issues.v1.IssuesService/FollowIssues"
 )
 
 // IssuesServiceClient is the client API for IssuesService service.
@@ -49,6 +51,18 @@ type IssuesServiceClient interface {
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
 	GetIssuesStream(ctx context.Context, in *GetIssuesStreamRequest, opts ...grpc.CallOption) (*GetIssuesStreamResponse, error)
+	// Every page of GetIssuesStream, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
+	// Every page of GetIssuesStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowIssues(ctx context.Context, in *FollowIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIssuesResponse], error)
 }
 
 type issuesServiceClient struct {
@@ -99,6 +113,44 @@ func (c *issuesServiceClient) GetIssuesStream(ctx context.Context, in *GetIssues
 	return out, nil
 }
 
+func (c *issuesServiceClient) StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IssuesService_ServiceDesc.Streams[0], IssuesService_StreamIssues_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamIssuesRequest, StreamIssuesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IssuesService_StreamIssuesClient = grpc.ServerStreamingClient[StreamIssuesResponse]
+
+func (c *issuesServiceClient) FollowIssues(ctx context.Context, in *FollowIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIssuesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IssuesService_ServiceDesc.Streams[1], IssuesService_FollowIssues_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowIssuesRequest, FollowIssuesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IssuesService_FollowIssuesClient = grpc.ServerStreamingClient[FollowIssuesResponse]
+
 // IssuesServiceServer is the server API for IssuesService service.
 // All implementations should embed UnimplementedIssuesServiceServer
 // for forward compatibility.
@@ -121,6 +173,18 @@ type IssuesServiceServer interface {
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
 	GetIssuesStream(context.Context, *GetIssuesStreamRequest) (*GetIssuesStreamResponse, error)
+	// Every page of GetIssuesStream, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
+	// Every page of GetIssuesStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowIssues(*FollowIssuesRequest, grpc.ServerStreamingServer[FollowIssuesResponse]) error
 }
 
 // UnimplementedIssuesServiceServer should be embedded to have
@@ -141,6 +205,12 @@ func (UnimplementedIssuesServiceServer) PatchIssue(context.Context, *PatchIssueR
 }
 func (UnimplementedIssuesServiceServer) GetIssuesStream(context.Context, *GetIssuesStreamRequest) (*GetIssuesStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetIssuesStream not implemented")
+}
+func (UnimplementedIssuesServiceServer) StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamIssues not implemented")
+}
+func (UnimplementedIssuesServiceServer) FollowIssues(*FollowIssuesRequest, grpc.ServerStreamingServer[FollowIssuesResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowIssues not implemented")
 }
 func (UnimplementedIssuesServiceServer) testEmbeddedByValue() {}
 
@@ -234,6 +304,28 @@ func _IssuesService_GetIssuesStream_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IssuesService_StreamIssues_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamIssuesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IssuesServiceServer).StreamIssues(m, &grpc.GenericServerStream[StreamIssuesRequest, StreamIssuesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IssuesService_StreamIssuesServer = grpc.ServerStreamingServer[StreamIssuesResponse]
+
+func _IssuesService_FollowIssues_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowIssuesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(IssuesServiceServer).FollowIssues(m, &grpc.GenericServerStream[FollowIssuesRequest, FollowIssuesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IssuesService_FollowIssuesServer = grpc.ServerStreamingServer[FollowIssuesResponse]
+
 // IssuesService_ServiceDesc is the grpc.ServiceDesc for IssuesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -258,6 +350,17 @@ var IssuesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IssuesService_GetIssuesStream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamIssues",
+			Handler:       _IssuesService_StreamIssues_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowIssues",
+			Handler:       _IssuesService_FollowIssues_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/issues/v1/issues.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -162,6 +162,116 @@ func (x *GetDvirDefectsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDvirDefects.
+type StreamDvirDefectsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirDefects is asked, page after page.
+	Request *GetDvirDefectsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDvirDefectsRequest) Reset() {
+	*x = StreamDvirDefectsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDvirDefectsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDvirDefectsRequest) ProtoMessage() {}
+
+func (x *StreamDvirDefectsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDvirDefectsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDvirDefectsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDvirDefectsRequest) GetRequest() *GetDvirDefectsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDvirDefectsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDvirDefects.
+type StreamDvirDefectsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirDefects answers.
+	Page *GetDvirDefectsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDvirDefectsResponse) Reset() {
+	*x = StreamDvirDefectsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDvirDefectsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDvirDefectsResponse) ProtoMessage() {}
+
+func (x *StreamDvirDefectsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDvirDefectsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDvirDefectsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDvirDefectsResponse) GetPage() *GetDvirDefectsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDvirDefectsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetDriversVehicleAssignments.
 type GetDriversVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -186,7 +296,7 @@ type GetDriversVehicleAssignmentsRequest struct {
 
 func (x *GetDriversVehicleAssignmentsRequest) Reset() {
 	*x = GetDriversVehicleAssignmentsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[2]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +308,7 @@ func (x *GetDriversVehicleAssignmentsRequest) String() string {
 func (*GetDriversVehicleAssignmentsRequest) ProtoMessage() {}
 
 func (x *GetDriversVehicleAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[2]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +321,7 @@ func (x *GetDriversVehicleAssignmentsRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetDriversVehicleAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*GetDriversVehicleAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{2}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDriversVehicleAssignmentsRequest) GetAfter() string {
@@ -276,7 +386,7 @@ type GetDriversVehicleAssignmentsResponse struct {
 
 func (x *GetDriversVehicleAssignmentsResponse) Reset() {
 	*x = GetDriversVehicleAssignmentsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[3]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +398,7 @@ func (x *GetDriversVehicleAssignmentsResponse) String() string {
 func (*GetDriversVehicleAssignmentsResponse) ProtoMessage() {}
 
 func (x *GetDriversVehicleAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[3]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +411,7 @@ func (x *GetDriversVehicleAssignmentsResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetDriversVehicleAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*GetDriversVehicleAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{3}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDriversVehicleAssignmentsResponse) GetData() []*DriversVehicleAssignments {
@@ -316,6 +426,116 @@ func (x *GetDriversVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDriversVehicleAssignments.
+type StreamDriversVehicleAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriversVehicleAssignments is asked, page after page.
+	Request *GetDriversVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriversVehicleAssignmentsRequest) Reset() {
+	*x = StreamDriversVehicleAssignmentsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriversVehicleAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriversVehicleAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamDriversVehicleAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriversVehicleAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriversVehicleAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamDriversVehicleAssignmentsRequest) GetRequest() *GetDriversVehicleAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriversVehicleAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriversVehicleAssignments.
+type StreamDriversVehicleAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriversVehicleAssignments answers.
+	Page *GetDriversVehicleAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriversVehicleAssignmentsResponse) Reset() {
+	*x = StreamDriversVehicleAssignmentsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriversVehicleAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriversVehicleAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamDriversVehicleAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriversVehicleAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriversVehicleAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamDriversVehicleAssignmentsResponse) GetPage() *GetDriversVehicleAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriversVehicleAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetDvirHistory.
@@ -339,7 +559,7 @@ type GetDvirHistoryRequest struct {
 
 func (x *GetDvirHistoryRequest) Reset() {
 	*x = GetDvirHistoryRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[4]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +571,7 @@ func (x *GetDvirHistoryRequest) String() string {
 func (*GetDvirHistoryRequest) ProtoMessage() {}
 
 func (x *GetDvirHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[4]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +584,7 @@ func (x *GetDvirHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDvirHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetDvirHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{4}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetDvirHistoryRequest) GetAfter() string {
@@ -422,7 +642,7 @@ type GetDvirHistoryResponse struct {
 
 func (x *GetDvirHistoryResponse) Reset() {
 	*x = GetDvirHistoryResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[5]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +654,7 @@ func (x *GetDvirHistoryResponse) String() string {
 func (*GetDvirHistoryResponse) ProtoMessage() {}
 
 func (x *GetDvirHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[5]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +667,7 @@ func (x *GetDvirHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDvirHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetDvirHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{5}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetDvirHistoryResponse) GetData() []*v1.Dvir {
@@ -462,6 +682,116 @@ func (x *GetDvirHistoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDvirHistory.
+type StreamDvirHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirHistory is asked, page after page.
+	Request *GetDvirHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDvirHistoryRequest) Reset() {
+	*x = StreamDvirHistoryRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDvirHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDvirHistoryRequest) ProtoMessage() {}
+
+func (x *StreamDvirHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDvirHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamDvirHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamDvirHistoryRequest) GetRequest() *GetDvirHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDvirHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDvirHistory.
+type StreamDvirHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirHistory answers.
+	Page *GetDvirHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDvirHistoryResponse) Reset() {
+	*x = StreamDvirHistoryResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDvirHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDvirHistoryResponse) ProtoMessage() {}
+
+func (x *StreamDvirHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDvirHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamDvirHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamDvirHistoryResponse) GetPage() *GetDvirHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDvirHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetVehicleIdlingReports.
@@ -491,7 +821,7 @@ type GetVehicleIdlingReportsRequest struct {
 
 func (x *GetVehicleIdlingReportsRequest) Reset() {
 	*x = GetVehicleIdlingReportsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[6]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +833,7 @@ func (x *GetVehicleIdlingReportsRequest) String() string {
 func (*GetVehicleIdlingReportsRequest) ProtoMessage() {}
 
 func (x *GetVehicleIdlingReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[6]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +846,7 @@ func (x *GetVehicleIdlingReportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleIdlingReportsRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleIdlingReportsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{6}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetVehicleIdlingReportsRequest) GetAfter() string {
@@ -599,7 +929,7 @@ type GetVehicleIdlingReportsResponse struct {
 
 func (x *GetVehicleIdlingReportsResponse) Reset() {
 	*x = GetVehicleIdlingReportsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[7]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +941,7 @@ func (x *GetVehicleIdlingReportsResponse) String() string {
 func (*GetVehicleIdlingReportsResponse) ProtoMessage() {}
 
 func (x *GetVehicleIdlingReportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[7]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +954,7 @@ func (x *GetVehicleIdlingReportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleIdlingReportsResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleIdlingReportsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{7}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetVehicleIdlingReportsResponse) GetData() []*IdlingReportEvent {
@@ -655,6 +985,116 @@ func (x *GetVehicleIdlingReportsResponse) GetRequestStartTime() string {
 	return ""
 }
 
+// Request of StreamVehicleIdlingReports.
+type StreamVehicleIdlingReportsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleIdlingReports is asked, page after page.
+	Request *GetVehicleIdlingReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleIdlingReportsRequest) Reset() {
+	*x = StreamVehicleIdlingReportsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleIdlingReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleIdlingReportsRequest) ProtoMessage() {}
+
+func (x *StreamVehicleIdlingReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleIdlingReportsRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleIdlingReportsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StreamVehicleIdlingReportsRequest) GetRequest() *GetVehicleIdlingReportsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleIdlingReportsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleIdlingReports.
+type StreamVehicleIdlingReportsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleIdlingReports answers.
+	Page *GetVehicleIdlingReportsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleIdlingReportsResponse) Reset() {
+	*x = StreamVehicleIdlingReportsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleIdlingReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleIdlingReportsResponse) ProtoMessage() {}
+
+func (x *StreamVehicleIdlingReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleIdlingReportsResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleIdlingReportsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamVehicleIdlingReportsResponse) GetPage() *GetVehicleIdlingReportsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleIdlingReportsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetSafetyEvents.
 type GetSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -676,7 +1116,7 @@ type GetSafetyEventsRequest struct {
 
 func (x *GetSafetyEventsRequest) Reset() {
 	*x = GetSafetyEventsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[8]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +1128,7 @@ func (x *GetSafetyEventsRequest) String() string {
 func (*GetSafetyEventsRequest) ProtoMessage() {}
 
 func (x *GetSafetyEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[8]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +1141,7 @@ func (x *GetSafetyEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSafetyEventsRequest.ProtoReflect.Descriptor instead.
 func (*GetSafetyEventsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{8}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetSafetyEventsRequest) GetAfter() string {
@@ -759,7 +1199,7 @@ type GetSafetyEventsResponse struct {
 
 func (x *GetSafetyEventsResponse) Reset() {
 	*x = GetSafetyEventsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[9]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +1211,7 @@ func (x *GetSafetyEventsResponse) String() string {
 func (*GetSafetyEventsResponse) ProtoMessage() {}
 
 func (x *GetSafetyEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[9]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +1224,7 @@ func (x *GetSafetyEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSafetyEventsResponse.ProtoReflect.Descriptor instead.
 func (*GetSafetyEventsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{9}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetSafetyEventsResponse) GetData() []*SafetyEvent {
@@ -801,6 +1241,116 @@ func (x *GetSafetyEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamSafetyEvents.
+type StreamSafetyEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEvents is asked, page after page.
+	Request *GetSafetyEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyEventsRequest) Reset() {
+	*x = StreamSafetyEventsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyEventsRequest) ProtoMessage() {}
+
+func (x *StreamSafetyEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyEventsRequest.ProtoReflect.Descriptor instead.
+func (*StreamSafetyEventsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamSafetyEventsRequest) GetRequest() *GetSafetyEventsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamSafetyEventsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamSafetyEvents.
+type StreamSafetyEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEvents answers.
+	Page *GetSafetyEventsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyEventsResponse) Reset() {
+	*x = StreamSafetyEventsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyEventsResponse) ProtoMessage() {}
+
+func (x *StreamSafetyEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyEventsResponse.ProtoReflect.Descriptor instead.
+func (*StreamSafetyEventsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamSafetyEventsResponse) GetPage() *GetSafetyEventsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamSafetyEventsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetSafetyActivityEventFeed.
 type GetSafetyActivityEventFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -814,7 +1364,7 @@ type GetSafetyActivityEventFeedRequest struct {
 
 func (x *GetSafetyActivityEventFeedRequest) Reset() {
 	*x = GetSafetyActivityEventFeedRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[10]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +1376,7 @@ func (x *GetSafetyActivityEventFeedRequest) String() string {
 func (*GetSafetyActivityEventFeedRequest) ProtoMessage() {}
 
 func (x *GetSafetyActivityEventFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[10]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +1389,7 @@ func (x *GetSafetyActivityEventFeedRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetSafetyActivityEventFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetSafetyActivityEventFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{10}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetSafetyActivityEventFeedRequest) GetAfter() string {
@@ -869,7 +1419,7 @@ type GetSafetyActivityEventFeedResponse struct {
 
 func (x *GetSafetyActivityEventFeedResponse) Reset() {
 	*x = GetSafetyActivityEventFeedResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[11]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1431,7 @@ func (x *GetSafetyActivityEventFeedResponse) String() string {
 func (*GetSafetyActivityEventFeedResponse) ProtoMessage() {}
 
 func (x *GetSafetyActivityEventFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[11]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1444,7 @@ func (x *GetSafetyActivityEventFeedResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetSafetyActivityEventFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetSafetyActivityEventFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{11}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetSafetyActivityEventFeedResponse) GetData() []*SafetyEventActivityFeedItem {
@@ -907,6 +1457,235 @@ func (x *GetSafetyActivityEventFeedResponse) GetData() []*SafetyEventActivityFee
 func (x *GetSafetyActivityEventFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamSafetyActivityEventFeed.
+type StreamSafetyActivityEventFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyActivityEventFeed is asked, page after page.
+	Request *GetSafetyActivityEventFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyActivityEventFeedRequest) Reset() {
+	*x = StreamSafetyActivityEventFeedRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyActivityEventFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyActivityEventFeedRequest) ProtoMessage() {}
+
+func (x *StreamSafetyActivityEventFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyActivityEventFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamSafetyActivityEventFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StreamSafetyActivityEventFeedRequest) GetRequest() *GetSafetyActivityEventFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamSafetyActivityEventFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamSafetyActivityEventFeed.
+type StreamSafetyActivityEventFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyActivityEventFeed answers.
+	Page *GetSafetyActivityEventFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyActivityEventFeedResponse) Reset() {
+	*x = StreamSafetyActivityEventFeedResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyActivityEventFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyActivityEventFeedResponse) ProtoMessage() {}
+
+func (x *StreamSafetyActivityEventFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyActivityEventFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamSafetyActivityEventFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StreamSafetyActivityEventFeedResponse) GetPage() *GetSafetyActivityEventFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamSafetyActivityEventFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowSafetyActivityEvent.
+type FollowSafetyActivityEventRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyActivityEventFeed is asked, page after page.
+	Request *GetSafetyActivityEventFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowSafetyActivityEventRequest) Reset() {
+	*x = FollowSafetyActivityEventRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowSafetyActivityEventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowSafetyActivityEventRequest) ProtoMessage() {}
+
+func (x *FollowSafetyActivityEventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowSafetyActivityEventRequest.ProtoReflect.Descriptor instead.
+func (*FollowSafetyActivityEventRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *FollowSafetyActivityEventRequest) GetRequest() *GetSafetyActivityEventFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowSafetyActivityEventRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowSafetyActivityEvent.
+type FollowSafetyActivityEventResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyActivityEventFeed answers. Unset in a keep-alive.
+	Page *GetSafetyActivityEventFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowSafetyActivityEventResponse) Reset() {
+	*x = FollowSafetyActivityEventResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowSafetyActivityEventResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowSafetyActivityEventResponse) ProtoMessage() {}
+
+func (x *FollowSafetyActivityEventResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowSafetyActivityEventResponse.ProtoReflect.Descriptor instead.
+func (*FollowSafetyActivityEventResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FollowSafetyActivityEventResponse) GetPage() *GetSafetyActivityEventFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowSafetyActivityEventResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowSafetyActivityEventResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -932,7 +1711,7 @@ type GetVehiclesDriverAssignmentsRequest struct {
 
 func (x *GetVehiclesDriverAssignmentsRequest) Reset() {
 	*x = GetVehiclesDriverAssignmentsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[12]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1723,7 @@ func (x *GetVehiclesDriverAssignmentsRequest) String() string {
 func (*GetVehiclesDriverAssignmentsRequest) ProtoMessage() {}
 
 func (x *GetVehiclesDriverAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[12]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1736,7 @@ func (x *GetVehiclesDriverAssignmentsRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetVehiclesDriverAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*GetVehiclesDriverAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{12}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetVehiclesDriverAssignmentsRequest) GetAfter() string {
@@ -1015,7 +1794,7 @@ type GetVehiclesDriverAssignmentsResponse struct {
 
 func (x *GetVehiclesDriverAssignmentsResponse) Reset() {
 	*x = GetVehiclesDriverAssignmentsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[13]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1806,7 @@ func (x *GetVehiclesDriverAssignmentsResponse) String() string {
 func (*GetVehiclesDriverAssignmentsResponse) ProtoMessage() {}
 
 func (x *GetVehiclesDriverAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[13]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1819,7 @@ func (x *GetVehiclesDriverAssignmentsResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetVehiclesDriverAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*GetVehiclesDriverAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{13}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetVehiclesDriverAssignmentsResponse) GetData() []*VehiclesDriverAssignments {
@@ -1057,6 +1836,116 @@ func (x *GetVehiclesDriverAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamVehiclesDriverAssignments.
+type StreamVehiclesDriverAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehiclesDriverAssignments is asked, page after page.
+	Request *GetVehiclesDriverAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehiclesDriverAssignmentsRequest) Reset() {
+	*x = StreamVehiclesDriverAssignmentsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehiclesDriverAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehiclesDriverAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamVehiclesDriverAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehiclesDriverAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehiclesDriverAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *StreamVehiclesDriverAssignmentsRequest) GetRequest() *GetVehiclesDriverAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehiclesDriverAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehiclesDriverAssignments.
+type StreamVehiclesDriverAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehiclesDriverAssignments answers.
+	Page *GetVehiclesDriverAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehiclesDriverAssignmentsResponse) Reset() {
+	*x = StreamVehiclesDriverAssignmentsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehiclesDriverAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehiclesDriverAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamVehiclesDriverAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehiclesDriverAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehiclesDriverAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *StreamVehiclesDriverAssignmentsResponse) GetPage() *GetVehiclesDriverAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehiclesDriverAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetAllAssets.
 type GetAllAssetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1066,7 +1955,7 @@ type GetAllAssetsRequest struct {
 
 func (x *GetAllAssetsRequest) Reset() {
 	*x = GetAllAssetsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[14]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1967,7 @@ func (x *GetAllAssetsRequest) String() string {
 func (*GetAllAssetsRequest) ProtoMessage() {}
 
 func (x *GetAllAssetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[14]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1980,7 @@ func (x *GetAllAssetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAllAssetsRequest.ProtoReflect.Descriptor instead.
 func (*GetAllAssetsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{14}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{30}
 }
 
 // Response of GetAllAssets.
@@ -1105,7 +1994,7 @@ type GetAllAssetsResponse struct {
 
 func (x *GetAllAssetsResponse) Reset() {
 	*x = GetAllAssetsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[15]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +2006,7 @@ func (x *GetAllAssetsResponse) String() string {
 func (*GetAllAssetsResponse) ProtoMessage() {}
 
 func (x *GetAllAssetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[15]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +2019,7 @@ func (x *GetAllAssetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAllAssetsResponse.ProtoReflect.Descriptor instead.
 func (*GetAllAssetsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{15}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetAllAssetsResponse) GetAssets() []*Asset {
@@ -1155,7 +2044,7 @@ type GetAllAssetCurrentLocationsRequest struct {
 
 func (x *GetAllAssetCurrentLocationsRequest) Reset() {
 	*x = GetAllAssetCurrentLocationsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[16]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +2056,7 @@ func (x *GetAllAssetCurrentLocationsRequest) String() string {
 func (*GetAllAssetCurrentLocationsRequest) ProtoMessage() {}
 
 func (x *GetAllAssetCurrentLocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[16]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +2069,7 @@ func (x *GetAllAssetCurrentLocationsRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetAllAssetCurrentLocationsRequest.ProtoReflect.Descriptor instead.
 func (*GetAllAssetCurrentLocationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{16}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetAllAssetCurrentLocationsRequest) GetEndingBefore() string {
@@ -1217,7 +2106,7 @@ type GetAllAssetCurrentLocationsResponse struct {
 
 func (x *GetAllAssetCurrentLocationsResponse) Reset() {
 	*x = GetAllAssetCurrentLocationsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[17]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +2118,7 @@ func (x *GetAllAssetCurrentLocationsResponse) String() string {
 func (*GetAllAssetCurrentLocationsResponse) ProtoMessage() {}
 
 func (x *GetAllAssetCurrentLocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[17]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +2131,7 @@ func (x *GetAllAssetCurrentLocationsResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use GetAllAssetCurrentLocationsResponse.ProtoReflect.Descriptor instead.
 func (*GetAllAssetCurrentLocationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{17}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetAllAssetCurrentLocationsResponse) GetAssets() []*AssetCurrentLocations {
@@ -1257,6 +2146,116 @@ func (x *GetAllAssetCurrentLocationsResponse) GetPagination() *Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamAssetCurrentLocations.
+type StreamAssetCurrentLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAllAssetCurrentLocations is asked, page after page.
+	Request *GetAllAssetCurrentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetCurrentLocationsRequest) Reset() {
+	*x = StreamAssetCurrentLocationsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetCurrentLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetCurrentLocationsRequest) ProtoMessage() {}
+
+func (x *StreamAssetCurrentLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetCurrentLocationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssetCurrentLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *StreamAssetCurrentLocationsRequest) GetRequest() *GetAllAssetCurrentLocationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssetCurrentLocationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssetCurrentLocations.
+type StreamAssetCurrentLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAllAssetCurrentLocations answers.
+	Page *GetAllAssetCurrentLocationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetCurrentLocationsResponse) Reset() {
+	*x = StreamAssetCurrentLocationsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetCurrentLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetCurrentLocationsResponse) ProtoMessage() {}
+
+func (x *StreamAssetCurrentLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetCurrentLocationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssetCurrentLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *StreamAssetCurrentLocationsResponse) GetPage() *GetAllAssetCurrentLocationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssetCurrentLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetAssetsReefers.
@@ -1278,7 +2277,7 @@ type GetAssetsReefersRequest struct {
 
 func (x *GetAssetsReefersRequest) Reset() {
 	*x = GetAssetsReefersRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[18]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +2289,7 @@ func (x *GetAssetsReefersRequest) String() string {
 func (*GetAssetsReefersRequest) ProtoMessage() {}
 
 func (x *GetAssetsReefersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[18]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +2302,7 @@ func (x *GetAssetsReefersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetsReefersRequest.ProtoReflect.Descriptor instead.
 func (*GetAssetsReefersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{18}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetAssetsReefersRequest) GetEndMs() int64 {
@@ -1354,7 +2353,7 @@ type GetAssetsReefersResponse struct {
 
 func (x *GetAssetsReefersResponse) Reset() {
 	*x = GetAssetsReefersResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[19]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +2365,7 @@ func (x *GetAssetsReefersResponse) String() string {
 func (*GetAssetsReefersResponse) ProtoMessage() {}
 
 func (x *GetAssetsReefersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[19]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +2378,7 @@ func (x *GetAssetsReefersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetsReefersResponse.ProtoReflect.Descriptor instead.
 func (*GetAssetsReefersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{19}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetAssetsReefersResponse) GetData() []*AssetsReefer {
@@ -1394,6 +2393,116 @@ func (x *GetAssetsReefersResponse) GetPagination() *Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamAssetsReefers.
+type StreamAssetsReefersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAssetsReefers is asked, page after page.
+	Request *GetAssetsReefersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetsReefersRequest) Reset() {
+	*x = StreamAssetsReefersRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetsReefersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetsReefersRequest) ProtoMessage() {}
+
+func (x *StreamAssetsReefersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetsReefersRequest.ProtoReflect.Descriptor instead.
+func (*StreamAssetsReefersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *StreamAssetsReefersRequest) GetRequest() *GetAssetsReefersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamAssetsReefersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamAssetsReefers.
+type StreamAssetsReefersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAssetsReefers answers.
+	Page *GetAssetsReefersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamAssetsReefersResponse) Reset() {
+	*x = StreamAssetsReefersResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamAssetsReefersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamAssetsReefersResponse) ProtoMessage() {}
+
+func (x *StreamAssetsReefersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamAssetsReefersResponse.ProtoReflect.Descriptor instead.
+func (*StreamAssetsReefersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *StreamAssetsReefersResponse) GetPage() *GetAssetsReefersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamAssetsReefersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetAssetLocation.
@@ -1411,7 +2520,7 @@ type GetAssetLocationRequest struct {
 
 func (x *GetAssetLocationRequest) Reset() {
 	*x = GetAssetLocationRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[20]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +2532,7 @@ func (x *GetAssetLocationRequest) String() string {
 func (*GetAssetLocationRequest) ProtoMessage() {}
 
 func (x *GetAssetLocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[20]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +2545,7 @@ func (x *GetAssetLocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetLocationRequest.ProtoReflect.Descriptor instead.
 func (*GetAssetLocationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{20}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetAssetLocationRequest) GetAssetId() int64 {
@@ -1471,7 +2580,7 @@ type GetAssetLocationResponse struct {
 
 func (x *GetAssetLocationResponse) Reset() {
 	*x = GetAssetLocationResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[21]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +2592,7 @@ func (x *GetAssetLocationResponse) String() string {
 func (*GetAssetLocationResponse) ProtoMessage() {}
 
 func (x *GetAssetLocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[21]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +2605,7 @@ func (x *GetAssetLocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetLocationResponse.ProtoReflect.Descriptor instead.
 func (*GetAssetLocationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{21}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetAssetLocationResponse) GetLocations() []*AssetLocation {
@@ -1521,7 +2630,7 @@ type GetAssetReeferRequest struct {
 
 func (x *GetAssetReeferRequest) Reset() {
 	*x = GetAssetReeferRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[22]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +2642,7 @@ func (x *GetAssetReeferRequest) String() string {
 func (*GetAssetReeferRequest) ProtoMessage() {}
 
 func (x *GetAssetReeferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[22]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +2655,7 @@ func (x *GetAssetReeferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetReeferRequest.ProtoReflect.Descriptor instead.
 func (*GetAssetReeferRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{22}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetAssetReeferRequest) GetAssetId() int64 {
@@ -1587,7 +2696,7 @@ type GetAssetReeferResponse struct {
 
 func (x *GetAssetReeferResponse) Reset() {
 	*x = GetAssetReeferResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[23]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +2708,7 @@ func (x *GetAssetReeferResponse) String() string {
 func (*GetAssetReeferResponse) ProtoMessage() {}
 
 func (x *GetAssetReeferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[23]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +2721,7 @@ func (x *GetAssetReeferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssetReeferResponse.ProtoReflect.Descriptor instead.
 func (*GetAssetReeferResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{23}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetAssetReeferResponse) GetAssetType() string {
@@ -1656,7 +2765,7 @@ type DeleteDispatchRouteByIdRequest struct {
 
 func (x *DeleteDispatchRouteByIdRequest) Reset() {
 	*x = DeleteDispatchRouteByIdRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[24]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +2777,7 @@ func (x *DeleteDispatchRouteByIdRequest) String() string {
 func (*DeleteDispatchRouteByIdRequest) ProtoMessage() {}
 
 func (x *DeleteDispatchRouteByIdRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[24]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +2790,7 @@ func (x *DeleteDispatchRouteByIdRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDispatchRouteByIdRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDispatchRouteByIdRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{24}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeleteDispatchRouteByIdRequest) GetRouteIdOrExternalId() string {
@@ -1707,7 +2816,7 @@ type DeleteDispatchRouteByIdResponse struct {
 
 func (x *DeleteDispatchRouteByIdResponse) Reset() {
 	*x = DeleteDispatchRouteByIdResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[25]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +2828,7 @@ func (x *DeleteDispatchRouteByIdResponse) String() string {
 func (*DeleteDispatchRouteByIdResponse) ProtoMessage() {}
 
 func (x *DeleteDispatchRouteByIdResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[25]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +2841,7 @@ func (x *DeleteDispatchRouteByIdResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDispatchRouteByIdResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDispatchRouteByIdResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{25}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{45}
 }
 
 // Request of GetDriverSafetyScore.
@@ -1750,7 +2859,7 @@ type GetDriverSafetyScoreRequest struct {
 
 func (x *GetDriverSafetyScoreRequest) Reset() {
 	*x = GetDriverSafetyScoreRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[26]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +2871,7 @@ func (x *GetDriverSafetyScoreRequest) String() string {
 func (*GetDriverSafetyScoreRequest) ProtoMessage() {}
 
 func (x *GetDriverSafetyScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[26]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2884,7 @@ func (x *GetDriverSafetyScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDriverSafetyScoreRequest.ProtoReflect.Descriptor instead.
 func (*GetDriverSafetyScoreRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{26}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetDriverSafetyScoreRequest) GetDriverId() int64 {
@@ -1832,7 +2941,7 @@ type GetDriverSafetyScoreResponse struct {
 
 func (x *GetDriverSafetyScoreResponse) Reset() {
 	*x = GetDriverSafetyScoreResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[27]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +2953,7 @@ func (x *GetDriverSafetyScoreResponse) String() string {
 func (*GetDriverSafetyScoreResponse) ProtoMessage() {}
 
 func (x *GetDriverSafetyScoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[27]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +2966,7 @@ func (x *GetDriverSafetyScoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDriverSafetyScoreResponse.ProtoReflect.Descriptor instead.
 func (*GetDriverSafetyScoreResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{27}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetDriverSafetyScoreResponse) GetCrashCount() int64 {
@@ -1965,7 +3074,7 @@ type SetCurrentDutyStatusRequest struct {
 
 func (x *SetCurrentDutyStatusRequest) Reset() {
 	*x = SetCurrentDutyStatusRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[28]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +3086,7 @@ func (x *SetCurrentDutyStatusRequest) String() string {
 func (*SetCurrentDutyStatusRequest) ProtoMessage() {}
 
 func (x *SetCurrentDutyStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[28]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +3099,7 @@ func (x *SetCurrentDutyStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCurrentDutyStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetCurrentDutyStatusRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{28}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetCurrentDutyStatusRequest) GetDriverId() int64 {
@@ -2044,7 +3153,7 @@ type SetCurrentDutyStatusResponse struct {
 
 func (x *SetCurrentDutyStatusResponse) Reset() {
 	*x = SetCurrentDutyStatusResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[29]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +3165,7 @@ func (x *SetCurrentDutyStatusResponse) String() string {
 func (*SetCurrentDutyStatusResponse) ProtoMessage() {}
 
 func (x *SetCurrentDutyStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[29]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +3178,7 @@ func (x *SetCurrentDutyStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCurrentDutyStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetCurrentDutyStatusResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{29}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{49}
 }
 
 // Request of GetFleetHosAuthenticationLogs.
@@ -2087,7 +3196,7 @@ type GetFleetHosAuthenticationLogsRequest struct {
 
 func (x *GetFleetHosAuthenticationLogsRequest) Reset() {
 	*x = GetFleetHosAuthenticationLogsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[30]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +3208,7 @@ func (x *GetFleetHosAuthenticationLogsRequest) String() string {
 func (*GetFleetHosAuthenticationLogsRequest) ProtoMessage() {}
 
 func (x *GetFleetHosAuthenticationLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[30]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +3221,7 @@ func (x *GetFleetHosAuthenticationLogsRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetFleetHosAuthenticationLogsRequest.ProtoReflect.Descriptor instead.
 func (*GetFleetHosAuthenticationLogsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{30}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetFleetHosAuthenticationLogsRequest) GetDriverId() int64 {
@@ -2147,7 +3256,7 @@ type GetFleetHosAuthenticationLogsResponse struct {
 
 func (x *GetFleetHosAuthenticationLogsResponse) Reset() {
 	*x = GetFleetHosAuthenticationLogsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[31]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +3268,7 @@ func (x *GetFleetHosAuthenticationLogsResponse) String() string {
 func (*GetFleetHosAuthenticationLogsResponse) ProtoMessage() {}
 
 func (x *GetFleetHosAuthenticationLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[31]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +3281,7 @@ func (x *GetFleetHosAuthenticationLogsResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use GetFleetHosAuthenticationLogsResponse.ProtoReflect.Descriptor instead.
 func (*GetFleetHosAuthenticationLogsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{31}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetFleetHosAuthenticationLogsResponse) GetAuthenticationLogs() []*HosAuthenticationLog {
@@ -2199,7 +3308,7 @@ type GetFleetLocationsRequest struct {
 
 func (x *GetFleetLocationsRequest) Reset() {
 	*x = GetFleetLocationsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[32]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +3320,7 @@ func (x *GetFleetLocationsRequest) String() string {
 func (*GetFleetLocationsRequest) ProtoMessage() {}
 
 func (x *GetFleetLocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[32]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +3333,7 @@ func (x *GetFleetLocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFleetLocationsRequest.ProtoReflect.Descriptor instead.
 func (*GetFleetLocationsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{32}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetFleetLocationsRequest) GetAfter() string {
@@ -2268,7 +3377,7 @@ type GetFleetLocationsResponse struct {
 
 func (x *GetFleetLocationsResponse) Reset() {
 	*x = GetFleetLocationsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[33]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +3389,7 @@ func (x *GetFleetLocationsResponse) String() string {
 func (*GetFleetLocationsResponse) ProtoMessage() {}
 
 func (x *GetFleetLocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[33]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +3402,7 @@ func (x *GetFleetLocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFleetLocationsResponse.ProtoReflect.Descriptor instead.
 func (*GetFleetLocationsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{33}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetFleetLocationsResponse) GetPagination() *v1.Pagination {
@@ -2310,6 +3419,116 @@ func (x *GetFleetLocationsResponse) GetVehicles() []*VehicleLocation {
 	return nil
 }
 
+// Request of StreamFleetLocations.
+type StreamFleetLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFleetLocations is asked, page after page.
+	Request *GetFleetLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFleetLocationsRequest) Reset() {
+	*x = StreamFleetLocationsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFleetLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFleetLocationsRequest) ProtoMessage() {}
+
+func (x *StreamFleetLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFleetLocationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamFleetLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *StreamFleetLocationsRequest) GetRequest() *GetFleetLocationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamFleetLocationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamFleetLocations.
+type StreamFleetLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetFleetLocations answers.
+	Page *GetFleetLocationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFleetLocationsResponse) Reset() {
+	*x = StreamFleetLocationsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFleetLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFleetLocationsResponse) ProtoMessage() {}
+
+func (x *StreamFleetLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFleetLocationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamFleetLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *StreamFleetLocationsResponse) GetPage() *GetFleetLocationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamFleetLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetFleetMaintenanceList.
 type GetFleetMaintenanceListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2319,7 +3538,7 @@ type GetFleetMaintenanceListRequest struct {
 
 func (x *GetFleetMaintenanceListRequest) Reset() {
 	*x = GetFleetMaintenanceListRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[34]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +3550,7 @@ func (x *GetFleetMaintenanceListRequest) String() string {
 func (*GetFleetMaintenanceListRequest) ProtoMessage() {}
 
 func (x *GetFleetMaintenanceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[34]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +3563,7 @@ func (x *GetFleetMaintenanceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFleetMaintenanceListRequest.ProtoReflect.Descriptor instead.
 func (*GetFleetMaintenanceListRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{34}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{56}
 }
 
 // Response of GetFleetMaintenanceList.
@@ -2358,7 +3577,7 @@ type GetFleetMaintenanceListResponse struct {
 
 func (x *GetFleetMaintenanceListResponse) Reset() {
 	*x = GetFleetMaintenanceListResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[35]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +3589,7 @@ func (x *GetFleetMaintenanceListResponse) String() string {
 func (*GetFleetMaintenanceListResponse) ProtoMessage() {}
 
 func (x *GetFleetMaintenanceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[35]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +3602,7 @@ func (x *GetFleetMaintenanceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFleetMaintenanceListResponse.ProtoReflect.Descriptor instead.
 func (*GetFleetMaintenanceListResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{35}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetFleetMaintenanceListResponse) GetVehicles() []*VehicleMaintenance {
@@ -2406,7 +3625,7 @@ type GetMessagesRequest struct {
 
 func (x *GetMessagesRequest) Reset() {
 	*x = GetMessagesRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[36]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +3637,7 @@ func (x *GetMessagesRequest) String() string {
 func (*GetMessagesRequest) ProtoMessage() {}
 
 func (x *GetMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[36]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +3650,7 @@ func (x *GetMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMessagesRequest.ProtoReflect.Descriptor instead.
 func (*GetMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{36}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetMessagesRequest) GetDurationMs() int64 {
@@ -2459,7 +3678,7 @@ type GetMessagesResponse struct {
 
 func (x *GetMessagesResponse) Reset() {
 	*x = GetMessagesResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[37]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +3690,7 @@ func (x *GetMessagesResponse) String() string {
 func (*GetMessagesResponse) ProtoMessage() {}
 
 func (x *GetMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[37]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +3703,7 @@ func (x *GetMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMessagesResponse.ProtoReflect.Descriptor instead.
 func (*GetMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{37}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetMessagesResponse) GetData() []*V1Message {
@@ -2507,7 +3726,7 @@ type CreateMessagesRequest struct {
 
 func (x *CreateMessagesRequest) Reset() {
 	*x = CreateMessagesRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[38]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +3738,7 @@ func (x *CreateMessagesRequest) String() string {
 func (*CreateMessagesRequest) ProtoMessage() {}
 
 func (x *CreateMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[38]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +3751,7 @@ func (x *CreateMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateMessagesRequest.ProtoReflect.Descriptor instead.
 func (*CreateMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{38}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CreateMessagesRequest) GetDriverIds() []int64 {
@@ -2560,7 +3779,7 @@ type CreateMessagesResponse struct {
 
 func (x *CreateMessagesResponse) Reset() {
 	*x = CreateMessagesResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[39]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +3791,7 @@ func (x *CreateMessagesResponse) String() string {
 func (*CreateMessagesResponse) ProtoMessage() {}
 
 func (x *CreateMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[39]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +3804,7 @@ func (x *CreateMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateMessagesResponse.ProtoReflect.Descriptor instead.
 func (*CreateMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{39}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CreateMessagesResponse) GetData() []*Message {
@@ -2614,7 +3833,7 @@ type GetAllTrailerAssignmentsRequest struct {
 
 func (x *GetAllTrailerAssignmentsRequest) Reset() {
 	*x = GetAllTrailerAssignmentsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[40]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +3845,7 @@ func (x *GetAllTrailerAssignmentsRequest) String() string {
 func (*GetAllTrailerAssignmentsRequest) ProtoMessage() {}
 
 func (x *GetAllTrailerAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[40]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +3858,7 @@ func (x *GetAllTrailerAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAllTrailerAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*GetAllTrailerAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{40}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetAllTrailerAssignmentsRequest) GetEndMs() int64 {
@@ -2690,7 +3909,7 @@ type GetAllTrailerAssignmentsResponse struct {
 
 func (x *GetAllTrailerAssignmentsResponse) Reset() {
 	*x = GetAllTrailerAssignmentsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[41]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +3921,7 @@ func (x *GetAllTrailerAssignmentsResponse) String() string {
 func (*GetAllTrailerAssignmentsResponse) ProtoMessage() {}
 
 func (x *GetAllTrailerAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[41]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +3934,7 @@ func (x *GetAllTrailerAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAllTrailerAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*GetAllTrailerAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{41}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetAllTrailerAssignmentsResponse) GetPagination() *Pagination {
@@ -2730,6 +3949,116 @@ func (x *GetAllTrailerAssignmentsResponse) GetTrailers() []*TrailerAssignments {
 		return x.Trailers
 	}
 	return nil
+}
+
+// Request of StreamTrailerAssignments.
+type StreamTrailerAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAllTrailerAssignments is asked, page after page.
+	Request *GetAllTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerAssignmentsRequest) Reset() {
+	*x = StreamTrailerAssignmentsRequest{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamTrailerAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrailerAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *StreamTrailerAssignmentsRequest) GetRequest() *GetAllTrailerAssignmentsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrailerAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrailerAssignments.
+type StreamTrailerAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAllTrailerAssignments answers.
+	Page *GetAllTrailerAssignmentsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerAssignmentsResponse) Reset() {
+	*x = StreamTrailerAssignmentsResponse{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamTrailerAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrailerAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *StreamTrailerAssignmentsResponse) GetPage() *GetAllTrailerAssignmentsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrailerAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetFleetTrailerAssignments.
@@ -2747,7 +4076,7 @@ type GetFleetTrailerAssignmentsRequest struct {
 
 func (x *GetFleetTrailerAssignmentsRequest) Reset() {
 	*x = GetFleetTrailerAssignmentsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[42]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +4088,7 @@ func (x *GetFleetTrailerAssignmentsRequest) String() string {
 func (*GetFleetTrailerAssignmentsRequest) ProtoMessage() {}
 
 func (x *GetFleetTrailerAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[42]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +4101,7 @@ func (x *GetFleetTrailerAssignmentsRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetFleetTrailerAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*GetFleetTrailerAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{42}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetFleetTrailerAssignmentsRequest) GetTrailerId() int64 {
@@ -2811,7 +4140,7 @@ type GetFleetTrailerAssignmentsResponse struct {
 
 func (x *GetFleetTrailerAssignmentsResponse) Reset() {
 	*x = GetFleetTrailerAssignmentsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[43]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +4152,7 @@ func (x *GetFleetTrailerAssignmentsResponse) String() string {
 func (*GetFleetTrailerAssignmentsResponse) ProtoMessage() {}
 
 func (x *GetFleetTrailerAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[43]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +4165,7 @@ func (x *GetFleetTrailerAssignmentsResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetFleetTrailerAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*GetFleetTrailerAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{43}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetFleetTrailerAssignmentsResponse) GetId() int64 {
@@ -2875,7 +4204,7 @@ type GetFleetTripsRequest struct {
 
 func (x *GetFleetTripsRequest) Reset() {
 	*x = GetFleetTripsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[44]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +4216,7 @@ func (x *GetFleetTripsRequest) String() string {
 func (*GetFleetTripsRequest) ProtoMessage() {}
 
 func (x *GetFleetTripsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[44]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +4229,7 @@ func (x *GetFleetTripsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFleetTripsRequest.ProtoReflect.Descriptor instead.
 func (*GetFleetTripsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{44}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetFleetTripsRequest) GetEndMs() int64 {
@@ -2935,7 +4264,7 @@ type GetFleetTripsResponse struct {
 
 func (x *GetFleetTripsResponse) Reset() {
 	*x = GetFleetTripsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[45]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +4276,7 @@ func (x *GetFleetTripsResponse) String() string {
 func (*GetFleetTripsResponse) ProtoMessage() {}
 
 func (x *GetFleetTripsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[45]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +4289,7 @@ func (x *GetFleetTripsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFleetTripsResponse.ProtoReflect.Descriptor instead.
 func (*GetFleetTripsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{45}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetFleetTripsResponse) GetTrips() []*Trip {
@@ -2983,7 +4312,7 @@ type GetVehicleHarshEventRequest struct {
 
 func (x *GetVehicleHarshEventRequest) Reset() {
 	*x = GetVehicleHarshEventRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[46]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +4324,7 @@ func (x *GetVehicleHarshEventRequest) String() string {
 func (*GetVehicleHarshEventRequest) ProtoMessage() {}
 
 func (x *GetVehicleHarshEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[46]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +4337,7 @@ func (x *GetVehicleHarshEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleHarshEventRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleHarshEventRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{46}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetVehicleHarshEventRequest) GetVehicleId() int64 {
@@ -3048,7 +4377,7 @@ type GetVehicleHarshEventResponse struct {
 
 func (x *GetVehicleHarshEventResponse) Reset() {
 	*x = GetVehicleHarshEventResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[47]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +4389,7 @@ func (x *GetVehicleHarshEventResponse) String() string {
 func (*GetVehicleHarshEventResponse) ProtoMessage() {}
 
 func (x *GetVehicleHarshEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[47]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +4402,7 @@ func (x *GetVehicleHarshEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleHarshEventResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleHarshEventResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{47}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetVehicleHarshEventResponse) GetDownloadForwardVideoUrl() string {
@@ -3140,7 +4469,7 @@ type GetVehicleSafetyScoreRequest struct {
 
 func (x *GetVehicleSafetyScoreRequest) Reset() {
 	*x = GetVehicleSafetyScoreRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[48]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +4481,7 @@ func (x *GetVehicleSafetyScoreRequest) String() string {
 func (*GetVehicleSafetyScoreRequest) ProtoMessage() {}
 
 func (x *GetVehicleSafetyScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[48]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +4494,7 @@ func (x *GetVehicleSafetyScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleSafetyScoreRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleSafetyScoreRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{48}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetVehicleSafetyScoreRequest) GetVehicleId() int64 {
@@ -3222,7 +4551,7 @@ type GetVehicleSafetyScoreResponse struct {
 
 func (x *GetVehicleSafetyScoreResponse) Reset() {
 	*x = GetVehicleSafetyScoreResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[49]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +4563,7 @@ func (x *GetVehicleSafetyScoreResponse) String() string {
 func (*GetVehicleSafetyScoreResponse) ProtoMessage() {}
 
 func (x *GetVehicleSafetyScoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[49]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +4576,7 @@ func (x *GetVehicleSafetyScoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleSafetyScoreResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleSafetyScoreResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{49}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GetVehicleSafetyScoreResponse) GetCrashCount() int64 {
@@ -3343,7 +4672,7 @@ type GetCamerasRequest struct {
 
 func (x *GetCamerasRequest) Reset() {
 	*x = GetCamerasRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[50]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +4684,7 @@ func (x *GetCamerasRequest) String() string {
 func (*GetCamerasRequest) ProtoMessage() {}
 
 func (x *GetCamerasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[50]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +4697,7 @@ func (x *GetCamerasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCamerasRequest.ProtoReflect.Descriptor instead.
 func (*GetCamerasRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{50}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{74}
 }
 
 // Response of GetCameras.
@@ -3382,7 +4711,7 @@ type GetCamerasResponse struct {
 
 func (x *GetCamerasResponse) Reset() {
 	*x = GetCamerasResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[51]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +4723,7 @@ func (x *GetCamerasResponse) String() string {
 func (*GetCamerasResponse) ProtoMessage() {}
 
 func (x *GetCamerasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[51]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +4736,7 @@ func (x *GetCamerasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCamerasResponse.ProtoReflect.Descriptor instead.
 func (*GetCamerasResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{51}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetCamerasResponse) GetCameras() []*VisionCamera {
@@ -3428,7 +4757,7 @@ type GetVisionProgramsByCameraRequest struct {
 
 func (x *GetVisionProgramsByCameraRequest) Reset() {
 	*x = GetVisionProgramsByCameraRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[52]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +4769,7 @@ func (x *GetVisionProgramsByCameraRequest) String() string {
 func (*GetVisionProgramsByCameraRequest) ProtoMessage() {}
 
 func (x *GetVisionProgramsByCameraRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[52]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +4782,7 @@ func (x *GetVisionProgramsByCameraRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionProgramsByCameraRequest.ProtoReflect.Descriptor instead.
 func (*GetVisionProgramsByCameraRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{52}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetVisionProgramsByCameraRequest) GetCameraId() int64 {
@@ -3474,7 +4803,7 @@ type GetVisionProgramsByCameraResponse struct {
 
 func (x *GetVisionProgramsByCameraResponse) Reset() {
 	*x = GetVisionProgramsByCameraResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[53]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +4815,7 @@ func (x *GetVisionProgramsByCameraResponse) String() string {
 func (*GetVisionProgramsByCameraResponse) ProtoMessage() {}
 
 func (x *GetVisionProgramsByCameraResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[53]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +4828,7 @@ func (x *GetVisionProgramsByCameraResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetVisionProgramsByCameraResponse.ProtoReflect.Descriptor instead.
 func (*GetVisionProgramsByCameraResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{53}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetVisionProgramsByCameraResponse) GetPrograms() []*ProgramsForTheCamera {
@@ -3528,7 +4857,7 @@ type GetVisionLatestRunCameraRequest struct {
 
 func (x *GetVisionLatestRunCameraRequest) Reset() {
 	*x = GetVisionLatestRunCameraRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[54]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3540,7 +4869,7 @@ func (x *GetVisionLatestRunCameraRequest) String() string {
 func (*GetVisionLatestRunCameraRequest) ProtoMessage() {}
 
 func (x *GetVisionLatestRunCameraRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[54]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3553,7 +4882,7 @@ func (x *GetVisionLatestRunCameraRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionLatestRunCameraRequest.ProtoReflect.Descriptor instead.
 func (*GetVisionLatestRunCameraRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{54}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetVisionLatestRunCameraRequest) GetCameraId() int64 {
@@ -3614,7 +4943,7 @@ type GetVisionLatestRunCameraResponse struct {
 
 func (x *GetVisionLatestRunCameraResponse) Reset() {
 	*x = GetVisionLatestRunCameraResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[55]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3626,7 +4955,7 @@ func (x *GetVisionLatestRunCameraResponse) String() string {
 func (*GetVisionLatestRunCameraResponse) ProtoMessage() {}
 
 func (x *GetVisionLatestRunCameraResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[55]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3639,7 +4968,7 @@ func (x *GetVisionLatestRunCameraResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionLatestRunCameraResponse.ProtoReflect.Descriptor instead.
 func (*GetVisionLatestRunCameraResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{55}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetVisionLatestRunCameraResponse) GetCameraId() int64 {
@@ -3704,7 +5033,7 @@ type GetVisionRunsRequest struct {
 
 func (x *GetVisionRunsRequest) Reset() {
 	*x = GetVisionRunsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[56]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3716,7 +5045,7 @@ func (x *GetVisionRunsRequest) String() string {
 func (*GetVisionRunsRequest) ProtoMessage() {}
 
 func (x *GetVisionRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[56]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3729,7 +5058,7 @@ func (x *GetVisionRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionRunsRequest.ProtoReflect.Descriptor instead.
 func (*GetVisionRunsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{56}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetVisionRunsRequest) GetDurationMs() int64 {
@@ -3757,7 +5086,7 @@ type GetVisionRunsResponse struct {
 
 func (x *GetVisionRunsResponse) Reset() {
 	*x = GetVisionRunsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[57]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3769,7 +5098,7 @@ func (x *GetVisionRunsResponse) String() string {
 func (*GetVisionRunsResponse) ProtoMessage() {}
 
 func (x *GetVisionRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[57]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3782,7 +5111,7 @@ func (x *GetVisionRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionRunsResponse.ProtoReflect.Descriptor instead.
 func (*GetVisionRunsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{57}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GetVisionRunsResponse) GetVisionRuns() []*VisionRun {
@@ -3807,7 +5136,7 @@ type GetVisionRunsByCameraRequest struct {
 
 func (x *GetVisionRunsByCameraRequest) Reset() {
 	*x = GetVisionRunsByCameraRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[58]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +5148,7 @@ func (x *GetVisionRunsByCameraRequest) String() string {
 func (*GetVisionRunsByCameraRequest) ProtoMessage() {}
 
 func (x *GetVisionRunsByCameraRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[58]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +5161,7 @@ func (x *GetVisionRunsByCameraRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionRunsByCameraRequest.ProtoReflect.Descriptor instead.
 func (*GetVisionRunsByCameraRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{58}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetVisionRunsByCameraRequest) GetCameraId() int64 {
@@ -3867,7 +5196,7 @@ type GetVisionRunsByCameraResponse struct {
 
 func (x *GetVisionRunsByCameraResponse) Reset() {
 	*x = GetVisionRunsByCameraResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[59]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +5208,7 @@ func (x *GetVisionRunsByCameraResponse) String() string {
 func (*GetVisionRunsByCameraResponse) ProtoMessage() {}
 
 func (x *GetVisionRunsByCameraResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[59]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +5221,7 @@ func (x *GetVisionRunsByCameraResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVisionRunsByCameraResponse.ProtoReflect.Descriptor instead.
 func (*GetVisionRunsByCameraResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{59}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetVisionRunsByCameraResponse) GetRuns() []*VisionRunsByCamera {
@@ -3919,7 +5248,7 @@ type GetVisionRunsByCameraAndProgramRequest struct {
 
 func (x *GetVisionRunsByCameraAndProgramRequest) Reset() {
 	*x = GetVisionRunsByCameraAndProgramRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[60]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +5260,7 @@ func (x *GetVisionRunsByCameraAndProgramRequest) String() string {
 func (*GetVisionRunsByCameraAndProgramRequest) ProtoMessage() {}
 
 func (x *GetVisionRunsByCameraAndProgramRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[60]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +5273,7 @@ func (x *GetVisionRunsByCameraAndProgramRequest) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use GetVisionRunsByCameraAndProgramRequest.ProtoReflect.Descriptor instead.
 func (*GetVisionRunsByCameraAndProgramRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{60}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *GetVisionRunsByCameraAndProgramRequest) GetCameraId() int64 {
@@ -3996,7 +5325,7 @@ type GetVisionRunsByCameraAndProgramResponse struct {
 
 func (x *GetVisionRunsByCameraAndProgramResponse) Reset() {
 	*x = GetVisionRunsByCameraAndProgramResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[61]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4008,7 +5337,7 @@ func (x *GetVisionRunsByCameraAndProgramResponse) String() string {
 func (*GetVisionRunsByCameraAndProgramResponse) ProtoMessage() {}
 
 func (x *GetVisionRunsByCameraAndProgramResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[61]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4021,7 +5350,7 @@ func (x *GetVisionRunsByCameraAndProgramResponse) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use GetVisionRunsByCameraAndProgramResponse.ProtoReflect.Descriptor instead.
 func (*GetVisionRunsByCameraAndProgramResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{61}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *GetVisionRunsByCameraAndProgramResponse) GetDeviceId() int64 {
@@ -4079,7 +5408,7 @@ type GetMachinesHistoryRequest struct {
 
 func (x *GetMachinesHistoryRequest) Reset() {
 	*x = GetMachinesHistoryRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[62]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4091,7 +5420,7 @@ func (x *GetMachinesHistoryRequest) String() string {
 func (*GetMachinesHistoryRequest) ProtoMessage() {}
 
 func (x *GetMachinesHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[62]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4104,7 +5433,7 @@ func (x *GetMachinesHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMachinesHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMachinesHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{62}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetMachinesHistoryRequest) GetEndMs() int64 {
@@ -4132,7 +5461,7 @@ type GetMachinesHistoryResponse struct {
 
 func (x *GetMachinesHistoryResponse) Reset() {
 	*x = GetMachinesHistoryResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[63]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +5473,7 @@ func (x *GetMachinesHistoryResponse) String() string {
 func (*GetMachinesHistoryResponse) ProtoMessage() {}
 
 func (x *GetMachinesHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[63]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +5486,7 @@ func (x *GetMachinesHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMachinesHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetMachinesHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{63}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetMachinesHistoryResponse) GetMachines() []*MachineHistoryMachine {
@@ -4176,7 +5505,7 @@ type GetMachinesRequest struct {
 
 func (x *GetMachinesRequest) Reset() {
 	*x = GetMachinesRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[64]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +5517,7 @@ func (x *GetMachinesRequest) String() string {
 func (*GetMachinesRequest) ProtoMessage() {}
 
 func (x *GetMachinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[64]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +5530,7 @@ func (x *GetMachinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMachinesRequest.ProtoReflect.Descriptor instead.
 func (*GetMachinesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{64}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{88}
 }
 
 // Response of GetMachines.
@@ -4215,7 +5544,7 @@ type GetMachinesResponse struct {
 
 func (x *GetMachinesResponse) Reset() {
 	*x = GetMachinesResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[65]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +5556,7 @@ func (x *GetMachinesResponse) String() string {
 func (*GetMachinesResponse) ProtoMessage() {}
 
 func (x *GetMachinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[65]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +5569,7 @@ func (x *GetMachinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMachinesResponse.ProtoReflect.Descriptor instead.
 func (*GetMachinesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{65}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetMachinesResponse) GetMachines() []*Machine {
@@ -4261,7 +5590,7 @@ type GetSensorsCargoRequest struct {
 
 func (x *GetSensorsCargoRequest) Reset() {
 	*x = GetSensorsCargoRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[66]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4273,7 +5602,7 @@ func (x *GetSensorsCargoRequest) String() string {
 func (*GetSensorsCargoRequest) ProtoMessage() {}
 
 func (x *GetSensorsCargoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[66]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +5615,7 @@ func (x *GetSensorsCargoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsCargoRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorsCargoRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{66}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetSensorsCargoRequest) GetSensors() []int64 {
@@ -4309,7 +5638,7 @@ type GetSensorsCargoResponse struct {
 
 func (x *GetSensorsCargoResponse) Reset() {
 	*x = GetSensorsCargoResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[67]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4321,7 +5650,7 @@ func (x *GetSensorsCargoResponse) String() string {
 func (*GetSensorsCargoResponse) ProtoMessage() {}
 
 func (x *GetSensorsCargoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[67]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4334,7 +5663,7 @@ func (x *GetSensorsCargoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsCargoResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorsCargoResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{67}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *GetSensorsCargoResponse) GetGroupId() int64 {
@@ -4362,7 +5691,7 @@ type GetSensorsDoorRequest struct {
 
 func (x *GetSensorsDoorRequest) Reset() {
 	*x = GetSensorsDoorRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[68]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +5703,7 @@ func (x *GetSensorsDoorRequest) String() string {
 func (*GetSensorsDoorRequest) ProtoMessage() {}
 
 func (x *GetSensorsDoorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[68]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4387,7 +5716,7 @@ func (x *GetSensorsDoorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsDoorRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorsDoorRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{68}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *GetSensorsDoorRequest) GetSensors() []int64 {
@@ -4410,7 +5739,7 @@ type GetSensorsDoorResponse struct {
 
 func (x *GetSensorsDoorResponse) Reset() {
 	*x = GetSensorsDoorResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[69]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4422,7 +5751,7 @@ func (x *GetSensorsDoorResponse) String() string {
 func (*GetSensorsDoorResponse) ProtoMessage() {}
 
 func (x *GetSensorsDoorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[69]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4435,7 +5764,7 @@ func (x *GetSensorsDoorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsDoorResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorsDoorResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{69}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *GetSensorsDoorResponse) GetGroupId() int64 {
@@ -4471,7 +5800,7 @@ type GetSensorsHistoryRequest struct {
 
 func (x *GetSensorsHistoryRequest) Reset() {
 	*x = GetSensorsHistoryRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[70]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +5812,7 @@ func (x *GetSensorsHistoryRequest) String() string {
 func (*GetSensorsHistoryRequest) ProtoMessage() {}
 
 func (x *GetSensorsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[70]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +5825,7 @@ func (x *GetSensorsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{70}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *GetSensorsHistoryRequest) GetEndMs() int64 {
@@ -4545,7 +5874,7 @@ type GetSensorsHistoryResponse struct {
 
 func (x *GetSensorsHistoryResponse) Reset() {
 	*x = GetSensorsHistoryResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[71]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +5886,7 @@ func (x *GetSensorsHistoryResponse) String() string {
 func (*GetSensorsHistoryResponse) ProtoMessage() {}
 
 func (x *GetSensorsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[71]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +5899,7 @@ func (x *GetSensorsHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{71}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *GetSensorsHistoryResponse) GetResults() []*SensorHistoryResult {
@@ -4591,7 +5920,7 @@ type GetSensorsHumidityRequest struct {
 
 func (x *GetSensorsHumidityRequest) Reset() {
 	*x = GetSensorsHumidityRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[72]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +5932,7 @@ func (x *GetSensorsHumidityRequest) String() string {
 func (*GetSensorsHumidityRequest) ProtoMessage() {}
 
 func (x *GetSensorsHumidityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[72]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +5945,7 @@ func (x *GetSensorsHumidityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsHumidityRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorsHumidityRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{72}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *GetSensorsHumidityRequest) GetSensors() []int64 {
@@ -4639,7 +5968,7 @@ type GetSensorsHumidityResponse struct {
 
 func (x *GetSensorsHumidityResponse) Reset() {
 	*x = GetSensorsHumidityResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[73]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4651,7 +5980,7 @@ func (x *GetSensorsHumidityResponse) String() string {
 func (*GetSensorsHumidityResponse) ProtoMessage() {}
 
 func (x *GetSensorsHumidityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[73]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4664,7 +5993,7 @@ func (x *GetSensorsHumidityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsHumidityResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorsHumidityResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{73}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *GetSensorsHumidityResponse) GetGroupId() int64 {
@@ -4690,7 +6019,7 @@ type GetSensorsRequest struct {
 
 func (x *GetSensorsRequest) Reset() {
 	*x = GetSensorsRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[74]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4702,7 +6031,7 @@ func (x *GetSensorsRequest) String() string {
 func (*GetSensorsRequest) ProtoMessage() {}
 
 func (x *GetSensorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[74]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4715,7 +6044,7 @@ func (x *GetSensorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{74}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{98}
 }
 
 // Response of GetSensors.
@@ -4729,7 +6058,7 @@ type GetSensorsResponse struct {
 
 func (x *GetSensorsResponse) Reset() {
 	*x = GetSensorsResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[75]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +6070,7 @@ func (x *GetSensorsResponse) String() string {
 func (*GetSensorsResponse) ProtoMessage() {}
 
 func (x *GetSensorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[75]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +6083,7 @@ func (x *GetSensorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{75}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *GetSensorsResponse) GetSensors() []*Sensor {
@@ -4775,7 +6104,7 @@ type GetSensorsTemperatureRequest struct {
 
 func (x *GetSensorsTemperatureRequest) Reset() {
 	*x = GetSensorsTemperatureRequest{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[76]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4787,7 +6116,7 @@ func (x *GetSensorsTemperatureRequest) String() string {
 func (*GetSensorsTemperatureRequest) ProtoMessage() {}
 
 func (x *GetSensorsTemperatureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[76]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4800,7 +6129,7 @@ func (x *GetSensorsTemperatureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsTemperatureRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorsTemperatureRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{76}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GetSensorsTemperatureRequest) GetSensors() []int64 {
@@ -4823,7 +6152,7 @@ type GetSensorsTemperatureResponse struct {
 
 func (x *GetSensorsTemperatureResponse) Reset() {
 	*x = GetSensorsTemperatureResponse{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[77]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4835,7 +6164,7 @@ func (x *GetSensorsTemperatureResponse) String() string {
 func (*GetSensorsTemperatureResponse) ProtoMessage() {}
 
 func (x *GetSensorsTemperatureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[77]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4848,7 +6177,7 @@ func (x *GetSensorsTemperatureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorsTemperatureResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorsTemperatureResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{77}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GetSensorsTemperatureResponse) GetGroupId() int64 {
@@ -4886,7 +6215,7 @@ type Asset struct {
 
 func (x *Asset) Reset() {
 	*x = Asset{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[78]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4898,7 +6227,7 @@ func (x *Asset) String() string {
 func (*Asset) ProtoMessage() {}
 
 func (x *Asset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[78]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4911,7 +6240,7 @@ func (x *Asset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asset.ProtoReflect.Descriptor instead.
 func (*Asset) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{78}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *Asset) GetAssetSerialNumber() string {
@@ -4967,7 +6296,7 @@ type AssetCable struct {
 
 func (x *AssetCable) Reset() {
 	*x = AssetCable{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[79]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4979,7 +6308,7 @@ func (x *AssetCable) String() string {
 func (*AssetCable) ProtoMessage() {}
 
 func (x *AssetCable) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[79]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4992,7 +6321,7 @@ func (x *AssetCable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetCable.ProtoReflect.Descriptor instead.
 func (*AssetCable) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{79}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *AssetCable) GetAssetType() string {
@@ -5021,7 +6350,7 @@ type AssetCurrentLocation struct {
 
 func (x *AssetCurrentLocation) Reset() {
 	*x = AssetCurrentLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[80]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5033,7 +6362,7 @@ func (x *AssetCurrentLocation) String() string {
 func (*AssetCurrentLocation) ProtoMessage() {}
 
 func (x *AssetCurrentLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[80]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5046,7 +6375,7 @@ func (x *AssetCurrentLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetCurrentLocation.ProtoReflect.Descriptor instead.
 func (*AssetCurrentLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{80}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *AssetCurrentLocation) GetLatitude() float64 {
@@ -5105,7 +6434,7 @@ type AssetCurrentLocations struct {
 
 func (x *AssetCurrentLocations) Reset() {
 	*x = AssetCurrentLocations{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[81]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5117,7 +6446,7 @@ func (x *AssetCurrentLocations) String() string {
 func (*AssetCurrentLocations) ProtoMessage() {}
 
 func (x *AssetCurrentLocations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[81]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5130,7 +6459,7 @@ func (x *AssetCurrentLocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetCurrentLocations.ProtoReflect.Descriptor instead.
 func (*AssetCurrentLocations) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{81}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *AssetCurrentLocations) GetAssetSerialNumber() string {
@@ -5194,7 +6523,7 @@ type AssetLocation struct {
 
 func (x *AssetLocation) Reset() {
 	*x = AssetLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[82]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5206,7 +6535,7 @@ func (x *AssetLocation) String() string {
 func (*AssetLocation) ProtoMessage() {}
 
 func (x *AssetLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[82]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5219,7 +6548,7 @@ func (x *AssetLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetLocation.ProtoReflect.Descriptor instead.
 func (*AssetLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{82}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *AssetLocation) GetLatitude() float64 {
@@ -5270,7 +6599,7 @@ type AssetReeferFuelPercentageStat struct {
 
 func (x *AssetReeferFuelPercentageStat) Reset() {
 	*x = AssetReeferFuelPercentageStat{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[83]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5282,7 +6611,7 @@ func (x *AssetReeferFuelPercentageStat) String() string {
 func (*AssetReeferFuelPercentageStat) ProtoMessage() {}
 
 func (x *AssetReeferFuelPercentageStat) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[83]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5295,7 +6624,7 @@ func (x *AssetReeferFuelPercentageStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferFuelPercentageStat.ProtoReflect.Descriptor instead.
 func (*AssetReeferFuelPercentageStat) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{83}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *AssetReeferFuelPercentageStat) GetChangedAtMs() int64 {
@@ -5335,7 +6664,7 @@ type AssetReeferStats struct {
 
 func (x *AssetReeferStats) Reset() {
 	*x = AssetReeferStats{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[84]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5347,7 +6676,7 @@ func (x *AssetReeferStats) String() string {
 func (*AssetReeferStats) ProtoMessage() {}
 
 func (x *AssetReeferStats) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[84]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5360,7 +6689,7 @@ func (x *AssetReeferStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStats.ProtoReflect.Descriptor instead.
 func (*AssetReeferStats) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{84}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *AssetReeferStats) GetAlarms() []*AssetReeferStatsAlarms1 {
@@ -5429,7 +6758,7 @@ type AssetReeferStatsAlarm struct {
 
 func (x *AssetReeferStatsAlarm) Reset() {
 	*x = AssetReeferStatsAlarm{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[85]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5441,7 +6770,7 @@ func (x *AssetReeferStatsAlarm) String() string {
 func (*AssetReeferStatsAlarm) ProtoMessage() {}
 
 func (x *AssetReeferStatsAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[85]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5454,7 +6783,7 @@ func (x *AssetReeferStatsAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsAlarm.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsAlarm) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{85}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *AssetReeferStatsAlarm) GetAlarmCode() int64 {
@@ -5498,7 +6827,7 @@ type AssetReeferStatsAlarms1 struct {
 
 func (x *AssetReeferStatsAlarms1) Reset() {
 	*x = AssetReeferStatsAlarms1{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[86]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5510,7 +6839,7 @@ func (x *AssetReeferStatsAlarms1) String() string {
 func (*AssetReeferStatsAlarms1) ProtoMessage() {}
 
 func (x *AssetReeferStatsAlarms1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[86]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5523,7 +6852,7 @@ func (x *AssetReeferStatsAlarms1) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsAlarms1.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsAlarms1) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{86}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *AssetReeferStatsAlarms1) GetAlarms() []*AssetReeferStatsAlarm {
@@ -5553,7 +6882,7 @@ type AssetReeferStatsEngineHour struct {
 
 func (x *AssetReeferStatsEngineHour) Reset() {
 	*x = AssetReeferStatsEngineHour{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[87]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5565,7 +6894,7 @@ func (x *AssetReeferStatsEngineHour) String() string {
 func (*AssetReeferStatsEngineHour) ProtoMessage() {}
 
 func (x *AssetReeferStatsEngineHour) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[87]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5578,7 +6907,7 @@ func (x *AssetReeferStatsEngineHour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsEngineHour.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsEngineHour) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{87}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *AssetReeferStatsEngineHour) GetChangedAtMs() int64 {
@@ -5608,7 +6937,7 @@ type AssetReeferStatsFuelPercentage struct {
 
 func (x *AssetReeferStatsFuelPercentage) Reset() {
 	*x = AssetReeferStatsFuelPercentage{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[88]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5620,7 +6949,7 @@ func (x *AssetReeferStatsFuelPercentage) String() string {
 func (*AssetReeferStatsFuelPercentage) ProtoMessage() {}
 
 func (x *AssetReeferStatsFuelPercentage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[88]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5633,7 +6962,7 @@ func (x *AssetReeferStatsFuelPercentage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsFuelPercentage.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsFuelPercentage) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{88}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *AssetReeferStatsFuelPercentage) GetChangedAtMs() int64 {
@@ -5663,7 +6992,7 @@ type AssetReeferStatsPowerStatus struct {
 
 func (x *AssetReeferStatsPowerStatus) Reset() {
 	*x = AssetReeferStatsPowerStatus{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[89]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5675,7 +7004,7 @@ func (x *AssetReeferStatsPowerStatus) String() string {
 func (*AssetReeferStatsPowerStatus) ProtoMessage() {}
 
 func (x *AssetReeferStatsPowerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[89]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5688,7 +7017,7 @@ func (x *AssetReeferStatsPowerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsPowerStatus.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsPowerStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{89}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *AssetReeferStatsPowerStatus) GetChangedAtMs() int64 {
@@ -5718,7 +7047,7 @@ type AssetReeferStatsReturnAirTemp struct {
 
 func (x *AssetReeferStatsReturnAirTemp) Reset() {
 	*x = AssetReeferStatsReturnAirTemp{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[90]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5730,7 +7059,7 @@ func (x *AssetReeferStatsReturnAirTemp) String() string {
 func (*AssetReeferStatsReturnAirTemp) ProtoMessage() {}
 
 func (x *AssetReeferStatsReturnAirTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[90]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5743,7 +7072,7 @@ func (x *AssetReeferStatsReturnAirTemp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsReturnAirTemp.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsReturnAirTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{90}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *AssetReeferStatsReturnAirTemp) GetChangedAtMs() int64 {
@@ -5773,7 +7102,7 @@ type AssetReeferStatsSetPoint struct {
 
 func (x *AssetReeferStatsSetPoint) Reset() {
 	*x = AssetReeferStatsSetPoint{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[91]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5785,7 +7114,7 @@ func (x *AssetReeferStatsSetPoint) String() string {
 func (*AssetReeferStatsSetPoint) ProtoMessage() {}
 
 func (x *AssetReeferStatsSetPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[91]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5798,7 +7127,7 @@ func (x *AssetReeferStatsSetPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetReeferStatsSetPoint.ProtoReflect.Descriptor instead.
 func (*AssetReeferStatsSetPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{91}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *AssetReeferStatsSetPoint) GetChangedAtMs() int64 {
@@ -5832,7 +7161,7 @@ type AssetsReefer struct {
 
 func (x *AssetsReefer) Reset() {
 	*x = AssetsReefer{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[92]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5844,7 +7173,7 @@ func (x *AssetsReefer) String() string {
 func (*AssetsReefer) ProtoMessage() {}
 
 func (x *AssetsReefer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[92]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5857,7 +7186,7 @@ func (x *AssetsReefer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsReefer.ProtoReflect.Descriptor instead.
 func (*AssetsReefer) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{92}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *AssetsReefer) GetAssetType() string {
@@ -5913,7 +7242,7 @@ type AssetsReeferStats struct {
 
 func (x *AssetsReeferStats) Reset() {
 	*x = AssetsReeferStats{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[93]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5925,7 +7254,7 @@ func (x *AssetsReeferStats) String() string {
 func (*AssetsReeferStats) ProtoMessage() {}
 
 func (x *AssetsReeferStats) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[93]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5938,7 +7267,7 @@ func (x *AssetsReeferStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsReeferStats.ProtoReflect.Descriptor instead.
 func (*AssetsReeferStats) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{93}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *AssetsReeferStats) GetAmbientAirTemperature() []*AssetsReeferStatsAmbientAirTemperature {
@@ -6010,7 +7339,7 @@ type AssetsReeferStatsAmbientAirTemperature struct {
 
 func (x *AssetsReeferStatsAmbientAirTemperature) Reset() {
 	*x = AssetsReeferStatsAmbientAirTemperature{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[94]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6022,7 +7351,7 @@ func (x *AssetsReeferStatsAmbientAirTemperature) String() string {
 func (*AssetsReeferStatsAmbientAirTemperature) ProtoMessage() {}
 
 func (x *AssetsReeferStatsAmbientAirTemperature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[94]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6035,7 +7364,7 @@ func (x *AssetsReeferStatsAmbientAirTemperature) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use AssetsReeferStatsAmbientAirTemperature.ProtoReflect.Descriptor instead.
 func (*AssetsReeferStatsAmbientAirTemperature) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{94}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *AssetsReeferStatsAmbientAirTemperature) GetChangedAtMs() int64 {
@@ -6065,7 +7394,7 @@ type AssetsReeferStatsDischargeAirTemperature struct {
 
 func (x *AssetsReeferStatsDischargeAirTemperature) Reset() {
 	*x = AssetsReeferStatsDischargeAirTemperature{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[95]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6077,7 +7406,7 @@ func (x *AssetsReeferStatsDischargeAirTemperature) String() string {
 func (*AssetsReeferStatsDischargeAirTemperature) ProtoMessage() {}
 
 func (x *AssetsReeferStatsDischargeAirTemperature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[95]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6090,7 +7419,7 @@ func (x *AssetsReeferStatsDischargeAirTemperature) ProtoReflect() protoreflect.M
 
 // Deprecated: Use AssetsReeferStatsDischargeAirTemperature.ProtoReflect.Descriptor instead.
 func (*AssetsReeferStatsDischargeAirTemperature) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{95}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *AssetsReeferStatsDischargeAirTemperature) GetChangedAtMs() int64 {
@@ -6120,7 +7449,7 @@ type AssetsReeferStatsPowerStatus struct {
 
 func (x *AssetsReeferStatsPowerStatus) Reset() {
 	*x = AssetsReeferStatsPowerStatus{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[96]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6132,7 +7461,7 @@ func (x *AssetsReeferStatsPowerStatus) String() string {
 func (*AssetsReeferStatsPowerStatus) ProtoMessage() {}
 
 func (x *AssetsReeferStatsPowerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[96]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6145,7 +7474,7 @@ func (x *AssetsReeferStatsPowerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsReeferStatsPowerStatus.ProtoReflect.Descriptor instead.
 func (*AssetsReeferStatsPowerStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{96}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *AssetsReeferStatsPowerStatus) GetChangedAtMs() int64 {
@@ -6185,7 +7514,7 @@ type CargoSensor struct {
 
 func (x *CargoSensor) Reset() {
 	*x = CargoSensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[97]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6197,7 +7526,7 @@ func (x *CargoSensor) String() string {
 func (*CargoSensor) ProtoMessage() {}
 
 func (x *CargoSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[97]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6210,7 +7539,7 @@ func (x *CargoSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CargoSensor.ProtoReflect.Descriptor instead.
 func (*CargoSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{97}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *CargoSensor) GetCargoEmpty() bool {
@@ -6283,7 +7612,7 @@ type DoorSensor struct {
 
 func (x *DoorSensor) Reset() {
 	*x = DoorSensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[98]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6295,7 +7624,7 @@ func (x *DoorSensor) String() string {
 func (*DoorSensor) ProtoMessage() {}
 
 func (x *DoorSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[98]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6308,7 +7637,7 @@ func (x *DoorSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoorSensor.ProtoReflect.Descriptor instead.
 func (*DoorSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{98}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *DoorSensor) GetDoorClosed() bool {
@@ -6372,7 +7701,7 @@ type DriverAssignment struct {
 
 func (x *DriverAssignment) Reset() {
 	*x = DriverAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[99]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6384,7 +7713,7 @@ func (x *DriverAssignment) String() string {
 func (*DriverAssignment) ProtoMessage() {}
 
 func (x *DriverAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[99]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6397,7 +7726,7 @@ func (x *DriverAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAssignment.ProtoReflect.Descriptor instead.
 func (*DriverAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{99}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *DriverAssignment) GetAssignmentType() string {
@@ -6454,7 +7783,7 @@ type DriversVehicleAssignments struct {
 
 func (x *DriversVehicleAssignments) Reset() {
 	*x = DriversVehicleAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[100]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6466,7 +7795,7 @@ func (x *DriversVehicleAssignments) String() string {
 func (*DriversVehicleAssignments) ProtoMessage() {}
 
 func (x *DriversVehicleAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[100]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6479,7 +7808,7 @@ func (x *DriversVehicleAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriversVehicleAssignments.ProtoReflect.Descriptor instead.
 func (*DriversVehicleAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{100}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *DriversVehicleAssignments) GetDriverActivationStatus() string {
@@ -6538,7 +7867,7 @@ type HosAuthenticationLog struct {
 
 func (x *HosAuthenticationLog) Reset() {
 	*x = HosAuthenticationLog{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6550,7 +7879,7 @@ func (x *HosAuthenticationLog) String() string {
 func (*HosAuthenticationLog) ProtoMessage() {}
 
 func (x *HosAuthenticationLog) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6563,7 +7892,7 @@ func (x *HosAuthenticationLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosAuthenticationLog.ProtoReflect.Descriptor instead.
 func (*HosAuthenticationLog) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{101}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *HosAuthenticationLog) GetActionType() string {
@@ -6629,7 +7958,7 @@ type HumiditySensor struct {
 
 func (x *HumiditySensor) Reset() {
 	*x = HumiditySensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6641,7 +7970,7 @@ func (x *HumiditySensor) String() string {
 func (*HumiditySensor) ProtoMessage() {}
 
 func (x *HumiditySensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6654,7 +7983,7 @@ func (x *HumiditySensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HumiditySensor.ProtoReflect.Descriptor instead.
 func (*HumiditySensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{102}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *HumiditySensor) GetHumidity() int64 {
@@ -6722,7 +8051,7 @@ type IdlingReportEvent struct {
 
 func (x *IdlingReportEvent) Reset() {
 	*x = IdlingReportEvent{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6734,7 +8063,7 @@ func (x *IdlingReportEvent) String() string {
 func (*IdlingReportEvent) ProtoMessage() {}
 
 func (x *IdlingReportEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6747,7 +8076,7 @@ func (x *IdlingReportEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingReportEvent.ProtoReflect.Descriptor instead.
 func (*IdlingReportEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{103}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *IdlingReportEvent) GetAddress() *IdlingReportEventAddress {
@@ -6814,7 +8143,7 @@ type IdlingReportEventAddress struct {
 
 func (x *IdlingReportEventAddress) Reset() {
 	*x = IdlingReportEventAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6826,7 +8155,7 @@ func (x *IdlingReportEventAddress) String() string {
 func (*IdlingReportEventAddress) ProtoMessage() {}
 
 func (x *IdlingReportEventAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6839,7 +8168,7 @@ func (x *IdlingReportEventAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingReportEventAddress.ProtoReflect.Descriptor instead.
 func (*IdlingReportEventAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{104}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *IdlingReportEventAddress) GetFormatted() string {
@@ -6876,7 +8205,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6888,7 +8217,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6901,7 +8230,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{105}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *Location) GetLatitude() float64 {
@@ -6933,7 +8262,7 @@ type Machine struct {
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6945,7 +8274,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6958,7 +8287,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{106}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *Machine) GetId() int64 {
@@ -6997,7 +8326,7 @@ type MachineHistoryMachine struct {
 
 func (x *MachineHistoryMachine) Reset() {
 	*x = MachineHistoryMachine{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7009,7 +8338,7 @@ func (x *MachineHistoryMachine) String() string {
 func (*MachineHistoryMachine) ProtoMessage() {}
 
 func (x *MachineHistoryMachine) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7022,7 +8351,7 @@ func (x *MachineHistoryMachine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MachineHistoryMachine.ProtoReflect.Descriptor instead.
 func (*MachineHistoryMachine) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{107}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *MachineHistoryMachine) GetId() int64 {
@@ -7063,7 +8392,7 @@ type MachineHistoryVibration struct {
 
 func (x *MachineHistoryVibration) Reset() {
 	*x = MachineHistoryVibration{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7075,7 +8404,7 @@ func (x *MachineHistoryVibration) String() string {
 func (*MachineHistoryVibration) ProtoMessage() {}
 
 func (x *MachineHistoryVibration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7088,7 +8417,7 @@ func (x *MachineHistoryVibration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MachineHistoryVibration.ProtoReflect.Descriptor instead.
 func (*MachineHistoryVibration) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{108}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *MachineHistoryVibration) GetX() float64 {
@@ -7132,7 +8461,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7144,7 +8473,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7157,7 +8486,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{109}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *Message) GetDriverId() int64 {
@@ -7187,7 +8516,7 @@ type MessageSender struct {
 
 func (x *MessageSender) Reset() {
 	*x = MessageSender{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7199,7 +8528,7 @@ func (x *MessageSender) String() string {
 func (*MessageSender) ProtoMessage() {}
 
 func (x *MessageSender) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7212,7 +8541,7 @@ func (x *MessageSender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageSender.ProtoReflect.Descriptor instead.
 func (*MessageSender) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{110}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *MessageSender) GetName() string {
@@ -7246,7 +8575,7 @@ type Pagination struct {
 
 func (x *Pagination) Reset() {
 	*x = Pagination{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7258,7 +8587,7 @@ func (x *Pagination) String() string {
 func (*Pagination) ProtoMessage() {}
 
 func (x *Pagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7271,7 +8600,7 @@ func (x *Pagination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pagination.ProtoReflect.Descriptor instead.
 func (*Pagination) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{111}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{135}
 }
 
 func (x *Pagination) GetEndCursor() string {
@@ -7315,7 +8644,7 @@ type ProgramsForTheCamera struct {
 
 func (x *ProgramsForTheCamera) Reset() {
 	*x = ProgramsForTheCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7327,7 +8656,7 @@ func (x *ProgramsForTheCamera) String() string {
 func (*ProgramsForTheCamera) ProtoMessage() {}
 
 func (x *ProgramsForTheCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7340,7 +8669,7 @@ func (x *ProgramsForTheCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgramsForTheCamera.ProtoReflect.Descriptor instead.
 func (*ProgramsForTheCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{112}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{136}
 }
 
 func (x *ProgramsForTheCamera) GetProgramId() int64 {
@@ -7390,7 +8719,7 @@ type SafetyEvent struct {
 
 func (x *SafetyEvent) Reset() {
 	*x = SafetyEvent{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7402,7 +8731,7 @@ func (x *SafetyEvent) String() string {
 func (*SafetyEvent) ProtoMessage() {}
 
 func (x *SafetyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7415,7 +8744,7 @@ func (x *SafetyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEvent.ProtoReflect.Descriptor instead.
 func (*SafetyEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{113}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{137}
 }
 
 func (x *SafetyEvent) GetBehaviorLabels() []*SafetyEventBehaviorLabel {
@@ -7513,7 +8842,7 @@ type SafetyEventActivityFeedItem struct {
 
 func (x *SafetyEventActivityFeedItem) Reset() {
 	*x = SafetyEventActivityFeedItem{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7525,7 +8854,7 @@ func (x *SafetyEventActivityFeedItem) String() string {
 func (*SafetyEventActivityFeedItem) ProtoMessage() {}
 
 func (x *SafetyEventActivityFeedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7538,7 +8867,7 @@ func (x *SafetyEventActivityFeedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventActivityFeedItem.ProtoReflect.Descriptor instead.
 func (*SafetyEventActivityFeedItem) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{114}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{138}
 }
 
 func (x *SafetyEventActivityFeedItem) GetId() string {
@@ -7590,7 +8919,7 @@ type SafetyEventBehaviorLabel struct {
 
 func (x *SafetyEventBehaviorLabel) Reset() {
 	*x = SafetyEventBehaviorLabel{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7602,7 +8931,7 @@ func (x *SafetyEventBehaviorLabel) String() string {
 func (*SafetyEventBehaviorLabel) ProtoMessage() {}
 
 func (x *SafetyEventBehaviorLabel) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7615,7 +8944,7 @@ func (x *SafetyEventBehaviorLabel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventBehaviorLabel.ProtoReflect.Descriptor instead.
 func (*SafetyEventBehaviorLabel) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{115}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{139}
 }
 
 func (x *SafetyEventBehaviorLabel) GetLabel() string {
@@ -7661,7 +8990,7 @@ type SafetyEventBehaviorLabels struct {
 
 func (x *SafetyEventBehaviorLabels) Reset() {
 	*x = SafetyEventBehaviorLabels{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7673,7 +9002,7 @@ func (x *SafetyEventBehaviorLabels) String() string {
 func (*SafetyEventBehaviorLabels) ProtoMessage() {}
 
 func (x *SafetyEventBehaviorLabels) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7686,7 +9015,7 @@ func (x *SafetyEventBehaviorLabels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventBehaviorLabels.ProtoReflect.Descriptor instead.
 func (*SafetyEventBehaviorLabels) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{116}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{140}
 }
 
 func (x *SafetyEventBehaviorLabels) GetName() string {
@@ -7714,7 +9043,7 @@ type SafetyEventDriver struct {
 
 func (x *SafetyEventDriver) Reset() {
 	*x = SafetyEventDriver{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7726,7 +9055,7 @@ func (x *SafetyEventDriver) String() string {
 func (*SafetyEventDriver) ProtoMessage() {}
 
 func (x *SafetyEventDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7739,7 +9068,7 @@ func (x *SafetyEventDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventDriver.ProtoReflect.Descriptor instead.
 func (*SafetyEventDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{117}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{141}
 }
 
 func (x *SafetyEventDriver) GetId() string {
@@ -7770,7 +9099,7 @@ type SafetyEventObject struct {
 
 func (x *SafetyEventObject) Reset() {
 	*x = SafetyEventObject{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7782,7 +9111,7 @@ func (x *SafetyEventObject) String() string {
 func (*SafetyEventObject) ProtoMessage() {}
 
 func (x *SafetyEventObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7795,7 +9124,7 @@ func (x *SafetyEventObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventObject.ProtoReflect.Descriptor instead.
 func (*SafetyEventObject) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{118}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{142}
 }
 
 func (x *SafetyEventObject) GetBehaviorLabels() []*SafetyEventBehaviorLabels {
@@ -7851,7 +9180,7 @@ type SafetyEventVehicle struct {
 
 func (x *SafetyEventVehicle) Reset() {
 	*x = SafetyEventVehicle{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7863,7 +9192,7 @@ func (x *SafetyEventVehicle) String() string {
 func (*SafetyEventVehicle) ProtoMessage() {}
 
 func (x *SafetyEventVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7876,7 +9205,7 @@ func (x *SafetyEventVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventVehicle.ProtoReflect.Descriptor instead.
 func (*SafetyEventVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{119}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{143}
 }
 
 func (x *SafetyEventVehicle) GetId() string {
@@ -7901,7 +9230,7 @@ type SafetyReportHarshEvent struct {
 
 func (x *SafetyReportHarshEvent) Reset() {
 	*x = SafetyReportHarshEvent{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7913,7 +9242,7 @@ func (x *SafetyReportHarshEvent) String() string {
 func (*SafetyReportHarshEvent) ProtoMessage() {}
 
 func (x *SafetyReportHarshEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7926,7 +9255,7 @@ func (x *SafetyReportHarshEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyReportHarshEvent.ProtoReflect.Descriptor instead.
 func (*SafetyReportHarshEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{120}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{144}
 }
 
 func (x *SafetyReportHarshEvent) GetHarshEventType() string {
@@ -7973,7 +9302,7 @@ type Sensor struct {
 
 func (x *Sensor) Reset() {
 	*x = Sensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7985,7 +9314,7 @@ func (x *Sensor) String() string {
 func (*Sensor) ProtoMessage() {}
 
 func (x *Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7998,7 +9327,7 @@ func (x *Sensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sensor.ProtoReflect.Descriptor instead.
 func (*Sensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{121}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{145}
 }
 
 func (x *Sensor) GetActivatedAtMs() int64 {
@@ -8063,7 +9392,7 @@ type SensorHistoryResult struct {
 
 func (x *SensorHistoryResult) Reset() {
 	*x = SensorHistoryResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8075,7 +9404,7 @@ func (x *SensorHistoryResult) String() string {
 func (*SensorHistoryResult) ProtoMessage() {}
 
 func (x *SensorHistoryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8088,7 +9417,7 @@ func (x *SensorHistoryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensorHistoryResult.ProtoReflect.Descriptor instead.
 func (*SensorHistoryResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{122}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{146}
 }
 
 func (x *SensorHistoryResult) GetSeries() []int64 {
@@ -8121,7 +9450,7 @@ type SensorsHistorySeries struct {
 
 func (x *SensorsHistorySeries) Reset() {
 	*x = SensorsHistorySeries{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8133,7 +9462,7 @@ func (x *SensorsHistorySeries) String() string {
 func (*SensorsHistorySeries) ProtoMessage() {}
 
 func (x *SensorsHistorySeries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8146,7 +9475,7 @@ func (x *SensorsHistorySeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensorsHistorySeries.ProtoReflect.Descriptor instead.
 func (*SensorsHistorySeries) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{123}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
 }
 
 func (x *SensorsHistorySeries) GetField() string {
@@ -8188,7 +9517,7 @@ type TemperatureSensor struct {
 
 func (x *TemperatureSensor) Reset() {
 	*x = TemperatureSensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8200,7 +9529,7 @@ func (x *TemperatureSensor) String() string {
 func (*TemperatureSensor) ProtoMessage() {}
 
 func (x *TemperatureSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8213,7 +9542,7 @@ func (x *TemperatureSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TemperatureSensor.ProtoReflect.Descriptor instead.
 func (*TemperatureSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{124}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{148}
 }
 
 func (x *TemperatureSensor) GetAmbientTemperature() int64 {
@@ -8287,7 +9616,7 @@ type TrailerAssignment struct {
 
 func (x *TrailerAssignment) Reset() {
 	*x = TrailerAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8299,7 +9628,7 @@ func (x *TrailerAssignment) String() string {
 func (*TrailerAssignment) ProtoMessage() {}
 
 func (x *TrailerAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8312,7 +9641,7 @@ func (x *TrailerAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerAssignment.ProtoReflect.Descriptor instead.
 func (*TrailerAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{125}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{149}
 }
 
 func (x *TrailerAssignment) GetDriverId() int64 {
@@ -8351,7 +9680,7 @@ type TrailerAssignments struct {
 
 func (x *TrailerAssignments) Reset() {
 	*x = TrailerAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8363,7 +9692,7 @@ func (x *TrailerAssignments) String() string {
 func (*TrailerAssignments) ProtoMessage() {}
 
 func (x *TrailerAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8376,7 +9705,7 @@ func (x *TrailerAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerAssignments.ProtoReflect.Descriptor instead.
 func (*TrailerAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{126}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{150}
 }
 
 func (x *TrailerAssignments) GetId() int64 {
@@ -8441,7 +9770,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8453,7 +9782,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8466,7 +9795,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{127}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{151}
 }
 
 func (x *Trip) GetAssetIds() []int64 {
@@ -8596,7 +9925,7 @@ type TripEndAddress struct {
 
 func (x *TripEndAddress) Reset() {
 	*x = TripEndAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8608,7 +9937,7 @@ func (x *TripEndAddress) String() string {
 func (*TripEndAddress) ProtoMessage() {}
 
 func (x *TripEndAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8621,7 +9950,7 @@ func (x *TripEndAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEndAddress.ProtoReflect.Descriptor instead.
 func (*TripEndAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{128}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{152}
 }
 
 func (x *TripEndAddress) GetAddress() string {
@@ -8658,7 +9987,7 @@ type TripEndCoordinates struct {
 
 func (x *TripEndCoordinates) Reset() {
 	*x = TripEndCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8670,7 +9999,7 @@ func (x *TripEndCoordinates) String() string {
 func (*TripEndCoordinates) ProtoMessage() {}
 
 func (x *TripEndCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8683,7 +10012,7 @@ func (x *TripEndCoordinates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEndCoordinates.ProtoReflect.Descriptor instead.
 func (*TripEndCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{129}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{153}
 }
 
 func (x *TripEndCoordinates) GetLatitude() float64 {
@@ -8715,7 +10044,7 @@ type TripStartAddress struct {
 
 func (x *TripStartAddress) Reset() {
 	*x = TripStartAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8727,7 +10056,7 @@ func (x *TripStartAddress) String() string {
 func (*TripStartAddress) ProtoMessage() {}
 
 func (x *TripStartAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8740,7 +10069,7 @@ func (x *TripStartAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripStartAddress.ProtoReflect.Descriptor instead.
 func (*TripStartAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{130}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{154}
 }
 
 func (x *TripStartAddress) GetAddress() string {
@@ -8777,7 +10106,7 @@ type TripStartCoordinates struct {
 
 func (x *TripStartCoordinates) Reset() {
 	*x = TripStartCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8789,7 +10118,7 @@ func (x *TripStartCoordinates) String() string {
 func (*TripStartCoordinates) ProtoMessage() {}
 
 func (x *TripStartCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8802,7 +10131,7 @@ func (x *TripStartCoordinates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripStartCoordinates.ProtoReflect.Descriptor instead.
 func (*TripStartCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{131}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{155}
 }
 
 func (x *TripStartCoordinates) GetLatitude() float64 {
@@ -8838,7 +10167,7 @@ type V1Message struct {
 
 func (x *V1Message) Reset() {
 	*x = V1Message{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8850,7 +10179,7 @@ func (x *V1Message) String() string {
 func (*V1Message) ProtoMessage() {}
 
 func (x *V1Message) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8863,7 +10192,7 @@ func (x *V1Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use V1Message.ProtoReflect.Descriptor instead.
 func (*V1Message) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{132}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{156}
 }
 
 func (x *V1Message) GetDriverId() int64 {
@@ -8920,7 +10249,7 @@ type VehicleAssignment struct {
 
 func (x *VehicleAssignment) Reset() {
 	*x = VehicleAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8932,7 +10261,7 @@ func (x *VehicleAssignment) String() string {
 func (*VehicleAssignment) ProtoMessage() {}
 
 func (x *VehicleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8945,7 +10274,7 @@ func (x *VehicleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleAssignment.ProtoReflect.Descriptor instead.
 func (*VehicleAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{133}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{157}
 }
 
 func (x *VehicleAssignment) GetAssignmentType() string {
@@ -8998,7 +10327,7 @@ type VehicleHarshEventLocation struct {
 
 func (x *VehicleHarshEventLocation) Reset() {
 	*x = VehicleHarshEventLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9010,7 +10339,7 @@ func (x *VehicleHarshEventLocation) String() string {
 func (*VehicleHarshEventLocation) ProtoMessage() {}
 
 func (x *VehicleHarshEventLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9023,7 +10352,7 @@ func (x *VehicleHarshEventLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleHarshEventLocation.ProtoReflect.Descriptor instead.
 func (*VehicleHarshEventLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{134}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{158}
 }
 
 func (x *VehicleHarshEventLocation) GetAddress() string {
@@ -9084,7 +10413,7 @@ type VehicleLocation struct {
 
 func (x *VehicleLocation) Reset() {
 	*x = VehicleLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9096,7 +10425,7 @@ func (x *VehicleLocation) String() string {
 func (*VehicleLocation) ProtoMessage() {}
 
 func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9109,7 +10438,7 @@ func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocation.ProtoReflect.Descriptor instead.
 func (*VehicleLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{135}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{159}
 }
 
 func (x *VehicleLocation) GetDriverId() int64 {
@@ -9225,7 +10554,7 @@ type VehicleMaintenance struct {
 
 func (x *VehicleMaintenance) Reset() {
 	*x = VehicleMaintenance{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9237,7 +10566,7 @@ func (x *VehicleMaintenance) String() string {
 func (*VehicleMaintenance) ProtoMessage() {}
 
 func (x *VehicleMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9250,7 +10579,7 @@ func (x *VehicleMaintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenance.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{136}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{160}
 }
 
 func (x *VehicleMaintenance) GetId() int64 {
@@ -9287,7 +10616,7 @@ type VehicleMaintenanceJ1939 struct {
 
 func (x *VehicleMaintenanceJ1939) Reset() {
 	*x = VehicleMaintenanceJ1939{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9299,7 +10628,7 @@ func (x *VehicleMaintenanceJ1939) String() string {
 func (*VehicleMaintenanceJ1939) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9312,7 +10641,7 @@ func (x *VehicleMaintenanceJ1939) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenanceJ1939.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{137}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{161}
 }
 
 func (x *VehicleMaintenanceJ1939) GetCheckEngineLight() *VehicleMaintenanceJ1939CheckEngineLight {
@@ -9346,7 +10675,7 @@ type VehicleMaintenanceJ1939CheckEngineLight struct {
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) Reset() {
 	*x = VehicleMaintenanceJ1939CheckEngineLight{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9358,7 +10687,7 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) String() string {
 func (*VehicleMaintenanceJ1939CheckEngineLight) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9371,7 +10700,7 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VehicleMaintenanceJ1939CheckEngineLight.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939CheckEngineLight) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{138}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{162}
 }
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) GetEmissionsIsOn() bool {
@@ -9423,7 +10752,7 @@ type VehicleMaintenanceJ1939DiagnosticTroubleCode struct {
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) Reset() {
 	*x = VehicleMaintenanceJ1939DiagnosticTroubleCode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9435,7 +10764,7 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) String() string {
 func (*VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9448,7 +10777,7 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoReflect() protorefle
 
 // Deprecated: Use VehicleMaintenanceJ1939DiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939DiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{139}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{163}
 }
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) GetFmiId() int64 {
@@ -9506,7 +10835,7 @@ type VehicleMaintenancePassenger struct {
 
 func (x *VehicleMaintenancePassenger) Reset() {
 	*x = VehicleMaintenancePassenger{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9518,7 +10847,7 @@ func (x *VehicleMaintenancePassenger) String() string {
 func (*VehicleMaintenancePassenger) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassenger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9531,7 +10860,7 @@ func (x *VehicleMaintenancePassenger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenancePassenger.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassenger) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{140}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{164}
 }
 
 func (x *VehicleMaintenancePassenger) GetCheckEngineLight() *VehicleMaintenancePassengerCheckEngineLight {
@@ -9559,7 +10888,7 @@ type VehicleMaintenancePassengerCheckEngineLight struct {
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) Reset() {
 	*x = VehicleMaintenancePassengerCheckEngineLight{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9571,7 +10900,7 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) String() string {
 func (*VehicleMaintenancePassengerCheckEngineLight) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9584,7 +10913,7 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleMaintenancePassengerCheckEngineLight.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassengerCheckEngineLight) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{141}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{165}
 }
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) GetIsOn() bool {
@@ -9609,7 +10938,7 @@ type VehicleMaintenancePassengerDiagnosticTroubleCode struct {
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) Reset() {
 	*x = VehicleMaintenancePassengerDiagnosticTroubleCode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9621,7 +10950,7 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) String() string {
 func (*VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9634,7 +10963,7 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoReflect() protor
 
 // Deprecated: Use VehicleMaintenancePassengerDiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassengerDiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{142}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{166}
 }
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) GetDtcDescription() string {
@@ -9675,7 +11004,7 @@ type VehiclesDriverAssignments struct {
 
 func (x *VehiclesDriverAssignments) Reset() {
 	*x = VehiclesDriverAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9687,7 +11016,7 @@ func (x *VehiclesDriverAssignments) String() string {
 func (*VehiclesDriverAssignments) ProtoMessage() {}
 
 func (x *VehiclesDriverAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9700,7 +11029,7 @@ func (x *VehiclesDriverAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehiclesDriverAssignments.ProtoReflect.Descriptor instead.
 func (*VehiclesDriverAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{143}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{167}
 }
 
 func (x *VehiclesDriverAssignments) GetDriverAssignments() []*DriverAssignment {
@@ -9748,7 +11077,7 @@ type VisionCamera struct {
 
 func (x *VisionCamera) Reset() {
 	*x = VisionCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9760,7 +11089,7 @@ func (x *VisionCamera) String() string {
 func (*VisionCamera) ProtoMessage() {}
 
 func (x *VisionCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9773,7 +11102,7 @@ func (x *VisionCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionCamera.ProtoReflect.Descriptor instead.
 func (*VisionCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{144}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{168}
 }
 
 func (x *VisionCamera) GetCameraId() int64 {
@@ -9823,7 +11152,7 @@ type VisionRun struct {
 
 func (x *VisionRun) Reset() {
 	*x = VisionRun{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9835,7 +11164,7 @@ func (x *VisionRun) String() string {
 func (*VisionRun) ProtoMessage() {}
 
 func (x *VisionRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9848,7 +11177,7 @@ func (x *VisionRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRun.ProtoReflect.Descriptor instead.
 func (*VisionRun) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{145}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{169}
 }
 
 func (x *VisionRun) GetDeviceId() int64 {
@@ -9901,7 +11230,7 @@ type VisionRunByCameraInspectionResult struct {
 
 func (x *VisionRunByCameraInspectionResult) Reset() {
 	*x = VisionRunByCameraInspectionResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9913,7 +11242,7 @@ func (x *VisionRunByCameraInspectionResult) String() string {
 func (*VisionRunByCameraInspectionResult) ProtoMessage() {}
 
 func (x *VisionRunByCameraInspectionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9926,7 +11255,7 @@ func (x *VisionRunByCameraInspectionResult) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VisionRunByCameraInspectionResult.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraInspectionResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{146}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{170}
 }
 
 func (x *VisionRunByCameraInspectionResult) GetCaptureAtMs() float64 {
@@ -9963,7 +11292,7 @@ type VisionRunByCameraProgram struct {
 
 func (x *VisionRunByCameraProgram) Reset() {
 	*x = VisionRunByCameraProgram{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9975,7 +11304,7 @@ func (x *VisionRunByCameraProgram) String() string {
 func (*VisionRunByCameraProgram) ProtoMessage() {}
 
 func (x *VisionRunByCameraProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9988,7 +11317,7 @@ func (x *VisionRunByCameraProgram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunByCameraProgram.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraProgram) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{171}
 }
 
 func (x *VisionRunByCameraProgram) GetId() int64 {
@@ -10022,7 +11351,7 @@ type VisionRunByCameraRunSummary struct {
 
 func (x *VisionRunByCameraRunSummary) Reset() {
 	*x = VisionRunByCameraRunSummary{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10034,7 +11363,7 @@ func (x *VisionRunByCameraRunSummary) String() string {
 func (*VisionRunByCameraRunSummary) ProtoMessage() {}
 
 func (x *VisionRunByCameraRunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10047,7 +11376,7 @@ func (x *VisionRunByCameraRunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunByCameraRunSummary.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraRunSummary) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{148}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{172}
 }
 
 func (x *VisionRunByCameraRunSummary) GetItemsPerMinute() float64 {
@@ -10097,7 +11426,7 @@ type VisionRunsByCamera struct {
 
 func (x *VisionRunsByCamera) Reset() {
 	*x = VisionRunsByCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10109,7 +11438,7 @@ func (x *VisionRunsByCamera) String() string {
 func (*VisionRunsByCamera) ProtoMessage() {}
 
 func (x *VisionRunsByCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10122,7 +11451,7 @@ func (x *VisionRunsByCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCamera.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{149}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{173}
 }
 
 func (x *VisionRunsByCamera) GetDeviceId() int64 {
@@ -10173,7 +11502,7 @@ type VisionRunsByCameraProgram struct {
 
 func (x *VisionRunsByCameraProgram) Reset() {
 	*x = VisionRunsByCameraProgram{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10185,7 +11514,7 @@ func (x *VisionRunsByCameraProgram) String() string {
 func (*VisionRunsByCameraProgram) ProtoMessage() {}
 
 func (x *VisionRunsByCameraProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10198,7 +11527,7 @@ func (x *VisionRunsByCameraProgram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCameraProgram.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCameraProgram) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{150}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{174}
 }
 
 func (x *VisionRunsByCameraProgram) GetId() int64 {
@@ -10232,7 +11561,7 @@ type VisionRunsByCameraReportMetadata struct {
 
 func (x *VisionRunsByCameraReportMetadata) Reset() {
 	*x = VisionRunsByCameraReportMetadata{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10244,7 +11573,7 @@ func (x *VisionRunsByCameraReportMetadata) String() string {
 func (*VisionRunsByCameraReportMetadata) ProtoMessage() {}
 
 func (x *VisionRunsByCameraReportMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10257,7 +11586,7 @@ func (x *VisionRunsByCameraReportMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCameraReportMetadata.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCameraReportMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{151}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{175}
 }
 
 func (x *VisionRunsByCameraReportMetadata) GetItemsPerMinute() float64 {
@@ -10305,7 +11634,7 @@ type VisionRunsReportMetadata struct {
 
 func (x *VisionRunsReportMetadata) Reset() {
 	*x = VisionRunsReportMetadata{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10317,7 +11646,7 @@ func (x *VisionRunsReportMetadata) String() string {
 func (*VisionRunsReportMetadata) ProtoMessage() {}
 
 func (x *VisionRunsReportMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10330,7 +11659,7 @@ func (x *VisionRunsReportMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsReportMetadata.ProtoReflect.Descriptor instead.
 func (*VisionRunsReportMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{152}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{176}
 }
 
 func (x *VisionRunsReportMetadata) GetItemsPerMinute() float64 {
@@ -10402,7 +11731,7 @@ type VisionStepResult struct {
 
 func (x *VisionStepResult) Reset() {
 	*x = VisionStepResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10414,7 +11743,7 @@ func (x *VisionStepResult) String() string {
 func (*VisionStepResult) ProtoMessage() {}
 
 func (x *VisionStepResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10427,7 +11756,7 @@ func (x *VisionStepResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResult.ProtoReflect.Descriptor instead.
 func (*VisionStepResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{153}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{177}
 }
 
 func (x *VisionStepResult) GetAngleCheck() *VisionStepResultAngleCheck {
@@ -10559,7 +11888,7 @@ type VisionStepResultAngleCheck struct {
 
 func (x *VisionStepResultAngleCheck) Reset() {
 	*x = VisionStepResultAngleCheck{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10571,7 +11900,7 @@ func (x *VisionStepResultAngleCheck) String() string {
 func (*VisionStepResultAngleCheck) ProtoMessage() {}
 
 func (x *VisionStepResultAngleCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10584,7 +11913,7 @@ func (x *VisionStepResultAngleCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultAngleCheck.ProtoReflect.Descriptor instead.
 func (*VisionStepResultAngleCheck) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{154}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{178}
 }
 
 func (x *VisionStepResultAngleCheck) GetAngleConfigured() *VisionStepResultAngleCheckAngleConfigured {
@@ -10628,7 +11957,7 @@ type VisionStepResultAngleCheckAngleConfigured struct {
 
 func (x *VisionStepResultAngleCheckAngleConfigured) Reset() {
 	*x = VisionStepResultAngleCheckAngleConfigured{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10640,7 +11969,7 @@ func (x *VisionStepResultAngleCheckAngleConfigured) String() string {
 func (*VisionStepResultAngleCheckAngleConfigured) ProtoMessage() {}
 
 func (x *VisionStepResultAngleCheckAngleConfigured) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10653,7 +11982,7 @@ func (x *VisionStepResultAngleCheckAngleConfigured) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultAngleCheckAngleConfigured.ProtoReflect.Descriptor instead.
 func (*VisionStepResultAngleCheckAngleConfigured) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{155}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{179}
 }
 
 func (x *VisionStepResultAngleCheckAngleConfigured) GetHigh() int64 {
@@ -10685,7 +12014,7 @@ type VisionStepResultBarcode struct {
 
 func (x *VisionStepResultBarcode) Reset() {
 	*x = VisionStepResultBarcode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10697,7 +12026,7 @@ func (x *VisionStepResultBarcode) String() string {
 func (*VisionStepResultBarcode) ProtoMessage() {}
 
 func (x *VisionStepResultBarcode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10710,7 +12039,7 @@ func (x *VisionStepResultBarcode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBarcode.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBarcode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{156}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{180}
 }
 
 func (x *VisionStepResultBarcode) GetContents() string {
@@ -10747,7 +12076,7 @@ type VisionStepResultBooleanLogic struct {
 
 func (x *VisionStepResultBooleanLogic) Reset() {
 	*x = VisionStepResultBooleanLogic{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10759,7 +12088,7 @@ func (x *VisionStepResultBooleanLogic) String() string {
 func (*VisionStepResultBooleanLogic) ProtoMessage() {}
 
 func (x *VisionStepResultBooleanLogic) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10772,7 +12101,7 @@ func (x *VisionStepResultBooleanLogic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBooleanLogic.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBooleanLogic) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{157}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{181}
 }
 
 func (x *VisionStepResultBooleanLogic) GetOperator() string {
@@ -10802,7 +12131,7 @@ type VisionStepResultBooleanLogicStep struct {
 
 func (x *VisionStepResultBooleanLogicStep) Reset() {
 	*x = VisionStepResultBooleanLogicStep{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10814,7 +12143,7 @@ func (x *VisionStepResultBooleanLogicStep) String() string {
 func (*VisionStepResultBooleanLogicStep) ProtoMessage() {}
 
 func (x *VisionStepResultBooleanLogicStep) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10827,7 +12156,7 @@ func (x *VisionStepResultBooleanLogicStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBooleanLogicStep.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBooleanLogicStep) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{158}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{182}
 }
 
 func (x *VisionStepResultBooleanLogicStep) GetName() string {
@@ -10872,7 +12201,7 @@ type VisionStepResultCaliper struct {
 
 func (x *VisionStepResultCaliper) Reset() {
 	*x = VisionStepResultCaliper{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10884,7 +12213,7 @@ func (x *VisionStepResultCaliper) String() string {
 func (*VisionStepResultCaliper) ProtoMessage() {}
 
 func (x *VisionStepResultCaliper) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10897,7 +12226,7 @@ func (x *VisionStepResultCaliper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultCaliper.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliper) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{159}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{183}
 }
 
 func (x *VisionStepResultCaliper) GetAngleRange() *VisionStepResultCaliperAngleRange {
@@ -10976,7 +12305,7 @@ type VisionStepResultCaliperAngleRange struct {
 
 func (x *VisionStepResultCaliperAngleRange) Reset() {
 	*x = VisionStepResultCaliperAngleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10988,7 +12317,7 @@ func (x *VisionStepResultCaliperAngleRange) String() string {
 func (*VisionStepResultCaliperAngleRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperAngleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11001,7 +12330,7 @@ func (x *VisionStepResultCaliperAngleRange) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VisionStepResultCaliperAngleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperAngleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{160}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{184}
 }
 
 func (x *VisionStepResultCaliperAngleRange) GetHigh() int64 {
@@ -11031,7 +12360,7 @@ type VisionStepResultCaliperContrastRange struct {
 
 func (x *VisionStepResultCaliperContrastRange) Reset() {
 	*x = VisionStepResultCaliperContrastRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11043,7 +12372,7 @@ func (x *VisionStepResultCaliperContrastRange) String() string {
 func (*VisionStepResultCaliperContrastRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperContrastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11056,7 +12385,7 @@ func (x *VisionStepResultCaliperContrastRange) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VisionStepResultCaliperContrastRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperContrastRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{161}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{185}
 }
 
 func (x *VisionStepResultCaliperContrastRange) GetHigh() int64 {
@@ -11086,7 +12415,7 @@ type VisionStepResultCaliperSharpnessRange struct {
 
 func (x *VisionStepResultCaliperSharpnessRange) Reset() {
 	*x = VisionStepResultCaliperSharpnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11098,7 +12427,7 @@ func (x *VisionStepResultCaliperSharpnessRange) String() string {
 func (*VisionStepResultCaliperSharpnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperSharpnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11111,7 +12440,7 @@ func (x *VisionStepResultCaliperSharpnessRange) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VisionStepResultCaliperSharpnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperSharpnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{162}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{186}
 }
 
 func (x *VisionStepResultCaliperSharpnessRange) GetHigh() int64 {
@@ -11141,7 +12470,7 @@ type VisionStepResultCaliperStraightnessRange struct {
 
 func (x *VisionStepResultCaliperStraightnessRange) Reset() {
 	*x = VisionStepResultCaliperStraightnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[187]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11153,7 +12482,7 @@ func (x *VisionStepResultCaliperStraightnessRange) String() string {
 func (*VisionStepResultCaliperStraightnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperStraightnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[187]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11166,7 +12495,7 @@ func (x *VisionStepResultCaliperStraightnessRange) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VisionStepResultCaliperStraightnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperStraightnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{163}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{187}
 }
 
 func (x *VisionStepResultCaliperStraightnessRange) GetHigh() int64 {
@@ -11200,7 +12529,7 @@ type VisionStepResultContour struct {
 
 func (x *VisionStepResultContour) Reset() {
 	*x = VisionStepResultContour{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[188]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11212,7 +12541,7 @@ func (x *VisionStepResultContour) String() string {
 func (*VisionStepResultContour) ProtoMessage() {}
 
 func (x *VisionStepResultContour) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[188]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11225,7 +12554,7 @@ func (x *VisionStepResultContour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultContour.ProtoReflect.Descriptor instead.
 func (*VisionStepResultContour) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{164}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{188}
 }
 
 func (x *VisionStepResultContour) GetAngleDegrees() int64 {
@@ -11285,7 +12614,7 @@ type VisionStepResultDistance struct {
 
 func (x *VisionStepResultDistance) Reset() {
 	*x = VisionStepResultDistance{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[189]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11297,7 +12626,7 @@ func (x *VisionStepResultDistance) String() string {
 func (*VisionStepResultDistance) ProtoMessage() {}
 
 func (x *VisionStepResultDistance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[189]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11310,7 +12639,7 @@ func (x *VisionStepResultDistance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultDistance.ProtoReflect.Descriptor instead.
 func (*VisionStepResultDistance) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{165}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{189}
 }
 
 func (x *VisionStepResultDistance) GetDistanceFound() float64 {
@@ -11398,7 +12727,7 @@ type VisionStepResultExpirationDate struct {
 
 func (x *VisionStepResultExpirationDate) Reset() {
 	*x = VisionStepResultExpirationDate{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[190]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11410,7 +12739,7 @@ func (x *VisionStepResultExpirationDate) String() string {
 func (*VisionStepResultExpirationDate) ProtoMessage() {}
 
 func (x *VisionStepResultExpirationDate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[190]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11423,7 +12752,7 @@ func (x *VisionStepResultExpirationDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultExpirationDate.ProtoReflect.Descriptor instead.
 func (*VisionStepResultExpirationDate) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{166}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{190}
 }
 
 func (x *VisionStepResultExpirationDate) GetDateOffset() int64 {
@@ -11466,7 +12795,7 @@ type VisionStepResultFindCopies struct {
 
 func (x *VisionStepResultFindCopies) Reset() {
 	*x = VisionStepResultFindCopies{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[191]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11478,7 +12807,7 @@ func (x *VisionStepResultFindCopies) String() string {
 func (*VisionStepResultFindCopies) ProtoMessage() {}
 
 func (x *VisionStepResultFindCopies) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[191]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11491,7 +12820,7 @@ func (x *VisionStepResultFindCopies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindCopies.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindCopies) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{167}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{191}
 }
 
 func (x *VisionStepResultFindCopies) GetAngleTolerance() int64 {
@@ -11556,7 +12885,7 @@ type VisionStepResultFindEdge struct {
 
 func (x *VisionStepResultFindEdge) Reset() {
 	*x = VisionStepResultFindEdge{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[192]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11568,7 +12897,7 @@ func (x *VisionStepResultFindEdge) String() string {
 func (*VisionStepResultFindEdge) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[192]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11581,7 +12910,7 @@ func (x *VisionStepResultFindEdge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindEdge.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdge) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{168}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{192}
 }
 
 func (x *VisionStepResultFindEdge) GetAngleFound() float64 {
@@ -11660,7 +12989,7 @@ type VisionStepResultFindEdgeAngleRange struct {
 
 func (x *VisionStepResultFindEdgeAngleRange) Reset() {
 	*x = VisionStepResultFindEdgeAngleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[193]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11672,7 +13001,7 @@ func (x *VisionStepResultFindEdgeAngleRange) String() string {
 func (*VisionStepResultFindEdgeAngleRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeAngleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[193]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11685,7 +13014,7 @@ func (x *VisionStepResultFindEdgeAngleRange) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VisionStepResultFindEdgeAngleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeAngleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{169}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{193}
 }
 
 func (x *VisionStepResultFindEdgeAngleRange) GetHigh() int64 {
@@ -11715,7 +13044,7 @@ type VisionStepResultFindEdgeContrastRange struct {
 
 func (x *VisionStepResultFindEdgeContrastRange) Reset() {
 	*x = VisionStepResultFindEdgeContrastRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[194]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11727,7 +13056,7 @@ func (x *VisionStepResultFindEdgeContrastRange) String() string {
 func (*VisionStepResultFindEdgeContrastRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeContrastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[194]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11740,7 +13069,7 @@ func (x *VisionStepResultFindEdgeContrastRange) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VisionStepResultFindEdgeContrastRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeContrastRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{170}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{194}
 }
 
 func (x *VisionStepResultFindEdgeContrastRange) GetHigh() int64 {
@@ -11770,7 +13099,7 @@ type VisionStepResultFindEdgeSharpnessRange struct {
 
 func (x *VisionStepResultFindEdgeSharpnessRange) Reset() {
 	*x = VisionStepResultFindEdgeSharpnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[195]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11782,7 +13111,7 @@ func (x *VisionStepResultFindEdgeSharpnessRange) String() string {
 func (*VisionStepResultFindEdgeSharpnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeSharpnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[195]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11795,7 +13124,7 @@ func (x *VisionStepResultFindEdgeSharpnessRange) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VisionStepResultFindEdgeSharpnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeSharpnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{171}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{195}
 }
 
 func (x *VisionStepResultFindEdgeSharpnessRange) GetHigh() int64 {
@@ -11825,7 +13154,7 @@ type VisionStepResultFindEdgeStraightnessRange struct {
 
 func (x *VisionStepResultFindEdgeStraightnessRange) Reset() {
 	*x = VisionStepResultFindEdgeStraightnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[196]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11837,7 +13166,7 @@ func (x *VisionStepResultFindEdgeStraightnessRange) String() string {
 func (*VisionStepResultFindEdgeStraightnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeStraightnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[196]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11850,7 +13179,7 @@ func (x *VisionStepResultFindEdgeStraightnessRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultFindEdgeStraightnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeStraightnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{172}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{196}
 }
 
 func (x *VisionStepResultFindEdgeStraightnessRange) GetHigh() int64 {
@@ -11882,7 +13211,7 @@ type VisionStepResultFindShapes struct {
 
 func (x *VisionStepResultFindShapes) Reset() {
 	*x = VisionStepResultFindShapes{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[197]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11894,7 +13223,7 @@ func (x *VisionStepResultFindShapes) String() string {
 func (*VisionStepResultFindShapes) ProtoMessage() {}
 
 func (x *VisionStepResultFindShapes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[197]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11907,7 +13236,7 @@ func (x *VisionStepResultFindShapes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindShapes.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindShapes) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{173}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{197}
 }
 
 func (x *VisionStepResultFindShapes) GetFoundCount() int64 {
@@ -11946,7 +13275,7 @@ type VisionStepResultFixture struct {
 
 func (x *VisionStepResultFixture) Reset() {
 	*x = VisionStepResultFixture{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[198]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11958,7 +13287,7 @@ func (x *VisionStepResultFixture) String() string {
 func (*VisionStepResultFixture) ProtoMessage() {}
 
 func (x *VisionStepResultFixture) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[198]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11971,7 +13300,7 @@ func (x *VisionStepResultFixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFixture.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFixture) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{174}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{198}
 }
 
 func (x *VisionStepResultFixture) GetCoordinates() *VisionStepResultFixtureCoordinates {
@@ -12008,7 +13337,7 @@ type VisionStepResultFixtureCoordinates struct {
 
 func (x *VisionStepResultFixtureCoordinates) Reset() {
 	*x = VisionStepResultFixtureCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[199]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12020,7 +13349,7 @@ func (x *VisionStepResultFixtureCoordinates) String() string {
 func (*VisionStepResultFixtureCoordinates) ProtoMessage() {}
 
 func (x *VisionStepResultFixtureCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[199]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12033,7 +13362,7 @@ func (x *VisionStepResultFixtureCoordinates) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VisionStepResultFixtureCoordinates.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFixtureCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{175}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{199}
 }
 
 func (x *VisionStepResultFixtureCoordinates) GetX() int64 {
@@ -12063,7 +13392,7 @@ type VisionStepResultLabelMatch struct {
 
 func (x *VisionStepResultLabelMatch) Reset() {
 	*x = VisionStepResultLabelMatch{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[200]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12075,7 +13404,7 @@ func (x *VisionStepResultLabelMatch) String() string {
 func (*VisionStepResultLabelMatch) ProtoMessage() {}
 
 func (x *VisionStepResultLabelMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[200]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12088,7 +13417,7 @@ func (x *VisionStepResultLabelMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultLabelMatch.ProtoReflect.Descriptor instead.
 func (*VisionStepResultLabelMatch) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{176}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{200}
 }
 
 func (x *VisionStepResultLabelMatch) GetScore() int64 {
@@ -12134,7 +13463,7 @@ type VisionStepResultPresenceAbsence struct {
 
 func (x *VisionStepResultPresenceAbsence) Reset() {
 	*x = VisionStepResultPresenceAbsence{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[201]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12146,7 +13475,7 @@ func (x *VisionStepResultPresenceAbsence) String() string {
 func (*VisionStepResultPresenceAbsence) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[201]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12159,7 +13488,7 @@ func (x *VisionStepResultPresenceAbsence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultPresenceAbsence.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsence) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{177}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{201}
 }
 
 func (x *VisionStepResultPresenceAbsence) GetBlueRange() *VisionStepResultPresenceAbsenceBlueRange {
@@ -12245,7 +13574,7 @@ type VisionStepResultPresenceAbsenceBlueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceBlueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[202]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12257,7 +13586,7 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) String() string {
 func (*VisionStepResultPresenceAbsenceBlueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[202]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12270,7 +13599,7 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VisionStepResultPresenceAbsenceBlueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceBlueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{178}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{202}
 }
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) GetHigh() int64 {
@@ -12300,7 +13629,7 @@ type VisionStepResultPresenceAbsenceGrayscaleRange struct {
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceGrayscaleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[203]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12312,7 +13641,7 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) String() string {
 func (*VisionStepResultPresenceAbsenceGrayscaleRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[203]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12325,7 +13654,7 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) ProtoReflect() protorefl
 
 // Deprecated: Use VisionStepResultPresenceAbsenceGrayscaleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceGrayscaleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{179}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{203}
 }
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) GetHigh() int64 {
@@ -12355,7 +13684,7 @@ type VisionStepResultPresenceAbsenceGreenRange struct {
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceGreenRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[204]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12367,7 +13696,7 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) String() string {
 func (*VisionStepResultPresenceAbsenceGreenRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[204]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12380,7 +13709,7 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultPresenceAbsenceGreenRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceGreenRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{180}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{204}
 }
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) GetHigh() int64 {
@@ -12410,7 +13739,7 @@ type VisionStepResultPresenceAbsenceHueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceHueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceHueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[205]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12422,7 +13751,7 @@ func (x *VisionStepResultPresenceAbsenceHueRange) String() string {
 func (*VisionStepResultPresenceAbsenceHueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceHueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[205]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12435,7 +13764,7 @@ func (x *VisionStepResultPresenceAbsenceHueRange) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VisionStepResultPresenceAbsenceHueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceHueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{181}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{205}
 }
 
 func (x *VisionStepResultPresenceAbsenceHueRange) GetHigh() int64 {
@@ -12465,7 +13794,7 @@ type VisionStepResultPresenceAbsenceRedRange struct {
 
 func (x *VisionStepResultPresenceAbsenceRedRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceRedRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[206]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12477,7 +13806,7 @@ func (x *VisionStepResultPresenceAbsenceRedRange) String() string {
 func (*VisionStepResultPresenceAbsenceRedRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceRedRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[206]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12490,7 +13819,7 @@ func (x *VisionStepResultPresenceAbsenceRedRange) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VisionStepResultPresenceAbsenceRedRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceRedRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{182}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{206}
 }
 
 func (x *VisionStepResultPresenceAbsenceRedRange) GetHigh() int64 {
@@ -12520,7 +13849,7 @@ type VisionStepResultPresenceAbsenceSaturationRange struct {
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceSaturationRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[207]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12532,7 +13861,7 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) String() string {
 func (*VisionStepResultPresenceAbsenceSaturationRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[207]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12545,7 +13874,7 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) ProtoReflect() protoref
 
 // Deprecated: Use VisionStepResultPresenceAbsenceSaturationRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceSaturationRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{183}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{207}
 }
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) GetHigh() int64 {
@@ -12575,7 +13904,7 @@ type VisionStepResultPresenceAbsenceValueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceValueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceValueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[208]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12587,7 +13916,7 @@ func (x *VisionStepResultPresenceAbsenceValueRange) String() string {
 func (*VisionStepResultPresenceAbsenceValueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceValueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[208]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12600,7 +13929,7 @@ func (x *VisionStepResultPresenceAbsenceValueRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultPresenceAbsenceValueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceValueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{184}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{208}
 }
 
 func (x *VisionStepResultPresenceAbsenceValueRange) GetHigh() int64 {
@@ -12630,7 +13959,7 @@ type VisionStepResultTextMatch struct {
 
 func (x *VisionStepResultTextMatch) Reset() {
 	*x = VisionStepResultTextMatch{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[209]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12642,7 +13971,7 @@ func (x *VisionStepResultTextMatch) String() string {
 func (*VisionStepResultTextMatch) ProtoMessage() {}
 
 func (x *VisionStepResultTextMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[209]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12655,7 +13984,7 @@ func (x *VisionStepResultTextMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultTextMatch.ProtoReflect.Descriptor instead.
 func (*VisionStepResultTextMatch) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{185}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{209}
 }
 
 func (x *VisionStepResultTextMatch) GetFoundText() string {
@@ -12676,7 +14005,7 @@ var File_samsara_legacy_v1_legacy_proto protoreflect.FileDescriptor
 
 const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/legacy/v1/legacy.proto\x12\x11samsara.legacy.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xcb\x02\n" +
+	"\x1esamsara/legacy/v1/legacy.proto\x12\x11samsara.legacy.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xcb\x02\n" +
 	"\x15GetDvirDefectsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12,\n" +
@@ -12694,7 +14023,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x18.samsara.types.v1.DefectR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xfa\x03\n" +
+	"pagination\"\x9b\x01\n" +
+	"\x18StreamDvirDefectsRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.legacy.v1.GetDvirDefectsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x82\x01\n" +
+	"\x19StreamDvirDefectsResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.legacy.v1.GetDvirDefectsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xfa\x03\n" +
 	"#GetDriversVehicleAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
@@ -12716,7 +14052,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.DriversVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xe0\x02\n" +
+	"pagination\"\xb7\x01\n" +
+	"&StreamDriversVehicleAssignmentsRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.legacy.v1.GetDriversVehicleAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9e\x01\n" +
+	"'StreamDriversVehicleAssignmentsResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.legacy.v1.GetDriversVehicleAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xe0\x02\n" +
 	"\x15GetDvirHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x123\n" +
@@ -12733,7 +14076,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x16.samsara.types.v1.DvirB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x89\x05\n" +
+	"pagination\"\x9b\x01\n" +
+	"\x18StreamDvirHistoryRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.legacy.v1.GetDvirHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x82\x01\n" +
+	"\x19StreamDvirHistoryResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.legacy.v1.GetDvirHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x89\x05\n" +
 	"\x1eGetVehicleIdlingReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12/\n" +
@@ -12764,7 +14114,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x10request_end_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0erequestEndTime\x88\x01\x01\x12D\n" +
 	"\x12request_start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\x10requestStartTime\x88\x01\x01B\x13\n" +
 	"\x11_request_end_timeB\x15\n" +
-	"\x13_request_start_time\"\xcd\x02\n" +
+	"\x13_request_start_time\"\xad\x01\n" +
+	"!StreamVehicleIdlingReportsRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.legacy.v1.GetVehicleIdlingReportsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x94\x01\n" +
+	"\"StreamVehicleIdlingReportsResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.legacy.v1.GetVehicleIdlingReportsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xcd\x02\n" +
 	"\x16GetSafetyEventsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
@@ -12781,7 +14138,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1e.samsara.legacy.v1.SafetyEventR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x96\x01\n" +
+	"pagination\"\x9d\x01\n" +
+	"\x19StreamSafetyEventsRequest\x12C\n" +
+	"\arequest\x18\x01 \x01(\v2).samsara.legacy.v1.GetSafetyEventsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x84\x01\n" +
+	"\x1aStreamSafetyEventsResponse\x12>\n" +
+	"\x04page\x18\x01 \x01(\v2*.samsara.legacy.v1.GetSafetyEventsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x96\x01\n" +
 	"!GetSafetyActivityEventFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x125\n" +
 	"\n" +
@@ -12792,7 +14156,23 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2..samsara.legacy.v1.SafetyEventActivityFeedItemB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x8e\x03\n" +
+	"pagination\"\xb3\x01\n" +
+	"$StreamSafetyActivityEventFeedRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.legacy.v1.GetSafetyActivityEventFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9a\x01\n" +
+	"%StreamSafetyActivityEventFeedResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.legacy.v1.GetSafetyActivityEventFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xaf\x01\n" +
+	" FollowSafetyActivityEventRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.legacy.v1.GetSafetyActivityEventFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xd4\x01\n" +
+	"!FollowSafetyActivityEventResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.legacy.v1.GetSafetyActivityEventFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x8e\x03\n" +
 	"#GetVehiclesDriverAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
@@ -12813,7 +14193,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.VehiclesDriverAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x15\n" +
+	"pagination\"\xb7\x01\n" +
+	"&StreamVehiclesDriverAssignmentsRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.legacy.v1.GetVehiclesDriverAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9e\x01\n" +
+	"'StreamVehiclesDriverAssignmentsResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.legacy.v1.GetVehiclesDriverAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x15\n" +
 	"\x13GetAllAssetsRequest\"H\n" +
 	"\x14GetAllAssetsResponse\x120\n" +
 	"\x06assets\x18\x01 \x03(\v2\x18.samsara.legacy.v1.AssetR\x06assets\"\xdc\x01\n" +
@@ -12828,7 +14215,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x06assets\x18\x01 \x03(\v2(.samsara.legacy.v1.AssetCurrentLocationsR\x06assets\x12=\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1d.samsara.legacy.v1.PaginationR\n" +
-	"pagination\"\xb9\x02\n" +
+	"pagination\"\xb2\x01\n" +
+	"\"StreamAssetCurrentLocationsRequest\x12O\n" +
+	"\arequest\x18\x01 \x01(\v25.samsara.legacy.v1.GetAllAssetCurrentLocationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x99\x01\n" +
+	"#StreamAssetCurrentLocationsResponse\x12J\n" +
+	"\x04page\x18\x01 \x01(\v26.samsara.legacy.v1.GetAllAssetCurrentLocationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb9\x02\n" +
 	"\x17GetAssetsReefersRequest\x12$\n" +
 	"\x06end_ms\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x05endMs\x88\x01\x01\x120\n" +
 	"\rending_before\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fendingBefore\x88\x01\x01\x12!\n" +
@@ -12844,7 +14238,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1f.samsara.legacy.v1.AssetsReeferR\x04data\x12=\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1d.samsara.legacy.v1.PaginationR\n" +
-	"pagination\"\xb9\x01\n" +
+	"pagination\"\x9f\x01\n" +
+	"\x1aStreamAssetsReefersRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.legacy.v1.GetAssetsReefersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x86\x01\n" +
+	"\x1bStreamAssetsReefersResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.legacy.v1.GetAssetsReefersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb9\x01\n" +
 	"\x17GetAssetLocationRequest\x12)\n" +
 	"\basset_id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\basset_id\x88\x01\x01\x12$\n" +
 	"\x06end_ms\x18\x02 \x01(\x03B\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x05endMs\x88\x01\x01\x12(\n" +
@@ -12951,7 +14352,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\x12F\n" +
-	"\bvehicles\x18\x02 \x03(\v2\".samsara.legacy.v1.VehicleLocationB\x06\xda\xce\x18\x02 \x01R\bvehicles\" \n" +
+	"\bvehicles\x18\x02 \x03(\v2\".samsara.legacy.v1.VehicleLocationB\x06\xda\xce\x18\x02 \x01R\bvehicles\"\xa1\x01\n" +
+	"\x1bStreamFleetLocationsRequest\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.legacy.v1.GetFleetLocationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x88\x01\n" +
+	"\x1cStreamFleetLocationsResponse\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.legacy.v1.GetFleetLocationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\" \n" +
 	"\x1eGetFleetMaintenanceListRequest\"d\n" +
 	"\x1fGetFleetMaintenanceListResponse\x12A\n" +
 	"\bvehicles\x18\x01 \x03(\v2%.samsara.legacy.v1.VehicleMaintenanceR\bvehicles\"\x81\x01\n" +
@@ -12985,7 +14393,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1d.samsara.legacy.v1.PaginationR\n" +
 	"pagination\x12A\n" +
-	"\btrailers\x18\x02 \x03(\v2%.samsara.legacy.v1.TrailerAssignmentsR\btrailers\"\xc4\x01\n" +
+	"\btrailers\x18\x02 \x03(\v2%.samsara.legacy.v1.TrailerAssignmentsR\btrailers\"\xac\x01\n" +
+	"\x1fStreamTrailerAssignmentsRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.legacy.v1.GetAllTrailerAssignmentsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x93\x01\n" +
+	" StreamTrailerAssignmentsResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.legacy.v1.GetAllTrailerAssignmentsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc4\x01\n" +
 	"!GetFleetTrailerAssignmentsRequest\x12,\n" +
 	"\n" +
 	"trailer_id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\ttrailerId\x88\x01\x01\x12\"\n" +
@@ -14171,29 +15586,49 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"found_text\x18\x01 \x01(\tH\x00R\tfoundText\x88\x01\x01\x12&\n" +
 	"\fmatch_string\x18\x02 \x01(\tH\x01R\vmatchString\x88\x01\x01:#\xda\xce\x18\x1fV1VisionStepResults[].textMatchB\r\n" +
 	"\v_found_textB\x0f\n" +
-	"\r_match_string2\xba@\n" +
-	"\rLegacyService\x12\xac\x01\n" +
-	"\x0eGetDvirDefects\x12(.samsara.legacy.v1.GetDvirDefectsRequest\x1a).samsara.legacy.v1.GetDvirDefectsResponse\"E\xda\xce\x18A\n" +
-	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01\x12\xfc\x01\n" +
-	"\x1cGetDriversVehicleAssignments\x126.samsara.legacy.v1.GetDriversVehicleAssignmentsRequest\x1a7.samsara.legacy.v1.GetDriversVehicleAssignmentsResponse\"k\xda\xce\x18g\n" +
-	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xa8\x01\n" +
-	"\x0eGetDvirHistory\x12(.samsara.legacy.v1.GetDvirHistoryRequest\x1a).samsara.legacy.v1.GetDvirHistoryResponse\"A\xda\xce\x18=\n" +
+	"\r_match_string2\xd4P\n" +
+	"\rLegacyService\x12\xb2\x01\n" +
+	"\x0eGetDvirDefects\x12(.samsara.legacy.v1.GetDvirDefectsRequest\x1a).samsara.legacy.v1.GetDvirDefectsResponse\"K\xda\xce\x18G\n" +
+	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
+	"\x11StreamDvirDefects\x12+.samsara.legacy.v1.StreamDvirDefectsRequest\x1a,.samsara.legacy.v1.StreamDvirDefectsResponse\"\x16\xe2\xce\x18\x12\n" +
+	"\x0eGetDvirDefects\x10\x010\x01\x12\x82\x02\n" +
+	"\x1cGetDriversVehicleAssignments\x126.samsara.legacy.v1.GetDriversVehicleAssignmentsRequest\x1a7.samsara.legacy.v1.GetDriversVehicleAssignmentsResponse\"q\xda\xce\x18m\n" +
+	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xc0\x01\n" +
+	"\x1fStreamDriversVehicleAssignments\x129.samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest\x1a:.samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse\"$\xe2\xce\x18 \n" +
+	"\x1cGetDriversVehicleAssignments\x10\x010\x01\x12\xae\x01\n" +
+	"\x0eGetDvirHistory\x12(.samsara.legacy.v1.GetDvirHistoryRequest\x1a).samsara.legacy.v1.GetDvirHistoryResponse\"G\xda\xce\x18C\n" +
 	"\x0egetDvirHistory\x10\x01\x1a\x14/fleet/dvirs/history(\x018\x01B\n" +
-	"Read DVIRsP\x04X\xc8\x01\x12\xe5\x01\n" +
-	"\x17GetVehicleIdlingReports\x121.samsara.legacy.v1.GetVehicleIdlingReportsRequest\x1a2.samsara.legacy.v1.GetVehicleIdlingReportsResponse\"c\xda\xce\x18_\n" +
-	"\x17getVehicleIdlingReports\x10\x01\x1a\x1d/fleet/reports/vehicle/idling(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xbd\x01\n" +
-	"\x0fGetSafetyEvents\x12).samsara.legacy.v1.GetSafetyEventsRequest\x1a*.samsara.legacy.v1.GetSafetyEventsResponse\"S\xda\xce\x18O\n" +
-	"\x0fgetSafetyEvents\x10\x01\x1a\x14/fleet/safety-events(\x018\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01\x12\x83\x02\n" +
-	"\x1aGetSafetyActivityEventFeed\x124.samsara.legacy.v1.GetSafetyActivityEventFeedRequest\x1a5.samsara.legacy.v1.GetSafetyActivityEventFeedResponse\"x\xda\xce\x18t\n" +
-	"\x1agetSafetyActivityEventFeed\x10\x01\x1a$/fleet/safety-events/audit-logs/feed(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x12\xfc\x01\n" +
-	"\x1cGetVehiclesDriverAssignments\x126.samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest\x1a7.samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse\"k\xda\xce\x18g\n" +
-	"\x1cgetVehiclesDriverAssignments\x10\x01\x1a\"/fleet/vehicles/driver-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x12\xa0\x01\n" +
+	"Read DVIRsP\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
+	"\x11StreamDvirHistory\x12+.samsara.legacy.v1.StreamDvirHistoryRequest\x1a,.samsara.legacy.v1.StreamDvirHistoryResponse\"\x16\xe2\xce\x18\x12\n" +
+	"\x0eGetDvirHistory\x10\x010\x01\x12\xeb\x01\n" +
+	"\x17GetVehicleIdlingReports\x121.samsara.legacy.v1.GetVehicleIdlingReportsRequest\x1a2.samsara.legacy.v1.GetVehicleIdlingReportsResponse\"i\xda\xce\x18e\n" +
+	"\x17getVehicleIdlingReports\x10\x01\x1a\x1d/fleet/reports/vehicle/idling(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xac\x01\n" +
+	"\x1aStreamVehicleIdlingReports\x124.samsara.legacy.v1.StreamVehicleIdlingReportsRequest\x1a5.samsara.legacy.v1.StreamVehicleIdlingReportsResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetVehicleIdlingReports\x10\x010\x01\x12\xc3\x01\n" +
+	"\x0fGetSafetyEvents\x12).samsara.legacy.v1.GetSafetyEventsRequest\x1a*.samsara.legacy.v1.GetSafetyEventsResponse\"Y\xda\xce\x18U\n" +
+	"\x0fgetSafetyEvents\x10\x01\x1a\x14/fleet/safety-events(\x018\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01b\x04data\x12\x8c\x01\n" +
+	"\x12StreamSafetyEvents\x12,.samsara.legacy.v1.StreamSafetyEventsRequest\x1a-.samsara.legacy.v1.StreamSafetyEventsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetSafetyEvents\x10\x010\x01\x12\x89\x02\n" +
+	"\x1aGetSafetyActivityEventFeed\x124.samsara.legacy.v1.GetSafetyActivityEventFeedRequest\x1a5.samsara.legacy.v1.GetSafetyActivityEventFeedResponse\"~\xda\xce\x18z\n" +
+	"\x1agetSafetyActivityEventFeed\x10\x01\x1a$/fleet/safety-events/audit-logs/feed(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xb8\x01\n" +
+	"\x1dStreamSafetyActivityEventFeed\x127.samsara.legacy.v1.StreamSafetyActivityEventFeedRequest\x1a8.samsara.legacy.v1.StreamSafetyActivityEventFeedResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aGetSafetyActivityEventFeed\x10\x010\x01\x12\xac\x01\n" +
+	"\x19FollowSafetyActivityEvent\x123.samsara.legacy.v1.FollowSafetyActivityEventRequest\x1a4.samsara.legacy.v1.FollowSafetyActivityEventResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aGetSafetyActivityEventFeed\x10\x020\x01\x12\x82\x02\n" +
+	"\x1cGetVehiclesDriverAssignments\x126.samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest\x1a7.samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse\"q\xda\xce\x18m\n" +
+	"\x1cgetVehiclesDriverAssignments\x10\x01\x1a\"/fleet/vehicles/driver-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xc0\x01\n" +
+	"\x1fStreamVehiclesDriverAssignments\x129.samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest\x1a:.samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse\"$\xe2\xce\x18 \n" +
+	"\x1cGetVehiclesDriverAssignments\x10\x010\x01\x12\xa0\x01\n" +
 	"\fGetAllAssets\x12&.samsara.legacy.v1.GetAllAssetsRequest\x1a'.samsara.legacy.v1.GetAllAssetsResponse\"?\xda\xce\x18;\n" +
-	"\x0eV1getAllAssets\x10\x01\x1a\x10/v1/fleet/assets8\x01B\x0eRead EquipmentP\x04X\xc8\x01\x12\xf3\x01\n" +
-	"\x1bGetAllAssetCurrentLocations\x125.samsara.legacy.v1.GetAllAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.GetAllAssetCurrentLocationsResponse\"e\xda\xce\x18a\n" +
-	"\x1dV1getAllAssetCurrentLocations\x10\x01\x1a\x1a/v1/fleet/assets/locations(\x028\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01\x12\xb9\x01\n" +
-	"\x10GetAssetsReefers\x12*.samsara.legacy.v1.GetAssetsReefersRequest\x1a+.samsara.legacy.v1.GetAssetsReefersResponse\"L\xda\xce\x18H\n" +
-	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01\x12\xd0\x01\n" +
+	"\x0eV1getAllAssets\x10\x01\x1a\x10/v1/fleet/assets8\x01B\x0eRead EquipmentP\x04X\xc8\x01\x12\xfb\x01\n" +
+	"\x1bGetAllAssetCurrentLocations\x125.samsara.legacy.v1.GetAllAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.GetAllAssetCurrentLocationsResponse\"m\xda\xce\x18i\n" +
+	"\x1dV1getAllAssetCurrentLocations\x10\x01\x1a\x1a/v1/fleet/assets/locations(\x028\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01b\x06assets\x12\xb3\x01\n" +
+	"\x1bStreamAssetCurrentLocations\x125.samsara.legacy.v1.StreamAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.StreamAssetCurrentLocationsResponse\"#\xe2\xce\x18\x1f\n" +
+	"\x1bGetAllAssetCurrentLocations\x10\x010\x01\x12\xbf\x01\n" +
+	"\x10GetAssetsReefers\x12*.samsara.legacy.v1.GetAssetsReefersRequest\x1a+.samsara.legacy.v1.GetAssetsReefersResponse\"R\xda\xce\x18N\n" +
+	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01b\x04data\x12\x90\x01\n" +
+	"\x13StreamAssetsReefers\x12-.samsara.legacy.v1.StreamAssetsReefersRequest\x1a..samsara.legacy.v1.StreamAssetsReefersResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetAssetsReefers\x10\x010\x01\x12\xd0\x01\n" +
 	"\x10GetAssetLocation\x12*.samsara.legacy.v1.GetAssetLocationRequest\x1a+.samsara.legacy.v1.GetAssetLocationResponse\"c\xda\xce\x18_\n" +
 	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01\x12\xb9\x01\n" +
 	"\x0eGetAssetReefer\x12(.samsara.legacy.v1.GetAssetReeferRequest\x1a).samsara.legacy.v1.GetAssetReeferResponse\"R\xda\xce\x18N\n" +
@@ -14205,18 +15640,22 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x14SetCurrentDutyStatus\x12..samsara.legacy.v1.SetCurrentDutyStatusRequest\x1a/.samsara.legacy.v1.SetCurrentDutyStatusResponse\"s\xda\xce\x18o\n" +
 	"\x14setCurrentDutyStatus\x10\x02\x1a-/v1/fleet/drivers/{driver_id}/hos/duty_status \x01B\x1fWrite ELD Hours of Service (US)P\x04X\xc8\x01\x12\x85\x02\n" +
 	"\x1dGetFleetHosAuthenticationLogs\x127.samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest\x1a8.samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse\"q\xda\xce\x18m\n" +
-	"\x1fV1getFleetHosAuthenticationLogs\x10\x01\x1a!/v1/fleet/hos_authentication_logs8\x01B\x1eRead ELD Hours of Service (US)P\x04X\xc8\x01\x12\xc8\x01\n" +
-	"\x11GetFleetLocations\x12+.samsara.legacy.v1.GetFleetLocationsRequest\x1a,.samsara.legacy.v1.GetFleetLocationsResponse\"X\xda\xce\x18T\n" +
-	"\x11getFleetLocations\x10\x01\x1a\x13/v1/fleet/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01\x12\xd2\x01\n" +
+	"\x1fV1getFleetHosAuthenticationLogs\x10\x01\x1a!/v1/fleet/hos_authentication_logs8\x01B\x1eRead ELD Hours of Service (US)P\x04X\xc8\x01\x12\xd2\x01\n" +
+	"\x11GetFleetLocations\x12+.samsara.legacy.v1.GetFleetLocationsRequest\x1a,.samsara.legacy.v1.GetFleetLocationsResponse\"b\xda\xce\x18^\n" +
+	"\x11getFleetLocations\x10\x01\x1a\x13/v1/fleet/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\bvehicles\x12\x94\x01\n" +
+	"\x14StreamFleetLocations\x12..samsara.legacy.v1.StreamFleetLocationsRequest\x1a/.samsara.legacy.v1.StreamFleetLocationsResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11GetFleetLocations\x10\x010\x01\x12\xd2\x01\n" +
 	"\x17GetFleetMaintenanceList\x121.samsara.legacy.v1.GetFleetMaintenanceListRequest\x1a2.samsara.legacy.v1.GetFleetMaintenanceListResponse\"P\xda\xce\x18L\n" +
 	"\x19V1getFleetMaintenanceList\x10\x01\x1a\x1a/v1/fleet/maintenance/list8\x01B\n" +
 	"Read DVIRsP\x04X\xc8\x01\x12\xa5\x01\n" +
 	"\vGetMessages\x12%.samsara.legacy.v1.GetMessagesRequest\x1a&.samsara.legacy.v1.GetMessagesResponse\"G\xda\xce\x18C\n" +
 	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xaa\x01\n" +
 	"\x0eCreateMessages\x12(.samsara.legacy.v1.CreateMessagesRequest\x1a).samsara.legacy.v1.CreateMessagesResponse\"C\xda\xce\x18?\n" +
-	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesP\x04X\xc8\x01\x12\xea\x01\n" +
-	"\x18GetAllTrailerAssignments\x122.samsara.legacy.v1.GetAllTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.GetAllTrailerAssignmentsResponse\"e\xda\xce\x18a\n" +
-	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xfc\x01\n" +
+	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesP\x04X\xc8\x01\x12\xf4\x01\n" +
+	"\x18GetAllTrailerAssignments\x122.samsara.legacy.v1.GetAllTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.GetAllTrailerAssignmentsResponse\"o\xda\xce\x18k\n" +
+	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\btrailers\x12\xa7\x01\n" +
+	"\x18StreamTrailerAssignments\x122.samsara.legacy.v1.StreamTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.StreamTrailerAssignmentsResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18GetAllTrailerAssignments\x10\x010\x01\x12\xfc\x01\n" +
 	"\x1aGetFleetTrailerAssignments\x124.samsara.legacy.v1.GetFleetTrailerAssignmentsRequest\x1a5.samsara.legacy.v1.GetFleetTrailerAssignmentsResponse\"q\xda\xce\x18m\n" +
 	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xa7\x01\n" +
 	"\rGetFleetTrips\x12'.samsara.legacy.v1.GetFleetTripsRequest\x1a(.samsara.legacy.v1.GetFleetTripsResponse\"C\xda\xce\x18?\n" +
@@ -14268,425 +15707,513 @@ func file_samsara_legacy_v1_legacy_proto_rawDescGZIP() []byte {
 	return file_samsara_legacy_v1_legacy_proto_rawDescData
 }
 
-var file_samsara_legacy_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 188)
+var file_samsara_legacy_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 212)
 var file_samsara_legacy_v1_legacy_proto_goTypes = []any{
 	(*GetDvirDefectsRequest)(nil),                            // 0: samsara.legacy.v1.GetDvirDefectsRequest
 	(*GetDvirDefectsResponse)(nil),                           // 1: samsara.legacy.v1.GetDvirDefectsResponse
-	(*GetDriversVehicleAssignmentsRequest)(nil),              // 2: samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
-	(*GetDriversVehicleAssignmentsResponse)(nil),             // 3: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
-	(*GetDvirHistoryRequest)(nil),                            // 4: samsara.legacy.v1.GetDvirHistoryRequest
-	(*GetDvirHistoryResponse)(nil),                           // 5: samsara.legacy.v1.GetDvirHistoryResponse
-	(*GetVehicleIdlingReportsRequest)(nil),                   // 6: samsara.legacy.v1.GetVehicleIdlingReportsRequest
-	(*GetVehicleIdlingReportsResponse)(nil),                  // 7: samsara.legacy.v1.GetVehicleIdlingReportsResponse
-	(*GetSafetyEventsRequest)(nil),                           // 8: samsara.legacy.v1.GetSafetyEventsRequest
-	(*GetSafetyEventsResponse)(nil),                          // 9: samsara.legacy.v1.GetSafetyEventsResponse
-	(*GetSafetyActivityEventFeedRequest)(nil),                // 10: samsara.legacy.v1.GetSafetyActivityEventFeedRequest
-	(*GetSafetyActivityEventFeedResponse)(nil),               // 11: samsara.legacy.v1.GetSafetyActivityEventFeedResponse
-	(*GetVehiclesDriverAssignmentsRequest)(nil),              // 12: samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
-	(*GetVehiclesDriverAssignmentsResponse)(nil),             // 13: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
-	(*GetAllAssetsRequest)(nil),                              // 14: samsara.legacy.v1.GetAllAssetsRequest
-	(*GetAllAssetsResponse)(nil),                             // 15: samsara.legacy.v1.GetAllAssetsResponse
-	(*GetAllAssetCurrentLocationsRequest)(nil),               // 16: samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
-	(*GetAllAssetCurrentLocationsResponse)(nil),              // 17: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
-	(*GetAssetsReefersRequest)(nil),                          // 18: samsara.legacy.v1.GetAssetsReefersRequest
-	(*GetAssetsReefersResponse)(nil),                         // 19: samsara.legacy.v1.GetAssetsReefersResponse
-	(*GetAssetLocationRequest)(nil),                          // 20: samsara.legacy.v1.GetAssetLocationRequest
-	(*GetAssetLocationResponse)(nil),                         // 21: samsara.legacy.v1.GetAssetLocationResponse
-	(*GetAssetReeferRequest)(nil),                            // 22: samsara.legacy.v1.GetAssetReeferRequest
-	(*GetAssetReeferResponse)(nil),                           // 23: samsara.legacy.v1.GetAssetReeferResponse
-	(*DeleteDispatchRouteByIdRequest)(nil),                   // 24: samsara.legacy.v1.DeleteDispatchRouteByIdRequest
-	(*DeleteDispatchRouteByIdResponse)(nil),                  // 25: samsara.legacy.v1.DeleteDispatchRouteByIdResponse
-	(*GetDriverSafetyScoreRequest)(nil),                      // 26: samsara.legacy.v1.GetDriverSafetyScoreRequest
-	(*GetDriverSafetyScoreResponse)(nil),                     // 27: samsara.legacy.v1.GetDriverSafetyScoreResponse
-	(*SetCurrentDutyStatusRequest)(nil),                      // 28: samsara.legacy.v1.SetCurrentDutyStatusRequest
-	(*SetCurrentDutyStatusResponse)(nil),                     // 29: samsara.legacy.v1.SetCurrentDutyStatusResponse
-	(*GetFleetHosAuthenticationLogsRequest)(nil),             // 30: samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest
-	(*GetFleetHosAuthenticationLogsResponse)(nil),            // 31: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse
-	(*GetFleetLocationsRequest)(nil),                         // 32: samsara.legacy.v1.GetFleetLocationsRequest
-	(*GetFleetLocationsResponse)(nil),                        // 33: samsara.legacy.v1.GetFleetLocationsResponse
-	(*GetFleetMaintenanceListRequest)(nil),                   // 34: samsara.legacy.v1.GetFleetMaintenanceListRequest
-	(*GetFleetMaintenanceListResponse)(nil),                  // 35: samsara.legacy.v1.GetFleetMaintenanceListResponse
-	(*GetMessagesRequest)(nil),                               // 36: samsara.legacy.v1.GetMessagesRequest
-	(*GetMessagesResponse)(nil),                              // 37: samsara.legacy.v1.GetMessagesResponse
-	(*CreateMessagesRequest)(nil),                            // 38: samsara.legacy.v1.CreateMessagesRequest
-	(*CreateMessagesResponse)(nil),                           // 39: samsara.legacy.v1.CreateMessagesResponse
-	(*GetAllTrailerAssignmentsRequest)(nil),                  // 40: samsara.legacy.v1.GetAllTrailerAssignmentsRequest
-	(*GetAllTrailerAssignmentsResponse)(nil),                 // 41: samsara.legacy.v1.GetAllTrailerAssignmentsResponse
-	(*GetFleetTrailerAssignmentsRequest)(nil),                // 42: samsara.legacy.v1.GetFleetTrailerAssignmentsRequest
-	(*GetFleetTrailerAssignmentsResponse)(nil),               // 43: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse
-	(*GetFleetTripsRequest)(nil),                             // 44: samsara.legacy.v1.GetFleetTripsRequest
-	(*GetFleetTripsResponse)(nil),                            // 45: samsara.legacy.v1.GetFleetTripsResponse
-	(*GetVehicleHarshEventRequest)(nil),                      // 46: samsara.legacy.v1.GetVehicleHarshEventRequest
-	(*GetVehicleHarshEventResponse)(nil),                     // 47: samsara.legacy.v1.GetVehicleHarshEventResponse
-	(*GetVehicleSafetyScoreRequest)(nil),                     // 48: samsara.legacy.v1.GetVehicleSafetyScoreRequest
-	(*GetVehicleSafetyScoreResponse)(nil),                    // 49: samsara.legacy.v1.GetVehicleSafetyScoreResponse
-	(*GetCamerasRequest)(nil),                                // 50: samsara.legacy.v1.GetCamerasRequest
-	(*GetCamerasResponse)(nil),                               // 51: samsara.legacy.v1.GetCamerasResponse
-	(*GetVisionProgramsByCameraRequest)(nil),                 // 52: samsara.legacy.v1.GetVisionProgramsByCameraRequest
-	(*GetVisionProgramsByCameraResponse)(nil),                // 53: samsara.legacy.v1.GetVisionProgramsByCameraResponse
-	(*GetVisionLatestRunCameraRequest)(nil),                  // 54: samsara.legacy.v1.GetVisionLatestRunCameraRequest
-	(*GetVisionLatestRunCameraResponse)(nil),                 // 55: samsara.legacy.v1.GetVisionLatestRunCameraResponse
-	(*GetVisionRunsRequest)(nil),                             // 56: samsara.legacy.v1.GetVisionRunsRequest
-	(*GetVisionRunsResponse)(nil),                            // 57: samsara.legacy.v1.GetVisionRunsResponse
-	(*GetVisionRunsByCameraRequest)(nil),                     // 58: samsara.legacy.v1.GetVisionRunsByCameraRequest
-	(*GetVisionRunsByCameraResponse)(nil),                    // 59: samsara.legacy.v1.GetVisionRunsByCameraResponse
-	(*GetVisionRunsByCameraAndProgramRequest)(nil),           // 60: samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest
-	(*GetVisionRunsByCameraAndProgramResponse)(nil),          // 61: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse
-	(*GetMachinesHistoryRequest)(nil),                        // 62: samsara.legacy.v1.GetMachinesHistoryRequest
-	(*GetMachinesHistoryResponse)(nil),                       // 63: samsara.legacy.v1.GetMachinesHistoryResponse
-	(*GetMachinesRequest)(nil),                               // 64: samsara.legacy.v1.GetMachinesRequest
-	(*GetMachinesResponse)(nil),                              // 65: samsara.legacy.v1.GetMachinesResponse
-	(*GetSensorsCargoRequest)(nil),                           // 66: samsara.legacy.v1.GetSensorsCargoRequest
-	(*GetSensorsCargoResponse)(nil),                          // 67: samsara.legacy.v1.GetSensorsCargoResponse
-	(*GetSensorsDoorRequest)(nil),                            // 68: samsara.legacy.v1.GetSensorsDoorRequest
-	(*GetSensorsDoorResponse)(nil),                           // 69: samsara.legacy.v1.GetSensorsDoorResponse
-	(*GetSensorsHistoryRequest)(nil),                         // 70: samsara.legacy.v1.GetSensorsHistoryRequest
-	(*GetSensorsHistoryResponse)(nil),                        // 71: samsara.legacy.v1.GetSensorsHistoryResponse
-	(*GetSensorsHumidityRequest)(nil),                        // 72: samsara.legacy.v1.GetSensorsHumidityRequest
-	(*GetSensorsHumidityResponse)(nil),                       // 73: samsara.legacy.v1.GetSensorsHumidityResponse
-	(*GetSensorsRequest)(nil),                                // 74: samsara.legacy.v1.GetSensorsRequest
-	(*GetSensorsResponse)(nil),                               // 75: samsara.legacy.v1.GetSensorsResponse
-	(*GetSensorsTemperatureRequest)(nil),                     // 76: samsara.legacy.v1.GetSensorsTemperatureRequest
-	(*GetSensorsTemperatureResponse)(nil),                    // 77: samsara.legacy.v1.GetSensorsTemperatureResponse
-	(*Asset)(nil),                                            // 78: samsara.legacy.v1.Asset
-	(*AssetCable)(nil),                                       // 79: samsara.legacy.v1.AssetCable
-	(*AssetCurrentLocation)(nil),                             // 80: samsara.legacy.v1.AssetCurrentLocation
-	(*AssetCurrentLocations)(nil),                            // 81: samsara.legacy.v1.AssetCurrentLocations
-	(*AssetLocation)(nil),                                    // 82: samsara.legacy.v1.AssetLocation
-	(*AssetReeferFuelPercentageStat)(nil),                    // 83: samsara.legacy.v1.AssetReeferFuelPercentageStat
-	(*AssetReeferStats)(nil),                                 // 84: samsara.legacy.v1.AssetReeferStats
-	(*AssetReeferStatsAlarm)(nil),                            // 85: samsara.legacy.v1.AssetReeferStatsAlarm
-	(*AssetReeferStatsAlarms1)(nil),                          // 86: samsara.legacy.v1.AssetReeferStatsAlarms1
-	(*AssetReeferStatsEngineHour)(nil),                       // 87: samsara.legacy.v1.AssetReeferStatsEngineHour
-	(*AssetReeferStatsFuelPercentage)(nil),                   // 88: samsara.legacy.v1.AssetReeferStatsFuelPercentage
-	(*AssetReeferStatsPowerStatus)(nil),                      // 89: samsara.legacy.v1.AssetReeferStatsPowerStatus
-	(*AssetReeferStatsReturnAirTemp)(nil),                    // 90: samsara.legacy.v1.AssetReeferStatsReturnAirTemp
-	(*AssetReeferStatsSetPoint)(nil),                         // 91: samsara.legacy.v1.AssetReeferStatsSetPoint
-	(*AssetsReefer)(nil),                                     // 92: samsara.legacy.v1.AssetsReefer
-	(*AssetsReeferStats)(nil),                                // 93: samsara.legacy.v1.AssetsReeferStats
-	(*AssetsReeferStatsAmbientAirTemperature)(nil),           // 94: samsara.legacy.v1.AssetsReeferStatsAmbientAirTemperature
-	(*AssetsReeferStatsDischargeAirTemperature)(nil),         // 95: samsara.legacy.v1.AssetsReeferStatsDischargeAirTemperature
-	(*AssetsReeferStatsPowerStatus)(nil),                     // 96: samsara.legacy.v1.AssetsReeferStatsPowerStatus
-	(*CargoSensor)(nil),                                      // 97: samsara.legacy.v1.CargoSensor
-	(*DoorSensor)(nil),                                       // 98: samsara.legacy.v1.DoorSensor
-	(*DriverAssignment)(nil),                                 // 99: samsara.legacy.v1.DriverAssignment
-	(*DriversVehicleAssignments)(nil),                        // 100: samsara.legacy.v1.DriversVehicleAssignments
-	(*HosAuthenticationLog)(nil),                             // 101: samsara.legacy.v1.HosAuthenticationLog
-	(*HumiditySensor)(nil),                                   // 102: samsara.legacy.v1.HumiditySensor
-	(*IdlingReportEvent)(nil),                                // 103: samsara.legacy.v1.IdlingReportEvent
-	(*IdlingReportEventAddress)(nil),                         // 104: samsara.legacy.v1.IdlingReportEventAddress
-	(*Location)(nil),                                         // 105: samsara.legacy.v1.Location
-	(*Machine)(nil),                                          // 106: samsara.legacy.v1.Machine
-	(*MachineHistoryMachine)(nil),                            // 107: samsara.legacy.v1.MachineHistoryMachine
-	(*MachineHistoryVibration)(nil),                          // 108: samsara.legacy.v1.MachineHistoryVibration
-	(*Message)(nil),                                          // 109: samsara.legacy.v1.Message
-	(*MessageSender)(nil),                                    // 110: samsara.legacy.v1.MessageSender
-	(*Pagination)(nil),                                       // 111: samsara.legacy.v1.Pagination
-	(*ProgramsForTheCamera)(nil),                             // 112: samsara.legacy.v1.ProgramsForTheCamera
-	(*SafetyEvent)(nil),                                      // 113: samsara.legacy.v1.SafetyEvent
-	(*SafetyEventActivityFeedItem)(nil),                      // 114: samsara.legacy.v1.SafetyEventActivityFeedItem
-	(*SafetyEventBehaviorLabel)(nil),                         // 115: samsara.legacy.v1.SafetyEventBehaviorLabel
-	(*SafetyEventBehaviorLabels)(nil),                        // 116: samsara.legacy.v1.SafetyEventBehaviorLabels
-	(*SafetyEventDriver)(nil),                                // 117: samsara.legacy.v1.SafetyEventDriver
-	(*SafetyEventObject)(nil),                                // 118: samsara.legacy.v1.SafetyEventObject
-	(*SafetyEventVehicle)(nil),                               // 119: samsara.legacy.v1.SafetyEventVehicle
-	(*SafetyReportHarshEvent)(nil),                           // 120: samsara.legacy.v1.SafetyReportHarshEvent
-	(*Sensor)(nil),                                           // 121: samsara.legacy.v1.Sensor
-	(*SensorHistoryResult)(nil),                              // 122: samsara.legacy.v1.SensorHistoryResult
-	(*SensorsHistorySeries)(nil),                             // 123: samsara.legacy.v1.SensorsHistorySeries
-	(*TemperatureSensor)(nil),                                // 124: samsara.legacy.v1.TemperatureSensor
-	(*TrailerAssignment)(nil),                                // 125: samsara.legacy.v1.TrailerAssignment
-	(*TrailerAssignments)(nil),                               // 126: samsara.legacy.v1.TrailerAssignments
-	(*Trip)(nil),                                             // 127: samsara.legacy.v1.Trip
-	(*TripEndAddress)(nil),                                   // 128: samsara.legacy.v1.TripEndAddress
-	(*TripEndCoordinates)(nil),                               // 129: samsara.legacy.v1.TripEndCoordinates
-	(*TripStartAddress)(nil),                                 // 130: samsara.legacy.v1.TripStartAddress
-	(*TripStartCoordinates)(nil),                             // 131: samsara.legacy.v1.TripStartCoordinates
-	(*V1Message)(nil),                                        // 132: samsara.legacy.v1.V1Message
-	(*VehicleAssignment)(nil),                                // 133: samsara.legacy.v1.VehicleAssignment
-	(*VehicleHarshEventLocation)(nil),                        // 134: samsara.legacy.v1.VehicleHarshEventLocation
-	(*VehicleLocation)(nil),                                  // 135: samsara.legacy.v1.VehicleLocation
-	(*VehicleMaintenance)(nil),                               // 136: samsara.legacy.v1.VehicleMaintenance
-	(*VehicleMaintenanceJ1939)(nil),                          // 137: samsara.legacy.v1.VehicleMaintenanceJ1939
-	(*VehicleMaintenanceJ1939CheckEngineLight)(nil),          // 138: samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
-	(*VehicleMaintenanceJ1939DiagnosticTroubleCode)(nil),     // 139: samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
-	(*VehicleMaintenancePassenger)(nil),                      // 140: samsara.legacy.v1.VehicleMaintenancePassenger
-	(*VehicleMaintenancePassengerCheckEngineLight)(nil),      // 141: samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
-	(*VehicleMaintenancePassengerDiagnosticTroubleCode)(nil), // 142: samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
-	(*VehiclesDriverAssignments)(nil),                        // 143: samsara.legacy.v1.VehiclesDriverAssignments
-	(*VisionCamera)(nil),                                     // 144: samsara.legacy.v1.VisionCamera
-	(*VisionRun)(nil),                                        // 145: samsara.legacy.v1.VisionRun
-	(*VisionRunByCameraInspectionResult)(nil),                // 146: samsara.legacy.v1.VisionRunByCameraInspectionResult
-	(*VisionRunByCameraProgram)(nil),                         // 147: samsara.legacy.v1.VisionRunByCameraProgram
-	(*VisionRunByCameraRunSummary)(nil),                      // 148: samsara.legacy.v1.VisionRunByCameraRunSummary
-	(*VisionRunsByCamera)(nil),                               // 149: samsara.legacy.v1.VisionRunsByCamera
-	(*VisionRunsByCameraProgram)(nil),                        // 150: samsara.legacy.v1.VisionRunsByCameraProgram
-	(*VisionRunsByCameraReportMetadata)(nil),                 // 151: samsara.legacy.v1.VisionRunsByCameraReportMetadata
-	(*VisionRunsReportMetadata)(nil),                         // 152: samsara.legacy.v1.VisionRunsReportMetadata
-	(*VisionStepResult)(nil),                                 // 153: samsara.legacy.v1.VisionStepResult
-	(*VisionStepResultAngleCheck)(nil),                       // 154: samsara.legacy.v1.VisionStepResultAngleCheck
-	(*VisionStepResultAngleCheckAngleConfigured)(nil),        // 155: samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
-	(*VisionStepResultBarcode)(nil),                          // 156: samsara.legacy.v1.VisionStepResultBarcode
-	(*VisionStepResultBooleanLogic)(nil),                     // 157: samsara.legacy.v1.VisionStepResultBooleanLogic
-	(*VisionStepResultBooleanLogicStep)(nil),                 // 158: samsara.legacy.v1.VisionStepResultBooleanLogicStep
-	(*VisionStepResultCaliper)(nil),                          // 159: samsara.legacy.v1.VisionStepResultCaliper
-	(*VisionStepResultCaliperAngleRange)(nil),                // 160: samsara.legacy.v1.VisionStepResultCaliperAngleRange
-	(*VisionStepResultCaliperContrastRange)(nil),             // 161: samsara.legacy.v1.VisionStepResultCaliperContrastRange
-	(*VisionStepResultCaliperSharpnessRange)(nil),            // 162: samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
-	(*VisionStepResultCaliperStraightnessRange)(nil),         // 163: samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
-	(*VisionStepResultContour)(nil),                          // 164: samsara.legacy.v1.VisionStepResultContour
-	(*VisionStepResultDistance)(nil),                         // 165: samsara.legacy.v1.VisionStepResultDistance
-	(*VisionStepResultExpirationDate)(nil),                   // 166: samsara.legacy.v1.VisionStepResultExpirationDate
-	(*VisionStepResultFindCopies)(nil),                       // 167: samsara.legacy.v1.VisionStepResultFindCopies
-	(*VisionStepResultFindEdge)(nil),                         // 168: samsara.legacy.v1.VisionStepResultFindEdge
-	(*VisionStepResultFindEdgeAngleRange)(nil),               // 169: samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
-	(*VisionStepResultFindEdgeContrastRange)(nil),            // 170: samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
-	(*VisionStepResultFindEdgeSharpnessRange)(nil),           // 171: samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
-	(*VisionStepResultFindEdgeStraightnessRange)(nil),        // 172: samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
-	(*VisionStepResultFindShapes)(nil),                       // 173: samsara.legacy.v1.VisionStepResultFindShapes
-	(*VisionStepResultFixture)(nil),                          // 174: samsara.legacy.v1.VisionStepResultFixture
-	(*VisionStepResultFixtureCoordinates)(nil),               // 175: samsara.legacy.v1.VisionStepResultFixtureCoordinates
-	(*VisionStepResultLabelMatch)(nil),                       // 176: samsara.legacy.v1.VisionStepResultLabelMatch
-	(*VisionStepResultPresenceAbsence)(nil),                  // 177: samsara.legacy.v1.VisionStepResultPresenceAbsence
-	(*VisionStepResultPresenceAbsenceBlueRange)(nil),         // 178: samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
-	(*VisionStepResultPresenceAbsenceGrayscaleRange)(nil),    // 179: samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
-	(*VisionStepResultPresenceAbsenceGreenRange)(nil),        // 180: samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
-	(*VisionStepResultPresenceAbsenceHueRange)(nil),          // 181: samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
-	(*VisionStepResultPresenceAbsenceRedRange)(nil),          // 182: samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
-	(*VisionStepResultPresenceAbsenceSaturationRange)(nil),   // 183: samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
-	(*VisionStepResultPresenceAbsenceValueRange)(nil),        // 184: samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
-	(*VisionStepResultTextMatch)(nil),                        // 185: samsara.legacy.v1.VisionStepResultTextMatch
-	nil,                                                      // 186: samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
-	nil,                                                      // 187: samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
-	(*v1.Defect)(nil),                                        // 188: samsara.types.v1.Defect
-	(*v1.Pagination)(nil),                                    // 189: samsara.types.v1.Pagination
-	(*v1.Dvir)(nil),                                          // 190: samsara.types.v1.Dvir
-	(*v1.DriverTiny)(nil),                                    // 191: samsara.types.v1.DriverTiny
-	(*v1.VehicleTiny)(nil),                                   // 192: samsara.types.v1.VehicleTiny
-	(*v1.DriverTiny2)(nil),                                   // 193: samsara.types.v1.DriverTiny2
-	(*v1.VehicleTiny2)(nil),                                  // 194: samsara.types.v1.VehicleTiny2
+	(*StreamDvirDefectsRequest)(nil),                         // 2: samsara.legacy.v1.StreamDvirDefectsRequest
+	(*StreamDvirDefectsResponse)(nil),                        // 3: samsara.legacy.v1.StreamDvirDefectsResponse
+	(*GetDriversVehicleAssignmentsRequest)(nil),              // 4: samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
+	(*GetDriversVehicleAssignmentsResponse)(nil),             // 5: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
+	(*StreamDriversVehicleAssignmentsRequest)(nil),           // 6: samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest
+	(*StreamDriversVehicleAssignmentsResponse)(nil),          // 7: samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse
+	(*GetDvirHistoryRequest)(nil),                            // 8: samsara.legacy.v1.GetDvirHistoryRequest
+	(*GetDvirHistoryResponse)(nil),                           // 9: samsara.legacy.v1.GetDvirHistoryResponse
+	(*StreamDvirHistoryRequest)(nil),                         // 10: samsara.legacy.v1.StreamDvirHistoryRequest
+	(*StreamDvirHistoryResponse)(nil),                        // 11: samsara.legacy.v1.StreamDvirHistoryResponse
+	(*GetVehicleIdlingReportsRequest)(nil),                   // 12: samsara.legacy.v1.GetVehicleIdlingReportsRequest
+	(*GetVehicleIdlingReportsResponse)(nil),                  // 13: samsara.legacy.v1.GetVehicleIdlingReportsResponse
+	(*StreamVehicleIdlingReportsRequest)(nil),                // 14: samsara.legacy.v1.StreamVehicleIdlingReportsRequest
+	(*StreamVehicleIdlingReportsResponse)(nil),               // 15: samsara.legacy.v1.StreamVehicleIdlingReportsResponse
+	(*GetSafetyEventsRequest)(nil),                           // 16: samsara.legacy.v1.GetSafetyEventsRequest
+	(*GetSafetyEventsResponse)(nil),                          // 17: samsara.legacy.v1.GetSafetyEventsResponse
+	(*StreamSafetyEventsRequest)(nil),                        // 18: samsara.legacy.v1.StreamSafetyEventsRequest
+	(*StreamSafetyEventsResponse)(nil),                       // 19: samsara.legacy.v1.StreamSafetyEventsResponse
+	(*GetSafetyActivityEventFeedRequest)(nil),                // 20: samsara.legacy.v1.GetSafetyActivityEventFeedRequest
+	(*GetSafetyActivityEventFeedResponse)(nil),               // 21: samsara.legacy.v1.GetSafetyActivityEventFeedResponse
+	(*StreamSafetyActivityEventFeedRequest)(nil),             // 22: samsara.legacy.v1.StreamSafetyActivityEventFeedRequest
+	(*StreamSafetyActivityEventFeedResponse)(nil),            // 23: samsara.legacy.v1.StreamSafetyActivityEventFeedResponse
+	(*FollowSafetyActivityEventRequest)(nil),                 // 24: samsara.legacy.v1.FollowSafetyActivityEventRequest
+	(*FollowSafetyActivityEventResponse)(nil),                // 25: samsara.legacy.v1.FollowSafetyActivityEventResponse
+	(*GetVehiclesDriverAssignmentsRequest)(nil),              // 26: samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
+	(*GetVehiclesDriverAssignmentsResponse)(nil),             // 27: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
+	(*StreamVehiclesDriverAssignmentsRequest)(nil),           // 28: samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest
+	(*StreamVehiclesDriverAssignmentsResponse)(nil),          // 29: samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse
+	(*GetAllAssetsRequest)(nil),                              // 30: samsara.legacy.v1.GetAllAssetsRequest
+	(*GetAllAssetsResponse)(nil),                             // 31: samsara.legacy.v1.GetAllAssetsResponse
+	(*GetAllAssetCurrentLocationsRequest)(nil),               // 32: samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
+	(*GetAllAssetCurrentLocationsResponse)(nil),              // 33: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
+	(*StreamAssetCurrentLocationsRequest)(nil),               // 34: samsara.legacy.v1.StreamAssetCurrentLocationsRequest
+	(*StreamAssetCurrentLocationsResponse)(nil),              // 35: samsara.legacy.v1.StreamAssetCurrentLocationsResponse
+	(*GetAssetsReefersRequest)(nil),                          // 36: samsara.legacy.v1.GetAssetsReefersRequest
+	(*GetAssetsReefersResponse)(nil),                         // 37: samsara.legacy.v1.GetAssetsReefersResponse
+	(*StreamAssetsReefersRequest)(nil),                       // 38: samsara.legacy.v1.StreamAssetsReefersRequest
+	(*StreamAssetsReefersResponse)(nil),                      // 39: samsara.legacy.v1.StreamAssetsReefersResponse
+	(*GetAssetLocationRequest)(nil),                          // 40: samsara.legacy.v1.GetAssetLocationRequest
+	(*GetAssetLocationResponse)(nil),                         // 41: samsara.legacy.v1.GetAssetLocationResponse
+	(*GetAssetReeferRequest)(nil),                            // 42: samsara.legacy.v1.GetAssetReeferRequest
+	(*GetAssetReeferResponse)(nil),                           // 43: samsara.legacy.v1.GetAssetReeferResponse
+	(*DeleteDispatchRouteByIdRequest)(nil),                   // 44: samsara.legacy.v1.DeleteDispatchRouteByIdRequest
+	(*DeleteDispatchRouteByIdResponse)(nil),                  // 45: samsara.legacy.v1.DeleteDispatchRouteByIdResponse
+	(*GetDriverSafetyScoreRequest)(nil),                      // 46: samsara.legacy.v1.GetDriverSafetyScoreRequest
+	(*GetDriverSafetyScoreResponse)(nil),                     // 47: samsara.legacy.v1.GetDriverSafetyScoreResponse
+	(*SetCurrentDutyStatusRequest)(nil),                      // 48: samsara.legacy.v1.SetCurrentDutyStatusRequest
+	(*SetCurrentDutyStatusResponse)(nil),                     // 49: samsara.legacy.v1.SetCurrentDutyStatusResponse
+	(*GetFleetHosAuthenticationLogsRequest)(nil),             // 50: samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest
+	(*GetFleetHosAuthenticationLogsResponse)(nil),            // 51: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse
+	(*GetFleetLocationsRequest)(nil),                         // 52: samsara.legacy.v1.GetFleetLocationsRequest
+	(*GetFleetLocationsResponse)(nil),                        // 53: samsara.legacy.v1.GetFleetLocationsResponse
+	(*StreamFleetLocationsRequest)(nil),                      // 54: samsara.legacy.v1.StreamFleetLocationsRequest
+	(*StreamFleetLocationsResponse)(nil),                     // 55: samsara.legacy.v1.StreamFleetLocationsResponse
+	(*GetFleetMaintenanceListRequest)(nil),                   // 56: samsara.legacy.v1.GetFleetMaintenanceListRequest
+	(*GetFleetMaintenanceListResponse)(nil),                  // 57: samsara.legacy.v1.GetFleetMaintenanceListResponse
+	(*GetMessagesRequest)(nil),                               // 58: samsara.legacy.v1.GetMessagesRequest
+	(*GetMessagesResponse)(nil),                              // 59: samsara.legacy.v1.GetMessagesResponse
+	(*CreateMessagesRequest)(nil),                            // 60: samsara.legacy.v1.CreateMessagesRequest
+	(*CreateMessagesResponse)(nil),                           // 61: samsara.legacy.v1.CreateMessagesResponse
+	(*GetAllTrailerAssignmentsRequest)(nil),                  // 62: samsara.legacy.v1.GetAllTrailerAssignmentsRequest
+	(*GetAllTrailerAssignmentsResponse)(nil),                 // 63: samsara.legacy.v1.GetAllTrailerAssignmentsResponse
+	(*StreamTrailerAssignmentsRequest)(nil),                  // 64: samsara.legacy.v1.StreamTrailerAssignmentsRequest
+	(*StreamTrailerAssignmentsResponse)(nil),                 // 65: samsara.legacy.v1.StreamTrailerAssignmentsResponse
+	(*GetFleetTrailerAssignmentsRequest)(nil),                // 66: samsara.legacy.v1.GetFleetTrailerAssignmentsRequest
+	(*GetFleetTrailerAssignmentsResponse)(nil),               // 67: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse
+	(*GetFleetTripsRequest)(nil),                             // 68: samsara.legacy.v1.GetFleetTripsRequest
+	(*GetFleetTripsResponse)(nil),                            // 69: samsara.legacy.v1.GetFleetTripsResponse
+	(*GetVehicleHarshEventRequest)(nil),                      // 70: samsara.legacy.v1.GetVehicleHarshEventRequest
+	(*GetVehicleHarshEventResponse)(nil),                     // 71: samsara.legacy.v1.GetVehicleHarshEventResponse
+	(*GetVehicleSafetyScoreRequest)(nil),                     // 72: samsara.legacy.v1.GetVehicleSafetyScoreRequest
+	(*GetVehicleSafetyScoreResponse)(nil),                    // 73: samsara.legacy.v1.GetVehicleSafetyScoreResponse
+	(*GetCamerasRequest)(nil),                                // 74: samsara.legacy.v1.GetCamerasRequest
+	(*GetCamerasResponse)(nil),                               // 75: samsara.legacy.v1.GetCamerasResponse
+	(*GetVisionProgramsByCameraRequest)(nil),                 // 76: samsara.legacy.v1.GetVisionProgramsByCameraRequest
+	(*GetVisionProgramsByCameraResponse)(nil),                // 77: samsara.legacy.v1.GetVisionProgramsByCameraResponse
+	(*GetVisionLatestRunCameraRequest)(nil),                  // 78: samsara.legacy.v1.GetVisionLatestRunCameraRequest
+	(*GetVisionLatestRunCameraResponse)(nil),                 // 79: samsara.legacy.v1.GetVisionLatestRunCameraResponse
+	(*GetVisionRunsRequest)(nil),                             // 80: samsara.legacy.v1.GetVisionRunsRequest
+	(*GetVisionRunsResponse)(nil),                            // 81: samsara.legacy.v1.GetVisionRunsResponse
+	(*GetVisionRunsByCameraRequest)(nil),                     // 82: samsara.legacy.v1.GetVisionRunsByCameraRequest
+	(*GetVisionRunsByCameraResponse)(nil),                    // 83: samsara.legacy.v1.GetVisionRunsByCameraResponse
+	(*GetVisionRunsByCameraAndProgramRequest)(nil),           // 84: samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest
+	(*GetVisionRunsByCameraAndProgramResponse)(nil),          // 85: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse
+	(*GetMachinesHistoryRequest)(nil),                        // 86: samsara.legacy.v1.GetMachinesHistoryRequest
+	(*GetMachinesHistoryResponse)(nil),                       // 87: samsara.legacy.v1.GetMachinesHistoryResponse
+	(*GetMachinesRequest)(nil),                               // 88: samsara.legacy.v1.GetMachinesRequest
+	(*GetMachinesResponse)(nil),                              // 89: samsara.legacy.v1.GetMachinesResponse
+	(*GetSensorsCargoRequest)(nil),                           // 90: samsara.legacy.v1.GetSensorsCargoRequest
+	(*GetSensorsCargoResponse)(nil),                          // 91: samsara.legacy.v1.GetSensorsCargoResponse
+	(*GetSensorsDoorRequest)(nil),                            // 92: samsara.legacy.v1.GetSensorsDoorRequest
+	(*GetSensorsDoorResponse)(nil),                           // 93: samsara.legacy.v1.GetSensorsDoorResponse
+	(*GetSensorsHistoryRequest)(nil),                         // 94: samsara.legacy.v1.GetSensorsHistoryRequest
+	(*GetSensorsHistoryResponse)(nil),                        // 95: samsara.legacy.v1.GetSensorsHistoryResponse
+	(*GetSensorsHumidityRequest)(nil),                        // 96: samsara.legacy.v1.GetSensorsHumidityRequest
+	(*GetSensorsHumidityResponse)(nil),                       // 97: samsara.legacy.v1.GetSensorsHumidityResponse
+	(*GetSensorsRequest)(nil),                                // 98: samsara.legacy.v1.GetSensorsRequest
+	(*GetSensorsResponse)(nil),                               // 99: samsara.legacy.v1.GetSensorsResponse
+	(*GetSensorsTemperatureRequest)(nil),                     // 100: samsara.legacy.v1.GetSensorsTemperatureRequest
+	(*GetSensorsTemperatureResponse)(nil),                    // 101: samsara.legacy.v1.GetSensorsTemperatureResponse
+	(*Asset)(nil),                                            // 102: samsara.legacy.v1.Asset
+	(*AssetCable)(nil),                                       // 103: samsara.legacy.v1.AssetCable
+	(*AssetCurrentLocation)(nil),                             // 104: samsara.legacy.v1.AssetCurrentLocation
+	(*AssetCurrentLocations)(nil),                            // 105: samsara.legacy.v1.AssetCurrentLocations
+	(*AssetLocation)(nil),                                    // 106: samsara.legacy.v1.AssetLocation
+	(*AssetReeferFuelPercentageStat)(nil),                    // 107: samsara.legacy.v1.AssetReeferFuelPercentageStat
+	(*AssetReeferStats)(nil),                                 // 108: samsara.legacy.v1.AssetReeferStats
+	(*AssetReeferStatsAlarm)(nil),                            // 109: samsara.legacy.v1.AssetReeferStatsAlarm
+	(*AssetReeferStatsAlarms1)(nil),                          // 110: samsara.legacy.v1.AssetReeferStatsAlarms1
+	(*AssetReeferStatsEngineHour)(nil),                       // 111: samsara.legacy.v1.AssetReeferStatsEngineHour
+	(*AssetReeferStatsFuelPercentage)(nil),                   // 112: samsara.legacy.v1.AssetReeferStatsFuelPercentage
+	(*AssetReeferStatsPowerStatus)(nil),                      // 113: samsara.legacy.v1.AssetReeferStatsPowerStatus
+	(*AssetReeferStatsReturnAirTemp)(nil),                    // 114: samsara.legacy.v1.AssetReeferStatsReturnAirTemp
+	(*AssetReeferStatsSetPoint)(nil),                         // 115: samsara.legacy.v1.AssetReeferStatsSetPoint
+	(*AssetsReefer)(nil),                                     // 116: samsara.legacy.v1.AssetsReefer
+	(*AssetsReeferStats)(nil),                                // 117: samsara.legacy.v1.AssetsReeferStats
+	(*AssetsReeferStatsAmbientAirTemperature)(nil),           // 118: samsara.legacy.v1.AssetsReeferStatsAmbientAirTemperature
+	(*AssetsReeferStatsDischargeAirTemperature)(nil),         // 119: samsara.legacy.v1.AssetsReeferStatsDischargeAirTemperature
+	(*AssetsReeferStatsPowerStatus)(nil),                     // 120: samsara.legacy.v1.AssetsReeferStatsPowerStatus
+	(*CargoSensor)(nil),                                      // 121: samsara.legacy.v1.CargoSensor
+	(*DoorSensor)(nil),                                       // 122: samsara.legacy.v1.DoorSensor
+	(*DriverAssignment)(nil),                                 // 123: samsara.legacy.v1.DriverAssignment
+	(*DriversVehicleAssignments)(nil),                        // 124: samsara.legacy.v1.DriversVehicleAssignments
+	(*HosAuthenticationLog)(nil),                             // 125: samsara.legacy.v1.HosAuthenticationLog
+	(*HumiditySensor)(nil),                                   // 126: samsara.legacy.v1.HumiditySensor
+	(*IdlingReportEvent)(nil),                                // 127: samsara.legacy.v1.IdlingReportEvent
+	(*IdlingReportEventAddress)(nil),                         // 128: samsara.legacy.v1.IdlingReportEventAddress
+	(*Location)(nil),                                         // 129: samsara.legacy.v1.Location
+	(*Machine)(nil),                                          // 130: samsara.legacy.v1.Machine
+	(*MachineHistoryMachine)(nil),                            // 131: samsara.legacy.v1.MachineHistoryMachine
+	(*MachineHistoryVibration)(nil),                          // 132: samsara.legacy.v1.MachineHistoryVibration
+	(*Message)(nil),                                          // 133: samsara.legacy.v1.Message
+	(*MessageSender)(nil),                                    // 134: samsara.legacy.v1.MessageSender
+	(*Pagination)(nil),                                       // 135: samsara.legacy.v1.Pagination
+	(*ProgramsForTheCamera)(nil),                             // 136: samsara.legacy.v1.ProgramsForTheCamera
+	(*SafetyEvent)(nil),                                      // 137: samsara.legacy.v1.SafetyEvent
+	(*SafetyEventActivityFeedItem)(nil),                      // 138: samsara.legacy.v1.SafetyEventActivityFeedItem
+	(*SafetyEventBehaviorLabel)(nil),                         // 139: samsara.legacy.v1.SafetyEventBehaviorLabel
+	(*SafetyEventBehaviorLabels)(nil),                        // 140: samsara.legacy.v1.SafetyEventBehaviorLabels
+	(*SafetyEventDriver)(nil),                                // 141: samsara.legacy.v1.SafetyEventDriver
+	(*SafetyEventObject)(nil),                                // 142: samsara.legacy.v1.SafetyEventObject
+	(*SafetyEventVehicle)(nil),                               // 143: samsara.legacy.v1.SafetyEventVehicle
+	(*SafetyReportHarshEvent)(nil),                           // 144: samsara.legacy.v1.SafetyReportHarshEvent
+	(*Sensor)(nil),                                           // 145: samsara.legacy.v1.Sensor
+	(*SensorHistoryResult)(nil),                              // 146: samsara.legacy.v1.SensorHistoryResult
+	(*SensorsHistorySeries)(nil),                             // 147: samsara.legacy.v1.SensorsHistorySeries
+	(*TemperatureSensor)(nil),                                // 148: samsara.legacy.v1.TemperatureSensor
+	(*TrailerAssignment)(nil),                                // 149: samsara.legacy.v1.TrailerAssignment
+	(*TrailerAssignments)(nil),                               // 150: samsara.legacy.v1.TrailerAssignments
+	(*Trip)(nil),                                             // 151: samsara.legacy.v1.Trip
+	(*TripEndAddress)(nil),                                   // 152: samsara.legacy.v1.TripEndAddress
+	(*TripEndCoordinates)(nil),                               // 153: samsara.legacy.v1.TripEndCoordinates
+	(*TripStartAddress)(nil),                                 // 154: samsara.legacy.v1.TripStartAddress
+	(*TripStartCoordinates)(nil),                             // 155: samsara.legacy.v1.TripStartCoordinates
+	(*V1Message)(nil),                                        // 156: samsara.legacy.v1.V1Message
+	(*VehicleAssignment)(nil),                                // 157: samsara.legacy.v1.VehicleAssignment
+	(*VehicleHarshEventLocation)(nil),                        // 158: samsara.legacy.v1.VehicleHarshEventLocation
+	(*VehicleLocation)(nil),                                  // 159: samsara.legacy.v1.VehicleLocation
+	(*VehicleMaintenance)(nil),                               // 160: samsara.legacy.v1.VehicleMaintenance
+	(*VehicleMaintenanceJ1939)(nil),                          // 161: samsara.legacy.v1.VehicleMaintenanceJ1939
+	(*VehicleMaintenanceJ1939CheckEngineLight)(nil),          // 162: samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
+	(*VehicleMaintenanceJ1939DiagnosticTroubleCode)(nil),     // 163: samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
+	(*VehicleMaintenancePassenger)(nil),                      // 164: samsara.legacy.v1.VehicleMaintenancePassenger
+	(*VehicleMaintenancePassengerCheckEngineLight)(nil),      // 165: samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
+	(*VehicleMaintenancePassengerDiagnosticTroubleCode)(nil), // 166: samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
+	(*VehiclesDriverAssignments)(nil),                        // 167: samsara.legacy.v1.VehiclesDriverAssignments
+	(*VisionCamera)(nil),                                     // 168: samsara.legacy.v1.VisionCamera
+	(*VisionRun)(nil),                                        // 169: samsara.legacy.v1.VisionRun
+	(*VisionRunByCameraInspectionResult)(nil),                // 170: samsara.legacy.v1.VisionRunByCameraInspectionResult
+	(*VisionRunByCameraProgram)(nil),                         // 171: samsara.legacy.v1.VisionRunByCameraProgram
+	(*VisionRunByCameraRunSummary)(nil),                      // 172: samsara.legacy.v1.VisionRunByCameraRunSummary
+	(*VisionRunsByCamera)(nil),                               // 173: samsara.legacy.v1.VisionRunsByCamera
+	(*VisionRunsByCameraProgram)(nil),                        // 174: samsara.legacy.v1.VisionRunsByCameraProgram
+	(*VisionRunsByCameraReportMetadata)(nil),                 // 175: samsara.legacy.v1.VisionRunsByCameraReportMetadata
+	(*VisionRunsReportMetadata)(nil),                         // 176: samsara.legacy.v1.VisionRunsReportMetadata
+	(*VisionStepResult)(nil),                                 // 177: samsara.legacy.v1.VisionStepResult
+	(*VisionStepResultAngleCheck)(nil),                       // 178: samsara.legacy.v1.VisionStepResultAngleCheck
+	(*VisionStepResultAngleCheckAngleConfigured)(nil),        // 179: samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
+	(*VisionStepResultBarcode)(nil),                          // 180: samsara.legacy.v1.VisionStepResultBarcode
+	(*VisionStepResultBooleanLogic)(nil),                     // 181: samsara.legacy.v1.VisionStepResultBooleanLogic
+	(*VisionStepResultBooleanLogicStep)(nil),                 // 182: samsara.legacy.v1.VisionStepResultBooleanLogicStep
+	(*VisionStepResultCaliper)(nil),                          // 183: samsara.legacy.v1.VisionStepResultCaliper
+	(*VisionStepResultCaliperAngleRange)(nil),                // 184: samsara.legacy.v1.VisionStepResultCaliperAngleRange
+	(*VisionStepResultCaliperContrastRange)(nil),             // 185: samsara.legacy.v1.VisionStepResultCaliperContrastRange
+	(*VisionStepResultCaliperSharpnessRange)(nil),            // 186: samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
+	(*VisionStepResultCaliperStraightnessRange)(nil),         // 187: samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
+	(*VisionStepResultContour)(nil),                          // 188: samsara.legacy.v1.VisionStepResultContour
+	(*VisionStepResultDistance)(nil),                         // 189: samsara.legacy.v1.VisionStepResultDistance
+	(*VisionStepResultExpirationDate)(nil),                   // 190: samsara.legacy.v1.VisionStepResultExpirationDate
+	(*VisionStepResultFindCopies)(nil),                       // 191: samsara.legacy.v1.VisionStepResultFindCopies
+	(*VisionStepResultFindEdge)(nil),                         // 192: samsara.legacy.v1.VisionStepResultFindEdge
+	(*VisionStepResultFindEdgeAngleRange)(nil),               // 193: samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
+	(*VisionStepResultFindEdgeContrastRange)(nil),            // 194: samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
+	(*VisionStepResultFindEdgeSharpnessRange)(nil),           // 195: samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
+	(*VisionStepResultFindEdgeStraightnessRange)(nil),        // 196: samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
+	(*VisionStepResultFindShapes)(nil),                       // 197: samsara.legacy.v1.VisionStepResultFindShapes
+	(*VisionStepResultFixture)(nil),                          // 198: samsara.legacy.v1.VisionStepResultFixture
+	(*VisionStepResultFixtureCoordinates)(nil),               // 199: samsara.legacy.v1.VisionStepResultFixtureCoordinates
+	(*VisionStepResultLabelMatch)(nil),                       // 200: samsara.legacy.v1.VisionStepResultLabelMatch
+	(*VisionStepResultPresenceAbsence)(nil),                  // 201: samsara.legacy.v1.VisionStepResultPresenceAbsence
+	(*VisionStepResultPresenceAbsenceBlueRange)(nil),         // 202: samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
+	(*VisionStepResultPresenceAbsenceGrayscaleRange)(nil),    // 203: samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
+	(*VisionStepResultPresenceAbsenceGreenRange)(nil),        // 204: samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
+	(*VisionStepResultPresenceAbsenceHueRange)(nil),          // 205: samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
+	(*VisionStepResultPresenceAbsenceRedRange)(nil),          // 206: samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
+	(*VisionStepResultPresenceAbsenceSaturationRange)(nil),   // 207: samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
+	(*VisionStepResultPresenceAbsenceValueRange)(nil),        // 208: samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
+	(*VisionStepResultTextMatch)(nil),                        // 209: samsara.legacy.v1.VisionStepResultTextMatch
+	nil,                                                      // 210: samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
+	nil,                                                      // 211: samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
+	(*v1.Defect)(nil),                                        // 212: samsara.types.v1.Defect
+	(*v1.Pagination)(nil),                                    // 213: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                                // 214: samsara.gateway.v1.StreamOptions
+	(*v1.Dvir)(nil),                                          // 215: samsara.types.v1.Dvir
+	(*v11.FollowOptions)(nil),                                // 216: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                                    // 217: samsara.gateway.v1.KeepAlive
+	(*v1.DriverTiny)(nil),                                    // 218: samsara.types.v1.DriverTiny
+	(*v1.VehicleTiny)(nil),                                   // 219: samsara.types.v1.VehicleTiny
+	(*v1.DriverTiny2)(nil),                                   // 220: samsara.types.v1.DriverTiny2
+	(*v1.VehicleTiny2)(nil),                                  // 221: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
-	188, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
-	189, // 1: samsara.legacy.v1.GetDvirDefectsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	100, // 2: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.data:type_name -> samsara.legacy.v1.DriversVehicleAssignments
-	189, // 3: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	190, // 4: samsara.legacy.v1.GetDvirHistoryResponse.data:type_name -> samsara.types.v1.Dvir
-	189, // 5: samsara.legacy.v1.GetDvirHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	103, // 6: samsara.legacy.v1.GetVehicleIdlingReportsResponse.data:type_name -> samsara.legacy.v1.IdlingReportEvent
-	189, // 7: samsara.legacy.v1.GetVehicleIdlingReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	113, // 8: samsara.legacy.v1.GetSafetyEventsResponse.data:type_name -> samsara.legacy.v1.SafetyEvent
-	189, // 9: samsara.legacy.v1.GetSafetyEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	114, // 10: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.data:type_name -> samsara.legacy.v1.SafetyEventActivityFeedItem
-	189, // 11: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	143, // 12: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.data:type_name -> samsara.legacy.v1.VehiclesDriverAssignments
-	189, // 13: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	78,  // 14: samsara.legacy.v1.GetAllAssetsResponse.assets:type_name -> samsara.legacy.v1.Asset
-	81,  // 15: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.assets:type_name -> samsara.legacy.v1.AssetCurrentLocations
-	111, // 16: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
-	92,  // 17: samsara.legacy.v1.GetAssetsReefersResponse.data:type_name -> samsara.legacy.v1.AssetsReefer
-	111, // 18: samsara.legacy.v1.GetAssetsReefersResponse.pagination:type_name -> samsara.legacy.v1.Pagination
-	82,  // 19: samsara.legacy.v1.GetAssetLocationResponse.locations:type_name -> samsara.legacy.v1.AssetLocation
-	84,  // 20: samsara.legacy.v1.GetAssetReeferResponse.reefer_stats:type_name -> samsara.legacy.v1.AssetReeferStats
-	120, // 21: samsara.legacy.v1.GetDriverSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
-	101, // 22: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse.authentication_logs:type_name -> samsara.legacy.v1.HosAuthenticationLog
-	189, // 23: samsara.legacy.v1.GetFleetLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	135, // 24: samsara.legacy.v1.GetFleetLocationsResponse.vehicles:type_name -> samsara.legacy.v1.VehicleLocation
-	136, // 25: samsara.legacy.v1.GetFleetMaintenanceListResponse.vehicles:type_name -> samsara.legacy.v1.VehicleMaintenance
-	132, // 26: samsara.legacy.v1.GetMessagesResponse.data:type_name -> samsara.legacy.v1.V1Message
-	109, // 27: samsara.legacy.v1.CreateMessagesResponse.data:type_name -> samsara.legacy.v1.Message
-	111, // 28: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
-	126, // 29: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.trailers:type_name -> samsara.legacy.v1.TrailerAssignments
-	125, // 30: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
-	127, // 31: samsara.legacy.v1.GetFleetTripsResponse.trips:type_name -> samsara.legacy.v1.Trip
-	134, // 32: samsara.legacy.v1.GetVehicleHarshEventResponse.location:type_name -> samsara.legacy.v1.VehicleHarshEventLocation
-	120, // 33: samsara.legacy.v1.GetVehicleSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
-	144, // 34: samsara.legacy.v1.GetCamerasResponse.cameras:type_name -> samsara.legacy.v1.VisionCamera
-	112, // 35: samsara.legacy.v1.GetVisionProgramsByCameraResponse.programs:type_name -> samsara.legacy.v1.ProgramsForTheCamera
-	146, // 36: samsara.legacy.v1.GetVisionLatestRunCameraResponse.inspection_results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
-	147, // 37: samsara.legacy.v1.GetVisionLatestRunCameraResponse.program:type_name -> samsara.legacy.v1.VisionRunByCameraProgram
-	148, // 38: samsara.legacy.v1.GetVisionLatestRunCameraResponse.run_summary:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
-	145, // 39: samsara.legacy.v1.GetVisionRunsResponse.vision_runs:type_name -> samsara.legacy.v1.VisionRun
-	149, // 40: samsara.legacy.v1.GetVisionRunsByCameraResponse.runs:type_name -> samsara.legacy.v1.VisionRunsByCamera
-	148, // 41: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.report_metadata:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
-	146, // 42: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
-	107, // 43: samsara.legacy.v1.GetMachinesHistoryResponse.machines:type_name -> samsara.legacy.v1.MachineHistoryMachine
-	106, // 44: samsara.legacy.v1.GetMachinesResponse.machines:type_name -> samsara.legacy.v1.Machine
-	97,  // 45: samsara.legacy.v1.GetSensorsCargoResponse.sensors:type_name -> samsara.legacy.v1.CargoSensor
-	98,  // 46: samsara.legacy.v1.GetSensorsDoorResponse.sensors:type_name -> samsara.legacy.v1.DoorSensor
-	123, // 47: samsara.legacy.v1.GetSensorsHistoryRequest.series:type_name -> samsara.legacy.v1.SensorsHistorySeries
-	122, // 48: samsara.legacy.v1.GetSensorsHistoryResponse.results:type_name -> samsara.legacy.v1.SensorHistoryResult
-	102, // 49: samsara.legacy.v1.GetSensorsHumidityResponse.sensors:type_name -> samsara.legacy.v1.HumiditySensor
-	121, // 50: samsara.legacy.v1.GetSensorsResponse.sensors:type_name -> samsara.legacy.v1.Sensor
-	124, // 51: samsara.legacy.v1.GetSensorsTemperatureResponse.sensors:type_name -> samsara.legacy.v1.TemperatureSensor
-	79,  // 52: samsara.legacy.v1.Asset.cable:type_name -> samsara.legacy.v1.AssetCable
-	79,  // 53: samsara.legacy.v1.AssetCurrentLocations.cable:type_name -> samsara.legacy.v1.AssetCable
-	80,  // 54: samsara.legacy.v1.AssetCurrentLocations.location:type_name -> samsara.legacy.v1.AssetCurrentLocation
-	86,  // 55: samsara.legacy.v1.AssetReeferStats.alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarms1
-	87,  // 56: samsara.legacy.v1.AssetReeferStats.engine_hours:type_name -> samsara.legacy.v1.AssetReeferStatsEngineHour
-	88,  // 57: samsara.legacy.v1.AssetReeferStats.fuel_percentage:type_name -> samsara.legacy.v1.AssetReeferStatsFuelPercentage
-	83,  // 58: samsara.legacy.v1.AssetReeferStats.fuel_percentages:type_name -> samsara.legacy.v1.AssetReeferFuelPercentageStat
-	89,  // 59: samsara.legacy.v1.AssetReeferStats.power_status:type_name -> samsara.legacy.v1.AssetReeferStatsPowerStatus
-	90,  // 60: samsara.legacy.v1.AssetReeferStats.return_air_temp:type_name -> samsara.legacy.v1.AssetReeferStatsReturnAirTemp
-	91,  // 61: samsara.legacy.v1.AssetReeferStats.set_point:type_name -> samsara.legacy.v1.AssetReeferStatsSetPoint
-	85,  // 62: samsara.legacy.v1.AssetReeferStatsAlarms1.alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarm
-	93,  // 63: samsara.legacy.v1.AssetsReefer.reefer_stats:type_name -> samsara.legacy.v1.AssetsReeferStats
-	94,  // 64: samsara.legacy.v1.AssetsReeferStats.ambient_air_temperature:type_name -> samsara.legacy.v1.AssetsReeferStatsAmbientAirTemperature
-	95,  // 65: samsara.legacy.v1.AssetsReeferStats.discharge_air_temperature:type_name -> samsara.legacy.v1.AssetsReeferStatsDischargeAirTemperature
-	87,  // 66: samsara.legacy.v1.AssetsReeferStats.engine_hours:type_name -> samsara.legacy.v1.AssetReeferStatsEngineHour
-	88,  // 67: samsara.legacy.v1.AssetsReeferStats.fuel_percentage:type_name -> samsara.legacy.v1.AssetReeferStatsFuelPercentage
-	96,  // 68: samsara.legacy.v1.AssetsReeferStats.power_status:type_name -> samsara.legacy.v1.AssetsReeferStatsPowerStatus
-	86,  // 69: samsara.legacy.v1.AssetsReeferStats.reefer_alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarms1
-	90,  // 70: samsara.legacy.v1.AssetsReeferStats.return_air_temperature:type_name -> samsara.legacy.v1.AssetReeferStatsReturnAirTemp
-	91,  // 71: samsara.legacy.v1.AssetsReeferStats.set_point:type_name -> samsara.legacy.v1.AssetReeferStatsSetPoint
-	191, // 72: samsara.legacy.v1.DriverAssignment.driver:type_name -> samsara.types.v1.DriverTiny
-	186, // 73: samsara.legacy.v1.DriversVehicleAssignments.external_ids:type_name -> samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
-	133, // 74: samsara.legacy.v1.DriversVehicleAssignments.vehicle_assignments:type_name -> samsara.legacy.v1.VehicleAssignment
-	104, // 75: samsara.legacy.v1.IdlingReportEvent.address:type_name -> samsara.legacy.v1.IdlingReportEventAddress
-	192, // 76: samsara.legacy.v1.IdlingReportEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	108, // 77: samsara.legacy.v1.MachineHistoryMachine.vibrations:type_name -> samsara.legacy.v1.MachineHistoryVibration
-	115, // 78: samsara.legacy.v1.SafetyEvent.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabel
-	193, // 79: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny2
-	105, // 80: samsara.legacy.v1.SafetyEvent.location:type_name -> samsara.legacy.v1.Location
-	194, // 81: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny2
-	118, // 82: samsara.legacy.v1.SafetyEventActivityFeedItem.safety_event:type_name -> samsara.legacy.v1.SafetyEventObject
-	116, // 83: samsara.legacy.v1.SafetyEventObject.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabels
-	117, // 84: samsara.legacy.v1.SafetyEventObject.driver:type_name -> samsara.legacy.v1.SafetyEventDriver
-	119, // 85: samsara.legacy.v1.SafetyEventObject.vehicle:type_name -> samsara.legacy.v1.SafetyEventVehicle
-	125, // 86: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
-	128, // 87: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
-	129, // 88: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates
-	130, // 89: samsara.legacy.v1.Trip.start_address:type_name -> samsara.legacy.v1.TripStartAddress
-	131, // 90: samsara.legacy.v1.Trip.start_coordinates:type_name -> samsara.legacy.v1.TripStartCoordinates
-	110, // 91: samsara.legacy.v1.V1Message.sender:type_name -> samsara.legacy.v1.MessageSender
-	192, // 92: samsara.legacy.v1.VehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	137, // 93: samsara.legacy.v1.VehicleMaintenance.j1939:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939
-	140, // 94: samsara.legacy.v1.VehicleMaintenance.passenger:type_name -> samsara.legacy.v1.VehicleMaintenancePassenger
-	138, // 95: samsara.legacy.v1.VehicleMaintenanceJ1939.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
-	139, // 96: samsara.legacy.v1.VehicleMaintenanceJ1939.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
-	141, // 97: samsara.legacy.v1.VehicleMaintenancePassenger.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
-	142, // 98: samsara.legacy.v1.VehicleMaintenancePassenger.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
-	99,  // 99: samsara.legacy.v1.VehiclesDriverAssignments.driver_assignments:type_name -> samsara.legacy.v1.DriverAssignment
-	187, // 100: samsara.legacy.v1.VehiclesDriverAssignments.external_ids:type_name -> samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
-	152, // 101: samsara.legacy.v1.VisionRun.report_metadata:type_name -> samsara.legacy.v1.VisionRunsReportMetadata
-	153, // 102: samsara.legacy.v1.VisionRunByCameraInspectionResult.step_results:type_name -> samsara.legacy.v1.VisionStepResult
-	150, // 103: samsara.legacy.v1.VisionRunsByCamera.program:type_name -> samsara.legacy.v1.VisionRunsByCameraProgram
-	151, // 104: samsara.legacy.v1.VisionRunsByCamera.report_metadata:type_name -> samsara.legacy.v1.VisionRunsByCameraReportMetadata
-	154, // 105: samsara.legacy.v1.VisionStepResult.angle_check:type_name -> samsara.legacy.v1.VisionStepResultAngleCheck
-	156, // 106: samsara.legacy.v1.VisionStepResult.barcode:type_name -> samsara.legacy.v1.VisionStepResultBarcode
-	157, // 107: samsara.legacy.v1.VisionStepResult.boolean_logic:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogic
-	159, // 108: samsara.legacy.v1.VisionStepResult.caliper:type_name -> samsara.legacy.v1.VisionStepResultCaliper
-	164, // 109: samsara.legacy.v1.VisionStepResult.contour:type_name -> samsara.legacy.v1.VisionStepResultContour
-	165, // 110: samsara.legacy.v1.VisionStepResult.distance:type_name -> samsara.legacy.v1.VisionStepResultDistance
-	166, // 111: samsara.legacy.v1.VisionStepResult.expiration_date:type_name -> samsara.legacy.v1.VisionStepResultExpirationDate
-	167, // 112: samsara.legacy.v1.VisionStepResult.find_copies:type_name -> samsara.legacy.v1.VisionStepResultFindCopies
-	168, // 113: samsara.legacy.v1.VisionStepResult.find_edge:type_name -> samsara.legacy.v1.VisionStepResultFindEdge
-	173, // 114: samsara.legacy.v1.VisionStepResult.find_shapes:type_name -> samsara.legacy.v1.VisionStepResultFindShapes
-	174, // 115: samsara.legacy.v1.VisionStepResult.fixture:type_name -> samsara.legacy.v1.VisionStepResultFixture
-	176, // 116: samsara.legacy.v1.VisionStepResult.label_match:type_name -> samsara.legacy.v1.VisionStepResultLabelMatch
-	177, // 117: samsara.legacy.v1.VisionStepResult.presence_absence:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsence
-	185, // 118: samsara.legacy.v1.VisionStepResult.text_match:type_name -> samsara.legacy.v1.VisionStepResultTextMatch
-	155, // 119: samsara.legacy.v1.VisionStepResultAngleCheck.angle_configured:type_name -> samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
-	158, // 120: samsara.legacy.v1.VisionStepResultBooleanLogic.steps:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogicStep
-	160, // 121: samsara.legacy.v1.VisionStepResultCaliper.angle_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperAngleRange
-	161, // 122: samsara.legacy.v1.VisionStepResultCaliper.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperContrastRange
-	162, // 123: samsara.legacy.v1.VisionStepResultCaliper.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
-	163, // 124: samsara.legacy.v1.VisionStepResultCaliper.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
-	169, // 125: samsara.legacy.v1.VisionStepResultFindEdge.angle_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
-	170, // 126: samsara.legacy.v1.VisionStepResultFindEdge.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
-	171, // 127: samsara.legacy.v1.VisionStepResultFindEdge.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
-	172, // 128: samsara.legacy.v1.VisionStepResultFindEdge.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
-	175, // 129: samsara.legacy.v1.VisionStepResultFixture.coordinates:type_name -> samsara.legacy.v1.VisionStepResultFixtureCoordinates
-	178, // 130: samsara.legacy.v1.VisionStepResultPresenceAbsence.blue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
-	179, // 131: samsara.legacy.v1.VisionStepResultPresenceAbsence.grayscale_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
-	180, // 132: samsara.legacy.v1.VisionStepResultPresenceAbsence.green_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
-	181, // 133: samsara.legacy.v1.VisionStepResultPresenceAbsence.hue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
-	182, // 134: samsara.legacy.v1.VisionStepResultPresenceAbsence.red_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
-	183, // 135: samsara.legacy.v1.VisionStepResultPresenceAbsence.saturation_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
-	184, // 136: samsara.legacy.v1.VisionStepResultPresenceAbsence.value_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
-	0,   // 137: samsara.legacy.v1.LegacyService.GetDvirDefects:input_type -> samsara.legacy.v1.GetDvirDefectsRequest
-	2,   // 138: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:input_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
-	4,   // 139: samsara.legacy.v1.LegacyService.GetDvirHistory:input_type -> samsara.legacy.v1.GetDvirHistoryRequest
-	6,   // 140: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:input_type -> samsara.legacy.v1.GetVehicleIdlingReportsRequest
-	8,   // 141: samsara.legacy.v1.LegacyService.GetSafetyEvents:input_type -> samsara.legacy.v1.GetSafetyEventsRequest
-	10,  // 142: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:input_type -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
-	12,  // 143: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:input_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
-	14,  // 144: samsara.legacy.v1.LegacyService.GetAllAssets:input_type -> samsara.legacy.v1.GetAllAssetsRequest
-	16,  // 145: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:input_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
-	18,  // 146: samsara.legacy.v1.LegacyService.GetAssetsReefers:input_type -> samsara.legacy.v1.GetAssetsReefersRequest
-	20,  // 147: samsara.legacy.v1.LegacyService.GetAssetLocation:input_type -> samsara.legacy.v1.GetAssetLocationRequest
-	22,  // 148: samsara.legacy.v1.LegacyService.GetAssetReefer:input_type -> samsara.legacy.v1.GetAssetReeferRequest
-	24,  // 149: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:input_type -> samsara.legacy.v1.DeleteDispatchRouteByIdRequest
-	26,  // 150: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:input_type -> samsara.legacy.v1.GetDriverSafetyScoreRequest
-	28,  // 151: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:input_type -> samsara.legacy.v1.SetCurrentDutyStatusRequest
-	30,  // 152: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:input_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest
-	32,  // 153: samsara.legacy.v1.LegacyService.GetFleetLocations:input_type -> samsara.legacy.v1.GetFleetLocationsRequest
-	34,  // 154: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:input_type -> samsara.legacy.v1.GetFleetMaintenanceListRequest
-	36,  // 155: samsara.legacy.v1.LegacyService.GetMessages:input_type -> samsara.legacy.v1.GetMessagesRequest
-	38,  // 156: samsara.legacy.v1.LegacyService.CreateMessages:input_type -> samsara.legacy.v1.CreateMessagesRequest
-	40,  // 157: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:input_type -> samsara.legacy.v1.GetAllTrailerAssignmentsRequest
-	42,  // 158: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:input_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsRequest
-	44,  // 159: samsara.legacy.v1.LegacyService.GetFleetTrips:input_type -> samsara.legacy.v1.GetFleetTripsRequest
-	46,  // 160: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:input_type -> samsara.legacy.v1.GetVehicleHarshEventRequest
-	48,  // 161: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:input_type -> samsara.legacy.v1.GetVehicleSafetyScoreRequest
-	50,  // 162: samsara.legacy.v1.LegacyService.GetCameras:input_type -> samsara.legacy.v1.GetCamerasRequest
-	52,  // 163: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:input_type -> samsara.legacy.v1.GetVisionProgramsByCameraRequest
-	54,  // 164: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:input_type -> samsara.legacy.v1.GetVisionLatestRunCameraRequest
-	56,  // 165: samsara.legacy.v1.LegacyService.GetVisionRuns:input_type -> samsara.legacy.v1.GetVisionRunsRequest
-	58,  // 166: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:input_type -> samsara.legacy.v1.GetVisionRunsByCameraRequest
-	60,  // 167: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:input_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest
-	62,  // 168: samsara.legacy.v1.LegacyService.GetMachinesHistory:input_type -> samsara.legacy.v1.GetMachinesHistoryRequest
-	64,  // 169: samsara.legacy.v1.LegacyService.GetMachines:input_type -> samsara.legacy.v1.GetMachinesRequest
-	66,  // 170: samsara.legacy.v1.LegacyService.GetSensorsCargo:input_type -> samsara.legacy.v1.GetSensorsCargoRequest
-	68,  // 171: samsara.legacy.v1.LegacyService.GetSensorsDoor:input_type -> samsara.legacy.v1.GetSensorsDoorRequest
-	70,  // 172: samsara.legacy.v1.LegacyService.GetSensorsHistory:input_type -> samsara.legacy.v1.GetSensorsHistoryRequest
-	72,  // 173: samsara.legacy.v1.LegacyService.GetSensorsHumidity:input_type -> samsara.legacy.v1.GetSensorsHumidityRequest
-	74,  // 174: samsara.legacy.v1.LegacyService.GetSensors:input_type -> samsara.legacy.v1.GetSensorsRequest
-	76,  // 175: samsara.legacy.v1.LegacyService.GetSensorsTemperature:input_type -> samsara.legacy.v1.GetSensorsTemperatureRequest
-	1,   // 176: samsara.legacy.v1.LegacyService.GetDvirDefects:output_type -> samsara.legacy.v1.GetDvirDefectsResponse
-	3,   // 177: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:output_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
-	5,   // 178: samsara.legacy.v1.LegacyService.GetDvirHistory:output_type -> samsara.legacy.v1.GetDvirHistoryResponse
-	7,   // 179: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:output_type -> samsara.legacy.v1.GetVehicleIdlingReportsResponse
-	9,   // 180: samsara.legacy.v1.LegacyService.GetSafetyEvents:output_type -> samsara.legacy.v1.GetSafetyEventsResponse
-	11,  // 181: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:output_type -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
-	13,  // 182: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:output_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
-	15,  // 183: samsara.legacy.v1.LegacyService.GetAllAssets:output_type -> samsara.legacy.v1.GetAllAssetsResponse
-	17,  // 184: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:output_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
-	19,  // 185: samsara.legacy.v1.LegacyService.GetAssetsReefers:output_type -> samsara.legacy.v1.GetAssetsReefersResponse
-	21,  // 186: samsara.legacy.v1.LegacyService.GetAssetLocation:output_type -> samsara.legacy.v1.GetAssetLocationResponse
-	23,  // 187: samsara.legacy.v1.LegacyService.GetAssetReefer:output_type -> samsara.legacy.v1.GetAssetReeferResponse
-	25,  // 188: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:output_type -> samsara.legacy.v1.DeleteDispatchRouteByIdResponse
-	27,  // 189: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:output_type -> samsara.legacy.v1.GetDriverSafetyScoreResponse
-	29,  // 190: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:output_type -> samsara.legacy.v1.SetCurrentDutyStatusResponse
-	31,  // 191: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:output_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse
-	33,  // 192: samsara.legacy.v1.LegacyService.GetFleetLocations:output_type -> samsara.legacy.v1.GetFleetLocationsResponse
-	35,  // 193: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:output_type -> samsara.legacy.v1.GetFleetMaintenanceListResponse
-	37,  // 194: samsara.legacy.v1.LegacyService.GetMessages:output_type -> samsara.legacy.v1.GetMessagesResponse
-	39,  // 195: samsara.legacy.v1.LegacyService.CreateMessages:output_type -> samsara.legacy.v1.CreateMessagesResponse
-	41,  // 196: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:output_type -> samsara.legacy.v1.GetAllTrailerAssignmentsResponse
-	43,  // 197: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:output_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsResponse
-	45,  // 198: samsara.legacy.v1.LegacyService.GetFleetTrips:output_type -> samsara.legacy.v1.GetFleetTripsResponse
-	47,  // 199: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:output_type -> samsara.legacy.v1.GetVehicleHarshEventResponse
-	49,  // 200: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:output_type -> samsara.legacy.v1.GetVehicleSafetyScoreResponse
-	51,  // 201: samsara.legacy.v1.LegacyService.GetCameras:output_type -> samsara.legacy.v1.GetCamerasResponse
-	53,  // 202: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:output_type -> samsara.legacy.v1.GetVisionProgramsByCameraResponse
-	55,  // 203: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:output_type -> samsara.legacy.v1.GetVisionLatestRunCameraResponse
-	57,  // 204: samsara.legacy.v1.LegacyService.GetVisionRuns:output_type -> samsara.legacy.v1.GetVisionRunsResponse
-	59,  // 205: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:output_type -> samsara.legacy.v1.GetVisionRunsByCameraResponse
-	61,  // 206: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:output_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse
-	63,  // 207: samsara.legacy.v1.LegacyService.GetMachinesHistory:output_type -> samsara.legacy.v1.GetMachinesHistoryResponse
-	65,  // 208: samsara.legacy.v1.LegacyService.GetMachines:output_type -> samsara.legacy.v1.GetMachinesResponse
-	67,  // 209: samsara.legacy.v1.LegacyService.GetSensorsCargo:output_type -> samsara.legacy.v1.GetSensorsCargoResponse
-	69,  // 210: samsara.legacy.v1.LegacyService.GetSensorsDoor:output_type -> samsara.legacy.v1.GetSensorsDoorResponse
-	71,  // 211: samsara.legacy.v1.LegacyService.GetSensorsHistory:output_type -> samsara.legacy.v1.GetSensorsHistoryResponse
-	73,  // 212: samsara.legacy.v1.LegacyService.GetSensorsHumidity:output_type -> samsara.legacy.v1.GetSensorsHumidityResponse
-	75,  // 213: samsara.legacy.v1.LegacyService.GetSensors:output_type -> samsara.legacy.v1.GetSensorsResponse
-	77,  // 214: samsara.legacy.v1.LegacyService.GetSensorsTemperature:output_type -> samsara.legacy.v1.GetSensorsTemperatureResponse
-	176, // [176:215] is the sub-list for method output_type
-	137, // [137:176] is the sub-list for method input_type
-	137, // [137:137] is the sub-list for extension type_name
-	137, // [137:137] is the sub-list for extension extendee
-	0,   // [0:137] is the sub-list for field type_name
+	212, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
+	213, // 1: samsara.legacy.v1.GetDvirDefectsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,   // 2: samsara.legacy.v1.StreamDvirDefectsRequest.request:type_name -> samsara.legacy.v1.GetDvirDefectsRequest
+	214, // 3: samsara.legacy.v1.StreamDvirDefectsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,   // 4: samsara.legacy.v1.StreamDvirDefectsResponse.page:type_name -> samsara.legacy.v1.GetDvirDefectsResponse
+	124, // 5: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.data:type_name -> samsara.legacy.v1.DriversVehicleAssignments
+	213, // 6: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,   // 7: samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest.request:type_name -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
+	214, // 8: samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,   // 9: samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse.page:type_name -> samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
+	215, // 10: samsara.legacy.v1.GetDvirHistoryResponse.data:type_name -> samsara.types.v1.Dvir
+	213, // 11: samsara.legacy.v1.GetDvirHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,   // 12: samsara.legacy.v1.StreamDvirHistoryRequest.request:type_name -> samsara.legacy.v1.GetDvirHistoryRequest
+	214, // 13: samsara.legacy.v1.StreamDvirHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,   // 14: samsara.legacy.v1.StreamDvirHistoryResponse.page:type_name -> samsara.legacy.v1.GetDvirHistoryResponse
+	127, // 15: samsara.legacy.v1.GetVehicleIdlingReportsResponse.data:type_name -> samsara.legacy.v1.IdlingReportEvent
+	213, // 16: samsara.legacy.v1.GetVehicleIdlingReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12,  // 17: samsara.legacy.v1.StreamVehicleIdlingReportsRequest.request:type_name -> samsara.legacy.v1.GetVehicleIdlingReportsRequest
+	214, // 18: samsara.legacy.v1.StreamVehicleIdlingReportsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	13,  // 19: samsara.legacy.v1.StreamVehicleIdlingReportsResponse.page:type_name -> samsara.legacy.v1.GetVehicleIdlingReportsResponse
+	137, // 20: samsara.legacy.v1.GetSafetyEventsResponse.data:type_name -> samsara.legacy.v1.SafetyEvent
+	213, // 21: samsara.legacy.v1.GetSafetyEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16,  // 22: samsara.legacy.v1.StreamSafetyEventsRequest.request:type_name -> samsara.legacy.v1.GetSafetyEventsRequest
+	214, // 23: samsara.legacy.v1.StreamSafetyEventsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17,  // 24: samsara.legacy.v1.StreamSafetyEventsResponse.page:type_name -> samsara.legacy.v1.GetSafetyEventsResponse
+	138, // 25: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.data:type_name -> samsara.legacy.v1.SafetyEventActivityFeedItem
+	213, // 26: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	20,  // 27: samsara.legacy.v1.StreamSafetyActivityEventFeedRequest.request:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
+	214, // 28: samsara.legacy.v1.StreamSafetyActivityEventFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	21,  // 29: samsara.legacy.v1.StreamSafetyActivityEventFeedResponse.page:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
+	20,  // 30: samsara.legacy.v1.FollowSafetyActivityEventRequest.request:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
+	216, // 31: samsara.legacy.v1.FollowSafetyActivityEventRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	21,  // 32: samsara.legacy.v1.FollowSafetyActivityEventResponse.page:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
+	217, // 33: samsara.legacy.v1.FollowSafetyActivityEventResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	167, // 34: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.data:type_name -> samsara.legacy.v1.VehiclesDriverAssignments
+	213, // 35: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	26,  // 36: samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest.request:type_name -> samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
+	214, // 37: samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	27,  // 38: samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse.page:type_name -> samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
+	102, // 39: samsara.legacy.v1.GetAllAssetsResponse.assets:type_name -> samsara.legacy.v1.Asset
+	105, // 40: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.assets:type_name -> samsara.legacy.v1.AssetCurrentLocations
+	135, // 41: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
+	32,  // 42: samsara.legacy.v1.StreamAssetCurrentLocationsRequest.request:type_name -> samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
+	214, // 43: samsara.legacy.v1.StreamAssetCurrentLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	33,  // 44: samsara.legacy.v1.StreamAssetCurrentLocationsResponse.page:type_name -> samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
+	116, // 45: samsara.legacy.v1.GetAssetsReefersResponse.data:type_name -> samsara.legacy.v1.AssetsReefer
+	135, // 46: samsara.legacy.v1.GetAssetsReefersResponse.pagination:type_name -> samsara.legacy.v1.Pagination
+	36,  // 47: samsara.legacy.v1.StreamAssetsReefersRequest.request:type_name -> samsara.legacy.v1.GetAssetsReefersRequest
+	214, // 48: samsara.legacy.v1.StreamAssetsReefersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	37,  // 49: samsara.legacy.v1.StreamAssetsReefersResponse.page:type_name -> samsara.legacy.v1.GetAssetsReefersResponse
+	106, // 50: samsara.legacy.v1.GetAssetLocationResponse.locations:type_name -> samsara.legacy.v1.AssetLocation
+	108, // 51: samsara.legacy.v1.GetAssetReeferResponse.reefer_stats:type_name -> samsara.legacy.v1.AssetReeferStats
+	144, // 52: samsara.legacy.v1.GetDriverSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
+	125, // 53: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse.authentication_logs:type_name -> samsara.legacy.v1.HosAuthenticationLog
+	213, // 54: samsara.legacy.v1.GetFleetLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	159, // 55: samsara.legacy.v1.GetFleetLocationsResponse.vehicles:type_name -> samsara.legacy.v1.VehicleLocation
+	52,  // 56: samsara.legacy.v1.StreamFleetLocationsRequest.request:type_name -> samsara.legacy.v1.GetFleetLocationsRequest
+	214, // 57: samsara.legacy.v1.StreamFleetLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	53,  // 58: samsara.legacy.v1.StreamFleetLocationsResponse.page:type_name -> samsara.legacy.v1.GetFleetLocationsResponse
+	160, // 59: samsara.legacy.v1.GetFleetMaintenanceListResponse.vehicles:type_name -> samsara.legacy.v1.VehicleMaintenance
+	156, // 60: samsara.legacy.v1.GetMessagesResponse.data:type_name -> samsara.legacy.v1.V1Message
+	133, // 61: samsara.legacy.v1.CreateMessagesResponse.data:type_name -> samsara.legacy.v1.Message
+	135, // 62: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
+	150, // 63: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.trailers:type_name -> samsara.legacy.v1.TrailerAssignments
+	62,  // 64: samsara.legacy.v1.StreamTrailerAssignmentsRequest.request:type_name -> samsara.legacy.v1.GetAllTrailerAssignmentsRequest
+	214, // 65: samsara.legacy.v1.StreamTrailerAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	63,  // 66: samsara.legacy.v1.StreamTrailerAssignmentsResponse.page:type_name -> samsara.legacy.v1.GetAllTrailerAssignmentsResponse
+	149, // 67: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
+	151, // 68: samsara.legacy.v1.GetFleetTripsResponse.trips:type_name -> samsara.legacy.v1.Trip
+	158, // 69: samsara.legacy.v1.GetVehicleHarshEventResponse.location:type_name -> samsara.legacy.v1.VehicleHarshEventLocation
+	144, // 70: samsara.legacy.v1.GetVehicleSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
+	168, // 71: samsara.legacy.v1.GetCamerasResponse.cameras:type_name -> samsara.legacy.v1.VisionCamera
+	136, // 72: samsara.legacy.v1.GetVisionProgramsByCameraResponse.programs:type_name -> samsara.legacy.v1.ProgramsForTheCamera
+	170, // 73: samsara.legacy.v1.GetVisionLatestRunCameraResponse.inspection_results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
+	171, // 74: samsara.legacy.v1.GetVisionLatestRunCameraResponse.program:type_name -> samsara.legacy.v1.VisionRunByCameraProgram
+	172, // 75: samsara.legacy.v1.GetVisionLatestRunCameraResponse.run_summary:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
+	169, // 76: samsara.legacy.v1.GetVisionRunsResponse.vision_runs:type_name -> samsara.legacy.v1.VisionRun
+	173, // 77: samsara.legacy.v1.GetVisionRunsByCameraResponse.runs:type_name -> samsara.legacy.v1.VisionRunsByCamera
+	172, // 78: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.report_metadata:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
+	170, // 79: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
+	131, // 80: samsara.legacy.v1.GetMachinesHistoryResponse.machines:type_name -> samsara.legacy.v1.MachineHistoryMachine
+	130, // 81: samsara.legacy.v1.GetMachinesResponse.machines:type_name -> samsara.legacy.v1.Machine
+	121, // 82: samsara.legacy.v1.GetSensorsCargoResponse.sensors:type_name -> samsara.legacy.v1.CargoSensor
+	122, // 83: samsara.legacy.v1.GetSensorsDoorResponse.sensors:type_name -> samsara.legacy.v1.DoorSensor
+	147, // 84: samsara.legacy.v1.GetSensorsHistoryRequest.series:type_name -> samsara.legacy.v1.SensorsHistorySeries
+	146, // 85: samsara.legacy.v1.GetSensorsHistoryResponse.results:type_name -> samsara.legacy.v1.SensorHistoryResult
+	126, // 86: samsara.legacy.v1.GetSensorsHumidityResponse.sensors:type_name -> samsara.legacy.v1.HumiditySensor
+	145, // 87: samsara.legacy.v1.GetSensorsResponse.sensors:type_name -> samsara.legacy.v1.Sensor
+	148, // 88: samsara.legacy.v1.GetSensorsTemperatureResponse.sensors:type_name -> samsara.legacy.v1.TemperatureSensor
+	103, // 89: samsara.legacy.v1.Asset.cable:type_name -> samsara.legacy.v1.AssetCable
+	103, // 90: samsara.legacy.v1.AssetCurrentLocations.cable:type_name -> samsara.legacy.v1.AssetCable
+	104, // 91: samsara.legacy.v1.AssetCurrentLocations.location:type_name -> samsara.legacy.v1.AssetCurrentLocation
+	110, // 92: samsara.legacy.v1.AssetReeferStats.alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarms1
+	111, // 93: samsara.legacy.v1.AssetReeferStats.engine_hours:type_name -> samsara.legacy.v1.AssetReeferStatsEngineHour
+	112, // 94: samsara.legacy.v1.AssetReeferStats.fuel_percentage:type_name -> samsara.legacy.v1.AssetReeferStatsFuelPercentage
+	107, // 95: samsara.legacy.v1.AssetReeferStats.fuel_percentages:type_name -> samsara.legacy.v1.AssetReeferFuelPercentageStat
+	113, // 96: samsara.legacy.v1.AssetReeferStats.power_status:type_name -> samsara.legacy.v1.AssetReeferStatsPowerStatus
+	114, // 97: samsara.legacy.v1.AssetReeferStats.return_air_temp:type_name -> samsara.legacy.v1.AssetReeferStatsReturnAirTemp
+	115, // 98: samsara.legacy.v1.AssetReeferStats.set_point:type_name -> samsara.legacy.v1.AssetReeferStatsSetPoint
+	109, // 99: samsara.legacy.v1.AssetReeferStatsAlarms1.alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarm
+	117, // 100: samsara.legacy.v1.AssetsReefer.reefer_stats:type_name -> samsara.legacy.v1.AssetsReeferStats
+	118, // 101: samsara.legacy.v1.AssetsReeferStats.ambient_air_temperature:type_name -> samsara.legacy.v1.AssetsReeferStatsAmbientAirTemperature
+	119, // 102: samsara.legacy.v1.AssetsReeferStats.discharge_air_temperature:type_name -> samsara.legacy.v1.AssetsReeferStatsDischargeAirTemperature
+	111, // 103: samsara.legacy.v1.AssetsReeferStats.engine_hours:type_name -> samsara.legacy.v1.AssetReeferStatsEngineHour
+	112, // 104: samsara.legacy.v1.AssetsReeferStats.fuel_percentage:type_name -> samsara.legacy.v1.AssetReeferStatsFuelPercentage
+	120, // 105: samsara.legacy.v1.AssetsReeferStats.power_status:type_name -> samsara.legacy.v1.AssetsReeferStatsPowerStatus
+	110, // 106: samsara.legacy.v1.AssetsReeferStats.reefer_alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarms1
+	114, // 107: samsara.legacy.v1.AssetsReeferStats.return_air_temperature:type_name -> samsara.legacy.v1.AssetReeferStatsReturnAirTemp
+	115, // 108: samsara.legacy.v1.AssetsReeferStats.set_point:type_name -> samsara.legacy.v1.AssetReeferStatsSetPoint
+	218, // 109: samsara.legacy.v1.DriverAssignment.driver:type_name -> samsara.types.v1.DriverTiny
+	210, // 110: samsara.legacy.v1.DriversVehicleAssignments.external_ids:type_name -> samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
+	157, // 111: samsara.legacy.v1.DriversVehicleAssignments.vehicle_assignments:type_name -> samsara.legacy.v1.VehicleAssignment
+	128, // 112: samsara.legacy.v1.IdlingReportEvent.address:type_name -> samsara.legacy.v1.IdlingReportEventAddress
+	219, // 113: samsara.legacy.v1.IdlingReportEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	132, // 114: samsara.legacy.v1.MachineHistoryMachine.vibrations:type_name -> samsara.legacy.v1.MachineHistoryVibration
+	139, // 115: samsara.legacy.v1.SafetyEvent.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabel
+	220, // 116: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny2
+	129, // 117: samsara.legacy.v1.SafetyEvent.location:type_name -> samsara.legacy.v1.Location
+	221, // 118: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	142, // 119: samsara.legacy.v1.SafetyEventActivityFeedItem.safety_event:type_name -> samsara.legacy.v1.SafetyEventObject
+	140, // 120: samsara.legacy.v1.SafetyEventObject.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabels
+	141, // 121: samsara.legacy.v1.SafetyEventObject.driver:type_name -> samsara.legacy.v1.SafetyEventDriver
+	143, // 122: samsara.legacy.v1.SafetyEventObject.vehicle:type_name -> samsara.legacy.v1.SafetyEventVehicle
+	149, // 123: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
+	152, // 124: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
+	153, // 125: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates
+	154, // 126: samsara.legacy.v1.Trip.start_address:type_name -> samsara.legacy.v1.TripStartAddress
+	155, // 127: samsara.legacy.v1.Trip.start_coordinates:type_name -> samsara.legacy.v1.TripStartCoordinates
+	134, // 128: samsara.legacy.v1.V1Message.sender:type_name -> samsara.legacy.v1.MessageSender
+	219, // 129: samsara.legacy.v1.VehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	161, // 130: samsara.legacy.v1.VehicleMaintenance.j1939:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939
+	164, // 131: samsara.legacy.v1.VehicleMaintenance.passenger:type_name -> samsara.legacy.v1.VehicleMaintenancePassenger
+	162, // 132: samsara.legacy.v1.VehicleMaintenanceJ1939.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
+	163, // 133: samsara.legacy.v1.VehicleMaintenanceJ1939.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
+	165, // 134: samsara.legacy.v1.VehicleMaintenancePassenger.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
+	166, // 135: samsara.legacy.v1.VehicleMaintenancePassenger.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
+	123, // 136: samsara.legacy.v1.VehiclesDriverAssignments.driver_assignments:type_name -> samsara.legacy.v1.DriverAssignment
+	211, // 137: samsara.legacy.v1.VehiclesDriverAssignments.external_ids:type_name -> samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
+	176, // 138: samsara.legacy.v1.VisionRun.report_metadata:type_name -> samsara.legacy.v1.VisionRunsReportMetadata
+	177, // 139: samsara.legacy.v1.VisionRunByCameraInspectionResult.step_results:type_name -> samsara.legacy.v1.VisionStepResult
+	174, // 140: samsara.legacy.v1.VisionRunsByCamera.program:type_name -> samsara.legacy.v1.VisionRunsByCameraProgram
+	175, // 141: samsara.legacy.v1.VisionRunsByCamera.report_metadata:type_name -> samsara.legacy.v1.VisionRunsByCameraReportMetadata
+	178, // 142: samsara.legacy.v1.VisionStepResult.angle_check:type_name -> samsara.legacy.v1.VisionStepResultAngleCheck
+	180, // 143: samsara.legacy.v1.VisionStepResult.barcode:type_name -> samsara.legacy.v1.VisionStepResultBarcode
+	181, // 144: samsara.legacy.v1.VisionStepResult.boolean_logic:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogic
+	183, // 145: samsara.legacy.v1.VisionStepResult.caliper:type_name -> samsara.legacy.v1.VisionStepResultCaliper
+	188, // 146: samsara.legacy.v1.VisionStepResult.contour:type_name -> samsara.legacy.v1.VisionStepResultContour
+	189, // 147: samsara.legacy.v1.VisionStepResult.distance:type_name -> samsara.legacy.v1.VisionStepResultDistance
+	190, // 148: samsara.legacy.v1.VisionStepResult.expiration_date:type_name -> samsara.legacy.v1.VisionStepResultExpirationDate
+	191, // 149: samsara.legacy.v1.VisionStepResult.find_copies:type_name -> samsara.legacy.v1.VisionStepResultFindCopies
+	192, // 150: samsara.legacy.v1.VisionStepResult.find_edge:type_name -> samsara.legacy.v1.VisionStepResultFindEdge
+	197, // 151: samsara.legacy.v1.VisionStepResult.find_shapes:type_name -> samsara.legacy.v1.VisionStepResultFindShapes
+	198, // 152: samsara.legacy.v1.VisionStepResult.fixture:type_name -> samsara.legacy.v1.VisionStepResultFixture
+	200, // 153: samsara.legacy.v1.VisionStepResult.label_match:type_name -> samsara.legacy.v1.VisionStepResultLabelMatch
+	201, // 154: samsara.legacy.v1.VisionStepResult.presence_absence:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsence
+	209, // 155: samsara.legacy.v1.VisionStepResult.text_match:type_name -> samsara.legacy.v1.VisionStepResultTextMatch
+	179, // 156: samsara.legacy.v1.VisionStepResultAngleCheck.angle_configured:type_name -> samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
+	182, // 157: samsara.legacy.v1.VisionStepResultBooleanLogic.steps:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogicStep
+	184, // 158: samsara.legacy.v1.VisionStepResultCaliper.angle_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperAngleRange
+	185, // 159: samsara.legacy.v1.VisionStepResultCaliper.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperContrastRange
+	186, // 160: samsara.legacy.v1.VisionStepResultCaliper.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
+	187, // 161: samsara.legacy.v1.VisionStepResultCaliper.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
+	193, // 162: samsara.legacy.v1.VisionStepResultFindEdge.angle_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
+	194, // 163: samsara.legacy.v1.VisionStepResultFindEdge.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
+	195, // 164: samsara.legacy.v1.VisionStepResultFindEdge.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
+	196, // 165: samsara.legacy.v1.VisionStepResultFindEdge.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
+	199, // 166: samsara.legacy.v1.VisionStepResultFixture.coordinates:type_name -> samsara.legacy.v1.VisionStepResultFixtureCoordinates
+	202, // 167: samsara.legacy.v1.VisionStepResultPresenceAbsence.blue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
+	203, // 168: samsara.legacy.v1.VisionStepResultPresenceAbsence.grayscale_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
+	204, // 169: samsara.legacy.v1.VisionStepResultPresenceAbsence.green_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
+	205, // 170: samsara.legacy.v1.VisionStepResultPresenceAbsence.hue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
+	206, // 171: samsara.legacy.v1.VisionStepResultPresenceAbsence.red_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
+	207, // 172: samsara.legacy.v1.VisionStepResultPresenceAbsence.saturation_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
+	208, // 173: samsara.legacy.v1.VisionStepResultPresenceAbsence.value_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
+	0,   // 174: samsara.legacy.v1.LegacyService.GetDvirDefects:input_type -> samsara.legacy.v1.GetDvirDefectsRequest
+	2,   // 175: samsara.legacy.v1.LegacyService.StreamDvirDefects:input_type -> samsara.legacy.v1.StreamDvirDefectsRequest
+	4,   // 176: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:input_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
+	6,   // 177: samsara.legacy.v1.LegacyService.StreamDriversVehicleAssignments:input_type -> samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest
+	8,   // 178: samsara.legacy.v1.LegacyService.GetDvirHistory:input_type -> samsara.legacy.v1.GetDvirHistoryRequest
+	10,  // 179: samsara.legacy.v1.LegacyService.StreamDvirHistory:input_type -> samsara.legacy.v1.StreamDvirHistoryRequest
+	12,  // 180: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:input_type -> samsara.legacy.v1.GetVehicleIdlingReportsRequest
+	14,  // 181: samsara.legacy.v1.LegacyService.StreamVehicleIdlingReports:input_type -> samsara.legacy.v1.StreamVehicleIdlingReportsRequest
+	16,  // 182: samsara.legacy.v1.LegacyService.GetSafetyEvents:input_type -> samsara.legacy.v1.GetSafetyEventsRequest
+	18,  // 183: samsara.legacy.v1.LegacyService.StreamSafetyEvents:input_type -> samsara.legacy.v1.StreamSafetyEventsRequest
+	20,  // 184: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:input_type -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
+	22,  // 185: samsara.legacy.v1.LegacyService.StreamSafetyActivityEventFeed:input_type -> samsara.legacy.v1.StreamSafetyActivityEventFeedRequest
+	24,  // 186: samsara.legacy.v1.LegacyService.FollowSafetyActivityEvent:input_type -> samsara.legacy.v1.FollowSafetyActivityEventRequest
+	26,  // 187: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:input_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
+	28,  // 188: samsara.legacy.v1.LegacyService.StreamVehiclesDriverAssignments:input_type -> samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest
+	30,  // 189: samsara.legacy.v1.LegacyService.GetAllAssets:input_type -> samsara.legacy.v1.GetAllAssetsRequest
+	32,  // 190: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:input_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
+	34,  // 191: samsara.legacy.v1.LegacyService.StreamAssetCurrentLocations:input_type -> samsara.legacy.v1.StreamAssetCurrentLocationsRequest
+	36,  // 192: samsara.legacy.v1.LegacyService.GetAssetsReefers:input_type -> samsara.legacy.v1.GetAssetsReefersRequest
+	38,  // 193: samsara.legacy.v1.LegacyService.StreamAssetsReefers:input_type -> samsara.legacy.v1.StreamAssetsReefersRequest
+	40,  // 194: samsara.legacy.v1.LegacyService.GetAssetLocation:input_type -> samsara.legacy.v1.GetAssetLocationRequest
+	42,  // 195: samsara.legacy.v1.LegacyService.GetAssetReefer:input_type -> samsara.legacy.v1.GetAssetReeferRequest
+	44,  // 196: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:input_type -> samsara.legacy.v1.DeleteDispatchRouteByIdRequest
+	46,  // 197: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:input_type -> samsara.legacy.v1.GetDriverSafetyScoreRequest
+	48,  // 198: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:input_type -> samsara.legacy.v1.SetCurrentDutyStatusRequest
+	50,  // 199: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:input_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest
+	52,  // 200: samsara.legacy.v1.LegacyService.GetFleetLocations:input_type -> samsara.legacy.v1.GetFleetLocationsRequest
+	54,  // 201: samsara.legacy.v1.LegacyService.StreamFleetLocations:input_type -> samsara.legacy.v1.StreamFleetLocationsRequest
+	56,  // 202: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:input_type -> samsara.legacy.v1.GetFleetMaintenanceListRequest
+	58,  // 203: samsara.legacy.v1.LegacyService.GetMessages:input_type -> samsara.legacy.v1.GetMessagesRequest
+	60,  // 204: samsara.legacy.v1.LegacyService.CreateMessages:input_type -> samsara.legacy.v1.CreateMessagesRequest
+	62,  // 205: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:input_type -> samsara.legacy.v1.GetAllTrailerAssignmentsRequest
+	64,  // 206: samsara.legacy.v1.LegacyService.StreamTrailerAssignments:input_type -> samsara.legacy.v1.StreamTrailerAssignmentsRequest
+	66,  // 207: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:input_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsRequest
+	68,  // 208: samsara.legacy.v1.LegacyService.GetFleetTrips:input_type -> samsara.legacy.v1.GetFleetTripsRequest
+	70,  // 209: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:input_type -> samsara.legacy.v1.GetVehicleHarshEventRequest
+	72,  // 210: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:input_type -> samsara.legacy.v1.GetVehicleSafetyScoreRequest
+	74,  // 211: samsara.legacy.v1.LegacyService.GetCameras:input_type -> samsara.legacy.v1.GetCamerasRequest
+	76,  // 212: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:input_type -> samsara.legacy.v1.GetVisionProgramsByCameraRequest
+	78,  // 213: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:input_type -> samsara.legacy.v1.GetVisionLatestRunCameraRequest
+	80,  // 214: samsara.legacy.v1.LegacyService.GetVisionRuns:input_type -> samsara.legacy.v1.GetVisionRunsRequest
+	82,  // 215: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:input_type -> samsara.legacy.v1.GetVisionRunsByCameraRequest
+	84,  // 216: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:input_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest
+	86,  // 217: samsara.legacy.v1.LegacyService.GetMachinesHistory:input_type -> samsara.legacy.v1.GetMachinesHistoryRequest
+	88,  // 218: samsara.legacy.v1.LegacyService.GetMachines:input_type -> samsara.legacy.v1.GetMachinesRequest
+	90,  // 219: samsara.legacy.v1.LegacyService.GetSensorsCargo:input_type -> samsara.legacy.v1.GetSensorsCargoRequest
+	92,  // 220: samsara.legacy.v1.LegacyService.GetSensorsDoor:input_type -> samsara.legacy.v1.GetSensorsDoorRequest
+	94,  // 221: samsara.legacy.v1.LegacyService.GetSensorsHistory:input_type -> samsara.legacy.v1.GetSensorsHistoryRequest
+	96,  // 222: samsara.legacy.v1.LegacyService.GetSensorsHumidity:input_type -> samsara.legacy.v1.GetSensorsHumidityRequest
+	98,  // 223: samsara.legacy.v1.LegacyService.GetSensors:input_type -> samsara.legacy.v1.GetSensorsRequest
+	100, // 224: samsara.legacy.v1.LegacyService.GetSensorsTemperature:input_type -> samsara.legacy.v1.GetSensorsTemperatureRequest
+	1,   // 225: samsara.legacy.v1.LegacyService.GetDvirDefects:output_type -> samsara.legacy.v1.GetDvirDefectsResponse
+	3,   // 226: samsara.legacy.v1.LegacyService.StreamDvirDefects:output_type -> samsara.legacy.v1.StreamDvirDefectsResponse
+	5,   // 227: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:output_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
+	7,   // 228: samsara.legacy.v1.LegacyService.StreamDriversVehicleAssignments:output_type -> samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse
+	9,   // 229: samsara.legacy.v1.LegacyService.GetDvirHistory:output_type -> samsara.legacy.v1.GetDvirHistoryResponse
+	11,  // 230: samsara.legacy.v1.LegacyService.StreamDvirHistory:output_type -> samsara.legacy.v1.StreamDvirHistoryResponse
+	13,  // 231: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:output_type -> samsara.legacy.v1.GetVehicleIdlingReportsResponse
+	15,  // 232: samsara.legacy.v1.LegacyService.StreamVehicleIdlingReports:output_type -> samsara.legacy.v1.StreamVehicleIdlingReportsResponse
+	17,  // 233: samsara.legacy.v1.LegacyService.GetSafetyEvents:output_type -> samsara.legacy.v1.GetSafetyEventsResponse
+	19,  // 234: samsara.legacy.v1.LegacyService.StreamSafetyEvents:output_type -> samsara.legacy.v1.StreamSafetyEventsResponse
+	21,  // 235: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:output_type -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
+	23,  // 236: samsara.legacy.v1.LegacyService.StreamSafetyActivityEventFeed:output_type -> samsara.legacy.v1.StreamSafetyActivityEventFeedResponse
+	25,  // 237: samsara.legacy.v1.LegacyService.FollowSafetyActivityEvent:output_type -> samsara.legacy.v1.FollowSafetyActivityEventResponse
+	27,  // 238: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:output_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
+	29,  // 239: samsara.legacy.v1.LegacyService.StreamVehiclesDriverAssignments:output_type -> samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse
+	31,  // 240: samsara.legacy.v1.LegacyService.GetAllAssets:output_type -> samsara.legacy.v1.GetAllAssetsResponse
+	33,  // 241: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:output_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
+	35,  // 242: samsara.legacy.v1.LegacyService.StreamAssetCurrentLocations:output_type -> samsara.legacy.v1.StreamAssetCurrentLocationsResponse
+	37,  // 243: samsara.legacy.v1.LegacyService.GetAssetsReefers:output_type -> samsara.legacy.v1.GetAssetsReefersResponse
+	39,  // 244: samsara.legacy.v1.LegacyService.StreamAssetsReefers:output_type -> samsara.legacy.v1.StreamAssetsReefersResponse
+	41,  // 245: samsara.legacy.v1.LegacyService.GetAssetLocation:output_type -> samsara.legacy.v1.GetAssetLocationResponse
+	43,  // 246: samsara.legacy.v1.LegacyService.GetAssetReefer:output_type -> samsara.legacy.v1.GetAssetReeferResponse
+	45,  // 247: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:output_type -> samsara.legacy.v1.DeleteDispatchRouteByIdResponse
+	47,  // 248: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:output_type -> samsara.legacy.v1.GetDriverSafetyScoreResponse
+	49,  // 249: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:output_type -> samsara.legacy.v1.SetCurrentDutyStatusResponse
+	51,  // 250: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:output_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse
+	53,  // 251: samsara.legacy.v1.LegacyService.GetFleetLocations:output_type -> samsara.legacy.v1.GetFleetLocationsResponse
+	55,  // 252: samsara.legacy.v1.LegacyService.StreamFleetLocations:output_type -> samsara.legacy.v1.StreamFleetLocationsResponse
+	57,  // 253: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:output_type -> samsara.legacy.v1.GetFleetMaintenanceListResponse
+	59,  // 254: samsara.legacy.v1.LegacyService.GetMessages:output_type -> samsara.legacy.v1.GetMessagesResponse
+	61,  // 255: samsara.legacy.v1.LegacyService.CreateMessages:output_type -> samsara.legacy.v1.CreateMessagesResponse
+	63,  // 256: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:output_type -> samsara.legacy.v1.GetAllTrailerAssignmentsResponse
+	65,  // 257: samsara.legacy.v1.LegacyService.StreamTrailerAssignments:output_type -> samsara.legacy.v1.StreamTrailerAssignmentsResponse
+	67,  // 258: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:output_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsResponse
+	69,  // 259: samsara.legacy.v1.LegacyService.GetFleetTrips:output_type -> samsara.legacy.v1.GetFleetTripsResponse
+	71,  // 260: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:output_type -> samsara.legacy.v1.GetVehicleHarshEventResponse
+	73,  // 261: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:output_type -> samsara.legacy.v1.GetVehicleSafetyScoreResponse
+	75,  // 262: samsara.legacy.v1.LegacyService.GetCameras:output_type -> samsara.legacy.v1.GetCamerasResponse
+	77,  // 263: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:output_type -> samsara.legacy.v1.GetVisionProgramsByCameraResponse
+	79,  // 264: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:output_type -> samsara.legacy.v1.GetVisionLatestRunCameraResponse
+	81,  // 265: samsara.legacy.v1.LegacyService.GetVisionRuns:output_type -> samsara.legacy.v1.GetVisionRunsResponse
+	83,  // 266: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:output_type -> samsara.legacy.v1.GetVisionRunsByCameraResponse
+	85,  // 267: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:output_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse
+	87,  // 268: samsara.legacy.v1.LegacyService.GetMachinesHistory:output_type -> samsara.legacy.v1.GetMachinesHistoryResponse
+	89,  // 269: samsara.legacy.v1.LegacyService.GetMachines:output_type -> samsara.legacy.v1.GetMachinesResponse
+	91,  // 270: samsara.legacy.v1.LegacyService.GetSensorsCargo:output_type -> samsara.legacy.v1.GetSensorsCargoResponse
+	93,  // 271: samsara.legacy.v1.LegacyService.GetSensorsDoor:output_type -> samsara.legacy.v1.GetSensorsDoorResponse
+	95,  // 272: samsara.legacy.v1.LegacyService.GetSensorsHistory:output_type -> samsara.legacy.v1.GetSensorsHistoryResponse
+	97,  // 273: samsara.legacy.v1.LegacyService.GetSensorsHumidity:output_type -> samsara.legacy.v1.GetSensorsHumidityResponse
+	99,  // 274: samsara.legacy.v1.LegacyService.GetSensors:output_type -> samsara.legacy.v1.GetSensorsResponse
+	101, // 275: samsara.legacy.v1.LegacyService.GetSensorsTemperature:output_type -> samsara.legacy.v1.GetSensorsTemperatureResponse
+	225, // [225:276] is the sub-list for method output_type
+	174, // [174:225] is the sub-list for method input_type
+	174, // [174:174] is the sub-list for extension type_name
+	174, // [174:174] is the sub-list for extension extendee
+	0,   // [0:174] is the sub-list for field type_name
 }
 
 func init() { file_samsara_legacy_v1_legacy_proto_init() }
@@ -14695,26 +16222,25 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 		return
 	}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[27].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[32].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[36].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[38].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[39].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[40].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[42].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[43].OneofWrappers = []any{}
@@ -14722,41 +16248,32 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[46].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[47].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[48].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[49].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[50].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[52].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[54].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[55].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[56].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[58].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[60].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[61].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[62].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[65].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[66].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[67].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[69].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[68].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[70].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[71].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[72].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[73].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[77].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[76].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[78].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[79].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[80].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[81].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[82].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[83].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[84].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[85].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[86].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[87].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[88].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[89].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[90].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[91].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[92].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[93].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[94].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[95].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[96].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[97].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[98].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[99].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[100].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[101].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[102].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[103].OneofWrappers = []any{}
@@ -14764,7 +16281,6 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[105].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[106].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[107].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[108].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[109].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[110].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[111].OneofWrappers = []any{}
@@ -14773,7 +16289,6 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[114].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[115].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[116].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[117].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[118].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[119].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[120].OneofWrappers = []any{}
@@ -14793,8 +16308,10 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[134].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[135].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[136].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[137].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[138].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[139].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[140].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[141].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[142].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[143].OneofWrappers = []any{}
@@ -14815,10 +16332,8 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[158].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[159].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[160].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[161].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[162].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[163].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[164].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[165].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[166].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[167].OneofWrappers = []any{}
@@ -14840,13 +16355,37 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[183].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[184].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[185].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[186].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[187].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[188].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[189].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[190].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[191].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[192].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[193].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[194].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[195].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[196].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[197].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[198].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[199].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[200].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[201].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[202].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[203].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[204].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[205].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[206].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[207].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[208].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[209].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_legacy_v1_legacy_proto_rawDesc), len(file_samsara_legacy_v1_legacy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   188,
+			NumMessages:   212,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

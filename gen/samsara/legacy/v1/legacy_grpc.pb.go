@@ -22,15 +22,25 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	LegacyService_GetDvirDefects_FullMethodName                  = "/samsara.legacy.v1.LegacyService/GetDvirDefects"
+	LegacyService_StreamDvirDefects_FullMethodName               = "/samsara.legacy.v1.LegacyService/StreamDvirDefects"
 	LegacyService_GetDriversVehicleAssignments_FullMethodName    = "/samsara.legacy.v1.LegacyService/GetDriversVehicleAssignments"
+	LegacyService_StreamDriversVehicleAssignments_FullMethodName = "/samsara.legacy.v1.LegacyService/StreamDriversVehicleAssignments"
 	LegacyService_GetDvirHistory_FullMethodName                  = "/samsara.legacy.v1.LegacyService/GetDvirHistory"
+	LegacyService_StreamDvirHistory_FullMethodName               = "/samsara.legacy.v1.LegacyService/StreamDvirHistory"
 	LegacyService_GetVehicleIdlingReports_FullMethodName         = "/samsara.legacy.v1.LegacyService/GetVehicleIdlingReports"
+	LegacyService_StreamVehicleIdlingReports_FullMethodName      = "/samsara.legacy.v1.LegacyService/StreamVehicleIdlingReports"
 	LegacyService_GetSafetyEvents_FullMethodName                 = "/samsara.legacy.v1.LegacyService/GetSafetyEvents"
+	LegacyService_StreamSafetyEvents_FullMethodName              = "/samsara.legacy.v1.LegacyService/StreamSafetyEvents"
 	LegacyService_GetSafetyActivityEventFeed_FullMethodName      = "/samsara.legacy.v1.LegacyService/GetSafetyActivityEventFeed"
+	LegacyService_StreamSafetyActivityEventFeed_FullMethodName   = "/samsara.legacy.v1.LegacyService/StreamSafetyActivityEventFeed"
+	LegacyService_FollowSafetyActivityEvent_FullMethodName       = "/samsara.legacy.v1.LegacyService/FollowSafetyActivityEvent"
 	LegacyService_GetVehiclesDriverAssignments_FullMethodName    = "/samsara.legacy.v1.LegacyService/GetVehiclesDriverAssignments"
+	LegacyService_StreamVehiclesDriverAssignments_FullMethodName = "/samsara.legacy.v1.LegacyService/StreamVehiclesDriverAssignments"
 	LegacyService_GetAllAssets_FullMethodName                    = "/samsara.legacy.v1.LegacyService/GetAllAssets"
 	LegacyService_GetAllAssetCurrentLocations_FullMethodName     = "/samsara.legacy.v1.LegacyService/GetAllAssetCurrentLocations"
+	LegacyService_StreamAssetCurrentLocations_FullMethodName     = "/samsara.legacy.v1.LegacyService/StreamAssetCurrentLocations"
 	LegacyService_GetAssetsReefers_FullMethodName                = "/samsara.legacy.v1.LegacyService/GetAssetsReefers"
+	LegacyService_StreamAssetsReefers_FullMethodName             = "/samsara.legacy.v1.LegacyService/StreamAssetsReefers"
 	LegacyService_GetAssetLocation_FullMethodName                = "/samsara.legacy.v1.LegacyService/GetAssetLocation"
 	LegacyService_GetAssetReefer_FullMethodName                  = "/samsara.legacy.v1.LegacyService/GetAssetReefer"
 	LegacyService_DeleteDispatchRouteById_FullMethodName         = "/samsara.legacy.v1.LegacyService/DeleteDispatchRouteById"
@@ -38,10 +48,12 @@ const (
 	LegacyService_SetCurrentDutyStatus_FullMethodName            = "/samsara.legacy.v1.LegacyService/SetCurrentDutyStatus"
 	LegacyService_GetFleetHosAuthenticationLogs_FullMethodName   = "/samsara.legacy.v1.LegacyService/GetFleetHosAuthenticationLogs"
 	LegacyService_GetFleetLocations_FullMethodName               = "/samsara.legacy.v1.LegacyService/GetFleetLocations"
+	LegacyService_StreamFleetLocations_FullMethodName            = "/samsara.legacy.v1.LegacyService/StreamFleetLocations"
 	LegacyService_GetFleetMaintenanceList_FullMethodName         = "/samsara.legacy.v1.LegacyService/GetFleetMaintenanceList"
 	LegacyService_GetMessages_FullMethodName                     = "/samsara.legacy.v1.LegacyService/GetMessages"
 	LegacyService_CreateMessages_FullMethodName                  = "/samsara.legacy.v1.LegacyService/CreateMessages"
 	LegacyService_GetAllTrailerAssignments_FullMethodName        = "/samsara.legacy.v1.LegacyService/GetAllTrailerAssignments"
+	LegacyService_StreamTrailerAssignments_FullMethodName        = "/samsara.legacy.v1.LegacyService/StreamTrailerAssignments"
 	LegacyService_GetFleetTrailerAssignments_FullMethodName      = "/samsara.legacy.v1.LegacyService/GetFleetTrailerAssignments"
 	LegacyService_GetFleetTrips_FullMethodName                   = "/samsara.legacy.v1.LegacyService/GetFleetTrips"
 	LegacyService_GetVehicleHarshEvent_FullMethodName            = "/samsara.legacy.v1.LegacyService/GetVehicleHarshEvent"
@@ -72,34 +84,60 @@ type LegacyServiceClient interface {
 	// Scope: Read Defects.
 	// Stage: legacy.
 	GetDvirDefects(ctx context.Context, in *GetDvirDefectsRequest, opts ...grpc.CallOption) (*GetDvirDefectsResponse, error)
+	// Every page of GetDvirDefects, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDvirDefects(ctx context.Context, in *StreamDvirDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirDefectsResponse], error)
 	// GET /fleet/drivers/vehicle-assignments
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetDriversVehicleAssignments(ctx context.Context, in *GetDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (*GetDriversVehicleAssignmentsResponse, error)
+	// Every page of GetDriversVehicleAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriversVehicleAssignments(ctx context.Context, in *StreamDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversVehicleAssignmentsResponse], error)
 	// GET /fleet/dvirs/history
 	// Scope: Read DVIRs.
 	// Stage: legacy.
 	GetDvirHistory(ctx context.Context, in *GetDvirHistoryRequest, opts ...grpc.CallOption) (*GetDvirHistoryResponse, error)
+	// Every page of GetDvirHistory, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDvirHistory(ctx context.Context, in *StreamDvirHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirHistoryResponse], error)
 	// GET /fleet/reports/vehicle/idling
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetVehicleIdlingReports(ctx context.Context, in *GetVehicleIdlingReportsRequest, opts ...grpc.CallOption) (*GetVehicleIdlingReportsResponse, error)
+	// Every page of GetVehicleIdlingReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleIdlingReports(ctx context.Context, in *StreamVehicleIdlingReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleIdlingReportsResponse], error)
 	// GET /fleet/safety-events
 	// Scope: Read Safety Events & Scores.
 	// Stage: legacy.
 	GetSafetyEvents(ctx context.Context, in *GetSafetyEventsRequest, opts ...grpc.CallOption) (*GetSafetyEventsResponse, error)
+	// Every page of GetSafetyEvents, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamSafetyEvents(ctx context.Context, in *StreamSafetyEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsResponse], error)
 	// GET /fleet/safety-events/audit-logs/feed
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: legacy.
 	GetSafetyActivityEventFeed(ctx context.Context, in *GetSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (*GetSafetyActivityEventFeedResponse, error)
+	// Every page of GetSafetyActivityEventFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSafetyActivityEventFeed(ctx context.Context, in *StreamSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyActivityEventFeedResponse], error)
+	// Every page of GetSafetyActivityEventFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Without `request.start_time` it begins now.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowSafetyActivityEvent(ctx context.Context, in *FollowSafetyActivityEventRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyActivityEventResponse], error)
 	// GET /fleet/vehicles/driver-assignments
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: legacy.
 	GetVehiclesDriverAssignments(ctx context.Context, in *GetVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (*GetVehiclesDriverAssignmentsResponse, error)
+	// Every page of GetVehiclesDriverAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehiclesDriverAssignments(ctx context.Context, in *StreamVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesDriverAssignmentsResponse], error)
 	// GET /v1/fleet/assets
 	// Scope: Read Equipment.
 	// Stage: legacy.
@@ -108,10 +146,16 @@ type LegacyServiceClient interface {
 	// Scope: Read Equipment Statistics.
 	// Stage: legacy.
 	GetAllAssetCurrentLocations(ctx context.Context, in *GetAllAssetCurrentLocationsRequest, opts ...grpc.CallOption) (*GetAllAssetCurrentLocationsResponse, error)
+	// Every page of GetAllAssetCurrentLocations, one message a page. To go on after the end, set
+	// `request.starting_after` to the last cursor.
+	StreamAssetCurrentLocations(ctx context.Context, in *StreamAssetCurrentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetCurrentLocationsResponse], error)
 	// GET /v1/fleet/assets/reefers
 	// Scope: Read Trailers.
 	// Stage: legacy.
 	GetAssetsReefers(ctx context.Context, in *GetAssetsReefersRequest, opts ...grpc.CallOption) (*GetAssetsReefersResponse, error)
+	// Every page of GetAssetsReefers, one message a page. To go on after the end, set
+	// `request.starting_after` to the last cursor.
+	StreamAssetsReefers(ctx context.Context, in *StreamAssetsReefersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsReefersResponse], error)
 	// GET /v1/fleet/assets/{asset_id}/locations
 	// Scope: Read Equipment Statistics.
 	// Stage: legacy.
@@ -142,6 +186,9 @@ type LegacyServiceClient interface {
 	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetFleetLocations(ctx context.Context, in *GetFleetLocationsRequest, opts ...grpc.CallOption) (*GetFleetLocationsResponse, error)
+	// Every page of GetFleetLocations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFleetLocations(ctx context.Context, in *StreamFleetLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetLocationsResponse], error)
 	// GET /v1/fleet/maintenance/list
 	// Scope: Read DVIRs.
 	// Stage: legacy.
@@ -160,6 +207,9 @@ type LegacyServiceClient interface {
 	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetAllTrailerAssignments(ctx context.Context, in *GetAllTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetAllTrailerAssignmentsResponse, error)
+	// Every page of GetAllTrailerAssignments, one message a page. To go on after the end, set
+	// `request.starting_after` to the last cursor.
+	StreamTrailerAssignments(ctx context.Context, in *StreamTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerAssignmentsResponse], error)
 	// GET /v1/fleet/trailers/{trailerId}/assignments
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
@@ -255,6 +305,25 @@ func (c *legacyServiceClient) GetDvirDefects(ctx context.Context, in *GetDvirDef
 	return out, nil
 }
 
+func (c *legacyServiceClient) StreamDvirDefects(ctx context.Context, in *StreamDvirDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirDefectsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[0], LegacyService_StreamDvirDefects_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDvirDefectsRequest, StreamDvirDefectsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamDvirDefectsClient = grpc.ServerStreamingClient[StreamDvirDefectsResponse]
+
 func (c *legacyServiceClient) GetDriversVehicleAssignments(ctx context.Context, in *GetDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (*GetDriversVehicleAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDriversVehicleAssignmentsResponse)
@@ -264,6 +333,25 @@ func (c *legacyServiceClient) GetDriversVehicleAssignments(ctx context.Context, 
 	}
 	return out, nil
 }
+
+func (c *legacyServiceClient) StreamDriversVehicleAssignments(ctx context.Context, in *StreamDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversVehicleAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[1], LegacyService_StreamDriversVehicleAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriversVehicleAssignmentsRequest, StreamDriversVehicleAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamDriversVehicleAssignmentsClient = grpc.ServerStreamingClient[StreamDriversVehicleAssignmentsResponse]
 
 func (c *legacyServiceClient) GetDvirHistory(ctx context.Context, in *GetDvirHistoryRequest, opts ...grpc.CallOption) (*GetDvirHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -275,6 +363,25 @@ func (c *legacyServiceClient) GetDvirHistory(ctx context.Context, in *GetDvirHis
 	return out, nil
 }
 
+func (c *legacyServiceClient) StreamDvirHistory(ctx context.Context, in *StreamDvirHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[2], LegacyService_StreamDvirHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDvirHistoryRequest, StreamDvirHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamDvirHistoryClient = grpc.ServerStreamingClient[StreamDvirHistoryResponse]
+
 func (c *legacyServiceClient) GetVehicleIdlingReports(ctx context.Context, in *GetVehicleIdlingReportsRequest, opts ...grpc.CallOption) (*GetVehicleIdlingReportsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVehicleIdlingReportsResponse)
@@ -284,6 +391,25 @@ func (c *legacyServiceClient) GetVehicleIdlingReports(ctx context.Context, in *G
 	}
 	return out, nil
 }
+
+func (c *legacyServiceClient) StreamVehicleIdlingReports(ctx context.Context, in *StreamVehicleIdlingReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleIdlingReportsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[3], LegacyService_StreamVehicleIdlingReports_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleIdlingReportsRequest, StreamVehicleIdlingReportsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamVehicleIdlingReportsClient = grpc.ServerStreamingClient[StreamVehicleIdlingReportsResponse]
 
 func (c *legacyServiceClient) GetSafetyEvents(ctx context.Context, in *GetSafetyEventsRequest, opts ...grpc.CallOption) (*GetSafetyEventsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -295,6 +421,25 @@ func (c *legacyServiceClient) GetSafetyEvents(ctx context.Context, in *GetSafety
 	return out, nil
 }
 
+func (c *legacyServiceClient) StreamSafetyEvents(ctx context.Context, in *StreamSafetyEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[4], LegacyService_StreamSafetyEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSafetyEventsRequest, StreamSafetyEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamSafetyEventsClient = grpc.ServerStreamingClient[StreamSafetyEventsResponse]
+
 func (c *legacyServiceClient) GetSafetyActivityEventFeed(ctx context.Context, in *GetSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (*GetSafetyActivityEventFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetSafetyActivityEventFeedResponse)
@@ -305,6 +450,44 @@ func (c *legacyServiceClient) GetSafetyActivityEventFeed(ctx context.Context, in
 	return out, nil
 }
 
+func (c *legacyServiceClient) StreamSafetyActivityEventFeed(ctx context.Context, in *StreamSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyActivityEventFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[5], LegacyService_StreamSafetyActivityEventFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSafetyActivityEventFeedRequest, StreamSafetyActivityEventFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamSafetyActivityEventFeedClient = grpc.ServerStreamingClient[StreamSafetyActivityEventFeedResponse]
+
+func (c *legacyServiceClient) FollowSafetyActivityEvent(ctx context.Context, in *FollowSafetyActivityEventRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyActivityEventResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[6], LegacyService_FollowSafetyActivityEvent_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowSafetyActivityEventRequest, FollowSafetyActivityEventResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_FollowSafetyActivityEventClient = grpc.ServerStreamingClient[FollowSafetyActivityEventResponse]
+
 func (c *legacyServiceClient) GetVehiclesDriverAssignments(ctx context.Context, in *GetVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (*GetVehiclesDriverAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVehiclesDriverAssignmentsResponse)
@@ -314,6 +497,25 @@ func (c *legacyServiceClient) GetVehiclesDriverAssignments(ctx context.Context, 
 	}
 	return out, nil
 }
+
+func (c *legacyServiceClient) StreamVehiclesDriverAssignments(ctx context.Context, in *StreamVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesDriverAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[7], LegacyService_StreamVehiclesDriverAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehiclesDriverAssignmentsRequest, StreamVehiclesDriverAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamVehiclesDriverAssignmentsClient = grpc.ServerStreamingClient[StreamVehiclesDriverAssignmentsResponse]
 
 func (c *legacyServiceClient) GetAllAssets(ctx context.Context, in *GetAllAssetsRequest, opts ...grpc.CallOption) (*GetAllAssetsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -335,6 +537,25 @@ func (c *legacyServiceClient) GetAllAssetCurrentLocations(ctx context.Context, i
 	return out, nil
 }
 
+func (c *legacyServiceClient) StreamAssetCurrentLocations(ctx context.Context, in *StreamAssetCurrentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetCurrentLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[8], LegacyService_StreamAssetCurrentLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssetCurrentLocationsRequest, StreamAssetCurrentLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamAssetCurrentLocationsClient = grpc.ServerStreamingClient[StreamAssetCurrentLocationsResponse]
+
 func (c *legacyServiceClient) GetAssetsReefers(ctx context.Context, in *GetAssetsReefersRequest, opts ...grpc.CallOption) (*GetAssetsReefersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetAssetsReefersResponse)
@@ -344,6 +565,25 @@ func (c *legacyServiceClient) GetAssetsReefers(ctx context.Context, in *GetAsset
 	}
 	return out, nil
 }
+
+func (c *legacyServiceClient) StreamAssetsReefers(ctx context.Context, in *StreamAssetsReefersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsReefersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[9], LegacyService_StreamAssetsReefers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamAssetsReefersRequest, StreamAssetsReefersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamAssetsReefersClient = grpc.ServerStreamingClient[StreamAssetsReefersResponse]
 
 func (c *legacyServiceClient) GetAssetLocation(ctx context.Context, in *GetAssetLocationRequest, opts ...grpc.CallOption) (*GetAssetLocationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -415,6 +655,25 @@ func (c *legacyServiceClient) GetFleetLocations(ctx context.Context, in *GetFlee
 	return out, nil
 }
 
+func (c *legacyServiceClient) StreamFleetLocations(ctx context.Context, in *StreamFleetLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[10], LegacyService_StreamFleetLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamFleetLocationsRequest, StreamFleetLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamFleetLocationsClient = grpc.ServerStreamingClient[StreamFleetLocationsResponse]
+
 func (c *legacyServiceClient) GetFleetMaintenanceList(ctx context.Context, in *GetFleetMaintenanceListRequest, opts ...grpc.CallOption) (*GetFleetMaintenanceListResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetFleetMaintenanceListResponse)
@@ -454,6 +713,25 @@ func (c *legacyServiceClient) GetAllTrailerAssignments(ctx context.Context, in *
 	}
 	return out, nil
 }
+
+func (c *legacyServiceClient) StreamTrailerAssignments(ctx context.Context, in *StreamTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LegacyService_ServiceDesc.Streams[11], LegacyService_StreamTrailerAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrailerAssignmentsRequest, StreamTrailerAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamTrailerAssignmentsClient = grpc.ServerStreamingClient[StreamTrailerAssignmentsResponse]
 
 func (c *legacyServiceClient) GetFleetTrailerAssignments(ctx context.Context, in *GetFleetTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetFleetTrailerAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -645,34 +923,60 @@ type LegacyServiceServer interface {
 	// Scope: Read Defects.
 	// Stage: legacy.
 	GetDvirDefects(context.Context, *GetDvirDefectsRequest) (*GetDvirDefectsResponse, error)
+	// Every page of GetDvirDefects, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDvirDefects(*StreamDvirDefectsRequest, grpc.ServerStreamingServer[StreamDvirDefectsResponse]) error
 	// GET /fleet/drivers/vehicle-assignments
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetDriversVehicleAssignments(context.Context, *GetDriversVehicleAssignmentsRequest) (*GetDriversVehicleAssignmentsResponse, error)
+	// Every page of GetDriversVehicleAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriversVehicleAssignments(*StreamDriversVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriversVehicleAssignmentsResponse]) error
 	// GET /fleet/dvirs/history
 	// Scope: Read DVIRs.
 	// Stage: legacy.
 	GetDvirHistory(context.Context, *GetDvirHistoryRequest) (*GetDvirHistoryResponse, error)
+	// Every page of GetDvirHistory, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDvirHistory(*StreamDvirHistoryRequest, grpc.ServerStreamingServer[StreamDvirHistoryResponse]) error
 	// GET /fleet/reports/vehicle/idling
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetVehicleIdlingReports(context.Context, *GetVehicleIdlingReportsRequest) (*GetVehicleIdlingReportsResponse, error)
+	// Every page of GetVehicleIdlingReports, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleIdlingReports(*StreamVehicleIdlingReportsRequest, grpc.ServerStreamingServer[StreamVehicleIdlingReportsResponse]) error
 	// GET /fleet/safety-events
 	// Scope: Read Safety Events & Scores.
 	// Stage: legacy.
 	GetSafetyEvents(context.Context, *GetSafetyEventsRequest) (*GetSafetyEventsResponse, error)
+	// Every page of GetSafetyEvents, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamSafetyEvents(*StreamSafetyEventsRequest, grpc.ServerStreamingServer[StreamSafetyEventsResponse]) error
 	// GET /fleet/safety-events/audit-logs/feed
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: legacy.
 	GetSafetyActivityEventFeed(context.Context, *GetSafetyActivityEventFeedRequest) (*GetSafetyActivityEventFeedResponse, error)
+	// Every page of GetSafetyActivityEventFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSafetyActivityEventFeed(*StreamSafetyActivityEventFeedRequest, grpc.ServerStreamingServer[StreamSafetyActivityEventFeedResponse]) error
+	// Every page of GetSafetyActivityEventFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Without `request.start_time` it begins now.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowSafetyActivityEvent(*FollowSafetyActivityEventRequest, grpc.ServerStreamingServer[FollowSafetyActivityEventResponse]) error
 	// GET /fleet/vehicles/driver-assignments
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: legacy.
 	GetVehiclesDriverAssignments(context.Context, *GetVehiclesDriverAssignmentsRequest) (*GetVehiclesDriverAssignmentsResponse, error)
+	// Every page of GetVehiclesDriverAssignments, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehiclesDriverAssignments(*StreamVehiclesDriverAssignmentsRequest, grpc.ServerStreamingServer[StreamVehiclesDriverAssignmentsResponse]) error
 	// GET /v1/fleet/assets
 	// Scope: Read Equipment.
 	// Stage: legacy.
@@ -681,10 +985,16 @@ type LegacyServiceServer interface {
 	// Scope: Read Equipment Statistics.
 	// Stage: legacy.
 	GetAllAssetCurrentLocations(context.Context, *GetAllAssetCurrentLocationsRequest) (*GetAllAssetCurrentLocationsResponse, error)
+	// Every page of GetAllAssetCurrentLocations, one message a page. To go on after the end, set
+	// `request.starting_after` to the last cursor.
+	StreamAssetCurrentLocations(*StreamAssetCurrentLocationsRequest, grpc.ServerStreamingServer[StreamAssetCurrentLocationsResponse]) error
 	// GET /v1/fleet/assets/reefers
 	// Scope: Read Trailers.
 	// Stage: legacy.
 	GetAssetsReefers(context.Context, *GetAssetsReefersRequest) (*GetAssetsReefersResponse, error)
+	// Every page of GetAssetsReefers, one message a page. To go on after the end, set
+	// `request.starting_after` to the last cursor.
+	StreamAssetsReefers(*StreamAssetsReefersRequest, grpc.ServerStreamingServer[StreamAssetsReefersResponse]) error
 	// GET /v1/fleet/assets/{asset_id}/locations
 	// Scope: Read Equipment Statistics.
 	// Stage: legacy.
@@ -715,6 +1025,9 @@ type LegacyServiceServer interface {
 	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetFleetLocations(context.Context, *GetFleetLocationsRequest) (*GetFleetLocationsResponse, error)
+	// Every page of GetFleetLocations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamFleetLocations(*StreamFleetLocationsRequest, grpc.ServerStreamingServer[StreamFleetLocationsResponse]) error
 	// GET /v1/fleet/maintenance/list
 	// Scope: Read DVIRs.
 	// Stage: legacy.
@@ -733,6 +1046,9 @@ type LegacyServiceServer interface {
 	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetAllTrailerAssignments(context.Context, *GetAllTrailerAssignmentsRequest) (*GetAllTrailerAssignmentsResponse, error)
+	// Every page of GetAllTrailerAssignments, one message a page. To go on after the end, set
+	// `request.starting_after` to the last cursor.
+	StreamTrailerAssignments(*StreamTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamTrailerAssignmentsResponse]) error
 	// GET /v1/fleet/trailers/{trailerId}/assignments
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
@@ -820,23 +1136,47 @@ type UnimplementedLegacyServiceServer struct{}
 func (UnimplementedLegacyServiceServer) GetDvirDefects(context.Context, *GetDvirDefectsRequest) (*GetDvirDefectsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDvirDefects not implemented")
 }
+func (UnimplementedLegacyServiceServer) StreamDvirDefects(*StreamDvirDefectsRequest, grpc.ServerStreamingServer[StreamDvirDefectsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDvirDefects not implemented")
+}
 func (UnimplementedLegacyServiceServer) GetDriversVehicleAssignments(context.Context, *GetDriversVehicleAssignmentsRequest) (*GetDriversVehicleAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriversVehicleAssignments not implemented")
+}
+func (UnimplementedLegacyServiceServer) StreamDriversVehicleAssignments(*StreamDriversVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriversVehicleAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriversVehicleAssignments not implemented")
 }
 func (UnimplementedLegacyServiceServer) GetDvirHistory(context.Context, *GetDvirHistoryRequest) (*GetDvirHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDvirHistory not implemented")
 }
+func (UnimplementedLegacyServiceServer) StreamDvirHistory(*StreamDvirHistoryRequest, grpc.ServerStreamingServer[StreamDvirHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDvirHistory not implemented")
+}
 func (UnimplementedLegacyServiceServer) GetVehicleIdlingReports(context.Context, *GetVehicleIdlingReportsRequest) (*GetVehicleIdlingReportsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleIdlingReports not implemented")
+}
+func (UnimplementedLegacyServiceServer) StreamVehicleIdlingReports(*StreamVehicleIdlingReportsRequest, grpc.ServerStreamingServer[StreamVehicleIdlingReportsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleIdlingReports not implemented")
 }
 func (UnimplementedLegacyServiceServer) GetSafetyEvents(context.Context, *GetSafetyEventsRequest) (*GetSafetyEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSafetyEvents not implemented")
 }
+func (UnimplementedLegacyServiceServer) StreamSafetyEvents(*StreamSafetyEventsRequest, grpc.ServerStreamingServer[StreamSafetyEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamSafetyEvents not implemented")
+}
 func (UnimplementedLegacyServiceServer) GetSafetyActivityEventFeed(context.Context, *GetSafetyActivityEventFeedRequest) (*GetSafetyActivityEventFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSafetyActivityEventFeed not implemented")
 }
+func (UnimplementedLegacyServiceServer) StreamSafetyActivityEventFeed(*StreamSafetyActivityEventFeedRequest, grpc.ServerStreamingServer[StreamSafetyActivityEventFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamSafetyActivityEventFeed not implemented")
+}
+func (UnimplementedLegacyServiceServer) FollowSafetyActivityEvent(*FollowSafetyActivityEventRequest, grpc.ServerStreamingServer[FollowSafetyActivityEventResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowSafetyActivityEvent not implemented")
+}
 func (UnimplementedLegacyServiceServer) GetVehiclesDriverAssignments(context.Context, *GetVehiclesDriverAssignmentsRequest) (*GetVehiclesDriverAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehiclesDriverAssignments not implemented")
+}
+func (UnimplementedLegacyServiceServer) StreamVehiclesDriverAssignments(*StreamVehiclesDriverAssignmentsRequest, grpc.ServerStreamingServer[StreamVehiclesDriverAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehiclesDriverAssignments not implemented")
 }
 func (UnimplementedLegacyServiceServer) GetAllAssets(context.Context, *GetAllAssetsRequest) (*GetAllAssetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAllAssets not implemented")
@@ -844,8 +1184,14 @@ func (UnimplementedLegacyServiceServer) GetAllAssets(context.Context, *GetAllAss
 func (UnimplementedLegacyServiceServer) GetAllAssetCurrentLocations(context.Context, *GetAllAssetCurrentLocationsRequest) (*GetAllAssetCurrentLocationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAllAssetCurrentLocations not implemented")
 }
+func (UnimplementedLegacyServiceServer) StreamAssetCurrentLocations(*StreamAssetCurrentLocationsRequest, grpc.ServerStreamingServer[StreamAssetCurrentLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssetCurrentLocations not implemented")
+}
 func (UnimplementedLegacyServiceServer) GetAssetsReefers(context.Context, *GetAssetsReefersRequest) (*GetAssetsReefersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAssetsReefers not implemented")
+}
+func (UnimplementedLegacyServiceServer) StreamAssetsReefers(*StreamAssetsReefersRequest, grpc.ServerStreamingServer[StreamAssetsReefersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamAssetsReefers not implemented")
 }
 func (UnimplementedLegacyServiceServer) GetAssetLocation(context.Context, *GetAssetLocationRequest) (*GetAssetLocationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAssetLocation not implemented")
@@ -868,6 +1214,9 @@ func (UnimplementedLegacyServiceServer) GetFleetHosAuthenticationLogs(context.Co
 func (UnimplementedLegacyServiceServer) GetFleetLocations(context.Context, *GetFleetLocationsRequest) (*GetFleetLocationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFleetLocations not implemented")
 }
+func (UnimplementedLegacyServiceServer) StreamFleetLocations(*StreamFleetLocationsRequest, grpc.ServerStreamingServer[StreamFleetLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamFleetLocations not implemented")
+}
 func (UnimplementedLegacyServiceServer) GetFleetMaintenanceList(context.Context, *GetFleetMaintenanceListRequest) (*GetFleetMaintenanceListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFleetMaintenanceList not implemented")
 }
@@ -879,6 +1228,9 @@ func (UnimplementedLegacyServiceServer) CreateMessages(context.Context, *CreateM
 }
 func (UnimplementedLegacyServiceServer) GetAllTrailerAssignments(context.Context, *GetAllTrailerAssignmentsRequest) (*GetAllTrailerAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAllTrailerAssignments not implemented")
+}
+func (UnimplementedLegacyServiceServer) StreamTrailerAssignments(*StreamTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamTrailerAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrailerAssignments not implemented")
 }
 func (UnimplementedLegacyServiceServer) GetFleetTrailerAssignments(context.Context, *GetFleetTrailerAssignmentsRequest) (*GetFleetTrailerAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetFleetTrailerAssignments not implemented")
@@ -972,6 +1324,17 @@ func _LegacyService_GetDvirDefects_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LegacyService_StreamDvirDefects_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDvirDefectsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamDvirDefects(m, &grpc.GenericServerStream[StreamDvirDefectsRequest, StreamDvirDefectsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamDvirDefectsServer = grpc.ServerStreamingServer[StreamDvirDefectsResponse]
+
 func _LegacyService_GetDriversVehicleAssignments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDriversVehicleAssignmentsRequest)
 	if err := dec(in); err != nil {
@@ -989,6 +1352,17 @@ func _LegacyService_GetDriversVehicleAssignments_Handler(srv interface{}, ctx co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _LegacyService_StreamDriversVehicleAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriversVehicleAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamDriversVehicleAssignments(m, &grpc.GenericServerStream[StreamDriversVehicleAssignmentsRequest, StreamDriversVehicleAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamDriversVehicleAssignmentsServer = grpc.ServerStreamingServer[StreamDriversVehicleAssignmentsResponse]
 
 func _LegacyService_GetDvirHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDvirHistoryRequest)
@@ -1008,6 +1382,17 @@ func _LegacyService_GetDvirHistory_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LegacyService_StreamDvirHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDvirHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamDvirHistory(m, &grpc.GenericServerStream[StreamDvirHistoryRequest, StreamDvirHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamDvirHistoryServer = grpc.ServerStreamingServer[StreamDvirHistoryResponse]
+
 func _LegacyService_GetVehicleIdlingReports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleIdlingReportsRequest)
 	if err := dec(in); err != nil {
@@ -1025,6 +1410,17 @@ func _LegacyService_GetVehicleIdlingReports_Handler(srv interface{}, ctx context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _LegacyService_StreamVehicleIdlingReports_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleIdlingReportsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamVehicleIdlingReports(m, &grpc.GenericServerStream[StreamVehicleIdlingReportsRequest, StreamVehicleIdlingReportsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamVehicleIdlingReportsServer = grpc.ServerStreamingServer[StreamVehicleIdlingReportsResponse]
 
 func _LegacyService_GetSafetyEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSafetyEventsRequest)
@@ -1044,6 +1440,17 @@ func _LegacyService_GetSafetyEvents_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LegacyService_StreamSafetyEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamSafetyEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamSafetyEvents(m, &grpc.GenericServerStream[StreamSafetyEventsRequest, StreamSafetyEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamSafetyEventsServer = grpc.ServerStreamingServer[StreamSafetyEventsResponse]
+
 func _LegacyService_GetSafetyActivityEventFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSafetyActivityEventFeedRequest)
 	if err := dec(in); err != nil {
@@ -1062,6 +1469,28 @@ func _LegacyService_GetSafetyActivityEventFeed_Handler(srv interface{}, ctx cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LegacyService_StreamSafetyActivityEventFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamSafetyActivityEventFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamSafetyActivityEventFeed(m, &grpc.GenericServerStream[StreamSafetyActivityEventFeedRequest, StreamSafetyActivityEventFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamSafetyActivityEventFeedServer = grpc.ServerStreamingServer[StreamSafetyActivityEventFeedResponse]
+
+func _LegacyService_FollowSafetyActivityEvent_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowSafetyActivityEventRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).FollowSafetyActivityEvent(m, &grpc.GenericServerStream[FollowSafetyActivityEventRequest, FollowSafetyActivityEventResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_FollowSafetyActivityEventServer = grpc.ServerStreamingServer[FollowSafetyActivityEventResponse]
+
 func _LegacyService_GetVehiclesDriverAssignments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehiclesDriverAssignmentsRequest)
 	if err := dec(in); err != nil {
@@ -1079,6 +1508,17 @@ func _LegacyService_GetVehiclesDriverAssignments_Handler(srv interface{}, ctx co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _LegacyService_StreamVehiclesDriverAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehiclesDriverAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamVehiclesDriverAssignments(m, &grpc.GenericServerStream[StreamVehiclesDriverAssignmentsRequest, StreamVehiclesDriverAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamVehiclesDriverAssignmentsServer = grpc.ServerStreamingServer[StreamVehiclesDriverAssignmentsResponse]
 
 func _LegacyService_GetAllAssets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAllAssetsRequest)
@@ -1116,6 +1556,17 @@ func _LegacyService_GetAllAssetCurrentLocations_Handler(srv interface{}, ctx con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LegacyService_StreamAssetCurrentLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssetCurrentLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamAssetCurrentLocations(m, &grpc.GenericServerStream[StreamAssetCurrentLocationsRequest, StreamAssetCurrentLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamAssetCurrentLocationsServer = grpc.ServerStreamingServer[StreamAssetCurrentLocationsResponse]
+
 func _LegacyService_GetAssetsReefers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAssetsReefersRequest)
 	if err := dec(in); err != nil {
@@ -1133,6 +1584,17 @@ func _LegacyService_GetAssetsReefers_Handler(srv interface{}, ctx context.Contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _LegacyService_StreamAssetsReefers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamAssetsReefersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamAssetsReefers(m, &grpc.GenericServerStream[StreamAssetsReefersRequest, StreamAssetsReefersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamAssetsReefersServer = grpc.ServerStreamingServer[StreamAssetsReefersResponse]
 
 func _LegacyService_GetAssetLocation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAssetLocationRequest)
@@ -1260,6 +1722,17 @@ func _LegacyService_GetFleetLocations_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LegacyService_StreamFleetLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamFleetLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamFleetLocations(m, &grpc.GenericServerStream[StreamFleetLocationsRequest, StreamFleetLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamFleetLocationsServer = grpc.ServerStreamingServer[StreamFleetLocationsResponse]
+
 func _LegacyService_GetFleetMaintenanceList_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetFleetMaintenanceListRequest)
 	if err := dec(in); err != nil {
@@ -1331,6 +1804,17 @@ func _LegacyService_GetAllTrailerAssignments_Handler(srv interface{}, ctx contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _LegacyService_StreamTrailerAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrailerAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LegacyServiceServer).StreamTrailerAssignments(m, &grpc.GenericServerStream[StreamTrailerAssignmentsRequest, StreamTrailerAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LegacyService_StreamTrailerAssignmentsServer = grpc.ServerStreamingServer[StreamTrailerAssignmentsResponse]
 
 func _LegacyService_GetFleetTrailerAssignments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetFleetTrailerAssignmentsRequest)
@@ -1820,6 +2304,67 @@ var LegacyService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LegacyService_GetSensorsTemperature_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDvirDefects",
+			Handler:       _LegacyService_StreamDvirDefects_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDriversVehicleAssignments",
+			Handler:       _LegacyService_StreamDriversVehicleAssignments_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDvirHistory",
+			Handler:       _LegacyService_StreamDvirHistory_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleIdlingReports",
+			Handler:       _LegacyService_StreamVehicleIdlingReports_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamSafetyEvents",
+			Handler:       _LegacyService_StreamSafetyEvents_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamSafetyActivityEventFeed",
+			Handler:       _LegacyService_StreamSafetyActivityEventFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowSafetyActivityEvent",
+			Handler:       _LegacyService_FollowSafetyActivityEvent_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehiclesDriverAssignments",
+			Handler:       _LegacyService_StreamVehiclesDriverAssignments_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamAssetCurrentLocations",
+			Handler:       _LegacyService_StreamAssetCurrentLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamAssetsReefers",
+			Handler:       _LegacyService_StreamAssetsReefers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamFleetLocations",
+			Handler:       _LegacyService_StreamFleetLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamTrailerAssignments",
+			Handler:       _LegacyService_StreamTrailerAssignments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/legacy/v1/legacy.proto",
 }

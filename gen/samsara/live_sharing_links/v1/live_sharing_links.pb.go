@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -155,6 +155,116 @@ func (x *GetLiveSharingLinksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamLiveSharingLinks.
+type StreamLiveSharingLinksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetLiveSharingLinks is asked, page after page.
+	Request *GetLiveSharingLinksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLiveSharingLinksRequest) Reset() {
+	*x = StreamLiveSharingLinksRequest{}
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLiveSharingLinksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLiveSharingLinksRequest) ProtoMessage() {}
+
+func (x *StreamLiveSharingLinksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLiveSharingLinksRequest.ProtoReflect.Descriptor instead.
+func (*StreamLiveSharingLinksRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamLiveSharingLinksRequest) GetRequest() *GetLiveSharingLinksRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamLiveSharingLinksRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamLiveSharingLinks.
+type StreamLiveSharingLinksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetLiveSharingLinks answers.
+	Page *GetLiveSharingLinksResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLiveSharingLinksResponse) Reset() {
+	*x = StreamLiveSharingLinksResponse{}
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLiveSharingLinksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLiveSharingLinksResponse) ProtoMessage() {}
+
+func (x *StreamLiveSharingLinksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLiveSharingLinksResponse.ProtoReflect.Descriptor instead.
+func (*StreamLiveSharingLinksResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamLiveSharingLinksResponse) GetPage() *GetLiveSharingLinksResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamLiveSharingLinksResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateLiveSharingLink.
 type CreateLiveSharingLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -179,7 +289,7 @@ type CreateLiveSharingLinkRequest struct {
 
 func (x *CreateLiveSharingLinkRequest) Reset() {
 	*x = CreateLiveSharingLinkRequest{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[2]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +301,7 @@ func (x *CreateLiveSharingLinkRequest) String() string {
 func (*CreateLiveSharingLinkRequest) ProtoMessage() {}
 
 func (x *CreateLiveSharingLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[2]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +314,7 @@ func (x *CreateLiveSharingLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLiveSharingLinkRequest.ProtoReflect.Descriptor instead.
 func (*CreateLiveSharingLinkRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{2}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateLiveSharingLinkRequest) GetAssetsLocationLinkConfig() *AssetsLocationLinkConfigInput {
@@ -267,7 +377,7 @@ type CreateLiveSharingLinkResponse struct {
 
 func (x *CreateLiveSharingLinkResponse) Reset() {
 	*x = CreateLiveSharingLinkResponse{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[3]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +389,7 @@ func (x *CreateLiveSharingLinkResponse) String() string {
 func (*CreateLiveSharingLinkResponse) ProtoMessage() {}
 
 func (x *CreateLiveSharingLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[3]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +402,7 @@ func (x *CreateLiveSharingLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLiveSharingLinkResponse.ProtoReflect.Descriptor instead.
 func (*CreateLiveSharingLinkResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{3}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateLiveSharingLinkResponse) GetData() *LiveSharingLinkFull {
@@ -322,7 +432,7 @@ type UpdateLiveSharingLinkRequest struct {
 
 func (x *UpdateLiveSharingLinkRequest) Reset() {
 	*x = UpdateLiveSharingLinkRequest{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[4]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -334,7 +444,7 @@ func (x *UpdateLiveSharingLinkRequest) String() string {
 func (*UpdateLiveSharingLinkRequest) ProtoMessage() {}
 
 func (x *UpdateLiveSharingLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[4]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -347,7 +457,7 @@ func (x *UpdateLiveSharingLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateLiveSharingLinkRequest.ProtoReflect.Descriptor instead.
 func (*UpdateLiveSharingLinkRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{4}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateLiveSharingLinkRequest) GetId() string {
@@ -396,7 +506,7 @@ type UpdateLiveSharingLinkResponse struct {
 
 func (x *UpdateLiveSharingLinkResponse) Reset() {
 	*x = UpdateLiveSharingLinkResponse{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[5]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +518,7 @@ func (x *UpdateLiveSharingLinkResponse) String() string {
 func (*UpdateLiveSharingLinkResponse) ProtoMessage() {}
 
 func (x *UpdateLiveSharingLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[5]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +531,7 @@ func (x *UpdateLiveSharingLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateLiveSharingLinkResponse.ProtoReflect.Descriptor instead.
 func (*UpdateLiveSharingLinkResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{5}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateLiveSharingLinkResponse) GetData() *LiveSharingLinkFull {
@@ -442,7 +552,7 @@ type DeleteLiveSharingLinkRequest struct {
 
 func (x *DeleteLiveSharingLinkRequest) Reset() {
 	*x = DeleteLiveSharingLinkRequest{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[6]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +564,7 @@ func (x *DeleteLiveSharingLinkRequest) String() string {
 func (*DeleteLiveSharingLinkRequest) ProtoMessage() {}
 
 func (x *DeleteLiveSharingLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[6]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +577,7 @@ func (x *DeleteLiveSharingLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLiveSharingLinkRequest.ProtoReflect.Descriptor instead.
 func (*DeleteLiveSharingLinkRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{6}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteLiveSharingLinkRequest) GetId() string {
@@ -486,7 +596,7 @@ type DeleteLiveSharingLinkResponse struct {
 
 func (x *DeleteLiveSharingLinkResponse) Reset() {
 	*x = DeleteLiveSharingLinkResponse{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[7]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +608,7 @@ func (x *DeleteLiveSharingLinkResponse) String() string {
 func (*DeleteLiveSharingLinkResponse) ProtoMessage() {}
 
 func (x *DeleteLiveSharingLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[7]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +621,7 @@ func (x *DeleteLiveSharingLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLiveSharingLinkResponse.ProtoReflect.Descriptor instead.
 func (*DeleteLiveSharingLinkResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{7}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{9}
 }
 
 // Schema AssetsLocationLinkResponseConfigObjectResponseBody.
@@ -529,7 +639,7 @@ type AssetsLocationLinkConfig struct {
 
 func (x *AssetsLocationLinkConfig) Reset() {
 	*x = AssetsLocationLinkConfig{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[8]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +651,7 @@ func (x *AssetsLocationLinkConfig) String() string {
 func (*AssetsLocationLinkConfig) ProtoMessage() {}
 
 func (x *AssetsLocationLinkConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[8]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +664,7 @@ func (x *AssetsLocationLinkConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsLocationLinkConfig.ProtoReflect.Descriptor instead.
 func (*AssetsLocationLinkConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{8}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AssetsLocationLinkConfig) GetAssetId() string {
@@ -596,7 +706,7 @@ type AssetsLocationLinkConfigAddressDetails struct {
 
 func (x *AssetsLocationLinkConfigAddressDetails) Reset() {
 	*x = AssetsLocationLinkConfigAddressDetails{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[9]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +718,7 @@ func (x *AssetsLocationLinkConfigAddressDetails) String() string {
 func (*AssetsLocationLinkConfigAddressDetails) ProtoMessage() {}
 
 func (x *AssetsLocationLinkConfigAddressDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[9]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +731,7 @@ func (x *AssetsLocationLinkConfigAddressDetails) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use AssetsLocationLinkConfigAddressDetails.ProtoReflect.Descriptor instead.
 func (*AssetsLocationLinkConfigAddressDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{9}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AssetsLocationLinkConfigAddressDetails) GetFormattedAddress() string {
@@ -667,7 +777,7 @@ type AssetsLocationLinkConfigInput struct {
 
 func (x *AssetsLocationLinkConfigInput) Reset() {
 	*x = AssetsLocationLinkConfigInput{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +789,7 @@ func (x *AssetsLocationLinkConfigInput) String() string {
 func (*AssetsLocationLinkConfigInput) ProtoMessage() {}
 
 func (x *AssetsLocationLinkConfigInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +802,7 @@ func (x *AssetsLocationLinkConfigInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsLocationLinkConfigInput.ProtoReflect.Descriptor instead.
 func (*AssetsLocationLinkConfigInput) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{10}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssetsLocationLinkConfigInput) GetAssetId() string {
@@ -727,7 +837,7 @@ type AssetsNearLocationLinkConfig struct {
 
 func (x *AssetsNearLocationLinkConfig) Reset() {
 	*x = AssetsNearLocationLinkConfig{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +849,7 @@ func (x *AssetsNearLocationLinkConfig) String() string {
 func (*AssetsNearLocationLinkConfig) ProtoMessage() {}
 
 func (x *AssetsNearLocationLinkConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +862,7 @@ func (x *AssetsNearLocationLinkConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsNearLocationLinkConfig.ProtoReflect.Descriptor instead.
 func (*AssetsNearLocationLinkConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{11}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AssetsNearLocationLinkConfig) GetAddressId() string {
@@ -773,7 +883,7 @@ type AssetsOnRouteLinkConfig struct {
 
 func (x *AssetsOnRouteLinkConfig) Reset() {
 	*x = AssetsOnRouteLinkConfig{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +895,7 @@ func (x *AssetsOnRouteLinkConfig) String() string {
 func (*AssetsOnRouteLinkConfig) ProtoMessage() {}
 
 func (x *AssetsOnRouteLinkConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +908,7 @@ func (x *AssetsOnRouteLinkConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsOnRouteLinkConfig.ProtoReflect.Descriptor instead.
 func (*AssetsOnRouteLinkConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{12}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AssetsOnRouteLinkConfig) GetRecurringRouteId() string {
@@ -835,7 +945,7 @@ type LiveSharingLinkFull struct {
 
 func (x *LiveSharingLinkFull) Reset() {
 	*x = LiveSharingLinkFull{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +957,7 @@ func (x *LiveSharingLinkFull) String() string {
 func (*LiveSharingLinkFull) ProtoMessage() {}
 
 func (x *LiveSharingLinkFull) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +970,7 @@ func (x *LiveSharingLinkFull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveSharingLinkFull.ProtoReflect.Descriptor instead.
 func (*LiveSharingLinkFull) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{13}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LiveSharingLinkFull) GetAssetsLocationLinkConfig() *AssetsLocationLinkConfig {
@@ -930,7 +1040,7 @@ var File_samsara_live_sharing_links_v1_live_sharing_links_proto protoreflect.Fil
 
 const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\n" +
-	"6samsara/live_sharing_links/v1/live_sharing_links.proto\x12\x1dsamsara.live_sharing_links.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x90\x02\n" +
+	"6samsara/live_sharing_links/v1/live_sharing_links.proto\x12\x1dsamsara.live_sharing_links.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x90\x02\n" +
 	"\x1aGetLiveSharingLinksRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
@@ -943,7 +1053,14 @@ const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v22.samsara.live_sharing_links.v1.LiveSharingLinkFullB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xe0\x05\n" +
+	"pagination\"\xb1\x01\n" +
+	"\x1dStreamLiveSharingLinksRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.live_sharing_links.v1.GetLiveSharingLinksRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x98\x01\n" +
+	"\x1eStreamLiveSharingLinksResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.live_sharing_links.v1.GetLiveSharingLinksResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xe0\x05\n" +
 	"\x1cCreateLiveSharingLinkRequest\x12\x83\x01\n" +
 	"\x1bassets_location_link_config\x18\x01 \x01(\v2<.samsara.live_sharing_links.v1.AssetsLocationLinkConfigInputB\x06\xda\xce\x18\x02\b\x03R\x18assetsLocationLinkConfig\x12\x8b\x01\n" +
 	" assets_near_location_link_config\x18\x02 \x01(\v2;.samsara.live_sharing_links.v1.AssetsNearLocationLinkConfigB\x06\xda\xce\x18\x02\b\x03R\x1cassetsNearLocationLinkConfig\x12|\n" +
@@ -1017,10 +1134,12 @@ const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\x03_idB\x13\n" +
 	"\x11_live_sharing_urlB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type2\xbe\a\n" +
-	"\x17LiveSharingLinksService\x12\xe1\x01\n" +
-	"\x13GetLiveSharingLinks\x129.samsara.live_sharing_links.v1.GetLiveSharingLinksRequest\x1a:.samsara.live_sharing_links.v1.GetLiveSharingLinksResponse\"S\xda\xce\x18O\n" +
-	"\x13getLiveSharingLinks\x10\x01\x1a\f/live-shares(\x018\x01B\x17Read Live Sharing LinksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe8\x01\n" +
+	"\x05_type2\xfb\b\n" +
+	"\x17LiveSharingLinksService\x12\xe7\x01\n" +
+	"\x13GetLiveSharingLinks\x129.samsara.live_sharing_links.v1.GetLiveSharingLinksRequest\x1a:.samsara.live_sharing_links.v1.GetLiveSharingLinksResponse\"Y\xda\xce\x18U\n" +
+	"\x13getLiveSharingLinks\x10\x01\x1a\f/live-shares(\x018\x01B\x17Read Live Sharing LinksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
+	"\x16StreamLiveSharingLinks\x12<.samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest\x1a=.samsara.live_sharing_links.v1.StreamLiveSharingLinksResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetLiveSharingLinks\x10\x010\x01\x12\xe8\x01\n" +
 	"\x15CreateLiveSharingLink\x12;.samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest\x1a<.samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
 	"\x15createLiveSharingLink\x10\x02\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe8\x01\n" +
 	"\x15UpdateLiveSharingLink\x12;.samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest\x1a<.samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
@@ -1040,54 +1159,62 @@ func file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP() [
 	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescData
 }
 
-var file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_samsara_live_sharing_links_v1_live_sharing_links_proto_goTypes = []any{
 	(*GetLiveSharingLinksRequest)(nil),             // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
 	(*GetLiveSharingLinksResponse)(nil),            // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse
-	(*CreateLiveSharingLinkRequest)(nil),           // 2: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
-	(*CreateLiveSharingLinkResponse)(nil),          // 3: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse
-	(*UpdateLiveSharingLinkRequest)(nil),           // 4: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
-	(*UpdateLiveSharingLinkResponse)(nil),          // 5: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse
-	(*DeleteLiveSharingLinkRequest)(nil),           // 6: samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest
-	(*DeleteLiveSharingLinkResponse)(nil),          // 7: samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse
-	(*AssetsLocationLinkConfig)(nil),               // 8: samsara.live_sharing_links.v1.AssetsLocationLinkConfig
-	(*AssetsLocationLinkConfigAddressDetails)(nil), // 9: samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
-	(*AssetsLocationLinkConfigInput)(nil),          // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
-	(*AssetsNearLocationLinkConfig)(nil),           // 11: samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
-	(*AssetsOnRouteLinkConfig)(nil),                // 12: samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
-	(*LiveSharingLinkFull)(nil),                    // 13: samsara.live_sharing_links.v1.LiveSharingLinkFull
-	(*v1.Pagination)(nil),                          // 14: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                  // 15: google.protobuf.FieldMask
-	(*v1.TagTiny)(nil),                             // 16: samsara.types.v1.TagTiny
+	(*StreamLiveSharingLinksRequest)(nil),          // 2: samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest
+	(*StreamLiveSharingLinksResponse)(nil),         // 3: samsara.live_sharing_links.v1.StreamLiveSharingLinksResponse
+	(*CreateLiveSharingLinkRequest)(nil),           // 4: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
+	(*CreateLiveSharingLinkResponse)(nil),          // 5: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse
+	(*UpdateLiveSharingLinkRequest)(nil),           // 6: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
+	(*UpdateLiveSharingLinkResponse)(nil),          // 7: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse
+	(*DeleteLiveSharingLinkRequest)(nil),           // 8: samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest
+	(*DeleteLiveSharingLinkResponse)(nil),          // 9: samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse
+	(*AssetsLocationLinkConfig)(nil),               // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfig
+	(*AssetsLocationLinkConfigAddressDetails)(nil), // 11: samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
+	(*AssetsLocationLinkConfigInput)(nil),          // 12: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
+	(*AssetsNearLocationLinkConfig)(nil),           // 13: samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
+	(*AssetsOnRouteLinkConfig)(nil),                // 14: samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
+	(*LiveSharingLinkFull)(nil),                    // 15: samsara.live_sharing_links.v1.LiveSharingLinkFull
+	(*v1.Pagination)(nil),                          // 16: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                      // 17: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                  // 18: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),                             // 19: samsara.types.v1.TagTiny
 }
 var file_samsara_live_sharing_links_v1_live_sharing_links_proto_depIdxs = []int32{
-	13, // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
-	14, // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 2: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
-	11, // 3: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
-	12, // 4: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
-	13, // 5: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
-	15, // 6: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 7: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
-	9,  // 8: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
-	16, // 9: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.tags:type_name -> samsara.types.v1.TagTiny
-	9,  // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
-	8,  // 11: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfig
-	11, // 12: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
-	12, // 13: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
-	0,  // 14: samsara.live_sharing_links.v1.LiveSharingLinksService.GetLiveSharingLinks:input_type -> samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
-	2,  // 15: samsara.live_sharing_links.v1.LiveSharingLinksService.CreateLiveSharingLink:input_type -> samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
-	4,  // 16: samsara.live_sharing_links.v1.LiveSharingLinksService.UpdateLiveSharingLink:input_type -> samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
-	6,  // 17: samsara.live_sharing_links.v1.LiveSharingLinksService.DeleteLiveSharingLink:input_type -> samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest
-	1,  // 18: samsara.live_sharing_links.v1.LiveSharingLinksService.GetLiveSharingLinks:output_type -> samsara.live_sharing_links.v1.GetLiveSharingLinksResponse
-	3,  // 19: samsara.live_sharing_links.v1.LiveSharingLinksService.CreateLiveSharingLink:output_type -> samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse
-	5,  // 20: samsara.live_sharing_links.v1.LiveSharingLinksService.UpdateLiveSharingLink:output_type -> samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse
-	7,  // 21: samsara.live_sharing_links.v1.LiveSharingLinksService.DeleteLiveSharingLink:output_type -> samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
+	16, // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest.request:type_name -> samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
+	17, // 3: samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.live_sharing_links.v1.StreamLiveSharingLinksResponse.page:type_name -> samsara.live_sharing_links.v1.GetLiveSharingLinksResponse
+	12, // 5: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
+	13, // 6: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
+	14, // 7: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
+	15, // 8: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
+	18, // 9: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 10: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
+	11, // 11: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
+	19, // 12: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.tags:type_name -> samsara.types.v1.TagTiny
+	11, // 13: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
+	10, // 14: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfig
+	13, // 15: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
+	14, // 16: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
+	0,  // 17: samsara.live_sharing_links.v1.LiveSharingLinksService.GetLiveSharingLinks:input_type -> samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
+	2,  // 18: samsara.live_sharing_links.v1.LiveSharingLinksService.StreamLiveSharingLinks:input_type -> samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest
+	4,  // 19: samsara.live_sharing_links.v1.LiveSharingLinksService.CreateLiveSharingLink:input_type -> samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
+	6,  // 20: samsara.live_sharing_links.v1.LiveSharingLinksService.UpdateLiveSharingLink:input_type -> samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
+	8,  // 21: samsara.live_sharing_links.v1.LiveSharingLinksService.DeleteLiveSharingLink:input_type -> samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest
+	1,  // 22: samsara.live_sharing_links.v1.LiveSharingLinksService.GetLiveSharingLinks:output_type -> samsara.live_sharing_links.v1.GetLiveSharingLinksResponse
+	3,  // 23: samsara.live_sharing_links.v1.LiveSharingLinksService.StreamLiveSharingLinks:output_type -> samsara.live_sharing_links.v1.StreamLiveSharingLinksResponse
+	5,  // 24: samsara.live_sharing_links.v1.LiveSharingLinksService.CreateLiveSharingLink:output_type -> samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse
+	7,  // 25: samsara.live_sharing_links.v1.LiveSharingLinksService.UpdateLiveSharingLink:output_type -> samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse
+	9,  // 26: samsara.live_sharing_links.v1.LiveSharingLinksService.DeleteLiveSharingLink:output_type -> samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse
+	22, // [22:27] is the sub-list for method output_type
+	17, // [17:22] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_samsara_live_sharing_links_v1_live_sharing_links_proto_init() }
@@ -1096,22 +1223,23 @@ func file_samsara_live_sharing_links_v1_live_sharing_links_proto_init() {
 		return
 	}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc), len(file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LiveSharingLinksService_GetLiveSharingLinks_FullMethodName   = "/samsara.live_sharing_links.v1.LiveSharingLinksService/GetLiveSharingLinks"
-	LiveSharingLinksService_CreateLiveSharingLink_FullMethodName = "/samsara.live_sharing_links.v1.LiveSharingLinksService/CreateLiveSharingLink"
-	LiveSharingLinksService_UpdateLiveSharingLink_FullMethodName = "/samsara.live_sharing_links.v1.LiveSharingLinksService/UpdateLiveSharingLink"
-	LiveSharingLinksService_DeleteLiveSharingLink_FullMethodName = "/samsara.live_sharing_links.v1.LiveSharingLinksService/DeleteLiveSharingLink"
+	LiveSharingLinksService_GetLiveSharingLinks_FullMethodName    = "/samsara.live_sharing_links.v1.LiveSharingLinksService/GetLiveSharingLinks"
+	LiveSharingLinksService_StreamLiveSharingLinks_FullMethodName = "/samsara.live_sharing_links.v1.LiveSharingLinksService/StreamLiveSharingLinks"
+	LiveSharingLinksService_CreateLiveSharingLink_FullMethodName  = "/samsara.live_sharing_links.v1.LiveSharingLinksService/CreateLiveSharingLink"
+	LiveSharingLinksService_UpdateLiveSharingLink_FullMethodName  = "/samsara.live_sharing_links.v1.LiveSharingLinksService/UpdateLiveSharingLink"
+	LiveSharingLinksService_DeleteLiveSharingLink_FullMethodName  = "/samsara.live_sharing_links.v1.LiveSharingLinksService/DeleteLiveSharingLink"
 )
 
 // LiveSharingLinksServiceClient is the client API for LiveSharingLinksService service.
@@ -37,6 +38,9 @@ type LiveSharingLinksServiceClient interface {
 	// Scope: Read Live Sharing Links.
 	// Rate limit: 5 requests per second and organization.
 	GetLiveSharingLinks(ctx context.Context, in *GetLiveSharingLinksRequest, opts ...grpc.CallOption) (*GetLiveSharingLinksResponse, error)
+	// Every page of GetLiveSharingLinks, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamLiveSharingLinks(ctx context.Context, in *StreamLiveSharingLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLiveSharingLinksResponse], error)
 	// POST /live-shares
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
@@ -68,6 +72,25 @@ func (c *liveSharingLinksServiceClient) GetLiveSharingLinks(ctx context.Context,
 	}
 	return out, nil
 }
+
+func (c *liveSharingLinksServiceClient) StreamLiveSharingLinks(ctx context.Context, in *StreamLiveSharingLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLiveSharingLinksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LiveSharingLinksService_ServiceDesc.Streams[0], LiveSharingLinksService_StreamLiveSharingLinks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamLiveSharingLinksRequest, StreamLiveSharingLinksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LiveSharingLinksService_StreamLiveSharingLinksClient = grpc.ServerStreamingClient[StreamLiveSharingLinksResponse]
 
 func (c *liveSharingLinksServiceClient) CreateLiveSharingLink(ctx context.Context, in *CreateLiveSharingLinkRequest, opts ...grpc.CallOption) (*CreateLiveSharingLinkResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -109,6 +132,9 @@ type LiveSharingLinksServiceServer interface {
 	// Scope: Read Live Sharing Links.
 	// Rate limit: 5 requests per second and organization.
 	GetLiveSharingLinks(context.Context, *GetLiveSharingLinksRequest) (*GetLiveSharingLinksResponse, error)
+	// Every page of GetLiveSharingLinks, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamLiveSharingLinks(*StreamLiveSharingLinksRequest, grpc.ServerStreamingServer[StreamLiveSharingLinksResponse]) error
 	// POST /live-shares
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
@@ -132,6 +158,9 @@ type UnimplementedLiveSharingLinksServiceServer struct{}
 
 func (UnimplementedLiveSharingLinksServiceServer) GetLiveSharingLinks(context.Context, *GetLiveSharingLinksRequest) (*GetLiveSharingLinksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLiveSharingLinks not implemented")
+}
+func (UnimplementedLiveSharingLinksServiceServer) StreamLiveSharingLinks(*StreamLiveSharingLinksRequest, grpc.ServerStreamingServer[StreamLiveSharingLinksResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamLiveSharingLinks not implemented")
 }
 func (UnimplementedLiveSharingLinksServiceServer) CreateLiveSharingLink(context.Context, *CreateLiveSharingLinkRequest) (*CreateLiveSharingLinkResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateLiveSharingLink not implemented")
@@ -179,6 +208,17 @@ func _LiveSharingLinksService_GetLiveSharingLinks_Handler(srv interface{}, ctx c
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _LiveSharingLinksService_StreamLiveSharingLinks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamLiveSharingLinksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LiveSharingLinksServiceServer).StreamLiveSharingLinks(m, &grpc.GenericServerStream[StreamLiveSharingLinksRequest, StreamLiveSharingLinksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LiveSharingLinksService_StreamLiveSharingLinksServer = grpc.ServerStreamingServer[StreamLiveSharingLinksResponse]
 
 func _LiveSharingLinksService_CreateLiveSharingLink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateLiveSharingLinkRequest)
@@ -258,6 +298,12 @@ var LiveSharingLinksService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LiveSharingLinksService_DeleteLiveSharingLink_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamLiveSharingLinks",
+			Handler:       _LiveSharingLinksService_StreamLiveSharingLinks_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/live_sharing_links/v1/live_sharing_links.proto",
 }

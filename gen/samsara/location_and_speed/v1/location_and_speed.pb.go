@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -207,6 +207,235 @@ func (x *GetLocationAndSpeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamLocationAndSpeed.
+type StreamLocationAndSpeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetLocationAndSpeed is asked, page after page.
+	Request *GetLocationAndSpeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLocationAndSpeedRequest) Reset() {
+	*x = StreamLocationAndSpeedRequest{}
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLocationAndSpeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLocationAndSpeedRequest) ProtoMessage() {}
+
+func (x *StreamLocationAndSpeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLocationAndSpeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamLocationAndSpeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamLocationAndSpeedRequest) GetRequest() *GetLocationAndSpeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamLocationAndSpeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamLocationAndSpeed.
+type StreamLocationAndSpeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetLocationAndSpeed answers.
+	Page *GetLocationAndSpeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamLocationAndSpeedResponse) Reset() {
+	*x = StreamLocationAndSpeedResponse{}
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamLocationAndSpeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamLocationAndSpeedResponse) ProtoMessage() {}
+
+func (x *StreamLocationAndSpeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamLocationAndSpeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamLocationAndSpeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamLocationAndSpeedResponse) GetPage() *GetLocationAndSpeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamLocationAndSpeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowLocationAndSpeed.
+type FollowLocationAndSpeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetLocationAndSpeed is asked, page after page.
+	Request *GetLocationAndSpeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowLocationAndSpeedRequest) Reset() {
+	*x = FollowLocationAndSpeedRequest{}
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowLocationAndSpeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowLocationAndSpeedRequest) ProtoMessage() {}
+
+func (x *FollowLocationAndSpeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowLocationAndSpeedRequest.ProtoReflect.Descriptor instead.
+func (*FollowLocationAndSpeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FollowLocationAndSpeedRequest) GetRequest() *GetLocationAndSpeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowLocationAndSpeedRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowLocationAndSpeed.
+type FollowLocationAndSpeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetLocationAndSpeed answers. Unset in a keep-alive.
+	Page *GetLocationAndSpeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowLocationAndSpeedResponse) Reset() {
+	*x = FollowLocationAndSpeedResponse{}
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowLocationAndSpeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowLocationAndSpeedResponse) ProtoMessage() {}
+
+func (x *FollowLocationAndSpeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowLocationAndSpeedResponse.ProtoReflect.Descriptor instead.
+func (*FollowLocationAndSpeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FollowLocationAndSpeedResponse) GetPage() *GetLocationAndSpeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowLocationAndSpeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowLocationAndSpeedResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema LocationAndSpeedResponseResponseBody.
 type LocationAndSpeed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -224,7 +453,7 @@ type LocationAndSpeed struct {
 
 func (x *LocationAndSpeed) Reset() {
 	*x = LocationAndSpeed{}
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[2]
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +465,7 @@ func (x *LocationAndSpeed) String() string {
 func (*LocationAndSpeed) ProtoMessage() {}
 
 func (x *LocationAndSpeed) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[2]
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +478,7 @@ func (x *LocationAndSpeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationAndSpeed.ProtoReflect.Descriptor instead.
 func (*LocationAndSpeed) Descriptor() ([]byte, []int) {
-	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{2}
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LocationAndSpeed) GetAsset() *v1.Asset {
@@ -293,7 +522,7 @@ type Speed struct {
 
 func (x *Speed) Reset() {
 	*x = Speed{}
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +534,7 @@ func (x *Speed) String() string {
 func (*Speed) ProtoMessage() {}
 
 func (x *Speed) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +547,7 @@ func (x *Speed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speed.ProtoReflect.Descriptor instead.
 func (*Speed) Descriptor() ([]byte, []int) {
-	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{3}
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Speed) GetEcuSpeedMetersPerSecond() float64 {
@@ -339,7 +568,7 @@ var File_samsara_location_and_speed_v1_location_and_speed_proto protoreflect.Fil
 
 const file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc = "" +
 	"\n" +
-	"6samsara/location_and_speed/v1/location_and_speed.proto\x12\x1dsamsara.location_and_speed.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfc\x05\n" +
+	"6samsara/location_and_speed/v1/location_and_speed.proto\x12\x1dsamsara.location_and_speed.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfc\x05\n" +
 	"\x1aGetLocationAndSpeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1a\n" +
@@ -366,7 +595,23 @@ const file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2/.samsara.location_and_speed.v1.LocationAndSpeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc6\x02\n" +
+	"pagination\"\xb1\x01\n" +
+	"\x1dStreamLocationAndSpeedRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.location_and_speed.v1.GetLocationAndSpeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x98\x01\n" +
+	"\x1eStreamLocationAndSpeedResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.location_and_speed.v1.GetLocationAndSpeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb1\x01\n" +
+	"\x1dFollowLocationAndSpeedRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.location_and_speed.v1.GetLocationAndSpeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xd6\x01\n" +
+	"\x1eFollowLocationAndSpeedResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.location_and_speed.v1.GetLocationAndSpeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xc6\x02\n" +
 	"\x10LocationAndSpeed\x125\n" +
 	"\x05asset\x18\x01 \x01(\v2\x17.samsara.types.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x12@\n" +
 	"\x10happened_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0ehappenedAtTime\x88\x01\x01\x12>\n" +
@@ -377,11 +622,15 @@ const file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc = "" +
 	"\x1becu_speed_meters_per_second\x18\x01 \x01(\x01H\x00R\x17ecuSpeedMetersPerSecond\x88\x01\x01\x12A\n" +
 	"\x1bgps_speed_meters_per_second\x18\x02 \x01(\x01H\x01R\x17gpsSpeedMetersPerSecond\x88\x01\x01:\x1d\xda\xce\x18\x19SpeedResponseResponseBodyB\x1e\n" +
 	"\x1c_ecu_speed_meters_per_secondB\x1e\n" +
-	"\x1c_gps_speed_meters_per_second2\x8a\x02\n" +
-	"\x17LocationAndSpeedService\x12\xee\x01\n" +
-	"\x13GetLocationAndSpeed\x129.samsara.location_and_speed.v1.GetLocationAndSpeedRequest\x1a:.samsara.location_and_speed.v1.GetLocationAndSpeedResponse\"`\xda\xce\x18\\\n" +
+	"\x1c_gps_speed_meters_per_second2\xfe\x04\n" +
+	"\x17LocationAndSpeedService\x12\xf4\x01\n" +
+	"\x13GetLocationAndSpeed\x129.samsara.location_and_speed.v1.GetLocationAndSpeedRequest\x1a:.samsara.location_and_speed.v1.GetLocationAndSpeedResponse\"f\xda\xce\x18b\n" +
 	"\x13getLocationAndSpeed\x10\x01\x1a!/assets/location-and-speed/stream(\x010\x018\x01B\rRead VehiclesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01BQP\x01ZMsamsara.internal/gateway/gen/samsara/location_and_speed/v1;locationandspeedv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
+	"\x16StreamLocationAndSpeed\x12<.samsara.location_and_speed.v1.StreamLocationAndSpeedRequest\x1a=.samsara.location_and_speed.v1.StreamLocationAndSpeedResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetLocationAndSpeed\x10\x010\x01\x12\xb4\x01\n" +
+	"\x16FollowLocationAndSpeed\x12<.samsara.location_and_speed.v1.FollowLocationAndSpeedRequest\x1a=.samsara.location_and_speed.v1.FollowLocationAndSpeedResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetLocationAndSpeed\x10\x020\x01BQP\x01ZMsamsara.internal/gateway/gen/samsara/location_and_speed/v1;locationandspeedv1b\x06proto3"
 
 var (
 	file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescOnce sync.Once
@@ -395,29 +644,47 @@ func file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP() [
 	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescData
 }
 
-var file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_samsara_location_and_speed_v1_location_and_speed_proto_goTypes = []any{
-	(*GetLocationAndSpeedRequest)(nil),  // 0: samsara.location_and_speed.v1.GetLocationAndSpeedRequest
-	(*GetLocationAndSpeedResponse)(nil), // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse
-	(*LocationAndSpeed)(nil),            // 2: samsara.location_and_speed.v1.LocationAndSpeed
-	(*Speed)(nil),                       // 3: samsara.location_and_speed.v1.Speed
-	(*v1.Pagination)(nil),               // 4: samsara.types.v1.Pagination
-	(*v1.Asset)(nil),                    // 5: samsara.types.v1.Asset
-	(*v1.Location)(nil),                 // 6: samsara.types.v1.Location
+	(*GetLocationAndSpeedRequest)(nil),     // 0: samsara.location_and_speed.v1.GetLocationAndSpeedRequest
+	(*GetLocationAndSpeedResponse)(nil),    // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse
+	(*StreamLocationAndSpeedRequest)(nil),  // 2: samsara.location_and_speed.v1.StreamLocationAndSpeedRequest
+	(*StreamLocationAndSpeedResponse)(nil), // 3: samsara.location_and_speed.v1.StreamLocationAndSpeedResponse
+	(*FollowLocationAndSpeedRequest)(nil),  // 4: samsara.location_and_speed.v1.FollowLocationAndSpeedRequest
+	(*FollowLocationAndSpeedResponse)(nil), // 5: samsara.location_and_speed.v1.FollowLocationAndSpeedResponse
+	(*LocationAndSpeed)(nil),               // 6: samsara.location_and_speed.v1.LocationAndSpeed
+	(*Speed)(nil),                          // 7: samsara.location_and_speed.v1.Speed
+	(*v1.Pagination)(nil),                  // 8: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),              // 9: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),              // 10: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                  // 11: samsara.gateway.v1.KeepAlive
+	(*v1.Asset)(nil),                       // 12: samsara.types.v1.Asset
+	(*v1.Location)(nil),                    // 13: samsara.types.v1.Location
 }
 var file_samsara_location_and_speed_v1_location_and_speed_proto_depIdxs = []int32{
-	2, // 0: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.data:type_name -> samsara.location_and_speed.v1.LocationAndSpeed
-	4, // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	5, // 2: samsara.location_and_speed.v1.LocationAndSpeed.asset:type_name -> samsara.types.v1.Asset
-	6, // 3: samsara.location_and_speed.v1.LocationAndSpeed.location:type_name -> samsara.types.v1.Location
-	3, // 4: samsara.location_and_speed.v1.LocationAndSpeed.speed:type_name -> samsara.location_and_speed.v1.Speed
-	0, // 5: samsara.location_and_speed.v1.LocationAndSpeedService.GetLocationAndSpeed:input_type -> samsara.location_and_speed.v1.GetLocationAndSpeedRequest
-	1, // 6: samsara.location_and_speed.v1.LocationAndSpeedService.GetLocationAndSpeed:output_type -> samsara.location_and_speed.v1.GetLocationAndSpeedResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6,  // 0: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.data:type_name -> samsara.location_and_speed.v1.LocationAndSpeed
+	8,  // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.location_and_speed.v1.StreamLocationAndSpeedRequest.request:type_name -> samsara.location_and_speed.v1.GetLocationAndSpeedRequest
+	9,  // 3: samsara.location_and_speed.v1.StreamLocationAndSpeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.location_and_speed.v1.StreamLocationAndSpeedResponse.page:type_name -> samsara.location_and_speed.v1.GetLocationAndSpeedResponse
+	0,  // 5: samsara.location_and_speed.v1.FollowLocationAndSpeedRequest.request:type_name -> samsara.location_and_speed.v1.GetLocationAndSpeedRequest
+	10, // 6: samsara.location_and_speed.v1.FollowLocationAndSpeedRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	1,  // 7: samsara.location_and_speed.v1.FollowLocationAndSpeedResponse.page:type_name -> samsara.location_and_speed.v1.GetLocationAndSpeedResponse
+	11, // 8: samsara.location_and_speed.v1.FollowLocationAndSpeedResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	12, // 9: samsara.location_and_speed.v1.LocationAndSpeed.asset:type_name -> samsara.types.v1.Asset
+	13, // 10: samsara.location_and_speed.v1.LocationAndSpeed.location:type_name -> samsara.types.v1.Location
+	7,  // 11: samsara.location_and_speed.v1.LocationAndSpeed.speed:type_name -> samsara.location_and_speed.v1.Speed
+	0,  // 12: samsara.location_and_speed.v1.LocationAndSpeedService.GetLocationAndSpeed:input_type -> samsara.location_and_speed.v1.GetLocationAndSpeedRequest
+	2,  // 13: samsara.location_and_speed.v1.LocationAndSpeedService.StreamLocationAndSpeed:input_type -> samsara.location_and_speed.v1.StreamLocationAndSpeedRequest
+	4,  // 14: samsara.location_and_speed.v1.LocationAndSpeedService.FollowLocationAndSpeed:input_type -> samsara.location_and_speed.v1.FollowLocationAndSpeedRequest
+	1,  // 15: samsara.location_and_speed.v1.LocationAndSpeedService.GetLocationAndSpeed:output_type -> samsara.location_and_speed.v1.GetLocationAndSpeedResponse
+	3,  // 16: samsara.location_and_speed.v1.LocationAndSpeedService.StreamLocationAndSpeed:output_type -> samsara.location_and_speed.v1.StreamLocationAndSpeedResponse
+	5,  // 17: samsara.location_and_speed.v1.LocationAndSpeedService.FollowLocationAndSpeed:output_type -> samsara.location_and_speed.v1.FollowLocationAndSpeedResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_location_and_speed_v1_location_and_speed_proto_init() }
@@ -426,15 +693,17 @@ func file_samsara_location_and_speed_v1_location_and_speed_proto_init() {
 		return
 	}
 	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3].OneofWrappers = []any{}
+	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc), len(file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

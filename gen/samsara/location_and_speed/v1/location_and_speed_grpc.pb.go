@@ -21,7 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LocationAndSpeedService_GetLocationAndSpeed_FullMethodName = "/samsara.location_and_speed.v1.LocationAndSpeedService/GetLocationAndSpeed"
+	LocationAndSpeedService_GetLocationAndSpeed_FullMethodName    = "/samsara.location_and_speed.v1.LocationAndSpeedService/GetLocationAndSpeed"
+	LocationAndSpeedService_StreamLocationAndSpeed_FullMethodName = "/samsara.location_and_speed.v1.LocationAndSpeedService/StreamLocationAndSpeed"
+	LocationAndSpeedService_FollowLocationAndSpeed_FullMethodName = "/samsara.location_and_speed.v1.LocationAndSpeedService/FollowLocationAndSpeed"
 )
 
 // LocationAndSpeedServiceClient is the client API for LocationAndSpeedService service.
@@ -34,6 +36,15 @@ type LocationAndSpeedServiceClient interface {
 	// Scope: Read Vehicles.
 	// Rate limit: 10 requests per second and organization.
 	GetLocationAndSpeed(ctx context.Context, in *GetLocationAndSpeedRequest, opts ...grpc.CallOption) (*GetLocationAndSpeedResponse, error)
+	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamLocationAndSpeed(ctx context.Context, in *StreamLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLocationAndSpeedResponse], error)
+	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Without `request.start_time` it begins now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowLocationAndSpeed(ctx context.Context, in *FollowLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowLocationAndSpeedResponse], error)
 }
 
 type locationAndSpeedServiceClient struct {
@@ -54,6 +65,44 @@ func (c *locationAndSpeedServiceClient) GetLocationAndSpeed(ctx context.Context,
 	return out, nil
 }
 
+func (c *locationAndSpeedServiceClient) StreamLocationAndSpeed(ctx context.Context, in *StreamLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLocationAndSpeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LocationAndSpeedService_ServiceDesc.Streams[0], LocationAndSpeedService_StreamLocationAndSpeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamLocationAndSpeedRequest, StreamLocationAndSpeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LocationAndSpeedService_StreamLocationAndSpeedClient = grpc.ServerStreamingClient[StreamLocationAndSpeedResponse]
+
+func (c *locationAndSpeedServiceClient) FollowLocationAndSpeed(ctx context.Context, in *FollowLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowLocationAndSpeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LocationAndSpeedService_ServiceDesc.Streams[1], LocationAndSpeedService_FollowLocationAndSpeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowLocationAndSpeedRequest, FollowLocationAndSpeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LocationAndSpeedService_FollowLocationAndSpeedClient = grpc.ServerStreamingClient[FollowLocationAndSpeedResponse]
+
 // LocationAndSpeedServiceServer is the server API for LocationAndSpeedService service.
 // All implementations should embed UnimplementedLocationAndSpeedServiceServer
 // for forward compatibility.
@@ -64,6 +113,15 @@ type LocationAndSpeedServiceServer interface {
 	// Scope: Read Vehicles.
 	// Rate limit: 10 requests per second and organization.
 	GetLocationAndSpeed(context.Context, *GetLocationAndSpeedRequest) (*GetLocationAndSpeedResponse, error)
+	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamLocationAndSpeed(*StreamLocationAndSpeedRequest, grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]) error
+	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Without `request.start_time` it begins now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowLocationAndSpeed(*FollowLocationAndSpeedRequest, grpc.ServerStreamingServer[FollowLocationAndSpeedResponse]) error
 }
 
 // UnimplementedLocationAndSpeedServiceServer should be embedded to have
@@ -75,6 +133,12 @@ type UnimplementedLocationAndSpeedServiceServer struct{}
 
 func (UnimplementedLocationAndSpeedServiceServer) GetLocationAndSpeed(context.Context, *GetLocationAndSpeedRequest) (*GetLocationAndSpeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLocationAndSpeed not implemented")
+}
+func (UnimplementedLocationAndSpeedServiceServer) StreamLocationAndSpeed(*StreamLocationAndSpeedRequest, grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamLocationAndSpeed not implemented")
+}
+func (UnimplementedLocationAndSpeedServiceServer) FollowLocationAndSpeed(*FollowLocationAndSpeedRequest, grpc.ServerStreamingServer[FollowLocationAndSpeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowLocationAndSpeed not implemented")
 }
 func (UnimplementedLocationAndSpeedServiceServer) testEmbeddedByValue() {}
 
@@ -114,6 +178,28 @@ func _LocationAndSpeedService_GetLocationAndSpeed_Handler(srv interface{}, ctx c
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LocationAndSpeedService_StreamLocationAndSpeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamLocationAndSpeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LocationAndSpeedServiceServer).StreamLocationAndSpeed(m, &grpc.GenericServerStream[StreamLocationAndSpeedRequest, StreamLocationAndSpeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LocationAndSpeedService_StreamLocationAndSpeedServer = grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]
+
+func _LocationAndSpeedService_FollowLocationAndSpeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowLocationAndSpeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LocationAndSpeedServiceServer).FollowLocationAndSpeed(m, &grpc.GenericServerStream[FollowLocationAndSpeedRequest, FollowLocationAndSpeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LocationAndSpeedService_FollowLocationAndSpeedServer = grpc.ServerStreamingServer[FollowLocationAndSpeedResponse]
+
 // LocationAndSpeedService_ServiceDesc is the grpc.ServiceDesc for LocationAndSpeedService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +212,17 @@ var LocationAndSpeedService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LocationAndSpeedService_GetLocationAndSpeed_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamLocationAndSpeed",
+			Handler:       _LocationAndSpeedService_StreamLocationAndSpeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowLocationAndSpeed",
+			Handler:       _LocationAndSpeedService_FollowLocationAndSpeed_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/location_and_speed/v1/location_and_speed.proto",
 }

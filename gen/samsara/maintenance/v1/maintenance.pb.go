@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *GetDefectTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDefectTypes.
+type StreamDefectTypesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDefectTypes is asked, page after page.
+	Request *GetDefectTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDefectTypesRequest) Reset() {
+	*x = StreamDefectTypesRequest{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDefectTypesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDefectTypesRequest) ProtoMessage() {}
+
+func (x *StreamDefectTypesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDefectTypesRequest.ProtoReflect.Descriptor instead.
+func (*StreamDefectTypesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDefectTypesRequest) GetRequest() *GetDefectTypesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDefectTypesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDefectTypes.
+type StreamDefectTypesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDefectTypes answers.
+	Page *GetDefectTypesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDefectTypesResponse) Reset() {
+	*x = StreamDefectTypesResponse{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDefectTypesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDefectTypesResponse) ProtoMessage() {}
+
+func (x *StreamDefectTypesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDefectTypesResponse.ProtoReflect.Descriptor instead.
+func (*StreamDefectTypesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDefectTypesResponse) GetPage() *GetDefectTypesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDefectTypesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetDefectsStream.
 type GetDefectsStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -166,7 +276,7 @@ type GetDefectsStreamRequest struct {
 
 func (x *GetDefectsStreamRequest) Reset() {
 	*x = GetDefectsStreamRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[2]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -178,7 +288,7 @@ func (x *GetDefectsStreamRequest) String() string {
 func (*GetDefectsStreamRequest) ProtoMessage() {}
 
 func (x *GetDefectsStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[2]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -191,7 +301,7 @@ func (x *GetDefectsStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefectsStreamRequest.ProtoReflect.Descriptor instead.
 func (*GetDefectsStreamRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{2}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDefectsStreamRequest) GetAfter() string {
@@ -249,7 +359,7 @@ type GetDefectsStreamResponse struct {
 
 func (x *GetDefectsStreamResponse) Reset() {
 	*x = GetDefectsStreamResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[3]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -261,7 +371,7 @@ func (x *GetDefectsStreamResponse) String() string {
 func (*GetDefectsStreamResponse) ProtoMessage() {}
 
 func (x *GetDefectsStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[3]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -274,7 +384,7 @@ func (x *GetDefectsStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefectsStreamResponse.ProtoReflect.Descriptor instead.
 func (*GetDefectsStreamResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{3}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDefectsStreamResponse) GetData() []*DefectsData {
@@ -287,6 +397,235 @@ func (x *GetDefectsStreamResponse) GetData() []*DefectsData {
 func (x *GetDefectsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamDefects.
+type StreamDefectsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDefectsStream is asked, page after page.
+	Request *GetDefectsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDefectsRequest) Reset() {
+	*x = StreamDefectsRequest{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDefectsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDefectsRequest) ProtoMessage() {}
+
+func (x *StreamDefectsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDefectsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDefectsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamDefectsRequest) GetRequest() *GetDefectsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDefectsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDefects.
+type StreamDefectsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDefectsStream answers.
+	Page *GetDefectsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDefectsResponse) Reset() {
+	*x = StreamDefectsResponse{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDefectsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDefectsResponse) ProtoMessage() {}
+
+func (x *StreamDefectsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDefectsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDefectsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamDefectsResponse) GetPage() *GetDefectsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDefectsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowDefects.
+type FollowDefectsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDefectsStream is asked, page after page.
+	Request *GetDefectsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDefectsRequest) Reset() {
+	*x = FollowDefectsRequest{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDefectsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDefectsRequest) ProtoMessage() {}
+
+func (x *FollowDefectsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDefectsRequest.ProtoReflect.Descriptor instead.
+func (*FollowDefectsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowDefectsRequest) GetRequest() *GetDefectsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowDefectsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowDefects.
+type FollowDefectsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDefectsStream answers. Unset in a keep-alive.
+	Page *GetDefectsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDefectsResponse) Reset() {
+	*x = FollowDefectsResponse{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDefectsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDefectsResponse) ProtoMessage() {}
+
+func (x *FollowDefectsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDefectsResponse.ProtoReflect.Descriptor instead.
+func (*FollowDefectsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowDefectsResponse) GetPage() *GetDefectsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowDefectsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowDefectsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -304,7 +643,7 @@ type GetDefectRequest struct {
 
 func (x *GetDefectRequest) Reset() {
 	*x = GetDefectRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[4]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +655,7 @@ func (x *GetDefectRequest) String() string {
 func (*GetDefectRequest) ProtoMessage() {}
 
 func (x *GetDefectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[4]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +668,7 @@ func (x *GetDefectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefectRequest.ProtoReflect.Descriptor instead.
 func (*GetDefectRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{4}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetDefectRequest) GetId() string {
@@ -383,7 +722,7 @@ type GetDefectResponse struct {
 
 func (x *GetDefectResponse) Reset() {
 	*x = GetDefectResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[5]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +734,7 @@ func (x *GetDefectResponse) String() string {
 func (*GetDefectResponse) ProtoMessage() {}
 
 func (x *GetDefectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[5]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +747,7 @@ func (x *GetDefectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefectResponse.ProtoReflect.Descriptor instead.
 func (*GetDefectResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{5}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetDefectResponse) GetComment() string {
@@ -530,7 +869,7 @@ type GetDvirsRequest struct {
 
 func (x *GetDvirsRequest) Reset() {
 	*x = GetDvirsRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[6]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +881,7 @@ func (x *GetDvirsRequest) String() string {
 func (*GetDvirsRequest) ProtoMessage() {}
 
 func (x *GetDvirsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[6]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +894,7 @@ func (x *GetDvirsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDvirsRequest.ProtoReflect.Descriptor instead.
 func (*GetDvirsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{6}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetDvirsRequest) GetAfter() string {
@@ -613,7 +952,7 @@ type GetDvirsResponse struct {
 
 func (x *GetDvirsResponse) Reset() {
 	*x = GetDvirsResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[7]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +964,7 @@ func (x *GetDvirsResponse) String() string {
 func (*GetDvirsResponse) ProtoMessage() {}
 
 func (x *GetDvirsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[7]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +977,7 @@ func (x *GetDvirsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDvirsResponse.ProtoReflect.Descriptor instead.
 func (*GetDvirsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{7}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetDvirsResponse) GetData() []*DvirStreamData {
@@ -651,6 +990,235 @@ func (x *GetDvirsResponse) GetData() []*DvirStreamData {
 func (x *GetDvirsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamDvirs.
+type StreamDvirsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirs is asked, page after page.
+	Request *GetDvirsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDvirsRequest) Reset() {
+	*x = StreamDvirsRequest{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDvirsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDvirsRequest) ProtoMessage() {}
+
+func (x *StreamDvirsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDvirsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDvirsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StreamDvirsRequest) GetRequest() *GetDvirsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDvirsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDvirs.
+type StreamDvirsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirs answers.
+	Page *GetDvirsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDvirsResponse) Reset() {
+	*x = StreamDvirsResponse{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDvirsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDvirsResponse) ProtoMessage() {}
+
+func (x *StreamDvirsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDvirsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDvirsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamDvirsResponse) GetPage() *GetDvirsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDvirsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowDvirs.
+type FollowDvirsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirs is asked, page after page.
+	Request *GetDvirsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDvirsRequest) Reset() {
+	*x = FollowDvirsRequest{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDvirsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDvirsRequest) ProtoMessage() {}
+
+func (x *FollowDvirsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDvirsRequest.ProtoReflect.Descriptor instead.
+func (*FollowDvirsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FollowDvirsRequest) GetRequest() *GetDvirsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowDvirsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowDvirs.
+type FollowDvirsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDvirs answers. Unset in a keep-alive.
+	Page *GetDvirsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowDvirsResponse) Reset() {
+	*x = FollowDvirsResponse{}
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowDvirsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowDvirsResponse) ProtoMessage() {}
+
+func (x *FollowDvirsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowDvirsResponse.ProtoReflect.Descriptor instead.
+func (*FollowDvirsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FollowDvirsResponse) GetPage() *GetDvirsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowDvirsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowDvirsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -668,7 +1236,7 @@ type GetDvirRequest struct {
 
 func (x *GetDvirRequest) Reset() {
 	*x = GetDvirRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[8]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +1248,7 @@ func (x *GetDvirRequest) String() string {
 func (*GetDvirRequest) ProtoMessage() {}
 
 func (x *GetDvirRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[8]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +1261,7 @@ func (x *GetDvirRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDvirRequest.ProtoReflect.Descriptor instead.
 func (*GetDvirRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{8}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetDvirRequest) GetId() string {
@@ -751,7 +1319,7 @@ type GetDvirResponse struct {
 
 func (x *GetDvirResponse) Reset() {
 	*x = GetDvirResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[9]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +1331,7 @@ func (x *GetDvirResponse) String() string {
 func (*GetDvirResponse) ProtoMessage() {}
 
 func (x *GetDvirResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[9]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +1344,7 @@ func (x *GetDvirResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDvirResponse.ProtoReflect.Descriptor instead.
 func (*GetDvirResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{9}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetDvirResponse) GetAuthorSignature() *AuthorSignature {
@@ -913,7 +1481,7 @@ type UpdateDvirDefectRequest struct {
 
 func (x *UpdateDvirDefectRequest) Reset() {
 	*x = UpdateDvirDefectRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[10]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1493,7 @@ func (x *UpdateDvirDefectRequest) String() string {
 func (*UpdateDvirDefectRequest) ProtoMessage() {}
 
 func (x *UpdateDvirDefectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[10]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1506,7 @@ func (x *UpdateDvirDefectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDvirDefectRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDvirDefectRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{10}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpdateDvirDefectRequest) GetId() string {
@@ -994,7 +1562,7 @@ type UpdateDvirDefectResponse struct {
 
 func (x *UpdateDvirDefectResponse) Reset() {
 	*x = UpdateDvirDefectResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[11]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1574,7 @@ func (x *UpdateDvirDefectResponse) String() string {
 func (*UpdateDvirDefectResponse) ProtoMessage() {}
 
 func (x *UpdateDvirDefectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[11]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1587,7 @@ func (x *UpdateDvirDefectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDvirDefectResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDvirDefectResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{11}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UpdateDvirDefectResponse) GetData() *v1.Defect {
@@ -1058,7 +1626,7 @@ type CreateDvirRequest struct {
 
 func (x *CreateDvirRequest) Reset() {
 	*x = CreateDvirRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[12]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1638,7 @@ func (x *CreateDvirRequest) String() string {
 func (*CreateDvirRequest) ProtoMessage() {}
 
 func (x *CreateDvirRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[12]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1651,7 @@ func (x *CreateDvirRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateDvirRequest.ProtoReflect.Descriptor instead.
 func (*CreateDvirRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{12}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateDvirRequest) GetAuthorId() string {
@@ -1167,7 +1735,7 @@ type CreateDvirResponse struct {
 
 func (x *CreateDvirResponse) Reset() {
 	*x = CreateDvirResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[13]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1747,7 @@ func (x *CreateDvirResponse) String() string {
 func (*CreateDvirResponse) ProtoMessage() {}
 
 func (x *CreateDvirResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[13]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1760,7 @@ func (x *CreateDvirResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateDvirResponse.ProtoReflect.Descriptor instead.
 func (*CreateDvirResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{13}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateDvirResponse) GetData() *v1.Dvir {
@@ -1224,7 +1792,7 @@ type UpdateDvirRequest struct {
 
 func (x *UpdateDvirRequest) Reset() {
 	*x = UpdateDvirRequest{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[14]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1804,7 @@ func (x *UpdateDvirRequest) String() string {
 func (*UpdateDvirRequest) ProtoMessage() {}
 
 func (x *UpdateDvirRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[14]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1817,7 @@ func (x *UpdateDvirRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDvirRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDvirRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{14}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateDvirRequest) GetId() string {
@@ -1305,7 +1873,7 @@ type UpdateDvirResponse struct {
 
 func (x *UpdateDvirResponse) Reset() {
 	*x = UpdateDvirResponse{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[15]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1885,7 @@ func (x *UpdateDvirResponse) String() string {
 func (*UpdateDvirResponse) ProtoMessage() {}
 
 func (x *UpdateDvirResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[15]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1898,7 @@ func (x *UpdateDvirResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDvirResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDvirResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{15}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateDvirResponse) GetData() *v1.Dvir {
@@ -1355,7 +1923,7 @@ type AuthorSignature struct {
 
 func (x *AuthorSignature) Reset() {
 	*x = AuthorSignature{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[16]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1935,7 @@ func (x *AuthorSignature) String() string {
 func (*AuthorSignature) ProtoMessage() {}
 
 func (x *AuthorSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[16]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1948,7 @@ func (x *AuthorSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorSignature.ProtoReflect.Descriptor instead.
 func (*AuthorSignature) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{16}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AuthorSignature) GetSignatoryUser() *SignatoryUser {
@@ -1417,7 +1985,7 @@ type DefectPhoto struct {
 
 func (x *DefectPhoto) Reset() {
 	*x = DefectPhoto{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[17]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1997,7 @@ func (x *DefectPhoto) String() string {
 func (*DefectPhoto) ProtoMessage() {}
 
 func (x *DefectPhoto) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[17]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +2010,7 @@ func (x *DefectPhoto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectPhoto.ProtoReflect.Descriptor instead.
 func (*DefectPhoto) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{17}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DefectPhoto) GetCreatedAtTime() string {
@@ -1472,7 +2040,7 @@ type DefectTrailer struct {
 
 func (x *DefectTrailer) Reset() {
 	*x = DefectTrailer{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[18]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +2052,7 @@ func (x *DefectTrailer) String() string {
 func (*DefectTrailer) ProtoMessage() {}
 
 func (x *DefectTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[18]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +2065,7 @@ func (x *DefectTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectTrailer.ProtoReflect.Descriptor instead.
 func (*DefectTrailer) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{18}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DefectTrailer) GetExternalIds() map[string]string {
@@ -1534,7 +2102,7 @@ type DefectTypesData struct {
 
 func (x *DefectTypesData) Reset() {
 	*x = DefectTypesData{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[19]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +2114,7 @@ func (x *DefectTypesData) String() string {
 func (*DefectTypesData) ProtoMessage() {}
 
 func (x *DefectTypesData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[19]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +2127,7 @@ func (x *DefectTypesData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectTypesData.ProtoReflect.Descriptor instead.
 func (*DefectTypesData) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{19}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DefectTypesData) GetCreatedAtTime() string {
@@ -1610,7 +2178,7 @@ type DefectVehicle struct {
 
 func (x *DefectVehicle) Reset() {
 	*x = DefectVehicle{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[20]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +2190,7 @@ func (x *DefectVehicle) String() string {
 func (*DefectVehicle) ProtoMessage() {}
 
 func (x *DefectVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[20]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +2203,7 @@ func (x *DefectVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectVehicle.ProtoReflect.Descriptor instead.
 func (*DefectVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{20}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DefectVehicle) GetExternalIds() map[string]string {
@@ -1689,7 +2257,7 @@ type DefectsData struct {
 
 func (x *DefectsData) Reset() {
 	*x = DefectsData{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[21]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +2269,7 @@ func (x *DefectsData) String() string {
 func (*DefectsData) ProtoMessage() {}
 
 func (x *DefectsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[21]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +2282,7 @@ func (x *DefectsData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectsData.ProtoReflect.Descriptor instead.
 func (*DefectsData) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{21}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DefectsData) GetComment() string {
@@ -1856,7 +2424,7 @@ type DvirStreamData struct {
 
 func (x *DvirStreamData) Reset() {
 	*x = DvirStreamData{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[22]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2436,7 @@ func (x *DvirStreamData) String() string {
 func (*DvirStreamData) ProtoMessage() {}
 
 func (x *DvirStreamData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[22]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2449,7 @@ func (x *DvirStreamData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DvirStreamData.ProtoReflect.Descriptor instead.
 func (*DvirStreamData) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{22}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DvirStreamData) GetAuthorSignature() *AuthorSignature {
@@ -2009,7 +2577,7 @@ type ResolvedBy struct {
 
 func (x *ResolvedBy) Reset() {
 	*x = ResolvedBy{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[23]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2589,7 @@ func (x *ResolvedBy) String() string {
 func (*ResolvedBy) ProtoMessage() {}
 
 func (x *ResolvedBy) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[23]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2602,7 @@ func (x *ResolvedBy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvedBy.ProtoReflect.Descriptor instead.
 func (*ResolvedBy) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{23}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ResolvedBy) GetId() string {
@@ -2064,7 +2632,7 @@ type SignatoryUser struct {
 
 func (x *SignatoryUser) Reset() {
 	*x = SignatoryUser{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[24]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2644,7 @@ func (x *SignatoryUser) String() string {
 func (*SignatoryUser) ProtoMessage() {}
 
 func (x *SignatoryUser) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[24]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2657,7 @@ func (x *SignatoryUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignatoryUser.ProtoReflect.Descriptor instead.
 func (*SignatoryUser) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{24}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SignatoryUser) GetExternalIds() map[string]string {
@@ -2119,7 +2687,7 @@ type TrailerDvir struct {
 
 func (x *TrailerDvir) Reset() {
 	*x = TrailerDvir{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[25]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2699,7 @@ func (x *TrailerDvir) String() string {
 func (*TrailerDvir) ProtoMessage() {}
 
 func (x *TrailerDvir) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[25]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2712,7 @@ func (x *TrailerDvir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerDvir.ProtoReflect.Descriptor instead.
 func (*TrailerDvir) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{25}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TrailerDvir) GetExternalIds() map[string]string {
@@ -2174,7 +2742,7 @@ type VehicleDvir struct {
 
 func (x *VehicleDvir) Reset() {
 	*x = VehicleDvir{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[26]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2754,7 @@ func (x *VehicleDvir) String() string {
 func (*VehicleDvir) ProtoMessage() {}
 
 func (x *VehicleDvir) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[26]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2767,7 @@ func (x *VehicleDvir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleDvir.ProtoReflect.Descriptor instead.
 func (*VehicleDvir) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{26}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *VehicleDvir) GetExternalIds() map[string]string {
@@ -2231,7 +2799,7 @@ type WalkaroundPhoto struct {
 
 func (x *WalkaroundPhoto) Reset() {
 	*x = WalkaroundPhoto{}
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[27]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2811,7 @@ func (x *WalkaroundPhoto) String() string {
 func (*WalkaroundPhoto) ProtoMessage() {}
 
 func (x *WalkaroundPhoto) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[27]
+	mi := &file_samsara_maintenance_v1_maintenance_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2824,7 @@ func (x *WalkaroundPhoto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkaroundPhoto.ProtoReflect.Descriptor instead.
 func (*WalkaroundPhoto) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{27}
+	return file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WalkaroundPhoto) GetCreatedAtTime() string {
@@ -2284,7 +2852,7 @@ var File_samsara_maintenance_v1_maintenance_proto protoreflect.FileDescriptor
 
 const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\n" +
-	"(samsara/maintenance/v1/maintenance.proto\x12\x16samsara.maintenance.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xa4\x01\n" +
+	"(samsara/maintenance/v1/maintenance.proto\x12\x16samsara.maintenance.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xa4\x01\n" +
 	"\x15GetDefectTypesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
@@ -2295,7 +2863,14 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2'.samsara.maintenance.v1.DefectTypesDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa8\x03\n" +
+	"pagination\"\xa0\x01\n" +
+	"\x18StreamDefectTypesRequest\x12G\n" +
+	"\arequest\x18\x01 \x01(\v2-.samsara.maintenance.v1.GetDefectTypesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x87\x01\n" +
+	"\x19StreamDefectTypesResponse\x12B\n" +
+	"\x04page\x18\x01 \x01(\v2..samsara.maintenance.v1.GetDefectTypesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x03\n" +
 	"\x17GetDefectsStreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12=\n" +
@@ -2315,7 +2890,23 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.maintenance.v1.DefectsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x01\n" +
+	"pagination\"\x9e\x01\n" +
+	"\x14StreamDefectsRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.maintenance.v1.GetDefectsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x85\x01\n" +
+	"\x15StreamDefectsResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.maintenance.v1.GetDefectsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x9e\x01\n" +
+	"\x14FollowDefectsRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.maintenance.v1.GetDefectsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xc3\x01\n" +
+	"\x15FollowDefectsResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.maintenance.v1.GetDefectsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x90\x01\n" +
 	"\x10GetDefectRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\x05\n" +
@@ -2368,7 +2959,23 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2&.samsara.maintenance.v1.DvirStreamDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x8e\x01\n" +
+	"pagination\"\x94\x01\n" +
+	"\x12StreamDvirsRequest\x12A\n" +
+	"\arequest\x18\x01 \x01(\v2'.samsara.maintenance.v1.GetDvirsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"{\n" +
+	"\x13StreamDvirsResponse\x12<\n" +
+	"\x04page\x18\x01 \x01(\v2(.samsara.maintenance.v1.GetDvirsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x94\x01\n" +
+	"\x12FollowDvirsRequest\x12A\n" +
+	"\arequest\x18\x01 \x01(\v2'.samsara.maintenance.v1.GetDvirsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xb9\x01\n" +
+	"\x13FollowDvirsResponse\x12<\n" +
+	"\x04page\x18\x01 \x01(\v2(.samsara.maintenance.v1.GetDvirsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x8e\x01\n" +
 	"\x0eGetDvirRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\x05\n" +
@@ -2589,19 +3196,28 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x03url\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x03url\x88\x01\x01:%\xda\xce\x18!WalkaroundPhotoObjectResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url2\xe4\n" +
-	"\n" +
-	"\x12MaintenanceService\x12\xba\x01\n" +
-	"\x0eGetDefectTypes\x12-.samsara.maintenance.v1.GetDefectTypesRequest\x1a..samsara.maintenance.v1.GetDefectTypesResponse\"I\xda\xce\x18E\n" +
-	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xbe\x01\n" +
-	"\x10GetDefectsStream\x12/.samsara.maintenance.v1.GetDefectsStreamRequest\x1a0.samsara.maintenance.v1.GetDefectsStreamResponse\"G\xda\xce\x18C\n" +
-	"\rstreamDefects\x10\x01\x1a\x0f/defects/stream(\x010\x018\x01B\fRead DefectsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x9f\x01\n" +
+	"\x04_url2\x99\x10\n" +
+	"\x12MaintenanceService\x12\xc0\x01\n" +
+	"\x0eGetDefectTypes\x12-.samsara.maintenance.v1.GetDefectTypesRequest\x1a..samsara.maintenance.v1.GetDefectTypesResponse\"O\xda\xce\x18K\n" +
+	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x92\x01\n" +
+	"\x11StreamDefectTypes\x120.samsara.maintenance.v1.StreamDefectTypesRequest\x1a1.samsara.maintenance.v1.StreamDefectTypesResponse\"\x16\xe2\xce\x18\x12\n" +
+	"\x0eGetDefectTypes\x10\x010\x01\x12\xc4\x01\n" +
+	"\x10GetDefectsStream\x12/.samsara.maintenance.v1.GetDefectsStreamRequest\x1a0.samsara.maintenance.v1.GetDefectsStreamResponse\"M\xda\xce\x18I\n" +
+	"\rstreamDefects\x10\x01\x1a\x0f/defects/stream(\x010\x018\x01B\fRead DefectsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x88\x01\n" +
+	"\rStreamDefects\x12,.samsara.maintenance.v1.StreamDefectsRequest\x1a-.samsara.maintenance.v1.StreamDefectsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetDefectsStream\x10\x010\x01\x12\x88\x01\n" +
+	"\rFollowDefects\x12,.samsara.maintenance.v1.FollowDefectsRequest\x1a-.samsara.maintenance.v1.FollowDefectsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetDefectsStream\x10\x020\x01\x12\x9f\x01\n" +
 	"\tGetDefect\x12(.samsara.maintenance.v1.GetDefectRequest\x1a).samsara.maintenance.v1.GetDefectResponse\"=\xda\xce\x189\n" +
 	"\tgetDefect\x10\x01\x1a\r/defects/{id}8\x01B\fRead DefectsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x9d\x01\n" +
-	"\bGetDvirs\x12'.samsara.maintenance.v1.GetDvirsRequest\x1a(.samsara.maintenance.v1.GetDvirsResponse\">\xda\xce\x18:\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xa3\x01\n" +
+	"\bGetDvirs\x12'.samsara.maintenance.v1.GetDvirsRequest\x1a(.samsara.maintenance.v1.GetDvirsResponse\"D\xda\xce\x18@\n" +
 	"\bgetDvirs\x10\x01\x1a\r/dvirs/stream(\x010\x018\x01B\n" +
-	"Read DVIRsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x93\x01\n" +
+	"Read DVIRsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12z\n" +
+	"\vStreamDvirs\x12*.samsara.maintenance.v1.StreamDvirsRequest\x1a+.samsara.maintenance.v1.StreamDvirsResponse\"\x10\xe2\xce\x18\f\n" +
+	"\bGetDvirs\x10\x010\x01\x12z\n" +
+	"\vFollowDvirs\x12*.samsara.maintenance.v1.FollowDvirsRequest\x1a+.samsara.maintenance.v1.FollowDvirsResponse\"\x10\xe2\xce\x18\f\n" +
+	"\bGetDvirs\x10\x020\x01\x12\x93\x01\n" +
 	"\aGetDvir\x12&.samsara.maintenance.v1.GetDvirRequest\x1a'.samsara.maintenance.v1.GetDvirResponse\"7\xda\xce\x183\n" +
 	"\agetDvir\x10\x01\x1a\v/dvirs/{id}8\x01B\n" +
 	"Read DVIRsJ\x06\b\n" +
@@ -2629,107 +3245,147 @@ func file_samsara_maintenance_v1_maintenance_proto_rawDescGZIP() []byte {
 	return file_samsara_maintenance_v1_maintenance_proto_rawDescData
 }
 
-var file_samsara_maintenance_v1_maintenance_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_samsara_maintenance_v1_maintenance_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_samsara_maintenance_v1_maintenance_proto_goTypes = []any{
-	(*GetDefectTypesRequest)(nil),    // 0: samsara.maintenance.v1.GetDefectTypesRequest
-	(*GetDefectTypesResponse)(nil),   // 1: samsara.maintenance.v1.GetDefectTypesResponse
-	(*GetDefectsStreamRequest)(nil),  // 2: samsara.maintenance.v1.GetDefectsStreamRequest
-	(*GetDefectsStreamResponse)(nil), // 3: samsara.maintenance.v1.GetDefectsStreamResponse
-	(*GetDefectRequest)(nil),         // 4: samsara.maintenance.v1.GetDefectRequest
-	(*GetDefectResponse)(nil),        // 5: samsara.maintenance.v1.GetDefectResponse
-	(*GetDvirsRequest)(nil),          // 6: samsara.maintenance.v1.GetDvirsRequest
-	(*GetDvirsResponse)(nil),         // 7: samsara.maintenance.v1.GetDvirsResponse
-	(*GetDvirRequest)(nil),           // 8: samsara.maintenance.v1.GetDvirRequest
-	(*GetDvirResponse)(nil),          // 9: samsara.maintenance.v1.GetDvirResponse
-	(*UpdateDvirDefectRequest)(nil),  // 10: samsara.maintenance.v1.UpdateDvirDefectRequest
-	(*UpdateDvirDefectResponse)(nil), // 11: samsara.maintenance.v1.UpdateDvirDefectResponse
-	(*CreateDvirRequest)(nil),        // 12: samsara.maintenance.v1.CreateDvirRequest
-	(*CreateDvirResponse)(nil),       // 13: samsara.maintenance.v1.CreateDvirResponse
-	(*UpdateDvirRequest)(nil),        // 14: samsara.maintenance.v1.UpdateDvirRequest
-	(*UpdateDvirResponse)(nil),       // 15: samsara.maintenance.v1.UpdateDvirResponse
-	(*AuthorSignature)(nil),          // 16: samsara.maintenance.v1.AuthorSignature
-	(*DefectPhoto)(nil),              // 17: samsara.maintenance.v1.DefectPhoto
-	(*DefectTrailer)(nil),            // 18: samsara.maintenance.v1.DefectTrailer
-	(*DefectTypesData)(nil),          // 19: samsara.maintenance.v1.DefectTypesData
-	(*DefectVehicle)(nil),            // 20: samsara.maintenance.v1.DefectVehicle
-	(*DefectsData)(nil),              // 21: samsara.maintenance.v1.DefectsData
-	(*DvirStreamData)(nil),           // 22: samsara.maintenance.v1.DvirStreamData
-	(*ResolvedBy)(nil),               // 23: samsara.maintenance.v1.ResolvedBy
-	(*SignatoryUser)(nil),            // 24: samsara.maintenance.v1.SignatoryUser
-	(*TrailerDvir)(nil),              // 25: samsara.maintenance.v1.TrailerDvir
-	(*VehicleDvir)(nil),              // 26: samsara.maintenance.v1.VehicleDvir
-	(*WalkaroundPhoto)(nil),          // 27: samsara.maintenance.v1.WalkaroundPhoto
-	nil,                              // 28: samsara.maintenance.v1.DefectTrailer.ExternalIdsEntry
-	nil,                              // 29: samsara.maintenance.v1.DefectVehicle.ExternalIdsEntry
-	nil,                              // 30: samsara.maintenance.v1.SignatoryUser.ExternalIdsEntry
-	nil,                              // 31: samsara.maintenance.v1.TrailerDvir.ExternalIdsEntry
-	nil,                              // 32: samsara.maintenance.v1.VehicleDvir.ExternalIdsEntry
-	(*v1.Pagination)(nil),            // 33: samsara.types.v1.Pagination
-	(*v1.DvirResolvedBy)(nil),        // 34: samsara.types.v1.DvirResolvedBy
-	(*fieldmaskpb.FieldMask)(nil),    // 35: google.protobuf.FieldMask
-	(*v1.Defect)(nil),                // 36: samsara.types.v1.Defect
-	(*v1.Dvir)(nil),                  // 37: samsara.types.v1.Dvir
+	(*GetDefectTypesRequest)(nil),     // 0: samsara.maintenance.v1.GetDefectTypesRequest
+	(*GetDefectTypesResponse)(nil),    // 1: samsara.maintenance.v1.GetDefectTypesResponse
+	(*StreamDefectTypesRequest)(nil),  // 2: samsara.maintenance.v1.StreamDefectTypesRequest
+	(*StreamDefectTypesResponse)(nil), // 3: samsara.maintenance.v1.StreamDefectTypesResponse
+	(*GetDefectsStreamRequest)(nil),   // 4: samsara.maintenance.v1.GetDefectsStreamRequest
+	(*GetDefectsStreamResponse)(nil),  // 5: samsara.maintenance.v1.GetDefectsStreamResponse
+	(*StreamDefectsRequest)(nil),      // 6: samsara.maintenance.v1.StreamDefectsRequest
+	(*StreamDefectsResponse)(nil),     // 7: samsara.maintenance.v1.StreamDefectsResponse
+	(*FollowDefectsRequest)(nil),      // 8: samsara.maintenance.v1.FollowDefectsRequest
+	(*FollowDefectsResponse)(nil),     // 9: samsara.maintenance.v1.FollowDefectsResponse
+	(*GetDefectRequest)(nil),          // 10: samsara.maintenance.v1.GetDefectRequest
+	(*GetDefectResponse)(nil),         // 11: samsara.maintenance.v1.GetDefectResponse
+	(*GetDvirsRequest)(nil),           // 12: samsara.maintenance.v1.GetDvirsRequest
+	(*GetDvirsResponse)(nil),          // 13: samsara.maintenance.v1.GetDvirsResponse
+	(*StreamDvirsRequest)(nil),        // 14: samsara.maintenance.v1.StreamDvirsRequest
+	(*StreamDvirsResponse)(nil),       // 15: samsara.maintenance.v1.StreamDvirsResponse
+	(*FollowDvirsRequest)(nil),        // 16: samsara.maintenance.v1.FollowDvirsRequest
+	(*FollowDvirsResponse)(nil),       // 17: samsara.maintenance.v1.FollowDvirsResponse
+	(*GetDvirRequest)(nil),            // 18: samsara.maintenance.v1.GetDvirRequest
+	(*GetDvirResponse)(nil),           // 19: samsara.maintenance.v1.GetDvirResponse
+	(*UpdateDvirDefectRequest)(nil),   // 20: samsara.maintenance.v1.UpdateDvirDefectRequest
+	(*UpdateDvirDefectResponse)(nil),  // 21: samsara.maintenance.v1.UpdateDvirDefectResponse
+	(*CreateDvirRequest)(nil),         // 22: samsara.maintenance.v1.CreateDvirRequest
+	(*CreateDvirResponse)(nil),        // 23: samsara.maintenance.v1.CreateDvirResponse
+	(*UpdateDvirRequest)(nil),         // 24: samsara.maintenance.v1.UpdateDvirRequest
+	(*UpdateDvirResponse)(nil),        // 25: samsara.maintenance.v1.UpdateDvirResponse
+	(*AuthorSignature)(nil),           // 26: samsara.maintenance.v1.AuthorSignature
+	(*DefectPhoto)(nil),               // 27: samsara.maintenance.v1.DefectPhoto
+	(*DefectTrailer)(nil),             // 28: samsara.maintenance.v1.DefectTrailer
+	(*DefectTypesData)(nil),           // 29: samsara.maintenance.v1.DefectTypesData
+	(*DefectVehicle)(nil),             // 30: samsara.maintenance.v1.DefectVehicle
+	(*DefectsData)(nil),               // 31: samsara.maintenance.v1.DefectsData
+	(*DvirStreamData)(nil),            // 32: samsara.maintenance.v1.DvirStreamData
+	(*ResolvedBy)(nil),                // 33: samsara.maintenance.v1.ResolvedBy
+	(*SignatoryUser)(nil),             // 34: samsara.maintenance.v1.SignatoryUser
+	(*TrailerDvir)(nil),               // 35: samsara.maintenance.v1.TrailerDvir
+	(*VehicleDvir)(nil),               // 36: samsara.maintenance.v1.VehicleDvir
+	(*WalkaroundPhoto)(nil),           // 37: samsara.maintenance.v1.WalkaroundPhoto
+	nil,                               // 38: samsara.maintenance.v1.DefectTrailer.ExternalIdsEntry
+	nil,                               // 39: samsara.maintenance.v1.DefectVehicle.ExternalIdsEntry
+	nil,                               // 40: samsara.maintenance.v1.SignatoryUser.ExternalIdsEntry
+	nil,                               // 41: samsara.maintenance.v1.TrailerDvir.ExternalIdsEntry
+	nil,                               // 42: samsara.maintenance.v1.VehicleDvir.ExternalIdsEntry
+	(*v1.Pagination)(nil),             // 43: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),         // 44: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),         // 45: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),             // 46: samsara.gateway.v1.KeepAlive
+	(*v1.DvirResolvedBy)(nil),         // 47: samsara.types.v1.DvirResolvedBy
+	(*fieldmaskpb.FieldMask)(nil),     // 48: google.protobuf.FieldMask
+	(*v1.Defect)(nil),                 // 49: samsara.types.v1.Defect
+	(*v1.Dvir)(nil),                   // 50: samsara.types.v1.Dvir
 }
 var file_samsara_maintenance_v1_maintenance_proto_depIdxs = []int32{
-	19, // 0: samsara.maintenance.v1.GetDefectTypesResponse.data:type_name -> samsara.maintenance.v1.DefectTypesData
-	33, // 1: samsara.maintenance.v1.GetDefectTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	21, // 2: samsara.maintenance.v1.GetDefectsStreamResponse.data:type_name -> samsara.maintenance.v1.DefectsData
-	33, // 3: samsara.maintenance.v1.GetDefectsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17, // 4: samsara.maintenance.v1.GetDefectResponse.defect_photos:type_name -> samsara.maintenance.v1.DefectPhoto
-	34, // 5: samsara.maintenance.v1.GetDefectResponse.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
-	18, // 6: samsara.maintenance.v1.GetDefectResponse.trailer:type_name -> samsara.maintenance.v1.DefectTrailer
-	20, // 7: samsara.maintenance.v1.GetDefectResponse.vehicle:type_name -> samsara.maintenance.v1.DefectVehicle
-	22, // 8: samsara.maintenance.v1.GetDvirsResponse.data:type_name -> samsara.maintenance.v1.DvirStreamData
-	33, // 9: samsara.maintenance.v1.GetDvirsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	16, // 10: samsara.maintenance.v1.GetDvirResponse.author_signature:type_name -> samsara.maintenance.v1.AuthorSignature
-	16, // 11: samsara.maintenance.v1.GetDvirResponse.second_signature:type_name -> samsara.maintenance.v1.AuthorSignature
-	16, // 12: samsara.maintenance.v1.GetDvirResponse.third_signature:type_name -> samsara.maintenance.v1.AuthorSignature
-	25, // 13: samsara.maintenance.v1.GetDvirResponse.trailer:type_name -> samsara.maintenance.v1.TrailerDvir
-	26, // 14: samsara.maintenance.v1.GetDvirResponse.vehicle:type_name -> samsara.maintenance.v1.VehicleDvir
-	27, // 15: samsara.maintenance.v1.GetDvirResponse.walkaround_photos:type_name -> samsara.maintenance.v1.WalkaroundPhoto
-	23, // 16: samsara.maintenance.v1.UpdateDvirDefectRequest.resolved_by:type_name -> samsara.maintenance.v1.ResolvedBy
-	35, // 17: samsara.maintenance.v1.UpdateDvirDefectRequest.update_mask:type_name -> google.protobuf.FieldMask
-	36, // 18: samsara.maintenance.v1.UpdateDvirDefectResponse.data:type_name -> samsara.types.v1.Defect
-	37, // 19: samsara.maintenance.v1.CreateDvirResponse.data:type_name -> samsara.types.v1.Dvir
-	35, // 20: samsara.maintenance.v1.UpdateDvirRequest.update_mask:type_name -> google.protobuf.FieldMask
-	37, // 21: samsara.maintenance.v1.UpdateDvirResponse.data:type_name -> samsara.types.v1.Dvir
-	24, // 22: samsara.maintenance.v1.AuthorSignature.signatory_user:type_name -> samsara.maintenance.v1.SignatoryUser
-	28, // 23: samsara.maintenance.v1.DefectTrailer.external_ids:type_name -> samsara.maintenance.v1.DefectTrailer.ExternalIdsEntry
-	29, // 24: samsara.maintenance.v1.DefectVehicle.external_ids:type_name -> samsara.maintenance.v1.DefectVehicle.ExternalIdsEntry
-	17, // 25: samsara.maintenance.v1.DefectsData.defect_photos:type_name -> samsara.maintenance.v1.DefectPhoto
-	34, // 26: samsara.maintenance.v1.DefectsData.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
-	18, // 27: samsara.maintenance.v1.DefectsData.trailer:type_name -> samsara.maintenance.v1.DefectTrailer
-	20, // 28: samsara.maintenance.v1.DefectsData.vehicle:type_name -> samsara.maintenance.v1.DefectVehicle
-	16, // 29: samsara.maintenance.v1.DvirStreamData.author_signature:type_name -> samsara.maintenance.v1.AuthorSignature
-	16, // 30: samsara.maintenance.v1.DvirStreamData.second_signature:type_name -> samsara.maintenance.v1.AuthorSignature
-	16, // 31: samsara.maintenance.v1.DvirStreamData.third_signature:type_name -> samsara.maintenance.v1.AuthorSignature
-	25, // 32: samsara.maintenance.v1.DvirStreamData.trailer:type_name -> samsara.maintenance.v1.TrailerDvir
-	26, // 33: samsara.maintenance.v1.DvirStreamData.vehicle:type_name -> samsara.maintenance.v1.VehicleDvir
-	27, // 34: samsara.maintenance.v1.DvirStreamData.walkaround_photos:type_name -> samsara.maintenance.v1.WalkaroundPhoto
-	30, // 35: samsara.maintenance.v1.SignatoryUser.external_ids:type_name -> samsara.maintenance.v1.SignatoryUser.ExternalIdsEntry
-	31, // 36: samsara.maintenance.v1.TrailerDvir.external_ids:type_name -> samsara.maintenance.v1.TrailerDvir.ExternalIdsEntry
-	32, // 37: samsara.maintenance.v1.VehicleDvir.external_ids:type_name -> samsara.maintenance.v1.VehicleDvir.ExternalIdsEntry
-	0,  // 38: samsara.maintenance.v1.MaintenanceService.GetDefectTypes:input_type -> samsara.maintenance.v1.GetDefectTypesRequest
-	2,  // 39: samsara.maintenance.v1.MaintenanceService.GetDefectsStream:input_type -> samsara.maintenance.v1.GetDefectsStreamRequest
-	4,  // 40: samsara.maintenance.v1.MaintenanceService.GetDefect:input_type -> samsara.maintenance.v1.GetDefectRequest
-	6,  // 41: samsara.maintenance.v1.MaintenanceService.GetDvirs:input_type -> samsara.maintenance.v1.GetDvirsRequest
-	8,  // 42: samsara.maintenance.v1.MaintenanceService.GetDvir:input_type -> samsara.maintenance.v1.GetDvirRequest
-	10, // 43: samsara.maintenance.v1.MaintenanceService.UpdateDvirDefect:input_type -> samsara.maintenance.v1.UpdateDvirDefectRequest
-	12, // 44: samsara.maintenance.v1.MaintenanceService.CreateDvir:input_type -> samsara.maintenance.v1.CreateDvirRequest
-	14, // 45: samsara.maintenance.v1.MaintenanceService.UpdateDvir:input_type -> samsara.maintenance.v1.UpdateDvirRequest
-	1,  // 46: samsara.maintenance.v1.MaintenanceService.GetDefectTypes:output_type -> samsara.maintenance.v1.GetDefectTypesResponse
-	3,  // 47: samsara.maintenance.v1.MaintenanceService.GetDefectsStream:output_type -> samsara.maintenance.v1.GetDefectsStreamResponse
-	5,  // 48: samsara.maintenance.v1.MaintenanceService.GetDefect:output_type -> samsara.maintenance.v1.GetDefectResponse
-	7,  // 49: samsara.maintenance.v1.MaintenanceService.GetDvirs:output_type -> samsara.maintenance.v1.GetDvirsResponse
-	9,  // 50: samsara.maintenance.v1.MaintenanceService.GetDvir:output_type -> samsara.maintenance.v1.GetDvirResponse
-	11, // 51: samsara.maintenance.v1.MaintenanceService.UpdateDvirDefect:output_type -> samsara.maintenance.v1.UpdateDvirDefectResponse
-	13, // 52: samsara.maintenance.v1.MaintenanceService.CreateDvir:output_type -> samsara.maintenance.v1.CreateDvirResponse
-	15, // 53: samsara.maintenance.v1.MaintenanceService.UpdateDvir:output_type -> samsara.maintenance.v1.UpdateDvirResponse
-	46, // [46:54] is the sub-list for method output_type
-	38, // [38:46] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	29, // 0: samsara.maintenance.v1.GetDefectTypesResponse.data:type_name -> samsara.maintenance.v1.DefectTypesData
+	43, // 1: samsara.maintenance.v1.GetDefectTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.maintenance.v1.StreamDefectTypesRequest.request:type_name -> samsara.maintenance.v1.GetDefectTypesRequest
+	44, // 3: samsara.maintenance.v1.StreamDefectTypesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.maintenance.v1.StreamDefectTypesResponse.page:type_name -> samsara.maintenance.v1.GetDefectTypesResponse
+	31, // 5: samsara.maintenance.v1.GetDefectsStreamResponse.data:type_name -> samsara.maintenance.v1.DefectsData
+	43, // 6: samsara.maintenance.v1.GetDefectsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.maintenance.v1.StreamDefectsRequest.request:type_name -> samsara.maintenance.v1.GetDefectsStreamRequest
+	44, // 8: samsara.maintenance.v1.StreamDefectsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.maintenance.v1.StreamDefectsResponse.page:type_name -> samsara.maintenance.v1.GetDefectsStreamResponse
+	4,  // 10: samsara.maintenance.v1.FollowDefectsRequest.request:type_name -> samsara.maintenance.v1.GetDefectsStreamRequest
+	45, // 11: samsara.maintenance.v1.FollowDefectsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	5,  // 12: samsara.maintenance.v1.FollowDefectsResponse.page:type_name -> samsara.maintenance.v1.GetDefectsStreamResponse
+	46, // 13: samsara.maintenance.v1.FollowDefectsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	27, // 14: samsara.maintenance.v1.GetDefectResponse.defect_photos:type_name -> samsara.maintenance.v1.DefectPhoto
+	47, // 15: samsara.maintenance.v1.GetDefectResponse.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
+	28, // 16: samsara.maintenance.v1.GetDefectResponse.trailer:type_name -> samsara.maintenance.v1.DefectTrailer
+	30, // 17: samsara.maintenance.v1.GetDefectResponse.vehicle:type_name -> samsara.maintenance.v1.DefectVehicle
+	32, // 18: samsara.maintenance.v1.GetDvirsResponse.data:type_name -> samsara.maintenance.v1.DvirStreamData
+	43, // 19: samsara.maintenance.v1.GetDvirsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 20: samsara.maintenance.v1.StreamDvirsRequest.request:type_name -> samsara.maintenance.v1.GetDvirsRequest
+	44, // 21: samsara.maintenance.v1.StreamDvirsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	13, // 22: samsara.maintenance.v1.StreamDvirsResponse.page:type_name -> samsara.maintenance.v1.GetDvirsResponse
+	12, // 23: samsara.maintenance.v1.FollowDvirsRequest.request:type_name -> samsara.maintenance.v1.GetDvirsRequest
+	45, // 24: samsara.maintenance.v1.FollowDvirsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	13, // 25: samsara.maintenance.v1.FollowDvirsResponse.page:type_name -> samsara.maintenance.v1.GetDvirsResponse
+	46, // 26: samsara.maintenance.v1.FollowDvirsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	26, // 27: samsara.maintenance.v1.GetDvirResponse.author_signature:type_name -> samsara.maintenance.v1.AuthorSignature
+	26, // 28: samsara.maintenance.v1.GetDvirResponse.second_signature:type_name -> samsara.maintenance.v1.AuthorSignature
+	26, // 29: samsara.maintenance.v1.GetDvirResponse.third_signature:type_name -> samsara.maintenance.v1.AuthorSignature
+	35, // 30: samsara.maintenance.v1.GetDvirResponse.trailer:type_name -> samsara.maintenance.v1.TrailerDvir
+	36, // 31: samsara.maintenance.v1.GetDvirResponse.vehicle:type_name -> samsara.maintenance.v1.VehicleDvir
+	37, // 32: samsara.maintenance.v1.GetDvirResponse.walkaround_photos:type_name -> samsara.maintenance.v1.WalkaroundPhoto
+	33, // 33: samsara.maintenance.v1.UpdateDvirDefectRequest.resolved_by:type_name -> samsara.maintenance.v1.ResolvedBy
+	48, // 34: samsara.maintenance.v1.UpdateDvirDefectRequest.update_mask:type_name -> google.protobuf.FieldMask
+	49, // 35: samsara.maintenance.v1.UpdateDvirDefectResponse.data:type_name -> samsara.types.v1.Defect
+	50, // 36: samsara.maintenance.v1.CreateDvirResponse.data:type_name -> samsara.types.v1.Dvir
+	48, // 37: samsara.maintenance.v1.UpdateDvirRequest.update_mask:type_name -> google.protobuf.FieldMask
+	50, // 38: samsara.maintenance.v1.UpdateDvirResponse.data:type_name -> samsara.types.v1.Dvir
+	34, // 39: samsara.maintenance.v1.AuthorSignature.signatory_user:type_name -> samsara.maintenance.v1.SignatoryUser
+	38, // 40: samsara.maintenance.v1.DefectTrailer.external_ids:type_name -> samsara.maintenance.v1.DefectTrailer.ExternalIdsEntry
+	39, // 41: samsara.maintenance.v1.DefectVehicle.external_ids:type_name -> samsara.maintenance.v1.DefectVehicle.ExternalIdsEntry
+	27, // 42: samsara.maintenance.v1.DefectsData.defect_photos:type_name -> samsara.maintenance.v1.DefectPhoto
+	47, // 43: samsara.maintenance.v1.DefectsData.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
+	28, // 44: samsara.maintenance.v1.DefectsData.trailer:type_name -> samsara.maintenance.v1.DefectTrailer
+	30, // 45: samsara.maintenance.v1.DefectsData.vehicle:type_name -> samsara.maintenance.v1.DefectVehicle
+	26, // 46: samsara.maintenance.v1.DvirStreamData.author_signature:type_name -> samsara.maintenance.v1.AuthorSignature
+	26, // 47: samsara.maintenance.v1.DvirStreamData.second_signature:type_name -> samsara.maintenance.v1.AuthorSignature
+	26, // 48: samsara.maintenance.v1.DvirStreamData.third_signature:type_name -> samsara.maintenance.v1.AuthorSignature
+	35, // 49: samsara.maintenance.v1.DvirStreamData.trailer:type_name -> samsara.maintenance.v1.TrailerDvir
+	36, // 50: samsara.maintenance.v1.DvirStreamData.vehicle:type_name -> samsara.maintenance.v1.VehicleDvir
+	37, // 51: samsara.maintenance.v1.DvirStreamData.walkaround_photos:type_name -> samsara.maintenance.v1.WalkaroundPhoto
+	40, // 52: samsara.maintenance.v1.SignatoryUser.external_ids:type_name -> samsara.maintenance.v1.SignatoryUser.ExternalIdsEntry
+	41, // 53: samsara.maintenance.v1.TrailerDvir.external_ids:type_name -> samsara.maintenance.v1.TrailerDvir.ExternalIdsEntry
+	42, // 54: samsara.maintenance.v1.VehicleDvir.external_ids:type_name -> samsara.maintenance.v1.VehicleDvir.ExternalIdsEntry
+	0,  // 55: samsara.maintenance.v1.MaintenanceService.GetDefectTypes:input_type -> samsara.maintenance.v1.GetDefectTypesRequest
+	2,  // 56: samsara.maintenance.v1.MaintenanceService.StreamDefectTypes:input_type -> samsara.maintenance.v1.StreamDefectTypesRequest
+	4,  // 57: samsara.maintenance.v1.MaintenanceService.GetDefectsStream:input_type -> samsara.maintenance.v1.GetDefectsStreamRequest
+	6,  // 58: samsara.maintenance.v1.MaintenanceService.StreamDefects:input_type -> samsara.maintenance.v1.StreamDefectsRequest
+	8,  // 59: samsara.maintenance.v1.MaintenanceService.FollowDefects:input_type -> samsara.maintenance.v1.FollowDefectsRequest
+	10, // 60: samsara.maintenance.v1.MaintenanceService.GetDefect:input_type -> samsara.maintenance.v1.GetDefectRequest
+	12, // 61: samsara.maintenance.v1.MaintenanceService.GetDvirs:input_type -> samsara.maintenance.v1.GetDvirsRequest
+	14, // 62: samsara.maintenance.v1.MaintenanceService.StreamDvirs:input_type -> samsara.maintenance.v1.StreamDvirsRequest
+	16, // 63: samsara.maintenance.v1.MaintenanceService.FollowDvirs:input_type -> samsara.maintenance.v1.FollowDvirsRequest
+	18, // 64: samsara.maintenance.v1.MaintenanceService.GetDvir:input_type -> samsara.maintenance.v1.GetDvirRequest
+	20, // 65: samsara.maintenance.v1.MaintenanceService.UpdateDvirDefect:input_type -> samsara.maintenance.v1.UpdateDvirDefectRequest
+	22, // 66: samsara.maintenance.v1.MaintenanceService.CreateDvir:input_type -> samsara.maintenance.v1.CreateDvirRequest
+	24, // 67: samsara.maintenance.v1.MaintenanceService.UpdateDvir:input_type -> samsara.maintenance.v1.UpdateDvirRequest
+	1,  // 68: samsara.maintenance.v1.MaintenanceService.GetDefectTypes:output_type -> samsara.maintenance.v1.GetDefectTypesResponse
+	3,  // 69: samsara.maintenance.v1.MaintenanceService.StreamDefectTypes:output_type -> samsara.maintenance.v1.StreamDefectTypesResponse
+	5,  // 70: samsara.maintenance.v1.MaintenanceService.GetDefectsStream:output_type -> samsara.maintenance.v1.GetDefectsStreamResponse
+	7,  // 71: samsara.maintenance.v1.MaintenanceService.StreamDefects:output_type -> samsara.maintenance.v1.StreamDefectsResponse
+	9,  // 72: samsara.maintenance.v1.MaintenanceService.FollowDefects:output_type -> samsara.maintenance.v1.FollowDefectsResponse
+	11, // 73: samsara.maintenance.v1.MaintenanceService.GetDefect:output_type -> samsara.maintenance.v1.GetDefectResponse
+	13, // 74: samsara.maintenance.v1.MaintenanceService.GetDvirs:output_type -> samsara.maintenance.v1.GetDvirsResponse
+	15, // 75: samsara.maintenance.v1.MaintenanceService.StreamDvirs:output_type -> samsara.maintenance.v1.StreamDvirsResponse
+	17, // 76: samsara.maintenance.v1.MaintenanceService.FollowDvirs:output_type -> samsara.maintenance.v1.FollowDvirsResponse
+	19, // 77: samsara.maintenance.v1.MaintenanceService.GetDvir:output_type -> samsara.maintenance.v1.GetDvirResponse
+	21, // 78: samsara.maintenance.v1.MaintenanceService.UpdateDvirDefect:output_type -> samsara.maintenance.v1.UpdateDvirDefectResponse
+	23, // 79: samsara.maintenance.v1.MaintenanceService.CreateDvir:output_type -> samsara.maintenance.v1.CreateDvirResponse
+	25, // 80: samsara.maintenance.v1.MaintenanceService.UpdateDvir:output_type -> samsara.maintenance.v1.UpdateDvirResponse
+	68, // [68:81] is the sub-list for method output_type
+	55, // [55:68] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_samsara_maintenance_v1_maintenance_proto_init() }
@@ -2738,34 +3394,39 @@ func file_samsara_maintenance_v1_maintenance_proto_init() {
 		return
 	}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[5].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_maintenance_v1_maintenance_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_maintenance_v1_maintenance_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[32].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[33].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[34].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[35].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_maintenance_v1_maintenance_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_maintenance_v1_maintenance_proto_rawDesc), len(file_samsara_maintenance_v1_maintenance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,14 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MaintenanceService_GetDefectTypes_FullMethodName   = "/samsara.maintenance.v1.MaintenanceService/GetDefectTypes"
-	MaintenanceService_GetDefectsStream_FullMethodName = "/samsara.maintenance.v1.MaintenanceService/GetDefectsStream"
-	MaintenanceService_GetDefect_FullMethodName        = "/samsara.maintenance.v1.MaintenanceService/GetDefect"
-	MaintenanceService_GetDvirs_FullMethodName         = "/samsara.maintenance.v1.MaintenanceService/GetDvirs"
-	MaintenanceService_GetDvir_FullMethodName          = "/samsara.maintenance.v1.MaintenanceService/GetDvir"
-	MaintenanceService_UpdateDvirDefect_FullMethodName = "/samsara.maintenance.v1.MaintenanceService/UpdateDvirDefect"
-	MaintenanceService_CreateDvir_FullMethodName       = "/samsara.maintenance.v1.MaintenanceService/CreateDvir"
-	MaintenanceService_UpdateDvir_FullMethodName       = "/samsara.maintenance.v1.MaintenanceService/UpdateDvir"
+	MaintenanceService_GetDefectTypes_FullMethodName    = "/samsara.maintenance.v1.MaintenanceService/GetDefectTypes"
+	MaintenanceService_StreamDefectTypes_FullMethodName = "/samsara.maintenance.v1.MaintenanceService/StreamDefectTypes"
+	MaintenanceService_GetDefectsStream_FullMethodName  = "/samsara.maintenance.v1.MaintenanceService/GetDefectsStream"
+	MaintenanceService_StreamDefects_FullMethodName     = "/samsara.maintenance.v1.MaintenanceService/StreamDefects"
+	MaintenanceService_FollowDefects_FullMethodName     = "/samsara.maintenance.v1.MaintenanceService/FollowDefects"
+	MaintenanceService_GetDefect_FullMethodName         = "/samsara.maintenance.v1.MaintenanceService/GetDefect"
+	MaintenanceService_GetDvirs_FullMethodName          = "/samsara.maintenance.v1.MaintenanceService/GetDvirs"
+	MaintenanceService_StreamDvirs_FullMethodName       = "/samsara.maintenance.v1.MaintenanceService/StreamDvirs"
+	MaintenanceService_FollowDvirs_FullMethodName       = "/samsara.maintenance.v1.MaintenanceService/FollowDvirs"
+	MaintenanceService_GetDvir_FullMethodName           = "/samsara.maintenance.v1.MaintenanceService/GetDvir"
+	MaintenanceService_UpdateDvirDefect_FullMethodName  = "/samsara.maintenance.v1.MaintenanceService/UpdateDvirDefect"
+	MaintenanceService_CreateDvir_FullMethodName        = "/samsara.maintenance.v1.MaintenanceService/CreateDvir"
+	MaintenanceService_UpdateDvir_FullMethodName        = "/samsara.maintenance.v1.MaintenanceService/UpdateDvir"
 )
 
 // MaintenanceServiceClient is the client API for MaintenanceService service.
@@ -41,10 +46,21 @@ type MaintenanceServiceClient interface {
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectTypes(ctx context.Context, in *GetDefectTypesRequest, opts ...grpc.CallOption) (*GetDefectTypesResponse, error)
+	// Every page of GetDefectTypes, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDefectTypes(ctx context.Context, in *StreamDefectTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectTypesResponse], error)
 	// GET /defects/stream
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectsStream(ctx context.Context, in *GetDefectsStreamRequest, opts ...grpc.CallOption) (*GetDefectsStreamResponse, error)
+	// Every page of GetDefectsStream, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDefects(ctx context.Context, in *StreamDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectsResponse], error)
+	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowDefects(ctx context.Context, in *FollowDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDefectsResponse], error)
 	// GET /defects/{id}
 	// Scope: Read Defects.
 	// Rate limit: 10 requests per second and organization.
@@ -53,6 +69,14 @@ type MaintenanceServiceClient interface {
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
 	GetDvirs(ctx context.Context, in *GetDvirsRequest, opts ...grpc.CallOption) (*GetDvirsResponse, error)
+	// Every page of GetDvirs, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamDvirs(ctx context.Context, in *StreamDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirsResponse], error)
+	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowDvirs(ctx context.Context, in *FollowDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDvirsResponse], error)
 	// GET /dvirs/{id}
 	// Scope: Read DVIRs.
 	// Rate limit: 10 requests per second and organization.
@@ -86,6 +110,25 @@ func (c *maintenanceServiceClient) GetDefectTypes(ctx context.Context, in *GetDe
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamDefectTypes(ctx context.Context, in *StreamDefectTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectTypesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[0], MaintenanceService_StreamDefectTypes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDefectTypesRequest, StreamDefectTypesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamDefectTypesClient = grpc.ServerStreamingClient[StreamDefectTypesResponse]
+
 func (c *maintenanceServiceClient) GetDefectsStream(ctx context.Context, in *GetDefectsStreamRequest, opts ...grpc.CallOption) (*GetDefectsStreamResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDefectsStreamResponse)
@@ -95,6 +138,44 @@ func (c *maintenanceServiceClient) GetDefectsStream(ctx context.Context, in *Get
 	}
 	return out, nil
 }
+
+func (c *maintenanceServiceClient) StreamDefects(ctx context.Context, in *StreamDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[1], MaintenanceService_StreamDefects_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDefectsRequest, StreamDefectsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamDefectsClient = grpc.ServerStreamingClient[StreamDefectsResponse]
+
+func (c *maintenanceServiceClient) FollowDefects(ctx context.Context, in *FollowDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDefectsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[2], MaintenanceService_FollowDefects_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowDefectsRequest, FollowDefectsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_FollowDefectsClient = grpc.ServerStreamingClient[FollowDefectsResponse]
 
 func (c *maintenanceServiceClient) GetDefect(ctx context.Context, in *GetDefectRequest, opts ...grpc.CallOption) (*GetDefectResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -115,6 +196,44 @@ func (c *maintenanceServiceClient) GetDvirs(ctx context.Context, in *GetDvirsReq
 	}
 	return out, nil
 }
+
+func (c *maintenanceServiceClient) StreamDvirs(ctx context.Context, in *StreamDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[3], MaintenanceService_StreamDvirs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDvirsRequest, StreamDvirsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamDvirsClient = grpc.ServerStreamingClient[StreamDvirsResponse]
+
+func (c *maintenanceServiceClient) FollowDvirs(ctx context.Context, in *FollowDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDvirsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[4], MaintenanceService_FollowDvirs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowDvirsRequest, FollowDvirsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_FollowDvirsClient = grpc.ServerStreamingClient[FollowDvirsResponse]
 
 func (c *maintenanceServiceClient) GetDvir(ctx context.Context, in *GetDvirRequest, opts ...grpc.CallOption) (*GetDvirResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -166,10 +285,21 @@ type MaintenanceServiceServer interface {
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectTypes(context.Context, *GetDefectTypesRequest) (*GetDefectTypesResponse, error)
+	// Every page of GetDefectTypes, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDefectTypes(*StreamDefectTypesRequest, grpc.ServerStreamingServer[StreamDefectTypesResponse]) error
 	// GET /defects/stream
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectsStream(context.Context, *GetDefectsStreamRequest) (*GetDefectsStreamResponse, error)
+	// Every page of GetDefectsStream, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamDefects(*StreamDefectsRequest, grpc.ServerStreamingServer[StreamDefectsResponse]) error
+	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowDefects(*FollowDefectsRequest, grpc.ServerStreamingServer[FollowDefectsResponse]) error
 	// GET /defects/{id}
 	// Scope: Read Defects.
 	// Rate limit: 10 requests per second and organization.
@@ -178,6 +308,14 @@ type MaintenanceServiceServer interface {
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
 	GetDvirs(context.Context, *GetDvirsRequest) (*GetDvirsResponse, error)
+	// Every page of GetDvirs, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamDvirs(*StreamDvirsRequest, grpc.ServerStreamingServer[StreamDvirsResponse]) error
+	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowDvirs(*FollowDvirsRequest, grpc.ServerStreamingServer[FollowDvirsResponse]) error
 	// GET /dvirs/{id}
 	// Scope: Read DVIRs.
 	// Rate limit: 10 requests per second and organization.
@@ -203,14 +341,29 @@ type UnimplementedMaintenanceServiceServer struct{}
 func (UnimplementedMaintenanceServiceServer) GetDefectTypes(context.Context, *GetDefectTypesRequest) (*GetDefectTypesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDefectTypes not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamDefectTypes(*StreamDefectTypesRequest, grpc.ServerStreamingServer[StreamDefectTypesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDefectTypes not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) GetDefectsStream(context.Context, *GetDefectsStreamRequest) (*GetDefectsStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDefectsStream not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamDefects(*StreamDefectsRequest, grpc.ServerStreamingServer[StreamDefectsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDefects not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) FollowDefects(*FollowDefectsRequest, grpc.ServerStreamingServer[FollowDefectsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowDefects not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) GetDefect(context.Context, *GetDefectRequest) (*GetDefectResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDefect not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) GetDvirs(context.Context, *GetDvirsRequest) (*GetDvirsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDvirs not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamDvirs(*StreamDvirsRequest, grpc.ServerStreamingServer[StreamDvirsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDvirs not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) FollowDvirs(*FollowDvirsRequest, grpc.ServerStreamingServer[FollowDvirsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowDvirs not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) GetDvir(context.Context, *GetDvirRequest) (*GetDvirResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDvir not implemented")
@@ -262,6 +415,17 @@ func _MaintenanceService_GetDefectTypes_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamDefectTypes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDefectTypesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamDefectTypes(m, &grpc.GenericServerStream[StreamDefectTypesRequest, StreamDefectTypesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamDefectTypesServer = grpc.ServerStreamingServer[StreamDefectTypesResponse]
+
 func _MaintenanceService_GetDefectsStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDefectsStreamRequest)
 	if err := dec(in); err != nil {
@@ -279,6 +443,28 @@ func _MaintenanceService_GetDefectsStream_Handler(srv interface{}, ctx context.C
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamDefects_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDefectsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamDefects(m, &grpc.GenericServerStream[StreamDefectsRequest, StreamDefectsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamDefectsServer = grpc.ServerStreamingServer[StreamDefectsResponse]
+
+func _MaintenanceService_FollowDefects_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowDefectsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).FollowDefects(m, &grpc.GenericServerStream[FollowDefectsRequest, FollowDefectsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_FollowDefectsServer = grpc.ServerStreamingServer[FollowDefectsResponse]
 
 func _MaintenanceService_GetDefect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDefectRequest)
@@ -315,6 +501,28 @@ func _MaintenanceService_GetDvirs_Handler(srv interface{}, ctx context.Context, 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamDvirs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDvirsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamDvirs(m, &grpc.GenericServerStream[StreamDvirsRequest, StreamDvirsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamDvirsServer = grpc.ServerStreamingServer[StreamDvirsResponse]
+
+func _MaintenanceService_FollowDvirs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowDvirsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).FollowDvirs(m, &grpc.GenericServerStream[FollowDvirsRequest, FollowDvirsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_FollowDvirsServer = grpc.ServerStreamingServer[FollowDvirsResponse]
 
 func _MaintenanceService_GetDvir_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDvirRequest)
@@ -428,6 +636,32 @@ var MaintenanceService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _MaintenanceService_UpdateDvir_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDefectTypes",
+			Handler:       _MaintenanceService_StreamDefectTypes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDefects",
+			Handler:       _MaintenanceService_StreamDefects_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowDefects",
+			Handler:       _MaintenanceService_FollowDefects_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDvirs",
+			Handler:       _MaintenanceService_StreamDvirs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowDvirs",
+			Handler:       _MaintenanceService_FollowDvirs_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/maintenance/v1/maintenance.proto",
 }

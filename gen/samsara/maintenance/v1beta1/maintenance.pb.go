@@ -14,7 +14,7 @@ import (
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -128,6 +128,116 @@ func (x *ListVendorCategoriesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamVendorCategories.
+type StreamVendorCategoriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListVendorCategories is asked, page after page.
+	Request *ListVendorCategoriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVendorCategoriesRequest) Reset() {
+	*x = StreamVendorCategoriesRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVendorCategoriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVendorCategoriesRequest) ProtoMessage() {}
+
+func (x *StreamVendorCategoriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVendorCategoriesRequest.ProtoReflect.Descriptor instead.
+func (*StreamVendorCategoriesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamVendorCategoriesRequest) GetRequest() *ListVendorCategoriesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVendorCategoriesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVendorCategories.
+type StreamVendorCategoriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListVendorCategories answers.
+	Page *ListVendorCategoriesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVendorCategoriesResponse) Reset() {
+	*x = StreamVendorCategoriesResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVendorCategoriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVendorCategoriesResponse) ProtoMessage() {}
+
+func (x *StreamVendorCategoriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVendorCategoriesResponse.ProtoReflect.Descriptor instead.
+func (*StreamVendorCategoriesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamVendorCategoriesResponse) GetPage() *ListVendorCategoriesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVendorCategoriesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of ListMaintenanceVendors.
 type ListMaintenanceVendorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -143,7 +253,7 @@ type ListMaintenanceVendorsRequest struct {
 
 func (x *ListMaintenanceVendorsRequest) Reset() {
 	*x = ListMaintenanceVendorsRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[2]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -155,7 +265,7 @@ func (x *ListMaintenanceVendorsRequest) String() string {
 func (*ListMaintenanceVendorsRequest) ProtoMessage() {}
 
 func (x *ListMaintenanceVendorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[2]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -168,7 +278,7 @@ func (x *ListMaintenanceVendorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMaintenanceVendorsRequest.ProtoReflect.Descriptor instead.
 func (*ListMaintenanceVendorsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{2}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListMaintenanceVendorsRequest) GetAfter() string {
@@ -205,7 +315,7 @@ type ListMaintenanceVendorsResponse struct {
 
 func (x *ListMaintenanceVendorsResponse) Reset() {
 	*x = ListMaintenanceVendorsResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[3]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -217,7 +327,7 @@ func (x *ListMaintenanceVendorsResponse) String() string {
 func (*ListMaintenanceVendorsResponse) ProtoMessage() {}
 
 func (x *ListMaintenanceVendorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[3]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -230,7 +340,7 @@ func (x *ListMaintenanceVendorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMaintenanceVendorsResponse.ProtoReflect.Descriptor instead.
 func (*ListMaintenanceVendorsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{3}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListMaintenanceVendorsResponse) GetData() []*Vendor {
@@ -245,6 +355,116 @@ func (x *ListMaintenanceVendorsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamMaintenanceVendors.
+type StreamMaintenanceVendorsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListMaintenanceVendors is asked, page after page.
+	Request *ListMaintenanceVendorsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamMaintenanceVendorsRequest) Reset() {
+	*x = StreamMaintenanceVendorsRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamMaintenanceVendorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamMaintenanceVendorsRequest) ProtoMessage() {}
+
+func (x *StreamMaintenanceVendorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamMaintenanceVendorsRequest.ProtoReflect.Descriptor instead.
+func (*StreamMaintenanceVendorsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamMaintenanceVendorsRequest) GetRequest() *ListMaintenanceVendorsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamMaintenanceVendorsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamMaintenanceVendors.
+type StreamMaintenanceVendorsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListMaintenanceVendors answers.
+	Page *ListMaintenanceVendorsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamMaintenanceVendorsResponse) Reset() {
+	*x = StreamMaintenanceVendorsResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamMaintenanceVendorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamMaintenanceVendorsResponse) ProtoMessage() {}
+
+func (x *StreamMaintenanceVendorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamMaintenanceVendorsResponse.ProtoReflect.Descriptor instead.
+func (*StreamMaintenanceVendorsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamMaintenanceVendorsResponse) GetPage() *ListMaintenanceVendorsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamMaintenanceVendorsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of ListParts.
@@ -268,7 +488,7 @@ type ListPartsRequest struct {
 
 func (x *ListPartsRequest) Reset() {
 	*x = ListPartsRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[4]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +500,7 @@ func (x *ListPartsRequest) String() string {
 func (*ListPartsRequest) ProtoMessage() {}
 
 func (x *ListPartsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[4]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +513,7 @@ func (x *ListPartsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{4}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListPartsRequest) GetAfter() string {
@@ -351,7 +571,7 @@ type ListPartsResponse struct {
 
 func (x *ListPartsResponse) Reset() {
 	*x = ListPartsResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[5]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +583,7 @@ func (x *ListPartsResponse) String() string {
 func (*ListPartsResponse) ProtoMessage() {}
 
 func (x *ListPartsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[5]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +596,7 @@ func (x *ListPartsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{5}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListPartsResponse) GetData() []*Part {
@@ -391,6 +611,116 @@ func (x *ListPartsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamParts.
+type StreamPartsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListParts is asked, page after page.
+	Request *ListPartsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPartsRequest) Reset() {
+	*x = StreamPartsRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPartsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPartsRequest) ProtoMessage() {}
+
+func (x *StreamPartsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPartsRequest.ProtoReflect.Descriptor instead.
+func (*StreamPartsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamPartsRequest) GetRequest() *ListPartsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPartsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamParts.
+type StreamPartsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListParts answers.
+	Page *ListPartsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPartsResponse) Reset() {
+	*x = StreamPartsResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPartsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPartsResponse) ProtoMessage() {}
+
+func (x *StreamPartsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPartsResponse.ProtoReflect.Descriptor instead.
+func (*StreamPartsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamPartsResponse) GetPage() *ListPartsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPartsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreatePart.
@@ -424,7 +754,7 @@ type CreatePartRequest struct {
 
 func (x *CreatePartRequest) Reset() {
 	*x = CreatePartRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[6]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +766,7 @@ func (x *CreatePartRequest) String() string {
 func (*CreatePartRequest) ProtoMessage() {}
 
 func (x *CreatePartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[6]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +779,7 @@ func (x *CreatePartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePartRequest.ProtoReflect.Descriptor instead.
 func (*CreatePartRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{6}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreatePartRequest) GetBarcodeString() string {
@@ -540,7 +870,7 @@ type CreatePartResponse struct {
 
 func (x *CreatePartResponse) Reset() {
 	*x = CreatePartResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[7]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +882,7 @@ func (x *CreatePartResponse) String() string {
 func (*CreatePartResponse) ProtoMessage() {}
 
 func (x *CreatePartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[7]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +895,7 @@ func (x *CreatePartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePartResponse.ProtoReflect.Descriptor instead.
 func (*CreatePartResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{7}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreatePartResponse) GetData() *Part {
@@ -611,7 +941,7 @@ type UpdatePartRequest struct {
 
 func (x *UpdatePartRequest) Reset() {
 	*x = UpdatePartRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[8]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +953,7 @@ func (x *UpdatePartRequest) String() string {
 func (*UpdatePartRequest) ProtoMessage() {}
 
 func (x *UpdatePartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[8]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +966,7 @@ func (x *UpdatePartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePartRequest.ProtoReflect.Descriptor instead.
 func (*UpdatePartRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{8}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpdatePartRequest) GetId() string {
@@ -741,7 +1071,7 @@ type UpdatePartResponse struct {
 
 func (x *UpdatePartResponse) Reset() {
 	*x = UpdatePartResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[9]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +1083,7 @@ func (x *UpdatePartResponse) String() string {
 func (*UpdatePartResponse) ProtoMessage() {}
 
 func (x *UpdatePartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[9]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +1096,7 @@ func (x *UpdatePartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePartResponse.ProtoReflect.Descriptor instead.
 func (*UpdatePartResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{9}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdatePartResponse) GetData() *Part {
@@ -787,7 +1117,7 @@ type DeletePartRequest struct {
 
 func (x *DeletePartRequest) Reset() {
 	*x = DeletePartRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[10]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1129,7 @@ func (x *DeletePartRequest) String() string {
 func (*DeletePartRequest) ProtoMessage() {}
 
 func (x *DeletePartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[10]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1142,7 @@ func (x *DeletePartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePartRequest.ProtoReflect.Descriptor instead.
 func (*DeletePartRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{10}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeletePartRequest) GetId() string {
@@ -831,7 +1161,7 @@ type DeletePartResponse struct {
 
 func (x *DeletePartResponse) Reset() {
 	*x = DeletePartResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[11]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1173,7 @@ func (x *DeletePartResponse) String() string {
 func (*DeletePartResponse) ProtoMessage() {}
 
 func (x *DeletePartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[11]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1186,7 @@ func (x *DeletePartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePartResponse.ProtoReflect.Descriptor instead.
 func (*DeletePartResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{11}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{17}
 }
 
 // Request of ListPartInventory.
@@ -878,7 +1208,7 @@ type ListPartInventoryRequest struct {
 
 func (x *ListPartInventoryRequest) Reset() {
 	*x = ListPartInventoryRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[12]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1220,7 @@ func (x *ListPartInventoryRequest) String() string {
 func (*ListPartInventoryRequest) ProtoMessage() {}
 
 func (x *ListPartInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[12]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1233,7 @@ func (x *ListPartInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ListPartInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{12}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListPartInventoryRequest) GetAfter() string {
@@ -954,7 +1284,7 @@ type ListPartInventoryResponse struct {
 
 func (x *ListPartInventoryResponse) Reset() {
 	*x = ListPartInventoryResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[13]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1296,7 @@ func (x *ListPartInventoryResponse) String() string {
 func (*ListPartInventoryResponse) ProtoMessage() {}
 
 func (x *ListPartInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[13]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1309,7 @@ func (x *ListPartInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ListPartInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{13}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListPartInventoryResponse) GetData() []*PartInventory {
@@ -994,6 +1324,116 @@ func (x *ListPartInventoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamPartInventory.
+type StreamPartInventoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPartInventory is asked, page after page.
+	Request *ListPartInventoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPartInventoryRequest) Reset() {
+	*x = StreamPartInventoryRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPartInventoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPartInventoryRequest) ProtoMessage() {}
+
+func (x *StreamPartInventoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPartInventoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamPartInventoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamPartInventoryRequest) GetRequest() *ListPartInventoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPartInventoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPartInventory.
+type StreamPartInventoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPartInventory answers.
+	Page *ListPartInventoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPartInventoryResponse) Reset() {
+	*x = StreamPartInventoryResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPartInventoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPartInventoryResponse) ProtoMessage() {}
+
+func (x *StreamPartInventoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPartInventoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamPartInventoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StreamPartInventoryResponse) GetPage() *ListPartInventoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPartInventoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreatePartInventoryLocation.
@@ -1029,7 +1469,7 @@ type CreatePartInventoryLocationRequest struct {
 
 func (x *CreatePartInventoryLocationRequest) Reset() {
 	*x = CreatePartInventoryLocationRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[14]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1481,7 @@ func (x *CreatePartInventoryLocationRequest) String() string {
 func (*CreatePartInventoryLocationRequest) ProtoMessage() {}
 
 func (x *CreatePartInventoryLocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[14]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1494,7 @@ func (x *CreatePartInventoryLocationRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use CreatePartInventoryLocationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePartInventoryLocationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{14}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreatePartInventoryLocationRequest) GetPartSamsaraId() string {
@@ -1152,7 +1592,7 @@ type CreatePartInventoryLocationResponse struct {
 
 func (x *CreatePartInventoryLocationResponse) Reset() {
 	*x = CreatePartInventoryLocationResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[15]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1604,7 @@ func (x *CreatePartInventoryLocationResponse) String() string {
 func (*CreatePartInventoryLocationResponse) ProtoMessage() {}
 
 func (x *CreatePartInventoryLocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[15]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1617,7 @@ func (x *CreatePartInventoryLocationResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CreatePartInventoryLocationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePartInventoryLocationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{15}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
@@ -1221,7 +1661,7 @@ type UpdatePartInventoryLocationRequest struct {
 
 func (x *UpdatePartInventoryLocationRequest) Reset() {
 	*x = UpdatePartInventoryLocationRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[16]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1673,7 @@ func (x *UpdatePartInventoryLocationRequest) String() string {
 func (*UpdatePartInventoryLocationRequest) ProtoMessage() {}
 
 func (x *UpdatePartInventoryLocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[16]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1686,7 @@ func (x *UpdatePartInventoryLocationRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use UpdatePartInventoryLocationRequest.ProtoReflect.Descriptor instead.
 func (*UpdatePartInventoryLocationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{16}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdatePartInventoryLocationRequest) GetPartSamsaraId() string {
@@ -1344,7 +1784,7 @@ type UpdatePartInventoryLocationResponse struct {
 
 func (x *UpdatePartInventoryLocationResponse) Reset() {
 	*x = UpdatePartInventoryLocationResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[17]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1796,7 @@ func (x *UpdatePartInventoryLocationResponse) String() string {
 func (*UpdatePartInventoryLocationResponse) ProtoMessage() {}
 
 func (x *UpdatePartInventoryLocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[17]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1809,7 @@ func (x *UpdatePartInventoryLocationResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use UpdatePartInventoryLocationResponse.ProtoReflect.Descriptor instead.
 func (*UpdatePartInventoryLocationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{17}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
@@ -1412,7 +1852,7 @@ type CreateStockMovementRequest struct {
 
 func (x *CreateStockMovementRequest) Reset() {
 	*x = CreateStockMovementRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[18]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1864,7 @@ func (x *CreateStockMovementRequest) String() string {
 func (*CreateStockMovementRequest) ProtoMessage() {}
 
 func (x *CreateStockMovementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[18]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1877,7 @@ func (x *CreateStockMovementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateStockMovementRequest.ProtoReflect.Descriptor instead.
 func (*CreateStockMovementRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{18}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateStockMovementRequest) GetBatch() string {
@@ -1535,7 +1975,7 @@ type CreateStockMovementResponse struct {
 
 func (x *CreateStockMovementResponse) Reset() {
 	*x = CreateStockMovementResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[19]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1987,7 @@ func (x *CreateStockMovementResponse) String() string {
 func (*CreateStockMovementResponse) ProtoMessage() {}
 
 func (x *CreateStockMovementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[19]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +2000,7 @@ func (x *CreateStockMovementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateStockMovementResponse.ProtoReflect.Descriptor instead.
 func (*CreateStockMovementResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{19}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateStockMovementResponse) GetData() *StockMovement {
@@ -1593,7 +2033,7 @@ type ListPartTransactionsRequest struct {
 
 func (x *ListPartTransactionsRequest) Reset() {
 	*x = ListPartTransactionsRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[20]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +2045,7 @@ func (x *ListPartTransactionsRequest) String() string {
 func (*ListPartTransactionsRequest) ProtoMessage() {}
 
 func (x *ListPartTransactionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[20]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +2058,7 @@ func (x *ListPartTransactionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartTransactionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartTransactionsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{20}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListPartTransactionsRequest) GetAfter() string {
@@ -1683,7 +2123,7 @@ type ListPartTransactionsResponse struct {
 
 func (x *ListPartTransactionsResponse) Reset() {
 	*x = ListPartTransactionsResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[21]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +2135,7 @@ func (x *ListPartTransactionsResponse) String() string {
 func (*ListPartTransactionsResponse) ProtoMessage() {}
 
 func (x *ListPartTransactionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[21]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +2148,7 @@ func (x *ListPartTransactionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartTransactionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartTransactionsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{21}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListPartTransactionsResponse) GetData() []*PartTransaction {
@@ -1723,6 +2163,116 @@ func (x *ListPartTransactionsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamPartTransactions.
+type StreamPartTransactionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPartTransactions is asked, page after page.
+	Request *ListPartTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPartTransactionsRequest) Reset() {
+	*x = StreamPartTransactionsRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPartTransactionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPartTransactionsRequest) ProtoMessage() {}
+
+func (x *StreamPartTransactionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPartTransactionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamPartTransactionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *StreamPartTransactionsRequest) GetRequest() *ListPartTransactionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPartTransactionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPartTransactions.
+type StreamPartTransactionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPartTransactions answers.
+	Page *ListPartTransactionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPartTransactionsResponse) Reset() {
+	*x = StreamPartTransactionsResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPartTransactionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPartTransactionsResponse) ProtoMessage() {}
+
+func (x *StreamPartTransactionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPartTransactionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamPartTransactionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *StreamPartTransactionsResponse) GetPage() *ListPartTransactionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPartTransactionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of ResolvePreventiveMaintenance.
@@ -1744,7 +2294,7 @@ type ResolvePreventiveMaintenanceRequest struct {
 
 func (x *ResolvePreventiveMaintenanceRequest) Reset() {
 	*x = ResolvePreventiveMaintenanceRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[22]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +2306,7 @@ func (x *ResolvePreventiveMaintenanceRequest) String() string {
 func (*ResolvePreventiveMaintenanceRequest) ProtoMessage() {}
 
 func (x *ResolvePreventiveMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[22]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +2319,7 @@ func (x *ResolvePreventiveMaintenanceRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use ResolvePreventiveMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePreventiveMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{22}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ResolvePreventiveMaintenanceRequest) GetAssetId() string {
@@ -1818,7 +2368,7 @@ type ResolvePreventiveMaintenanceResponse struct {
 
 func (x *ResolvePreventiveMaintenanceResponse) Reset() {
 	*x = ResolvePreventiveMaintenanceResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[23]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +2380,7 @@ func (x *ResolvePreventiveMaintenanceResponse) String() string {
 func (*ResolvePreventiveMaintenanceResponse) ProtoMessage() {}
 
 func (x *ResolvePreventiveMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[23]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +2393,7 @@ func (x *ResolvePreventiveMaintenanceResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use ResolvePreventiveMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePreventiveMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{23}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ResolvePreventiveMaintenanceResponse) GetData() *structpb.Value {
@@ -1868,7 +2418,7 @@ type ListPreventiveMaintenanceSchedulesRequest struct {
 
 func (x *ListPreventiveMaintenanceSchedulesRequest) Reset() {
 	*x = ListPreventiveMaintenanceSchedulesRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[24]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +2430,7 @@ func (x *ListPreventiveMaintenanceSchedulesRequest) String() string {
 func (*ListPreventiveMaintenanceSchedulesRequest) ProtoMessage() {}
 
 func (x *ListPreventiveMaintenanceSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[24]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2443,7 @@ func (x *ListPreventiveMaintenanceSchedulesRequest) ProtoReflect() protoreflect.
 
 // Deprecated: Use ListPreventiveMaintenanceSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListPreventiveMaintenanceSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{24}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPreventiveMaintenanceSchedulesRequest) GetAfter() string {
@@ -1930,7 +2480,7 @@ type ListPreventiveMaintenanceSchedulesResponse struct {
 
 func (x *ListPreventiveMaintenanceSchedulesResponse) Reset() {
 	*x = ListPreventiveMaintenanceSchedulesResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[25]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2492,7 @@ func (x *ListPreventiveMaintenanceSchedulesResponse) String() string {
 func (*ListPreventiveMaintenanceSchedulesResponse) ProtoMessage() {}
 
 func (x *ListPreventiveMaintenanceSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[25]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2505,7 @@ func (x *ListPreventiveMaintenanceSchedulesResponse) ProtoReflect() protoreflect
 
 // Deprecated: Use ListPreventiveMaintenanceSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListPreventiveMaintenanceSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{25}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListPreventiveMaintenanceSchedulesResponse) GetData() []*PreventiveMaintenanceSchedule {
@@ -1970,6 +2520,116 @@ func (x *ListPreventiveMaintenanceSchedulesResponse) GetPagination() *v1.Paginat
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamPreventiveMaintenanceSchedules.
+type StreamPreventiveMaintenanceSchedulesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPreventiveMaintenanceSchedules is asked, page after page.
+	Request *ListPreventiveMaintenanceSchedulesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesRequest) Reset() {
+	*x = StreamPreventiveMaintenanceSchedulesRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPreventiveMaintenanceSchedulesRequest) ProtoMessage() {}
+
+func (x *StreamPreventiveMaintenanceSchedulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPreventiveMaintenanceSchedulesRequest.ProtoReflect.Descriptor instead.
+func (*StreamPreventiveMaintenanceSchedulesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesRequest) GetRequest() *ListPreventiveMaintenanceSchedulesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPreventiveMaintenanceSchedules.
+type StreamPreventiveMaintenanceSchedulesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPreventiveMaintenanceSchedules answers.
+	Page *ListPreventiveMaintenanceSchedulesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesResponse) Reset() {
+	*x = StreamPreventiveMaintenanceSchedulesResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPreventiveMaintenanceSchedulesResponse) ProtoMessage() {}
+
+func (x *StreamPreventiveMaintenanceSchedulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPreventiveMaintenanceSchedulesResponse.ProtoReflect.Descriptor instead.
+func (*StreamPreventiveMaintenanceSchedulesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesResponse) GetPage() *ListPreventiveMaintenanceSchedulesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPreventiveMaintenanceSchedulesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of ListUpcomingPreventiveMaintenance.
@@ -1989,7 +2649,7 @@ type ListUpcomingPreventiveMaintenanceRequest struct {
 
 func (x *ListUpcomingPreventiveMaintenanceRequest) Reset() {
 	*x = ListUpcomingPreventiveMaintenanceRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[26]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +2661,7 @@ func (x *ListUpcomingPreventiveMaintenanceRequest) String() string {
 func (*ListUpcomingPreventiveMaintenanceRequest) ProtoMessage() {}
 
 func (x *ListUpcomingPreventiveMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[26]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +2674,7 @@ func (x *ListUpcomingPreventiveMaintenanceRequest) ProtoReflect() protoreflect.M
 
 // Deprecated: Use ListUpcomingPreventiveMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*ListUpcomingPreventiveMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{26}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListUpcomingPreventiveMaintenanceRequest) GetAfter() string {
@@ -2058,7 +2718,7 @@ type ListUpcomingPreventiveMaintenanceResponse struct {
 
 func (x *ListUpcomingPreventiveMaintenanceResponse) Reset() {
 	*x = ListUpcomingPreventiveMaintenanceResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[27]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2730,7 @@ func (x *ListUpcomingPreventiveMaintenanceResponse) String() string {
 func (*ListUpcomingPreventiveMaintenanceResponse) ProtoMessage() {}
 
 func (x *ListUpcomingPreventiveMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[27]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2743,7 @@ func (x *ListUpcomingPreventiveMaintenanceResponse) ProtoReflect() protoreflect.
 
 // Deprecated: Use ListUpcomingPreventiveMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*ListUpcomingPreventiveMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{27}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListUpcomingPreventiveMaintenanceResponse) GetData() []*UpcomingPreventiveMaintenance {
@@ -2098,6 +2758,116 @@ func (x *ListUpcomingPreventiveMaintenanceResponse) GetPagination() *v1.Paginati
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamUpcomingPreventiveMaintenance.
+type StreamUpcomingPreventiveMaintenanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUpcomingPreventiveMaintenance is asked, page after page.
+	Request *ListUpcomingPreventiveMaintenanceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceRequest) Reset() {
+	*x = StreamUpcomingPreventiveMaintenanceRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUpcomingPreventiveMaintenanceRequest) ProtoMessage() {}
+
+func (x *StreamUpcomingPreventiveMaintenanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUpcomingPreventiveMaintenanceRequest.ProtoReflect.Descriptor instead.
+func (*StreamUpcomingPreventiveMaintenanceRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceRequest) GetRequest() *ListUpcomingPreventiveMaintenanceRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamUpcomingPreventiveMaintenance.
+type StreamUpcomingPreventiveMaintenanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUpcomingPreventiveMaintenance answers.
+	Page *ListUpcomingPreventiveMaintenanceResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceResponse) Reset() {
+	*x = StreamUpcomingPreventiveMaintenanceResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUpcomingPreventiveMaintenanceResponse) ProtoMessage() {}
+
+func (x *StreamUpcomingPreventiveMaintenanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUpcomingPreventiveMaintenanceResponse.ProtoReflect.Descriptor instead.
+func (*StreamUpcomingPreventiveMaintenanceResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceResponse) GetPage() *ListUpcomingPreventiveMaintenanceResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamUpcomingPreventiveMaintenanceResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of UpdateUpcomingPreventiveMaintenance.
@@ -2128,7 +2898,7 @@ type UpdateUpcomingPreventiveMaintenanceRequest struct {
 
 func (x *UpdateUpcomingPreventiveMaintenanceRequest) Reset() {
 	*x = UpdateUpcomingPreventiveMaintenanceRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[28]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2910,7 @@ func (x *UpdateUpcomingPreventiveMaintenanceRequest) String() string {
 func (*UpdateUpcomingPreventiveMaintenanceRequest) ProtoMessage() {}
 
 func (x *UpdateUpcomingPreventiveMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[28]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2923,7 @@ func (x *UpdateUpcomingPreventiveMaintenanceRequest) ProtoReflect() protoreflect
 
 // Deprecated: Use UpdateUpcomingPreventiveMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUpcomingPreventiveMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{28}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UpdateUpcomingPreventiveMaintenanceRequest) GetAssetId() string {
@@ -2230,7 +3000,7 @@ type UpdateUpcomingPreventiveMaintenanceResponse struct {
 
 func (x *UpdateUpcomingPreventiveMaintenanceResponse) Reset() {
 	*x = UpdateUpcomingPreventiveMaintenanceResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[29]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +3012,7 @@ func (x *UpdateUpcomingPreventiveMaintenanceResponse) String() string {
 func (*UpdateUpcomingPreventiveMaintenanceResponse) ProtoMessage() {}
 
 func (x *UpdateUpcomingPreventiveMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[29]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +3025,7 @@ func (x *UpdateUpcomingPreventiveMaintenanceResponse) ProtoReflect() protoreflec
 
 // Deprecated: Use UpdateUpcomingPreventiveMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*UpdateUpcomingPreventiveMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{29}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UpdateUpcomingPreventiveMaintenanceResponse) GetData() *UpdateUpcomingPreventiveMaintenance {
@@ -2288,7 +3058,7 @@ type ListPurchaseOrdersRequest struct {
 
 func (x *ListPurchaseOrdersRequest) Reset() {
 	*x = ListPurchaseOrdersRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[30]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +3070,7 @@ func (x *ListPurchaseOrdersRequest) String() string {
 func (*ListPurchaseOrdersRequest) ProtoMessage() {}
 
 func (x *ListPurchaseOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[30]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +3083,7 @@ func (x *ListPurchaseOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPurchaseOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListPurchaseOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{30}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListPurchaseOrdersRequest) GetAfter() string {
@@ -2378,7 +3148,7 @@ type ListPurchaseOrdersResponse struct {
 
 func (x *ListPurchaseOrdersResponse) Reset() {
 	*x = ListPurchaseOrdersResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[31]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +3160,7 @@ func (x *ListPurchaseOrdersResponse) String() string {
 func (*ListPurchaseOrdersResponse) ProtoMessage() {}
 
 func (x *ListPurchaseOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[31]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +3173,7 @@ func (x *ListPurchaseOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPurchaseOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListPurchaseOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{31}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListPurchaseOrdersResponse) GetData() []*PurchaseOrder {
@@ -2418,6 +3188,116 @@ func (x *ListPurchaseOrdersResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamPurchaseOrders.
+type StreamPurchaseOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPurchaseOrders is asked, page after page.
+	Request *ListPurchaseOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPurchaseOrdersRequest) Reset() {
+	*x = StreamPurchaseOrdersRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPurchaseOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPurchaseOrdersRequest) ProtoMessage() {}
+
+func (x *StreamPurchaseOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPurchaseOrdersRequest.ProtoReflect.Descriptor instead.
+func (*StreamPurchaseOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *StreamPurchaseOrdersRequest) GetRequest() *ListPurchaseOrdersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPurchaseOrdersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPurchaseOrders.
+type StreamPurchaseOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPurchaseOrders answers.
+	Page *ListPurchaseOrdersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPurchaseOrdersResponse) Reset() {
+	*x = StreamPurchaseOrdersResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPurchaseOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPurchaseOrdersResponse) ProtoMessage() {}
+
+func (x *StreamPurchaseOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPurchaseOrdersResponse.ProtoReflect.Descriptor instead.
+func (*StreamPurchaseOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *StreamPurchaseOrdersResponse) GetPage() *ListPurchaseOrdersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPurchaseOrdersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreatePurchaseOrder.
@@ -2453,7 +3333,7 @@ type CreatePurchaseOrderRequest struct {
 
 func (x *CreatePurchaseOrderRequest) Reset() {
 	*x = CreatePurchaseOrderRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[32]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +3345,7 @@ func (x *CreatePurchaseOrderRequest) String() string {
 func (*CreatePurchaseOrderRequest) ProtoMessage() {}
 
 func (x *CreatePurchaseOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[32]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +3358,7 @@ func (x *CreatePurchaseOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePurchaseOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreatePurchaseOrderRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{32}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CreatePurchaseOrderRequest) GetGlCode() string {
@@ -2569,7 +3449,7 @@ type CreatePurchaseOrderResponse struct {
 
 func (x *CreatePurchaseOrderResponse) Reset() {
 	*x = CreatePurchaseOrderResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[33]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +3461,7 @@ func (x *CreatePurchaseOrderResponse) String() string {
 func (*CreatePurchaseOrderResponse) ProtoMessage() {}
 
 func (x *CreatePurchaseOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[33]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +3474,7 @@ func (x *CreatePurchaseOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePurchaseOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreatePurchaseOrderResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{33}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CreatePurchaseOrderResponse) GetData() *PurchaseOrder {
@@ -2638,7 +3518,7 @@ type UpdatePurchaseOrderRequest struct {
 
 func (x *UpdatePurchaseOrderRequest) Reset() {
 	*x = UpdatePurchaseOrderRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[34]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +3530,7 @@ func (x *UpdatePurchaseOrderRequest) String() string {
 func (*UpdatePurchaseOrderRequest) ProtoMessage() {}
 
 func (x *UpdatePurchaseOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[34]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +3543,7 @@ func (x *UpdatePurchaseOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePurchaseOrderRequest.ProtoReflect.Descriptor instead.
 func (*UpdatePurchaseOrderRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{34}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UpdatePurchaseOrderRequest) GetId() string {
@@ -2754,7 +3634,7 @@ type UpdatePurchaseOrderResponse struct {
 
 func (x *UpdatePurchaseOrderResponse) Reset() {
 	*x = UpdatePurchaseOrderResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[35]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +3646,7 @@ func (x *UpdatePurchaseOrderResponse) String() string {
 func (*UpdatePurchaseOrderResponse) ProtoMessage() {}
 
 func (x *UpdatePurchaseOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[35]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +3659,7 @@ func (x *UpdatePurchaseOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePurchaseOrderResponse.ProtoReflect.Descriptor instead.
 func (*UpdatePurchaseOrderResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{35}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UpdatePurchaseOrderResponse) GetData() *PurchaseOrder {
@@ -2800,7 +3680,7 @@ type DeletePurchaseOrderRequest struct {
 
 func (x *DeletePurchaseOrderRequest) Reset() {
 	*x = DeletePurchaseOrderRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[36]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +3692,7 @@ func (x *DeletePurchaseOrderRequest) String() string {
 func (*DeletePurchaseOrderRequest) ProtoMessage() {}
 
 func (x *DeletePurchaseOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[36]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +3705,7 @@ func (x *DeletePurchaseOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePurchaseOrderRequest.ProtoReflect.Descriptor instead.
 func (*DeletePurchaseOrderRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{36}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DeletePurchaseOrderRequest) GetId() string {
@@ -2844,7 +3724,7 @@ type DeletePurchaseOrderResponse struct {
 
 func (x *DeletePurchaseOrderResponse) Reset() {
 	*x = DeletePurchaseOrderResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[37]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3736,7 @@ func (x *DeletePurchaseOrderResponse) String() string {
 func (*DeletePurchaseOrderResponse) ProtoMessage() {}
 
 func (x *DeletePurchaseOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[37]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3749,7 @@ func (x *DeletePurchaseOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePurchaseOrderResponse.ProtoReflect.Descriptor instead.
 func (*DeletePurchaseOrderResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{37}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{53}
 }
 
 // Request of ListTimeEntries.
@@ -2889,7 +3769,7 @@ type ListTimeEntriesRequest struct {
 
 func (x *ListTimeEntriesRequest) Reset() {
 	*x = ListTimeEntriesRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[38]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +3781,7 @@ func (x *ListTimeEntriesRequest) String() string {
 func (*ListTimeEntriesRequest) ProtoMessage() {}
 
 func (x *ListTimeEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[38]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3794,7 @@ func (x *ListTimeEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTimeEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListTimeEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{38}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTimeEntriesRequest) GetAfter() string {
@@ -2958,7 +3838,7 @@ type ListTimeEntriesResponse struct {
 
 func (x *ListTimeEntriesResponse) Reset() {
 	*x = ListTimeEntriesResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[39]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3850,7 @@ func (x *ListTimeEntriesResponse) String() string {
 func (*ListTimeEntriesResponse) ProtoMessage() {}
 
 func (x *ListTimeEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[39]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3863,7 @@ func (x *ListTimeEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTimeEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListTimeEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{39}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListTimeEntriesResponse) GetData() []*TimeEntry {
@@ -2996,6 +3876,235 @@ func (x *ListTimeEntriesResponse) GetData() []*TimeEntry {
 func (x *ListTimeEntriesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamTimeEntries.
+type StreamTimeEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTimeEntries is asked, page after page.
+	Request *ListTimeEntriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTimeEntriesRequest) Reset() {
+	*x = StreamTimeEntriesRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTimeEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTimeEntriesRequest) ProtoMessage() {}
+
+func (x *StreamTimeEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTimeEntriesRequest.ProtoReflect.Descriptor instead.
+func (*StreamTimeEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *StreamTimeEntriesRequest) GetRequest() *ListTimeEntriesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTimeEntriesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTimeEntries.
+type StreamTimeEntriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTimeEntries answers.
+	Page *ListTimeEntriesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTimeEntriesResponse) Reset() {
+	*x = StreamTimeEntriesResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTimeEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTimeEntriesResponse) ProtoMessage() {}
+
+func (x *StreamTimeEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTimeEntriesResponse.ProtoReflect.Descriptor instead.
+func (*StreamTimeEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *StreamTimeEntriesResponse) GetPage() *ListTimeEntriesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTimeEntriesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowTimeEntries.
+type FollowTimeEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTimeEntries is asked, page after page.
+	Request *ListTimeEntriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTimeEntriesRequest) Reset() {
+	*x = FollowTimeEntriesRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTimeEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTimeEntriesRequest) ProtoMessage() {}
+
+func (x *FollowTimeEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTimeEntriesRequest.ProtoReflect.Descriptor instead.
+func (*FollowTimeEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *FollowTimeEntriesRequest) GetRequest() *ListTimeEntriesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowTimeEntriesRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowTimeEntries.
+type FollowTimeEntriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTimeEntries answers. Unset in a keep-alive.
+	Page *ListTimeEntriesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTimeEntriesResponse) Reset() {
+	*x = FollowTimeEntriesResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTimeEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTimeEntriesResponse) ProtoMessage() {}
+
+func (x *FollowTimeEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTimeEntriesResponse.ProtoReflect.Descriptor instead.
+func (*FollowTimeEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *FollowTimeEntriesResponse) GetPage() *ListTimeEntriesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowTimeEntriesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowTimeEntriesResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -3019,7 +4128,7 @@ type ListWarrantiesRequest struct {
 
 func (x *ListWarrantiesRequest) Reset() {
 	*x = ListWarrantiesRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[40]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +4140,7 @@ func (x *ListWarrantiesRequest) String() string {
 func (*ListWarrantiesRequest) ProtoMessage() {}
 
 func (x *ListWarrantiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[40]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +4153,7 @@ func (x *ListWarrantiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantiesRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantiesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{40}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListWarrantiesRequest) GetAfter() string {
@@ -3095,7 +4204,7 @@ type ListWarrantiesResponse struct {
 
 func (x *ListWarrantiesResponse) Reset() {
 	*x = ListWarrantiesResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[41]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +4216,7 @@ func (x *ListWarrantiesResponse) String() string {
 func (*ListWarrantiesResponse) ProtoMessage() {}
 
 func (x *ListWarrantiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[41]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +4229,7 @@ func (x *ListWarrantiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantiesResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantiesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{41}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListWarrantiesResponse) GetData() []*Warranty {
@@ -3135,6 +4244,116 @@ func (x *ListWarrantiesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamWarranties.
+type StreamWarrantiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListWarranties is asked, page after page.
+	Request *ListWarrantiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWarrantiesRequest) Reset() {
+	*x = StreamWarrantiesRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWarrantiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWarrantiesRequest) ProtoMessage() {}
+
+func (x *StreamWarrantiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWarrantiesRequest.ProtoReflect.Descriptor instead.
+func (*StreamWarrantiesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *StreamWarrantiesRequest) GetRequest() *ListWarrantiesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamWarrantiesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamWarranties.
+type StreamWarrantiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListWarranties answers.
+	Page *ListWarrantiesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWarrantiesResponse) Reset() {
+	*x = StreamWarrantiesResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWarrantiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWarrantiesResponse) ProtoMessage() {}
+
+func (x *StreamWarrantiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWarrantiesResponse.ProtoReflect.Descriptor instead.
+func (*StreamWarrantiesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *StreamWarrantiesResponse) GetPage() *ListWarrantiesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamWarrantiesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreateWarranty.
@@ -3168,7 +4387,7 @@ type CreateWarrantyRequest struct {
 
 func (x *CreateWarrantyRequest) Reset() {
 	*x = CreateWarrantyRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[42]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3180,7 +4399,7 @@ func (x *CreateWarrantyRequest) String() string {
 func (*CreateWarrantyRequest) ProtoMessage() {}
 
 func (x *CreateWarrantyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[42]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3193,7 +4412,7 @@ func (x *CreateWarrantyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantyRequest.ProtoReflect.Descriptor instead.
 func (*CreateWarrantyRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{42}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CreateWarrantyRequest) GetBaseCoverage() *WarrantyCoverage {
@@ -3284,7 +4503,7 @@ type CreateWarrantyResponse struct {
 
 func (x *CreateWarrantyResponse) Reset() {
 	*x = CreateWarrantyResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[43]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +4515,7 @@ func (x *CreateWarrantyResponse) String() string {
 func (*CreateWarrantyResponse) ProtoMessage() {}
 
 func (x *CreateWarrantyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[43]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +4528,7 @@ func (x *CreateWarrantyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantyResponse.ProtoReflect.Descriptor instead.
 func (*CreateWarrantyResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{43}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CreateWarrantyResponse) GetData() *Warranty {
@@ -3355,7 +4574,7 @@ type UpdateWarrantyRequest struct {
 
 func (x *UpdateWarrantyRequest) Reset() {
 	*x = UpdateWarrantyRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[44]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +4586,7 @@ func (x *UpdateWarrantyRequest) String() string {
 func (*UpdateWarrantyRequest) ProtoMessage() {}
 
 func (x *UpdateWarrantyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[44]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +4599,7 @@ func (x *UpdateWarrantyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWarrantyRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWarrantyRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{44}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *UpdateWarrantyRequest) GetId() string {
@@ -3485,7 +4704,7 @@ type UpdateWarrantyResponse struct {
 
 func (x *UpdateWarrantyResponse) Reset() {
 	*x = UpdateWarrantyResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[45]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3497,7 +4716,7 @@ func (x *UpdateWarrantyResponse) String() string {
 func (*UpdateWarrantyResponse) ProtoMessage() {}
 
 func (x *UpdateWarrantyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[45]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3510,7 +4729,7 @@ func (x *UpdateWarrantyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWarrantyResponse.ProtoReflect.Descriptor instead.
 func (*UpdateWarrantyResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{45}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *UpdateWarrantyResponse) GetData() *Warranty {
@@ -3531,7 +4750,7 @@ type DeleteWarrantyRequest struct {
 
 func (x *DeleteWarrantyRequest) Reset() {
 	*x = DeleteWarrantyRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[46]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3543,7 +4762,7 @@ func (x *DeleteWarrantyRequest) String() string {
 func (*DeleteWarrantyRequest) ProtoMessage() {}
 
 func (x *DeleteWarrantyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[46]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +4775,7 @@ func (x *DeleteWarrantyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWarrantyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWarrantyRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{46}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DeleteWarrantyRequest) GetId() string {
@@ -3575,7 +4794,7 @@ type DeleteWarrantyResponse struct {
 
 func (x *DeleteWarrantyResponse) Reset() {
 	*x = DeleteWarrantyResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[47]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +4806,7 @@ func (x *DeleteWarrantyResponse) String() string {
 func (*DeleteWarrantyResponse) ProtoMessage() {}
 
 func (x *DeleteWarrantyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[47]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +4819,7 @@ func (x *DeleteWarrantyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWarrantyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWarrantyResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{47}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{69}
 }
 
 // Request of ReplaceWarrantyAssetAssignments.
@@ -3616,7 +4835,7 @@ type ReplaceWarrantyAssetAssignmentsRequest struct {
 
 func (x *ReplaceWarrantyAssetAssignmentsRequest) Reset() {
 	*x = ReplaceWarrantyAssetAssignmentsRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[48]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +4847,7 @@ func (x *ReplaceWarrantyAssetAssignmentsRequest) String() string {
 func (*ReplaceWarrantyAssetAssignmentsRequest) ProtoMessage() {}
 
 func (x *ReplaceWarrantyAssetAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[48]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +4860,7 @@ func (x *ReplaceWarrantyAssetAssignmentsRequest) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use ReplaceWarrantyAssetAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*ReplaceWarrantyAssetAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{48}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReplaceWarrantyAssetAssignmentsRequest) GetWarrantyId() string {
@@ -3669,7 +4888,7 @@ type ReplaceWarrantyAssetAssignmentsResponse struct {
 
 func (x *ReplaceWarrantyAssetAssignmentsResponse) Reset() {
 	*x = ReplaceWarrantyAssetAssignmentsResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[49]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3681,7 +4900,7 @@ func (x *ReplaceWarrantyAssetAssignmentsResponse) String() string {
 func (*ReplaceWarrantyAssetAssignmentsResponse) ProtoMessage() {}
 
 func (x *ReplaceWarrantyAssetAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[49]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3694,7 +4913,7 @@ func (x *ReplaceWarrantyAssetAssignmentsResponse) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use ReplaceWarrantyAssetAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*ReplaceWarrantyAssetAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{49}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReplaceWarrantyAssetAssignmentsResponse) GetData() *WarrantyAssetAssignments {
@@ -3727,7 +4946,7 @@ type ListWarrantyClaimsRequest struct {
 
 func (x *ListWarrantyClaimsRequest) Reset() {
 	*x = ListWarrantyClaimsRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[50]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +4958,7 @@ func (x *ListWarrantyClaimsRequest) String() string {
 func (*ListWarrantyClaimsRequest) ProtoMessage() {}
 
 func (x *ListWarrantyClaimsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[50]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +4971,7 @@ func (x *ListWarrantyClaimsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantyClaimsRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantyClaimsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{50}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListWarrantyClaimsRequest) GetAfter() string {
@@ -3817,7 +5036,7 @@ type ListWarrantyClaimsResponse struct {
 
 func (x *ListWarrantyClaimsResponse) Reset() {
 	*x = ListWarrantyClaimsResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[51]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +5048,7 @@ func (x *ListWarrantyClaimsResponse) String() string {
 func (*ListWarrantyClaimsResponse) ProtoMessage() {}
 
 func (x *ListWarrantyClaimsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[51]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +5061,7 @@ func (x *ListWarrantyClaimsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantyClaimsResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantyClaimsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{51}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListWarrantyClaimsResponse) GetData() []*WarrantyClaim {
@@ -3857,6 +5076,116 @@ func (x *ListWarrantyClaimsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamWarrantyClaims.
+type StreamWarrantyClaimsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListWarrantyClaims is asked, page after page.
+	Request *ListWarrantyClaimsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWarrantyClaimsRequest) Reset() {
+	*x = StreamWarrantyClaimsRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWarrantyClaimsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWarrantyClaimsRequest) ProtoMessage() {}
+
+func (x *StreamWarrantyClaimsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWarrantyClaimsRequest.ProtoReflect.Descriptor instead.
+func (*StreamWarrantyClaimsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *StreamWarrantyClaimsRequest) GetRequest() *ListWarrantyClaimsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamWarrantyClaimsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamWarrantyClaims.
+type StreamWarrantyClaimsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListWarrantyClaims answers.
+	Page *ListWarrantyClaimsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWarrantyClaimsResponse) Reset() {
+	*x = StreamWarrantyClaimsResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWarrantyClaimsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWarrantyClaimsResponse) ProtoMessage() {}
+
+func (x *StreamWarrantyClaimsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWarrantyClaimsResponse.ProtoReflect.Descriptor instead.
+func (*StreamWarrantyClaimsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *StreamWarrantyClaimsResponse) GetPage() *ListWarrantyClaimsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamWarrantyClaimsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreateWarrantyClaim.
@@ -3910,7 +5239,7 @@ type CreateWarrantyClaimRequest struct {
 
 func (x *CreateWarrantyClaimRequest) Reset() {
 	*x = CreateWarrantyClaimRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[52]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3922,7 +5251,7 @@ func (x *CreateWarrantyClaimRequest) String() string {
 func (*CreateWarrantyClaimRequest) ProtoMessage() {}
 
 func (x *CreateWarrantyClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[52]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3935,7 +5264,7 @@ func (x *CreateWarrantyClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantyClaimRequest.ProtoReflect.Descriptor instead.
 func (*CreateWarrantyClaimRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{52}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CreateWarrantyClaimRequest) GetAssetId() string {
@@ -4096,7 +5425,7 @@ type CreateWarrantyClaimResponse struct {
 
 func (x *CreateWarrantyClaimResponse) Reset() {
 	*x = CreateWarrantyClaimResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[53]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4108,7 +5437,7 @@ func (x *CreateWarrantyClaimResponse) String() string {
 func (*CreateWarrantyClaimResponse) ProtoMessage() {}
 
 func (x *CreateWarrantyClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[53]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4121,7 +5450,7 @@ func (x *CreateWarrantyClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantyClaimResponse.ProtoReflect.Descriptor instead.
 func (*CreateWarrantyClaimResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{53}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CreateWarrantyClaimResponse) GetData() *WarrantyClaim {
@@ -4187,7 +5516,7 @@ type UpdateWarrantyClaimRequest struct {
 
 func (x *UpdateWarrantyClaimRequest) Reset() {
 	*x = UpdateWarrantyClaimRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[54]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +5528,7 @@ func (x *UpdateWarrantyClaimRequest) String() string {
 func (*UpdateWarrantyClaimRequest) ProtoMessage() {}
 
 func (x *UpdateWarrantyClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[54]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +5541,7 @@ func (x *UpdateWarrantyClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWarrantyClaimRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWarrantyClaimRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{54}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *UpdateWarrantyClaimRequest) GetId() string {
@@ -4387,7 +5716,7 @@ type UpdateWarrantyClaimResponse struct {
 
 func (x *UpdateWarrantyClaimResponse) Reset() {
 	*x = UpdateWarrantyClaimResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[55]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4399,7 +5728,7 @@ func (x *UpdateWarrantyClaimResponse) String() string {
 func (*UpdateWarrantyClaimResponse) ProtoMessage() {}
 
 func (x *UpdateWarrantyClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[55]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4412,7 +5741,7 @@ func (x *UpdateWarrantyClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWarrantyClaimResponse.ProtoReflect.Descriptor instead.
 func (*UpdateWarrantyClaimResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{55}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *UpdateWarrantyClaimResponse) GetData() *WarrantyClaim {
@@ -4433,7 +5762,7 @@ type DeleteWarrantyClaimRequest struct {
 
 func (x *DeleteWarrantyClaimRequest) Reset() {
 	*x = DeleteWarrantyClaimRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[56]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4445,7 +5774,7 @@ func (x *DeleteWarrantyClaimRequest) String() string {
 func (*DeleteWarrantyClaimRequest) ProtoMessage() {}
 
 func (x *DeleteWarrantyClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[56]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4458,7 +5787,7 @@ func (x *DeleteWarrantyClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWarrantyClaimRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWarrantyClaimRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{56}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *DeleteWarrantyClaimRequest) GetId() string {
@@ -4477,7 +5806,7 @@ type DeleteWarrantyClaimResponse struct {
 
 func (x *DeleteWarrantyClaimResponse) Reset() {
 	*x = DeleteWarrantyClaimResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[57]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4489,7 +5818,7 @@ func (x *DeleteWarrantyClaimResponse) String() string {
 func (*DeleteWarrantyClaimResponse) ProtoMessage() {}
 
 func (x *DeleteWarrantyClaimResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[57]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4502,7 +5831,7 @@ func (x *DeleteWarrantyClaimResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWarrantyClaimResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWarrantyClaimResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{57}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{81}
 }
 
 // Request of GetWorkOrderTemplates.
@@ -4518,7 +5847,7 @@ type GetWorkOrderTemplatesRequest struct {
 
 func (x *GetWorkOrderTemplatesRequest) Reset() {
 	*x = GetWorkOrderTemplatesRequest{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[58]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4530,7 +5859,7 @@ func (x *GetWorkOrderTemplatesRequest) String() string {
 func (*GetWorkOrderTemplatesRequest) ProtoMessage() {}
 
 func (x *GetWorkOrderTemplatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[58]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4543,7 +5872,7 @@ func (x *GetWorkOrderTemplatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkOrderTemplatesRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkOrderTemplatesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{58}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetWorkOrderTemplatesRequest) GetAfter() string {
@@ -4573,7 +5902,7 @@ type GetWorkOrderTemplatesResponse struct {
 
 func (x *GetWorkOrderTemplatesResponse) Reset() {
 	*x = GetWorkOrderTemplatesResponse{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[59]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4585,7 +5914,7 @@ func (x *GetWorkOrderTemplatesResponse) String() string {
 func (*GetWorkOrderTemplatesResponse) ProtoMessage() {}
 
 func (x *GetWorkOrderTemplatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[59]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4598,7 +5927,7 @@ func (x *GetWorkOrderTemplatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkOrderTemplatesResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkOrderTemplatesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{59}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetWorkOrderTemplatesResponse) GetData() []*WorkOrderTemplate {
@@ -4613,6 +5942,116 @@ func (x *GetWorkOrderTemplatesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamWorkOrderTemplates.
+type StreamWorkOrderTemplatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrderTemplates is asked, page after page.
+	Request *GetWorkOrderTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWorkOrderTemplatesRequest) Reset() {
+	*x = StreamWorkOrderTemplatesRequest{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWorkOrderTemplatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWorkOrderTemplatesRequest) ProtoMessage() {}
+
+func (x *StreamWorkOrderTemplatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWorkOrderTemplatesRequest.ProtoReflect.Descriptor instead.
+func (*StreamWorkOrderTemplatesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *StreamWorkOrderTemplatesRequest) GetRequest() *GetWorkOrderTemplatesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamWorkOrderTemplatesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamWorkOrderTemplates.
+type StreamWorkOrderTemplatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrderTemplates answers.
+	Page *GetWorkOrderTemplatesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWorkOrderTemplatesResponse) Reset() {
+	*x = StreamWorkOrderTemplatesResponse{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWorkOrderTemplatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWorkOrderTemplatesResponse) ProtoMessage() {}
+
+func (x *StreamWorkOrderTemplatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWorkOrderTemplatesResponse.ProtoReflect.Descriptor instead.
+func (*StreamWorkOrderTemplatesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *StreamWorkOrderTemplatesResponse) GetPage() *GetWorkOrderTemplatesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamWorkOrderTemplatesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schemas EntityCreateWarrantyClaimAssetRefTypeResponseBody,
@@ -4630,7 +6069,7 @@ type AssetRef struct {
 
 func (x *AssetRef) Reset() {
 	*x = AssetRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4642,7 +6081,7 @@ func (x *AssetRef) String() string {
 func (*AssetRef) ProtoMessage() {}
 
 func (x *AssetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4655,7 +6094,7 @@ func (x *AssetRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetRef.ProtoReflect.Descriptor instead.
 func (*AssetRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{60}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *AssetRef) GetId() string {
@@ -4679,7 +6118,7 @@ type Money struct {
 
 func (x *Money) Reset() {
 	*x = Money{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4691,7 +6130,7 @@ func (x *Money) String() string {
 func (*Money) ProtoMessage() {}
 
 func (x *Money) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4704,7 +6143,7 @@ func (x *Money) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Money.ProtoReflect.Descriptor instead.
 func (*Money) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{61}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Money) GetAmount() string {
@@ -4771,7 +6210,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4783,7 +6222,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4796,7 +6235,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{62}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Part) GetArchivedAtTime() string {
@@ -4956,7 +6395,7 @@ type PartDefinitionMoney struct {
 
 func (x *PartDefinitionMoney) Reset() {
 	*x = PartDefinitionMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4968,7 +6407,7 @@ func (x *PartDefinitionMoney) String() string {
 func (*PartDefinitionMoney) ProtoMessage() {}
 
 func (x *PartDefinitionMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4981,7 +6420,7 @@ func (x *PartDefinitionMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartDefinitionMoney.ProtoReflect.Descriptor instead.
 func (*PartDefinitionMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{63}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *PartDefinitionMoney) GetAmount() string {
@@ -5015,7 +6454,7 @@ type PartDefinitionRef struct {
 
 func (x *PartDefinitionRef) Reset() {
 	*x = PartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5027,7 +6466,7 @@ func (x *PartDefinitionRef) String() string {
 func (*PartDefinitionRef) ProtoMessage() {}
 
 func (x *PartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5040,7 +6479,7 @@ func (x *PartDefinitionRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartDefinitionRef.ProtoReflect.Descriptor instead.
 func (*PartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{64}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *PartDefinitionRef) GetId() string {
@@ -5095,7 +6534,7 @@ type PartInventory struct {
 
 func (x *PartInventory) Reset() {
 	*x = PartInventory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5107,7 +6546,7 @@ func (x *PartInventory) String() string {
 func (*PartInventory) ProtoMessage() {}
 
 func (x *PartInventory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5120,7 +6559,7 @@ func (x *PartInventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInventory.ProtoReflect.Descriptor instead.
 func (*PartInventory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{65}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *PartInventory) GetAisle() string {
@@ -5297,7 +6736,7 @@ type PartInventoryLocation struct {
 
 func (x *PartInventoryLocation) Reset() {
 	*x = PartInventoryLocation{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5309,7 +6748,7 @@ func (x *PartInventoryLocation) String() string {
 func (*PartInventoryLocation) ProtoMessage() {}
 
 func (x *PartInventoryLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5322,7 +6761,7 @@ func (x *PartInventoryLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInventoryLocation.ProtoReflect.Descriptor instead.
 func (*PartInventoryLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{66}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *PartInventoryLocation) GetAisle() string {
@@ -5475,7 +6914,7 @@ type PartInventoryLocationMoney struct {
 
 func (x *PartInventoryLocationMoney) Reset() {
 	*x = PartInventoryLocationMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5487,7 +6926,7 @@ func (x *PartInventoryLocationMoney) String() string {
 func (*PartInventoryLocationMoney) ProtoMessage() {}
 
 func (x *PartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5500,7 +6939,7 @@ func (x *PartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInventoryLocationMoney.ProtoReflect.Descriptor instead.
 func (*PartInventoryLocationMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{67}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *PartInventoryLocationMoney) GetAmount() string {
@@ -5560,7 +6999,7 @@ type PartTransaction struct {
 
 func (x *PartTransaction) Reset() {
 	*x = PartTransaction{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5572,7 +7011,7 @@ func (x *PartTransaction) String() string {
 func (*PartTransaction) ProtoMessage() {}
 
 func (x *PartTransaction) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5585,7 +7024,7 @@ func (x *PartTransaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartTransaction.ProtoReflect.Descriptor instead.
 func (*PartTransaction) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{68}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *PartTransaction) GetBatch() string {
@@ -5723,7 +7162,7 @@ type PlaceRef struct {
 
 func (x *PlaceRef) Reset() {
 	*x = PlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5735,7 +7174,7 @@ func (x *PlaceRef) String() string {
 func (*PlaceRef) ProtoMessage() {}
 
 func (x *PlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5748,7 +7187,7 @@ func (x *PlaceRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRef.ProtoReflect.Descriptor instead.
 func (*PlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{69}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *PlaceRef) GetId() string {
@@ -5772,7 +7211,7 @@ type PreventativeMaintenanceScheduleRef struct {
 
 func (x *PreventativeMaintenanceScheduleRef) Reset() {
 	*x = PreventativeMaintenanceScheduleRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5784,7 +7223,7 @@ func (x *PreventativeMaintenanceScheduleRef) String() string {
 func (*PreventativeMaintenanceScheduleRef) ProtoMessage() {}
 
 func (x *PreventativeMaintenanceScheduleRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5797,7 +7236,7 @@ func (x *PreventativeMaintenanceScheduleRef) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use PreventativeMaintenanceScheduleRef.ProtoReflect.Descriptor instead.
 func (*PreventativeMaintenanceScheduleRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{70}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *PreventativeMaintenanceScheduleRef) GetId() string {
@@ -5832,7 +7271,7 @@ type PreventiveMaintenanceSchedule struct {
 
 func (x *PreventiveMaintenanceSchedule) Reset() {
 	*x = PreventiveMaintenanceSchedule{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5844,7 +7283,7 @@ func (x *PreventiveMaintenanceSchedule) String() string {
 func (*PreventiveMaintenanceSchedule) ProtoMessage() {}
 
 func (x *PreventiveMaintenanceSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5857,7 +7296,7 @@ func (x *PreventiveMaintenanceSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreventiveMaintenanceSchedule.ProtoReflect.Descriptor instead.
 func (*PreventiveMaintenanceSchedule) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{71}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *PreventiveMaintenanceSchedule) GetDateIntervalMs() int64 {
@@ -5972,7 +7411,7 @@ type PurchaseOrder struct {
 
 func (x *PurchaseOrder) Reset() {
 	*x = PurchaseOrder{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5984,7 +7423,7 @@ func (x *PurchaseOrder) String() string {
 func (*PurchaseOrder) ProtoMessage() {}
 
 func (x *PurchaseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5997,7 +7436,7 @@ func (x *PurchaseOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrder.ProtoReflect.Descriptor instead.
 func (*PurchaseOrder) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{72}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *PurchaseOrder) GetCreatedAtTime() string {
@@ -6175,7 +7614,7 @@ type PurchaseOrderCoreCharge struct {
 
 func (x *PurchaseOrderCoreCharge) Reset() {
 	*x = PurchaseOrderCoreCharge{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6187,7 +7626,7 @@ func (x *PurchaseOrderCoreCharge) String() string {
 func (*PurchaseOrderCoreCharge) ProtoMessage() {}
 
 func (x *PurchaseOrderCoreCharge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6200,7 +7639,7 @@ func (x *PurchaseOrderCoreCharge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrderCoreCharge.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderCoreCharge) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{73}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *PurchaseOrderCoreCharge) GetCoreChargeStatus() string {
@@ -6258,7 +7697,7 @@ type PurchaseOrderCoreChargeInput struct {
 
 func (x *PurchaseOrderCoreChargeInput) Reset() {
 	*x = PurchaseOrderCoreChargeInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6270,7 +7709,7 @@ func (x *PurchaseOrderCoreChargeInput) String() string {
 func (*PurchaseOrderCoreChargeInput) ProtoMessage() {}
 
 func (x *PurchaseOrderCoreChargeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6283,7 +7722,7 @@ func (x *PurchaseOrderCoreChargeInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrderCoreChargeInput.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderCoreChargeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{74}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *PurchaseOrderCoreChargeInput) GetCoreChargeStatus() string {
@@ -6340,7 +7779,7 @@ type PurchaseOrderCoreRecoverabilityPolicy struct {
 
 func (x *PurchaseOrderCoreRecoverabilityPolicy) Reset() {
 	*x = PurchaseOrderCoreRecoverabilityPolicy{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6352,7 +7791,7 @@ func (x *PurchaseOrderCoreRecoverabilityPolicy) String() string {
 func (*PurchaseOrderCoreRecoverabilityPolicy) ProtoMessage() {}
 
 func (x *PurchaseOrderCoreRecoverabilityPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6365,7 +7804,7 @@ func (x *PurchaseOrderCoreRecoverabilityPolicy) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use PurchaseOrderCoreRecoverabilityPolicy.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderCoreRecoverabilityPolicy) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{75}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *PurchaseOrderCoreRecoverabilityPolicy) GetFixedRecoverableUntilTime() string {
@@ -6410,7 +7849,7 @@ type PurchaseOrderMoney struct {
 
 func (x *PurchaseOrderMoney) Reset() {
 	*x = PurchaseOrderMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6422,7 +7861,7 @@ func (x *PurchaseOrderMoney) String() string {
 func (*PurchaseOrderMoney) ProtoMessage() {}
 
 func (x *PurchaseOrderMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6435,7 +7874,7 @@ func (x *PurchaseOrderMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrderMoney.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{76}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *PurchaseOrderMoney) GetAmount() string {
@@ -6488,7 +7927,7 @@ type PurchaseOrderPart struct {
 
 func (x *PurchaseOrderPart) Reset() {
 	*x = PurchaseOrderPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6500,7 +7939,7 @@ func (x *PurchaseOrderPart) String() string {
 func (*PurchaseOrderPart) ProtoMessage() {}
 
 func (x *PurchaseOrderPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6513,7 +7952,7 @@ func (x *PurchaseOrderPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrderPart.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{77}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *PurchaseOrderPart) GetBatchNumber() string {
@@ -6628,7 +8067,7 @@ type PurchaseOrderPartInput struct {
 
 func (x *PurchaseOrderPartInput) Reset() {
 	*x = PurchaseOrderPartInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6640,7 +8079,7 @@ func (x *PurchaseOrderPartInput) String() string {
 func (*PurchaseOrderPartInput) ProtoMessage() {}
 
 func (x *PurchaseOrderPartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6653,7 +8092,7 @@ func (x *PurchaseOrderPartInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrderPartInput.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderPartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{78}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *PurchaseOrderPartInput) GetBatchNumber() string {
@@ -6750,7 +8189,7 @@ type PurchaseOrderTaxAdjustment struct {
 
 func (x *PurchaseOrderTaxAdjustment) Reset() {
 	*x = PurchaseOrderTaxAdjustment{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6762,7 +8201,7 @@ func (x *PurchaseOrderTaxAdjustment) String() string {
 func (*PurchaseOrderTaxAdjustment) ProtoMessage() {}
 
 func (x *PurchaseOrderTaxAdjustment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6775,7 +8214,7 @@ func (x *PurchaseOrderTaxAdjustment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurchaseOrderTaxAdjustment.ProtoReflect.Descriptor instead.
 func (*PurchaseOrderTaxAdjustment) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{79}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *PurchaseOrderTaxAdjustment) GetBasisPoints() int64 {
@@ -6805,7 +8244,7 @@ type StockMovement struct {
 
 func (x *StockMovement) Reset() {
 	*x = StockMovement{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6817,7 +8256,7 @@ func (x *StockMovement) String() string {
 func (*StockMovement) ProtoMessage() {}
 
 func (x *StockMovement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6830,7 +8269,7 @@ func (x *StockMovement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockMovement.ProtoReflect.Descriptor instead.
 func (*StockMovement) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{80}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *StockMovement) GetDestinationLocation() *StockMovementLocation {
@@ -6894,7 +8333,7 @@ type StockMovementLocation struct {
 
 func (x *StockMovementLocation) Reset() {
 	*x = StockMovementLocation{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6906,7 +8345,7 @@ func (x *StockMovementLocation) String() string {
 func (*StockMovementLocation) ProtoMessage() {}
 
 func (x *StockMovementLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6919,7 +8358,7 @@ func (x *StockMovementLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockMovementLocation.ProtoReflect.Descriptor instead.
 func (*StockMovementLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{81}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *StockMovementLocation) GetAisle() string {
@@ -7102,7 +8541,7 @@ type TimeEntry struct {
 
 func (x *TimeEntry) Reset() {
 	*x = TimeEntry{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7114,7 +8553,7 @@ func (x *TimeEntry) String() string {
 func (*TimeEntry) ProtoMessage() {}
 
 func (x *TimeEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7127,7 +8566,7 @@ func (x *TimeEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeEntry.ProtoReflect.Descriptor instead.
 func (*TimeEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{82}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *TimeEntry) GetActivityType() string {
@@ -7276,7 +8715,7 @@ type TimeEntryLocation struct {
 
 func (x *TimeEntryLocation) Reset() {
 	*x = TimeEntryLocation{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7288,7 +8727,7 @@ func (x *TimeEntryLocation) String() string {
 func (*TimeEntryLocation) ProtoMessage() {}
 
 func (x *TimeEntryLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7301,7 +8740,7 @@ func (x *TimeEntryLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeEntryLocation.ProtoReflect.Descriptor instead.
 func (*TimeEntryLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{83}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *TimeEntryLocation) GetLatitude() float64 {
@@ -7331,7 +8770,7 @@ type TimeEntryMoney struct {
 
 func (x *TimeEntryMoney) Reset() {
 	*x = TimeEntryMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7343,7 +8782,7 @@ func (x *TimeEntryMoney) String() string {
 func (*TimeEntryMoney) ProtoMessage() {}
 
 func (x *TimeEntryMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7356,7 +8795,7 @@ func (x *TimeEntryMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeEntryMoney.ProtoReflect.Descriptor instead.
 func (*TimeEntryMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{84}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *TimeEntryMoney) GetAmount() string {
@@ -7412,7 +8851,7 @@ type UpcomingPreventiveMaintenance struct {
 
 func (x *UpcomingPreventiveMaintenance) Reset() {
 	*x = UpcomingPreventiveMaintenance{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7424,7 +8863,7 @@ func (x *UpcomingPreventiveMaintenance) String() string {
 func (*UpcomingPreventiveMaintenance) ProtoMessage() {}
 
 func (x *UpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7437,7 +8876,7 @@ func (x *UpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpcomingPreventiveMaintenance.ProtoReflect.Descriptor instead.
 func (*UpcomingPreventiveMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{85}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *UpcomingPreventiveMaintenance) GetAsset() *AssetRef {
@@ -7592,7 +9031,7 @@ type UpdateUpcomingPreventiveMaintenance struct {
 
 func (x *UpdateUpcomingPreventiveMaintenance) Reset() {
 	*x = UpdateUpcomingPreventiveMaintenance{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7604,7 +9043,7 @@ func (x *UpdateUpcomingPreventiveMaintenance) String() string {
 func (*UpdateUpcomingPreventiveMaintenance) ProtoMessage() {}
 
 func (x *UpdateUpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7617,7 +9056,7 @@ func (x *UpdateUpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use UpdateUpcomingPreventiveMaintenance.ProtoReflect.Descriptor instead.
 func (*UpdateUpcomingPreventiveMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{86}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *UpdateUpcomingPreventiveMaintenance) GetAsset() *AssetRef {
@@ -7776,7 +9215,7 @@ type Vendor struct {
 
 func (x *Vendor) Reset() {
 	*x = Vendor{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7788,7 +9227,7 @@ func (x *Vendor) String() string {
 func (*Vendor) ProtoMessage() {}
 
 func (x *Vendor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7801,7 +9240,7 @@ func (x *Vendor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vendor.ProtoReflect.Descriptor instead.
 func (*Vendor) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{87}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *Vendor) GetAddressId() string {
@@ -7866,7 +9305,7 @@ type VendorCategory struct {
 
 func (x *VendorCategory) Reset() {
 	*x = VendorCategory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7878,7 +9317,7 @@ func (x *VendorCategory) String() string {
 func (*VendorCategory) ProtoMessage() {}
 
 func (x *VendorCategory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7891,7 +9330,7 @@ func (x *VendorCategory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VendorCategory.ProtoReflect.Descriptor instead.
 func (*VendorCategory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{88}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *VendorCategory) GetId() string {
@@ -7929,7 +9368,7 @@ type VendorRef struct {
 
 func (x *VendorRef) Reset() {
 	*x = VendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7941,7 +9380,7 @@ func (x *VendorRef) String() string {
 func (*VendorRef) ProtoMessage() {}
 
 func (x *VendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7954,7 +9393,7 @@ func (x *VendorRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VendorRef.ProtoReflect.Descriptor instead.
 func (*VendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{89}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *VendorRef) GetId() string {
@@ -8002,7 +9441,7 @@ type Warranty struct {
 
 func (x *Warranty) Reset() {
 	*x = Warranty{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8014,7 +9453,7 @@ func (x *Warranty) String() string {
 func (*Warranty) ProtoMessage() {}
 
 func (x *Warranty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8027,7 +9466,7 @@ func (x *Warranty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warranty.ProtoReflect.Descriptor instead.
 func (*Warranty) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{90}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *Warranty) GetBaseCoverage() *WarrantyCoverage {
@@ -8153,7 +9592,7 @@ type WarrantyAssetAssignment struct {
 
 func (x *WarrantyAssetAssignment) Reset() {
 	*x = WarrantyAssetAssignment{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8165,7 +9604,7 @@ func (x *WarrantyAssetAssignment) String() string {
 func (*WarrantyAssetAssignment) ProtoMessage() {}
 
 func (x *WarrantyAssetAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8178,7 +9617,7 @@ func (x *WarrantyAssetAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyAssetAssignment.ProtoReflect.Descriptor instead.
 func (*WarrantyAssetAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{91}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *WarrantyAssetAssignment) GetAssetId() string {
@@ -8254,7 +9693,7 @@ type WarrantyAssetAssignmentInput struct {
 
 func (x *WarrantyAssetAssignmentInput) Reset() {
 	*x = WarrantyAssetAssignmentInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8266,7 +9705,7 @@ func (x *WarrantyAssetAssignmentInput) String() string {
 func (*WarrantyAssetAssignmentInput) ProtoMessage() {}
 
 func (x *WarrantyAssetAssignmentInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8279,7 +9718,7 @@ func (x *WarrantyAssetAssignmentInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyAssetAssignmentInput.ProtoReflect.Descriptor instead.
 func (*WarrantyAssetAssignmentInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{92}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *WarrantyAssetAssignmentInput) GetAssetId() string {
@@ -8321,7 +9760,7 @@ type WarrantyAssetAssignments struct {
 
 func (x *WarrantyAssetAssignments) Reset() {
 	*x = WarrantyAssetAssignments{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8333,7 +9772,7 @@ func (x *WarrantyAssetAssignments) String() string {
 func (*WarrantyAssetAssignments) ProtoMessage() {}
 
 func (x *WarrantyAssetAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8346,7 +9785,7 @@ func (x *WarrantyAssetAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyAssetAssignments.ProtoReflect.Descriptor instead.
 func (*WarrantyAssetAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{93}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *WarrantyAssetAssignments) GetData() []*WarrantyAssetAssignment {
@@ -8416,7 +9855,7 @@ type WarrantyClaim struct {
 
 func (x *WarrantyClaim) Reset() {
 	*x = WarrantyClaim{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8428,7 +9867,7 @@ func (x *WarrantyClaim) String() string {
 func (*WarrantyClaim) ProtoMessage() {}
 
 func (x *WarrantyClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8441,7 +9880,7 @@ func (x *WarrantyClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaim.ProtoReflect.Descriptor instead.
 func (*WarrantyClaim) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{94}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *WarrantyClaim) GetAsset() *AssetRef {
@@ -8636,7 +10075,7 @@ type WarrantyClaimExternalId struct {
 
 func (x *WarrantyClaimExternalId) Reset() {
 	*x = WarrantyClaimExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8648,7 +10087,7 @@ func (x *WarrantyClaimExternalId) String() string {
 func (*WarrantyClaimExternalId) ProtoMessage() {}
 
 func (x *WarrantyClaimExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8661,7 +10100,7 @@ func (x *WarrantyClaimExternalId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaimExternalId.ProtoReflect.Descriptor instead.
 func (*WarrantyClaimExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{95}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *WarrantyClaimExternalId) GetKey() string {
@@ -8701,7 +10140,7 @@ type WarrantyClaimLabor struct {
 
 func (x *WarrantyClaimLabor) Reset() {
 	*x = WarrantyClaimLabor{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8713,7 +10152,7 @@ func (x *WarrantyClaimLabor) String() string {
 func (*WarrantyClaimLabor) ProtoMessage() {}
 
 func (x *WarrantyClaimLabor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8726,7 +10165,7 @@ func (x *WarrantyClaimLabor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaimLabor.ProtoReflect.Descriptor instead.
 func (*WarrantyClaimLabor) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{96}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *WarrantyClaimLabor) GetCost() *WarrantyClaimMoney {
@@ -8781,7 +10220,7 @@ type WarrantyClaimMoney struct {
 
 func (x *WarrantyClaimMoney) Reset() {
 	*x = WarrantyClaimMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8793,7 +10232,7 @@ func (x *WarrantyClaimMoney) String() string {
 func (*WarrantyClaimMoney) ProtoMessage() {}
 
 func (x *WarrantyClaimMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8806,7 +10245,7 @@ func (x *WarrantyClaimMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaimMoney.ProtoReflect.Descriptor instead.
 func (*WarrantyClaimMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{97}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *WarrantyClaimMoney) GetAmount() string {
@@ -8852,7 +10291,7 @@ type WarrantyClaimPart struct {
 
 func (x *WarrantyClaimPart) Reset() {
 	*x = WarrantyClaimPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8864,7 +10303,7 @@ func (x *WarrantyClaimPart) String() string {
 func (*WarrantyClaimPart) ProtoMessage() {}
 
 func (x *WarrantyClaimPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8877,7 +10316,7 @@ func (x *WarrantyClaimPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaimPart.ProtoReflect.Descriptor instead.
 func (*WarrantyClaimPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{98}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *WarrantyClaimPart) GetCost() *WarrantyClaimMoney {
@@ -8953,7 +10392,7 @@ type WarrantyClaimReimbursement struct {
 
 func (x *WarrantyClaimReimbursement) Reset() {
 	*x = WarrantyClaimReimbursement{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8965,7 +10404,7 @@ func (x *WarrantyClaimReimbursement) String() string {
 func (*WarrantyClaimReimbursement) ProtoMessage() {}
 
 func (x *WarrantyClaimReimbursement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8978,7 +10417,7 @@ func (x *WarrantyClaimReimbursement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaimReimbursement.ProtoReflect.Descriptor instead.
 func (*WarrantyClaimReimbursement) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{99}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *WarrantyClaimReimbursement) GetReimbursement() *WarrantyClaimMoney {
@@ -9012,7 +10451,7 @@ type WarrantyClaimStatusHistory struct {
 
 func (x *WarrantyClaimStatusHistory) Reset() {
 	*x = WarrantyClaimStatusHistory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9024,7 +10463,7 @@ func (x *WarrantyClaimStatusHistory) String() string {
 func (*WarrantyClaimStatusHistory) ProtoMessage() {}
 
 func (x *WarrantyClaimStatusHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9037,7 +10476,7 @@ func (x *WarrantyClaimStatusHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyClaimStatusHistory.ProtoReflect.Descriptor instead.
 func (*WarrantyClaimStatusHistory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{100}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *WarrantyClaimStatusHistory) GetHappenedAtTime() string {
@@ -9100,7 +10539,7 @@ type WarrantyCoverage struct {
 
 func (x *WarrantyCoverage) Reset() {
 	*x = WarrantyCoverage{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9112,7 +10551,7 @@ func (x *WarrantyCoverage) String() string {
 func (*WarrantyCoverage) ProtoMessage() {}
 
 func (x *WarrantyCoverage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9125,7 +10564,7 @@ func (x *WarrantyCoverage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyCoverage.ProtoReflect.Descriptor instead.
 func (*WarrantyCoverage) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{101}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *WarrantyCoverage) GetDescription() string {
@@ -9238,7 +10677,7 @@ type WarrantyCoverageItem struct {
 
 func (x *WarrantyCoverageItem) Reset() {
 	*x = WarrantyCoverageItem{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9250,7 +10689,7 @@ func (x *WarrantyCoverageItem) String() string {
 func (*WarrantyCoverageItem) ProtoMessage() {}
 
 func (x *WarrantyCoverageItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9263,7 +10702,7 @@ func (x *WarrantyCoverageItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyCoverageItem.ProtoReflect.Descriptor instead.
 func (*WarrantyCoverageItem) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{102}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *WarrantyCoverageItem) GetId() string {
@@ -9304,7 +10743,7 @@ type WarrantyExternalId struct {
 
 func (x *WarrantyExternalId) Reset() {
 	*x = WarrantyExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9316,7 +10755,7 @@ func (x *WarrantyExternalId) String() string {
 func (*WarrantyExternalId) ProtoMessage() {}
 
 func (x *WarrantyExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9329,7 +10768,7 @@ func (x *WarrantyExternalId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyExternalId.ProtoReflect.Descriptor instead.
 func (*WarrantyExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{103}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *WarrantyExternalId) GetKey() string {
@@ -9359,7 +10798,7 @@ type WarrantyRef struct {
 
 func (x *WarrantyRef) Reset() {
 	*x = WarrantyRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9371,7 +10810,7 @@ func (x *WarrantyRef) String() string {
 func (*WarrantyRef) ProtoMessage() {}
 
 func (x *WarrantyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9384,7 +10823,7 @@ func (x *WarrantyRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyRef.ProtoReflect.Descriptor instead.
 func (*WarrantyRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{104}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *WarrantyRef) GetId() string {
@@ -9407,7 +10846,7 @@ type WorkOrderRef struct {
 
 func (x *WorkOrderRef) Reset() {
 	*x = WorkOrderRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9419,7 +10858,7 @@ func (x *WorkOrderRef) String() string {
 func (*WorkOrderRef) ProtoMessage() {}
 
 func (x *WorkOrderRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9432,7 +10871,7 @@ func (x *WorkOrderRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderRef.ProtoReflect.Descriptor instead.
 func (*WorkOrderRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{105}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *WorkOrderRef) GetId() string {
@@ -9455,7 +10894,7 @@ type WorkOrderTemplate struct {
 
 func (x *WorkOrderTemplate) Reset() {
 	*x = WorkOrderTemplate{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9467,7 +10906,7 @@ func (x *WorkOrderTemplate) String() string {
 func (*WorkOrderTemplate) ProtoMessage() {}
 
 func (x *WorkOrderTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9480,7 +10919,7 @@ func (x *WorkOrderTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTemplate.ProtoReflect.Descriptor instead.
 func (*WorkOrderTemplate) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{106}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *WorkOrderTemplate) GetId() string {
@@ -9501,7 +10940,7 @@ var File_samsara_maintenance_v1beta1_maintenance_proto protoreflect.FileDescript
 
 const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
-	"-samsara/maintenance/v1beta1/maintenance.proto\x12\x1bsamsara.maintenance.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"J\n" +
+	"-samsara/maintenance/v1beta1/maintenance.proto\x12\x1bsamsara.maintenance.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"J\n" +
 	"\x1bListVendorCategoriesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01B\b\n" +
 	"\x06_after\"\xad\x01\n" +
@@ -9509,7 +10948,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2+.samsara.maintenance.v1beta1.VendorCategoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc0\x01\n" +
+	"pagination\"\xb0\x01\n" +
+	"\x1dStreamVendorCategoriesRequest\x12R\n" +
+	"\arequest\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.ListVendorCategoriesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x97\x01\n" +
+	"\x1eStreamVendorCategoriesResponse\x12M\n" +
+	"\x04page\x18\x01 \x01(\v29.samsara.maintenance.v1beta1.ListVendorCategoriesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc0\x01\n" +
 	"\x1dListMaintenanceVendorsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12=\n" +
@@ -9520,7 +10966,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.maintenance.v1beta1.VendorB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd5\x02\n" +
+	"pagination\"\xb4\x01\n" +
+	"\x1fStreamMaintenanceVendorsRequest\x12T\n" +
+	"\arequest\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.ListMaintenanceVendorsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9b\x01\n" +
+	" StreamMaintenanceVendorsResponse\x12O\n" +
+	"\x04page\x18\x01 \x01(\v2;.samsara.maintenance.v1beta1.ListMaintenanceVendorsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd5\x02\n" +
 	"\x10ListPartsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12 \n" +
 	"\x05id_in\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x04idIn\x88\x01\x01\x124\n" +
@@ -9539,7 +10992,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.maintenance.v1beta1.PartB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x9d\x06\n" +
+	"pagination\"\x9a\x01\n" +
+	"\x12StreamPartsRequest\x12G\n" +
+	"\arequest\x18\x01 \x01(\v2-.samsara.maintenance.v1beta1.ListPartsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x81\x01\n" +
+	"\x13StreamPartsResponse\x12B\n" +
+	"\x04page\x18\x01 \x01(\v2..samsara.maintenance.v1beta1.ListPartsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x9d\x06\n" +
 	"\x11CreatePartRequest\x122\n" +
 	"\x0ebarcode_string\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\rbarcodeString\x88\x01\x01\x12.\n" +
 	"\fbarcode_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\vbarcodeType\x88\x01\x01\x12-\n" +
@@ -9622,7 +11082,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PartInventoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc0\x06\n" +
+	"pagination\"\xaa\x01\n" +
+	"\x1aStreamPartInventoryRequest\x12O\n" +
+	"\arequest\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.ListPartInventoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1bStreamPartInventoryResponse\x12J\n" +
+	"\x04page\x18\x01 \x01(\v26.samsara.maintenance.v1beta1.ListPartInventoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc0\x06\n" +
 	"\"CreatePartInventoryLocationRequest\x123\n" +
 	"\x0fpart_samsara_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\rpartSamsaraId\x88\x01\x01\x12&\n" +
 	"\bplace_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aplaceId\x88\x01\x01\x12!\n" +
@@ -9727,7 +11194,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.maintenance.v1beta1.PartTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x91\x03\n" +
+	"pagination\"\xb0\x01\n" +
+	"\x1dStreamPartTransactionsRequest\x12R\n" +
+	"\arequest\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.ListPartTransactionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x97\x01\n" +
+	"\x1eStreamPartTransactionsResponse\x12M\n" +
+	"\x04page\x18\x01 \x01(\v29.samsara.maintenance.v1beta1.ListPartTransactionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x91\x03\n" +
 	"#ResolvePreventiveMaintenanceRequest\x12&\n" +
 	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\aassetId\x88\x01\x01\x12,\n" +
 	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
@@ -9754,7 +11228,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2:.samsara.maintenance.v1beta1.PreventiveMaintenanceScheduleB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfd\x01\n" +
+	"pagination\"\xcc\x01\n" +
+	"+StreamPreventiveMaintenanceSchedulesRequest\x12`\n" +
+	"\arequest\x18\x01 \x01(\v2F.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xb3\x01\n" +
+	",StreamPreventiveMaintenanceSchedulesResponse\x12[\n" +
+	"\x04page\x18\x01 \x01(\v2G.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xfd\x01\n" +
 	"(ListUpcomingPreventiveMaintenanceRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
 	"\tasset_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\bassetIds\x88\x01\x01\x12!\n" +
@@ -9769,7 +11250,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2:.samsara.maintenance.v1beta1.UpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd2\x05\n" +
+	"pagination\"\xca\x01\n" +
+	"*StreamUpcomingPreventiveMaintenanceRequest\x12_\n" +
+	"\arequest\x18\x01 \x01(\v2E.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xb1\x01\n" +
+	"+StreamUpcomingPreventiveMaintenanceResponse\x12Z\n" +
+	"\x04page\x18\x01 \x01(\v2F.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd2\x05\n" +
 	"*UpdateUpcomingPreventiveMaintenanceRequest\x12&\n" +
 	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\aassetId\x88\x01\x01\x12,\n" +
 	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
@@ -9815,7 +11303,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa3\a\n" +
+	"pagination\"\xac\x01\n" +
+	"\x1bStreamPurchaseOrdersRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.maintenance.v1beta1.ListPurchaseOrdersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x93\x01\n" +
+	"\x1cStreamPurchaseOrdersResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.maintenance.v1beta1.ListPurchaseOrdersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa3\a\n" +
 	"\x1aCreatePurchaseOrderRequest\x12$\n" +
 	"\agl_code\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\x06glCode\x88\x01\x01\x122\n" +
 	"\x0einvoice_number\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\rinvoiceNumber\x88\x01\x01\x12!\n" +
@@ -9886,7 +11381,23 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2&.samsara.maintenance.v1beta1.TimeEntryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb4\x02\n" +
+	"pagination\"\xa6\x01\n" +
+	"\x18StreamTimeEntriesRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.ListTimeEntriesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8d\x01\n" +
+	"\x19StreamTimeEntriesResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.maintenance.v1beta1.ListTimeEntriesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa6\x01\n" +
+	"\x18FollowTimeEntriesRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.ListTimeEntriesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcb\x01\n" +
+	"\x19FollowTimeEntriesResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.maintenance.v1beta1.ListTimeEntriesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xb4\x02\n" +
 	"\x15ListWarrantiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
@@ -9902,7 +11413,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2%.samsara.maintenance.v1beta1.WarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd8\x06\n" +
+	"pagination\"\xa4\x01\n" +
+	"\x17StreamWarrantiesRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.maintenance.v1beta1.ListWarrantiesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8b\x01\n" +
+	"\x18StreamWarrantiesResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.ListWarrantiesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd8\x06\n" +
 	"\x15CreateWarrantyRequest\x12Z\n" +
 	"\rbase_coverage\x18\x01 \x01(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageB\x06\xda\xce\x18\x02\b\x03R\fbaseCoverage\x12S\n" +
 	"\tcoverages\x18\x02 \x03(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageB\x06\xda\xce\x18\x02\b\x03R\tcoverages\x12-\n" +
@@ -9986,7 +11504,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.WarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xbd\f\n" +
+	"pagination\"\xac\x01\n" +
+	"\x1bStreamWarrantyClaimsRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.maintenance.v1beta1.ListWarrantyClaimsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x93\x01\n" +
+	"\x1cStreamWarrantyClaimsResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.maintenance.v1beta1.ListWarrantyClaimsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xbd\f\n" +
 	"\x1aCreateWarrantyClaimRequest\x12(\n" +
 	"\basset_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\aassetId\x88\x01\x01\x12!\n" +
 	"\x05cause\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x05cause\x88\x01\x01\x129\n" +
@@ -10089,7 +11614,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2..samsara.maintenance.v1beta1.WorkOrderTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd7\x02\n" +
+	"pagination\"\xb3\x01\n" +
+	"\x1fStreamWorkOrderTemplatesRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9a\x01\n" +
+	" StreamWorkOrderTemplatesResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd7\x02\n" +
 	"\bAssetRef\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xa6\x02\xda\xce\x181EntityCreateWarrantyClaimAssetRefTypeResponseBody\xda\xce\x18?EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBody\xda\xce\x180EntityListWarrantyClaimsAssetRefTypeResponseBody\xda\xce\x18AEntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBody\xda\xce\x181EntityUpdateWarrantyClaimAssetRefTypeResponseBodyB\x05\n" +
 	"\x03_id\"\xc7\x01\n" +
@@ -10827,15 +12359,21 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:'\xda\xce\x18#WorkOrderTemplateObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xe97\n" +
-	"\x12MaintenanceService\x12\xf2\x01\n" +
-	"\x14ListVendorCategories\x128.samsara.maintenance.v1beta1.ListVendorCategoriesRequest\x1a9.samsara.maintenance.v1beta1.ListVendorCategoriesResponse\"e\xda\xce\x18a\n" +
-	"\x14listVendorCategories\x10\x01\x1a$/fleet/maintenance/vendor-categories(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xf0\x01\n" +
-	"\x16ListMaintenanceVendors\x12:.samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest\x1a;.samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse\"]\xda\xce\x18Y\n" +
-	"\x16listMaintenanceVendors\x10\x01\x1a\x1a/fleet/maintenance/vendors(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xae\x01\n" +
-	"\tListParts\x12-.samsara.maintenance.v1beta1.ListPartsRequest\x1a..samsara.maintenance.v1beta1.ListPartsResponse\"B\xda\xce\x18>\n" +
+	"\x05_name2\xc9J\n" +
+	"\x12MaintenanceService\x12\xf8\x01\n" +
+	"\x14ListVendorCategories\x128.samsara.maintenance.v1beta1.ListVendorCategoriesRequest\x1a9.samsara.maintenance.v1beta1.ListVendorCategoriesResponse\"k\xda\xce\x18g\n" +
+	"\x14listVendorCategories\x10\x01\x1a$/fleet/maintenance/vendor-categories(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb1\x01\n" +
+	"\x16StreamVendorCategories\x12:.samsara.maintenance.v1beta1.StreamVendorCategoriesRequest\x1a;.samsara.maintenance.v1beta1.StreamVendorCategoriesResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14ListVendorCategories\x10\x010\x01\x12\xf6\x01\n" +
+	"\x16ListMaintenanceVendors\x12:.samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest\x1a;.samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse\"c\xda\xce\x18_\n" +
+	"\x16listMaintenanceVendors\x10\x01\x1a\x1a/fleet/maintenance/vendors(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb9\x01\n" +
+	"\x18StreamMaintenanceVendors\x12<.samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest\x1a=.samsara.maintenance.v1beta1.StreamMaintenanceVendorsResponse\"\x1e\xe2\xce\x18\x1a\n" +
+	"\x16ListMaintenanceVendors\x10\x010\x01\x12\xb4\x01\n" +
+	"\tListParts\x12-.samsara.maintenance.v1beta1.ListPartsRequest\x1a..samsara.maintenance.v1beta1.ListPartsResponse\"H\xda\xce\x18D\n" +
 	"\tlistParts\x10\x01\x1a\x12/maintenance/parts(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xb1\x01\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x85\x01\n" +
+	"\vStreamParts\x12/.samsara.maintenance.v1beta1.StreamPartsRequest\x1a0.samsara.maintenance.v1beta1.StreamPartsResponse\"\x11\xe2\xce\x18\r\n" +
+	"\tListParts\x10\x010\x01\x12\xb1\x01\n" +
 	"\n" +
 	"CreatePart\x12..samsara.maintenance.v1beta1.CreatePartRequest\x1a/.samsara.maintenance.v1beta1.CreatePartResponse\"B\xda\xce\x18>\n" +
 	"\n" +
@@ -10847,39 +12385,55 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"DeletePart\x12..samsara.maintenance.v1beta1.DeletePartRequest\x1a/.samsara.maintenance.v1beta1.DeletePartResponse\"B\xda\xce\x18>\n" +
 	"\n" +
-	"deletePart\x10\x05\x1a\x12/maintenance/parts8\x01B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xe1\x01\n" +
-	"\x11ListPartInventory\x125.samsara.maintenance.v1beta1.ListPartInventoryRequest\x1a6.samsara.maintenance.v1beta1.ListPartInventoryResponse\"]\xda\xce\x18Y\n" +
+	"deletePart\x10\x05\x1a\x12/maintenance/parts8\x01B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xe7\x01\n" +
+	"\x11ListPartInventory\x125.samsara.maintenance.v1beta1.ListPartInventoryRequest\x1a6.samsara.maintenance.v1beta1.ListPartInventoryResponse\"c\xda\xce\x18_\n" +
 	"\x11listPartInventory\x10\x01\x1a%/maintenance/parts/inventory-location(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x88\x02\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
+	"\x13StreamPartInventory\x127.samsara.maintenance.v1beta1.StreamPartInventoryRequest\x1a8.samsara.maintenance.v1beta1.StreamPartInventoryResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11ListPartInventory\x10\x010\x01\x12\x88\x02\n" +
 	"\x1bCreatePartInventoryLocation\x12?.samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest\x1a@.samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse\"f\xda\xce\x18b\n" +
 	"\x1bcreatePartInventoryLocation\x10\x02\x1a%/maintenance/parts/inventory-location \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x88\x02\n" +
 	"\x1bUpdatePartInventoryLocation\x12?.samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest\x1a@.samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse\"f\xda\xce\x18b\n" +
 	"\x1bupdatePartInventoryLocation\x10\x04\x1a%/maintenance/parts/inventory-location \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xe5\x01\n" +
 	"\x13CreateStockMovement\x127.samsara.maintenance.v1beta1.CreateStockMovementRequest\x1a8.samsara.maintenance.v1beta1.CreateStockMovementResponse\"[\xda\xce\x18W\n" +
-	"\x13createStockMovement\x10\x02\x1a\"/maintenance/parts/stock-movements \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xe7\x01\n" +
-	"\x14ListPartTransactions\x128.samsara.maintenance.v1beta1.ListPartTransactionsRequest\x1a9.samsara.maintenance.v1beta1.ListPartTransactionsResponse\"Z\xda\xce\x18V\n" +
+	"\x13createStockMovement\x10\x02\x1a\"/maintenance/parts/stock-movements \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xed\x01\n" +
+	"\x14ListPartTransactions\x128.samsara.maintenance.v1beta1.ListPartTransactionsRequest\x1a9.samsara.maintenance.v1beta1.ListPartTransactionsResponse\"`\xda\xce\x18\\\n" +
 	"\x14listPartTransactions\x10\x01\x1a\x1f/maintenance/parts/transactions(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x9f\x02\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb1\x01\n" +
+	"\x16StreamPartTransactions\x12:.samsara.maintenance.v1beta1.StreamPartTransactionsRequest\x1a;.samsara.maintenance.v1beta1.StreamPartTransactionsResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14ListPartTransactions\x10\x010\x01\x12\x9f\x02\n" +
 	"\x1cResolvePreventiveMaintenance\x12@.samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest\x1aA.samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse\"z\xda\xce\x18v\n" +
-	"\x1cresolvePreventiveMaintenance\x10\x02\x1a\x1f/maintenance/preventive/resolve \x02B$Write Preventive Maintenance ResolveJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xbe\x02\n" +
-	"\"ListPreventiveMaintenanceSchedules\x12F.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest\x1aG.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse\"\x86\x01\xda\xce\x18\x81\x01\n" +
-	"\"listPreventiveMaintenanceSchedules\x10\x01\x1a!/maintenance/preventive/schedules(\x018\x01B%Read Preventive Maintenance SchedulesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xb7\x02\n" +
-	"!ListUpcomingPreventiveMaintenance\x12E.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest\x1aF.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse\"\x82\x01\xda\xce\x18~\n" +
-	"!listUpcomingPreventiveMaintenance\x10\x01\x1a /maintenance/preventive/upcoming(\x018\x01B$Read Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xbe\x02\n" +
+	"\x1cresolvePreventiveMaintenance\x10\x02\x1a\x1f/maintenance/preventive/resolve \x02B$Write Preventive Maintenance ResolveJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xc4\x02\n" +
+	"\"ListPreventiveMaintenanceSchedules\x12F.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest\x1aG.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse\"\x8c\x01\xda\xce\x18\x87\x01\n" +
+	"\"listPreventiveMaintenanceSchedules\x10\x01\x1a!/maintenance/preventive/schedules(\x018\x01B%Read Preventive Maintenance SchedulesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xe9\x01\n" +
+	"$StreamPreventiveMaintenanceSchedules\x12H.samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest\x1aI.samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesResponse\"*\xe2\xce\x18&\n" +
+	"\"ListPreventiveMaintenanceSchedules\x10\x010\x01\x12\xbe\x02\n" +
+	"!ListUpcomingPreventiveMaintenance\x12E.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest\x1aF.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse\"\x89\x01\xda\xce\x18\x84\x01\n" +
+	"!listUpcomingPreventiveMaintenance\x10\x01\x1a /maintenance/preventive/upcoming(\x018\x01B$Read Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xe5\x01\n" +
+	"#StreamUpcomingPreventiveMaintenance\x12G.samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest\x1aH.samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceResponse\")\xe2\xce\x18%\n" +
+	"!ListUpcomingPreventiveMaintenance\x10\x010\x01\x12\xbe\x02\n" +
 	"#UpdateUpcomingPreventiveMaintenance\x12G.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest\x1aH.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse\"\x83\x01\xda\xce\x18\x7f\n" +
-	"#updateUpcomingPreventiveMaintenance\x10\x04\x1a /maintenance/preventive/upcoming \x02B%Write Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe6\x01\n" +
-	"\x12ListPurchaseOrders\x126.samsara.maintenance.v1beta1.ListPurchaseOrdersRequest\x1a7.samsara.maintenance.v1beta1.ListPurchaseOrdersResponse\"_\xda\xce\x18[\n" +
-	"\x12listPurchaseOrders\x10\x01\x1a\x1c/maintenance/purchase-orders(\x018\x01B\x14Read Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe9\x01\n" +
+	"#updateUpcomingPreventiveMaintenance\x10\x04\x1a /maintenance/preventive/upcoming \x02B%Write Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xec\x01\n" +
+	"\x12ListPurchaseOrders\x126.samsara.maintenance.v1beta1.ListPurchaseOrdersRequest\x1a7.samsara.maintenance.v1beta1.ListPurchaseOrdersResponse\"e\xda\xce\x18a\n" +
+	"\x12listPurchaseOrders\x10\x01\x1a\x1c/maintenance/purchase-orders(\x018\x01B\x14Read Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa9\x01\n" +
+	"\x14StreamPurchaseOrders\x128.samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest\x1a9.samsara.maintenance.v1beta1.StreamPurchaseOrdersResponse\"\x1a\xe2\xce\x18\x16\n" +
+	"\x12ListPurchaseOrders\x10\x010\x01\x12\xe9\x01\n" +
 	"\x13CreatePurchaseOrder\x127.samsara.maintenance.v1beta1.CreatePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.CreatePurchaseOrderResponse\"_\xda\xce\x18[\n" +
 	"\x13createPurchaseOrder\x10\x02\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xe9\x01\n" +
 	"\x13UpdatePurchaseOrder\x127.samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse\"_\xda\xce\x18[\n" +
 	"\x13updatePurchaseOrder\x10\x04\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe9\x01\n" +
 	"\x13DeletePurchaseOrder\x127.samsara.maintenance.v1beta1.DeletePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.DeletePurchaseOrderResponse\"_\xda\xce\x18[\n" +
-	"\x13deletePurchaseOrder\x10\x05\x1a\x1c/maintenance/purchase-orders8\x01B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xdd\x01\n" +
-	"\x0fListTimeEntries\x123.samsara.maintenance.v1beta1.ListTimeEntriesRequest\x1a4.samsara.maintenance.v1beta1.ListTimeEntriesResponse\"_\xda\xce\x18[\n" +
-	"\x0flistTimeEntries\x10\x01\x1a /maintenance/time-entries/stream(\x010\x018\x01B\x11Read Time EntriesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xcc\x01\n" +
-	"\x0eListWarranties\x122.samsara.maintenance.v1beta1.ListWarrantiesRequest\x1a3.samsara.maintenance.v1beta1.ListWarrantiesResponse\"Q\xda\xce\x18M\n" +
-	"\x0elistWarranties\x10\x01\x1a\x17/maintenance/warranties(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xcb\x01\n" +
+	"\x13deletePurchaseOrder\x10\x05\x1a\x1c/maintenance/purchase-orders8\x01B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xe3\x01\n" +
+	"\x0fListTimeEntries\x123.samsara.maintenance.v1beta1.ListTimeEntriesRequest\x1a4.samsara.maintenance.v1beta1.ListTimeEntriesResponse\"e\xda\xce\x18a\n" +
+	"\x0flistTimeEntries\x10\x01\x1a /maintenance/time-entries/stream(\x010\x018\x01B\x11Read Time EntriesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9d\x01\n" +
+	"\x11StreamTimeEntries\x125.samsara.maintenance.v1beta1.StreamTimeEntriesRequest\x1a6.samsara.maintenance.v1beta1.StreamTimeEntriesResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fListTimeEntries\x10\x010\x01\x12\x9d\x01\n" +
+	"\x11FollowTimeEntries\x125.samsara.maintenance.v1beta1.FollowTimeEntriesRequest\x1a6.samsara.maintenance.v1beta1.FollowTimeEntriesResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fListTimeEntries\x10\x020\x01\x12\xd2\x01\n" +
+	"\x0eListWarranties\x122.samsara.maintenance.v1beta1.ListWarrantiesRequest\x1a3.samsara.maintenance.v1beta1.ListWarrantiesResponse\"W\xda\xce\x18S\n" +
+	"\x0elistWarranties\x10\x01\x1a\x17/maintenance/warranties(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x99\x01\n" +
+	"\x10StreamWarranties\x124.samsara.maintenance.v1beta1.StreamWarrantiesRequest\x1a5.samsara.maintenance.v1beta1.StreamWarrantiesResponse\"\x16\xe2\xce\x18\x12\n" +
+	"\x0eListWarranties\x10\x010\x01\x12\xcb\x01\n" +
 	"\x0eCreateWarranty\x122.samsara.maintenance.v1beta1.CreateWarrantyRequest\x1a3.samsara.maintenance.v1beta1.CreateWarrantyResponse\"P\xda\xce\x18L\n" +
 	"\x0ecreateWarranty\x10\x02\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xcb\x01\n" +
 	"\x0eUpdateWarranty\x122.samsara.maintenance.v1beta1.UpdateWarrantyRequest\x1a3.samsara.maintenance.v1beta1.UpdateWarrantyResponse\"P\xda\xce\x18L\n" +
@@ -10887,17 +12441,21 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x0eDeleteWarranty\x122.samsara.maintenance.v1beta1.DeleteWarrantyRequest\x1a3.samsara.maintenance.v1beta1.DeleteWarrantyResponse\"P\xda\xce\x18L\n" +
 	"\x0edeleteWarranty\x10\x05\x1a\x17/maintenance/warranties8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\x9e\x02\n" +
 	"\x1fReplaceWarrantyAssetAssignments\x12C.samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest\x1aD.samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse\"p\xda\xce\x18l\n" +
-	"\x1freplaceWarrantyAssetAssignments\x10\x02\x1a&/maintenance/warranties/assets/replace \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe1\x01\n" +
-	"\x12ListWarrantyClaims\x126.samsara.maintenance.v1beta1.ListWarrantyClaimsRequest\x1a7.samsara.maintenance.v1beta1.ListWarrantyClaimsResponse\"Z\xda\xce\x18V\n" +
-	"\x12listWarrantyClaims\x10\x01\x1a\x1c/maintenance/warranty-claims(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe4\x01\n" +
+	"\x1freplaceWarrantyAssetAssignments\x10\x02\x1a&/maintenance/warranties/assets/replace \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe7\x01\n" +
+	"\x12ListWarrantyClaims\x126.samsara.maintenance.v1beta1.ListWarrantyClaimsRequest\x1a7.samsara.maintenance.v1beta1.ListWarrantyClaimsResponse\"`\xda\xce\x18\\\n" +
+	"\x12listWarrantyClaims\x10\x01\x1a\x1c/maintenance/warranty-claims(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa9\x01\n" +
+	"\x14StreamWarrantyClaims\x128.samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest\x1a9.samsara.maintenance.v1beta1.StreamWarrantyClaimsResponse\"\x1a\xe2\xce\x18\x16\n" +
+	"\x12ListWarrantyClaims\x10\x010\x01\x12\xe4\x01\n" +
 	"\x13CreateWarrantyClaim\x127.samsara.maintenance.v1beta1.CreateWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.CreateWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
 	"\x13createWarrantyClaim\x10\x02\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xe4\x01\n" +
 	"\x13UpdateWarrantyClaim\x127.samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
 	"\x13updateWarrantyClaim\x10\x04\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe4\x01\n" +
 	"\x13DeleteWarrantyClaim\x127.samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
-	"\x13deleteWarrantyClaim\x10\x05\x1a\x1c/maintenance/warranty-claims8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xf3\x01\n" +
-	"\x15GetWorkOrderTemplates\x129.samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest\x1a:.samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse\"c\xda\xce\x18_\n" +
-	"\x15getWorkOrderTemplates\x10\x01\x1a!/maintenance/work-order-templates(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BOP\x01ZKsamsara.internal/gateway/gen/samsara/maintenance/v1beta1;maintenancev1beta1b\x06proto3"
+	"\x13deleteWarrantyClaim\x10\x05\x1a\x1c/maintenance/warranty-claims8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xf9\x01\n" +
+	"\x15GetWorkOrderTemplates\x129.samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest\x1a:.samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse\"i\xda\xce\x18e\n" +
+	"\x15getWorkOrderTemplates\x10\x01\x1a!/maintenance/work-order-templates(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb8\x01\n" +
+	"\x18StreamWorkOrderTemplates\x12<.samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest\x1a=.samsara.maintenance.v1beta1.StreamWorkOrderTemplatesResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetWorkOrderTemplates\x10\x010\x01BOP\x01ZKsamsara.internal/gateway/gen/samsara/maintenance/v1beta1;maintenancev1beta1b\x06proto3"
 
 var (
 	file_samsara_maintenance_v1beta1_maintenance_proto_rawDescOnce sync.Once
@@ -10911,320 +12469,415 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP() []byte {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescData
 }
 
-var file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
+var file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes = make([]protoimpl.MessageInfo, 134)
 var file_samsara_maintenance_v1beta1_maintenance_proto_goTypes = []any{
-	(*ListVendorCategoriesRequest)(nil),                 // 0: samsara.maintenance.v1beta1.ListVendorCategoriesRequest
-	(*ListVendorCategoriesResponse)(nil),                // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse
-	(*ListMaintenanceVendorsRequest)(nil),               // 2: samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
-	(*ListMaintenanceVendorsResponse)(nil),              // 3: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
-	(*ListPartsRequest)(nil),                            // 4: samsara.maintenance.v1beta1.ListPartsRequest
-	(*ListPartsResponse)(nil),                           // 5: samsara.maintenance.v1beta1.ListPartsResponse
-	(*CreatePartRequest)(nil),                           // 6: samsara.maintenance.v1beta1.CreatePartRequest
-	(*CreatePartResponse)(nil),                          // 7: samsara.maintenance.v1beta1.CreatePartResponse
-	(*UpdatePartRequest)(nil),                           // 8: samsara.maintenance.v1beta1.UpdatePartRequest
-	(*UpdatePartResponse)(nil),                          // 9: samsara.maintenance.v1beta1.UpdatePartResponse
-	(*DeletePartRequest)(nil),                           // 10: samsara.maintenance.v1beta1.DeletePartRequest
-	(*DeletePartResponse)(nil),                          // 11: samsara.maintenance.v1beta1.DeletePartResponse
-	(*ListPartInventoryRequest)(nil),                    // 12: samsara.maintenance.v1beta1.ListPartInventoryRequest
-	(*ListPartInventoryResponse)(nil),                   // 13: samsara.maintenance.v1beta1.ListPartInventoryResponse
-	(*CreatePartInventoryLocationRequest)(nil),          // 14: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
-	(*CreatePartInventoryLocationResponse)(nil),         // 15: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
-	(*UpdatePartInventoryLocationRequest)(nil),          // 16: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
-	(*UpdatePartInventoryLocationResponse)(nil),         // 17: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
-	(*CreateStockMovementRequest)(nil),                  // 18: samsara.maintenance.v1beta1.CreateStockMovementRequest
-	(*CreateStockMovementResponse)(nil),                 // 19: samsara.maintenance.v1beta1.CreateStockMovementResponse
-	(*ListPartTransactionsRequest)(nil),                 // 20: samsara.maintenance.v1beta1.ListPartTransactionsRequest
-	(*ListPartTransactionsResponse)(nil),                // 21: samsara.maintenance.v1beta1.ListPartTransactionsResponse
-	(*ResolvePreventiveMaintenanceRequest)(nil),         // 22: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
-	(*ResolvePreventiveMaintenanceResponse)(nil),        // 23: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
-	(*ListPreventiveMaintenanceSchedulesRequest)(nil),   // 24: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
-	(*ListPreventiveMaintenanceSchedulesResponse)(nil),  // 25: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
-	(*ListUpcomingPreventiveMaintenanceRequest)(nil),    // 26: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
-	(*ListUpcomingPreventiveMaintenanceResponse)(nil),   // 27: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
-	(*UpdateUpcomingPreventiveMaintenanceRequest)(nil),  // 28: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
-	(*UpdateUpcomingPreventiveMaintenanceResponse)(nil), // 29: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
-	(*ListPurchaseOrdersRequest)(nil),                   // 30: samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
-	(*ListPurchaseOrdersResponse)(nil),                  // 31: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
-	(*CreatePurchaseOrderRequest)(nil),                  // 32: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
-	(*CreatePurchaseOrderResponse)(nil),                 // 33: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
-	(*UpdatePurchaseOrderRequest)(nil),                  // 34: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
-	(*UpdatePurchaseOrderResponse)(nil),                 // 35: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
-	(*DeletePurchaseOrderRequest)(nil),                  // 36: samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
-	(*DeletePurchaseOrderResponse)(nil),                 // 37: samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
-	(*ListTimeEntriesRequest)(nil),                      // 38: samsara.maintenance.v1beta1.ListTimeEntriesRequest
-	(*ListTimeEntriesResponse)(nil),                     // 39: samsara.maintenance.v1beta1.ListTimeEntriesResponse
-	(*ListWarrantiesRequest)(nil),                       // 40: samsara.maintenance.v1beta1.ListWarrantiesRequest
-	(*ListWarrantiesResponse)(nil),                      // 41: samsara.maintenance.v1beta1.ListWarrantiesResponse
-	(*CreateWarrantyRequest)(nil),                       // 42: samsara.maintenance.v1beta1.CreateWarrantyRequest
-	(*CreateWarrantyResponse)(nil),                      // 43: samsara.maintenance.v1beta1.CreateWarrantyResponse
-	(*UpdateWarrantyRequest)(nil),                       // 44: samsara.maintenance.v1beta1.UpdateWarrantyRequest
-	(*UpdateWarrantyResponse)(nil),                      // 45: samsara.maintenance.v1beta1.UpdateWarrantyResponse
-	(*DeleteWarrantyRequest)(nil),                       // 46: samsara.maintenance.v1beta1.DeleteWarrantyRequest
-	(*DeleteWarrantyResponse)(nil),                      // 47: samsara.maintenance.v1beta1.DeleteWarrantyResponse
-	(*ReplaceWarrantyAssetAssignmentsRequest)(nil),      // 48: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
-	(*ReplaceWarrantyAssetAssignmentsResponse)(nil),     // 49: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
-	(*ListWarrantyClaimsRequest)(nil),                   // 50: samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
-	(*ListWarrantyClaimsResponse)(nil),                  // 51: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
-	(*CreateWarrantyClaimRequest)(nil),                  // 52: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
-	(*CreateWarrantyClaimResponse)(nil),                 // 53: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
-	(*UpdateWarrantyClaimRequest)(nil),                  // 54: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
-	(*UpdateWarrantyClaimResponse)(nil),                 // 55: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
-	(*DeleteWarrantyClaimRequest)(nil),                  // 56: samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
-	(*DeleteWarrantyClaimResponse)(nil),                 // 57: samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
-	(*GetWorkOrderTemplatesRequest)(nil),                // 58: samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
-	(*GetWorkOrderTemplatesResponse)(nil),               // 59: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
-	(*AssetRef)(nil),                                    // 60: samsara.maintenance.v1beta1.AssetRef
-	(*Money)(nil),                                       // 61: samsara.maintenance.v1beta1.Money
-	(*Part)(nil),                                        // 62: samsara.maintenance.v1beta1.Part
-	(*PartDefinitionMoney)(nil),                         // 63: samsara.maintenance.v1beta1.PartDefinitionMoney
-	(*PartDefinitionRef)(nil),                           // 64: samsara.maintenance.v1beta1.PartDefinitionRef
-	(*PartInventory)(nil),                               // 65: samsara.maintenance.v1beta1.PartInventory
-	(*PartInventoryLocation)(nil),                       // 66: samsara.maintenance.v1beta1.PartInventoryLocation
-	(*PartInventoryLocationMoney)(nil),                  // 67: samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	(*PartTransaction)(nil),                             // 68: samsara.maintenance.v1beta1.PartTransaction
-	(*PlaceRef)(nil),                                    // 69: samsara.maintenance.v1beta1.PlaceRef
-	(*PreventativeMaintenanceScheduleRef)(nil),          // 70: samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
-	(*PreventiveMaintenanceSchedule)(nil),               // 71: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule
-	(*PurchaseOrder)(nil),                               // 72: samsara.maintenance.v1beta1.PurchaseOrder
-	(*PurchaseOrderCoreCharge)(nil),                     // 73: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge
-	(*PurchaseOrderCoreChargeInput)(nil),                // 74: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput
-	(*PurchaseOrderCoreRecoverabilityPolicy)(nil),       // 75: samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
-	(*PurchaseOrderMoney)(nil),                          // 76: samsara.maintenance.v1beta1.PurchaseOrderMoney
-	(*PurchaseOrderPart)(nil),                           // 77: samsara.maintenance.v1beta1.PurchaseOrderPart
-	(*PurchaseOrderPartInput)(nil),                      // 78: samsara.maintenance.v1beta1.PurchaseOrderPartInput
-	(*PurchaseOrderTaxAdjustment)(nil),                  // 79: samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
-	(*StockMovement)(nil),                               // 80: samsara.maintenance.v1beta1.StockMovement
-	(*StockMovementLocation)(nil),                       // 81: samsara.maintenance.v1beta1.StockMovementLocation
-	(*TimeEntry)(nil),                                   // 82: samsara.maintenance.v1beta1.TimeEntry
-	(*TimeEntryLocation)(nil),                           // 83: samsara.maintenance.v1beta1.TimeEntryLocation
-	(*TimeEntryMoney)(nil),                              // 84: samsara.maintenance.v1beta1.TimeEntryMoney
-	(*UpcomingPreventiveMaintenance)(nil),               // 85: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance
-	(*UpdateUpcomingPreventiveMaintenance)(nil),         // 86: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
-	(*Vendor)(nil),                                      // 87: samsara.maintenance.v1beta1.Vendor
-	(*VendorCategory)(nil),                              // 88: samsara.maintenance.v1beta1.VendorCategory
-	(*VendorRef)(nil),                                   // 89: samsara.maintenance.v1beta1.VendorRef
-	(*Warranty)(nil),                                    // 90: samsara.maintenance.v1beta1.Warranty
-	(*WarrantyAssetAssignment)(nil),                     // 91: samsara.maintenance.v1beta1.WarrantyAssetAssignment
-	(*WarrantyAssetAssignmentInput)(nil),                // 92: samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
-	(*WarrantyAssetAssignments)(nil),                    // 93: samsara.maintenance.v1beta1.WarrantyAssetAssignments
-	(*WarrantyClaim)(nil),                               // 94: samsara.maintenance.v1beta1.WarrantyClaim
-	(*WarrantyClaimExternalId)(nil),                     // 95: samsara.maintenance.v1beta1.WarrantyClaimExternalId
-	(*WarrantyClaimLabor)(nil),                          // 96: samsara.maintenance.v1beta1.WarrantyClaimLabor
-	(*WarrantyClaimMoney)(nil),                          // 97: samsara.maintenance.v1beta1.WarrantyClaimMoney
-	(*WarrantyClaimPart)(nil),                           // 98: samsara.maintenance.v1beta1.WarrantyClaimPart
-	(*WarrantyClaimReimbursement)(nil),                  // 99: samsara.maintenance.v1beta1.WarrantyClaimReimbursement
-	(*WarrantyClaimStatusHistory)(nil),                  // 100: samsara.maintenance.v1beta1.WarrantyClaimStatusHistory
-	(*WarrantyCoverage)(nil),                            // 101: samsara.maintenance.v1beta1.WarrantyCoverage
-	(*WarrantyCoverageItem)(nil),                        // 102: samsara.maintenance.v1beta1.WarrantyCoverageItem
-	(*WarrantyExternalId)(nil),                          // 103: samsara.maintenance.v1beta1.WarrantyExternalId
-	(*WarrantyRef)(nil),                                 // 104: samsara.maintenance.v1beta1.WarrantyRef
-	(*WorkOrderRef)(nil),                                // 105: samsara.maintenance.v1beta1.WorkOrderRef
-	(*WorkOrderTemplate)(nil),                           // 106: samsara.maintenance.v1beta1.WorkOrderTemplate
-	nil,                                                 // 107: samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
-	(*v1.Pagination)(nil),                               // 108: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                       // 109: google.protobuf.FieldMask
-	(*structpb.Value)(nil),                              // 110: google.protobuf.Value
+	(*ListVendorCategoriesRequest)(nil),                  // 0: samsara.maintenance.v1beta1.ListVendorCategoriesRequest
+	(*ListVendorCategoriesResponse)(nil),                 // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse
+	(*StreamVendorCategoriesRequest)(nil),                // 2: samsara.maintenance.v1beta1.StreamVendorCategoriesRequest
+	(*StreamVendorCategoriesResponse)(nil),               // 3: samsara.maintenance.v1beta1.StreamVendorCategoriesResponse
+	(*ListMaintenanceVendorsRequest)(nil),                // 4: samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
+	(*ListMaintenanceVendorsResponse)(nil),               // 5: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
+	(*StreamMaintenanceVendorsRequest)(nil),              // 6: samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest
+	(*StreamMaintenanceVendorsResponse)(nil),             // 7: samsara.maintenance.v1beta1.StreamMaintenanceVendorsResponse
+	(*ListPartsRequest)(nil),                             // 8: samsara.maintenance.v1beta1.ListPartsRequest
+	(*ListPartsResponse)(nil),                            // 9: samsara.maintenance.v1beta1.ListPartsResponse
+	(*StreamPartsRequest)(nil),                           // 10: samsara.maintenance.v1beta1.StreamPartsRequest
+	(*StreamPartsResponse)(nil),                          // 11: samsara.maintenance.v1beta1.StreamPartsResponse
+	(*CreatePartRequest)(nil),                            // 12: samsara.maintenance.v1beta1.CreatePartRequest
+	(*CreatePartResponse)(nil),                           // 13: samsara.maintenance.v1beta1.CreatePartResponse
+	(*UpdatePartRequest)(nil),                            // 14: samsara.maintenance.v1beta1.UpdatePartRequest
+	(*UpdatePartResponse)(nil),                           // 15: samsara.maintenance.v1beta1.UpdatePartResponse
+	(*DeletePartRequest)(nil),                            // 16: samsara.maintenance.v1beta1.DeletePartRequest
+	(*DeletePartResponse)(nil),                           // 17: samsara.maintenance.v1beta1.DeletePartResponse
+	(*ListPartInventoryRequest)(nil),                     // 18: samsara.maintenance.v1beta1.ListPartInventoryRequest
+	(*ListPartInventoryResponse)(nil),                    // 19: samsara.maintenance.v1beta1.ListPartInventoryResponse
+	(*StreamPartInventoryRequest)(nil),                   // 20: samsara.maintenance.v1beta1.StreamPartInventoryRequest
+	(*StreamPartInventoryResponse)(nil),                  // 21: samsara.maintenance.v1beta1.StreamPartInventoryResponse
+	(*CreatePartInventoryLocationRequest)(nil),           // 22: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
+	(*CreatePartInventoryLocationResponse)(nil),          // 23: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
+	(*UpdatePartInventoryLocationRequest)(nil),           // 24: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
+	(*UpdatePartInventoryLocationResponse)(nil),          // 25: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
+	(*CreateStockMovementRequest)(nil),                   // 26: samsara.maintenance.v1beta1.CreateStockMovementRequest
+	(*CreateStockMovementResponse)(nil),                  // 27: samsara.maintenance.v1beta1.CreateStockMovementResponse
+	(*ListPartTransactionsRequest)(nil),                  // 28: samsara.maintenance.v1beta1.ListPartTransactionsRequest
+	(*ListPartTransactionsResponse)(nil),                 // 29: samsara.maintenance.v1beta1.ListPartTransactionsResponse
+	(*StreamPartTransactionsRequest)(nil),                // 30: samsara.maintenance.v1beta1.StreamPartTransactionsRequest
+	(*StreamPartTransactionsResponse)(nil),               // 31: samsara.maintenance.v1beta1.StreamPartTransactionsResponse
+	(*ResolvePreventiveMaintenanceRequest)(nil),          // 32: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
+	(*ResolvePreventiveMaintenanceResponse)(nil),         // 33: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
+	(*ListPreventiveMaintenanceSchedulesRequest)(nil),    // 34: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
+	(*ListPreventiveMaintenanceSchedulesResponse)(nil),   // 35: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
+	(*StreamPreventiveMaintenanceSchedulesRequest)(nil),  // 36: samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest
+	(*StreamPreventiveMaintenanceSchedulesResponse)(nil), // 37: samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesResponse
+	(*ListUpcomingPreventiveMaintenanceRequest)(nil),     // 38: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
+	(*ListUpcomingPreventiveMaintenanceResponse)(nil),    // 39: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
+	(*StreamUpcomingPreventiveMaintenanceRequest)(nil),   // 40: samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest
+	(*StreamUpcomingPreventiveMaintenanceResponse)(nil),  // 41: samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceResponse
+	(*UpdateUpcomingPreventiveMaintenanceRequest)(nil),   // 42: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
+	(*UpdateUpcomingPreventiveMaintenanceResponse)(nil),  // 43: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
+	(*ListPurchaseOrdersRequest)(nil),                    // 44: samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
+	(*ListPurchaseOrdersResponse)(nil),                   // 45: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
+	(*StreamPurchaseOrdersRequest)(nil),                  // 46: samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest
+	(*StreamPurchaseOrdersResponse)(nil),                 // 47: samsara.maintenance.v1beta1.StreamPurchaseOrdersResponse
+	(*CreatePurchaseOrderRequest)(nil),                   // 48: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
+	(*CreatePurchaseOrderResponse)(nil),                  // 49: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
+	(*UpdatePurchaseOrderRequest)(nil),                   // 50: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
+	(*UpdatePurchaseOrderResponse)(nil),                  // 51: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
+	(*DeletePurchaseOrderRequest)(nil),                   // 52: samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
+	(*DeletePurchaseOrderResponse)(nil),                  // 53: samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
+	(*ListTimeEntriesRequest)(nil),                       // 54: samsara.maintenance.v1beta1.ListTimeEntriesRequest
+	(*ListTimeEntriesResponse)(nil),                      // 55: samsara.maintenance.v1beta1.ListTimeEntriesResponse
+	(*StreamTimeEntriesRequest)(nil),                     // 56: samsara.maintenance.v1beta1.StreamTimeEntriesRequest
+	(*StreamTimeEntriesResponse)(nil),                    // 57: samsara.maintenance.v1beta1.StreamTimeEntriesResponse
+	(*FollowTimeEntriesRequest)(nil),                     // 58: samsara.maintenance.v1beta1.FollowTimeEntriesRequest
+	(*FollowTimeEntriesResponse)(nil),                    // 59: samsara.maintenance.v1beta1.FollowTimeEntriesResponse
+	(*ListWarrantiesRequest)(nil),                        // 60: samsara.maintenance.v1beta1.ListWarrantiesRequest
+	(*ListWarrantiesResponse)(nil),                       // 61: samsara.maintenance.v1beta1.ListWarrantiesResponse
+	(*StreamWarrantiesRequest)(nil),                      // 62: samsara.maintenance.v1beta1.StreamWarrantiesRequest
+	(*StreamWarrantiesResponse)(nil),                     // 63: samsara.maintenance.v1beta1.StreamWarrantiesResponse
+	(*CreateWarrantyRequest)(nil),                        // 64: samsara.maintenance.v1beta1.CreateWarrantyRequest
+	(*CreateWarrantyResponse)(nil),                       // 65: samsara.maintenance.v1beta1.CreateWarrantyResponse
+	(*UpdateWarrantyRequest)(nil),                        // 66: samsara.maintenance.v1beta1.UpdateWarrantyRequest
+	(*UpdateWarrantyResponse)(nil),                       // 67: samsara.maintenance.v1beta1.UpdateWarrantyResponse
+	(*DeleteWarrantyRequest)(nil),                        // 68: samsara.maintenance.v1beta1.DeleteWarrantyRequest
+	(*DeleteWarrantyResponse)(nil),                       // 69: samsara.maintenance.v1beta1.DeleteWarrantyResponse
+	(*ReplaceWarrantyAssetAssignmentsRequest)(nil),       // 70: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
+	(*ReplaceWarrantyAssetAssignmentsResponse)(nil),      // 71: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
+	(*ListWarrantyClaimsRequest)(nil),                    // 72: samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
+	(*ListWarrantyClaimsResponse)(nil),                   // 73: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
+	(*StreamWarrantyClaimsRequest)(nil),                  // 74: samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest
+	(*StreamWarrantyClaimsResponse)(nil),                 // 75: samsara.maintenance.v1beta1.StreamWarrantyClaimsResponse
+	(*CreateWarrantyClaimRequest)(nil),                   // 76: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
+	(*CreateWarrantyClaimResponse)(nil),                  // 77: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
+	(*UpdateWarrantyClaimRequest)(nil),                   // 78: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
+	(*UpdateWarrantyClaimResponse)(nil),                  // 79: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
+	(*DeleteWarrantyClaimRequest)(nil),                   // 80: samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
+	(*DeleteWarrantyClaimResponse)(nil),                  // 81: samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
+	(*GetWorkOrderTemplatesRequest)(nil),                 // 82: samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
+	(*GetWorkOrderTemplatesResponse)(nil),                // 83: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
+	(*StreamWorkOrderTemplatesRequest)(nil),              // 84: samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest
+	(*StreamWorkOrderTemplatesResponse)(nil),             // 85: samsara.maintenance.v1beta1.StreamWorkOrderTemplatesResponse
+	(*AssetRef)(nil),                                     // 86: samsara.maintenance.v1beta1.AssetRef
+	(*Money)(nil),                                        // 87: samsara.maintenance.v1beta1.Money
+	(*Part)(nil),                                         // 88: samsara.maintenance.v1beta1.Part
+	(*PartDefinitionMoney)(nil),                          // 89: samsara.maintenance.v1beta1.PartDefinitionMoney
+	(*PartDefinitionRef)(nil),                            // 90: samsara.maintenance.v1beta1.PartDefinitionRef
+	(*PartInventory)(nil),                                // 91: samsara.maintenance.v1beta1.PartInventory
+	(*PartInventoryLocation)(nil),                        // 92: samsara.maintenance.v1beta1.PartInventoryLocation
+	(*PartInventoryLocationMoney)(nil),                   // 93: samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	(*PartTransaction)(nil),                              // 94: samsara.maintenance.v1beta1.PartTransaction
+	(*PlaceRef)(nil),                                     // 95: samsara.maintenance.v1beta1.PlaceRef
+	(*PreventativeMaintenanceScheduleRef)(nil),           // 96: samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	(*PreventiveMaintenanceSchedule)(nil),                // 97: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule
+	(*PurchaseOrder)(nil),                                // 98: samsara.maintenance.v1beta1.PurchaseOrder
+	(*PurchaseOrderCoreCharge)(nil),                      // 99: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge
+	(*PurchaseOrderCoreChargeInput)(nil),                 // 100: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput
+	(*PurchaseOrderCoreRecoverabilityPolicy)(nil),        // 101: samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
+	(*PurchaseOrderMoney)(nil),                           // 102: samsara.maintenance.v1beta1.PurchaseOrderMoney
+	(*PurchaseOrderPart)(nil),                            // 103: samsara.maintenance.v1beta1.PurchaseOrderPart
+	(*PurchaseOrderPartInput)(nil),                       // 104: samsara.maintenance.v1beta1.PurchaseOrderPartInput
+	(*PurchaseOrderTaxAdjustment)(nil),                   // 105: samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	(*StockMovement)(nil),                                // 106: samsara.maintenance.v1beta1.StockMovement
+	(*StockMovementLocation)(nil),                        // 107: samsara.maintenance.v1beta1.StockMovementLocation
+	(*TimeEntry)(nil),                                    // 108: samsara.maintenance.v1beta1.TimeEntry
+	(*TimeEntryLocation)(nil),                            // 109: samsara.maintenance.v1beta1.TimeEntryLocation
+	(*TimeEntryMoney)(nil),                               // 110: samsara.maintenance.v1beta1.TimeEntryMoney
+	(*UpcomingPreventiveMaintenance)(nil),                // 111: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance
+	(*UpdateUpcomingPreventiveMaintenance)(nil),          // 112: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
+	(*Vendor)(nil),                                       // 113: samsara.maintenance.v1beta1.Vendor
+	(*VendorCategory)(nil),                               // 114: samsara.maintenance.v1beta1.VendorCategory
+	(*VendorRef)(nil),                                    // 115: samsara.maintenance.v1beta1.VendorRef
+	(*Warranty)(nil),                                     // 116: samsara.maintenance.v1beta1.Warranty
+	(*WarrantyAssetAssignment)(nil),                      // 117: samsara.maintenance.v1beta1.WarrantyAssetAssignment
+	(*WarrantyAssetAssignmentInput)(nil),                 // 118: samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
+	(*WarrantyAssetAssignments)(nil),                     // 119: samsara.maintenance.v1beta1.WarrantyAssetAssignments
+	(*WarrantyClaim)(nil),                                // 120: samsara.maintenance.v1beta1.WarrantyClaim
+	(*WarrantyClaimExternalId)(nil),                      // 121: samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	(*WarrantyClaimLabor)(nil),                           // 122: samsara.maintenance.v1beta1.WarrantyClaimLabor
+	(*WarrantyClaimMoney)(nil),                           // 123: samsara.maintenance.v1beta1.WarrantyClaimMoney
+	(*WarrantyClaimPart)(nil),                            // 124: samsara.maintenance.v1beta1.WarrantyClaimPart
+	(*WarrantyClaimReimbursement)(nil),                   // 125: samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	(*WarrantyClaimStatusHistory)(nil),                   // 126: samsara.maintenance.v1beta1.WarrantyClaimStatusHistory
+	(*WarrantyCoverage)(nil),                             // 127: samsara.maintenance.v1beta1.WarrantyCoverage
+	(*WarrantyCoverageItem)(nil),                         // 128: samsara.maintenance.v1beta1.WarrantyCoverageItem
+	(*WarrantyExternalId)(nil),                           // 129: samsara.maintenance.v1beta1.WarrantyExternalId
+	(*WarrantyRef)(nil),                                  // 130: samsara.maintenance.v1beta1.WarrantyRef
+	(*WorkOrderRef)(nil),                                 // 131: samsara.maintenance.v1beta1.WorkOrderRef
+	(*WorkOrderTemplate)(nil),                            // 132: samsara.maintenance.v1beta1.WorkOrderTemplate
+	nil,                                                  // 133: samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                // 134: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                            // 135: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                        // 136: google.protobuf.FieldMask
+	(*structpb.Value)(nil),                               // 137: google.protobuf.Value
+	(*v11.FollowOptions)(nil),                            // 138: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                                // 139: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_maintenance_v1beta1_maintenance_proto_depIdxs = []int32{
-	88,  // 0: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.data:type_name -> samsara.maintenance.v1beta1.VendorCategory
-	108, // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	87,  // 2: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.data:type_name -> samsara.maintenance.v1beta1.Vendor
-	108, // 3: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	62,  // 4: samsara.maintenance.v1beta1.ListPartsResponse.data:type_name -> samsara.maintenance.v1beta1.Part
-	108, // 5: samsara.maintenance.v1beta1.ListPartsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	63,  // 6: samsara.maintenance.v1beta1.CreatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
-	62,  // 7: samsara.maintenance.v1beta1.CreatePartResponse.data:type_name -> samsara.maintenance.v1beta1.Part
-	63,  // 8: samsara.maintenance.v1beta1.UpdatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
-	109, // 9: samsara.maintenance.v1beta1.UpdatePartRequest.update_mask:type_name -> google.protobuf.FieldMask
-	62,  // 10: samsara.maintenance.v1beta1.UpdatePartResponse.data:type_name -> samsara.maintenance.v1beta1.Part
-	65,  // 11: samsara.maintenance.v1beta1.ListPartInventoryResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventory
-	108, // 12: samsara.maintenance.v1beta1.ListPartInventoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	67,  // 13: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	66,  // 14: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventoryLocation
-	67,  // 15: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	109, // 16: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	66,  // 17: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventoryLocation
-	61,  // 18: samsara.maintenance.v1beta1.CreateStockMovementRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.Money
-	80,  // 19: samsara.maintenance.v1beta1.CreateStockMovementResponse.data:type_name -> samsara.maintenance.v1beta1.StockMovement
-	68,  // 20: samsara.maintenance.v1beta1.ListPartTransactionsResponse.data:type_name -> samsara.maintenance.v1beta1.PartTransaction
-	108, // 21: samsara.maintenance.v1beta1.ListPartTransactionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	110, // 22: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse.data:type_name -> google.protobuf.Value
-	71,  // 23: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.data:type_name -> samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule
-	108, // 24: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	85,  // 25: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance
-	108, // 26: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.pagination:type_name -> samsara.types.v1.Pagination
-	109, // 27: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	86,  // 28: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
-	72,  // 29: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
-	108, // 30: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	76,  // 31: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	78,  // 32: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPartInput
-	79,  // 33: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
-	72,  // 34: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
-	76,  // 35: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	78,  // 36: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPartInput
-	79,  // 37: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
-	109, // 38: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.update_mask:type_name -> google.protobuf.FieldMask
-	72,  // 39: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
-	82,  // 40: samsara.maintenance.v1beta1.ListTimeEntriesResponse.data:type_name -> samsara.maintenance.v1beta1.TimeEntry
-	108, // 41: samsara.maintenance.v1beta1.ListTimeEntriesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	90,  // 42: samsara.maintenance.v1beta1.ListWarrantiesResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
-	108, // 43: samsara.maintenance.v1beta1.ListWarrantiesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	101, // 44: samsara.maintenance.v1beta1.CreateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
-	101, // 45: samsara.maintenance.v1beta1.CreateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
-	103, // 46: samsara.maintenance.v1beta1.CreateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
-	90,  // 47: samsara.maintenance.v1beta1.CreateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
-	101, // 48: samsara.maintenance.v1beta1.UpdateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
-	101, // 49: samsara.maintenance.v1beta1.UpdateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
-	103, // 50: samsara.maintenance.v1beta1.UpdateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
-	109, // 51: samsara.maintenance.v1beta1.UpdateWarrantyRequest.update_mask:type_name -> google.protobuf.FieldMask
-	90,  // 52: samsara.maintenance.v1beta1.UpdateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
-	92,  // 53: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest.assets:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
-	93,  // 54: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignments
-	94,  // 55: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
-	108, // 56: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	95,  // 57: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
-	96,  // 58: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
-	97,  // 59: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
-	98,  // 60: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
-	99,  // 61: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
-	94,  // 62: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
-	95,  // 63: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
-	96,  // 64: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
-	97,  // 65: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
-	98,  // 66: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
-	99,  // 67: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
-	109, // 68: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.update_mask:type_name -> google.protobuf.FieldMask
-	94,  // 69: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
-	106, // 70: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.data:type_name -> samsara.maintenance.v1beta1.WorkOrderTemplate
-	108, // 71: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	63,  // 72: samsara.maintenance.v1beta1.Part.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
-	64,  // 73: samsara.maintenance.v1beta1.PartInventory.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
-	69,  // 74: samsara.maintenance.v1beta1.PartInventory.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
-	67,  // 75: samsara.maintenance.v1beta1.PartInventory.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	64,  // 76: samsara.maintenance.v1beta1.PartInventoryLocation.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
-	69,  // 77: samsara.maintenance.v1beta1.PartInventoryLocation.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
-	67,  // 78: samsara.maintenance.v1beta1.PartInventoryLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	64,  // 79: samsara.maintenance.v1beta1.PartTransaction.part:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
-	105, // 80: samsara.maintenance.v1beta1.PartTransaction.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
-	70,  // 81: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule.linked_schedules:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
-	76,  // 82: samsara.maintenance.v1beta1.PurchaseOrder.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	77,  // 83: samsara.maintenance.v1beta1.PurchaseOrder.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPart
-	79,  // 84: samsara.maintenance.v1beta1.PurchaseOrder.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
-	76,  // 85: samsara.maintenance.v1beta1.PurchaseOrder.tax_total:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	89,  // 86: samsara.maintenance.v1beta1.PurchaseOrder.vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
-	64,  // 87: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.core_part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
-	75,  // 88: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.recoverability_policy:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
-	89,  // 89: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.return_recipient_vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
-	76,  // 90: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.unit_core_amount:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	75,  // 91: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput.recoverability_policy:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
-	76,  // 92: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput.unit_core_amount:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	73,  // 93: samsara.maintenance.v1beta1.PurchaseOrderPart.core_charge:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreCharge
-	64,  // 94: samsara.maintenance.v1beta1.PurchaseOrderPart.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
-	69,  // 95: samsara.maintenance.v1beta1.PurchaseOrderPart.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
-	79,  // 96: samsara.maintenance.v1beta1.PurchaseOrderPart.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
-	76,  // 97: samsara.maintenance.v1beta1.PurchaseOrderPart.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	74,  // 98: samsara.maintenance.v1beta1.PurchaseOrderPartInput.core_charge:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput
-	79,  // 99: samsara.maintenance.v1beta1.PurchaseOrderPartInput.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
-	76,  // 100: samsara.maintenance.v1beta1.PurchaseOrderPartInput.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	76,  // 101: samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment.money:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
-	81,  // 102: samsara.maintenance.v1beta1.StockMovement.destination_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
-	81,  // 103: samsara.maintenance.v1beta1.StockMovement.source_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
-	61,  // 104: samsara.maintenance.v1beta1.StockMovementLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.Money
-	83,  // 105: samsara.maintenance.v1beta1.TimeEntry.clock_in_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
-	83,  // 106: samsara.maintenance.v1beta1.TimeEntry.clock_out_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
-	84,  // 107: samsara.maintenance.v1beta1.TimeEntry.hourly_rate:type_name -> samsara.maintenance.v1beta1.TimeEntryMoney
-	60,  // 108: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
-	70,  // 109: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
-	105, // 110: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
-	60,  // 111: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
-	70,  // 112: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
-	105, // 113: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
-	107, // 114: samsara.maintenance.v1beta1.Vendor.external_ids:type_name -> samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
-	101, // 115: samsara.maintenance.v1beta1.Warranty.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
-	101, // 116: samsara.maintenance.v1beta1.Warranty.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
-	103, // 117: samsara.maintenance.v1beta1.Warranty.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
-	89,  // 118: samsara.maintenance.v1beta1.Warranty.vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
-	91,  // 119: samsara.maintenance.v1beta1.WarrantyAssetAssignments.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignment
-	60,  // 120: samsara.maintenance.v1beta1.WarrantyClaim.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
-	95,  // 121: samsara.maintenance.v1beta1.WarrantyClaim.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
-	96,  // 122: samsara.maintenance.v1beta1.WarrantyClaim.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
-	104, // 123: samsara.maintenance.v1beta1.WarrantyClaim.linked_warranty:type_name -> samsara.maintenance.v1beta1.WarrantyRef
-	97,  // 124: samsara.maintenance.v1beta1.WarrantyClaim.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
-	98,  // 125: samsara.maintenance.v1beta1.WarrantyClaim.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
-	99,  // 126: samsara.maintenance.v1beta1.WarrantyClaim.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
-	100, // 127: samsara.maintenance.v1beta1.WarrantyClaim.status_history:type_name -> samsara.maintenance.v1beta1.WarrantyClaimStatusHistory
-	89,  // 128: samsara.maintenance.v1beta1.WarrantyClaim.warranty_vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
-	97,  // 129: samsara.maintenance.v1beta1.WarrantyClaimLabor.cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
-	97,  // 130: samsara.maintenance.v1beta1.WarrantyClaimPart.cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
-	97,  // 131: samsara.maintenance.v1beta1.WarrantyClaimReimbursement.reimbursement:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
-	102, // 132: samsara.maintenance.v1beta1.WarrantyCoverage.exclusions:type_name -> samsara.maintenance.v1beta1.WarrantyCoverageItem
-	102, // 133: samsara.maintenance.v1beta1.WarrantyCoverage.inclusions:type_name -> samsara.maintenance.v1beta1.WarrantyCoverageItem
-	0,   // 134: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:input_type -> samsara.maintenance.v1beta1.ListVendorCategoriesRequest
-	2,   // 135: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:input_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
-	4,   // 136: samsara.maintenance.v1beta1.MaintenanceService.ListParts:input_type -> samsara.maintenance.v1beta1.ListPartsRequest
-	6,   // 137: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:input_type -> samsara.maintenance.v1beta1.CreatePartRequest
-	8,   // 138: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:input_type -> samsara.maintenance.v1beta1.UpdatePartRequest
-	10,  // 139: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:input_type -> samsara.maintenance.v1beta1.DeletePartRequest
-	12,  // 140: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:input_type -> samsara.maintenance.v1beta1.ListPartInventoryRequest
-	14,  // 141: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
-	16,  // 142: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
-	18,  // 143: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:input_type -> samsara.maintenance.v1beta1.CreateStockMovementRequest
-	20,  // 144: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:input_type -> samsara.maintenance.v1beta1.ListPartTransactionsRequest
-	22,  // 145: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
-	24,  // 146: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:input_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
-	26,  // 147: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
-	28,  // 148: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
-	30,  // 149: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:input_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
-	32,  // 150: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
-	34,  // 151: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
-	36,  // 152: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:input_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
-	38,  // 153: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:input_type -> samsara.maintenance.v1beta1.ListTimeEntriesRequest
-	40,  // 154: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:input_type -> samsara.maintenance.v1beta1.ListWarrantiesRequest
-	42,  // 155: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:input_type -> samsara.maintenance.v1beta1.CreateWarrantyRequest
-	44,  // 156: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyRequest
-	46,  // 157: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyRequest
-	48,  // 158: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:input_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
-	50,  // 159: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:input_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
-	52,  // 160: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
-	54,  // 161: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
-	56,  // 162: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
-	58,  // 163: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:input_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
-	1,   // 164: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:output_type -> samsara.maintenance.v1beta1.ListVendorCategoriesResponse
-	3,   // 165: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:output_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
-	5,   // 166: samsara.maintenance.v1beta1.MaintenanceService.ListParts:output_type -> samsara.maintenance.v1beta1.ListPartsResponse
-	7,   // 167: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:output_type -> samsara.maintenance.v1beta1.CreatePartResponse
-	9,   // 168: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:output_type -> samsara.maintenance.v1beta1.UpdatePartResponse
-	11,  // 169: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:output_type -> samsara.maintenance.v1beta1.DeletePartResponse
-	13,  // 170: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:output_type -> samsara.maintenance.v1beta1.ListPartInventoryResponse
-	15,  // 171: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
-	17,  // 172: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
-	19,  // 173: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:output_type -> samsara.maintenance.v1beta1.CreateStockMovementResponse
-	21,  // 174: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:output_type -> samsara.maintenance.v1beta1.ListPartTransactionsResponse
-	23,  // 175: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
-	25,  // 176: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:output_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
-	27,  // 177: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
-	29,  // 178: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
-	31,  // 179: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:output_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
-	33,  // 180: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
-	35,  // 181: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
-	37,  // 182: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:output_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
-	39,  // 183: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:output_type -> samsara.maintenance.v1beta1.ListTimeEntriesResponse
-	41,  // 184: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:output_type -> samsara.maintenance.v1beta1.ListWarrantiesResponse
-	43,  // 185: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:output_type -> samsara.maintenance.v1beta1.CreateWarrantyResponse
-	45,  // 186: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyResponse
-	47,  // 187: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyResponse
-	49,  // 188: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:output_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
-	51,  // 189: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:output_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
-	53,  // 190: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
-	55,  // 191: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
-	57,  // 192: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
-	59,  // 193: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:output_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
-	164, // [164:194] is the sub-list for method output_type
-	134, // [134:164] is the sub-list for method input_type
-	134, // [134:134] is the sub-list for extension type_name
-	134, // [134:134] is the sub-list for extension extendee
-	0,   // [0:134] is the sub-list for field type_name
+	114, // 0: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.data:type_name -> samsara.maintenance.v1beta1.VendorCategory
+	134, // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,   // 2: samsara.maintenance.v1beta1.StreamVendorCategoriesRequest.request:type_name -> samsara.maintenance.v1beta1.ListVendorCategoriesRequest
+	135, // 3: samsara.maintenance.v1beta1.StreamVendorCategoriesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,   // 4: samsara.maintenance.v1beta1.StreamVendorCategoriesResponse.page:type_name -> samsara.maintenance.v1beta1.ListVendorCategoriesResponse
+	113, // 5: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.data:type_name -> samsara.maintenance.v1beta1.Vendor
+	134, // 6: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,   // 7: samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest.request:type_name -> samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
+	135, // 8: samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,   // 9: samsara.maintenance.v1beta1.StreamMaintenanceVendorsResponse.page:type_name -> samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
+	88,  // 10: samsara.maintenance.v1beta1.ListPartsResponse.data:type_name -> samsara.maintenance.v1beta1.Part
+	134, // 11: samsara.maintenance.v1beta1.ListPartsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,   // 12: samsara.maintenance.v1beta1.StreamPartsRequest.request:type_name -> samsara.maintenance.v1beta1.ListPartsRequest
+	135, // 13: samsara.maintenance.v1beta1.StreamPartsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,   // 14: samsara.maintenance.v1beta1.StreamPartsResponse.page:type_name -> samsara.maintenance.v1beta1.ListPartsResponse
+	89,  // 15: samsara.maintenance.v1beta1.CreatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
+	88,  // 16: samsara.maintenance.v1beta1.CreatePartResponse.data:type_name -> samsara.maintenance.v1beta1.Part
+	89,  // 17: samsara.maintenance.v1beta1.UpdatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
+	136, // 18: samsara.maintenance.v1beta1.UpdatePartRequest.update_mask:type_name -> google.protobuf.FieldMask
+	88,  // 19: samsara.maintenance.v1beta1.UpdatePartResponse.data:type_name -> samsara.maintenance.v1beta1.Part
+	91,  // 20: samsara.maintenance.v1beta1.ListPartInventoryResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventory
+	134, // 21: samsara.maintenance.v1beta1.ListPartInventoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	18,  // 22: samsara.maintenance.v1beta1.StreamPartInventoryRequest.request:type_name -> samsara.maintenance.v1beta1.ListPartInventoryRequest
+	135, // 23: samsara.maintenance.v1beta1.StreamPartInventoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	19,  // 24: samsara.maintenance.v1beta1.StreamPartInventoryResponse.page:type_name -> samsara.maintenance.v1beta1.ListPartInventoryResponse
+	93,  // 25: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	92,  // 26: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventoryLocation
+	93,  // 27: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	136, // 28: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	92,  // 29: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventoryLocation
+	87,  // 30: samsara.maintenance.v1beta1.CreateStockMovementRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.Money
+	106, // 31: samsara.maintenance.v1beta1.CreateStockMovementResponse.data:type_name -> samsara.maintenance.v1beta1.StockMovement
+	94,  // 32: samsara.maintenance.v1beta1.ListPartTransactionsResponse.data:type_name -> samsara.maintenance.v1beta1.PartTransaction
+	134, // 33: samsara.maintenance.v1beta1.ListPartTransactionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	28,  // 34: samsara.maintenance.v1beta1.StreamPartTransactionsRequest.request:type_name -> samsara.maintenance.v1beta1.ListPartTransactionsRequest
+	135, // 35: samsara.maintenance.v1beta1.StreamPartTransactionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	29,  // 36: samsara.maintenance.v1beta1.StreamPartTransactionsResponse.page:type_name -> samsara.maintenance.v1beta1.ListPartTransactionsResponse
+	137, // 37: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse.data:type_name -> google.protobuf.Value
+	97,  // 38: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.data:type_name -> samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule
+	134, // 39: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	34,  // 40: samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest.request:type_name -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
+	135, // 41: samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	35,  // 42: samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesResponse.page:type_name -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
+	111, // 43: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance
+	134, // 44: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.pagination:type_name -> samsara.types.v1.Pagination
+	38,  // 45: samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest.request:type_name -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
+	135, // 46: samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	39,  // 47: samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceResponse.page:type_name -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
+	136, // 48: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	112, // 49: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
+	98,  // 50: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
+	134, // 51: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	44,  // 52: samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest.request:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
+	135, // 53: samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	45,  // 54: samsara.maintenance.v1beta1.StreamPurchaseOrdersResponse.page:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
+	102, // 55: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	104, // 56: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPartInput
+	105, // 57: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	98,  // 58: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
+	102, // 59: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	104, // 60: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPartInput
+	105, // 61: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	136, // 62: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.update_mask:type_name -> google.protobuf.FieldMask
+	98,  // 63: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
+	108, // 64: samsara.maintenance.v1beta1.ListTimeEntriesResponse.data:type_name -> samsara.maintenance.v1beta1.TimeEntry
+	134, // 65: samsara.maintenance.v1beta1.ListTimeEntriesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	54,  // 66: samsara.maintenance.v1beta1.StreamTimeEntriesRequest.request:type_name -> samsara.maintenance.v1beta1.ListTimeEntriesRequest
+	135, // 67: samsara.maintenance.v1beta1.StreamTimeEntriesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	55,  // 68: samsara.maintenance.v1beta1.StreamTimeEntriesResponse.page:type_name -> samsara.maintenance.v1beta1.ListTimeEntriesResponse
+	54,  // 69: samsara.maintenance.v1beta1.FollowTimeEntriesRequest.request:type_name -> samsara.maintenance.v1beta1.ListTimeEntriesRequest
+	138, // 70: samsara.maintenance.v1beta1.FollowTimeEntriesRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	55,  // 71: samsara.maintenance.v1beta1.FollowTimeEntriesResponse.page:type_name -> samsara.maintenance.v1beta1.ListTimeEntriesResponse
+	139, // 72: samsara.maintenance.v1beta1.FollowTimeEntriesResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	116, // 73: samsara.maintenance.v1beta1.ListWarrantiesResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
+	134, // 74: samsara.maintenance.v1beta1.ListWarrantiesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	60,  // 75: samsara.maintenance.v1beta1.StreamWarrantiesRequest.request:type_name -> samsara.maintenance.v1beta1.ListWarrantiesRequest
+	135, // 76: samsara.maintenance.v1beta1.StreamWarrantiesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	61,  // 77: samsara.maintenance.v1beta1.StreamWarrantiesResponse.page:type_name -> samsara.maintenance.v1beta1.ListWarrantiesResponse
+	127, // 78: samsara.maintenance.v1beta1.CreateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	127, // 79: samsara.maintenance.v1beta1.CreateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	129, // 80: samsara.maintenance.v1beta1.CreateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
+	116, // 81: samsara.maintenance.v1beta1.CreateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
+	127, // 82: samsara.maintenance.v1beta1.UpdateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	127, // 83: samsara.maintenance.v1beta1.UpdateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	129, // 84: samsara.maintenance.v1beta1.UpdateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
+	136, // 85: samsara.maintenance.v1beta1.UpdateWarrantyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	116, // 86: samsara.maintenance.v1beta1.UpdateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
+	118, // 87: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest.assets:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
+	119, // 88: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignments
+	120, // 89: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
+	134, // 90: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	72,  // 91: samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest.request:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
+	135, // 92: samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	73,  // 93: samsara.maintenance.v1beta1.StreamWarrantyClaimsResponse.page:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
+	121, // 94: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	122, // 95: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
+	123, // 96: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	124, // 97: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
+	125, // 98: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	120, // 99: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
+	121, // 100: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	122, // 101: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
+	123, // 102: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	124, // 103: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
+	125, // 104: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	136, // 105: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.update_mask:type_name -> google.protobuf.FieldMask
+	120, // 106: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
+	132, // 107: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.data:type_name -> samsara.maintenance.v1beta1.WorkOrderTemplate
+	134, // 108: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	82,  // 109: samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest.request:type_name -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
+	135, // 110: samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	83,  // 111: samsara.maintenance.v1beta1.StreamWorkOrderTemplatesResponse.page:type_name -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
+	89,  // 112: samsara.maintenance.v1beta1.Part.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
+	90,  // 113: samsara.maintenance.v1beta1.PartInventory.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	95,  // 114: samsara.maintenance.v1beta1.PartInventory.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
+	93,  // 115: samsara.maintenance.v1beta1.PartInventory.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	90,  // 116: samsara.maintenance.v1beta1.PartInventoryLocation.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	95,  // 117: samsara.maintenance.v1beta1.PartInventoryLocation.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
+	93,  // 118: samsara.maintenance.v1beta1.PartInventoryLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	90,  // 119: samsara.maintenance.v1beta1.PartTransaction.part:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	131, // 120: samsara.maintenance.v1beta1.PartTransaction.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
+	96,  // 121: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule.linked_schedules:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	102, // 122: samsara.maintenance.v1beta1.PurchaseOrder.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	103, // 123: samsara.maintenance.v1beta1.PurchaseOrder.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPart
+	105, // 124: samsara.maintenance.v1beta1.PurchaseOrder.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	102, // 125: samsara.maintenance.v1beta1.PurchaseOrder.tax_total:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	115, // 126: samsara.maintenance.v1beta1.PurchaseOrder.vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	90,  // 127: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.core_part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	101, // 128: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.recoverability_policy:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
+	115, // 129: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.return_recipient_vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	102, // 130: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.unit_core_amount:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	101, // 131: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput.recoverability_policy:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
+	102, // 132: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput.unit_core_amount:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	99,  // 133: samsara.maintenance.v1beta1.PurchaseOrderPart.core_charge:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreCharge
+	90,  // 134: samsara.maintenance.v1beta1.PurchaseOrderPart.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	95,  // 135: samsara.maintenance.v1beta1.PurchaseOrderPart.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
+	105, // 136: samsara.maintenance.v1beta1.PurchaseOrderPart.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	102, // 137: samsara.maintenance.v1beta1.PurchaseOrderPart.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	100, // 138: samsara.maintenance.v1beta1.PurchaseOrderPartInput.core_charge:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput
+	105, // 139: samsara.maintenance.v1beta1.PurchaseOrderPartInput.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	102, // 140: samsara.maintenance.v1beta1.PurchaseOrderPartInput.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	102, // 141: samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment.money:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	107, // 142: samsara.maintenance.v1beta1.StockMovement.destination_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
+	107, // 143: samsara.maintenance.v1beta1.StockMovement.source_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
+	87,  // 144: samsara.maintenance.v1beta1.StockMovementLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.Money
+	109, // 145: samsara.maintenance.v1beta1.TimeEntry.clock_in_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
+	109, // 146: samsara.maintenance.v1beta1.TimeEntry.clock_out_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
+	110, // 147: samsara.maintenance.v1beta1.TimeEntry.hourly_rate:type_name -> samsara.maintenance.v1beta1.TimeEntryMoney
+	86,  // 148: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
+	96,  // 149: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	131, // 150: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
+	86,  // 151: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
+	96,  // 152: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	131, // 153: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
+	133, // 154: samsara.maintenance.v1beta1.Vendor.external_ids:type_name -> samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
+	127, // 155: samsara.maintenance.v1beta1.Warranty.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	127, // 156: samsara.maintenance.v1beta1.Warranty.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	129, // 157: samsara.maintenance.v1beta1.Warranty.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
+	115, // 158: samsara.maintenance.v1beta1.Warranty.vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	117, // 159: samsara.maintenance.v1beta1.WarrantyAssetAssignments.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignment
+	86,  // 160: samsara.maintenance.v1beta1.WarrantyClaim.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
+	121, // 161: samsara.maintenance.v1beta1.WarrantyClaim.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	122, // 162: samsara.maintenance.v1beta1.WarrantyClaim.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
+	130, // 163: samsara.maintenance.v1beta1.WarrantyClaim.linked_warranty:type_name -> samsara.maintenance.v1beta1.WarrantyRef
+	123, // 164: samsara.maintenance.v1beta1.WarrantyClaim.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	124, // 165: samsara.maintenance.v1beta1.WarrantyClaim.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
+	125, // 166: samsara.maintenance.v1beta1.WarrantyClaim.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	126, // 167: samsara.maintenance.v1beta1.WarrantyClaim.status_history:type_name -> samsara.maintenance.v1beta1.WarrantyClaimStatusHistory
+	115, // 168: samsara.maintenance.v1beta1.WarrantyClaim.warranty_vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	123, // 169: samsara.maintenance.v1beta1.WarrantyClaimLabor.cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	123, // 170: samsara.maintenance.v1beta1.WarrantyClaimPart.cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	123, // 171: samsara.maintenance.v1beta1.WarrantyClaimReimbursement.reimbursement:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	128, // 172: samsara.maintenance.v1beta1.WarrantyCoverage.exclusions:type_name -> samsara.maintenance.v1beta1.WarrantyCoverageItem
+	128, // 173: samsara.maintenance.v1beta1.WarrantyCoverage.inclusions:type_name -> samsara.maintenance.v1beta1.WarrantyCoverageItem
+	0,   // 174: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:input_type -> samsara.maintenance.v1beta1.ListVendorCategoriesRequest
+	2,   // 175: samsara.maintenance.v1beta1.MaintenanceService.StreamVendorCategories:input_type -> samsara.maintenance.v1beta1.StreamVendorCategoriesRequest
+	4,   // 176: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:input_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
+	6,   // 177: samsara.maintenance.v1beta1.MaintenanceService.StreamMaintenanceVendors:input_type -> samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest
+	8,   // 178: samsara.maintenance.v1beta1.MaintenanceService.ListParts:input_type -> samsara.maintenance.v1beta1.ListPartsRequest
+	10,  // 179: samsara.maintenance.v1beta1.MaintenanceService.StreamParts:input_type -> samsara.maintenance.v1beta1.StreamPartsRequest
+	12,  // 180: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:input_type -> samsara.maintenance.v1beta1.CreatePartRequest
+	14,  // 181: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:input_type -> samsara.maintenance.v1beta1.UpdatePartRequest
+	16,  // 182: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:input_type -> samsara.maintenance.v1beta1.DeletePartRequest
+	18,  // 183: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:input_type -> samsara.maintenance.v1beta1.ListPartInventoryRequest
+	20,  // 184: samsara.maintenance.v1beta1.MaintenanceService.StreamPartInventory:input_type -> samsara.maintenance.v1beta1.StreamPartInventoryRequest
+	22,  // 185: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
+	24,  // 186: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
+	26,  // 187: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:input_type -> samsara.maintenance.v1beta1.CreateStockMovementRequest
+	28,  // 188: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:input_type -> samsara.maintenance.v1beta1.ListPartTransactionsRequest
+	30,  // 189: samsara.maintenance.v1beta1.MaintenanceService.StreamPartTransactions:input_type -> samsara.maintenance.v1beta1.StreamPartTransactionsRequest
+	32,  // 190: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
+	34,  // 191: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:input_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
+	36,  // 192: samsara.maintenance.v1beta1.MaintenanceService.StreamPreventiveMaintenanceSchedules:input_type -> samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest
+	38,  // 193: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
+	40,  // 194: samsara.maintenance.v1beta1.MaintenanceService.StreamUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest
+	42,  // 195: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
+	44,  // 196: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:input_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
+	46,  // 197: samsara.maintenance.v1beta1.MaintenanceService.StreamPurchaseOrders:input_type -> samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest
+	48,  // 198: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
+	50,  // 199: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
+	52,  // 200: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:input_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
+	54,  // 201: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:input_type -> samsara.maintenance.v1beta1.ListTimeEntriesRequest
+	56,  // 202: samsara.maintenance.v1beta1.MaintenanceService.StreamTimeEntries:input_type -> samsara.maintenance.v1beta1.StreamTimeEntriesRequest
+	58,  // 203: samsara.maintenance.v1beta1.MaintenanceService.FollowTimeEntries:input_type -> samsara.maintenance.v1beta1.FollowTimeEntriesRequest
+	60,  // 204: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:input_type -> samsara.maintenance.v1beta1.ListWarrantiesRequest
+	62,  // 205: samsara.maintenance.v1beta1.MaintenanceService.StreamWarranties:input_type -> samsara.maintenance.v1beta1.StreamWarrantiesRequest
+	64,  // 206: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:input_type -> samsara.maintenance.v1beta1.CreateWarrantyRequest
+	66,  // 207: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyRequest
+	68,  // 208: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyRequest
+	70,  // 209: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:input_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
+	72,  // 210: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:input_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
+	74,  // 211: samsara.maintenance.v1beta1.MaintenanceService.StreamWarrantyClaims:input_type -> samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest
+	76,  // 212: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
+	78,  // 213: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
+	80,  // 214: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
+	82,  // 215: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:input_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
+	84,  // 216: samsara.maintenance.v1beta1.MaintenanceService.StreamWorkOrderTemplates:input_type -> samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest
+	1,   // 217: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:output_type -> samsara.maintenance.v1beta1.ListVendorCategoriesResponse
+	3,   // 218: samsara.maintenance.v1beta1.MaintenanceService.StreamVendorCategories:output_type -> samsara.maintenance.v1beta1.StreamVendorCategoriesResponse
+	5,   // 219: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:output_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
+	7,   // 220: samsara.maintenance.v1beta1.MaintenanceService.StreamMaintenanceVendors:output_type -> samsara.maintenance.v1beta1.StreamMaintenanceVendorsResponse
+	9,   // 221: samsara.maintenance.v1beta1.MaintenanceService.ListParts:output_type -> samsara.maintenance.v1beta1.ListPartsResponse
+	11,  // 222: samsara.maintenance.v1beta1.MaintenanceService.StreamParts:output_type -> samsara.maintenance.v1beta1.StreamPartsResponse
+	13,  // 223: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:output_type -> samsara.maintenance.v1beta1.CreatePartResponse
+	15,  // 224: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:output_type -> samsara.maintenance.v1beta1.UpdatePartResponse
+	17,  // 225: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:output_type -> samsara.maintenance.v1beta1.DeletePartResponse
+	19,  // 226: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:output_type -> samsara.maintenance.v1beta1.ListPartInventoryResponse
+	21,  // 227: samsara.maintenance.v1beta1.MaintenanceService.StreamPartInventory:output_type -> samsara.maintenance.v1beta1.StreamPartInventoryResponse
+	23,  // 228: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
+	25,  // 229: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
+	27,  // 230: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:output_type -> samsara.maintenance.v1beta1.CreateStockMovementResponse
+	29,  // 231: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:output_type -> samsara.maintenance.v1beta1.ListPartTransactionsResponse
+	31,  // 232: samsara.maintenance.v1beta1.MaintenanceService.StreamPartTransactions:output_type -> samsara.maintenance.v1beta1.StreamPartTransactionsResponse
+	33,  // 233: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
+	35,  // 234: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:output_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
+	37,  // 235: samsara.maintenance.v1beta1.MaintenanceService.StreamPreventiveMaintenanceSchedules:output_type -> samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesResponse
+	39,  // 236: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
+	41,  // 237: samsara.maintenance.v1beta1.MaintenanceService.StreamUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceResponse
+	43,  // 238: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
+	45,  // 239: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:output_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
+	47,  // 240: samsara.maintenance.v1beta1.MaintenanceService.StreamPurchaseOrders:output_type -> samsara.maintenance.v1beta1.StreamPurchaseOrdersResponse
+	49,  // 241: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
+	51,  // 242: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
+	53,  // 243: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:output_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
+	55,  // 244: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:output_type -> samsara.maintenance.v1beta1.ListTimeEntriesResponse
+	57,  // 245: samsara.maintenance.v1beta1.MaintenanceService.StreamTimeEntries:output_type -> samsara.maintenance.v1beta1.StreamTimeEntriesResponse
+	59,  // 246: samsara.maintenance.v1beta1.MaintenanceService.FollowTimeEntries:output_type -> samsara.maintenance.v1beta1.FollowTimeEntriesResponse
+	61,  // 247: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:output_type -> samsara.maintenance.v1beta1.ListWarrantiesResponse
+	63,  // 248: samsara.maintenance.v1beta1.MaintenanceService.StreamWarranties:output_type -> samsara.maintenance.v1beta1.StreamWarrantiesResponse
+	65,  // 249: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:output_type -> samsara.maintenance.v1beta1.CreateWarrantyResponse
+	67,  // 250: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyResponse
+	69,  // 251: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyResponse
+	71,  // 252: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:output_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
+	73,  // 253: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:output_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
+	75,  // 254: samsara.maintenance.v1beta1.MaintenanceService.StreamWarrantyClaims:output_type -> samsara.maintenance.v1beta1.StreamWarrantyClaimsResponse
+	77,  // 255: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
+	79,  // 256: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
+	81,  // 257: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
+	83,  // 258: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:output_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
+	85,  // 259: samsara.maintenance.v1beta1.MaintenanceService.StreamWorkOrderTemplates:output_type -> samsara.maintenance.v1beta1.StreamWorkOrderTemplatesResponse
+	217, // [217:260] is the sub-list for method output_type
+	174, // [174:217] is the sub-list for method input_type
+	174, // [174:174] is the sub-list for extension type_name
+	174, // [174:174] is the sub-list for extension extendee
+	0,   // [0:174] is the sub-list for field type_name
 }
 
 func init() { file_samsara_maintenance_v1beta1_maintenance_proto_init() }
@@ -11233,59 +12886,47 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_init() {
 		return
 	}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[20].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[34].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[37].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[38].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[40].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[41].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[42].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[44].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[46].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[47].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[48].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[50].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[52].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[54].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[56].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[58].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[57].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[59].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87].OneofWrappers = []any{}
@@ -11294,6 +12935,7 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_init() {
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96].OneofWrappers = []any{}
@@ -11306,14 +12948,38 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_init() {
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[107].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[108].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[109].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[110].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[111].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[112].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[113].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[114].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[115].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[116].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[117].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[118].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[120].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[121].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[122].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[123].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[124].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[125].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[126].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[127].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[128].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[129].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[130].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[131].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[132].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc), len(file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   108,
+			NumMessages:   134,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,36 +21,49 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MaintenanceService_ListVendorCategories_FullMethodName                = "/samsara.maintenance.v1beta1.MaintenanceService/ListVendorCategories"
-	MaintenanceService_ListMaintenanceVendors_FullMethodName              = "/samsara.maintenance.v1beta1.MaintenanceService/ListMaintenanceVendors"
-	MaintenanceService_ListParts_FullMethodName                           = "/samsara.maintenance.v1beta1.MaintenanceService/ListParts"
-	MaintenanceService_CreatePart_FullMethodName                          = "/samsara.maintenance.v1beta1.MaintenanceService/CreatePart"
-	MaintenanceService_UpdatePart_FullMethodName                          = "/samsara.maintenance.v1beta1.MaintenanceService/UpdatePart"
-	MaintenanceService_DeletePart_FullMethodName                          = "/samsara.maintenance.v1beta1.MaintenanceService/DeletePart"
-	MaintenanceService_ListPartInventory_FullMethodName                   = "/samsara.maintenance.v1beta1.MaintenanceService/ListPartInventory"
-	MaintenanceService_CreatePartInventoryLocation_FullMethodName         = "/samsara.maintenance.v1beta1.MaintenanceService/CreatePartInventoryLocation"
-	MaintenanceService_UpdatePartInventoryLocation_FullMethodName         = "/samsara.maintenance.v1beta1.MaintenanceService/UpdatePartInventoryLocation"
-	MaintenanceService_CreateStockMovement_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/CreateStockMovement"
-	MaintenanceService_ListPartTransactions_FullMethodName                = "/samsara.maintenance.v1beta1.MaintenanceService/ListPartTransactions"
-	MaintenanceService_ResolvePreventiveMaintenance_FullMethodName        = "/samsara.maintenance.v1beta1.MaintenanceService/ResolvePreventiveMaintenance"
-	MaintenanceService_ListPreventiveMaintenanceSchedules_FullMethodName  = "/samsara.maintenance.v1beta1.MaintenanceService/ListPreventiveMaintenanceSchedules"
-	MaintenanceService_ListUpcomingPreventiveMaintenance_FullMethodName   = "/samsara.maintenance.v1beta1.MaintenanceService/ListUpcomingPreventiveMaintenance"
-	MaintenanceService_UpdateUpcomingPreventiveMaintenance_FullMethodName = "/samsara.maintenance.v1beta1.MaintenanceService/UpdateUpcomingPreventiveMaintenance"
-	MaintenanceService_ListPurchaseOrders_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/ListPurchaseOrders"
-	MaintenanceService_CreatePurchaseOrder_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/CreatePurchaseOrder"
-	MaintenanceService_UpdatePurchaseOrder_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/UpdatePurchaseOrder"
-	MaintenanceService_DeletePurchaseOrder_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/DeletePurchaseOrder"
-	MaintenanceService_ListTimeEntries_FullMethodName                     = "/samsara.maintenance.v1beta1.MaintenanceService/ListTimeEntries"
-	MaintenanceService_ListWarranties_FullMethodName                      = "/samsara.maintenance.v1beta1.MaintenanceService/ListWarranties"
-	MaintenanceService_CreateWarranty_FullMethodName                      = "/samsara.maintenance.v1beta1.MaintenanceService/CreateWarranty"
-	MaintenanceService_UpdateWarranty_FullMethodName                      = "/samsara.maintenance.v1beta1.MaintenanceService/UpdateWarranty"
-	MaintenanceService_DeleteWarranty_FullMethodName                      = "/samsara.maintenance.v1beta1.MaintenanceService/DeleteWarranty"
-	MaintenanceService_ReplaceWarrantyAssetAssignments_FullMethodName     = "/samsara.maintenance.v1beta1.MaintenanceService/ReplaceWarrantyAssetAssignments"
-	MaintenanceService_ListWarrantyClaims_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/ListWarrantyClaims"
-	MaintenanceService_CreateWarrantyClaim_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/CreateWarrantyClaim"
-	MaintenanceService_UpdateWarrantyClaim_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/UpdateWarrantyClaim"
-	MaintenanceService_DeleteWarrantyClaim_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/DeleteWarrantyClaim"
-	MaintenanceService_GetWorkOrderTemplates_FullMethodName               = "/samsara.maintenance.v1beta1.MaintenanceService/GetWorkOrderTemplates"
+	MaintenanceService_ListVendorCategories_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/ListVendorCategories"
+	MaintenanceService_StreamVendorCategories_FullMethodName               = "/samsara.maintenance.v1beta1.MaintenanceService/StreamVendorCategories"
+	MaintenanceService_ListMaintenanceVendors_FullMethodName               = "/samsara.maintenance.v1beta1.MaintenanceService/ListMaintenanceVendors"
+	MaintenanceService_StreamMaintenanceVendors_FullMethodName             = "/samsara.maintenance.v1beta1.MaintenanceService/StreamMaintenanceVendors"
+	MaintenanceService_ListParts_FullMethodName                            = "/samsara.maintenance.v1beta1.MaintenanceService/ListParts"
+	MaintenanceService_StreamParts_FullMethodName                          = "/samsara.maintenance.v1beta1.MaintenanceService/StreamParts"
+	MaintenanceService_CreatePart_FullMethodName                           = "/samsara.maintenance.v1beta1.MaintenanceService/CreatePart"
+	MaintenanceService_UpdatePart_FullMethodName                           = "/samsara.maintenance.v1beta1.MaintenanceService/UpdatePart"
+	MaintenanceService_DeletePart_FullMethodName                           = "/samsara.maintenance.v1beta1.MaintenanceService/DeletePart"
+	MaintenanceService_ListPartInventory_FullMethodName                    = "/samsara.maintenance.v1beta1.MaintenanceService/ListPartInventory"
+	MaintenanceService_StreamPartInventory_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/StreamPartInventory"
+	MaintenanceService_CreatePartInventoryLocation_FullMethodName          = "/samsara.maintenance.v1beta1.MaintenanceService/CreatePartInventoryLocation"
+	MaintenanceService_UpdatePartInventoryLocation_FullMethodName          = "/samsara.maintenance.v1beta1.MaintenanceService/UpdatePartInventoryLocation"
+	MaintenanceService_CreateStockMovement_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/CreateStockMovement"
+	MaintenanceService_ListPartTransactions_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/ListPartTransactions"
+	MaintenanceService_StreamPartTransactions_FullMethodName               = "/samsara.maintenance.v1beta1.MaintenanceService/StreamPartTransactions"
+	MaintenanceService_ResolvePreventiveMaintenance_FullMethodName         = "/samsara.maintenance.v1beta1.MaintenanceService/ResolvePreventiveMaintenance"
+	MaintenanceService_ListPreventiveMaintenanceSchedules_FullMethodName   = "/samsara.maintenance.v1beta1.MaintenanceService/ListPreventiveMaintenanceSchedules"
+	MaintenanceService_StreamPreventiveMaintenanceSchedules_FullMethodName = "/samsara.maintenance.v1beta1.MaintenanceService/StreamPreventiveMaintenanceSchedules"
+	MaintenanceService_ListUpcomingPreventiveMaintenance_FullMethodName    = "/samsara.maintenance.v1beta1.MaintenanceService/ListUpcomingPreventiveMaintenance"
+	MaintenanceService_StreamUpcomingPreventiveMaintenance_FullMethodName  = "/samsara.maintenance.v1beta1.MaintenanceService/StreamUpcomingPreventiveMaintenance"
+	MaintenanceService_UpdateUpcomingPreventiveMaintenance_FullMethodName  = "/samsara.maintenance.v1beta1.MaintenanceService/UpdateUpcomingPreventiveMaintenance"
+	MaintenanceService_ListPurchaseOrders_FullMethodName                   = "/samsara.maintenance.v1beta1.MaintenanceService/ListPurchaseOrders"
+	MaintenanceService_StreamPurchaseOrders_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/StreamPurchaseOrders"
+	MaintenanceService_CreatePurchaseOrder_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/CreatePurchaseOrder"
+	MaintenanceService_UpdatePurchaseOrder_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/UpdatePurchaseOrder"
+	MaintenanceService_DeletePurchaseOrder_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/DeletePurchaseOrder"
+	MaintenanceService_ListTimeEntries_FullMethodName                      = "/samsara.maintenance.v1beta1.MaintenanceService/ListTimeEntries"
+	MaintenanceService_StreamTimeEntries_FullMethodName                    = "/samsara.maintenance.v1beta1.MaintenanceService/StreamTimeEntries"
+	MaintenanceService_FollowTimeEntries_FullMethodName                    = "/samsara.maintenance.v1beta1.MaintenanceService/FollowTimeEntries"
+	MaintenanceService_ListWarranties_FullMethodName                       = "/samsara.maintenance.v1beta1.MaintenanceService/ListWarranties"
+	MaintenanceService_StreamWarranties_FullMethodName                     = "/samsara.maintenance.v1beta1.MaintenanceService/StreamWarranties"
+	MaintenanceService_CreateWarranty_FullMethodName                       = "/samsara.maintenance.v1beta1.MaintenanceService/CreateWarranty"
+	MaintenanceService_UpdateWarranty_FullMethodName                       = "/samsara.maintenance.v1beta1.MaintenanceService/UpdateWarranty"
+	MaintenanceService_DeleteWarranty_FullMethodName                       = "/samsara.maintenance.v1beta1.MaintenanceService/DeleteWarranty"
+	MaintenanceService_ReplaceWarrantyAssetAssignments_FullMethodName      = "/samsara.maintenance.v1beta1.MaintenanceService/ReplaceWarrantyAssetAssignments"
+	MaintenanceService_ListWarrantyClaims_FullMethodName                   = "/samsara.maintenance.v1beta1.MaintenanceService/ListWarrantyClaims"
+	MaintenanceService_StreamWarrantyClaims_FullMethodName                 = "/samsara.maintenance.v1beta1.MaintenanceService/StreamWarrantyClaims"
+	MaintenanceService_CreateWarrantyClaim_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/CreateWarrantyClaim"
+	MaintenanceService_UpdateWarrantyClaim_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/UpdateWarrantyClaim"
+	MaintenanceService_DeleteWarrantyClaim_FullMethodName                  = "/samsara.maintenance.v1beta1.MaintenanceService/DeleteWarrantyClaim"
+	MaintenanceService_GetWorkOrderTemplates_FullMethodName                = "/samsara.maintenance.v1beta1.MaintenanceService/GetWorkOrderTemplates"
+	MaintenanceService_StreamWorkOrderTemplates_FullMethodName             = "/samsara.maintenance.v1beta1.MaintenanceService/StreamWorkOrderTemplates"
 )
 
 // MaintenanceServiceClient is the client API for MaintenanceService service.
@@ -64,16 +77,25 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListVendorCategories(ctx context.Context, in *ListVendorCategoriesRequest, opts ...grpc.CallOption) (*ListVendorCategoriesResponse, error)
+	// Every page of ListVendorCategories, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVendorCategories(ctx context.Context, in *StreamVendorCategoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVendorCategoriesResponse], error)
 	// GET /fleet/maintenance/vendors
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListMaintenanceVendors(ctx context.Context, in *ListMaintenanceVendorsRequest, opts ...grpc.CallOption) (*ListMaintenanceVendorsResponse, error)
+	// Every page of ListMaintenanceVendors, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamMaintenanceVendors(ctx context.Context, in *StreamMaintenanceVendorsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamMaintenanceVendorsResponse], error)
 	// GET /maintenance/parts
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListParts(ctx context.Context, in *ListPartsRequest, opts ...grpc.CallOption) (*ListPartsResponse, error)
+	// Every page of ListParts, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamParts(ctx context.Context, in *StreamPartsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartsResponse], error)
 	// POST /maintenance/parts
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
@@ -94,6 +116,9 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPartInventory(ctx context.Context, in *ListPartInventoryRequest, opts ...grpc.CallOption) (*ListPartInventoryResponse, error)
+	// Every page of ListPartInventory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPartInventory(ctx context.Context, in *StreamPartInventoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartInventoryResponse], error)
 	// POST /maintenance/parts/inventory-location
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
@@ -114,6 +139,9 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPartTransactions(ctx context.Context, in *ListPartTransactionsRequest, opts ...grpc.CallOption) (*ListPartTransactionsResponse, error)
+	// Every page of ListPartTransactions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPartTransactions(ctx context.Context, in *StreamPartTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartTransactionsResponse], error)
 	// POST /maintenance/preventive/resolve
 	// Scope: Write Preventive Maintenance Resolve.
 	// Rate limit: 5 requests per second and organization.
@@ -124,11 +152,17 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPreventiveMaintenanceSchedules(ctx context.Context, in *ListPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (*ListPreventiveMaintenanceSchedulesResponse, error)
+	// Every page of ListPreventiveMaintenanceSchedules, one message a page. To go on after the end,
+	// set `request.after` to the last cursor.
+	StreamPreventiveMaintenanceSchedules(ctx context.Context, in *StreamPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreventiveMaintenanceSchedulesResponse], error)
 	// GET /maintenance/preventive/upcoming
 	// Scope: Read Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListUpcomingPreventiveMaintenance(ctx context.Context, in *ListUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (*ListUpcomingPreventiveMaintenanceResponse, error)
+	// Every page of ListUpcomingPreventiveMaintenance, one message a page. To go on after the end,
+	// set `request.after` to the last cursor.
+	StreamUpcomingPreventiveMaintenance(ctx context.Context, in *StreamUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUpcomingPreventiveMaintenanceResponse], error)
 	// PATCH /maintenance/preventive/upcoming
 	// Scope: Write Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
@@ -139,6 +173,9 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPurchaseOrders(ctx context.Context, in *ListPurchaseOrdersRequest, opts ...grpc.CallOption) (*ListPurchaseOrdersResponse, error)
+	// Every page of ListPurchaseOrders, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPurchaseOrders(ctx context.Context, in *StreamPurchaseOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPurchaseOrdersResponse], error)
 	// POST /maintenance/purchase-orders
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
@@ -159,11 +196,22 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListTimeEntries(ctx context.Context, in *ListTimeEntriesRequest, opts ...grpc.CallOption) (*ListTimeEntriesResponse, error)
+	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamTimeEntries(ctx context.Context, in *StreamTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTimeEntriesResponse], error)
+	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowTimeEntries(ctx context.Context, in *FollowTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTimeEntriesResponse], error)
 	// GET /maintenance/warranties
 	// Scope: Read Warranties.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListWarranties(ctx context.Context, in *ListWarrantiesRequest, opts ...grpc.CallOption) (*ListWarrantiesResponse, error)
+	// Every page of ListWarranties, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamWarranties(ctx context.Context, in *StreamWarrantiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantiesResponse], error)
 	// POST /maintenance/warranties
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
@@ -189,6 +237,9 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListWarrantyClaims(ctx context.Context, in *ListWarrantyClaimsRequest, opts ...grpc.CallOption) (*ListWarrantyClaimsResponse, error)
+	// Every page of ListWarrantyClaims, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamWarrantyClaims(ctx context.Context, in *StreamWarrantyClaimsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantyClaimsResponse], error)
 	// POST /maintenance/warranty-claims
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
@@ -209,6 +260,9 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetWorkOrderTemplates(ctx context.Context, in *GetWorkOrderTemplatesRequest, opts ...grpc.CallOption) (*GetWorkOrderTemplatesResponse, error)
+	// Every page of GetWorkOrderTemplates, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamWorkOrderTemplates(ctx context.Context, in *StreamWorkOrderTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrderTemplatesResponse], error)
 }
 
 type maintenanceServiceClient struct {
@@ -229,6 +283,25 @@ func (c *maintenanceServiceClient) ListVendorCategories(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamVendorCategories(ctx context.Context, in *StreamVendorCategoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVendorCategoriesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[0], MaintenanceService_StreamVendorCategories_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVendorCategoriesRequest, StreamVendorCategoriesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamVendorCategoriesClient = grpc.ServerStreamingClient[StreamVendorCategoriesResponse]
+
 func (c *maintenanceServiceClient) ListMaintenanceVendors(ctx context.Context, in *ListMaintenanceVendorsRequest, opts ...grpc.CallOption) (*ListMaintenanceVendorsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListMaintenanceVendorsResponse)
@@ -239,6 +312,25 @@ func (c *maintenanceServiceClient) ListMaintenanceVendors(ctx context.Context, i
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamMaintenanceVendors(ctx context.Context, in *StreamMaintenanceVendorsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamMaintenanceVendorsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[1], MaintenanceService_StreamMaintenanceVendors_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamMaintenanceVendorsRequest, StreamMaintenanceVendorsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamMaintenanceVendorsClient = grpc.ServerStreamingClient[StreamMaintenanceVendorsResponse]
+
 func (c *maintenanceServiceClient) ListParts(ctx context.Context, in *ListPartsRequest, opts ...grpc.CallOption) (*ListPartsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPartsResponse)
@@ -248,6 +340,25 @@ func (c *maintenanceServiceClient) ListParts(ctx context.Context, in *ListPartsR
 	}
 	return out, nil
 }
+
+func (c *maintenanceServiceClient) StreamParts(ctx context.Context, in *StreamPartsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[2], MaintenanceService_StreamParts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPartsRequest, StreamPartsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPartsClient = grpc.ServerStreamingClient[StreamPartsResponse]
 
 func (c *maintenanceServiceClient) CreatePart(ctx context.Context, in *CreatePartRequest, opts ...grpc.CallOption) (*CreatePartResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -289,6 +400,25 @@ func (c *maintenanceServiceClient) ListPartInventory(ctx context.Context, in *Li
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamPartInventory(ctx context.Context, in *StreamPartInventoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartInventoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[3], MaintenanceService_StreamPartInventory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPartInventoryRequest, StreamPartInventoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPartInventoryClient = grpc.ServerStreamingClient[StreamPartInventoryResponse]
+
 func (c *maintenanceServiceClient) CreatePartInventoryLocation(ctx context.Context, in *CreatePartInventoryLocationRequest, opts ...grpc.CallOption) (*CreatePartInventoryLocationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreatePartInventoryLocationResponse)
@@ -329,6 +459,25 @@ func (c *maintenanceServiceClient) ListPartTransactions(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamPartTransactions(ctx context.Context, in *StreamPartTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartTransactionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[4], MaintenanceService_StreamPartTransactions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPartTransactionsRequest, StreamPartTransactionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPartTransactionsClient = grpc.ServerStreamingClient[StreamPartTransactionsResponse]
+
 func (c *maintenanceServiceClient) ResolvePreventiveMaintenance(ctx context.Context, in *ResolvePreventiveMaintenanceRequest, opts ...grpc.CallOption) (*ResolvePreventiveMaintenanceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ResolvePreventiveMaintenanceResponse)
@@ -349,6 +498,25 @@ func (c *maintenanceServiceClient) ListPreventiveMaintenanceSchedules(ctx contex
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamPreventiveMaintenanceSchedules(ctx context.Context, in *StreamPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreventiveMaintenanceSchedulesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[5], MaintenanceService_StreamPreventiveMaintenanceSchedules_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPreventiveMaintenanceSchedulesRequest, StreamPreventiveMaintenanceSchedulesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPreventiveMaintenanceSchedulesClient = grpc.ServerStreamingClient[StreamPreventiveMaintenanceSchedulesResponse]
+
 func (c *maintenanceServiceClient) ListUpcomingPreventiveMaintenance(ctx context.Context, in *ListUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (*ListUpcomingPreventiveMaintenanceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListUpcomingPreventiveMaintenanceResponse)
@@ -358,6 +526,25 @@ func (c *maintenanceServiceClient) ListUpcomingPreventiveMaintenance(ctx context
 	}
 	return out, nil
 }
+
+func (c *maintenanceServiceClient) StreamUpcomingPreventiveMaintenance(ctx context.Context, in *StreamUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUpcomingPreventiveMaintenanceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[6], MaintenanceService_StreamUpcomingPreventiveMaintenance_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamUpcomingPreventiveMaintenanceRequest, StreamUpcomingPreventiveMaintenanceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamUpcomingPreventiveMaintenanceClient = grpc.ServerStreamingClient[StreamUpcomingPreventiveMaintenanceResponse]
 
 func (c *maintenanceServiceClient) UpdateUpcomingPreventiveMaintenance(ctx context.Context, in *UpdateUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (*UpdateUpcomingPreventiveMaintenanceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -378,6 +565,25 @@ func (c *maintenanceServiceClient) ListPurchaseOrders(ctx context.Context, in *L
 	}
 	return out, nil
 }
+
+func (c *maintenanceServiceClient) StreamPurchaseOrders(ctx context.Context, in *StreamPurchaseOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPurchaseOrdersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[7], MaintenanceService_StreamPurchaseOrders_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPurchaseOrdersRequest, StreamPurchaseOrdersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPurchaseOrdersClient = grpc.ServerStreamingClient[StreamPurchaseOrdersResponse]
 
 func (c *maintenanceServiceClient) CreatePurchaseOrder(ctx context.Context, in *CreatePurchaseOrderRequest, opts ...grpc.CallOption) (*CreatePurchaseOrderResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -419,6 +625,44 @@ func (c *maintenanceServiceClient) ListTimeEntries(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamTimeEntries(ctx context.Context, in *StreamTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTimeEntriesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[8], MaintenanceService_StreamTimeEntries_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTimeEntriesRequest, StreamTimeEntriesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamTimeEntriesClient = grpc.ServerStreamingClient[StreamTimeEntriesResponse]
+
+func (c *maintenanceServiceClient) FollowTimeEntries(ctx context.Context, in *FollowTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTimeEntriesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[9], MaintenanceService_FollowTimeEntries_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowTimeEntriesRequest, FollowTimeEntriesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_FollowTimeEntriesClient = grpc.ServerStreamingClient[FollowTimeEntriesResponse]
+
 func (c *maintenanceServiceClient) ListWarranties(ctx context.Context, in *ListWarrantiesRequest, opts ...grpc.CallOption) (*ListWarrantiesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListWarrantiesResponse)
@@ -428,6 +672,25 @@ func (c *maintenanceServiceClient) ListWarranties(ctx context.Context, in *ListW
 	}
 	return out, nil
 }
+
+func (c *maintenanceServiceClient) StreamWarranties(ctx context.Context, in *StreamWarrantiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantiesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[10], MaintenanceService_StreamWarranties_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamWarrantiesRequest, StreamWarrantiesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamWarrantiesClient = grpc.ServerStreamingClient[StreamWarrantiesResponse]
 
 func (c *maintenanceServiceClient) CreateWarranty(ctx context.Context, in *CreateWarrantyRequest, opts ...grpc.CallOption) (*CreateWarrantyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -479,6 +742,25 @@ func (c *maintenanceServiceClient) ListWarrantyClaims(ctx context.Context, in *L
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamWarrantyClaims(ctx context.Context, in *StreamWarrantyClaimsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantyClaimsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[11], MaintenanceService_StreamWarrantyClaims_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamWarrantyClaimsRequest, StreamWarrantyClaimsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamWarrantyClaimsClient = grpc.ServerStreamingClient[StreamWarrantyClaimsResponse]
+
 func (c *maintenanceServiceClient) CreateWarrantyClaim(ctx context.Context, in *CreateWarrantyClaimRequest, opts ...grpc.CallOption) (*CreateWarrantyClaimResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateWarrantyClaimResponse)
@@ -519,6 +801,25 @@ func (c *maintenanceServiceClient) GetWorkOrderTemplates(ctx context.Context, in
 	return out, nil
 }
 
+func (c *maintenanceServiceClient) StreamWorkOrderTemplates(ctx context.Context, in *StreamWorkOrderTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrderTemplatesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MaintenanceService_ServiceDesc.Streams[12], MaintenanceService_StreamWorkOrderTemplates_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamWorkOrderTemplatesRequest, StreamWorkOrderTemplatesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamWorkOrderTemplatesClient = grpc.ServerStreamingClient[StreamWorkOrderTemplatesResponse]
+
 // MaintenanceServiceServer is the server API for MaintenanceService service.
 // All implementations should embed UnimplementedMaintenanceServiceServer
 // for forward compatibility.
@@ -530,16 +831,25 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListVendorCategories(context.Context, *ListVendorCategoriesRequest) (*ListVendorCategoriesResponse, error)
+	// Every page of ListVendorCategories, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVendorCategories(*StreamVendorCategoriesRequest, grpc.ServerStreamingServer[StreamVendorCategoriesResponse]) error
 	// GET /fleet/maintenance/vendors
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListMaintenanceVendors(context.Context, *ListMaintenanceVendorsRequest) (*ListMaintenanceVendorsResponse, error)
+	// Every page of ListMaintenanceVendors, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamMaintenanceVendors(*StreamMaintenanceVendorsRequest, grpc.ServerStreamingServer[StreamMaintenanceVendorsResponse]) error
 	// GET /maintenance/parts
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListParts(context.Context, *ListPartsRequest) (*ListPartsResponse, error)
+	// Every page of ListParts, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamParts(*StreamPartsRequest, grpc.ServerStreamingServer[StreamPartsResponse]) error
 	// POST /maintenance/parts
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
@@ -560,6 +870,9 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPartInventory(context.Context, *ListPartInventoryRequest) (*ListPartInventoryResponse, error)
+	// Every page of ListPartInventory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPartInventory(*StreamPartInventoryRequest, grpc.ServerStreamingServer[StreamPartInventoryResponse]) error
 	// POST /maintenance/parts/inventory-location
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
@@ -580,6 +893,9 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPartTransactions(context.Context, *ListPartTransactionsRequest) (*ListPartTransactionsResponse, error)
+	// Every page of ListPartTransactions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPartTransactions(*StreamPartTransactionsRequest, grpc.ServerStreamingServer[StreamPartTransactionsResponse]) error
 	// POST /maintenance/preventive/resolve
 	// Scope: Write Preventive Maintenance Resolve.
 	// Rate limit: 5 requests per second and organization.
@@ -590,11 +906,17 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPreventiveMaintenanceSchedules(context.Context, *ListPreventiveMaintenanceSchedulesRequest) (*ListPreventiveMaintenanceSchedulesResponse, error)
+	// Every page of ListPreventiveMaintenanceSchedules, one message a page. To go on after the end,
+	// set `request.after` to the last cursor.
+	StreamPreventiveMaintenanceSchedules(*StreamPreventiveMaintenanceSchedulesRequest, grpc.ServerStreamingServer[StreamPreventiveMaintenanceSchedulesResponse]) error
 	// GET /maintenance/preventive/upcoming
 	// Scope: Read Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListUpcomingPreventiveMaintenance(context.Context, *ListUpcomingPreventiveMaintenanceRequest) (*ListUpcomingPreventiveMaintenanceResponse, error)
+	// Every page of ListUpcomingPreventiveMaintenance, one message a page. To go on after the end,
+	// set `request.after` to the last cursor.
+	StreamUpcomingPreventiveMaintenance(*StreamUpcomingPreventiveMaintenanceRequest, grpc.ServerStreamingServer[StreamUpcomingPreventiveMaintenanceResponse]) error
 	// PATCH /maintenance/preventive/upcoming
 	// Scope: Write Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
@@ -605,6 +927,9 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListPurchaseOrders(context.Context, *ListPurchaseOrdersRequest) (*ListPurchaseOrdersResponse, error)
+	// Every page of ListPurchaseOrders, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPurchaseOrders(*StreamPurchaseOrdersRequest, grpc.ServerStreamingServer[StreamPurchaseOrdersResponse]) error
 	// POST /maintenance/purchase-orders
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
@@ -625,11 +950,22 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListTimeEntries(context.Context, *ListTimeEntriesRequest) (*ListTimeEntriesResponse, error)
+	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamTimeEntries(*StreamTimeEntriesRequest, grpc.ServerStreamingServer[StreamTimeEntriesResponse]) error
+	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowTimeEntries(*FollowTimeEntriesRequest, grpc.ServerStreamingServer[FollowTimeEntriesResponse]) error
 	// GET /maintenance/warranties
 	// Scope: Read Warranties.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListWarranties(context.Context, *ListWarrantiesRequest) (*ListWarrantiesResponse, error)
+	// Every page of ListWarranties, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamWarranties(*StreamWarrantiesRequest, grpc.ServerStreamingServer[StreamWarrantiesResponse]) error
 	// POST /maintenance/warranties
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
@@ -655,6 +991,9 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListWarrantyClaims(context.Context, *ListWarrantyClaimsRequest) (*ListWarrantyClaimsResponse, error)
+	// Every page of ListWarrantyClaims, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamWarrantyClaims(*StreamWarrantyClaimsRequest, grpc.ServerStreamingServer[StreamWarrantyClaimsResponse]) error
 	// POST /maintenance/warranty-claims
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
@@ -675,6 +1014,9 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetWorkOrderTemplates(context.Context, *GetWorkOrderTemplatesRequest) (*GetWorkOrderTemplatesResponse, error)
+	// Every page of GetWorkOrderTemplates, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamWorkOrderTemplates(*StreamWorkOrderTemplatesRequest, grpc.ServerStreamingServer[StreamWorkOrderTemplatesResponse]) error
 }
 
 // UnimplementedMaintenanceServiceServer should be embedded to have
@@ -687,11 +1029,20 @@ type UnimplementedMaintenanceServiceServer struct{}
 func (UnimplementedMaintenanceServiceServer) ListVendorCategories(context.Context, *ListVendorCategoriesRequest) (*ListVendorCategoriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListVendorCategories not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamVendorCategories(*StreamVendorCategoriesRequest, grpc.ServerStreamingServer[StreamVendorCategoriesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVendorCategories not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) ListMaintenanceVendors(context.Context, *ListMaintenanceVendorsRequest) (*ListMaintenanceVendorsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMaintenanceVendors not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamMaintenanceVendors(*StreamMaintenanceVendorsRequest, grpc.ServerStreamingServer[StreamMaintenanceVendorsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamMaintenanceVendors not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) ListParts(context.Context, *ListPartsRequest) (*ListPartsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListParts not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamParts(*StreamPartsRequest, grpc.ServerStreamingServer[StreamPartsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamParts not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) CreatePart(context.Context, *CreatePartRequest) (*CreatePartResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreatePart not implemented")
@@ -705,6 +1056,9 @@ func (UnimplementedMaintenanceServiceServer) DeletePart(context.Context, *Delete
 func (UnimplementedMaintenanceServiceServer) ListPartInventory(context.Context, *ListPartInventoryRequest) (*ListPartInventoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPartInventory not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamPartInventory(*StreamPartInventoryRequest, grpc.ServerStreamingServer[StreamPartInventoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPartInventory not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) CreatePartInventoryLocation(context.Context, *CreatePartInventoryLocationRequest) (*CreatePartInventoryLocationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreatePartInventoryLocation not implemented")
 }
@@ -717,20 +1071,32 @@ func (UnimplementedMaintenanceServiceServer) CreateStockMovement(context.Context
 func (UnimplementedMaintenanceServiceServer) ListPartTransactions(context.Context, *ListPartTransactionsRequest) (*ListPartTransactionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPartTransactions not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamPartTransactions(*StreamPartTransactionsRequest, grpc.ServerStreamingServer[StreamPartTransactionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPartTransactions not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) ResolvePreventiveMaintenance(context.Context, *ResolvePreventiveMaintenanceRequest) (*ResolvePreventiveMaintenanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolvePreventiveMaintenance not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) ListPreventiveMaintenanceSchedules(context.Context, *ListPreventiveMaintenanceSchedulesRequest) (*ListPreventiveMaintenanceSchedulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPreventiveMaintenanceSchedules not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamPreventiveMaintenanceSchedules(*StreamPreventiveMaintenanceSchedulesRequest, grpc.ServerStreamingServer[StreamPreventiveMaintenanceSchedulesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPreventiveMaintenanceSchedules not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) ListUpcomingPreventiveMaintenance(context.Context, *ListUpcomingPreventiveMaintenanceRequest) (*ListUpcomingPreventiveMaintenanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListUpcomingPreventiveMaintenance not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamUpcomingPreventiveMaintenance(*StreamUpcomingPreventiveMaintenanceRequest, grpc.ServerStreamingServer[StreamUpcomingPreventiveMaintenanceResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamUpcomingPreventiveMaintenance not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) UpdateUpcomingPreventiveMaintenance(context.Context, *UpdateUpcomingPreventiveMaintenanceRequest) (*UpdateUpcomingPreventiveMaintenanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateUpcomingPreventiveMaintenance not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) ListPurchaseOrders(context.Context, *ListPurchaseOrdersRequest) (*ListPurchaseOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPurchaseOrders not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamPurchaseOrders(*StreamPurchaseOrdersRequest, grpc.ServerStreamingServer[StreamPurchaseOrdersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPurchaseOrders not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) CreatePurchaseOrder(context.Context, *CreatePurchaseOrderRequest) (*CreatePurchaseOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreatePurchaseOrder not implemented")
@@ -744,8 +1110,17 @@ func (UnimplementedMaintenanceServiceServer) DeletePurchaseOrder(context.Context
 func (UnimplementedMaintenanceServiceServer) ListTimeEntries(context.Context, *ListTimeEntriesRequest) (*ListTimeEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTimeEntries not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamTimeEntries(*StreamTimeEntriesRequest, grpc.ServerStreamingServer[StreamTimeEntriesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTimeEntries not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) FollowTimeEntries(*FollowTimeEntriesRequest, grpc.ServerStreamingServer[FollowTimeEntriesResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowTimeEntries not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) ListWarranties(context.Context, *ListWarrantiesRequest) (*ListWarrantiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWarranties not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamWarranties(*StreamWarrantiesRequest, grpc.ServerStreamingServer[StreamWarrantiesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamWarranties not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) CreateWarranty(context.Context, *CreateWarrantyRequest) (*CreateWarrantyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateWarranty not implemented")
@@ -762,6 +1137,9 @@ func (UnimplementedMaintenanceServiceServer) ReplaceWarrantyAssetAssignments(con
 func (UnimplementedMaintenanceServiceServer) ListWarrantyClaims(context.Context, *ListWarrantyClaimsRequest) (*ListWarrantyClaimsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWarrantyClaims not implemented")
 }
+func (UnimplementedMaintenanceServiceServer) StreamWarrantyClaims(*StreamWarrantyClaimsRequest, grpc.ServerStreamingServer[StreamWarrantyClaimsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamWarrantyClaims not implemented")
+}
 func (UnimplementedMaintenanceServiceServer) CreateWarrantyClaim(context.Context, *CreateWarrantyClaimRequest) (*CreateWarrantyClaimResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateWarrantyClaim not implemented")
 }
@@ -773,6 +1151,9 @@ func (UnimplementedMaintenanceServiceServer) DeleteWarrantyClaim(context.Context
 }
 func (UnimplementedMaintenanceServiceServer) GetWorkOrderTemplates(context.Context, *GetWorkOrderTemplatesRequest) (*GetWorkOrderTemplatesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetWorkOrderTemplates not implemented")
+}
+func (UnimplementedMaintenanceServiceServer) StreamWorkOrderTemplates(*StreamWorkOrderTemplatesRequest, grpc.ServerStreamingServer[StreamWorkOrderTemplatesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamWorkOrderTemplates not implemented")
 }
 func (UnimplementedMaintenanceServiceServer) testEmbeddedByValue() {}
 
@@ -812,6 +1193,17 @@ func _MaintenanceService_ListVendorCategories_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamVendorCategories_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVendorCategoriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamVendorCategories(m, &grpc.GenericServerStream[StreamVendorCategoriesRequest, StreamVendorCategoriesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamVendorCategoriesServer = grpc.ServerStreamingServer[StreamVendorCategoriesResponse]
+
 func _MaintenanceService_ListMaintenanceVendors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListMaintenanceVendorsRequest)
 	if err := dec(in); err != nil {
@@ -830,6 +1222,17 @@ func _MaintenanceService_ListMaintenanceVendors_Handler(srv interface{}, ctx con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamMaintenanceVendors_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamMaintenanceVendorsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamMaintenanceVendors(m, &grpc.GenericServerStream[StreamMaintenanceVendorsRequest, StreamMaintenanceVendorsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamMaintenanceVendorsServer = grpc.ServerStreamingServer[StreamMaintenanceVendorsResponse]
+
 func _MaintenanceService_ListParts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListPartsRequest)
 	if err := dec(in); err != nil {
@@ -847,6 +1250,17 @@ func _MaintenanceService_ListParts_Handler(srv interface{}, ctx context.Context,
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamParts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPartsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamParts(m, &grpc.GenericServerStream[StreamPartsRequest, StreamPartsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPartsServer = grpc.ServerStreamingServer[StreamPartsResponse]
 
 func _MaintenanceService_CreatePart_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreatePartRequest)
@@ -920,6 +1334,17 @@ func _MaintenanceService_ListPartInventory_Handler(srv interface{}, ctx context.
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamPartInventory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPartInventoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamPartInventory(m, &grpc.GenericServerStream[StreamPartInventoryRequest, StreamPartInventoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPartInventoryServer = grpc.ServerStreamingServer[StreamPartInventoryResponse]
+
 func _MaintenanceService_CreatePartInventoryLocation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreatePartInventoryLocationRequest)
 	if err := dec(in); err != nil {
@@ -992,6 +1417,17 @@ func _MaintenanceService_ListPartTransactions_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamPartTransactions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPartTransactionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamPartTransactions(m, &grpc.GenericServerStream[StreamPartTransactionsRequest, StreamPartTransactionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPartTransactionsServer = grpc.ServerStreamingServer[StreamPartTransactionsResponse]
+
 func _MaintenanceService_ResolvePreventiveMaintenance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ResolvePreventiveMaintenanceRequest)
 	if err := dec(in); err != nil {
@@ -1028,6 +1464,17 @@ func _MaintenanceService_ListPreventiveMaintenanceSchedules_Handler(srv interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamPreventiveMaintenanceSchedules_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPreventiveMaintenanceSchedulesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamPreventiveMaintenanceSchedules(m, &grpc.GenericServerStream[StreamPreventiveMaintenanceSchedulesRequest, StreamPreventiveMaintenanceSchedulesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPreventiveMaintenanceSchedulesServer = grpc.ServerStreamingServer[StreamPreventiveMaintenanceSchedulesResponse]
+
 func _MaintenanceService_ListUpcomingPreventiveMaintenance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListUpcomingPreventiveMaintenanceRequest)
 	if err := dec(in); err != nil {
@@ -1045,6 +1492,17 @@ func _MaintenanceService_ListUpcomingPreventiveMaintenance_Handler(srv interface
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamUpcomingPreventiveMaintenance_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamUpcomingPreventiveMaintenanceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamUpcomingPreventiveMaintenance(m, &grpc.GenericServerStream[StreamUpcomingPreventiveMaintenanceRequest, StreamUpcomingPreventiveMaintenanceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamUpcomingPreventiveMaintenanceServer = grpc.ServerStreamingServer[StreamUpcomingPreventiveMaintenanceResponse]
 
 func _MaintenanceService_UpdateUpcomingPreventiveMaintenance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateUpcomingPreventiveMaintenanceRequest)
@@ -1081,6 +1539,17 @@ func _MaintenanceService_ListPurchaseOrders_Handler(srv interface{}, ctx context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamPurchaseOrders_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPurchaseOrdersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamPurchaseOrders(m, &grpc.GenericServerStream[StreamPurchaseOrdersRequest, StreamPurchaseOrdersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamPurchaseOrdersServer = grpc.ServerStreamingServer[StreamPurchaseOrdersResponse]
 
 func _MaintenanceService_CreatePurchaseOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreatePurchaseOrderRequest)
@@ -1154,6 +1623,28 @@ func _MaintenanceService_ListTimeEntries_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamTimeEntries_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTimeEntriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamTimeEntries(m, &grpc.GenericServerStream[StreamTimeEntriesRequest, StreamTimeEntriesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamTimeEntriesServer = grpc.ServerStreamingServer[StreamTimeEntriesResponse]
+
+func _MaintenanceService_FollowTimeEntries_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowTimeEntriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).FollowTimeEntries(m, &grpc.GenericServerStream[FollowTimeEntriesRequest, FollowTimeEntriesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_FollowTimeEntriesServer = grpc.ServerStreamingServer[FollowTimeEntriesResponse]
+
 func _MaintenanceService_ListWarranties_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListWarrantiesRequest)
 	if err := dec(in); err != nil {
@@ -1171,6 +1662,17 @@ func _MaintenanceService_ListWarranties_Handler(srv interface{}, ctx context.Con
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamWarranties_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamWarrantiesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamWarranties(m, &grpc.GenericServerStream[StreamWarrantiesRequest, StreamWarrantiesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamWarrantiesServer = grpc.ServerStreamingServer[StreamWarrantiesResponse]
 
 func _MaintenanceService_CreateWarranty_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateWarrantyRequest)
@@ -1262,6 +1764,17 @@ func _MaintenanceService_ListWarrantyClaims_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MaintenanceService_StreamWarrantyClaims_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamWarrantyClaimsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamWarrantyClaims(m, &grpc.GenericServerStream[StreamWarrantyClaimsRequest, StreamWarrantyClaimsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamWarrantyClaimsServer = grpc.ServerStreamingServer[StreamWarrantyClaimsResponse]
+
 func _MaintenanceService_CreateWarrantyClaim_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateWarrantyClaimRequest)
 	if err := dec(in); err != nil {
@@ -1333,6 +1846,17 @@ func _MaintenanceService_GetWorkOrderTemplates_Handler(srv interface{}, ctx cont
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MaintenanceService_StreamWorkOrderTemplates_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamWorkOrderTemplatesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MaintenanceServiceServer).StreamWorkOrderTemplates(m, &grpc.GenericServerStream[StreamWorkOrderTemplatesRequest, StreamWorkOrderTemplatesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MaintenanceService_StreamWorkOrderTemplatesServer = grpc.ServerStreamingServer[StreamWorkOrderTemplatesResponse]
 
 // MaintenanceService_ServiceDesc is the grpc.ServiceDesc for MaintenanceService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -1462,6 +1986,72 @@ var MaintenanceService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _MaintenanceService_GetWorkOrderTemplates_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamVendorCategories",
+			Handler:       _MaintenanceService_StreamVendorCategories_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamMaintenanceVendors",
+			Handler:       _MaintenanceService_StreamMaintenanceVendors_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamParts",
+			Handler:       _MaintenanceService_StreamParts_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPartInventory",
+			Handler:       _MaintenanceService_StreamPartInventory_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPartTransactions",
+			Handler:       _MaintenanceService_StreamPartTransactions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPreventiveMaintenanceSchedules",
+			Handler:       _MaintenanceService_StreamPreventiveMaintenanceSchedules_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamUpcomingPreventiveMaintenance",
+			Handler:       _MaintenanceService_StreamUpcomingPreventiveMaintenance_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPurchaseOrders",
+			Handler:       _MaintenanceService_StreamPurchaseOrders_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamTimeEntries",
+			Handler:       _MaintenanceService_StreamTimeEntries_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowTimeEntries",
+			Handler:       _MaintenanceService_FollowTimeEntries_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamWarranties",
+			Handler:       _MaintenanceService_StreamWarranties_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamWarrantyClaims",
+			Handler:       _MaintenanceService_StreamWarrantyClaims_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamWorkOrderTemplates",
+			Handler:       _MaintenanceService_StreamWorkOrderTemplates_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/maintenance/v1beta1/maintenance.proto",
 }

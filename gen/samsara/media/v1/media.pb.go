@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -192,6 +192,116 @@ func (x *ListUploadedMediaResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamUploadedMedia.
+type StreamUploadedMediaRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUploadedMedia is asked, page after page.
+	Request *ListUploadedMediaRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUploadedMediaRequest) Reset() {
+	*x = StreamUploadedMediaRequest{}
+	mi := &file_samsara_media_v1_media_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUploadedMediaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUploadedMediaRequest) ProtoMessage() {}
+
+func (x *StreamUploadedMediaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_media_v1_media_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUploadedMediaRequest.ProtoReflect.Descriptor instead.
+func (*StreamUploadedMediaRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamUploadedMediaRequest) GetRequest() *ListUploadedMediaRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamUploadedMediaRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamUploadedMedia.
+type StreamUploadedMediaResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUploadedMedia answers.
+	Page *ListUploadedMediaResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUploadedMediaResponse) Reset() {
+	*x = StreamUploadedMediaResponse{}
+	mi := &file_samsara_media_v1_media_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUploadedMediaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUploadedMediaResponse) ProtoMessage() {}
+
+func (x *StreamUploadedMediaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_media_v1_media_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUploadedMediaResponse.ProtoReflect.Descriptor instead.
+func (*StreamUploadedMediaResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamUploadedMediaResponse) GetPage() *ListUploadedMediaResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamUploadedMediaResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetMediaRetrieval.
 type GetMediaRetrievalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -203,7 +313,7 @@ type GetMediaRetrievalRequest struct {
 
 func (x *GetMediaRetrievalRequest) Reset() {
 	*x = GetMediaRetrievalRequest{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[2]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +325,7 @@ func (x *GetMediaRetrievalRequest) String() string {
 func (*GetMediaRetrievalRequest) ProtoMessage() {}
 
 func (x *GetMediaRetrievalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[2]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +338,7 @@ func (x *GetMediaRetrievalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMediaRetrievalRequest.ProtoReflect.Descriptor instead.
 func (*GetMediaRetrievalRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{2}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetMediaRetrievalRequest) GetRetrievalId() string {
@@ -249,7 +359,7 @@ type GetMediaRetrievalResponse struct {
 
 func (x *GetMediaRetrievalResponse) Reset() {
 	*x = GetMediaRetrievalResponse{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[3]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -261,7 +371,7 @@ func (x *GetMediaRetrievalResponse) String() string {
 func (*GetMediaRetrievalResponse) ProtoMessage() {}
 
 func (x *GetMediaRetrievalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[3]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -274,7 +384,7 @@ func (x *GetMediaRetrievalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMediaRetrievalResponse.ProtoReflect.Descriptor instead.
 func (*GetMediaRetrievalResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{3}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetMediaRetrievalResponse) GetData() *MediaRetrieval {
@@ -309,7 +419,7 @@ type PostMediaRetrievalRequest struct {
 
 func (x *PostMediaRetrievalRequest) Reset() {
 	*x = PostMediaRetrievalRequest{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[4]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +431,7 @@ func (x *PostMediaRetrievalRequest) String() string {
 func (*PostMediaRetrievalRequest) ProtoMessage() {}
 
 func (x *PostMediaRetrievalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[4]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +444,7 @@ func (x *PostMediaRetrievalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostMediaRetrievalRequest.ProtoReflect.Descriptor instead.
 func (*PostMediaRetrievalRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{4}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PostMediaRetrievalRequest) GetCameraRoles() []string {
@@ -390,7 +500,7 @@ type PostMediaRetrievalResponse struct {
 
 func (x *PostMediaRetrievalResponse) Reset() {
 	*x = PostMediaRetrievalResponse{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[5]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +512,7 @@ func (x *PostMediaRetrievalResponse) String() string {
 func (*PostMediaRetrievalResponse) ProtoMessage() {}
 
 func (x *PostMediaRetrievalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[5]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +525,7 @@ func (x *PostMediaRetrievalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostMediaRetrievalResponse.ProtoReflect.Descriptor instead.
 func (*PostMediaRetrievalResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{5}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PostMediaRetrievalResponse) GetData() *PostMediaRetrieval {
@@ -436,7 +546,7 @@ type ListUploadedMedia struct {
 
 func (x *ListUploadedMedia) Reset() {
 	*x = ListUploadedMedia{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +558,7 @@ func (x *ListUploadedMedia) String() string {
 func (*ListUploadedMedia) ProtoMessage() {}
 
 func (x *ListUploadedMedia) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +571,7 @@ func (x *ListUploadedMedia) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadedMedia.ProtoReflect.Descriptor instead.
 func (*ListUploadedMedia) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{6}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListUploadedMedia) GetMedia() []*UploadedMedia {
@@ -505,7 +615,7 @@ type Media struct {
 
 func (x *Media) Reset() {
 	*x = Media{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +627,7 @@ func (x *Media) String() string {
 func (*Media) ProtoMessage() {}
 
 func (x *Media) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +640,7 @@ func (x *Media) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Media.ProtoReflect.Descriptor instead.
 func (*Media) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{7}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Media) GetAuxcamSerial() string {
@@ -614,7 +724,7 @@ type MediaRetrieval struct {
 
 func (x *MediaRetrieval) Reset() {
 	*x = MediaRetrieval{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +736,7 @@ func (x *MediaRetrieval) String() string {
 func (*MediaRetrieval) ProtoMessage() {}
 
 func (x *MediaRetrieval) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +749,7 @@ func (x *MediaRetrieval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaRetrieval.ProtoReflect.Descriptor instead.
 func (*MediaRetrieval) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{8}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MediaRetrieval) GetMedia() []*Media {
@@ -662,7 +772,7 @@ type PostMediaRetrieval struct {
 
 func (x *PostMediaRetrieval) Reset() {
 	*x = PostMediaRetrieval{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[9]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +784,7 @@ func (x *PostMediaRetrieval) String() string {
 func (*PostMediaRetrieval) ProtoMessage() {}
 
 func (x *PostMediaRetrieval) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[9]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +797,7 @@ func (x *PostMediaRetrieval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostMediaRetrieval.ProtoReflect.Descriptor instead.
 func (*PostMediaRetrieval) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{9}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PostMediaRetrieval) GetQuotaStatus() string {
@@ -738,7 +848,7 @@ type UploadedMedia struct {
 
 func (x *UploadedMedia) Reset() {
 	*x = UploadedMedia{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[10]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +860,7 @@ func (x *UploadedMedia) String() string {
 func (*UploadedMedia) ProtoMessage() {}
 
 func (x *UploadedMedia) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[10]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +873,7 @@ func (x *UploadedMedia) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadedMedia.ProtoReflect.Descriptor instead.
 func (*UploadedMedia) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{10}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UploadedMedia) GetAuxCamSerial() string {
@@ -849,7 +959,7 @@ type UrlInfo struct {
 
 func (x *UrlInfo) Reset() {
 	*x = UrlInfo{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[11]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +971,7 @@ func (x *UrlInfo) String() string {
 func (*UrlInfo) ProtoMessage() {}
 
 func (x *UrlInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[11]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +984,7 @@ func (x *UrlInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UrlInfo.ProtoReflect.Descriptor instead.
 func (*UrlInfo) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{11}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UrlInfo) GetUrl() string {
@@ -895,7 +1005,7 @@ var File_samsara_media_v1_media_proto protoreflect.FileDescriptor
 
 const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\n" +
-	"\x1csamsara/media/v1/media.proto\x12\x10samsara.media.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xbd\x05\n" +
+	"\x1csamsara/media/v1/media.proto\x12\x10samsara.media.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xbd\x05\n" +
 	"\x18ListUploadedMediaRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12H\n" +
 	"\x14available_after_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x12availableAfterTime\x88\x01\x01\x123\n" +
@@ -917,7 +1027,14 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2#.samsara.media.v1.ListUploadedMediaB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"]\n" +
+	"pagination\"\x9f\x01\n" +
+	"\x1aStreamUploadedMediaRequest\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.samsara.media.v1.ListUploadedMediaRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x86\x01\n" +
+	"\x1bStreamUploadedMediaResponse\x12?\n" +
+	"\x04page\x18\x01 \x01(\v2+.samsara.media.v1.ListUploadedMediaResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"]\n" +
 	"\x18GetMediaRetrievalRequest\x120\n" +
 	"\fretrieval_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\vretrievalId\x88\x01\x01B\x0f\n" +
 	"\r_retrieval_id\"Y\n" +
@@ -1011,10 +1128,13 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\x03url\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03url\x88\x01\x01\x12>\n" +
 	"\x0furl_expiry_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\rurlExpiryTime\x88\x01\x01:\x1d\xda\xce\x18\x19UrlInfoObjectResponseBodyB\x06\n" +
 	"\x04_urlB\x12\n" +
-	"\x10_url_expiry_time2\xe6\x04\n" +
-	"\fMediaService\x12\xbe\x01\n" +
-	"\x11ListUploadedMedia\x12*.samsara.media.v1.ListUploadedMediaRequest\x1a+.samsara.media.v1.ListUploadedMediaResponse\"P\xda\xce\x18L\n" +
-	"\x11listUploadedMedia\x10\x01\x1a\x0e/cameras/media(\x018\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc6\x01\n" +
+	"\x10_url_expiry_time2\x84\x06\n" +
+	"\fMediaService\x12\xca\x01\n" +
+	"\x11ListUploadedMedia\x12*.samsara.media.v1.ListUploadedMediaRequest\x1a+.samsara.media.v1.ListUploadedMediaResponse\"\\\xda\xce\x18X\n" +
+	"\x11listUploadedMedia\x10\x01\x1a\x0e/cameras/media(\x018\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\n" +
+	"data.media\x12\x8f\x01\n" +
+	"\x13StreamUploadedMedia\x12,.samsara.media.v1.StreamUploadedMediaRequest\x1a-.samsara.media.v1.StreamUploadedMediaResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11ListUploadedMedia\x10\x010\x01\x12\xc6\x01\n" +
 	"\x11GetMediaRetrieval\x12*.samsara.media.v1.GetMediaRetrievalRequest\x1a+.samsara.media.v1.GetMediaRetrievalResponse\"X\xda\xce\x18T\n" +
 	"\x11getMediaRetrieval\x10\x01\x1a\x18/cameras/media/retrieval8\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xcb\x01\n" +
 	"\x12PostMediaRetrieval\x12+.samsara.media.v1.PostMediaRetrievalRequest\x1a,.samsara.media.v1.PostMediaRetrievalResponse\"Z\xda\xce\x18V\n" +
@@ -1032,42 +1152,50 @@ func file_samsara_media_v1_media_proto_rawDescGZIP() []byte {
 	return file_samsara_media_v1_media_proto_rawDescData
 }
 
-var file_samsara_media_v1_media_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_media_v1_media_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_media_v1_media_proto_goTypes = []any{
-	(*ListUploadedMediaRequest)(nil),   // 0: samsara.media.v1.ListUploadedMediaRequest
-	(*ListUploadedMediaResponse)(nil),  // 1: samsara.media.v1.ListUploadedMediaResponse
-	(*GetMediaRetrievalRequest)(nil),   // 2: samsara.media.v1.GetMediaRetrievalRequest
-	(*GetMediaRetrievalResponse)(nil),  // 3: samsara.media.v1.GetMediaRetrievalResponse
-	(*PostMediaRetrievalRequest)(nil),  // 4: samsara.media.v1.PostMediaRetrievalRequest
-	(*PostMediaRetrievalResponse)(nil), // 5: samsara.media.v1.PostMediaRetrievalResponse
-	(*ListUploadedMedia)(nil),          // 6: samsara.media.v1.ListUploadedMedia
-	(*Media)(nil),                      // 7: samsara.media.v1.Media
-	(*MediaRetrieval)(nil),             // 8: samsara.media.v1.MediaRetrieval
-	(*PostMediaRetrieval)(nil),         // 9: samsara.media.v1.PostMediaRetrieval
-	(*UploadedMedia)(nil),              // 10: samsara.media.v1.UploadedMedia
-	(*UrlInfo)(nil),                    // 11: samsara.media.v1.UrlInfo
-	(*v1.Pagination)(nil),              // 12: samsara.types.v1.Pagination
+	(*ListUploadedMediaRequest)(nil),    // 0: samsara.media.v1.ListUploadedMediaRequest
+	(*ListUploadedMediaResponse)(nil),   // 1: samsara.media.v1.ListUploadedMediaResponse
+	(*StreamUploadedMediaRequest)(nil),  // 2: samsara.media.v1.StreamUploadedMediaRequest
+	(*StreamUploadedMediaResponse)(nil), // 3: samsara.media.v1.StreamUploadedMediaResponse
+	(*GetMediaRetrievalRequest)(nil),    // 4: samsara.media.v1.GetMediaRetrievalRequest
+	(*GetMediaRetrievalResponse)(nil),   // 5: samsara.media.v1.GetMediaRetrievalResponse
+	(*PostMediaRetrievalRequest)(nil),   // 6: samsara.media.v1.PostMediaRetrievalRequest
+	(*PostMediaRetrievalResponse)(nil),  // 7: samsara.media.v1.PostMediaRetrievalResponse
+	(*ListUploadedMedia)(nil),           // 8: samsara.media.v1.ListUploadedMedia
+	(*Media)(nil),                       // 9: samsara.media.v1.Media
+	(*MediaRetrieval)(nil),              // 10: samsara.media.v1.MediaRetrieval
+	(*PostMediaRetrieval)(nil),          // 11: samsara.media.v1.PostMediaRetrieval
+	(*UploadedMedia)(nil),               // 12: samsara.media.v1.UploadedMedia
+	(*UrlInfo)(nil),                     // 13: samsara.media.v1.UrlInfo
+	(*v1.Pagination)(nil),               // 14: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),           // 15: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_media_v1_media_proto_depIdxs = []int32{
-	6,  // 0: samsara.media.v1.ListUploadedMediaResponse.data:type_name -> samsara.media.v1.ListUploadedMedia
-	12, // 1: samsara.media.v1.ListUploadedMediaResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.media.v1.GetMediaRetrievalResponse.data:type_name -> samsara.media.v1.MediaRetrieval
-	9,  // 3: samsara.media.v1.PostMediaRetrievalResponse.data:type_name -> samsara.media.v1.PostMediaRetrieval
-	10, // 4: samsara.media.v1.ListUploadedMedia.media:type_name -> samsara.media.v1.UploadedMedia
-	11, // 5: samsara.media.v1.Media.url_info:type_name -> samsara.media.v1.UrlInfo
-	7,  // 6: samsara.media.v1.MediaRetrieval.media:type_name -> samsara.media.v1.Media
-	11, // 7: samsara.media.v1.UploadedMedia.url_info:type_name -> samsara.media.v1.UrlInfo
-	0,  // 8: samsara.media.v1.MediaService.ListUploadedMedia:input_type -> samsara.media.v1.ListUploadedMediaRequest
-	2,  // 9: samsara.media.v1.MediaService.GetMediaRetrieval:input_type -> samsara.media.v1.GetMediaRetrievalRequest
-	4,  // 10: samsara.media.v1.MediaService.PostMediaRetrieval:input_type -> samsara.media.v1.PostMediaRetrievalRequest
-	1,  // 11: samsara.media.v1.MediaService.ListUploadedMedia:output_type -> samsara.media.v1.ListUploadedMediaResponse
-	3,  // 12: samsara.media.v1.MediaService.GetMediaRetrieval:output_type -> samsara.media.v1.GetMediaRetrievalResponse
-	5,  // 13: samsara.media.v1.MediaService.PostMediaRetrieval:output_type -> samsara.media.v1.PostMediaRetrievalResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	8,  // 0: samsara.media.v1.ListUploadedMediaResponse.data:type_name -> samsara.media.v1.ListUploadedMedia
+	14, // 1: samsara.media.v1.ListUploadedMediaResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.media.v1.StreamUploadedMediaRequest.request:type_name -> samsara.media.v1.ListUploadedMediaRequest
+	15, // 3: samsara.media.v1.StreamUploadedMediaRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.media.v1.StreamUploadedMediaResponse.page:type_name -> samsara.media.v1.ListUploadedMediaResponse
+	10, // 5: samsara.media.v1.GetMediaRetrievalResponse.data:type_name -> samsara.media.v1.MediaRetrieval
+	11, // 6: samsara.media.v1.PostMediaRetrievalResponse.data:type_name -> samsara.media.v1.PostMediaRetrieval
+	12, // 7: samsara.media.v1.ListUploadedMedia.media:type_name -> samsara.media.v1.UploadedMedia
+	13, // 8: samsara.media.v1.Media.url_info:type_name -> samsara.media.v1.UrlInfo
+	9,  // 9: samsara.media.v1.MediaRetrieval.media:type_name -> samsara.media.v1.Media
+	13, // 10: samsara.media.v1.UploadedMedia.url_info:type_name -> samsara.media.v1.UrlInfo
+	0,  // 11: samsara.media.v1.MediaService.ListUploadedMedia:input_type -> samsara.media.v1.ListUploadedMediaRequest
+	2,  // 12: samsara.media.v1.MediaService.StreamUploadedMedia:input_type -> samsara.media.v1.StreamUploadedMediaRequest
+	4,  // 13: samsara.media.v1.MediaService.GetMediaRetrieval:input_type -> samsara.media.v1.GetMediaRetrievalRequest
+	6,  // 14: samsara.media.v1.MediaService.PostMediaRetrieval:input_type -> samsara.media.v1.PostMediaRetrievalRequest
+	1,  // 15: samsara.media.v1.MediaService.ListUploadedMedia:output_type -> samsara.media.v1.ListUploadedMediaResponse
+	3,  // 16: samsara.media.v1.MediaService.StreamUploadedMedia:output_type -> samsara.media.v1.StreamUploadedMediaResponse
+	5,  // 17: samsara.media.v1.MediaService.GetMediaRetrieval:output_type -> samsara.media.v1.GetMediaRetrievalResponse
+	7,  // 18: samsara.media.v1.MediaService.PostMediaRetrieval:output_type -> samsara.media.v1.PostMediaRetrievalResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_samsara_media_v1_media_proto_init() }
@@ -1076,19 +1204,20 @@ func file_samsara_media_v1_media_proto_init() {
 		return
 	}
 	file_samsara_media_v1_media_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_media_v1_media_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_media_v1_media_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_media_v1_media_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_media_v1_media_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_media_v1_media_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_media_v1_media_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_media_v1_media_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_media_v1_media_proto_rawDesc), len(file_samsara_media_v1_media_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

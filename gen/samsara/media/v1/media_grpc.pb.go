@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MediaService_ListUploadedMedia_FullMethodName  = "/samsara.media.v1.MediaService/ListUploadedMedia"
-	MediaService_GetMediaRetrieval_FullMethodName  = "/samsara.media.v1.MediaService/GetMediaRetrieval"
-	MediaService_PostMediaRetrieval_FullMethodName = "/samsara.media.v1.MediaService/PostMediaRetrieval"
+	MediaService_ListUploadedMedia_FullMethodName   = "/samsara.media.v1.MediaService/ListUploadedMedia"
+	MediaService_StreamUploadedMedia_FullMethodName = "/samsara.media.v1.MediaService/StreamUploadedMedia"
+	MediaService_GetMediaRetrieval_FullMethodName   = "/samsara.media.v1.MediaService/GetMediaRetrieval"
+	MediaService_PostMediaRetrieval_FullMethodName  = "/samsara.media.v1.MediaService/PostMediaRetrieval"
 )
 
 // MediaServiceClient is the client API for MediaService service.
@@ -36,6 +37,9 @@ type MediaServiceClient interface {
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
 	ListUploadedMedia(ctx context.Context, in *ListUploadedMediaRequest, opts ...grpc.CallOption) (*ListUploadedMediaResponse, error)
+	// Every page of ListUploadedMedia, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamUploadedMedia(ctx context.Context, in *StreamUploadedMediaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUploadedMediaResponse], error)
 	// GET /cameras/media/retrieval
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
@@ -63,6 +67,25 @@ func (c *mediaServiceClient) ListUploadedMedia(ctx context.Context, in *ListUplo
 	}
 	return out, nil
 }
+
+func (c *mediaServiceClient) StreamUploadedMedia(ctx context.Context, in *StreamUploadedMediaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUploadedMediaResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MediaService_ServiceDesc.Streams[0], MediaService_StreamUploadedMedia_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamUploadedMediaRequest, StreamUploadedMediaResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MediaService_StreamUploadedMediaClient = grpc.ServerStreamingClient[StreamUploadedMediaResponse]
 
 func (c *mediaServiceClient) GetMediaRetrieval(ctx context.Context, in *GetMediaRetrievalRequest, opts ...grpc.CallOption) (*GetMediaRetrievalResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -94,6 +117,9 @@ type MediaServiceServer interface {
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
 	ListUploadedMedia(context.Context, *ListUploadedMediaRequest) (*ListUploadedMediaResponse, error)
+	// Every page of ListUploadedMedia, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamUploadedMedia(*StreamUploadedMediaRequest, grpc.ServerStreamingServer[StreamUploadedMediaResponse]) error
 	// GET /cameras/media/retrieval
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
@@ -113,6 +139,9 @@ type UnimplementedMediaServiceServer struct{}
 
 func (UnimplementedMediaServiceServer) ListUploadedMedia(context.Context, *ListUploadedMediaRequest) (*ListUploadedMediaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListUploadedMedia not implemented")
+}
+func (UnimplementedMediaServiceServer) StreamUploadedMedia(*StreamUploadedMediaRequest, grpc.ServerStreamingServer[StreamUploadedMediaResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamUploadedMedia not implemented")
 }
 func (UnimplementedMediaServiceServer) GetMediaRetrieval(context.Context, *GetMediaRetrievalRequest) (*GetMediaRetrievalResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMediaRetrieval not implemented")
@@ -157,6 +186,17 @@ func _MediaService_ListUploadedMedia_Handler(srv interface{}, ctx context.Contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _MediaService_StreamUploadedMedia_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamUploadedMediaRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MediaServiceServer).StreamUploadedMedia(m, &grpc.GenericServerStream[StreamUploadedMediaRequest, StreamUploadedMediaResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MediaService_StreamUploadedMediaServer = grpc.ServerStreamingServer[StreamUploadedMediaResponse]
 
 func _MediaService_GetMediaRetrieval_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetMediaRetrievalRequest)
@@ -214,6 +254,12 @@ var MediaService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _MediaService_PostMediaRetrieval_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamUploadedMedia",
+			Handler:       _MediaService_StreamUploadedMedia_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/media/v1/media.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -438,6 +438,116 @@ func (x *GetOrderDeletionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamOrderDeletions.
+type StreamOrderDeletionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetOrderDeletions is asked, page after page.
+	Request *GetOrderDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamOrderDeletionsRequest) Reset() {
+	*x = StreamOrderDeletionsRequest{}
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamOrderDeletionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamOrderDeletionsRequest) ProtoMessage() {}
+
+func (x *StreamOrderDeletionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamOrderDeletionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamOrderDeletionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamOrderDeletionsRequest) GetRequest() *GetOrderDeletionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamOrderDeletionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamOrderDeletions.
+type StreamOrderDeletionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetOrderDeletions answers.
+	Page *GetOrderDeletionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamOrderDeletionsResponse) Reset() {
+	*x = StreamOrderDeletionsResponse{}
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamOrderDeletionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamOrderDeletionsResponse) ProtoMessage() {}
+
+func (x *StreamOrderDeletionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamOrderDeletionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamOrderDeletionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamOrderDeletionsResponse) GetPage() *GetOrderDeletionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamOrderDeletionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetOrdersStream.
 type GetOrdersStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -457,7 +567,7 @@ type GetOrdersStreamRequest struct {
 
 func (x *GetOrdersStreamRequest) Reset() {
 	*x = GetOrdersStreamRequest{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[8]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +579,7 @@ func (x *GetOrdersStreamRequest) String() string {
 func (*GetOrdersStreamRequest) ProtoMessage() {}
 
 func (x *GetOrdersStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[8]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +592,7 @@ func (x *GetOrdersStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrdersStreamRequest.ProtoReflect.Descriptor instead.
 func (*GetOrdersStreamRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{8}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetOrdersStreamRequest) GetAfter() string {
@@ -533,7 +643,7 @@ type GetOrdersStreamResponse struct {
 
 func (x *GetOrdersStreamResponse) Reset() {
 	*x = GetOrdersStreamResponse{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[9]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +655,7 @@ func (x *GetOrdersStreamResponse) String() string {
 func (*GetOrdersStreamResponse) ProtoMessage() {}
 
 func (x *GetOrdersStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[9]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +668,7 @@ func (x *GetOrdersStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrdersStreamResponse.ProtoReflect.Descriptor instead.
 func (*GetOrdersStreamResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{9}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetOrdersStreamResponse) GetData() []*FleetOrder {
@@ -571,6 +681,235 @@ func (x *GetOrdersStreamResponse) GetData() []*FleetOrder {
 func (x *GetOrdersStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamOrders.
+type StreamOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetOrdersStream is asked, page after page.
+	Request *GetOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamOrdersRequest) Reset() {
+	*x = StreamOrdersRequest{}
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamOrdersRequest) ProtoMessage() {}
+
+func (x *StreamOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamOrdersRequest.ProtoReflect.Descriptor instead.
+func (*StreamOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamOrdersRequest) GetRequest() *GetOrdersStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamOrdersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamOrders.
+type StreamOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetOrdersStream answers.
+	Page *GetOrdersStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamOrdersResponse) Reset() {
+	*x = StreamOrdersResponse{}
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamOrdersResponse) ProtoMessage() {}
+
+func (x *StreamOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamOrdersResponse.ProtoReflect.Descriptor instead.
+func (*StreamOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamOrdersResponse) GetPage() *GetOrdersStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamOrdersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowOrders.
+type FollowOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetOrdersStream is asked, page after page.
+	Request *GetOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowOrdersRequest) Reset() {
+	*x = FollowOrdersRequest{}
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowOrdersRequest) ProtoMessage() {}
+
+func (x *FollowOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowOrdersRequest.ProtoReflect.Descriptor instead.
+func (*FollowOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FollowOrdersRequest) GetRequest() *GetOrdersStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowOrdersRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowOrders.
+type FollowOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetOrdersStream answers. Unset in a keep-alive.
+	Page *GetOrdersStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowOrdersResponse) Reset() {
+	*x = FollowOrdersResponse{}
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowOrdersResponse) ProtoMessage() {}
+
+func (x *FollowOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowOrdersResponse.ProtoReflect.Descriptor instead.
+func (*FollowOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FollowOrdersResponse) GetPage() *GetOrdersStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowOrdersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowOrdersResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -598,7 +937,7 @@ type FleetOrder struct {
 
 func (x *FleetOrder) Reset() {
 	*x = FleetOrder{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[10]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +949,7 @@ func (x *FleetOrder) String() string {
 func (*FleetOrder) ProtoMessage() {}
 
 func (x *FleetOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[10]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +962,7 @@ func (x *FleetOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrder.ProtoReflect.Descriptor instead.
 func (*FleetOrder) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{10}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FleetOrder) GetCreatedAtTime() string {
@@ -702,7 +1041,7 @@ type FleetOrderBatchCustomAddressInput struct {
 
 func (x *FleetOrderBatchCustomAddressInput) Reset() {
 	*x = FleetOrderBatchCustomAddressInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[11]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +1053,7 @@ func (x *FleetOrderBatchCustomAddressInput) String() string {
 func (*FleetOrderBatchCustomAddressInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchCustomAddressInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[11]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +1066,7 @@ func (x *FleetOrderBatchCustomAddressInput) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use FleetOrderBatchCustomAddressInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchCustomAddressInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{11}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FleetOrderBatchCustomAddressInput) GetAddressLine1() string {
@@ -806,7 +1145,7 @@ type FleetOrderBatchCustomerPropertyInput struct {
 
 func (x *FleetOrderBatchCustomerPropertyInput) Reset() {
 	*x = FleetOrderBatchCustomerPropertyInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[12]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +1157,7 @@ func (x *FleetOrderBatchCustomerPropertyInput) String() string {
 func (*FleetOrderBatchCustomerPropertyInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchCustomerPropertyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[12]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1170,7 @@ func (x *FleetOrderBatchCustomerPropertyInput) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use FleetOrderBatchCustomerPropertyInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchCustomerPropertyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{12}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FleetOrderBatchCustomerPropertyInput) GetKey() string {
@@ -863,7 +1202,7 @@ type FleetOrderBatchItem struct {
 
 func (x *FleetOrderBatchItem) Reset() {
 	*x = FleetOrderBatchItem{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[13]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1214,7 @@ func (x *FleetOrderBatchItem) String() string {
 func (*FleetOrderBatchItem) ProtoMessage() {}
 
 func (x *FleetOrderBatchItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[13]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1227,7 @@ func (x *FleetOrderBatchItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderBatchItem.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchItem) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{13}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FleetOrderBatchItem) GetData() *FleetOrder {
@@ -927,7 +1266,7 @@ type FleetOrderBatchQuantityInput struct {
 
 func (x *FleetOrderBatchQuantityInput) Reset() {
 	*x = FleetOrderBatchQuantityInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[14]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1278,7 @@ func (x *FleetOrderBatchQuantityInput) String() string {
 func (*FleetOrderBatchQuantityInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchQuantityInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[14]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1291,7 @@ func (x *FleetOrderBatchQuantityInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderBatchQuantityInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchQuantityInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{14}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FleetOrderBatchQuantityInput) GetCapacityId() string {
@@ -991,7 +1330,7 @@ type FleetOrderBatchServiceLocationInput struct {
 
 func (x *FleetOrderBatchServiceLocationInput) Reset() {
 	*x = FleetOrderBatchServiceLocationInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[15]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1342,7 @@ func (x *FleetOrderBatchServiceLocationInput) String() string {
 func (*FleetOrderBatchServiceLocationInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchServiceLocationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[15]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1355,7 @@ func (x *FleetOrderBatchServiceLocationInput) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use FleetOrderBatchServiceLocationInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchServiceLocationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{15}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FleetOrderBatchServiceLocationInput) GetAddressId() string {
@@ -1055,7 +1394,7 @@ type FleetOrderBatchServiceWindowUpsertInput struct {
 
 func (x *FleetOrderBatchServiceWindowUpsertInput) Reset() {
 	*x = FleetOrderBatchServiceWindowUpsertInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[16]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1406,7 @@ func (x *FleetOrderBatchServiceWindowUpsertInput) String() string {
 func (*FleetOrderBatchServiceWindowUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchServiceWindowUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[16]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1419,7 @@ func (x *FleetOrderBatchServiceWindowUpsertInput) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use FleetOrderBatchServiceWindowUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchServiceWindowUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{16}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FleetOrderBatchServiceWindowUpsertInput) GetEndTime() string {
@@ -1137,7 +1476,7 @@ type FleetOrderBatchTaskUpsertInput struct {
 
 func (x *FleetOrderBatchTaskUpsertInput) Reset() {
 	*x = FleetOrderBatchTaskUpsertInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[17]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1488,7 @@ func (x *FleetOrderBatchTaskUpsertInput) String() string {
 func (*FleetOrderBatchTaskUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchTaskUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[17]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1501,7 @@ func (x *FleetOrderBatchTaskUpsertInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderBatchTaskUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchTaskUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{17}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FleetOrderBatchTaskUpsertInput) GetCustomerProperties() []*FleetOrderBatchCustomerPropertyInput {
@@ -1270,7 +1609,7 @@ type FleetOrderBatchUpsertInput struct {
 
 func (x *FleetOrderBatchUpsertInput) Reset() {
 	*x = FleetOrderBatchUpsertInput{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[18]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1621,7 @@ func (x *FleetOrderBatchUpsertInput) String() string {
 func (*FleetOrderBatchUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderBatchUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[18]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1634,7 @@ func (x *FleetOrderBatchUpsertInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderBatchUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderBatchUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{18}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FleetOrderBatchUpsertInput) GetCustomerProperties() []*FleetOrderBatchCustomerPropertyInput {
@@ -1367,7 +1706,7 @@ type FleetOrderCustomAddress struct {
 
 func (x *FleetOrderCustomAddress) Reset() {
 	*x = FleetOrderCustomAddress{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[19]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1718,7 @@ func (x *FleetOrderCustomAddress) String() string {
 func (*FleetOrderCustomAddress) ProtoMessage() {}
 
 func (x *FleetOrderCustomAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[19]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1731,7 @@ func (x *FleetOrderCustomAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderCustomAddress.ProtoReflect.Descriptor instead.
 func (*FleetOrderCustomAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{19}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FleetOrderCustomAddress) GetAddressLine1() string {
@@ -1471,7 +1810,7 @@ type FleetOrderCustomerProperty struct {
 
 func (x *FleetOrderCustomerProperty) Reset() {
 	*x = FleetOrderCustomerProperty{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[20]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1822,7 @@ func (x *FleetOrderCustomerProperty) String() string {
 func (*FleetOrderCustomerProperty) ProtoMessage() {}
 
 func (x *FleetOrderCustomerProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[20]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1835,7 @@ func (x *FleetOrderCustomerProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderCustomerProperty.ProtoReflect.Descriptor instead.
 func (*FleetOrderCustomerProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{20}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FleetOrderCustomerProperty) GetKey() string {
@@ -1526,7 +1865,7 @@ type FleetOrderDeletionMarker struct {
 
 func (x *FleetOrderDeletionMarker) Reset() {
 	*x = FleetOrderDeletionMarker{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[21]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1877,7 @@ func (x *FleetOrderDeletionMarker) String() string {
 func (*FleetOrderDeletionMarker) ProtoMessage() {}
 
 func (x *FleetOrderDeletionMarker) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[21]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1890,7 @@ func (x *FleetOrderDeletionMarker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderDeletionMarker.ProtoReflect.Descriptor instead.
 func (*FleetOrderDeletionMarker) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{21}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FleetOrderDeletionMarker) GetDeletedAtTime() string {
@@ -1585,7 +1924,7 @@ type FleetOrderQuantity struct {
 
 func (x *FleetOrderQuantity) Reset() {
 	*x = FleetOrderQuantity{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[22]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1936,7 @@ func (x *FleetOrderQuantity) String() string {
 func (*FleetOrderQuantity) ProtoMessage() {}
 
 func (x *FleetOrderQuantity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[22]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1949,7 @@ func (x *FleetOrderQuantity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderQuantity.ProtoReflect.Descriptor instead.
 func (*FleetOrderQuantity) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{22}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FleetOrderQuantity) GetCapacityId() string {
@@ -1657,7 +1996,7 @@ type FleetOrderServiceLocation struct {
 
 func (x *FleetOrderServiceLocation) Reset() {
 	*x = FleetOrderServiceLocation{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[23]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +2008,7 @@ func (x *FleetOrderServiceLocation) String() string {
 func (*FleetOrderServiceLocation) ProtoMessage() {}
 
 func (x *FleetOrderServiceLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[23]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +2021,7 @@ func (x *FleetOrderServiceLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderServiceLocation.ProtoReflect.Descriptor instead.
 func (*FleetOrderServiceLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{23}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FleetOrderServiceLocation) GetAddressId() string {
@@ -1721,7 +2060,7 @@ type FleetOrderServiceWindow struct {
 
 func (x *FleetOrderServiceWindow) Reset() {
 	*x = FleetOrderServiceWindow{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[24]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +2072,7 @@ func (x *FleetOrderServiceWindow) String() string {
 func (*FleetOrderServiceWindow) ProtoMessage() {}
 
 func (x *FleetOrderServiceWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[24]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +2085,7 @@ func (x *FleetOrderServiceWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderServiceWindow.ProtoReflect.Descriptor instead.
 func (*FleetOrderServiceWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{24}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FleetOrderServiceWindow) GetEndTime() string {
@@ -1807,7 +2146,7 @@ type FleetOrderTask struct {
 
 func (x *FleetOrderTask) Reset() {
 	*x = FleetOrderTask{}
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[25]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2158,7 @@ func (x *FleetOrderTask) String() string {
 func (*FleetOrderTask) ProtoMessage() {}
 
 func (x *FleetOrderTask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[25]
+	mi := &file_samsara_orders_v1alpha1_orders_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2171,7 @@ func (x *FleetOrderTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderTask.ProtoReflect.Descriptor instead.
 func (*FleetOrderTask) Descriptor() ([]byte, []int) {
-	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{25}
+	return file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FleetOrderTask) GetCreatedAtTime() string {
@@ -1937,7 +2276,7 @@ var File_samsara_orders_v1alpha1_orders_proto protoreflect.FileDescriptor
 
 const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\n" +
-	"$samsara/orders/v1alpha1/orders.proto\x12\x17samsara.orders.v1alpha1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x91\x01\n" +
+	"$samsara/orders/v1alpha1/orders.proto\x12\x17samsara.orders.v1alpha1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x91\x01\n" +
 	"\x10GetOrdersRequest\x12=\n" +
 	"\x14include_external_ids\x18\x01 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x00R\x12includeExternalIds\x88\x01\x01\x12%\n" +
 	"\torder_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\borderIdsB\x17\n" +
@@ -1969,7 +2308,14 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v21.samsara.orders.v1alpha1.FleetOrderDeletionMarkerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xda\x02\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x1bStreamOrderDeletionsRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.orders.v1alpha1.GetOrderDeletionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	"\x1cStreamOrderDeletionsResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.orders.v1alpha1.GetOrderDeletionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xda\x02\n" +
 	"\x16GetOrdersStreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12=\n" +
@@ -1986,7 +2332,23 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.orders.v1alpha1.FleetOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xac\x05\n" +
+	"pagination\"\x9d\x01\n" +
+	"\x13StreamOrdersRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.orders.v1alpha1.GetOrdersStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x84\x01\n" +
+	"\x14StreamOrdersResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.orders.v1alpha1.GetOrdersStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x9d\x01\n" +
+	"\x13FollowOrdersRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.orders.v1alpha1.GetOrdersStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xc2\x01\n" +
+	"\x14FollowOrdersResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.orders.v1alpha1.GetOrdersStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xac\x05\n" +
 	"\n" +
 	"FleetOrder\x12>\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12l\n" +
@@ -2181,18 +2543,24 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\x19_service_duration_secondsB\f\n" +
 	"\n" +
 	"_task_typeB\x12\n" +
-	"\x10_updated_at_time2\xdd\a\n" +
+	"\x10_updated_at_time2\x9e\v\n" +
 	"\rOrdersService\x12\xa8\x01\n" +
 	"\tGetOrders\x12).samsara.orders.v1alpha1.GetOrdersRequest\x1a*.samsara.orders.v1alpha1.GetOrdersResponse\"D\xda\xce\x18@\n" +
 	"\tgetOrders\x10\x01\x1a\x15/preview/fleet/orders8\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01\x12\xb1\x01\n" +
 	"\vDeleteOrder\x12+.samsara.orders.v1alpha1.DeleteOrderRequest\x1a,.samsara.orders.v1alpha1.DeleteOrderResponse\"G\xda\xce\x18C\n" +
 	"\vdeleteOrder\x10\x05\x1a\x15/preview/fleet/orders8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x12\xc7\x01\n" +
 	"\x0fPostOrdersBatch\x12/.samsara.orders.v1alpha1.PostOrdersBatchRequest\x1a0.samsara.orders.v1alpha1.PostOrdersBatchResponse\"Q\xda\xce\x18M\n" +
-	"\x0fpostOrdersBatch\x10\x02\x1a\x1b/preview/fleet/orders/batch \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xd4\x01\n" +
-	"\x11GetOrderDeletions\x121.samsara.orders.v1alpha1.GetOrderDeletionsRequest\x1a2.samsara.orders.v1alpha1.GetOrderDeletionsResponse\"X\xda\xce\x18T\n" +
-	"\x11getOrderDeletions\x10\x01\x1a\x1f/preview/fleet/orders/deletions(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01\x12\xcb\x01\n" +
-	"\x0fGetOrdersStream\x12/.samsara.orders.v1alpha1.GetOrdersStreamRequest\x1a0.samsara.orders.v1alpha1.GetOrdersStreamResponse\"U\xda\xce\x18Q\n" +
-	"\x0fgetOrdersStream\x10\x01\x1a\x1c/preview/fleet/orders/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/orders/v1alpha1;ordersv1alpha1b\x06proto3"
+	"\x0fpostOrdersBatch\x10\x02\x1a\x1b/preview/fleet/orders/batch \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xda\x01\n" +
+	"\x11GetOrderDeletions\x121.samsara.orders.v1alpha1.GetOrderDeletionsRequest\x1a2.samsara.orders.v1alpha1.GetOrderDeletionsResponse\"^\xda\xce\x18Z\n" +
+	"\x11getOrderDeletions\x10\x01\x1a\x1f/preview/fleet/orders/deletions(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x12\xa0\x01\n" +
+	"\x14StreamOrderDeletions\x124.samsara.orders.v1alpha1.StreamOrderDeletionsRequest\x1a5.samsara.orders.v1alpha1.StreamOrderDeletionsResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11GetOrderDeletions\x10\x010\x01\x12\xd1\x01\n" +
+	"\x0fGetOrdersStream\x12/.samsara.orders.v1alpha1.GetOrdersStreamRequest\x1a0.samsara.orders.v1alpha1.GetOrdersStreamResponse\"[\xda\xce\x18W\n" +
+	"\x0fgetOrdersStream\x10\x01\x1a\x1c/preview/fleet/orders/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x12\x86\x01\n" +
+	"\fStreamOrders\x12,.samsara.orders.v1alpha1.StreamOrdersRequest\x1a-.samsara.orders.v1alpha1.StreamOrdersResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetOrdersStream\x10\x010\x01\x12\x86\x01\n" +
+	"\fFollowOrders\x12,.samsara.orders.v1alpha1.FollowOrdersRequest\x1a-.samsara.orders.v1alpha1.FollowOrdersResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetOrdersStream\x10\x020\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/orders/v1alpha1;ordersv1alpha1b\x06proto3"
 
 var (
 	file_samsara_orders_v1alpha1_orders_proto_rawDescOnce sync.Once
@@ -2206,7 +2574,7 @@ func file_samsara_orders_v1alpha1_orders_proto_rawDescGZIP() []byte {
 	return file_samsara_orders_v1alpha1_orders_proto_rawDescData
 }
 
-var file_samsara_orders_v1alpha1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_samsara_orders_v1alpha1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_samsara_orders_v1alpha1_orders_proto_goTypes = []any{
 	(*GetOrdersRequest)(nil),                        // 0: samsara.orders.v1alpha1.GetOrdersRequest
 	(*GetOrdersResponse)(nil),                       // 1: samsara.orders.v1alpha1.GetOrdersResponse
@@ -2216,68 +2584,93 @@ var file_samsara_orders_v1alpha1_orders_proto_goTypes = []any{
 	(*PostOrdersBatchResponse)(nil),                 // 5: samsara.orders.v1alpha1.PostOrdersBatchResponse
 	(*GetOrderDeletionsRequest)(nil),                // 6: samsara.orders.v1alpha1.GetOrderDeletionsRequest
 	(*GetOrderDeletionsResponse)(nil),               // 7: samsara.orders.v1alpha1.GetOrderDeletionsResponse
-	(*GetOrdersStreamRequest)(nil),                  // 8: samsara.orders.v1alpha1.GetOrdersStreamRequest
-	(*GetOrdersStreamResponse)(nil),                 // 9: samsara.orders.v1alpha1.GetOrdersStreamResponse
-	(*FleetOrder)(nil),                              // 10: samsara.orders.v1alpha1.FleetOrder
-	(*FleetOrderBatchCustomAddressInput)(nil),       // 11: samsara.orders.v1alpha1.FleetOrderBatchCustomAddressInput
-	(*FleetOrderBatchCustomerPropertyInput)(nil),    // 12: samsara.orders.v1alpha1.FleetOrderBatchCustomerPropertyInput
-	(*FleetOrderBatchItem)(nil),                     // 13: samsara.orders.v1alpha1.FleetOrderBatchItem
-	(*FleetOrderBatchQuantityInput)(nil),            // 14: samsara.orders.v1alpha1.FleetOrderBatchQuantityInput
-	(*FleetOrderBatchServiceLocationInput)(nil),     // 15: samsara.orders.v1alpha1.FleetOrderBatchServiceLocationInput
-	(*FleetOrderBatchServiceWindowUpsertInput)(nil), // 16: samsara.orders.v1alpha1.FleetOrderBatchServiceWindowUpsertInput
-	(*FleetOrderBatchTaskUpsertInput)(nil),          // 17: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput
-	(*FleetOrderBatchUpsertInput)(nil),              // 18: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput
-	(*FleetOrderCustomAddress)(nil),                 // 19: samsara.orders.v1alpha1.FleetOrderCustomAddress
-	(*FleetOrderCustomerProperty)(nil),              // 20: samsara.orders.v1alpha1.FleetOrderCustomerProperty
-	(*FleetOrderDeletionMarker)(nil),                // 21: samsara.orders.v1alpha1.FleetOrderDeletionMarker
-	(*FleetOrderQuantity)(nil),                      // 22: samsara.orders.v1alpha1.FleetOrderQuantity
-	(*FleetOrderServiceLocation)(nil),               // 23: samsara.orders.v1alpha1.FleetOrderServiceLocation
-	(*FleetOrderServiceWindow)(nil),                 // 24: samsara.orders.v1alpha1.FleetOrderServiceWindow
-	(*FleetOrderTask)(nil),                          // 25: samsara.orders.v1alpha1.FleetOrderTask
-	nil,                                             // 26: samsara.orders.v1alpha1.FleetOrder.ExternalIdsEntry
-	nil,                                             // 27: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.ExternalIdsEntry
-	(*v1.Pagination)(nil),                           // 28: samsara.types.v1.Pagination
+	(*StreamOrderDeletionsRequest)(nil),             // 8: samsara.orders.v1alpha1.StreamOrderDeletionsRequest
+	(*StreamOrderDeletionsResponse)(nil),            // 9: samsara.orders.v1alpha1.StreamOrderDeletionsResponse
+	(*GetOrdersStreamRequest)(nil),                  // 10: samsara.orders.v1alpha1.GetOrdersStreamRequest
+	(*GetOrdersStreamResponse)(nil),                 // 11: samsara.orders.v1alpha1.GetOrdersStreamResponse
+	(*StreamOrdersRequest)(nil),                     // 12: samsara.orders.v1alpha1.StreamOrdersRequest
+	(*StreamOrdersResponse)(nil),                    // 13: samsara.orders.v1alpha1.StreamOrdersResponse
+	(*FollowOrdersRequest)(nil),                     // 14: samsara.orders.v1alpha1.FollowOrdersRequest
+	(*FollowOrdersResponse)(nil),                    // 15: samsara.orders.v1alpha1.FollowOrdersResponse
+	(*FleetOrder)(nil),                              // 16: samsara.orders.v1alpha1.FleetOrder
+	(*FleetOrderBatchCustomAddressInput)(nil),       // 17: samsara.orders.v1alpha1.FleetOrderBatchCustomAddressInput
+	(*FleetOrderBatchCustomerPropertyInput)(nil),    // 18: samsara.orders.v1alpha1.FleetOrderBatchCustomerPropertyInput
+	(*FleetOrderBatchItem)(nil),                     // 19: samsara.orders.v1alpha1.FleetOrderBatchItem
+	(*FleetOrderBatchQuantityInput)(nil),            // 20: samsara.orders.v1alpha1.FleetOrderBatchQuantityInput
+	(*FleetOrderBatchServiceLocationInput)(nil),     // 21: samsara.orders.v1alpha1.FleetOrderBatchServiceLocationInput
+	(*FleetOrderBatchServiceWindowUpsertInput)(nil), // 22: samsara.orders.v1alpha1.FleetOrderBatchServiceWindowUpsertInput
+	(*FleetOrderBatchTaskUpsertInput)(nil),          // 23: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput
+	(*FleetOrderBatchUpsertInput)(nil),              // 24: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput
+	(*FleetOrderCustomAddress)(nil),                 // 25: samsara.orders.v1alpha1.FleetOrderCustomAddress
+	(*FleetOrderCustomerProperty)(nil),              // 26: samsara.orders.v1alpha1.FleetOrderCustomerProperty
+	(*FleetOrderDeletionMarker)(nil),                // 27: samsara.orders.v1alpha1.FleetOrderDeletionMarker
+	(*FleetOrderQuantity)(nil),                      // 28: samsara.orders.v1alpha1.FleetOrderQuantity
+	(*FleetOrderServiceLocation)(nil),               // 29: samsara.orders.v1alpha1.FleetOrderServiceLocation
+	(*FleetOrderServiceWindow)(nil),                 // 30: samsara.orders.v1alpha1.FleetOrderServiceWindow
+	(*FleetOrderTask)(nil),                          // 31: samsara.orders.v1alpha1.FleetOrderTask
+	nil,                                             // 32: samsara.orders.v1alpha1.FleetOrder.ExternalIdsEntry
+	nil,                                             // 33: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.ExternalIdsEntry
+	(*v1.Pagination)(nil),                           // 34: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                       // 35: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                       // 36: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                           // 37: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_orders_v1alpha1_orders_proto_depIdxs = []int32{
-	10, // 0: samsara.orders.v1alpha1.GetOrdersResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrder
-	18, // 1: samsara.orders.v1alpha1.PostOrdersBatchRequest.data:type_name -> samsara.orders.v1alpha1.FleetOrderBatchUpsertInput
-	13, // 2: samsara.orders.v1alpha1.PostOrdersBatchResponse.responses:type_name -> samsara.orders.v1alpha1.FleetOrderBatchItem
-	21, // 3: samsara.orders.v1alpha1.GetOrderDeletionsResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrderDeletionMarker
-	28, // 4: samsara.orders.v1alpha1.GetOrderDeletionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 5: samsara.orders.v1alpha1.GetOrdersStreamResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrder
-	28, // 6: samsara.orders.v1alpha1.GetOrdersStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	20, // 7: samsara.orders.v1alpha1.FleetOrder.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderCustomerProperty
-	26, // 8: samsara.orders.v1alpha1.FleetOrder.external_ids:type_name -> samsara.orders.v1alpha1.FleetOrder.ExternalIdsEntry
-	25, // 9: samsara.orders.v1alpha1.FleetOrder.tasks:type_name -> samsara.orders.v1alpha1.FleetOrderTask
-	10, // 10: samsara.orders.v1alpha1.FleetOrderBatchItem.data:type_name -> samsara.orders.v1alpha1.FleetOrder
-	11, // 11: samsara.orders.v1alpha1.FleetOrderBatchServiceLocationInput.custom_address:type_name -> samsara.orders.v1alpha1.FleetOrderBatchCustomAddressInput
-	12, // 12: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderBatchCustomerPropertyInput
-	14, // 13: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.quantities:type_name -> samsara.orders.v1alpha1.FleetOrderBatchQuantityInput
-	15, // 14: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.service_location:type_name -> samsara.orders.v1alpha1.FleetOrderBatchServiceLocationInput
-	16, // 15: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.service_windows:type_name -> samsara.orders.v1alpha1.FleetOrderBatchServiceWindowUpsertInput
-	12, // 16: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderBatchCustomerPropertyInput
-	27, // 17: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.external_ids:type_name -> samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.ExternalIdsEntry
-	17, // 18: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.tasks:type_name -> samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput
-	19, // 19: samsara.orders.v1alpha1.FleetOrderServiceLocation.custom_address:type_name -> samsara.orders.v1alpha1.FleetOrderCustomAddress
-	20, // 20: samsara.orders.v1alpha1.FleetOrderTask.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderCustomerProperty
-	22, // 21: samsara.orders.v1alpha1.FleetOrderTask.quantities:type_name -> samsara.orders.v1alpha1.FleetOrderQuantity
-	23, // 22: samsara.orders.v1alpha1.FleetOrderTask.service_location:type_name -> samsara.orders.v1alpha1.FleetOrderServiceLocation
-	24, // 23: samsara.orders.v1alpha1.FleetOrderTask.service_windows:type_name -> samsara.orders.v1alpha1.FleetOrderServiceWindow
-	0,  // 24: samsara.orders.v1alpha1.OrdersService.GetOrders:input_type -> samsara.orders.v1alpha1.GetOrdersRequest
-	2,  // 25: samsara.orders.v1alpha1.OrdersService.DeleteOrder:input_type -> samsara.orders.v1alpha1.DeleteOrderRequest
-	4,  // 26: samsara.orders.v1alpha1.OrdersService.PostOrdersBatch:input_type -> samsara.orders.v1alpha1.PostOrdersBatchRequest
-	6,  // 27: samsara.orders.v1alpha1.OrdersService.GetOrderDeletions:input_type -> samsara.orders.v1alpha1.GetOrderDeletionsRequest
-	8,  // 28: samsara.orders.v1alpha1.OrdersService.GetOrdersStream:input_type -> samsara.orders.v1alpha1.GetOrdersStreamRequest
-	1,  // 29: samsara.orders.v1alpha1.OrdersService.GetOrders:output_type -> samsara.orders.v1alpha1.GetOrdersResponse
-	3,  // 30: samsara.orders.v1alpha1.OrdersService.DeleteOrder:output_type -> samsara.orders.v1alpha1.DeleteOrderResponse
-	5,  // 31: samsara.orders.v1alpha1.OrdersService.PostOrdersBatch:output_type -> samsara.orders.v1alpha1.PostOrdersBatchResponse
-	7,  // 32: samsara.orders.v1alpha1.OrdersService.GetOrderDeletions:output_type -> samsara.orders.v1alpha1.GetOrderDeletionsResponse
-	9,  // 33: samsara.orders.v1alpha1.OrdersService.GetOrdersStream:output_type -> samsara.orders.v1alpha1.GetOrdersStreamResponse
-	29, // [29:34] is the sub-list for method output_type
-	24, // [24:29] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	16, // 0: samsara.orders.v1alpha1.GetOrdersResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrder
+	24, // 1: samsara.orders.v1alpha1.PostOrdersBatchRequest.data:type_name -> samsara.orders.v1alpha1.FleetOrderBatchUpsertInput
+	19, // 2: samsara.orders.v1alpha1.PostOrdersBatchResponse.responses:type_name -> samsara.orders.v1alpha1.FleetOrderBatchItem
+	27, // 3: samsara.orders.v1alpha1.GetOrderDeletionsResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrderDeletionMarker
+	34, // 4: samsara.orders.v1alpha1.GetOrderDeletionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 5: samsara.orders.v1alpha1.StreamOrderDeletionsRequest.request:type_name -> samsara.orders.v1alpha1.GetOrderDeletionsRequest
+	35, // 6: samsara.orders.v1alpha1.StreamOrderDeletionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 7: samsara.orders.v1alpha1.StreamOrderDeletionsResponse.page:type_name -> samsara.orders.v1alpha1.GetOrderDeletionsResponse
+	16, // 8: samsara.orders.v1alpha1.GetOrdersStreamResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrder
+	34, // 9: samsara.orders.v1alpha1.GetOrdersStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 10: samsara.orders.v1alpha1.StreamOrdersRequest.request:type_name -> samsara.orders.v1alpha1.GetOrdersStreamRequest
+	35, // 11: samsara.orders.v1alpha1.StreamOrdersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 12: samsara.orders.v1alpha1.StreamOrdersResponse.page:type_name -> samsara.orders.v1alpha1.GetOrdersStreamResponse
+	10, // 13: samsara.orders.v1alpha1.FollowOrdersRequest.request:type_name -> samsara.orders.v1alpha1.GetOrdersStreamRequest
+	36, // 14: samsara.orders.v1alpha1.FollowOrdersRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	11, // 15: samsara.orders.v1alpha1.FollowOrdersResponse.page:type_name -> samsara.orders.v1alpha1.GetOrdersStreamResponse
+	37, // 16: samsara.orders.v1alpha1.FollowOrdersResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	26, // 17: samsara.orders.v1alpha1.FleetOrder.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderCustomerProperty
+	32, // 18: samsara.orders.v1alpha1.FleetOrder.external_ids:type_name -> samsara.orders.v1alpha1.FleetOrder.ExternalIdsEntry
+	31, // 19: samsara.orders.v1alpha1.FleetOrder.tasks:type_name -> samsara.orders.v1alpha1.FleetOrderTask
+	16, // 20: samsara.orders.v1alpha1.FleetOrderBatchItem.data:type_name -> samsara.orders.v1alpha1.FleetOrder
+	17, // 21: samsara.orders.v1alpha1.FleetOrderBatchServiceLocationInput.custom_address:type_name -> samsara.orders.v1alpha1.FleetOrderBatchCustomAddressInput
+	18, // 22: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderBatchCustomerPropertyInput
+	20, // 23: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.quantities:type_name -> samsara.orders.v1alpha1.FleetOrderBatchQuantityInput
+	21, // 24: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.service_location:type_name -> samsara.orders.v1alpha1.FleetOrderBatchServiceLocationInput
+	22, // 25: samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput.service_windows:type_name -> samsara.orders.v1alpha1.FleetOrderBatchServiceWindowUpsertInput
+	18, // 26: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderBatchCustomerPropertyInput
+	33, // 27: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.external_ids:type_name -> samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.ExternalIdsEntry
+	23, // 28: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.tasks:type_name -> samsara.orders.v1alpha1.FleetOrderBatchTaskUpsertInput
+	25, // 29: samsara.orders.v1alpha1.FleetOrderServiceLocation.custom_address:type_name -> samsara.orders.v1alpha1.FleetOrderCustomAddress
+	26, // 30: samsara.orders.v1alpha1.FleetOrderTask.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderCustomerProperty
+	28, // 31: samsara.orders.v1alpha1.FleetOrderTask.quantities:type_name -> samsara.orders.v1alpha1.FleetOrderQuantity
+	29, // 32: samsara.orders.v1alpha1.FleetOrderTask.service_location:type_name -> samsara.orders.v1alpha1.FleetOrderServiceLocation
+	30, // 33: samsara.orders.v1alpha1.FleetOrderTask.service_windows:type_name -> samsara.orders.v1alpha1.FleetOrderServiceWindow
+	0,  // 34: samsara.orders.v1alpha1.OrdersService.GetOrders:input_type -> samsara.orders.v1alpha1.GetOrdersRequest
+	2,  // 35: samsara.orders.v1alpha1.OrdersService.DeleteOrder:input_type -> samsara.orders.v1alpha1.DeleteOrderRequest
+	4,  // 36: samsara.orders.v1alpha1.OrdersService.PostOrdersBatch:input_type -> samsara.orders.v1alpha1.PostOrdersBatchRequest
+	6,  // 37: samsara.orders.v1alpha1.OrdersService.GetOrderDeletions:input_type -> samsara.orders.v1alpha1.GetOrderDeletionsRequest
+	8,  // 38: samsara.orders.v1alpha1.OrdersService.StreamOrderDeletions:input_type -> samsara.orders.v1alpha1.StreamOrderDeletionsRequest
+	10, // 39: samsara.orders.v1alpha1.OrdersService.GetOrdersStream:input_type -> samsara.orders.v1alpha1.GetOrdersStreamRequest
+	12, // 40: samsara.orders.v1alpha1.OrdersService.StreamOrders:input_type -> samsara.orders.v1alpha1.StreamOrdersRequest
+	14, // 41: samsara.orders.v1alpha1.OrdersService.FollowOrders:input_type -> samsara.orders.v1alpha1.FollowOrdersRequest
+	1,  // 42: samsara.orders.v1alpha1.OrdersService.GetOrders:output_type -> samsara.orders.v1alpha1.GetOrdersResponse
+	3,  // 43: samsara.orders.v1alpha1.OrdersService.DeleteOrder:output_type -> samsara.orders.v1alpha1.DeleteOrderResponse
+	5,  // 44: samsara.orders.v1alpha1.OrdersService.PostOrdersBatch:output_type -> samsara.orders.v1alpha1.PostOrdersBatchResponse
+	7,  // 45: samsara.orders.v1alpha1.OrdersService.GetOrderDeletions:output_type -> samsara.orders.v1alpha1.GetOrderDeletionsResponse
+	9,  // 46: samsara.orders.v1alpha1.OrdersService.StreamOrderDeletions:output_type -> samsara.orders.v1alpha1.StreamOrderDeletionsResponse
+	11, // 47: samsara.orders.v1alpha1.OrdersService.GetOrdersStream:output_type -> samsara.orders.v1alpha1.GetOrdersStreamResponse
+	13, // 48: samsara.orders.v1alpha1.OrdersService.StreamOrders:output_type -> samsara.orders.v1alpha1.StreamOrdersResponse
+	15, // 49: samsara.orders.v1alpha1.OrdersService.FollowOrders:output_type -> samsara.orders.v1alpha1.FollowOrdersResponse
+	42, // [42:50] is the sub-list for method output_type
+	34, // [34:42] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_samsara_orders_v1alpha1_orders_proto_init() }
@@ -2289,12 +2682,9 @@ func file_samsara_orders_v1alpha1_orders_proto_init() {
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_orders_v1alpha1_orders_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_orders_v1alpha1_orders_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_orders_v1alpha1_orders_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_orders_v1alpha1_orders_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[17].OneofWrappers = []any{}
@@ -2306,13 +2696,19 @@ func file_samsara_orders_v1alpha1_orders_proto_init() {
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_orders_v1alpha1_orders_proto_msgTypes[25].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_orders_v1alpha1_orders_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_orders_v1alpha1_orders_proto_rawDesc), len(file_samsara_orders_v1alpha1_orders_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

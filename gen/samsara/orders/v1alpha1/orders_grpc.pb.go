@@ -21,11 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OrdersService_GetOrders_FullMethodName         = "/samsara.orders.v1alpha1.OrdersService/GetOrders"
-	OrdersService_DeleteOrder_FullMethodName       = "/samsara.orders.v1alpha1.OrdersService/DeleteOrder"
-	OrdersService_PostOrdersBatch_FullMethodName   = "/samsara.orders.v1alpha1.OrdersService/PostOrdersBatch"
-	OrdersService_GetOrderDeletions_FullMethodName = "/samsara.orders.v1alpha1.OrdersService/GetOrderDeletions"
-	OrdersService_GetOrdersStream_FullMethodName   = "/samsara.orders.v1alpha1.OrdersService/GetOrdersStream"
+	OrdersService_GetOrders_FullMethodName            = "/samsara.orders.v1alpha1.OrdersService/GetOrders"
+	OrdersService_DeleteOrder_FullMethodName          = "/samsara.orders.v1alpha1.OrdersService/DeleteOrder"
+	OrdersService_PostOrdersBatch_FullMethodName      = "/samsara.orders.v1alpha1.OrdersService/PostOrdersBatch"
+	OrdersService_GetOrderDeletions_FullMethodName    = "/samsara.orders.v1alpha1.OrdersService/GetOrderDeletions"
+	OrdersService_StreamOrderDeletions_FullMethodName = "/samsara.orders.v1alpha1.OrdersService/StreamOrderDeletions"
+	OrdersService_GetOrdersStream_FullMethodName      = "/samsara.orders.v1alpha1.OrdersService/GetOrdersStream"
+	OrdersService_StreamOrders_FullMethodName         = "/samsara.orders.v1alpha1.OrdersService/StreamOrders"
+	OrdersService_FollowOrders_FullMethodName         = "/samsara.orders.v1alpha1.OrdersService/FollowOrders"
 )
 
 // OrdersServiceClient is the client API for OrdersService service.
@@ -54,11 +57,22 @@ type OrdersServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: preview.
 	GetOrderDeletions(ctx context.Context, in *GetOrderDeletionsRequest, opts ...grpc.CallOption) (*GetOrderDeletionsResponse, error)
+	// Every page of GetOrderDeletions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamOrderDeletions(ctx context.Context, in *StreamOrderDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrderDeletionsResponse], error)
 	// GET /preview/fleet/orders/stream
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: preview.
 	GetOrdersStream(ctx context.Context, in *GetOrdersStreamRequest, opts ...grpc.CallOption) (*GetOrdersStreamResponse, error)
+	// Every page of GetOrdersStream, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamOrders(ctx context.Context, in *StreamOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrdersResponse], error)
+	// Every page of GetOrdersStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowOrders(ctx context.Context, in *FollowOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowOrdersResponse], error)
 }
 
 type ordersServiceClient struct {
@@ -109,6 +123,25 @@ func (c *ordersServiceClient) GetOrderDeletions(ctx context.Context, in *GetOrde
 	return out, nil
 }
 
+func (c *ordersServiceClient) StreamOrderDeletions(ctx context.Context, in *StreamOrderDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrderDeletionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrdersService_ServiceDesc.Streams[0], OrdersService_StreamOrderDeletions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamOrderDeletionsRequest, StreamOrderDeletionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrdersService_StreamOrderDeletionsClient = grpc.ServerStreamingClient[StreamOrderDeletionsResponse]
+
 func (c *ordersServiceClient) GetOrdersStream(ctx context.Context, in *GetOrdersStreamRequest, opts ...grpc.CallOption) (*GetOrdersStreamResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetOrdersStreamResponse)
@@ -118,6 +151,44 @@ func (c *ordersServiceClient) GetOrdersStream(ctx context.Context, in *GetOrders
 	}
 	return out, nil
 }
+
+func (c *ordersServiceClient) StreamOrders(ctx context.Context, in *StreamOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrdersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrdersService_ServiceDesc.Streams[1], OrdersService_StreamOrders_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamOrdersRequest, StreamOrdersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrdersService_StreamOrdersClient = grpc.ServerStreamingClient[StreamOrdersResponse]
+
+func (c *ordersServiceClient) FollowOrders(ctx context.Context, in *FollowOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowOrdersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrdersService_ServiceDesc.Streams[2], OrdersService_FollowOrders_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowOrdersRequest, FollowOrdersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrdersService_FollowOrdersClient = grpc.ServerStreamingClient[FollowOrdersResponse]
 
 // OrdersServiceServer is the server API for OrdersService service.
 // All implementations should embed UnimplementedOrdersServiceServer
@@ -145,11 +216,22 @@ type OrdersServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: preview.
 	GetOrderDeletions(context.Context, *GetOrderDeletionsRequest) (*GetOrderDeletionsResponse, error)
+	// Every page of GetOrderDeletions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamOrderDeletions(*StreamOrderDeletionsRequest, grpc.ServerStreamingServer[StreamOrderDeletionsResponse]) error
 	// GET /preview/fleet/orders/stream
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: preview.
 	GetOrdersStream(context.Context, *GetOrdersStreamRequest) (*GetOrdersStreamResponse, error)
+	// Every page of GetOrdersStream, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamOrders(*StreamOrdersRequest, grpc.ServerStreamingServer[StreamOrdersResponse]) error
+	// Every page of GetOrdersStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowOrders(*FollowOrdersRequest, grpc.ServerStreamingServer[FollowOrdersResponse]) error
 }
 
 // UnimplementedOrdersServiceServer should be embedded to have
@@ -171,8 +253,17 @@ func (UnimplementedOrdersServiceServer) PostOrdersBatch(context.Context, *PostOr
 func (UnimplementedOrdersServiceServer) GetOrderDeletions(context.Context, *GetOrderDeletionsRequest) (*GetOrderDeletionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrderDeletions not implemented")
 }
+func (UnimplementedOrdersServiceServer) StreamOrderDeletions(*StreamOrderDeletionsRequest, grpc.ServerStreamingServer[StreamOrderDeletionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamOrderDeletions not implemented")
+}
 func (UnimplementedOrdersServiceServer) GetOrdersStream(context.Context, *GetOrdersStreamRequest) (*GetOrdersStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrdersStream not implemented")
+}
+func (UnimplementedOrdersServiceServer) StreamOrders(*StreamOrdersRequest, grpc.ServerStreamingServer[StreamOrdersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamOrders not implemented")
+}
+func (UnimplementedOrdersServiceServer) FollowOrders(*FollowOrdersRequest, grpc.ServerStreamingServer[FollowOrdersResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowOrders not implemented")
 }
 func (UnimplementedOrdersServiceServer) testEmbeddedByValue() {}
 
@@ -266,6 +357,17 @@ func _OrdersService_GetOrderDeletions_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrdersService_StreamOrderDeletions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamOrderDeletionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrdersServiceServer).StreamOrderDeletions(m, &grpc.GenericServerStream[StreamOrderDeletionsRequest, StreamOrderDeletionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrdersService_StreamOrderDeletionsServer = grpc.ServerStreamingServer[StreamOrderDeletionsResponse]
+
 func _OrdersService_GetOrdersStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetOrdersStreamRequest)
 	if err := dec(in); err != nil {
@@ -283,6 +385,28 @@ func _OrdersService_GetOrdersStream_Handler(srv interface{}, ctx context.Context
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _OrdersService_StreamOrders_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamOrdersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrdersServiceServer).StreamOrders(m, &grpc.GenericServerStream[StreamOrdersRequest, StreamOrdersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrdersService_StreamOrdersServer = grpc.ServerStreamingServer[StreamOrdersResponse]
+
+func _OrdersService_FollowOrders_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowOrdersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrdersServiceServer).FollowOrders(m, &grpc.GenericServerStream[FollowOrdersRequest, FollowOrdersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrdersService_FollowOrdersServer = grpc.ServerStreamingServer[FollowOrdersResponse]
 
 // OrdersService_ServiceDesc is the grpc.ServiceDesc for OrdersService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -312,6 +436,22 @@ var OrdersService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _OrdersService_GetOrdersStream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamOrderDeletions",
+			Handler:       _OrdersService_StreamOrderDeletions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamOrders",
+			Handler:       _OrdersService_StreamOrders_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowOrders",
+			Handler:       _OrdersService_FollowOrders_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/orders/v1alpha1/orders.proto",
 }

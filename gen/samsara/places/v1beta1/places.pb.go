@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -208,6 +208,116 @@ func (x *GetPlacesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamPlaces.
+type StreamPlacesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaces is asked, page after page.
+	Request *GetPlacesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlacesRequest) Reset() {
+	*x = StreamPlacesRequest{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlacesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlacesRequest) ProtoMessage() {}
+
+func (x *StreamPlacesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlacesRequest.ProtoReflect.Descriptor instead.
+func (*StreamPlacesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamPlacesRequest) GetRequest() *GetPlacesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPlacesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPlaces.
+type StreamPlacesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaces answers.
+	Page *GetPlacesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlacesResponse) Reset() {
+	*x = StreamPlacesResponse{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlacesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlacesResponse) ProtoMessage() {}
+
+func (x *StreamPlacesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlacesResponse.ProtoReflect.Descriptor instead.
+func (*StreamPlacesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamPlacesResponse) GetPage() *GetPlacesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPlacesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PostPlace.
 type PostPlaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -252,7 +362,7 @@ type PostPlaceRequest struct {
 
 func (x *PostPlaceRequest) Reset() {
 	*x = PostPlaceRequest{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[2]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +374,7 @@ func (x *PostPlaceRequest) String() string {
 func (*PostPlaceRequest) ProtoMessage() {}
 
 func (x *PostPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[2]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +387,7 @@ func (x *PostPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostPlaceRequest.ProtoReflect.Descriptor instead.
 func (*PostPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{2}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PostPlaceRequest) GetAddress() string {
@@ -410,7 +520,7 @@ type PostPlaceResponse struct {
 
 func (x *PostPlaceResponse) Reset() {
 	*x = PostPlaceResponse{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[3]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +532,7 @@ func (x *PostPlaceResponse) String() string {
 func (*PostPlaceResponse) ProtoMessage() {}
 
 func (x *PostPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[3]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +545,7 @@ func (x *PostPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostPlaceResponse.ProtoReflect.Descriptor instead.
 func (*PostPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{3}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PostPlaceResponse) GetData() *Place {
@@ -496,7 +606,7 @@ type PatchPlaceRequest struct {
 
 func (x *PatchPlaceRequest) Reset() {
 	*x = PatchPlaceRequest{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[4]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +618,7 @@ func (x *PatchPlaceRequest) String() string {
 func (*PatchPlaceRequest) ProtoMessage() {}
 
 func (x *PatchPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[4]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +631,7 @@ func (x *PatchPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchPlaceRequest.ProtoReflect.Descriptor instead.
 func (*PatchPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{4}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PatchPlaceRequest) GetExternalId() string {
@@ -675,7 +785,7 @@ type PatchPlaceResponse struct {
 
 func (x *PatchPlaceResponse) Reset() {
 	*x = PatchPlaceResponse{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[5]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +797,7 @@ func (x *PatchPlaceResponse) String() string {
 func (*PatchPlaceResponse) ProtoMessage() {}
 
 func (x *PatchPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[5]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +810,7 @@ func (x *PatchPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchPlaceResponse.ProtoReflect.Descriptor instead.
 func (*PatchPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{5}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PatchPlaceResponse) GetData() *Place {
@@ -721,7 +831,7 @@ type DeletePlaceRequest struct {
 
 func (x *DeletePlaceRequest) Reset() {
 	*x = DeletePlaceRequest{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[6]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +843,7 @@ func (x *DeletePlaceRequest) String() string {
 func (*DeletePlaceRequest) ProtoMessage() {}
 
 func (x *DeletePlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[6]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +856,7 @@ func (x *DeletePlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlaceRequest.ProtoReflect.Descriptor instead.
 func (*DeletePlaceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{6}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeletePlaceRequest) GetPlaceId() int64 {
@@ -765,7 +875,7 @@ type DeletePlaceResponse struct {
 
 func (x *DeletePlaceResponse) Reset() {
 	*x = DeletePlaceResponse{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[7]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +887,7 @@ func (x *DeletePlaceResponse) String() string {
 func (*DeletePlaceResponse) ProtoMessage() {}
 
 func (x *DeletePlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[7]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +900,7 @@ func (x *DeletePlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlaceResponse.ProtoReflect.Descriptor instead.
 func (*DeletePlaceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{7}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{9}
 }
 
 // Request of GetPlaceDeletions.
@@ -806,7 +916,7 @@ type GetPlaceDeletionsRequest struct {
 
 func (x *GetPlaceDeletionsRequest) Reset() {
 	*x = GetPlaceDeletionsRequest{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[8]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +928,7 @@ func (x *GetPlaceDeletionsRequest) String() string {
 func (*GetPlaceDeletionsRequest) ProtoMessage() {}
 
 func (x *GetPlaceDeletionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[8]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +941,7 @@ func (x *GetPlaceDeletionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlaceDeletionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPlaceDeletionsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{8}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetPlaceDeletionsRequest) GetAfter() string {
@@ -861,7 +971,7 @@ type GetPlaceDeletionsResponse struct {
 
 func (x *GetPlaceDeletionsResponse) Reset() {
 	*x = GetPlaceDeletionsResponse{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[9]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +983,7 @@ func (x *GetPlaceDeletionsResponse) String() string {
 func (*GetPlaceDeletionsResponse) ProtoMessage() {}
 
 func (x *GetPlaceDeletionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[9]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +996,7 @@ func (x *GetPlaceDeletionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlaceDeletionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPlaceDeletionsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{9}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetPlaceDeletionsResponse) GetData() []*PlaceDeletionMarker {
@@ -901,6 +1011,116 @@ func (x *GetPlaceDeletionsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamPlaceDeletions.
+type StreamPlaceDeletionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaceDeletions is asked, page after page.
+	Request *GetPlaceDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlaceDeletionsRequest) Reset() {
+	*x = StreamPlaceDeletionsRequest{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlaceDeletionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlaceDeletionsRequest) ProtoMessage() {}
+
+func (x *StreamPlaceDeletionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlaceDeletionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamPlaceDeletionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamPlaceDeletionsRequest) GetRequest() *GetPlaceDeletionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPlaceDeletionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPlaceDeletions.
+type StreamPlaceDeletionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaceDeletions answers.
+	Page *GetPlaceDeletionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlaceDeletionsResponse) Reset() {
+	*x = StreamPlaceDeletionsResponse{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlaceDeletionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlaceDeletionsResponse) ProtoMessage() {}
+
+func (x *StreamPlaceDeletionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlaceDeletionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamPlaceDeletionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamPlaceDeletionsResponse) GetPage() *GetPlaceDeletionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPlaceDeletionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetPlaceGeocode.
@@ -918,7 +1138,7 @@ type GetPlaceGeocodeRequest struct {
 
 func (x *GetPlaceGeocodeRequest) Reset() {
 	*x = GetPlaceGeocodeRequest{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[10]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1150,7 @@ func (x *GetPlaceGeocodeRequest) String() string {
 func (*GetPlaceGeocodeRequest) ProtoMessage() {}
 
 func (x *GetPlaceGeocodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[10]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1163,7 @@ func (x *GetPlaceGeocodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlaceGeocodeRequest.ProtoReflect.Descriptor instead.
 func (*GetPlaceGeocodeRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{10}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetPlaceGeocodeRequest) GetAddress() string {
@@ -980,7 +1200,7 @@ type GetPlaceGeocodeResponse struct {
 
 func (x *GetPlaceGeocodeResponse) Reset() {
 	*x = GetPlaceGeocodeResponse{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[11]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1212,7 @@ func (x *GetPlaceGeocodeResponse) String() string {
 func (*GetPlaceGeocodeResponse) ProtoMessage() {}
 
 func (x *GetPlaceGeocodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[11]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1225,7 @@ func (x *GetPlaceGeocodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlaceGeocodeResponse.ProtoReflect.Descriptor instead.
 func (*GetPlaceGeocodeResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{11}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetPlaceGeocodeResponse) GetData() []*PlaceGeocodeResult {
@@ -1020,6 +1240,116 @@ func (x *GetPlaceGeocodeResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamPlaceGeocode.
+type StreamPlaceGeocodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaceGeocode is asked, page after page.
+	Request *GetPlaceGeocodeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlaceGeocodeRequest) Reset() {
+	*x = StreamPlaceGeocodeRequest{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlaceGeocodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlaceGeocodeRequest) ProtoMessage() {}
+
+func (x *StreamPlaceGeocodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlaceGeocodeRequest.ProtoReflect.Descriptor instead.
+func (*StreamPlaceGeocodeRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StreamPlaceGeocodeRequest) GetRequest() *GetPlaceGeocodeRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPlaceGeocodeRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPlaceGeocode.
+type StreamPlaceGeocodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaceGeocode answers.
+	Page *GetPlaceGeocodeResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlaceGeocodeResponse) Reset() {
+	*x = StreamPlaceGeocodeResponse{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlaceGeocodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlaceGeocodeResponse) ProtoMessage() {}
+
+func (x *StreamPlaceGeocodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlaceGeocodeResponse.ProtoReflect.Descriptor instead.
+func (*StreamPlaceGeocodeResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StreamPlaceGeocodeResponse) GetPage() *GetPlaceGeocodeResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPlaceGeocodeResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetPlaceGeofence.
@@ -1057,7 +1387,7 @@ type GetPlaceGeofenceRequest struct {
 
 func (x *GetPlaceGeofenceRequest) Reset() {
 	*x = GetPlaceGeofenceRequest{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[12]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1399,7 @@ func (x *GetPlaceGeofenceRequest) String() string {
 func (*GetPlaceGeofenceRequest) ProtoMessage() {}
 
 func (x *GetPlaceGeofenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[12]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1412,7 @@ func (x *GetPlaceGeofenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlaceGeofenceRequest.ProtoReflect.Descriptor instead.
 func (*GetPlaceGeofenceRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{12}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetPlaceGeofenceRequest) GetAfter() string {
@@ -1191,7 +1521,7 @@ type GetPlaceGeofenceResponse struct {
 
 func (x *GetPlaceGeofenceResponse) Reset() {
 	*x = GetPlaceGeofenceResponse{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[13]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1533,7 @@ func (x *GetPlaceGeofenceResponse) String() string {
 func (*GetPlaceGeofenceResponse) ProtoMessage() {}
 
 func (x *GetPlaceGeofenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[13]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1546,7 @@ func (x *GetPlaceGeofenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlaceGeofenceResponse.ProtoReflect.Descriptor instead.
 func (*GetPlaceGeofenceResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{13}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetPlaceGeofenceResponse) GetData() []*PlaceGeofenceSuggestionCandidate {
@@ -1240,6 +1570,116 @@ func (x *GetPlaceGeofenceResponse) GetRecommended() *PlaceGeofenceSuggestionCand
 	return nil
 }
 
+// Request of StreamPlaceGeofence.
+type StreamPlaceGeofenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaceGeofence is asked, page after page.
+	Request *GetPlaceGeofenceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlaceGeofenceRequest) Reset() {
+	*x = StreamPlaceGeofenceRequest{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlaceGeofenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlaceGeofenceRequest) ProtoMessage() {}
+
+func (x *StreamPlaceGeofenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlaceGeofenceRequest.ProtoReflect.Descriptor instead.
+func (*StreamPlaceGeofenceRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamPlaceGeofenceRequest) GetRequest() *GetPlaceGeofenceRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPlaceGeofenceRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPlaceGeofence.
+type StreamPlaceGeofenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetPlaceGeofence answers.
+	Page *GetPlaceGeofenceResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPlaceGeofenceResponse) Reset() {
+	*x = StreamPlaceGeofenceResponse{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPlaceGeofenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPlaceGeofenceResponse) ProtoMessage() {}
+
+func (x *StreamPlaceGeofenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPlaceGeofenceResponse.ProtoReflect.Descriptor instead.
+func (*StreamPlaceGeofenceResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StreamPlaceGeofenceResponse) GetPage() *GetPlaceGeofenceResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPlaceGeofenceResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema GeofenceVertexInputRequestBody.
 type GeofenceVertexInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1253,7 +1693,7 @@ type GeofenceVertexInput struct {
 
 func (x *GeofenceVertexInput) Reset() {
 	*x = GeofenceVertexInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[14]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1705,7 @@ func (x *GeofenceVertexInput) String() string {
 func (*GeofenceVertexInput) ProtoMessage() {}
 
 func (x *GeofenceVertexInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[14]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1718,7 @@ func (x *GeofenceVertexInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeofenceVertexInput.ProtoReflect.Descriptor instead.
 func (*GeofenceVertexInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{14}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GeofenceVertexInput) GetLatitude() float64 {
@@ -1346,7 +1786,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[15]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1798,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[15]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1811,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{15}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Place) GetAddress() string {
@@ -1536,7 +1976,7 @@ type PlaceBusinessContact struct {
 
 func (x *PlaceBusinessContact) Reset() {
 	*x = PlaceBusinessContact{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[16]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1988,7 @@ func (x *PlaceBusinessContact) String() string {
 func (*PlaceBusinessContact) ProtoMessage() {}
 
 func (x *PlaceBusinessContact) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[16]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +2001,7 @@ func (x *PlaceBusinessContact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceBusinessContact.ProtoReflect.Descriptor instead.
 func (*PlaceBusinessContact) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{16}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PlaceBusinessContact) GetEmail() string {
@@ -1600,7 +2040,7 @@ type PlaceBusinessContacts struct {
 
 func (x *PlaceBusinessContacts) Reset() {
 	*x = PlaceBusinessContacts{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[17]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +2052,7 @@ func (x *PlaceBusinessContacts) String() string {
 func (*PlaceBusinessContacts) ProtoMessage() {}
 
 func (x *PlaceBusinessContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[17]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +2065,7 @@ func (x *PlaceBusinessContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceBusinessContacts.ProtoReflect.Descriptor instead.
 func (*PlaceBusinessContacts) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{17}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PlaceBusinessContacts) GetContacts() []*PlaceBusinessContact {
@@ -1664,7 +2104,7 @@ type PlaceDeletionMarker struct {
 
 func (x *PlaceDeletionMarker) Reset() {
 	*x = PlaceDeletionMarker{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[18]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +2116,7 @@ func (x *PlaceDeletionMarker) String() string {
 func (*PlaceDeletionMarker) ProtoMessage() {}
 
 func (x *PlaceDeletionMarker) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[18]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +2129,7 @@ func (x *PlaceDeletionMarker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceDeletionMarker.ProtoReflect.Descriptor instead.
 func (*PlaceDeletionMarker) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{18}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PlaceDeletionMarker) GetDeletedAtTime() string {
@@ -1726,7 +2166,7 @@ type PlaceGeocodeResult struct {
 
 func (x *PlaceGeocodeResult) Reset() {
 	*x = PlaceGeocodeResult{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[19]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +2178,7 @@ func (x *PlaceGeocodeResult) String() string {
 func (*PlaceGeocodeResult) ProtoMessage() {}
 
 func (x *PlaceGeocodeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[19]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +2191,7 @@ func (x *PlaceGeocodeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeocodeResult.ProtoReflect.Descriptor instead.
 func (*PlaceGeocodeResult) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{19}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PlaceGeocodeResult) GetLatitude() float64 {
@@ -1783,7 +2223,7 @@ type PlaceGeofence struct {
 
 func (x *PlaceGeofence) Reset() {
 	*x = PlaceGeofence{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[20]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +2235,7 @@ func (x *PlaceGeofence) String() string {
 func (*PlaceGeofence) ProtoMessage() {}
 
 func (x *PlaceGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[20]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +2248,7 @@ func (x *PlaceGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofence.ProtoReflect.Descriptor instead.
 func (*PlaceGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{20}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlaceGeofence) GetCircle() *PlaceGeofenceCircle {
@@ -1845,7 +2285,7 @@ type PlaceGeofenceAutoFallbackBehaviorInput struct {
 
 func (x *PlaceGeofenceAutoFallbackBehaviorInput) Reset() {
 	*x = PlaceGeofenceAutoFallbackBehaviorInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[21]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2297,7 @@ func (x *PlaceGeofenceAutoFallbackBehaviorInput) String() string {
 func (*PlaceGeofenceAutoFallbackBehaviorInput) ProtoMessage() {}
 
 func (x *PlaceGeofenceAutoFallbackBehaviorInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[21]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2310,7 @@ func (x *PlaceGeofenceAutoFallbackBehaviorInput) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use PlaceGeofenceAutoFallbackBehaviorInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceAutoFallbackBehaviorInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{21}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlaceGeofenceAutoFallbackBehaviorInput) GetBehaviorType() string {
@@ -1898,7 +2338,7 @@ type PlaceGeofenceAutoFallbackCircleInput struct {
 
 func (x *PlaceGeofenceAutoFallbackCircleInput) Reset() {
 	*x = PlaceGeofenceAutoFallbackCircleInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[22]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2350,7 @@ func (x *PlaceGeofenceAutoFallbackCircleInput) String() string {
 func (*PlaceGeofenceAutoFallbackCircleInput) ProtoMessage() {}
 
 func (x *PlaceGeofenceAutoFallbackCircleInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[22]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2363,7 @@ func (x *PlaceGeofenceAutoFallbackCircleInput) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PlaceGeofenceAutoFallbackCircleInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceAutoFallbackCircleInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{22}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PlaceGeofenceAutoFallbackCircleInput) GetRadiusMeters() int64 {
@@ -1965,7 +2405,7 @@ type PlaceGeofenceAutoInput struct {
 
 func (x *PlaceGeofenceAutoInput) Reset() {
 	*x = PlaceGeofenceAutoInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[23]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2417,7 @@ func (x *PlaceGeofenceAutoInput) String() string {
 func (*PlaceGeofenceAutoInput) ProtoMessage() {}
 
 func (x *PlaceGeofenceAutoInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[23]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2430,7 @@ func (x *PlaceGeofenceAutoInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceAutoInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceAutoInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{23}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlaceGeofenceAutoInput) GetFallbackBehavior() *PlaceGeofenceAutoFallbackBehaviorInput {
@@ -2087,7 +2527,7 @@ type PlaceGeofenceAutoSearchBoundsInput struct {
 
 func (x *PlaceGeofenceAutoSearchBoundsInput) Reset() {
 	*x = PlaceGeofenceAutoSearchBoundsInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[24]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2539,7 @@ func (x *PlaceGeofenceAutoSearchBoundsInput) String() string {
 func (*PlaceGeofenceAutoSearchBoundsInput) ProtoMessage() {}
 
 func (x *PlaceGeofenceAutoSearchBoundsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[24]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2552,7 @@ func (x *PlaceGeofenceAutoSearchBoundsInput) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use PlaceGeofenceAutoSearchBoundsInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceAutoSearchBoundsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{24}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PlaceGeofenceAutoSearchBoundsInput) GetMaxLatitude() float64 {
@@ -2158,7 +2598,7 @@ type PlaceGeofenceCircle struct {
 
 func (x *PlaceGeofenceCircle) Reset() {
 	*x = PlaceGeofenceCircle{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[25]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2610,7 @@ func (x *PlaceGeofenceCircle) String() string {
 func (*PlaceGeofenceCircle) ProtoMessage() {}
 
 func (x *PlaceGeofenceCircle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[25]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2623,7 @@ func (x *PlaceGeofenceCircle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceCircle.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceCircle) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{25}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlaceGeofenceCircle) GetLatitude() float64 {
@@ -2224,7 +2664,7 @@ type PlaceGeofenceInput struct {
 
 func (x *PlaceGeofenceInput) Reset() {
 	*x = PlaceGeofenceInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2676,7 @@ func (x *PlaceGeofenceInput) String() string {
 func (*PlaceGeofenceInput) ProtoMessage() {}
 
 func (x *PlaceGeofenceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2689,7 @@ func (x *PlaceGeofenceInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{26}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PlaceGeofenceInput) GetAuto() *PlaceGeofenceAutoInput {
@@ -2291,7 +2731,7 @@ type PlaceGeofencePolygon struct {
 
 func (x *PlaceGeofencePolygon) Reset() {
 	*x = PlaceGeofencePolygon{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2743,7 @@ func (x *PlaceGeofencePolygon) String() string {
 func (*PlaceGeofencePolygon) ProtoMessage() {}
 
 func (x *PlaceGeofencePolygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2756,7 @@ func (x *PlaceGeofencePolygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofencePolygon.ProtoReflect.Descriptor instead.
 func (*PlaceGeofencePolygon) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{27}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PlaceGeofencePolygon) GetVertices() []*PlaceGeofenceVertex {
@@ -2337,7 +2777,7 @@ type PlaceGeofencePolygonInput struct {
 
 func (x *PlaceGeofencePolygonInput) Reset() {
 	*x = PlaceGeofencePolygonInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2789,7 @@ func (x *PlaceGeofencePolygonInput) String() string {
 func (*PlaceGeofencePolygonInput) ProtoMessage() {}
 
 func (x *PlaceGeofencePolygonInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2802,7 @@ func (x *PlaceGeofencePolygonInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofencePolygonInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofencePolygonInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{28}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PlaceGeofencePolygonInput) GetVertices() []*GeofenceVertexInput {
@@ -2390,7 +2830,7 @@ type PlaceGeofenceSuggestionCandidate struct {
 
 func (x *PlaceGeofenceSuggestionCandidate) Reset() {
 	*x = PlaceGeofenceSuggestionCandidate{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2842,7 @@ func (x *PlaceGeofenceSuggestionCandidate) String() string {
 func (*PlaceGeofenceSuggestionCandidate) ProtoMessage() {}
 
 func (x *PlaceGeofenceSuggestionCandidate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2855,7 @@ func (x *PlaceGeofenceSuggestionCandidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceSuggestionCandidate.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceSuggestionCandidate) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{29}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PlaceGeofenceSuggestionCandidate) GetAreaSquareMeters() float64 {
@@ -2459,7 +2899,7 @@ type PlaceGeofenceVertex struct {
 
 func (x *PlaceGeofenceVertex) Reset() {
 	*x = PlaceGeofenceVertex{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2911,7 @@ func (x *PlaceGeofenceVertex) String() string {
 func (*PlaceGeofenceVertex) ProtoMessage() {}
 
 func (x *PlaceGeofenceVertex) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2924,7 @@ func (x *PlaceGeofenceVertex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceVertex.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceVertex) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{30}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PlaceGeofenceVertex) GetLatitude() float64 {
@@ -2512,7 +2952,7 @@ type PlaceNavigation struct {
 
 func (x *PlaceNavigation) Reset() {
 	*x = PlaceNavigation{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2964,7 @@ func (x *PlaceNavigation) String() string {
 func (*PlaceNavigation) ProtoMessage() {}
 
 func (x *PlaceNavigation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2977,7 @@ func (x *PlaceNavigation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceNavigation.ProtoReflect.Descriptor instead.
 func (*PlaceNavigation) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{31}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PlaceNavigation) GetLocations() []*PlaceNavigationLocation {
@@ -2566,7 +3006,7 @@ type PlaceNavigationLocation struct {
 
 func (x *PlaceNavigationLocation) Reset() {
 	*x = PlaceNavigationLocation{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +3018,7 @@ func (x *PlaceNavigationLocation) String() string {
 func (*PlaceNavigationLocation) ProtoMessage() {}
 
 func (x *PlaceNavigationLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +3031,7 @@ func (x *PlaceNavigationLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceNavigationLocation.ProtoReflect.Descriptor instead.
 func (*PlaceNavigationLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{32}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PlaceNavigationLocation) GetDriverInstructions() string {
@@ -2644,7 +3084,7 @@ type PlaceRoutingCapacityServiceTimeInput struct {
 
 func (x *PlaceRoutingCapacityServiceTimeInput) Reset() {
 	*x = PlaceRoutingCapacityServiceTimeInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +3096,7 @@ func (x *PlaceRoutingCapacityServiceTimeInput) String() string {
 func (*PlaceRoutingCapacityServiceTimeInput) ProtoMessage() {}
 
 func (x *PlaceRoutingCapacityServiceTimeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +3109,7 @@ func (x *PlaceRoutingCapacityServiceTimeInput) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PlaceRoutingCapacityServiceTimeInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingCapacityServiceTimeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{33}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PlaceRoutingCapacityServiceTimeInput) GetCapacityId() string {
@@ -2724,7 +3164,7 @@ type PlaceRoutingInput struct {
 
 func (x *PlaceRoutingInput) Reset() {
 	*x = PlaceRoutingInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3176,7 @@ func (x *PlaceRoutingInput) String() string {
 func (*PlaceRoutingInput) ProtoMessage() {}
 
 func (x *PlaceRoutingInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3189,7 @@ func (x *PlaceRoutingInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{34}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PlaceRoutingInput) GetDriverInstructions() string {
@@ -2846,7 +3286,7 @@ type PlaceRoutingOrderServiceTimeInput struct {
 
 func (x *PlaceRoutingOrderServiceTimeInput) Reset() {
 	*x = PlaceRoutingOrderServiceTimeInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +3298,7 @@ func (x *PlaceRoutingOrderServiceTimeInput) String() string {
 func (*PlaceRoutingOrderServiceTimeInput) ProtoMessage() {}
 
 func (x *PlaceRoutingOrderServiceTimeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +3311,7 @@ func (x *PlaceRoutingOrderServiceTimeInput) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use PlaceRoutingOrderServiceTimeInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingOrderServiceTimeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{35}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PlaceRoutingOrderServiceTimeInput) GetCapacityServiceTime() *PlaceRoutingCapacityServiceTimeInput {
@@ -2915,7 +3355,7 @@ type PlaceRoutingPatchInput struct {
 
 func (x *PlaceRoutingPatchInput) Reset() {
 	*x = PlaceRoutingPatchInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3367,7 @@ func (x *PlaceRoutingPatchInput) String() string {
 func (*PlaceRoutingPatchInput) ProtoMessage() {}
 
 func (x *PlaceRoutingPatchInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3380,7 @@ func (x *PlaceRoutingPatchInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingPatchInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingPatchInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{36}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PlaceRoutingPatchInput) GetRemoveHubIds() []string {
@@ -2968,7 +3408,7 @@ type PlaceRoutingRequiredSkillInput struct {
 
 func (x *PlaceRoutingRequiredSkillInput) Reset() {
 	*x = PlaceRoutingRequiredSkillInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3420,7 @@ func (x *PlaceRoutingRequiredSkillInput) String() string {
 func (*PlaceRoutingRequiredSkillInput) ProtoMessage() {}
 
 func (x *PlaceRoutingRequiredSkillInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3433,7 @@ func (x *PlaceRoutingRequiredSkillInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingRequiredSkillInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingRequiredSkillInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{37}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PlaceRoutingRequiredSkillInput) GetId() string {
@@ -3016,7 +3456,7 @@ type PlaceRoutingServiceTimeInput struct {
 
 func (x *PlaceRoutingServiceTimeInput) Reset() {
 	*x = PlaceRoutingServiceTimeInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3468,7 @@ func (x *PlaceRoutingServiceTimeInput) String() string {
 func (*PlaceRoutingServiceTimeInput) ProtoMessage() {}
 
 func (x *PlaceRoutingServiceTimeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3481,7 @@ func (x *PlaceRoutingServiceTimeInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingServiceTimeInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingServiceTimeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{38}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PlaceRoutingServiceTimeInput) GetIsEnabled() bool {
@@ -3073,7 +3513,7 @@ type PlaceRoutingServiceWindowInput struct {
 
 func (x *PlaceRoutingServiceWindowInput) Reset() {
 	*x = PlaceRoutingServiceWindowInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3525,7 @@ func (x *PlaceRoutingServiceWindowInput) String() string {
 func (*PlaceRoutingServiceWindowInput) ProtoMessage() {}
 
 func (x *PlaceRoutingServiceWindowInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3538,7 @@ func (x *PlaceRoutingServiceWindowInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingServiceWindowInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingServiceWindowInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{39}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PlaceRoutingServiceWindowInput) GetDays() []string {
@@ -3143,7 +3583,7 @@ type PlaceStreetView struct {
 
 func (x *PlaceStreetView) Reset() {
 	*x = PlaceStreetView{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3155,7 +3595,7 @@ func (x *PlaceStreetView) String() string {
 func (*PlaceStreetView) ProtoMessage() {}
 
 func (x *PlaceStreetView) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3168,7 +3608,7 @@ func (x *PlaceStreetView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceStreetView.ProtoReflect.Descriptor instead.
 func (*PlaceStreetView) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{40}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PlaceStreetView) GetHeadingDegrees() float64 {
@@ -3228,7 +3668,7 @@ type PlaceTag struct {
 
 func (x *PlaceTag) Reset() {
 	*x = PlaceTag{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3680,7 @@ func (x *PlaceTag) String() string {
 func (*PlaceTag) ProtoMessage() {}
 
 func (x *PlaceTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3693,7 @@ func (x *PlaceTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceTag.ProtoReflect.Descriptor instead.
 func (*PlaceTag) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{41}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlaceTag) GetId() string {
@@ -3288,7 +3728,7 @@ type PlaceTagRef struct {
 
 func (x *PlaceTagRef) Reset() {
 	*x = PlaceTagRef{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3740,7 @@ func (x *PlaceTagRef) String() string {
 func (*PlaceTagRef) ProtoMessage() {}
 
 func (x *PlaceTagRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3753,7 @@ func (x *PlaceTagRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceTagRef.ProtoReflect.Descriptor instead.
 func (*PlaceTagRef) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{42}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PlaceTagRef) GetId() string {
@@ -3354,7 +3794,7 @@ type Routing struct {
 
 func (x *Routing) Reset() {
 	*x = Routing{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3806,7 @@ func (x *Routing) String() string {
 func (*Routing) ProtoMessage() {}
 
 func (x *Routing) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3819,7 @@ func (x *Routing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routing.ProtoReflect.Descriptor instead.
 func (*Routing) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{43}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Routing) GetDriverInstructions() string {
@@ -3474,7 +3914,7 @@ type RoutingCapacityServiceTime struct {
 
 func (x *RoutingCapacityServiceTime) Reset() {
 	*x = RoutingCapacityServiceTime{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +3926,7 @@ func (x *RoutingCapacityServiceTime) String() string {
 func (*RoutingCapacityServiceTime) ProtoMessage() {}
 
 func (x *RoutingCapacityServiceTime) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +3939,7 @@ func (x *RoutingCapacityServiceTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingCapacityServiceTime.ProtoReflect.Descriptor instead.
 func (*RoutingCapacityServiceTime) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{44}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RoutingCapacityServiceTime) GetCapacityId() string {
@@ -3540,7 +3980,7 @@ type RoutingOrderServiceTime struct {
 
 func (x *RoutingOrderServiceTime) Reset() {
 	*x = RoutingOrderServiceTime{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3552,7 +3992,7 @@ func (x *RoutingOrderServiceTime) String() string {
 func (*RoutingOrderServiceTime) ProtoMessage() {}
 
 func (x *RoutingOrderServiceTime) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3565,7 +4005,7 @@ func (x *RoutingOrderServiceTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingOrderServiceTime.ProtoReflect.Descriptor instead.
 func (*RoutingOrderServiceTime) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{45}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RoutingOrderServiceTime) GetCapacityServiceTime() *RoutingCapacityServiceTime {
@@ -3609,7 +4049,7 @@ type RoutingRequiredSkill struct {
 
 func (x *RoutingRequiredSkill) Reset() {
 	*x = RoutingRequiredSkill{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +4061,7 @@ func (x *RoutingRequiredSkill) String() string {
 func (*RoutingRequiredSkill) ProtoMessage() {}
 
 func (x *RoutingRequiredSkill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +4074,7 @@ func (x *RoutingRequiredSkill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingRequiredSkill.ProtoReflect.Descriptor instead.
 func (*RoutingRequiredSkill) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{46}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RoutingRequiredSkill) GetId() string {
@@ -3664,7 +4104,7 @@ type RoutingServiceTime struct {
 
 func (x *RoutingServiceTime) Reset() {
 	*x = RoutingServiceTime{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +4116,7 @@ func (x *RoutingServiceTime) String() string {
 func (*RoutingServiceTime) ProtoMessage() {}
 
 func (x *RoutingServiceTime) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +4129,7 @@ func (x *RoutingServiceTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingServiceTime.ProtoReflect.Descriptor instead.
 func (*RoutingServiceTime) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{47}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RoutingServiceTime) GetIsEnabled() bool {
@@ -3721,7 +4161,7 @@ type RoutingServiceWindow struct {
 
 func (x *RoutingServiceWindow) Reset() {
 	*x = RoutingServiceWindow{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3733,7 +4173,7 @@ func (x *RoutingServiceWindow) String() string {
 func (*RoutingServiceWindow) ProtoMessage() {}
 
 func (x *RoutingServiceWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +4186,7 @@ func (x *RoutingServiceWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingServiceWindow.ProtoReflect.Descriptor instead.
 func (*RoutingServiceWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{48}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RoutingServiceWindow) GetDays() []string {
@@ -3774,7 +4214,7 @@ var File_samsara_places_v1beta1_places_proto protoreflect.FileDescriptor
 
 const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
-	"#samsara/places/v1beta1/places.proto\x12\x16samsara.places.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xde\x04\n" +
+	"#samsara/places/v1beta1/places.proto\x12\x16samsara.places.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xde\x04\n" +
 	"\x10GetPlacesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\fexternal_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vexternalIds\x88\x01\x01\x12=\n" +
@@ -3804,7 +4244,14 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1d.samsara.places.v1beta1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x8b\v\n" +
+	"pagination\"\x96\x01\n" +
+	"\x13StreamPlacesRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.places.v1beta1.GetPlacesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"}\n" +
+	"\x14StreamPlacesResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.places.v1beta1.GetPlacesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x8b\v\n" +
 	"\x10PostPlaceRequest\x12'\n" +
 	"\aaddress\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\aaddress\x88\x01\x01\x126\n" +
 	"\x10address_latitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x01R\x0faddressLatitude\x88\x01\x01\x128\n" +
@@ -3897,7 +4344,14 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2+.samsara.places.v1beta1.PlaceDeletionMarkerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa7\x01\n" +
+	"pagination\"\xa6\x01\n" +
+	"\x1bStreamPlaceDeletionsRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.places.v1beta1.GetPlaceDeletionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8d\x01\n" +
+	"\x1cStreamPlaceDeletionsResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.places.v1beta1.GetPlaceDeletionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa7\x01\n" +
 	"\x16GetPlaceGeocodeRequest\x12'\n" +
 	"\aaddress\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\aaddress\x88\x01\x01\x12!\n" +
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x12!\n" +
@@ -3910,7 +4364,14 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.places.v1beta1.PlaceGeocodeResultB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x99\a\n" +
+	"pagination\"\xa2\x01\n" +
+	"\x19StreamPlaceGeocodeRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.places.v1beta1.GetPlaceGeocodeRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x89\x01\n" +
+	"\x1aStreamPlaceGeocodeResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.places.v1beta1.GetPlaceGeocodeResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x99\a\n" +
 	"\x17GetPlaceGeofenceRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
 	"\blatitude\x18\x02 \x01(\x01B\b\xda\xce\x18\x04\b\x02 \x01H\x01R\blatitude\x88\x01\x01\x12+\n" +
@@ -3948,7 +4409,14 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\x12Z\n" +
-	"\vrecommended\x18\x03 \x01(\v28.samsara.places.v1beta1.PlaceGeofenceSuggestionCandidateR\vrecommended\"\xa8\x01\n" +
+	"\vrecommended\x18\x03 \x01(\v28.samsara.places.v1beta1.PlaceGeofenceSuggestionCandidateR\vrecommended\"\xa4\x01\n" +
+	"\x1aStreamPlaceGeofenceRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.places.v1beta1.GetPlaceGeofenceRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8b\x01\n" +
+	"\x1bStreamPlaceGeofenceResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.places.v1beta1.GetPlaceGeofenceResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x01\n" +
 	"\x13GeofenceVertexInput\x12'\n" +
 	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:\"\xda\xce\x18\x1eGeofenceVertexInputRequestBodyB\v\n" +
@@ -4253,10 +4721,12 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\tstartTime\x88\x01\x01:,\xda\xce\x18(RoutingServiceWindowResponseResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time2\xd2\t\n" +
-	"\rPlacesService\x12\x9a\x01\n" +
-	"\tGetPlaces\x12(.samsara.places.v1beta1.GetPlacesRequest\x1a).samsara.places.v1beta1.GetPlacesResponse\"8\xda\xce\x184\n" +
-	"\tgetPlaces\x10\x01\x1a\a/places(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x99\x01\n" +
+	"\v_start_time2\xc1\x0e\n" +
+	"\rPlacesService\x12\xa0\x01\n" +
+	"\tGetPlaces\x12(.samsara.places.v1beta1.GetPlacesRequest\x1a).samsara.places.v1beta1.GetPlacesResponse\">\xda\xce\x18:\n" +
+	"\tgetPlaces\x10\x01\x1a\a/places(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12~\n" +
+	"\fStreamPlaces\x12+.samsara.places.v1beta1.StreamPlacesRequest\x1a,.samsara.places.v1beta1.StreamPlacesResponse\"\x11\xe2\xce\x18\r\n" +
+	"\tGetPlaces\x10\x010\x01\x12\x99\x01\n" +
 	"\tPostPlace\x12(.samsara.places.v1beta1.PostPlaceRequest\x1a).samsara.places.v1beta1.PostPlaceResponse\"7\xda\xce\x183\n" +
 	"\tpostPlace\x10\x02\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x9d\x01\n" +
 	"\n" +
@@ -4264,13 +4734,19 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
 	"patchPlace\x10\x04\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa1\x01\n" +
 	"\vDeletePlace\x12*.samsara.places.v1beta1.DeletePlaceRequest\x1a+.samsara.places.v1beta1.DeletePlaceResponse\"9\xda\xce\x185\n" +
-	"\vdeletePlace\x10\x05\x1a\a/places8\x01B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xc4\x01\n" +
-	"\x11GetPlaceDeletions\x120.samsara.places.v1beta1.GetPlaceDeletionsRequest\x1a1.samsara.places.v1beta1.GetPlaceDeletionsResponse\"J\xda\xce\x18F\n" +
-	"\x11getPlaceDeletions\x10\x01\x1a\x11/places/deletions(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xba\x01\n" +
-	"\x0fGetPlaceGeocode\x12..samsara.places.v1beta1.GetPlaceGeocodeRequest\x1a/.samsara.places.v1beta1.GetPlaceGeocodeResponse\"F\xda\xce\x18B\n" +
-	"\x0fgetPlaceGeocode\x10\x01\x1a\x0f/places/geocode(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xbf\x01\n" +
-	"\x10GetPlaceGeofence\x12/.samsara.places.v1beta1.GetPlaceGeofenceRequest\x1a0.samsara.places.v1beta1.GetPlaceGeofenceResponse\"H\xda\xce\x18D\n" +
-	"\x10getPlaceGeofence\x10\x01\x1a\x10/places/geofence(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BEP\x01ZAsamsara.internal/gateway/gen/samsara/places/v1beta1;placesv1beta1b\x06proto3"
+	"\vdeletePlace\x10\x05\x1a\a/places8\x01B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xca\x01\n" +
+	"\x11GetPlaceDeletions\x120.samsara.places.v1beta1.GetPlaceDeletionsRequest\x1a1.samsara.places.v1beta1.GetPlaceDeletionsResponse\"P\xda\xce\x18L\n" +
+	"\x11getPlaceDeletions\x10\x01\x1a\x11/places/deletions(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9e\x01\n" +
+	"\x14StreamPlaceDeletions\x123.samsara.places.v1beta1.StreamPlaceDeletionsRequest\x1a4.samsara.places.v1beta1.StreamPlaceDeletionsResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11GetPlaceDeletions\x10\x010\x01\x12\xc0\x01\n" +
+	"\x0fGetPlaceGeocode\x12..samsara.places.v1beta1.GetPlaceGeocodeRequest\x1a/.samsara.places.v1beta1.GetPlaceGeocodeResponse\"L\xda\xce\x18H\n" +
+	"\x0fgetPlaceGeocode\x10\x01\x1a\x0f/places/geocode(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x96\x01\n" +
+	"\x12StreamPlaceGeocode\x121.samsara.places.v1beta1.StreamPlaceGeocodeRequest\x1a2.samsara.places.v1beta1.StreamPlaceGeocodeResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetPlaceGeocode\x10\x010\x01\x12\xc5\x01\n" +
+	"\x10GetPlaceGeofence\x12/.samsara.places.v1beta1.GetPlaceGeofenceRequest\x1a0.samsara.places.v1beta1.GetPlaceGeofenceResponse\"N\xda\xce\x18J\n" +
+	"\x10getPlaceGeofence\x10\x01\x1a\x10/places/geofence(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9a\x01\n" +
+	"\x13StreamPlaceGeofence\x122.samsara.places.v1beta1.StreamPlaceGeofenceRequest\x1a3.samsara.places.v1beta1.StreamPlaceGeofenceResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetPlaceGeofence\x10\x010\x01BEP\x01ZAsamsara.internal/gateway/gen/samsara/places/v1beta1;placesv1beta1b\x06proto3"
 
 var (
 	file_samsara_places_v1beta1_places_proto_rawDescOnce sync.Once
@@ -4284,142 +4760,171 @@ func file_samsara_places_v1beta1_places_proto_rawDescGZIP() []byte {
 	return file_samsara_places_v1beta1_places_proto_rawDescData
 }
 
-var file_samsara_places_v1beta1_places_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_samsara_places_v1beta1_places_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_samsara_places_v1beta1_places_proto_goTypes = []any{
 	(*GetPlacesRequest)(nil),                       // 0: samsara.places.v1beta1.GetPlacesRequest
 	(*GetPlacesResponse)(nil),                      // 1: samsara.places.v1beta1.GetPlacesResponse
-	(*PostPlaceRequest)(nil),                       // 2: samsara.places.v1beta1.PostPlaceRequest
-	(*PostPlaceResponse)(nil),                      // 3: samsara.places.v1beta1.PostPlaceResponse
-	(*PatchPlaceRequest)(nil),                      // 4: samsara.places.v1beta1.PatchPlaceRequest
-	(*PatchPlaceResponse)(nil),                     // 5: samsara.places.v1beta1.PatchPlaceResponse
-	(*DeletePlaceRequest)(nil),                     // 6: samsara.places.v1beta1.DeletePlaceRequest
-	(*DeletePlaceResponse)(nil),                    // 7: samsara.places.v1beta1.DeletePlaceResponse
-	(*GetPlaceDeletionsRequest)(nil),               // 8: samsara.places.v1beta1.GetPlaceDeletionsRequest
-	(*GetPlaceDeletionsResponse)(nil),              // 9: samsara.places.v1beta1.GetPlaceDeletionsResponse
-	(*GetPlaceGeocodeRequest)(nil),                 // 10: samsara.places.v1beta1.GetPlaceGeocodeRequest
-	(*GetPlaceGeocodeResponse)(nil),                // 11: samsara.places.v1beta1.GetPlaceGeocodeResponse
-	(*GetPlaceGeofenceRequest)(nil),                // 12: samsara.places.v1beta1.GetPlaceGeofenceRequest
-	(*GetPlaceGeofenceResponse)(nil),               // 13: samsara.places.v1beta1.GetPlaceGeofenceResponse
-	(*GeofenceVertexInput)(nil),                    // 14: samsara.places.v1beta1.GeofenceVertexInput
-	(*Place)(nil),                                  // 15: samsara.places.v1beta1.Place
-	(*PlaceBusinessContact)(nil),                   // 16: samsara.places.v1beta1.PlaceBusinessContact
-	(*PlaceBusinessContacts)(nil),                  // 17: samsara.places.v1beta1.PlaceBusinessContacts
-	(*PlaceDeletionMarker)(nil),                    // 18: samsara.places.v1beta1.PlaceDeletionMarker
-	(*PlaceGeocodeResult)(nil),                     // 19: samsara.places.v1beta1.PlaceGeocodeResult
-	(*PlaceGeofence)(nil),                          // 20: samsara.places.v1beta1.PlaceGeofence
-	(*PlaceGeofenceAutoFallbackBehaviorInput)(nil), // 21: samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput
-	(*PlaceGeofenceAutoFallbackCircleInput)(nil),   // 22: samsara.places.v1beta1.PlaceGeofenceAutoFallbackCircleInput
-	(*PlaceGeofenceAutoInput)(nil),                 // 23: samsara.places.v1beta1.PlaceGeofenceAutoInput
-	(*PlaceGeofenceAutoSearchBoundsInput)(nil),     // 24: samsara.places.v1beta1.PlaceGeofenceAutoSearchBoundsInput
-	(*PlaceGeofenceCircle)(nil),                    // 25: samsara.places.v1beta1.PlaceGeofenceCircle
-	(*PlaceGeofenceInput)(nil),                     // 26: samsara.places.v1beta1.PlaceGeofenceInput
-	(*PlaceGeofencePolygon)(nil),                   // 27: samsara.places.v1beta1.PlaceGeofencePolygon
-	(*PlaceGeofencePolygonInput)(nil),              // 28: samsara.places.v1beta1.PlaceGeofencePolygonInput
-	(*PlaceGeofenceSuggestionCandidate)(nil),       // 29: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
-	(*PlaceGeofenceVertex)(nil),                    // 30: samsara.places.v1beta1.PlaceGeofenceVertex
-	(*PlaceNavigation)(nil),                        // 31: samsara.places.v1beta1.PlaceNavigation
-	(*PlaceNavigationLocation)(nil),                // 32: samsara.places.v1beta1.PlaceNavigationLocation
-	(*PlaceRoutingCapacityServiceTimeInput)(nil),   // 33: samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
-	(*PlaceRoutingInput)(nil),                      // 34: samsara.places.v1beta1.PlaceRoutingInput
-	(*PlaceRoutingOrderServiceTimeInput)(nil),      // 35: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
-	(*PlaceRoutingPatchInput)(nil),                 // 36: samsara.places.v1beta1.PlaceRoutingPatchInput
-	(*PlaceRoutingRequiredSkillInput)(nil),         // 37: samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
-	(*PlaceRoutingServiceTimeInput)(nil),           // 38: samsara.places.v1beta1.PlaceRoutingServiceTimeInput
-	(*PlaceRoutingServiceWindowInput)(nil),         // 39: samsara.places.v1beta1.PlaceRoutingServiceWindowInput
-	(*PlaceStreetView)(nil),                        // 40: samsara.places.v1beta1.PlaceStreetView
-	(*PlaceTag)(nil),                               // 41: samsara.places.v1beta1.PlaceTag
-	(*PlaceTagRef)(nil),                            // 42: samsara.places.v1beta1.PlaceTagRef
-	(*Routing)(nil),                                // 43: samsara.places.v1beta1.Routing
-	(*RoutingCapacityServiceTime)(nil),             // 44: samsara.places.v1beta1.RoutingCapacityServiceTime
-	(*RoutingOrderServiceTime)(nil),                // 45: samsara.places.v1beta1.RoutingOrderServiceTime
-	(*RoutingRequiredSkill)(nil),                   // 46: samsara.places.v1beta1.RoutingRequiredSkill
-	(*RoutingServiceTime)(nil),                     // 47: samsara.places.v1beta1.RoutingServiceTime
-	(*RoutingServiceWindow)(nil),                   // 48: samsara.places.v1beta1.RoutingServiceWindow
-	nil,                                            // 49: samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
-	nil,                                            // 50: samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
-	nil,                                            // 51: samsara.places.v1beta1.Place.ExternalIdsEntry
-	nil,                                            // 52: samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
-	(*v1.Pagination)(nil),                          // 53: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                  // 54: google.protobuf.FieldMask
+	(*StreamPlacesRequest)(nil),                    // 2: samsara.places.v1beta1.StreamPlacesRequest
+	(*StreamPlacesResponse)(nil),                   // 3: samsara.places.v1beta1.StreamPlacesResponse
+	(*PostPlaceRequest)(nil),                       // 4: samsara.places.v1beta1.PostPlaceRequest
+	(*PostPlaceResponse)(nil),                      // 5: samsara.places.v1beta1.PostPlaceResponse
+	(*PatchPlaceRequest)(nil),                      // 6: samsara.places.v1beta1.PatchPlaceRequest
+	(*PatchPlaceResponse)(nil),                     // 7: samsara.places.v1beta1.PatchPlaceResponse
+	(*DeletePlaceRequest)(nil),                     // 8: samsara.places.v1beta1.DeletePlaceRequest
+	(*DeletePlaceResponse)(nil),                    // 9: samsara.places.v1beta1.DeletePlaceResponse
+	(*GetPlaceDeletionsRequest)(nil),               // 10: samsara.places.v1beta1.GetPlaceDeletionsRequest
+	(*GetPlaceDeletionsResponse)(nil),              // 11: samsara.places.v1beta1.GetPlaceDeletionsResponse
+	(*StreamPlaceDeletionsRequest)(nil),            // 12: samsara.places.v1beta1.StreamPlaceDeletionsRequest
+	(*StreamPlaceDeletionsResponse)(nil),           // 13: samsara.places.v1beta1.StreamPlaceDeletionsResponse
+	(*GetPlaceGeocodeRequest)(nil),                 // 14: samsara.places.v1beta1.GetPlaceGeocodeRequest
+	(*GetPlaceGeocodeResponse)(nil),                // 15: samsara.places.v1beta1.GetPlaceGeocodeResponse
+	(*StreamPlaceGeocodeRequest)(nil),              // 16: samsara.places.v1beta1.StreamPlaceGeocodeRequest
+	(*StreamPlaceGeocodeResponse)(nil),             // 17: samsara.places.v1beta1.StreamPlaceGeocodeResponse
+	(*GetPlaceGeofenceRequest)(nil),                // 18: samsara.places.v1beta1.GetPlaceGeofenceRequest
+	(*GetPlaceGeofenceResponse)(nil),               // 19: samsara.places.v1beta1.GetPlaceGeofenceResponse
+	(*StreamPlaceGeofenceRequest)(nil),             // 20: samsara.places.v1beta1.StreamPlaceGeofenceRequest
+	(*StreamPlaceGeofenceResponse)(nil),            // 21: samsara.places.v1beta1.StreamPlaceGeofenceResponse
+	(*GeofenceVertexInput)(nil),                    // 22: samsara.places.v1beta1.GeofenceVertexInput
+	(*Place)(nil),                                  // 23: samsara.places.v1beta1.Place
+	(*PlaceBusinessContact)(nil),                   // 24: samsara.places.v1beta1.PlaceBusinessContact
+	(*PlaceBusinessContacts)(nil),                  // 25: samsara.places.v1beta1.PlaceBusinessContacts
+	(*PlaceDeletionMarker)(nil),                    // 26: samsara.places.v1beta1.PlaceDeletionMarker
+	(*PlaceGeocodeResult)(nil),                     // 27: samsara.places.v1beta1.PlaceGeocodeResult
+	(*PlaceGeofence)(nil),                          // 28: samsara.places.v1beta1.PlaceGeofence
+	(*PlaceGeofenceAutoFallbackBehaviorInput)(nil), // 29: samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput
+	(*PlaceGeofenceAutoFallbackCircleInput)(nil),   // 30: samsara.places.v1beta1.PlaceGeofenceAutoFallbackCircleInput
+	(*PlaceGeofenceAutoInput)(nil),                 // 31: samsara.places.v1beta1.PlaceGeofenceAutoInput
+	(*PlaceGeofenceAutoSearchBoundsInput)(nil),     // 32: samsara.places.v1beta1.PlaceGeofenceAutoSearchBoundsInput
+	(*PlaceGeofenceCircle)(nil),                    // 33: samsara.places.v1beta1.PlaceGeofenceCircle
+	(*PlaceGeofenceInput)(nil),                     // 34: samsara.places.v1beta1.PlaceGeofenceInput
+	(*PlaceGeofencePolygon)(nil),                   // 35: samsara.places.v1beta1.PlaceGeofencePolygon
+	(*PlaceGeofencePolygonInput)(nil),              // 36: samsara.places.v1beta1.PlaceGeofencePolygonInput
+	(*PlaceGeofenceSuggestionCandidate)(nil),       // 37: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
+	(*PlaceGeofenceVertex)(nil),                    // 38: samsara.places.v1beta1.PlaceGeofenceVertex
+	(*PlaceNavigation)(nil),                        // 39: samsara.places.v1beta1.PlaceNavigation
+	(*PlaceNavigationLocation)(nil),                // 40: samsara.places.v1beta1.PlaceNavigationLocation
+	(*PlaceRoutingCapacityServiceTimeInput)(nil),   // 41: samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
+	(*PlaceRoutingInput)(nil),                      // 42: samsara.places.v1beta1.PlaceRoutingInput
+	(*PlaceRoutingOrderServiceTimeInput)(nil),      // 43: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
+	(*PlaceRoutingPatchInput)(nil),                 // 44: samsara.places.v1beta1.PlaceRoutingPatchInput
+	(*PlaceRoutingRequiredSkillInput)(nil),         // 45: samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
+	(*PlaceRoutingServiceTimeInput)(nil),           // 46: samsara.places.v1beta1.PlaceRoutingServiceTimeInput
+	(*PlaceRoutingServiceWindowInput)(nil),         // 47: samsara.places.v1beta1.PlaceRoutingServiceWindowInput
+	(*PlaceStreetView)(nil),                        // 48: samsara.places.v1beta1.PlaceStreetView
+	(*PlaceTag)(nil),                               // 49: samsara.places.v1beta1.PlaceTag
+	(*PlaceTagRef)(nil),                            // 50: samsara.places.v1beta1.PlaceTagRef
+	(*Routing)(nil),                                // 51: samsara.places.v1beta1.Routing
+	(*RoutingCapacityServiceTime)(nil),             // 52: samsara.places.v1beta1.RoutingCapacityServiceTime
+	(*RoutingOrderServiceTime)(nil),                // 53: samsara.places.v1beta1.RoutingOrderServiceTime
+	(*RoutingRequiredSkill)(nil),                   // 54: samsara.places.v1beta1.RoutingRequiredSkill
+	(*RoutingServiceTime)(nil),                     // 55: samsara.places.v1beta1.RoutingServiceTime
+	(*RoutingServiceWindow)(nil),                   // 56: samsara.places.v1beta1.RoutingServiceWindow
+	nil,                                            // 57: samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
+	nil,                                            // 58: samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
+	nil,                                            // 59: samsara.places.v1beta1.Place.ExternalIdsEntry
+	nil,                                            // 60: samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
+	(*v1.Pagination)(nil),                          // 61: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                      // 62: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                  // 63: google.protobuf.FieldMask
 }
 var file_samsara_places_v1beta1_places_proto_depIdxs = []int32{
-	15, // 0: samsara.places.v1beta1.GetPlacesResponse.data:type_name -> samsara.places.v1beta1.Place
-	53, // 1: samsara.places.v1beta1.GetPlacesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17, // 2: samsara.places.v1beta1.PostPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
-	49, // 3: samsara.places.v1beta1.PostPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
-	26, // 4: samsara.places.v1beta1.PostPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
-	31, // 5: samsara.places.v1beta1.PostPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
-	34, // 6: samsara.places.v1beta1.PostPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingInput
-	40, // 7: samsara.places.v1beta1.PostPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
-	42, // 8: samsara.places.v1beta1.PostPlaceRequest.tags:type_name -> samsara.places.v1beta1.PlaceTagRef
-	15, // 9: samsara.places.v1beta1.PostPlaceResponse.data:type_name -> samsara.places.v1beta1.Place
-	17, // 10: samsara.places.v1beta1.PatchPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
-	50, // 11: samsara.places.v1beta1.PatchPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
-	26, // 12: samsara.places.v1beta1.PatchPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
-	31, // 13: samsara.places.v1beta1.PatchPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
-	36, // 14: samsara.places.v1beta1.PatchPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingPatchInput
-	40, // 15: samsara.places.v1beta1.PatchPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
-	42, // 16: samsara.places.v1beta1.PatchPlaceRequest.tags:type_name -> samsara.places.v1beta1.PlaceTagRef
-	54, // 17: samsara.places.v1beta1.PatchPlaceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	15, // 18: samsara.places.v1beta1.PatchPlaceResponse.data:type_name -> samsara.places.v1beta1.Place
-	18, // 19: samsara.places.v1beta1.GetPlaceDeletionsResponse.data:type_name -> samsara.places.v1beta1.PlaceDeletionMarker
-	53, // 20: samsara.places.v1beta1.GetPlaceDeletionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	19, // 21: samsara.places.v1beta1.GetPlaceGeocodeResponse.data:type_name -> samsara.places.v1beta1.PlaceGeocodeResult
-	53, // 22: samsara.places.v1beta1.GetPlaceGeocodeResponse.pagination:type_name -> samsara.types.v1.Pagination
-	29, // 23: samsara.places.v1beta1.GetPlaceGeofenceResponse.data:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
-	53, // 24: samsara.places.v1beta1.GetPlaceGeofenceResponse.pagination:type_name -> samsara.types.v1.Pagination
-	29, // 25: samsara.places.v1beta1.GetPlaceGeofenceResponse.recommended:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
-	17, // 26: samsara.places.v1beta1.Place.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
-	51, // 27: samsara.places.v1beta1.Place.external_ids:type_name -> samsara.places.v1beta1.Place.ExternalIdsEntry
-	20, // 28: samsara.places.v1beta1.Place.geofence:type_name -> samsara.places.v1beta1.PlaceGeofence
-	31, // 29: samsara.places.v1beta1.Place.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
-	43, // 30: samsara.places.v1beta1.Place.routing:type_name -> samsara.places.v1beta1.Routing
-	40, // 31: samsara.places.v1beta1.Place.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
-	41, // 32: samsara.places.v1beta1.Place.tags:type_name -> samsara.places.v1beta1.PlaceTag
-	16, // 33: samsara.places.v1beta1.PlaceBusinessContacts.contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContact
-	52, // 34: samsara.places.v1beta1.PlaceDeletionMarker.external_ids:type_name -> samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
-	25, // 35: samsara.places.v1beta1.PlaceGeofence.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircle
-	27, // 36: samsara.places.v1beta1.PlaceGeofence.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygon
-	22, // 37: samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoFallbackCircleInput
-	21, // 38: samsara.places.v1beta1.PlaceGeofenceAutoInput.fallback_behavior:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput
-	24, // 39: samsara.places.v1beta1.PlaceGeofenceAutoInput.search_bounds:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoSearchBoundsInput
-	23, // 40: samsara.places.v1beta1.PlaceGeofenceInput.auto:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoInput
-	25, // 41: samsara.places.v1beta1.PlaceGeofenceInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircle
-	28, // 42: samsara.places.v1beta1.PlaceGeofenceInput.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygonInput
-	30, // 43: samsara.places.v1beta1.PlaceGeofencePolygon.vertices:type_name -> samsara.places.v1beta1.PlaceGeofenceVertex
-	14, // 44: samsara.places.v1beta1.PlaceGeofencePolygonInput.vertices:type_name -> samsara.places.v1beta1.GeofenceVertexInput
-	20, // 45: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate.geofence:type_name -> samsara.places.v1beta1.PlaceGeofence
-	32, // 46: samsara.places.v1beta1.PlaceNavigation.locations:type_name -> samsara.places.v1beta1.PlaceNavigationLocation
-	35, // 47: samsara.places.v1beta1.PlaceRoutingInput.order_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
-	37, // 48: samsara.places.v1beta1.PlaceRoutingInput.required_skills:type_name -> samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
-	38, // 49: samsara.places.v1beta1.PlaceRoutingInput.service_time:type_name -> samsara.places.v1beta1.PlaceRoutingServiceTimeInput
-	39, // 50: samsara.places.v1beta1.PlaceRoutingInput.service_windows:type_name -> samsara.places.v1beta1.PlaceRoutingServiceWindowInput
-	33, // 51: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput.capacity_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
-	34, // 52: samsara.places.v1beta1.PlaceRoutingPatchInput.upsert:type_name -> samsara.places.v1beta1.PlaceRoutingInput
-	45, // 53: samsara.places.v1beta1.Routing.order_service_time:type_name -> samsara.places.v1beta1.RoutingOrderServiceTime
-	46, // 54: samsara.places.v1beta1.Routing.required_skills:type_name -> samsara.places.v1beta1.RoutingRequiredSkill
-	47, // 55: samsara.places.v1beta1.Routing.service_time:type_name -> samsara.places.v1beta1.RoutingServiceTime
-	48, // 56: samsara.places.v1beta1.Routing.service_windows:type_name -> samsara.places.v1beta1.RoutingServiceWindow
-	44, // 57: samsara.places.v1beta1.RoutingOrderServiceTime.capacity_service_time:type_name -> samsara.places.v1beta1.RoutingCapacityServiceTime
-	0,  // 58: samsara.places.v1beta1.PlacesService.GetPlaces:input_type -> samsara.places.v1beta1.GetPlacesRequest
-	2,  // 59: samsara.places.v1beta1.PlacesService.PostPlace:input_type -> samsara.places.v1beta1.PostPlaceRequest
-	4,  // 60: samsara.places.v1beta1.PlacesService.PatchPlace:input_type -> samsara.places.v1beta1.PatchPlaceRequest
-	6,  // 61: samsara.places.v1beta1.PlacesService.DeletePlace:input_type -> samsara.places.v1beta1.DeletePlaceRequest
-	8,  // 62: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:input_type -> samsara.places.v1beta1.GetPlaceDeletionsRequest
-	10, // 63: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:input_type -> samsara.places.v1beta1.GetPlaceGeocodeRequest
-	12, // 64: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:input_type -> samsara.places.v1beta1.GetPlaceGeofenceRequest
-	1,  // 65: samsara.places.v1beta1.PlacesService.GetPlaces:output_type -> samsara.places.v1beta1.GetPlacesResponse
-	3,  // 66: samsara.places.v1beta1.PlacesService.PostPlace:output_type -> samsara.places.v1beta1.PostPlaceResponse
-	5,  // 67: samsara.places.v1beta1.PlacesService.PatchPlace:output_type -> samsara.places.v1beta1.PatchPlaceResponse
-	7,  // 68: samsara.places.v1beta1.PlacesService.DeletePlace:output_type -> samsara.places.v1beta1.DeletePlaceResponse
-	9,  // 69: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:output_type -> samsara.places.v1beta1.GetPlaceDeletionsResponse
-	11, // 70: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:output_type -> samsara.places.v1beta1.GetPlaceGeocodeResponse
-	13, // 71: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:output_type -> samsara.places.v1beta1.GetPlaceGeofenceResponse
-	65, // [65:72] is the sub-list for method output_type
-	58, // [58:65] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	23, // 0: samsara.places.v1beta1.GetPlacesResponse.data:type_name -> samsara.places.v1beta1.Place
+	61, // 1: samsara.places.v1beta1.GetPlacesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.places.v1beta1.StreamPlacesRequest.request:type_name -> samsara.places.v1beta1.GetPlacesRequest
+	62, // 3: samsara.places.v1beta1.StreamPlacesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.places.v1beta1.StreamPlacesResponse.page:type_name -> samsara.places.v1beta1.GetPlacesResponse
+	25, // 5: samsara.places.v1beta1.PostPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
+	57, // 6: samsara.places.v1beta1.PostPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
+	34, // 7: samsara.places.v1beta1.PostPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
+	39, // 8: samsara.places.v1beta1.PostPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
+	42, // 9: samsara.places.v1beta1.PostPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingInput
+	48, // 10: samsara.places.v1beta1.PostPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
+	50, // 11: samsara.places.v1beta1.PostPlaceRequest.tags:type_name -> samsara.places.v1beta1.PlaceTagRef
+	23, // 12: samsara.places.v1beta1.PostPlaceResponse.data:type_name -> samsara.places.v1beta1.Place
+	25, // 13: samsara.places.v1beta1.PatchPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
+	58, // 14: samsara.places.v1beta1.PatchPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
+	34, // 15: samsara.places.v1beta1.PatchPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
+	39, // 16: samsara.places.v1beta1.PatchPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
+	44, // 17: samsara.places.v1beta1.PatchPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingPatchInput
+	48, // 18: samsara.places.v1beta1.PatchPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
+	50, // 19: samsara.places.v1beta1.PatchPlaceRequest.tags:type_name -> samsara.places.v1beta1.PlaceTagRef
+	63, // 20: samsara.places.v1beta1.PatchPlaceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	23, // 21: samsara.places.v1beta1.PatchPlaceResponse.data:type_name -> samsara.places.v1beta1.Place
+	26, // 22: samsara.places.v1beta1.GetPlaceDeletionsResponse.data:type_name -> samsara.places.v1beta1.PlaceDeletionMarker
+	61, // 23: samsara.places.v1beta1.GetPlaceDeletionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 24: samsara.places.v1beta1.StreamPlaceDeletionsRequest.request:type_name -> samsara.places.v1beta1.GetPlaceDeletionsRequest
+	62, // 25: samsara.places.v1beta1.StreamPlaceDeletionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 26: samsara.places.v1beta1.StreamPlaceDeletionsResponse.page:type_name -> samsara.places.v1beta1.GetPlaceDeletionsResponse
+	27, // 27: samsara.places.v1beta1.GetPlaceGeocodeResponse.data:type_name -> samsara.places.v1beta1.PlaceGeocodeResult
+	61, // 28: samsara.places.v1beta1.GetPlaceGeocodeResponse.pagination:type_name -> samsara.types.v1.Pagination
+	14, // 29: samsara.places.v1beta1.StreamPlaceGeocodeRequest.request:type_name -> samsara.places.v1beta1.GetPlaceGeocodeRequest
+	62, // 30: samsara.places.v1beta1.StreamPlaceGeocodeRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	15, // 31: samsara.places.v1beta1.StreamPlaceGeocodeResponse.page:type_name -> samsara.places.v1beta1.GetPlaceGeocodeResponse
+	37, // 32: samsara.places.v1beta1.GetPlaceGeofenceResponse.data:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
+	61, // 33: samsara.places.v1beta1.GetPlaceGeofenceResponse.pagination:type_name -> samsara.types.v1.Pagination
+	37, // 34: samsara.places.v1beta1.GetPlaceGeofenceResponse.recommended:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
+	18, // 35: samsara.places.v1beta1.StreamPlaceGeofenceRequest.request:type_name -> samsara.places.v1beta1.GetPlaceGeofenceRequest
+	62, // 36: samsara.places.v1beta1.StreamPlaceGeofenceRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	19, // 37: samsara.places.v1beta1.StreamPlaceGeofenceResponse.page:type_name -> samsara.places.v1beta1.GetPlaceGeofenceResponse
+	25, // 38: samsara.places.v1beta1.Place.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
+	59, // 39: samsara.places.v1beta1.Place.external_ids:type_name -> samsara.places.v1beta1.Place.ExternalIdsEntry
+	28, // 40: samsara.places.v1beta1.Place.geofence:type_name -> samsara.places.v1beta1.PlaceGeofence
+	39, // 41: samsara.places.v1beta1.Place.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
+	51, // 42: samsara.places.v1beta1.Place.routing:type_name -> samsara.places.v1beta1.Routing
+	48, // 43: samsara.places.v1beta1.Place.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
+	49, // 44: samsara.places.v1beta1.Place.tags:type_name -> samsara.places.v1beta1.PlaceTag
+	24, // 45: samsara.places.v1beta1.PlaceBusinessContacts.contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContact
+	60, // 46: samsara.places.v1beta1.PlaceDeletionMarker.external_ids:type_name -> samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
+	33, // 47: samsara.places.v1beta1.PlaceGeofence.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircle
+	35, // 48: samsara.places.v1beta1.PlaceGeofence.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygon
+	30, // 49: samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoFallbackCircleInput
+	29, // 50: samsara.places.v1beta1.PlaceGeofenceAutoInput.fallback_behavior:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput
+	32, // 51: samsara.places.v1beta1.PlaceGeofenceAutoInput.search_bounds:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoSearchBoundsInput
+	31, // 52: samsara.places.v1beta1.PlaceGeofenceInput.auto:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoInput
+	33, // 53: samsara.places.v1beta1.PlaceGeofenceInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircle
+	36, // 54: samsara.places.v1beta1.PlaceGeofenceInput.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygonInput
+	38, // 55: samsara.places.v1beta1.PlaceGeofencePolygon.vertices:type_name -> samsara.places.v1beta1.PlaceGeofenceVertex
+	22, // 56: samsara.places.v1beta1.PlaceGeofencePolygonInput.vertices:type_name -> samsara.places.v1beta1.GeofenceVertexInput
+	28, // 57: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate.geofence:type_name -> samsara.places.v1beta1.PlaceGeofence
+	40, // 58: samsara.places.v1beta1.PlaceNavigation.locations:type_name -> samsara.places.v1beta1.PlaceNavigationLocation
+	43, // 59: samsara.places.v1beta1.PlaceRoutingInput.order_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
+	45, // 60: samsara.places.v1beta1.PlaceRoutingInput.required_skills:type_name -> samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
+	46, // 61: samsara.places.v1beta1.PlaceRoutingInput.service_time:type_name -> samsara.places.v1beta1.PlaceRoutingServiceTimeInput
+	47, // 62: samsara.places.v1beta1.PlaceRoutingInput.service_windows:type_name -> samsara.places.v1beta1.PlaceRoutingServiceWindowInput
+	41, // 63: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput.capacity_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
+	42, // 64: samsara.places.v1beta1.PlaceRoutingPatchInput.upsert:type_name -> samsara.places.v1beta1.PlaceRoutingInput
+	53, // 65: samsara.places.v1beta1.Routing.order_service_time:type_name -> samsara.places.v1beta1.RoutingOrderServiceTime
+	54, // 66: samsara.places.v1beta1.Routing.required_skills:type_name -> samsara.places.v1beta1.RoutingRequiredSkill
+	55, // 67: samsara.places.v1beta1.Routing.service_time:type_name -> samsara.places.v1beta1.RoutingServiceTime
+	56, // 68: samsara.places.v1beta1.Routing.service_windows:type_name -> samsara.places.v1beta1.RoutingServiceWindow
+	52, // 69: samsara.places.v1beta1.RoutingOrderServiceTime.capacity_service_time:type_name -> samsara.places.v1beta1.RoutingCapacityServiceTime
+	0,  // 70: samsara.places.v1beta1.PlacesService.GetPlaces:input_type -> samsara.places.v1beta1.GetPlacesRequest
+	2,  // 71: samsara.places.v1beta1.PlacesService.StreamPlaces:input_type -> samsara.places.v1beta1.StreamPlacesRequest
+	4,  // 72: samsara.places.v1beta1.PlacesService.PostPlace:input_type -> samsara.places.v1beta1.PostPlaceRequest
+	6,  // 73: samsara.places.v1beta1.PlacesService.PatchPlace:input_type -> samsara.places.v1beta1.PatchPlaceRequest
+	8,  // 74: samsara.places.v1beta1.PlacesService.DeletePlace:input_type -> samsara.places.v1beta1.DeletePlaceRequest
+	10, // 75: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:input_type -> samsara.places.v1beta1.GetPlaceDeletionsRequest
+	12, // 76: samsara.places.v1beta1.PlacesService.StreamPlaceDeletions:input_type -> samsara.places.v1beta1.StreamPlaceDeletionsRequest
+	14, // 77: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:input_type -> samsara.places.v1beta1.GetPlaceGeocodeRequest
+	16, // 78: samsara.places.v1beta1.PlacesService.StreamPlaceGeocode:input_type -> samsara.places.v1beta1.StreamPlaceGeocodeRequest
+	18, // 79: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:input_type -> samsara.places.v1beta1.GetPlaceGeofenceRequest
+	20, // 80: samsara.places.v1beta1.PlacesService.StreamPlaceGeofence:input_type -> samsara.places.v1beta1.StreamPlaceGeofenceRequest
+	1,  // 81: samsara.places.v1beta1.PlacesService.GetPlaces:output_type -> samsara.places.v1beta1.GetPlacesResponse
+	3,  // 82: samsara.places.v1beta1.PlacesService.StreamPlaces:output_type -> samsara.places.v1beta1.StreamPlacesResponse
+	5,  // 83: samsara.places.v1beta1.PlacesService.PostPlace:output_type -> samsara.places.v1beta1.PostPlaceResponse
+	7,  // 84: samsara.places.v1beta1.PlacesService.PatchPlace:output_type -> samsara.places.v1beta1.PatchPlaceResponse
+	9,  // 85: samsara.places.v1beta1.PlacesService.DeletePlace:output_type -> samsara.places.v1beta1.DeletePlaceResponse
+	11, // 86: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:output_type -> samsara.places.v1beta1.GetPlaceDeletionsResponse
+	13, // 87: samsara.places.v1beta1.PlacesService.StreamPlaceDeletions:output_type -> samsara.places.v1beta1.StreamPlaceDeletionsResponse
+	15, // 88: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:output_type -> samsara.places.v1beta1.GetPlaceGeocodeResponse
+	17, // 89: samsara.places.v1beta1.PlacesService.StreamPlaceGeocode:output_type -> samsara.places.v1beta1.StreamPlaceGeocodeResponse
+	19, // 90: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:output_type -> samsara.places.v1beta1.GetPlaceGeofenceResponse
+	21, // 91: samsara.places.v1beta1.PlacesService.StreamPlaceGeofence:output_type -> samsara.places.v1beta1.StreamPlaceGeofenceResponse
+	81, // [81:92] is the sub-list for method output_type
+	70, // [70:81] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_samsara_places_v1beta1_places_proto_init() }
@@ -4428,49 +4933,53 @@ func file_samsara_places_v1beta1_places_proto_init() {
 		return
 	}
 	file_samsara_places_v1beta1_places_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[34].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[37].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[38].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[39].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[40].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[41].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[42].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[43].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[44].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[45].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[46].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[47].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[48].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[49].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[50].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[51].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[52].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[53].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[54].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[55].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[56].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_places_v1beta1_places_proto_rawDesc), len(file_samsara_places_v1beta1_places_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,13 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PlacesService_GetPlaces_FullMethodName         = "/samsara.places.v1beta1.PlacesService/GetPlaces"
-	PlacesService_PostPlace_FullMethodName         = "/samsara.places.v1beta1.PlacesService/PostPlace"
-	PlacesService_PatchPlace_FullMethodName        = "/samsara.places.v1beta1.PlacesService/PatchPlace"
-	PlacesService_DeletePlace_FullMethodName       = "/samsara.places.v1beta1.PlacesService/DeletePlace"
-	PlacesService_GetPlaceDeletions_FullMethodName = "/samsara.places.v1beta1.PlacesService/GetPlaceDeletions"
-	PlacesService_GetPlaceGeocode_FullMethodName   = "/samsara.places.v1beta1.PlacesService/GetPlaceGeocode"
-	PlacesService_GetPlaceGeofence_FullMethodName  = "/samsara.places.v1beta1.PlacesService/GetPlaceGeofence"
+	PlacesService_GetPlaces_FullMethodName            = "/samsara.places.v1beta1.PlacesService/GetPlaces"
+	PlacesService_StreamPlaces_FullMethodName         = "/samsara.places.v1beta1.PlacesService/StreamPlaces"
+	PlacesService_PostPlace_FullMethodName            = "/samsara.places.v1beta1.PlacesService/PostPlace"
+	PlacesService_PatchPlace_FullMethodName           = "/samsara.places.v1beta1.PlacesService/PatchPlace"
+	PlacesService_DeletePlace_FullMethodName          = "/samsara.places.v1beta1.PlacesService/DeletePlace"
+	PlacesService_GetPlaceDeletions_FullMethodName    = "/samsara.places.v1beta1.PlacesService/GetPlaceDeletions"
+	PlacesService_StreamPlaceDeletions_FullMethodName = "/samsara.places.v1beta1.PlacesService/StreamPlaceDeletions"
+	PlacesService_GetPlaceGeocode_FullMethodName      = "/samsara.places.v1beta1.PlacesService/GetPlaceGeocode"
+	PlacesService_StreamPlaceGeocode_FullMethodName   = "/samsara.places.v1beta1.PlacesService/StreamPlaceGeocode"
+	PlacesService_GetPlaceGeofence_FullMethodName     = "/samsara.places.v1beta1.PlacesService/GetPlaceGeofence"
+	PlacesService_StreamPlaceGeofence_FullMethodName  = "/samsara.places.v1beta1.PlacesService/StreamPlaceGeofence"
 )
 
 // PlacesServiceClient is the client API for PlacesService service.
@@ -41,6 +45,9 @@ type PlacesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaces(ctx context.Context, in *GetPlacesRequest, opts ...grpc.CallOption) (*GetPlacesResponse, error)
+	// Every page of GetPlaces, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamPlaces(ctx context.Context, in *StreamPlacesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlacesResponse], error)
 	// POST /places
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
@@ -61,16 +68,25 @@ type PlacesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceDeletions(ctx context.Context, in *GetPlaceDeletionsRequest, opts ...grpc.CallOption) (*GetPlaceDeletionsResponse, error)
+	// Every page of GetPlaceDeletions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPlaceDeletions(ctx context.Context, in *StreamPlaceDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceDeletionsResponse], error)
 	// GET /places/geocode
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeocode(ctx context.Context, in *GetPlaceGeocodeRequest, opts ...grpc.CallOption) (*GetPlaceGeocodeResponse, error)
+	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamPlaceGeocode(ctx context.Context, in *StreamPlaceGeocodeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeocodeResponse], error)
 	// GET /places/geofence
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeofence(ctx context.Context, in *GetPlaceGeofenceRequest, opts ...grpc.CallOption) (*GetPlaceGeofenceResponse, error)
+	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamPlaceGeofence(ctx context.Context, in *StreamPlaceGeofenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeofenceResponse], error)
 }
 
 type placesServiceClient struct {
@@ -90,6 +106,25 @@ func (c *placesServiceClient) GetPlaces(ctx context.Context, in *GetPlacesReques
 	}
 	return out, nil
 }
+
+func (c *placesServiceClient) StreamPlaces(ctx context.Context, in *StreamPlacesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlacesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PlacesService_ServiceDesc.Streams[0], PlacesService_StreamPlaces_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPlacesRequest, StreamPlacesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlacesClient = grpc.ServerStreamingClient[StreamPlacesResponse]
 
 func (c *placesServiceClient) PostPlace(ctx context.Context, in *PostPlaceRequest, opts ...grpc.CallOption) (*PostPlaceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -131,6 +166,25 @@ func (c *placesServiceClient) GetPlaceDeletions(ctx context.Context, in *GetPlac
 	return out, nil
 }
 
+func (c *placesServiceClient) StreamPlaceDeletions(ctx context.Context, in *StreamPlaceDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceDeletionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PlacesService_ServiceDesc.Streams[1], PlacesService_StreamPlaceDeletions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPlaceDeletionsRequest, StreamPlaceDeletionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlaceDeletionsClient = grpc.ServerStreamingClient[StreamPlaceDeletionsResponse]
+
 func (c *placesServiceClient) GetPlaceGeocode(ctx context.Context, in *GetPlaceGeocodeRequest, opts ...grpc.CallOption) (*GetPlaceGeocodeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetPlaceGeocodeResponse)
@@ -141,6 +195,25 @@ func (c *placesServiceClient) GetPlaceGeocode(ctx context.Context, in *GetPlaceG
 	return out, nil
 }
 
+func (c *placesServiceClient) StreamPlaceGeocode(ctx context.Context, in *StreamPlaceGeocodeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeocodeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PlacesService_ServiceDesc.Streams[2], PlacesService_StreamPlaceGeocode_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPlaceGeocodeRequest, StreamPlaceGeocodeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlaceGeocodeClient = grpc.ServerStreamingClient[StreamPlaceGeocodeResponse]
+
 func (c *placesServiceClient) GetPlaceGeofence(ctx context.Context, in *GetPlaceGeofenceRequest, opts ...grpc.CallOption) (*GetPlaceGeofenceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetPlaceGeofenceResponse)
@@ -150,6 +223,25 @@ func (c *placesServiceClient) GetPlaceGeofence(ctx context.Context, in *GetPlace
 	}
 	return out, nil
 }
+
+func (c *placesServiceClient) StreamPlaceGeofence(ctx context.Context, in *StreamPlaceGeofenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeofenceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PlacesService_ServiceDesc.Streams[3], PlacesService_StreamPlaceGeofence_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPlaceGeofenceRequest, StreamPlaceGeofenceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlaceGeofenceClient = grpc.ServerStreamingClient[StreamPlaceGeofenceResponse]
 
 // PlacesServiceServer is the server API for PlacesService service.
 // All implementations should embed UnimplementedPlacesServiceServer
@@ -162,6 +254,9 @@ type PlacesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaces(context.Context, *GetPlacesRequest) (*GetPlacesResponse, error)
+	// Every page of GetPlaces, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamPlaces(*StreamPlacesRequest, grpc.ServerStreamingServer[StreamPlacesResponse]) error
 	// POST /places
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
@@ -182,16 +277,25 @@ type PlacesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceDeletions(context.Context, *GetPlaceDeletionsRequest) (*GetPlaceDeletionsResponse, error)
+	// Every page of GetPlaceDeletions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPlaceDeletions(*StreamPlaceDeletionsRequest, grpc.ServerStreamingServer[StreamPlaceDeletionsResponse]) error
 	// GET /places/geocode
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeocode(context.Context, *GetPlaceGeocodeRequest) (*GetPlaceGeocodeResponse, error)
+	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamPlaceGeocode(*StreamPlaceGeocodeRequest, grpc.ServerStreamingServer[StreamPlaceGeocodeResponse]) error
 	// GET /places/geofence
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeofence(context.Context, *GetPlaceGeofenceRequest) (*GetPlaceGeofenceResponse, error)
+	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamPlaceGeofence(*StreamPlaceGeofenceRequest, grpc.ServerStreamingServer[StreamPlaceGeofenceResponse]) error
 }
 
 // UnimplementedPlacesServiceServer should be embedded to have
@@ -203,6 +307,9 @@ type UnimplementedPlacesServiceServer struct{}
 
 func (UnimplementedPlacesServiceServer) GetPlaces(context.Context, *GetPlacesRequest) (*GetPlacesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPlaces not implemented")
+}
+func (UnimplementedPlacesServiceServer) StreamPlaces(*StreamPlacesRequest, grpc.ServerStreamingServer[StreamPlacesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPlaces not implemented")
 }
 func (UnimplementedPlacesServiceServer) PostPlace(context.Context, *PostPlaceRequest) (*PostPlaceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostPlace not implemented")
@@ -216,11 +323,20 @@ func (UnimplementedPlacesServiceServer) DeletePlace(context.Context, *DeletePlac
 func (UnimplementedPlacesServiceServer) GetPlaceDeletions(context.Context, *GetPlaceDeletionsRequest) (*GetPlaceDeletionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPlaceDeletions not implemented")
 }
+func (UnimplementedPlacesServiceServer) StreamPlaceDeletions(*StreamPlaceDeletionsRequest, grpc.ServerStreamingServer[StreamPlaceDeletionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPlaceDeletions not implemented")
+}
 func (UnimplementedPlacesServiceServer) GetPlaceGeocode(context.Context, *GetPlaceGeocodeRequest) (*GetPlaceGeocodeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPlaceGeocode not implemented")
 }
+func (UnimplementedPlacesServiceServer) StreamPlaceGeocode(*StreamPlaceGeocodeRequest, grpc.ServerStreamingServer[StreamPlaceGeocodeResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPlaceGeocode not implemented")
+}
 func (UnimplementedPlacesServiceServer) GetPlaceGeofence(context.Context, *GetPlaceGeofenceRequest) (*GetPlaceGeofenceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPlaceGeofence not implemented")
+}
+func (UnimplementedPlacesServiceServer) StreamPlaceGeofence(*StreamPlaceGeofenceRequest, grpc.ServerStreamingServer[StreamPlaceGeofenceResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPlaceGeofence not implemented")
 }
 func (UnimplementedPlacesServiceServer) testEmbeddedByValue() {}
 
@@ -259,6 +375,17 @@ func _PlacesService_GetPlaces_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _PlacesService_StreamPlaces_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPlacesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PlacesServiceServer).StreamPlaces(m, &grpc.GenericServerStream[StreamPlacesRequest, StreamPlacesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlacesServer = grpc.ServerStreamingServer[StreamPlacesResponse]
 
 func _PlacesService_PostPlace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostPlaceRequest)
@@ -332,6 +459,17 @@ func _PlacesService_GetPlaceDeletions_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PlacesService_StreamPlaceDeletions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPlaceDeletionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PlacesServiceServer).StreamPlaceDeletions(m, &grpc.GenericServerStream[StreamPlaceDeletionsRequest, StreamPlaceDeletionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlaceDeletionsServer = grpc.ServerStreamingServer[StreamPlaceDeletionsResponse]
+
 func _PlacesService_GetPlaceGeocode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetPlaceGeocodeRequest)
 	if err := dec(in); err != nil {
@@ -350,6 +488,17 @@ func _PlacesService_GetPlaceGeocode_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PlacesService_StreamPlaceGeocode_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPlaceGeocodeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PlacesServiceServer).StreamPlaceGeocode(m, &grpc.GenericServerStream[StreamPlaceGeocodeRequest, StreamPlaceGeocodeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlaceGeocodeServer = grpc.ServerStreamingServer[StreamPlaceGeocodeResponse]
+
 func _PlacesService_GetPlaceGeofence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetPlaceGeofenceRequest)
 	if err := dec(in); err != nil {
@@ -367,6 +516,17 @@ func _PlacesService_GetPlaceGeofence_Handler(srv interface{}, ctx context.Contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _PlacesService_StreamPlaceGeofence_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPlaceGeofenceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PlacesServiceServer).StreamPlaceGeofence(m, &grpc.GenericServerStream[StreamPlaceGeofenceRequest, StreamPlaceGeofenceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlacesService_StreamPlaceGeofenceServer = grpc.ServerStreamingServer[StreamPlaceGeofenceResponse]
 
 // PlacesService_ServiceDesc is the grpc.ServiceDesc for PlacesService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -404,6 +564,27 @@ var PlacesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PlacesService_GetPlaceGeofence_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamPlaces",
+			Handler:       _PlacesService_StreamPlaces_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPlaceDeletions",
+			Handler:       _PlacesService_StreamPlaceDeletions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPlaceGeocode",
+			Handler:       _PlacesService_StreamPlaceGeocode_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamPlaceGeofence",
+			Handler:       _PlacesService_StreamPlaceGeofence_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/places/v1beta1/places.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -391,6 +391,116 @@ func (x *ListHubPlansResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamHubPlans.
+type StreamHubPlansRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubPlans is asked, page after page.
+	Request *ListHubPlansRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubPlansRequest) Reset() {
+	*x = StreamHubPlansRequest{}
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubPlansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubPlansRequest) ProtoMessage() {}
+
+func (x *StreamHubPlansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubPlansRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubPlansRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamHubPlansRequest) GetRequest() *ListHubPlansRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubPlansRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubPlans.
+type StreamHubPlansResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubPlans answers.
+	Page *ListHubPlansResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubPlansResponse) Reset() {
+	*x = StreamHubPlansResponse{}
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubPlansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubPlansResponse) ProtoMessage() {}
+
+func (x *StreamHubPlansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubPlansResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubPlansResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamHubPlansResponse) GetPage() *ListHubPlansResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubPlansResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema OrderCustomPropertyInputRequestBody.
 type OrderCustomPropertyInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -404,7 +514,7 @@ type OrderCustomPropertyInput struct {
 
 func (x *OrderCustomPropertyInput) Reset() {
 	*x = OrderCustomPropertyInput{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +526,7 @@ func (x *OrderCustomPropertyInput) String() string {
 func (*OrderCustomPropertyInput) ProtoMessage() {}
 
 func (x *OrderCustomPropertyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +539,7 @@ func (x *OrderCustomPropertyInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCustomPropertyInput.ProtoReflect.Descriptor instead.
 func (*OrderCustomPropertyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{6}
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OrderCustomPropertyInput) GetCustomPropertyId() string {
@@ -473,7 +583,7 @@ type OrderInput struct {
 
 func (x *OrderInput) Reset() {
 	*x = OrderInput{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +595,7 @@ func (x *OrderInput) String() string {
 func (*OrderInput) ProtoMessage() {}
 
 func (x *OrderInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +608,7 @@ func (x *OrderInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderInput.ProtoReflect.Descriptor instead.
 func (*OrderInput) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{7}
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrderInput) GetCustomProperties() []*OrderCustomPropertyInput {
@@ -585,7 +695,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +707,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +720,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{8}
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Plan) GetCreatedAt() string {
@@ -659,7 +769,7 @@ var File_samsara_plans_v1_plans_proto protoreflect.FileDescriptor
 
 const file_samsara_plans_v1_plans_proto_rawDesc = "" +
 	"\n" +
-	"\x1csamsara/plans/v1/plans.proto\x12\x10samsara.plans.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xae\x02\n" +
+	"\x1csamsara/plans/v1/plans.proto\x12\x10samsara.plans.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xae\x02\n" +
 	"\x14CreateHubPlanRequest\x12$\n" +
 	"\x06hub_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x05hubId\x88\x01\x01\x12!\n" +
 	"\x04name\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x04name\x88\x01\x01\x12E\n" +
@@ -695,7 +805,14 @@ const file_samsara_plans_v1_plans_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x16.samsara.plans.v1.PlanB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc2\x01\n" +
+	"pagination\"\x95\x01\n" +
+	"\x15StreamHubPlansRequest\x12?\n" +
+	"\arequest\x18\x01 \x01(\v2%.samsara.plans.v1.ListHubPlansRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"|\n" +
+	"\x16StreamHubPlansResponse\x12:\n" +
+	"\x04page\x18\x01 \x01(\v2&.samsara.plans.v1.ListHubPlansResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc2\x01\n" +
 	"\x18OrderCustomPropertyInput\x129\n" +
 	"\x12custom_property_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10customPropertyId\x88\x01\x01\x12!\n" +
 	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:'\xda\xce\x18#OrderCustomPropertyInputRequestBodyB\x15\n" +
@@ -733,16 +850,18 @@ const file_samsara_plans_v1_plans_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x13\n" +
 	"\x11_shift_start_timeB\r\n" +
-	"\v_updated_at2\x85\x04\n" +
+	"\v_updated_at2\x88\x05\n" +
 	"\fPlansService\x12\x9f\x01\n" +
 	"\rCreateHubPlan\x12&.samsara.plans.v1.CreateHubPlanRequest\x1a'.samsara.plans.v1.CreateHubPlanResponse\"=\xda\xce\x189\n" +
 	"\rcreateHubPlan\x10\x02\x1a\t/hub/plan \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xb2\x01\n" +
 	"\x10CreatePlanOrders\x12).samsara.plans.v1.CreatePlanOrdersRequest\x1a*.samsara.plans.v1.CreatePlanOrdersResponse\"G\xda\xce\x18C\n" +
-	"\x10createPlanOrders\x10\x02\x1a\x10/hub/plan/orders \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x9d\x01\n" +
-	"\fListHubPlans\x12%.samsara.plans.v1.ListHubPlansRequest\x1a&.samsara.plans.v1.ListHubPlansResponse\">\xda\xce\x18:\n" +
+	"\x10createPlanOrders\x10\x02\x1a\x10/hub/plan/orders \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa3\x01\n" +
+	"\fListHubPlans\x12%.samsara.plans.v1.ListHubPlansRequest\x1a&.samsara.plans.v1.ListHubPlansResponse\"D\xda\xce\x18@\n" +
 	"\flistHubPlans\x10\x01\x1a\n" +
 	"/hub/plans(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/plans/v1;plansv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12{\n" +
+	"\x0eStreamHubPlans\x12'.samsara.plans.v1.StreamHubPlansRequest\x1a(.samsara.plans.v1.StreamHubPlansResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fListHubPlans\x10\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/plans/v1;plansv1b\x06proto3"
 
 var (
 	file_samsara_plans_v1_plans_proto_rawDescOnce sync.Once
@@ -756,7 +875,7 @@ func file_samsara_plans_v1_plans_proto_rawDescGZIP() []byte {
 	return file_samsara_plans_v1_plans_proto_rawDescData
 }
 
-var file_samsara_plans_v1_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_samsara_plans_v1_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_samsara_plans_v1_plans_proto_goTypes = []any{
 	(*CreateHubPlanRequest)(nil),     // 0: samsara.plans.v1.CreateHubPlanRequest
 	(*CreateHubPlanResponse)(nil),    // 1: samsara.plans.v1.CreateHubPlanResponse
@@ -764,35 +883,43 @@ var file_samsara_plans_v1_plans_proto_goTypes = []any{
 	(*CreatePlanOrdersResponse)(nil), // 3: samsara.plans.v1.CreatePlanOrdersResponse
 	(*ListHubPlansRequest)(nil),      // 4: samsara.plans.v1.ListHubPlansRequest
 	(*ListHubPlansResponse)(nil),     // 5: samsara.plans.v1.ListHubPlansResponse
-	(*OrderCustomPropertyInput)(nil), // 6: samsara.plans.v1.OrderCustomPropertyInput
-	(*OrderInput)(nil),               // 7: samsara.plans.v1.OrderInput
-	(*Plan)(nil),                     // 8: samsara.plans.v1.Plan
-	(*v1.Order)(nil),                 // 9: samsara.types.v1.Order
-	(*v1.Pagination)(nil),            // 10: samsara.types.v1.Pagination
-	(*v1.OrderTask)(nil),             // 11: samsara.types.v1.OrderTask
-	(*v1.OrderQuantity)(nil),         // 12: samsara.types.v1.OrderQuantity
+	(*StreamHubPlansRequest)(nil),    // 6: samsara.plans.v1.StreamHubPlansRequest
+	(*StreamHubPlansResponse)(nil),   // 7: samsara.plans.v1.StreamHubPlansResponse
+	(*OrderCustomPropertyInput)(nil), // 8: samsara.plans.v1.OrderCustomPropertyInput
+	(*OrderInput)(nil),               // 9: samsara.plans.v1.OrderInput
+	(*Plan)(nil),                     // 10: samsara.plans.v1.Plan
+	(*v1.Order)(nil),                 // 11: samsara.types.v1.Order
+	(*v1.Pagination)(nil),            // 12: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),        // 13: samsara.gateway.v1.StreamOptions
+	(*v1.OrderTask)(nil),             // 14: samsara.types.v1.OrderTask
+	(*v1.OrderQuantity)(nil),         // 15: samsara.types.v1.OrderQuantity
 }
 var file_samsara_plans_v1_plans_proto_depIdxs = []int32{
-	8,  // 0: samsara.plans.v1.CreateHubPlanResponse.data:type_name -> samsara.plans.v1.Plan
-	7,  // 1: samsara.plans.v1.CreatePlanOrdersRequest.data:type_name -> samsara.plans.v1.OrderInput
-	9,  // 2: samsara.plans.v1.CreatePlanOrdersResponse.data:type_name -> samsara.types.v1.Order
-	8,  // 3: samsara.plans.v1.ListHubPlansResponse.data:type_name -> samsara.plans.v1.Plan
-	10, // 4: samsara.plans.v1.ListHubPlansResponse.pagination:type_name -> samsara.types.v1.Pagination
-	6,  // 5: samsara.plans.v1.OrderInput.custom_properties:type_name -> samsara.plans.v1.OrderCustomPropertyInput
-	11, // 6: samsara.plans.v1.OrderInput.delivery:type_name -> samsara.types.v1.OrderTask
-	11, // 7: samsara.plans.v1.OrderInput.pickup:type_name -> samsara.types.v1.OrderTask
-	12, // 8: samsara.plans.v1.OrderInput.quantities:type_name -> samsara.types.v1.OrderQuantity
-	0,  // 9: samsara.plans.v1.PlansService.CreateHubPlan:input_type -> samsara.plans.v1.CreateHubPlanRequest
-	2,  // 10: samsara.plans.v1.PlansService.CreatePlanOrders:input_type -> samsara.plans.v1.CreatePlanOrdersRequest
-	4,  // 11: samsara.plans.v1.PlansService.ListHubPlans:input_type -> samsara.plans.v1.ListHubPlansRequest
-	1,  // 12: samsara.plans.v1.PlansService.CreateHubPlan:output_type -> samsara.plans.v1.CreateHubPlanResponse
-	3,  // 13: samsara.plans.v1.PlansService.CreatePlanOrders:output_type -> samsara.plans.v1.CreatePlanOrdersResponse
-	5,  // 14: samsara.plans.v1.PlansService.ListHubPlans:output_type -> samsara.plans.v1.ListHubPlansResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	10, // 0: samsara.plans.v1.CreateHubPlanResponse.data:type_name -> samsara.plans.v1.Plan
+	9,  // 1: samsara.plans.v1.CreatePlanOrdersRequest.data:type_name -> samsara.plans.v1.OrderInput
+	11, // 2: samsara.plans.v1.CreatePlanOrdersResponse.data:type_name -> samsara.types.v1.Order
+	10, // 3: samsara.plans.v1.ListHubPlansResponse.data:type_name -> samsara.plans.v1.Plan
+	12, // 4: samsara.plans.v1.ListHubPlansResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 5: samsara.plans.v1.StreamHubPlansRequest.request:type_name -> samsara.plans.v1.ListHubPlansRequest
+	13, // 6: samsara.plans.v1.StreamHubPlansRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 7: samsara.plans.v1.StreamHubPlansResponse.page:type_name -> samsara.plans.v1.ListHubPlansResponse
+	8,  // 8: samsara.plans.v1.OrderInput.custom_properties:type_name -> samsara.plans.v1.OrderCustomPropertyInput
+	14, // 9: samsara.plans.v1.OrderInput.delivery:type_name -> samsara.types.v1.OrderTask
+	14, // 10: samsara.plans.v1.OrderInput.pickup:type_name -> samsara.types.v1.OrderTask
+	15, // 11: samsara.plans.v1.OrderInput.quantities:type_name -> samsara.types.v1.OrderQuantity
+	0,  // 12: samsara.plans.v1.PlansService.CreateHubPlan:input_type -> samsara.plans.v1.CreateHubPlanRequest
+	2,  // 13: samsara.plans.v1.PlansService.CreatePlanOrders:input_type -> samsara.plans.v1.CreatePlanOrdersRequest
+	4,  // 14: samsara.plans.v1.PlansService.ListHubPlans:input_type -> samsara.plans.v1.ListHubPlansRequest
+	6,  // 15: samsara.plans.v1.PlansService.StreamHubPlans:input_type -> samsara.plans.v1.StreamHubPlansRequest
+	1,  // 16: samsara.plans.v1.PlansService.CreateHubPlan:output_type -> samsara.plans.v1.CreateHubPlanResponse
+	3,  // 17: samsara.plans.v1.PlansService.CreatePlanOrders:output_type -> samsara.plans.v1.CreatePlanOrdersResponse
+	5,  // 18: samsara.plans.v1.PlansService.ListHubPlans:output_type -> samsara.plans.v1.ListHubPlansResponse
+	7,  // 19: samsara.plans.v1.PlansService.StreamHubPlans:output_type -> samsara.plans.v1.StreamHubPlansResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_plans_v1_plans_proto_init() }
@@ -803,16 +930,17 @@ func file_samsara_plans_v1_plans_proto_init() {
 	file_samsara_plans_v1_plans_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_plans_v1_plans_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_plans_v1_plans_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_plans_v1_plans_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_plans_v1_plans_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_plans_v1_plans_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_plans_v1_plans_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_plans_v1_plans_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_plans_v1_plans_proto_rawDesc), len(file_samsara_plans_v1_plans_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	PlansService_CreateHubPlan_FullMethodName    = "/samsara.plans.v1.PlansService/CreateHubPlan"
 	PlansService_CreatePlanOrders_FullMethodName = "/samsara.plans.v1.PlansService/CreatePlanOrders"
 	PlansService_ListHubPlans_FullMethodName     = "/samsara.plans.v1.PlansService/ListHubPlans"
+	PlansService_StreamHubPlans_FullMethodName   = "/samsara.plans.v1.PlansService/StreamHubPlans"
 )
 
 // PlansServiceClient is the client API for PlansService service.
@@ -44,6 +45,9 @@ type PlansServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlans(ctx context.Context, in *ListHubPlansRequest, opts ...grpc.CallOption) (*ListHubPlansResponse, error)
+	// Every page of ListHubPlans, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHubPlans(ctx context.Context, in *StreamHubPlansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlansResponse], error)
 }
 
 type plansServiceClient struct {
@@ -84,6 +88,25 @@ func (c *plansServiceClient) ListHubPlans(ctx context.Context, in *ListHubPlansR
 	return out, nil
 }
 
+func (c *plansServiceClient) StreamHubPlans(ctx context.Context, in *StreamHubPlansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlansResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PlansService_ServiceDesc.Streams[0], PlansService_StreamHubPlans_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubPlansRequest, StreamHubPlansResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlansService_StreamHubPlansClient = grpc.ServerStreamingClient[StreamHubPlansResponse]
+
 // PlansServiceServer is the server API for PlansService service.
 // All implementations should embed UnimplementedPlansServiceServer
 // for forward compatibility.
@@ -102,6 +125,9 @@ type PlansServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlans(context.Context, *ListHubPlansRequest) (*ListHubPlansResponse, error)
+	// Every page of ListHubPlans, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamHubPlans(*StreamHubPlansRequest, grpc.ServerStreamingServer[StreamHubPlansResponse]) error
 }
 
 // UnimplementedPlansServiceServer should be embedded to have
@@ -119,6 +145,9 @@ func (UnimplementedPlansServiceServer) CreatePlanOrders(context.Context, *Create
 }
 func (UnimplementedPlansServiceServer) ListHubPlans(context.Context, *ListHubPlansRequest) (*ListHubPlansResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubPlans not implemented")
+}
+func (UnimplementedPlansServiceServer) StreamHubPlans(*StreamHubPlansRequest, grpc.ServerStreamingServer[StreamHubPlansResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubPlans not implemented")
 }
 func (UnimplementedPlansServiceServer) testEmbeddedByValue() {}
 
@@ -194,6 +223,17 @@ func _PlansService_ListHubPlans_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PlansService_StreamHubPlans_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubPlansRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PlansServiceServer).StreamHubPlans(m, &grpc.GenericServerStream[StreamHubPlansRequest, StreamHubPlansResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PlansService_StreamHubPlansServer = grpc.ServerStreamingServer[StreamHubPlansResponse]
+
 // PlansService_ServiceDesc is the grpc.ServiceDesc for PlansService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -214,6 +254,12 @@ var PlansService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PlansService_ListHubPlans_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamHubPlans",
+			Handler:       _PlansService_StreamHubPlans_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/plans/v1/plans.proto",
 }

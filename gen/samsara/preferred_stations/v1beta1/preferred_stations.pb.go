@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *ListPreferredStationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamPreferredStations.
+type StreamPreferredStationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPreferredStations is asked, page after page.
+	Request *ListPreferredStationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPreferredStationsRequest) Reset() {
+	*x = StreamPreferredStationsRequest{}
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPreferredStationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPreferredStationsRequest) ProtoMessage() {}
+
+func (x *StreamPreferredStationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPreferredStationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamPreferredStationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamPreferredStationsRequest) GetRequest() *ListPreferredStationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamPreferredStationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamPreferredStations.
+type StreamPreferredStationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListPreferredStations answers.
+	Page *ListPreferredStationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPreferredStationsResponse) Reset() {
+	*x = StreamPreferredStationsResponse{}
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPreferredStationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPreferredStationsResponse) ProtoMessage() {}
+
+func (x *StreamPreferredStationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPreferredStationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamPreferredStationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamPreferredStationsResponse) GetPage() *ListPreferredStationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamPreferredStationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PostPreferredStation.
 type PostPreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -168,7 +278,7 @@ type PostPreferredStationRequest struct {
 
 func (x *PostPreferredStationRequest) Reset() {
 	*x = PostPreferredStationRequest{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[2]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +290,7 @@ func (x *PostPreferredStationRequest) String() string {
 func (*PostPreferredStationRequest) ProtoMessage() {}
 
 func (x *PostPreferredStationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[2]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +303,7 @@ func (x *PostPreferredStationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostPreferredStationRequest.ProtoReflect.Descriptor instead.
 func (*PostPreferredStationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{2}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PostPreferredStationRequest) GetAddress() *PreferredStationAddress {
@@ -256,7 +366,7 @@ type PostPreferredStationResponse struct {
 
 func (x *PostPreferredStationResponse) Reset() {
 	*x = PostPreferredStationResponse{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[3]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +378,7 @@ func (x *PostPreferredStationResponse) String() string {
 func (*PostPreferredStationResponse) ProtoMessage() {}
 
 func (x *PostPreferredStationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[3]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,7 +391,7 @@ func (x *PostPreferredStationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostPreferredStationResponse.ProtoReflect.Descriptor instead.
 func (*PostPreferredStationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{3}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PostPreferredStationResponse) GetData() *PreferredStation {
@@ -309,7 +419,7 @@ type PatchPreferredStationRequest struct {
 
 func (x *PatchPreferredStationRequest) Reset() {
 	*x = PatchPreferredStationRequest{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[4]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +431,7 @@ func (x *PatchPreferredStationRequest) String() string {
 func (*PatchPreferredStationRequest) ProtoMessage() {}
 
 func (x *PatchPreferredStationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[4]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +444,7 @@ func (x *PatchPreferredStationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchPreferredStationRequest.ProtoReflect.Descriptor instead.
 func (*PatchPreferredStationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{4}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PatchPreferredStationRequest) GetId() string {
@@ -376,7 +486,7 @@ type PatchPreferredStationResponse struct {
 
 func (x *PatchPreferredStationResponse) Reset() {
 	*x = PatchPreferredStationResponse{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[5]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +498,7 @@ func (x *PatchPreferredStationResponse) String() string {
 func (*PatchPreferredStationResponse) ProtoMessage() {}
 
 func (x *PatchPreferredStationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[5]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +511,7 @@ func (x *PatchPreferredStationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchPreferredStationResponse.ProtoReflect.Descriptor instead.
 func (*PatchPreferredStationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{5}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PatchPreferredStationResponse) GetData() *PreferredStation {
@@ -422,7 +532,7 @@ type DeletePreferredStationRequest struct {
 
 func (x *DeletePreferredStationRequest) Reset() {
 	*x = DeletePreferredStationRequest{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[6]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +544,7 @@ func (x *DeletePreferredStationRequest) String() string {
 func (*DeletePreferredStationRequest) ProtoMessage() {}
 
 func (x *DeletePreferredStationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[6]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +557,7 @@ func (x *DeletePreferredStationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePreferredStationRequest.ProtoReflect.Descriptor instead.
 func (*DeletePreferredStationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{6}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeletePreferredStationRequest) GetId() string {
@@ -466,7 +576,7 @@ type DeletePreferredStationResponse struct {
 
 func (x *DeletePreferredStationResponse) Reset() {
 	*x = DeletePreferredStationResponse{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[7]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +588,7 @@ func (x *DeletePreferredStationResponse) String() string {
 func (*DeletePreferredStationResponse) ProtoMessage() {}
 
 func (x *DeletePreferredStationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[7]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +601,7 @@ func (x *DeletePreferredStationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePreferredStationResponse.ProtoReflect.Descriptor instead.
 func (*DeletePreferredStationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{7}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{9}
 }
 
 // Request of GetPreferredStation.
@@ -507,7 +617,7 @@ type GetPreferredStationRequest struct {
 
 func (x *GetPreferredStationRequest) Reset() {
 	*x = GetPreferredStationRequest{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[8]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +629,7 @@ func (x *GetPreferredStationRequest) String() string {
 func (*GetPreferredStationRequest) ProtoMessage() {}
 
 func (x *GetPreferredStationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[8]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +642,7 @@ func (x *GetPreferredStationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPreferredStationRequest.ProtoReflect.Descriptor instead.
 func (*GetPreferredStationRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{8}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetPreferredStationRequest) GetId() string {
@@ -560,7 +670,7 @@ type GetPreferredStationResponse struct {
 
 func (x *GetPreferredStationResponse) Reset() {
 	*x = GetPreferredStationResponse{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[9]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +682,7 @@ func (x *GetPreferredStationResponse) String() string {
 func (*GetPreferredStationResponse) ProtoMessage() {}
 
 func (x *GetPreferredStationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[9]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +695,7 @@ func (x *GetPreferredStationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPreferredStationResponse.ProtoReflect.Descriptor instead.
 func (*GetPreferredStationResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{9}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetPreferredStationResponse) GetData() *PreferredStation {
@@ -620,7 +730,7 @@ type PreferredStation struct {
 
 func (x *PreferredStation) Reset() {
 	*x = PreferredStation{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[10]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +742,7 @@ func (x *PreferredStation) String() string {
 func (*PreferredStation) ProtoMessage() {}
 
 func (x *PreferredStation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[10]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +755,7 @@ func (x *PreferredStation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStation.ProtoReflect.Descriptor instead.
 func (*PreferredStation) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{10}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PreferredStation) GetAddress() *PreferredStationAddress {
@@ -723,7 +833,7 @@ type PreferredStationAddress struct {
 
 func (x *PreferredStationAddress) Reset() {
 	*x = PreferredStationAddress{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[11]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +845,7 @@ func (x *PreferredStationAddress) String() string {
 func (*PreferredStationAddress) ProtoMessage() {}
 
 func (x *PreferredStationAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[11]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +858,7 @@ func (x *PreferredStationAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationAddress.ProtoReflect.Descriptor instead.
 func (*PreferredStationAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{11}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PreferredStationAddress) GetCity() string {
@@ -808,7 +918,7 @@ type PreferredStationDiscount struct {
 
 func (x *PreferredStationDiscount) Reset() {
 	*x = PreferredStationDiscount{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +930,7 @@ func (x *PreferredStationDiscount) String() string {
 func (*PreferredStationDiscount) ProtoMessage() {}
 
 func (x *PreferredStationDiscount) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +943,7 @@ func (x *PreferredStationDiscount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationDiscount.ProtoReflect.Descriptor instead.
 func (*PreferredStationDiscount) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{12}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PreferredStationDiscount) GetDiscount() *PreferredStationDiscountMoney {
@@ -885,7 +995,7 @@ type PreferredStationDiscountMoney struct {
 
 func (x *PreferredStationDiscountMoney) Reset() {
 	*x = PreferredStationDiscountMoney{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1007,7 @@ func (x *PreferredStationDiscountMoney) String() string {
 func (*PreferredStationDiscountMoney) ProtoMessage() {}
 
 func (x *PreferredStationDiscountMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1020,7 @@ func (x *PreferredStationDiscountMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationDiscountMoney.ProtoReflect.Descriptor instead.
 func (*PreferredStationDiscountMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{13}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PreferredStationDiscountMoney) GetAmount() string {
@@ -940,7 +1050,7 @@ type PreferredStationGrossPrice struct {
 
 func (x *PreferredStationGrossPrice) Reset() {
 	*x = PreferredStationGrossPrice{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1062,7 @@ func (x *PreferredStationGrossPrice) String() string {
 func (*PreferredStationGrossPrice) ProtoMessage() {}
 
 func (x *PreferredStationGrossPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1075,7 @@ func (x *PreferredStationGrossPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationGrossPrice.ProtoReflect.Descriptor instead.
 func (*PreferredStationGrossPrice) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{14}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PreferredStationGrossPrice) GetAmount() string {
@@ -995,7 +1105,7 @@ type PreferredStationNetPrice struct {
 
 func (x *PreferredStationNetPrice) Reset() {
 	*x = PreferredStationNetPrice{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1117,7 @@ func (x *PreferredStationNetPrice) String() string {
 func (*PreferredStationNetPrice) ProtoMessage() {}
 
 func (x *PreferredStationNetPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1130,7 @@ func (x *PreferredStationNetPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationNetPrice.ProtoReflect.Descriptor instead.
 func (*PreferredStationNetPrice) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{15}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PreferredStationNetPrice) GetAmount() string {
@@ -1056,7 +1166,7 @@ type PreferredStationPrice struct {
 
 func (x *PreferredStationPrice) Reset() {
 	*x = PreferredStationPrice{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1178,7 @@ func (x *PreferredStationPrice) String() string {
 func (*PreferredStationPrice) ProtoMessage() {}
 
 func (x *PreferredStationPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1191,7 @@ func (x *PreferredStationPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationPrice.ProtoReflect.Descriptor instead.
 func (*PreferredStationPrice) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{16}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PreferredStationPrice) GetFuelType() string {
@@ -1116,7 +1226,7 @@ var File_samsara_preferred_stations_v1beta1_preferred_stations_proto protoreflec
 
 const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc = "" +
 	"\n" +
-	";samsara/preferred_stations/v1beta1/preferred_stations.proto\x12\"samsara.preferred_stations.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd0\x01\n" +
+	";samsara/preferred_stations/v1beta1/preferred_stations.proto\x12\"samsara.preferred_stations.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd0\x01\n" +
 	"\x1cListPreferredStationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
@@ -1128,7 +1238,14 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\x04data\x18\x01 \x03(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x97\x05\n" +
+	"pagination\"\xb9\x01\n" +
+	"\x1eStreamPreferredStationsRequest\x12Z\n" +
+	"\arequest\x18\x01 \x01(\v2@.samsara.preferred_stations.v1beta1.ListPreferredStationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa0\x01\n" +
+	"\x1fStreamPreferredStationsResponse\x12U\n" +
+	"\x04page\x18\x01 \x01(\v2A.samsara.preferred_stations.v1beta1.ListPreferredStationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x97\x05\n" +
 	"\x1bPostPreferredStationRequest\x12_\n" +
 	"\aaddress\x18\x01 \x01(\v2;.samsara.preferred_stations.v1beta1.PreferredStationAddressB\b\xda\xce\x18\x04\b\x03 \x01R\aaddress\x12b\n" +
 	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12}\n" +
@@ -1234,10 +1351,12 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"volumeUnit\x88\x01\x01:V\xda\xce\x18%PreferredStationPriceInputRequestBody\xda\xce\x18)PreferredStationPriceResponseResponseBodyB\f\n" +
 	"\n" +
 	"_fuel_typeB\x0e\n" +
-	"\f_volume_unit2\xea\t\n" +
-	"\x18PreferredStationsService\x12\xf5\x01\n" +
-	"\x15ListPreferredStations\x12@.samsara.preferred_stations.v1beta1.ListPreferredStationsRequest\x1aA.samsara.preferred_stations.v1beta1.ListPreferredStationsResponse\"W\xda\xce\x18S\n" +
-	"\x15listPreferredStations\x10\x01\x1a\x13/preferred-stations(\x018\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf0\x01\n" +
+	"\f_volume_unit2\xb6\v\n" +
+	"\x18PreferredStationsService\x12\xfb\x01\n" +
+	"\x15ListPreferredStations\x12@.samsara.preferred_stations.v1beta1.ListPreferredStationsRequest\x1aA.samsara.preferred_stations.v1beta1.ListPreferredStationsResponse\"]\xda\xce\x18Y\n" +
+	"\x15listPreferredStations\x10\x01\x1a\x13/preferred-stations(\x018\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xc3\x01\n" +
+	"\x17StreamPreferredStations\x12B.samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest\x1aC.samsara.preferred_stations.v1beta1.StreamPreferredStationsResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15ListPreferredStations\x10\x010\x01\x12\xf0\x01\n" +
 	"\x14PostPreferredStation\x12?.samsara.preferred_stations.v1beta1.PostPreferredStationRequest\x1a@.samsara.preferred_stations.v1beta1.PostPreferredStationResponse\"U\xda\xce\x18Q\n" +
 	"\x14postPreferredStation\x10\x02\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf4\x01\n" +
 	"\x15PatchPreferredStation\x12@.samsara.preferred_stations.v1beta1.PatchPreferredStationRequest\x1aA.samsara.preferred_stations.v1beta1.PatchPreferredStationResponse\"V\xda\xce\x18R\n" +
@@ -1259,65 +1378,73 @@ func file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZI
 	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescData
 }
 
-var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_goTypes = []any{
-	(*ListPreferredStationsRequest)(nil),   // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
-	(*ListPreferredStationsResponse)(nil),  // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
-	(*PostPreferredStationRequest)(nil),    // 2: samsara.preferred_stations.v1beta1.PostPreferredStationRequest
-	(*PostPreferredStationResponse)(nil),   // 3: samsara.preferred_stations.v1beta1.PostPreferredStationResponse
-	(*PatchPreferredStationRequest)(nil),   // 4: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
-	(*PatchPreferredStationResponse)(nil),  // 5: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
-	(*DeletePreferredStationRequest)(nil),  // 6: samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
-	(*DeletePreferredStationResponse)(nil), // 7: samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
-	(*GetPreferredStationRequest)(nil),     // 8: samsara.preferred_stations.v1beta1.GetPreferredStationRequest
-	(*GetPreferredStationResponse)(nil),    // 9: samsara.preferred_stations.v1beta1.GetPreferredStationResponse
-	(*PreferredStation)(nil),               // 10: samsara.preferred_stations.v1beta1.PreferredStation
-	(*PreferredStationAddress)(nil),        // 11: samsara.preferred_stations.v1beta1.PreferredStationAddress
-	(*PreferredStationDiscount)(nil),       // 12: samsara.preferred_stations.v1beta1.PreferredStationDiscount
-	(*PreferredStationDiscountMoney)(nil),  // 13: samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
-	(*PreferredStationGrossPrice)(nil),     // 14: samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
-	(*PreferredStationNetPrice)(nil),       // 15: samsara.preferred_stations.v1beta1.PreferredStationNetPrice
-	(*PreferredStationPrice)(nil),          // 16: samsara.preferred_stations.v1beta1.PreferredStationPrice
-	nil,                                    // 17: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
-	nil,                                    // 18: samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
-	(*v1.Pagination)(nil),                  // 19: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),          // 20: google.protobuf.FieldMask
+	(*ListPreferredStationsRequest)(nil),    // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
+	(*ListPreferredStationsResponse)(nil),   // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
+	(*StreamPreferredStationsRequest)(nil),  // 2: samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest
+	(*StreamPreferredStationsResponse)(nil), // 3: samsara.preferred_stations.v1beta1.StreamPreferredStationsResponse
+	(*PostPreferredStationRequest)(nil),     // 4: samsara.preferred_stations.v1beta1.PostPreferredStationRequest
+	(*PostPreferredStationResponse)(nil),    // 5: samsara.preferred_stations.v1beta1.PostPreferredStationResponse
+	(*PatchPreferredStationRequest)(nil),    // 6: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
+	(*PatchPreferredStationResponse)(nil),   // 7: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
+	(*DeletePreferredStationRequest)(nil),   // 8: samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
+	(*DeletePreferredStationResponse)(nil),  // 9: samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
+	(*GetPreferredStationRequest)(nil),      // 10: samsara.preferred_stations.v1beta1.GetPreferredStationRequest
+	(*GetPreferredStationResponse)(nil),     // 11: samsara.preferred_stations.v1beta1.GetPreferredStationResponse
+	(*PreferredStation)(nil),                // 12: samsara.preferred_stations.v1beta1.PreferredStation
+	(*PreferredStationAddress)(nil),         // 13: samsara.preferred_stations.v1beta1.PreferredStationAddress
+	(*PreferredStationDiscount)(nil),        // 14: samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	(*PreferredStationDiscountMoney)(nil),   // 15: samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
+	(*PreferredStationGrossPrice)(nil),      // 16: samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
+	(*PreferredStationNetPrice)(nil),        // 17: samsara.preferred_stations.v1beta1.PreferredStationNetPrice
+	(*PreferredStationPrice)(nil),           // 18: samsara.preferred_stations.v1beta1.PreferredStationPrice
+	nil,                                     // 19: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
+	nil,                                     // 20: samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
+	(*v1.Pagination)(nil),                   // 21: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),               // 22: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),           // 23: google.protobuf.FieldMask
 }
 var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_depIdxs = []int32{
-	10, // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
-	19, // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 2: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddress
-	12, // 3: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
-	17, // 4: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.external_ids:type_name -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
-	16, // 5: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
-	10, // 6: samsara.preferred_stations.v1beta1.PostPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
-	12, // 7: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
-	16, // 8: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
-	20, // 9: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 10: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
-	10, // 11: samsara.preferred_stations.v1beta1.GetPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
-	11, // 12: samsara.preferred_stations.v1beta1.PreferredStation.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddress
-	12, // 13: samsara.preferred_stations.v1beta1.PreferredStation.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
-	18, // 14: samsara.preferred_stations.v1beta1.PreferredStation.external_ids:type_name -> samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
-	16, // 15: samsara.preferred_stations.v1beta1.PreferredStation.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
-	13, // 16: samsara.preferred_stations.v1beta1.PreferredStationDiscount.discount:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
-	14, // 17: samsara.preferred_stations.v1beta1.PreferredStationPrice.gross_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
-	15, // 18: samsara.preferred_stations.v1beta1.PreferredStationPrice.net_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationNetPrice
-	0,  // 19: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:input_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
-	2,  // 20: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest
-	4,  // 21: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
-	6,  // 22: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:input_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
-	8,  // 23: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:input_type -> samsara.preferred_stations.v1beta1.GetPreferredStationRequest
-	1,  // 24: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:output_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
-	3,  // 25: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PostPreferredStationResponse
-	5,  // 26: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
-	7,  // 27: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:output_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
-	9,  // 28: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:output_type -> samsara.preferred_stations.v1beta1.GetPreferredStationResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	12, // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
+	21, // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest.request:type_name -> samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
+	22, // 3: samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.preferred_stations.v1beta1.StreamPreferredStationsResponse.page:type_name -> samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
+	13, // 5: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddress
+	14, // 6: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	19, // 7: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.external_ids:type_name -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
+	18, // 8: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
+	12, // 9: samsara.preferred_stations.v1beta1.PostPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
+	14, // 10: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	18, // 11: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
+	23, // 12: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 13: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
+	12, // 14: samsara.preferred_stations.v1beta1.GetPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
+	13, // 15: samsara.preferred_stations.v1beta1.PreferredStation.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddress
+	14, // 16: samsara.preferred_stations.v1beta1.PreferredStation.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	20, // 17: samsara.preferred_stations.v1beta1.PreferredStation.external_ids:type_name -> samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
+	18, // 18: samsara.preferred_stations.v1beta1.PreferredStation.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
+	15, // 19: samsara.preferred_stations.v1beta1.PreferredStationDiscount.discount:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
+	16, // 20: samsara.preferred_stations.v1beta1.PreferredStationPrice.gross_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
+	17, // 21: samsara.preferred_stations.v1beta1.PreferredStationPrice.net_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationNetPrice
+	0,  // 22: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:input_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
+	2,  // 23: samsara.preferred_stations.v1beta1.PreferredStationsService.StreamPreferredStations:input_type -> samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest
+	4,  // 24: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest
+	6,  // 25: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
+	8,  // 26: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:input_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
+	10, // 27: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:input_type -> samsara.preferred_stations.v1beta1.GetPreferredStationRequest
+	1,  // 28: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:output_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
+	3,  // 29: samsara.preferred_stations.v1beta1.PreferredStationsService.StreamPreferredStations:output_type -> samsara.preferred_stations.v1beta1.StreamPreferredStationsResponse
+	5,  // 30: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PostPreferredStationResponse
+	7,  // 31: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
+	9,  // 32: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:output_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
+	11, // 33: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:output_type -> samsara.preferred_stations.v1beta1.GetPreferredStationResponse
+	28, // [28:34] is the sub-list for method output_type
+	22, // [22:28] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_samsara_preferred_stations_v1beta1_preferred_stations_proto_init() }
@@ -1326,24 +1453,25 @@ func file_samsara_preferred_stations_v1beta1_preferred_stations_proto_init() {
 		return
 	}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc), len(file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

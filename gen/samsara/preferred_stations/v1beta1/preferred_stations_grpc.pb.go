@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PreferredStationsService_ListPreferredStations_FullMethodName  = "/samsara.preferred_stations.v1beta1.PreferredStationsService/ListPreferredStations"
-	PreferredStationsService_PostPreferredStation_FullMethodName   = "/samsara.preferred_stations.v1beta1.PreferredStationsService/PostPreferredStation"
-	PreferredStationsService_PatchPreferredStation_FullMethodName  = "/samsara.preferred_stations.v1beta1.PreferredStationsService/PatchPreferredStation"
-	PreferredStationsService_DeletePreferredStation_FullMethodName = "/samsara.preferred_stations.v1beta1.PreferredStationsService/DeletePreferredStation"
-	PreferredStationsService_GetPreferredStation_FullMethodName    = "/samsara.preferred_stations.v1beta1.PreferredStationsService/GetPreferredStation"
+	PreferredStationsService_ListPreferredStations_FullMethodName   = "/samsara.preferred_stations.v1beta1.PreferredStationsService/ListPreferredStations"
+	PreferredStationsService_StreamPreferredStations_FullMethodName = "/samsara.preferred_stations.v1beta1.PreferredStationsService/StreamPreferredStations"
+	PreferredStationsService_PostPreferredStation_FullMethodName    = "/samsara.preferred_stations.v1beta1.PreferredStationsService/PostPreferredStation"
+	PreferredStationsService_PatchPreferredStation_FullMethodName   = "/samsara.preferred_stations.v1beta1.PreferredStationsService/PatchPreferredStation"
+	PreferredStationsService_DeletePreferredStation_FullMethodName  = "/samsara.preferred_stations.v1beta1.PreferredStationsService/DeletePreferredStation"
+	PreferredStationsService_GetPreferredStation_FullMethodName     = "/samsara.preferred_stations.v1beta1.PreferredStationsService/GetPreferredStation"
 )
 
 // PreferredStationsServiceClient is the client API for PreferredStationsService service.
@@ -39,6 +40,9 @@ type PreferredStationsServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	ListPreferredStations(ctx context.Context, in *ListPreferredStationsRequest, opts ...grpc.CallOption) (*ListPreferredStationsResponse, error)
+	// Every page of ListPreferredStations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPreferredStations(ctx context.Context, in *StreamPreferredStationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreferredStationsResponse], error)
 	// POST /preferred-stations
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
@@ -78,6 +82,25 @@ func (c *preferredStationsServiceClient) ListPreferredStations(ctx context.Conte
 	}
 	return out, nil
 }
+
+func (c *preferredStationsServiceClient) StreamPreferredStations(ctx context.Context, in *StreamPreferredStationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreferredStationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PreferredStationsService_ServiceDesc.Streams[0], PreferredStationsService_StreamPreferredStations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamPreferredStationsRequest, StreamPreferredStationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PreferredStationsService_StreamPreferredStationsClient = grpc.ServerStreamingClient[StreamPreferredStationsResponse]
 
 func (c *preferredStationsServiceClient) PostPreferredStation(ctx context.Context, in *PostPreferredStationRequest, opts ...grpc.CallOption) (*PostPreferredStationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -130,6 +153,9 @@ type PreferredStationsServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	ListPreferredStations(context.Context, *ListPreferredStationsRequest) (*ListPreferredStationsResponse, error)
+	// Every page of ListPreferredStations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamPreferredStations(*StreamPreferredStationsRequest, grpc.ServerStreamingServer[StreamPreferredStationsResponse]) error
 	// POST /preferred-stations
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
@@ -161,6 +187,9 @@ type UnimplementedPreferredStationsServiceServer struct{}
 
 func (UnimplementedPreferredStationsServiceServer) ListPreferredStations(context.Context, *ListPreferredStationsRequest) (*ListPreferredStationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPreferredStations not implemented")
+}
+func (UnimplementedPreferredStationsServiceServer) StreamPreferredStations(*StreamPreferredStationsRequest, grpc.ServerStreamingServer[StreamPreferredStationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamPreferredStations not implemented")
 }
 func (UnimplementedPreferredStationsServiceServer) PostPreferredStation(context.Context, *PostPreferredStationRequest) (*PostPreferredStationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostPreferredStation not implemented")
@@ -211,6 +240,17 @@ func _PreferredStationsService_ListPreferredStations_Handler(srv interface{}, ct
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _PreferredStationsService_StreamPreferredStations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamPreferredStationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PreferredStationsServiceServer).StreamPreferredStations(m, &grpc.GenericServerStream[StreamPreferredStationsRequest, StreamPreferredStationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PreferredStationsService_StreamPreferredStationsServer = grpc.ServerStreamingServer[StreamPreferredStationsResponse]
 
 func _PreferredStationsService_PostPreferredStation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostPreferredStationRequest)
@@ -312,6 +352,12 @@ var PreferredStationsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PreferredStationsService_GetPreferredStation_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamPreferredStations",
+			Handler:       _PreferredStationsService_StreamPreferredStations_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/preferred_stations/v1beta1/preferred_stations.proto",
 }

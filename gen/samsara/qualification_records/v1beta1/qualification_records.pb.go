@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -741,6 +741,235 @@ func (x *GetQualificationRecordsStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamQualificationRecords.
+type StreamQualificationRecordsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetQualificationRecordsStream is asked, page after page.
+	Request *GetQualificationRecordsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamQualificationRecordsRequest) Reset() {
+	*x = StreamQualificationRecordsRequest{}
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamQualificationRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamQualificationRecordsRequest) ProtoMessage() {}
+
+func (x *StreamQualificationRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamQualificationRecordsRequest.ProtoReflect.Descriptor instead.
+func (*StreamQualificationRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamQualificationRecordsRequest) GetRequest() *GetQualificationRecordsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamQualificationRecordsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamQualificationRecords.
+type StreamQualificationRecordsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetQualificationRecordsStream answers.
+	Page *GetQualificationRecordsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamQualificationRecordsResponse) Reset() {
+	*x = StreamQualificationRecordsResponse{}
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamQualificationRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamQualificationRecordsResponse) ProtoMessage() {}
+
+func (x *StreamQualificationRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamQualificationRecordsResponse.ProtoReflect.Descriptor instead.
+func (*StreamQualificationRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamQualificationRecordsResponse) GetPage() *GetQualificationRecordsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamQualificationRecordsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowQualificationRecords.
+type FollowQualificationRecordsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetQualificationRecordsStream is asked, page after page.
+	Request *GetQualificationRecordsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowQualificationRecordsRequest) Reset() {
+	*x = FollowQualificationRecordsRequest{}
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowQualificationRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowQualificationRecordsRequest) ProtoMessage() {}
+
+func (x *FollowQualificationRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowQualificationRecordsRequest.ProtoReflect.Descriptor instead.
+func (*FollowQualificationRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FollowQualificationRecordsRequest) GetRequest() *GetQualificationRecordsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowQualificationRecordsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowQualificationRecords.
+type FollowQualificationRecordsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetQualificationRecordsStream answers. Unset in a keep-alive.
+	Page *GetQualificationRecordsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowQualificationRecordsResponse) Reset() {
+	*x = FollowQualificationRecordsResponse{}
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowQualificationRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowQualificationRecordsResponse) ProtoMessage() {}
+
+func (x *FollowQualificationRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowQualificationRecordsResponse.ProtoReflect.Descriptor instead.
+func (*FollowQualificationRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FollowQualificationRecordsResponse) GetPage() *GetQualificationRecordsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowQualificationRecordsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowQualificationRecordsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Request of UnarchiveQualificationRecord.
 type UnarchiveQualificationRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -752,7 +981,7 @@ type UnarchiveQualificationRecordRequest struct {
 
 func (x *UnarchiveQualificationRecordRequest) Reset() {
 	*x = UnarchiveQualificationRecordRequest{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[12]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +993,7 @@ func (x *UnarchiveQualificationRecordRequest) String() string {
 func (*UnarchiveQualificationRecordRequest) ProtoMessage() {}
 
 func (x *UnarchiveQualificationRecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[12]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +1006,7 @@ func (x *UnarchiveQualificationRecordRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use UnarchiveQualificationRecordRequest.ProtoReflect.Descriptor instead.
 func (*UnarchiveQualificationRecordRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{12}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UnarchiveQualificationRecordRequest) GetId() string {
@@ -796,7 +1025,7 @@ type UnarchiveQualificationRecordResponse struct {
 
 func (x *UnarchiveQualificationRecordResponse) Reset() {
 	*x = UnarchiveQualificationRecordResponse{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[13]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +1037,7 @@ func (x *UnarchiveQualificationRecordResponse) String() string {
 func (*UnarchiveQualificationRecordResponse) ProtoMessage() {}
 
 func (x *UnarchiveQualificationRecordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[13]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +1050,7 @@ func (x *UnarchiveQualificationRecordResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use UnarchiveQualificationRecordResponse.ProtoReflect.Descriptor instead.
 func (*UnarchiveQualificationRecordResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{13}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{17}
 }
 
 // Schema FormSubmissionRequestSignatureValueObjectRequestBody.
@@ -835,7 +1064,7 @@ type FormSubmissionSignatureValue struct {
 
 func (x *FormSubmissionSignatureValue) Reset() {
 	*x = FormSubmissionSignatureValue{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[14]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +1076,7 @@ func (x *FormSubmissionSignatureValue) String() string {
 func (*FormSubmissionSignatureValue) ProtoMessage() {}
 
 func (x *FormSubmissionSignatureValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[14]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +1089,7 @@ func (x *FormSubmissionSignatureValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmissionSignatureValue.ProtoReflect.Descriptor instead.
 func (*FormSubmissionSignatureValue) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{14}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FormSubmissionSignatureValue) GetMedia() *v1.FormSubmissionMediaItem {
@@ -902,7 +1131,7 @@ type QualificationFieldInput struct {
 
 func (x *QualificationFieldInput) Reset() {
 	*x = QualificationFieldInput{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[15]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1143,7 @@ func (x *QualificationFieldInput) String() string {
 func (*QualificationFieldInput) ProtoMessage() {}
 
 func (x *QualificationFieldInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[15]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1156,7 @@ func (x *QualificationFieldInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationFieldInput.ProtoReflect.Descriptor instead.
 func (*QualificationFieldInput) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{15}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *QualificationFieldInput) GetCheckBoxesValue() *v1.FormsCheckBoxesValue {
@@ -1022,7 +1251,7 @@ type QualificationOwner struct {
 
 func (x *QualificationOwner) Reset() {
 	*x = QualificationOwner{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[16]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1263,7 @@ func (x *QualificationOwner) String() string {
 func (*QualificationOwner) ProtoMessage() {}
 
 func (x *QualificationOwner) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[16]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1276,7 @@ func (x *QualificationOwner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationOwner.ProtoReflect.Descriptor instead.
 func (*QualificationOwner) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{16}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *QualificationOwner) GetEntityType() string {
@@ -1084,7 +1313,7 @@ type QualificationOwnerInput struct {
 
 func (x *QualificationOwnerInput) Reset() {
 	*x = QualificationOwnerInput{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[17]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1325,7 @@ func (x *QualificationOwnerInput) String() string {
 func (*QualificationOwnerInput) ProtoMessage() {}
 
 func (x *QualificationOwnerInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[17]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1338,7 @@ func (x *QualificationOwnerInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationOwnerInput.ProtoReflect.Descriptor instead.
 func (*QualificationOwnerInput) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{17}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *QualificationOwnerInput) GetEntityType() string {
@@ -1159,7 +1388,7 @@ type QualificationRecord struct {
 
 func (x *QualificationRecord) Reset() {
 	*x = QualificationRecord{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[18]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1400,7 @@ func (x *QualificationRecord) String() string {
 func (*QualificationRecord) ProtoMessage() {}
 
 func (x *QualificationRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[18]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1413,7 @@ func (x *QualificationRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationRecord.ProtoReflect.Descriptor instead.
 func (*QualificationRecord) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{18}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QualificationRecord) GetCreatedAtTime() string {
@@ -1301,7 +1530,7 @@ type QualificationRecordFieldInput struct {
 
 func (x *QualificationRecordFieldInput) Reset() {
 	*x = QualificationRecordFieldInput{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[19]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1542,7 @@ func (x *QualificationRecordFieldInput) String() string {
 func (*QualificationRecordFieldInput) ProtoMessage() {}
 
 func (x *QualificationRecordFieldInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[19]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1555,7 @@ func (x *QualificationRecordFieldInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationRecordFieldInput.ProtoReflect.Descriptor instead.
 func (*QualificationRecordFieldInput) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{19}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *QualificationRecordFieldInput) GetCheckBoxesValue() *v1.FormSubmissionCheckBoxesValue {
@@ -1410,7 +1639,7 @@ type QualificationType struct {
 
 func (x *QualificationType) Reset() {
 	*x = QualificationType{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[20]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1651,7 @@ func (x *QualificationType) String() string {
 func (*QualificationType) ProtoMessage() {}
 
 func (x *QualificationType) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[20]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1664,7 @@ func (x *QualificationType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationType.ProtoReflect.Descriptor instead.
 func (*QualificationType) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{20}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *QualificationType) GetId() string {
@@ -1460,7 +1689,7 @@ type QualificationTypeReference struct {
 
 func (x *QualificationTypeReference) Reset() {
 	*x = QualificationTypeReference{}
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[21]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1701,7 @@ func (x *QualificationTypeReference) String() string {
 func (*QualificationTypeReference) ProtoMessage() {}
 
 func (x *QualificationTypeReference) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[21]
+	mi := &file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1714,7 @@ func (x *QualificationTypeReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationTypeReference.ProtoReflect.Descriptor instead.
 func (*QualificationTypeReference) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{21}
+	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *QualificationTypeReference) GetId() string {
@@ -1513,7 +1742,7 @@ var File_samsara_qualification_records_v1beta1_qualification_records_proto proto
 
 const file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDesc = "" +
 	"\n" +
-	"Asamsara/qualification_records/v1beta1/qualification_records.proto\x12%samsara.qualification_records.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x96\x01\n" +
+	"Asamsara/qualification_records/v1beta1/qualification_records.proto\x12%samsara.qualification_records.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x96\x01\n" +
 	"\x1eGetQualificationRecordsRequest\x12\x1c\n" +
 	"\x03ids\x18\x01 \x03(\tB\n" +
 	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x03ids\x12=\n" +
@@ -1583,7 +1812,23 @@ const file_samsara_qualification_records_v1beta1_qualification_records_proto_raw
 	"\x04data\x18\x01 \x03(\v2:.samsara.qualification_records.v1beta1.QualificationRecordB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"K\n" +
+	"pagination\"\xc7\x01\n" +
+	"!StreamQualificationRecordsRequest\x12e\n" +
+	"\arequest\x18\x01 \x01(\v2K.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xae\x01\n" +
+	"\"StreamQualificationRecordsResponse\x12`\n" +
+	"\x04page\x18\x01 \x01(\v2L.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xc7\x01\n" +
+	"!FollowQualificationRecordsRequest\x12e\n" +
+	"\arequest\x18\x01 \x01(\v2K.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xec\x01\n" +
+	"\"FollowQualificationRecordsResponse\x12`\n" +
+	"\x04page\x18\x01 \x01(\v2L.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"K\n" +
 	"#UnarchiveQualificationRecordRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"&\n" +
@@ -1679,7 +1924,7 @@ const file_samsara_qualification_records_v1beta1_qualification_records_proto_raw
 	"revisionId\x88\x01\x01:0\xda\xce\x18,QualificationTypeReferenceObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_revision_id2\xee\x0f\n" +
+	"\f_revision_id2\xb0\x13\n" +
 	"\x1bQualificationRecordsService\x12\x8c\x02\n" +
 	"\x17GetQualificationRecords\x12E.samsara.qualification_records.v1beta1.GetQualificationRecordsRequest\x1aF.samsara.qualification_records.v1beta1.GetQualificationRecordsResponse\"b\xda\xce\x18^\n" +
 	"\x17getQualificationRecords\x10\x01\x1a\x16/qualification-records8\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x8d\x02\n" +
@@ -1690,9 +1935,13 @@ const file_samsara_qualification_records_v1beta1_qualification_records_proto_raw
 	"\x19DeleteQualificationRecord\x12G.samsara.qualification_records.v1beta1.DeleteQualificationRecordRequest\x1aH.samsara.qualification_records.v1beta1.DeleteQualificationRecordResponse\"g\xda\xce\x18c\n" +
 	"\x19deleteQualificationRecord\x10\x05\x1a\x16/qualification-records \x028\x01B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa1\x02\n" +
 	"\x1aArchiveQualificationRecord\x12H.samsara.qualification_records.v1beta1.ArchiveQualificationRecordRequest\x1aI.samsara.qualification_records.v1beta1.ArchiveQualificationRecordResponse\"n\xda\xce\x18j\n" +
-	"\x1aarchiveQualificationRecord\x10\x02\x1a\x1e/qualification-records/archive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xaf\x02\n" +
-	"\x1dGetQualificationRecordsStream\x12K.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest\x1aL.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse\"s\xda\xce\x18o\n" +
-	"\x1dgetQualificationRecordsStream\x10\x01\x1a\x1d/qualification-records/stream(\x010\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xab\x02\n" +
+	"\x1aarchiveQualificationRecord\x10\x02\x1a\x1e/qualification-records/archive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb5\x02\n" +
+	"\x1dGetQualificationRecordsStream\x12K.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest\x1aL.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse\"y\xda\xce\x18u\n" +
+	"\x1dgetQualificationRecordsStream\x10\x01\x1a\x1d/qualification-records/stream(\x010\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xdc\x01\n" +
+	"\x1aStreamQualificationRecords\x12H.samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest\x1aI.samsara.qualification_records.v1beta1.StreamQualificationRecordsResponse\"'\xe2\xce\x18#\n" +
+	"\x1dGetQualificationRecordsStream\x10\x01\x18\x010\x01\x12\xda\x01\n" +
+	"\x1aFollowQualificationRecords\x12H.samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest\x1aI.samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse\"%\xe2\xce\x18!\n" +
+	"\x1dGetQualificationRecordsStream\x10\x020\x01\x12\xab\x02\n" +
 	"\x1cUnarchiveQualificationRecord\x12J.samsara.qualification_records.v1beta1.UnarchiveQualificationRecordRequest\x1aK.samsara.qualification_records.v1beta1.UnarchiveQualificationRecordResponse\"r\xda\xce\x18n\n" +
 	"\x1cunarchiveQualificationRecord\x10\x02\x1a /qualification-records/unarchive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01BbP\x01Z^samsara.internal/gateway/gen/samsara/qualification_records/v1beta1;qualificationrecordsv1beta1b\x06proto3"
 
@@ -1708,7 +1957,7 @@ func file_samsara_qualification_records_v1beta1_qualification_records_proto_rawD
 	return file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDescData
 }
 
-var file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_samsara_qualification_records_v1beta1_qualification_records_proto_goTypes = []any{
 	(*GetQualificationRecordsRequest)(nil),        // 0: samsara.qualification_records.v1beta1.GetQualificationRecordsRequest
 	(*GetQualificationRecordsResponse)(nil),       // 1: samsara.qualification_records.v1beta1.GetQualificationRecordsResponse
@@ -1722,97 +1971,115 @@ var file_samsara_qualification_records_v1beta1_qualification_records_proto_goTyp
 	(*ArchiveQualificationRecordResponse)(nil),    // 9: samsara.qualification_records.v1beta1.ArchiveQualificationRecordResponse
 	(*GetQualificationRecordsStreamRequest)(nil),  // 10: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest
 	(*GetQualificationRecordsStreamResponse)(nil), // 11: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse
-	(*UnarchiveQualificationRecordRequest)(nil),   // 12: samsara.qualification_records.v1beta1.UnarchiveQualificationRecordRequest
-	(*UnarchiveQualificationRecordResponse)(nil),  // 13: samsara.qualification_records.v1beta1.UnarchiveQualificationRecordResponse
-	(*FormSubmissionSignatureValue)(nil),          // 14: samsara.qualification_records.v1beta1.FormSubmissionSignatureValue
-	(*QualificationFieldInput)(nil),               // 15: samsara.qualification_records.v1beta1.QualificationFieldInput
-	(*QualificationOwner)(nil),                    // 16: samsara.qualification_records.v1beta1.QualificationOwner
-	(*QualificationOwnerInput)(nil),               // 17: samsara.qualification_records.v1beta1.QualificationOwnerInput
-	(*QualificationRecord)(nil),                   // 18: samsara.qualification_records.v1beta1.QualificationRecord
-	(*QualificationRecordFieldInput)(nil),         // 19: samsara.qualification_records.v1beta1.QualificationRecordFieldInput
-	(*QualificationType)(nil),                     // 20: samsara.qualification_records.v1beta1.QualificationType
-	(*QualificationTypeReference)(nil),            // 21: samsara.qualification_records.v1beta1.QualificationTypeReference
-	nil,                                           // 22: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.ExternalIdsEntry
-	nil,                                           // 23: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.ExternalIdsEntry
-	nil,                                           // 24: samsara.qualification_records.v1beta1.QualificationOwner.ExternalIdsEntry
-	nil,                                           // 25: samsara.qualification_records.v1beta1.QualificationRecord.ExternalIdsEntry
-	(*fieldmaskpb.FieldMask)(nil),                 // 26: google.protobuf.FieldMask
-	(*v1.Pagination)(nil),                         // 27: samsara.types.v1.Pagination
-	(*v1.FormSubmissionMediaItem)(nil),            // 28: samsara.types.v1.FormSubmissionMediaItem
-	(*v1.FormsCheckBoxesValue)(nil),               // 29: samsara.types.v1.FormsCheckBoxesValue
-	(*v1.FormsDateTimeValue)(nil),                 // 30: samsara.types.v1.FormsDateTimeValue
-	(*v1.FormsMediaRecord)(nil),                   // 31: samsara.types.v1.FormsMediaRecord
-	(*v1.FormsMultipleChoiceValue)(nil),           // 32: samsara.types.v1.FormsMultipleChoiceValue
-	(*v1.FormsNumberValue)(nil),                   // 33: samsara.types.v1.FormsNumberValue
-	(*v1.FormsSignatureValue)(nil),                // 34: samsara.types.v1.FormsSignatureValue
-	(*v1.FormsTableValue)(nil),                    // 35: samsara.types.v1.FormsTableValue
-	(*v1.FormsTextValue)(nil),                     // 36: samsara.types.v1.FormsTextValue
-	(*v1.FormsPolymorphicUser)(nil),               // 37: samsara.types.v1.FormsPolymorphicUser
-	(*v1.FormSubmissionCheckBoxesValue)(nil),      // 38: samsara.types.v1.FormSubmissionCheckBoxesValue
-	(*v1.FormSubmissionDateTimeValue)(nil),        // 39: samsara.types.v1.FormSubmissionDateTimeValue
-	(*v1.FormSubmissionMediaValue)(nil),           // 40: samsara.types.v1.FormSubmissionMediaValue
-	(*v1.FormSubmissionMultipleChoiceValue)(nil),  // 41: samsara.types.v1.FormSubmissionMultipleChoiceValue
-	(*v1.FormSubmissionNumberValue)(nil),          // 42: samsara.types.v1.FormSubmissionNumberValue
-	(*v1.FormSubmissionTableValue)(nil),           // 43: samsara.types.v1.FormSubmissionTableValue
-	(*v1.FormSubmissionTextValue)(nil),            // 44: samsara.types.v1.FormSubmissionTextValue
+	(*StreamQualificationRecordsRequest)(nil),     // 12: samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest
+	(*StreamQualificationRecordsResponse)(nil),    // 13: samsara.qualification_records.v1beta1.StreamQualificationRecordsResponse
+	(*FollowQualificationRecordsRequest)(nil),     // 14: samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest
+	(*FollowQualificationRecordsResponse)(nil),    // 15: samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse
+	(*UnarchiveQualificationRecordRequest)(nil),   // 16: samsara.qualification_records.v1beta1.UnarchiveQualificationRecordRequest
+	(*UnarchiveQualificationRecordResponse)(nil),  // 17: samsara.qualification_records.v1beta1.UnarchiveQualificationRecordResponse
+	(*FormSubmissionSignatureValue)(nil),          // 18: samsara.qualification_records.v1beta1.FormSubmissionSignatureValue
+	(*QualificationFieldInput)(nil),               // 19: samsara.qualification_records.v1beta1.QualificationFieldInput
+	(*QualificationOwner)(nil),                    // 20: samsara.qualification_records.v1beta1.QualificationOwner
+	(*QualificationOwnerInput)(nil),               // 21: samsara.qualification_records.v1beta1.QualificationOwnerInput
+	(*QualificationRecord)(nil),                   // 22: samsara.qualification_records.v1beta1.QualificationRecord
+	(*QualificationRecordFieldInput)(nil),         // 23: samsara.qualification_records.v1beta1.QualificationRecordFieldInput
+	(*QualificationType)(nil),                     // 24: samsara.qualification_records.v1beta1.QualificationType
+	(*QualificationTypeReference)(nil),            // 25: samsara.qualification_records.v1beta1.QualificationTypeReference
+	nil,                                           // 26: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.ExternalIdsEntry
+	nil,                                           // 27: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.ExternalIdsEntry
+	nil,                                           // 28: samsara.qualification_records.v1beta1.QualificationOwner.ExternalIdsEntry
+	nil,                                           // 29: samsara.qualification_records.v1beta1.QualificationRecord.ExternalIdsEntry
+	(*fieldmaskpb.FieldMask)(nil),                 // 30: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),                         // 31: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                     // 32: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                     // 33: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                         // 34: samsara.gateway.v1.KeepAlive
+	(*v1.FormSubmissionMediaItem)(nil),            // 35: samsara.types.v1.FormSubmissionMediaItem
+	(*v1.FormsCheckBoxesValue)(nil),               // 36: samsara.types.v1.FormsCheckBoxesValue
+	(*v1.FormsDateTimeValue)(nil),                 // 37: samsara.types.v1.FormsDateTimeValue
+	(*v1.FormsMediaRecord)(nil),                   // 38: samsara.types.v1.FormsMediaRecord
+	(*v1.FormsMultipleChoiceValue)(nil),           // 39: samsara.types.v1.FormsMultipleChoiceValue
+	(*v1.FormsNumberValue)(nil),                   // 40: samsara.types.v1.FormsNumberValue
+	(*v1.FormsSignatureValue)(nil),                // 41: samsara.types.v1.FormsSignatureValue
+	(*v1.FormsTableValue)(nil),                    // 42: samsara.types.v1.FormsTableValue
+	(*v1.FormsTextValue)(nil),                     // 43: samsara.types.v1.FormsTextValue
+	(*v1.FormsPolymorphicUser)(nil),               // 44: samsara.types.v1.FormsPolymorphicUser
+	(*v1.FormSubmissionCheckBoxesValue)(nil),      // 45: samsara.types.v1.FormSubmissionCheckBoxesValue
+	(*v1.FormSubmissionDateTimeValue)(nil),        // 46: samsara.types.v1.FormSubmissionDateTimeValue
+	(*v1.FormSubmissionMediaValue)(nil),           // 47: samsara.types.v1.FormSubmissionMediaValue
+	(*v1.FormSubmissionMultipleChoiceValue)(nil),  // 48: samsara.types.v1.FormSubmissionMultipleChoiceValue
+	(*v1.FormSubmissionNumberValue)(nil),          // 49: samsara.types.v1.FormSubmissionNumberValue
+	(*v1.FormSubmissionTableValue)(nil),           // 50: samsara.types.v1.FormSubmissionTableValue
+	(*v1.FormSubmissionTextValue)(nil),            // 51: samsara.types.v1.FormSubmissionTextValue
 }
 var file_samsara_qualification_records_v1beta1_qualification_records_proto_depIdxs = []int32{
-	18, // 0: samsara.qualification_records.v1beta1.GetQualificationRecordsResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
-	22, // 1: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.external_ids:type_name -> samsara.qualification_records.v1beta1.PostQualificationRecordRequest.ExternalIdsEntry
-	19, // 2: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.fields:type_name -> samsara.qualification_records.v1beta1.QualificationRecordFieldInput
-	17, // 3: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.owner:type_name -> samsara.qualification_records.v1beta1.QualificationOwnerInput
-	20, // 4: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.qualification_type:type_name -> samsara.qualification_records.v1beta1.QualificationType
-	18, // 5: samsara.qualification_records.v1beta1.PostQualificationRecordResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
-	23, // 6: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.external_ids:type_name -> samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.ExternalIdsEntry
-	19, // 7: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.fields:type_name -> samsara.qualification_records.v1beta1.QualificationRecordFieldInput
-	17, // 8: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.owner:type_name -> samsara.qualification_records.v1beta1.QualificationOwnerInput
-	26, // 9: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.update_mask:type_name -> google.protobuf.FieldMask
-	18, // 10: samsara.qualification_records.v1beta1.PatchQualificationRecordResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
-	18, // 11: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
-	27, // 12: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	28, // 13: samsara.qualification_records.v1beta1.FormSubmissionSignatureValue.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	29, // 14: samsara.qualification_records.v1beta1.QualificationFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
-	30, // 15: samsara.qualification_records.v1beta1.QualificationFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
-	31, // 16: samsara.qualification_records.v1beta1.QualificationFieldInput.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	32, // 17: samsara.qualification_records.v1beta1.QualificationFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
-	33, // 18: samsara.qualification_records.v1beta1.QualificationFieldInput.number_value:type_name -> samsara.types.v1.FormsNumberValue
-	34, // 19: samsara.qualification_records.v1beta1.QualificationFieldInput.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
-	35, // 20: samsara.qualification_records.v1beta1.QualificationFieldInput.table_value:type_name -> samsara.types.v1.FormsTableValue
-	36, // 21: samsara.qualification_records.v1beta1.QualificationFieldInput.text_value:type_name -> samsara.types.v1.FormsTextValue
-	24, // 22: samsara.qualification_records.v1beta1.QualificationOwner.external_ids:type_name -> samsara.qualification_records.v1beta1.QualificationOwner.ExternalIdsEntry
-	37, // 23: samsara.qualification_records.v1beta1.QualificationRecord.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	25, // 24: samsara.qualification_records.v1beta1.QualificationRecord.external_ids:type_name -> samsara.qualification_records.v1beta1.QualificationRecord.ExternalIdsEntry
-	15, // 25: samsara.qualification_records.v1beta1.QualificationRecord.fields:type_name -> samsara.qualification_records.v1beta1.QualificationFieldInput
-	16, // 26: samsara.qualification_records.v1beta1.QualificationRecord.owner:type_name -> samsara.qualification_records.v1beta1.QualificationOwner
-	21, // 27: samsara.qualification_records.v1beta1.QualificationRecord.qualification_type:type_name -> samsara.qualification_records.v1beta1.QualificationTypeReference
-	37, // 28: samsara.qualification_records.v1beta1.QualificationRecord.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	38, // 29: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
-	39, // 30: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
-	40, // 31: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.media_value:type_name -> samsara.types.v1.FormSubmissionMediaValue
-	41, // 32: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
-	42, // 33: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
-	14, // 34: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.signature_value:type_name -> samsara.qualification_records.v1beta1.FormSubmissionSignatureValue
-	43, // 35: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.table_value:type_name -> samsara.types.v1.FormSubmissionTableValue
-	44, // 36: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
-	0,  // 37: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecords:input_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsRequest
-	2,  // 38: samsara.qualification_records.v1beta1.QualificationRecordsService.PostQualificationRecord:input_type -> samsara.qualification_records.v1beta1.PostQualificationRecordRequest
-	4,  // 39: samsara.qualification_records.v1beta1.QualificationRecordsService.PatchQualificationRecord:input_type -> samsara.qualification_records.v1beta1.PatchQualificationRecordRequest
-	6,  // 40: samsara.qualification_records.v1beta1.QualificationRecordsService.DeleteQualificationRecord:input_type -> samsara.qualification_records.v1beta1.DeleteQualificationRecordRequest
-	8,  // 41: samsara.qualification_records.v1beta1.QualificationRecordsService.ArchiveQualificationRecord:input_type -> samsara.qualification_records.v1beta1.ArchiveQualificationRecordRequest
-	10, // 42: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecordsStream:input_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest
-	12, // 43: samsara.qualification_records.v1beta1.QualificationRecordsService.UnarchiveQualificationRecord:input_type -> samsara.qualification_records.v1beta1.UnarchiveQualificationRecordRequest
-	1,  // 44: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecords:output_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsResponse
-	3,  // 45: samsara.qualification_records.v1beta1.QualificationRecordsService.PostQualificationRecord:output_type -> samsara.qualification_records.v1beta1.PostQualificationRecordResponse
-	5,  // 46: samsara.qualification_records.v1beta1.QualificationRecordsService.PatchQualificationRecord:output_type -> samsara.qualification_records.v1beta1.PatchQualificationRecordResponse
-	7,  // 47: samsara.qualification_records.v1beta1.QualificationRecordsService.DeleteQualificationRecord:output_type -> samsara.qualification_records.v1beta1.DeleteQualificationRecordResponse
-	9,  // 48: samsara.qualification_records.v1beta1.QualificationRecordsService.ArchiveQualificationRecord:output_type -> samsara.qualification_records.v1beta1.ArchiveQualificationRecordResponse
-	11, // 49: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecordsStream:output_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse
-	13, // 50: samsara.qualification_records.v1beta1.QualificationRecordsService.UnarchiveQualificationRecord:output_type -> samsara.qualification_records.v1beta1.UnarchiveQualificationRecordResponse
-	44, // [44:51] is the sub-list for method output_type
-	37, // [37:44] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	22, // 0: samsara.qualification_records.v1beta1.GetQualificationRecordsResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
+	26, // 1: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.external_ids:type_name -> samsara.qualification_records.v1beta1.PostQualificationRecordRequest.ExternalIdsEntry
+	23, // 2: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.fields:type_name -> samsara.qualification_records.v1beta1.QualificationRecordFieldInput
+	21, // 3: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.owner:type_name -> samsara.qualification_records.v1beta1.QualificationOwnerInput
+	24, // 4: samsara.qualification_records.v1beta1.PostQualificationRecordRequest.qualification_type:type_name -> samsara.qualification_records.v1beta1.QualificationType
+	22, // 5: samsara.qualification_records.v1beta1.PostQualificationRecordResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
+	27, // 6: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.external_ids:type_name -> samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.ExternalIdsEntry
+	23, // 7: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.fields:type_name -> samsara.qualification_records.v1beta1.QualificationRecordFieldInput
+	21, // 8: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.owner:type_name -> samsara.qualification_records.v1beta1.QualificationOwnerInput
+	30, // 9: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.update_mask:type_name -> google.protobuf.FieldMask
+	22, // 10: samsara.qualification_records.v1beta1.PatchQualificationRecordResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
+	22, // 11: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
+	31, // 12: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 13: samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest.request:type_name -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest
+	32, // 14: samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 15: samsara.qualification_records.v1beta1.StreamQualificationRecordsResponse.page:type_name -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse
+	10, // 16: samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest.request:type_name -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest
+	33, // 17: samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	11, // 18: samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse.page:type_name -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse
+	34, // 19: samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	35, // 20: samsara.qualification_records.v1beta1.FormSubmissionSignatureValue.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	36, // 21: samsara.qualification_records.v1beta1.QualificationFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
+	37, // 22: samsara.qualification_records.v1beta1.QualificationFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
+	38, // 23: samsara.qualification_records.v1beta1.QualificationFieldInput.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	39, // 24: samsara.qualification_records.v1beta1.QualificationFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
+	40, // 25: samsara.qualification_records.v1beta1.QualificationFieldInput.number_value:type_name -> samsara.types.v1.FormsNumberValue
+	41, // 26: samsara.qualification_records.v1beta1.QualificationFieldInput.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
+	42, // 27: samsara.qualification_records.v1beta1.QualificationFieldInput.table_value:type_name -> samsara.types.v1.FormsTableValue
+	43, // 28: samsara.qualification_records.v1beta1.QualificationFieldInput.text_value:type_name -> samsara.types.v1.FormsTextValue
+	28, // 29: samsara.qualification_records.v1beta1.QualificationOwner.external_ids:type_name -> samsara.qualification_records.v1beta1.QualificationOwner.ExternalIdsEntry
+	44, // 30: samsara.qualification_records.v1beta1.QualificationRecord.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	29, // 31: samsara.qualification_records.v1beta1.QualificationRecord.external_ids:type_name -> samsara.qualification_records.v1beta1.QualificationRecord.ExternalIdsEntry
+	19, // 32: samsara.qualification_records.v1beta1.QualificationRecord.fields:type_name -> samsara.qualification_records.v1beta1.QualificationFieldInput
+	20, // 33: samsara.qualification_records.v1beta1.QualificationRecord.owner:type_name -> samsara.qualification_records.v1beta1.QualificationOwner
+	25, // 34: samsara.qualification_records.v1beta1.QualificationRecord.qualification_type:type_name -> samsara.qualification_records.v1beta1.QualificationTypeReference
+	44, // 35: samsara.qualification_records.v1beta1.QualificationRecord.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	45, // 36: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
+	46, // 37: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
+	47, // 38: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.media_value:type_name -> samsara.types.v1.FormSubmissionMediaValue
+	48, // 39: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
+	49, // 40: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
+	18, // 41: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.signature_value:type_name -> samsara.qualification_records.v1beta1.FormSubmissionSignatureValue
+	50, // 42: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.table_value:type_name -> samsara.types.v1.FormSubmissionTableValue
+	51, // 43: samsara.qualification_records.v1beta1.QualificationRecordFieldInput.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
+	0,  // 44: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecords:input_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsRequest
+	2,  // 45: samsara.qualification_records.v1beta1.QualificationRecordsService.PostQualificationRecord:input_type -> samsara.qualification_records.v1beta1.PostQualificationRecordRequest
+	4,  // 46: samsara.qualification_records.v1beta1.QualificationRecordsService.PatchQualificationRecord:input_type -> samsara.qualification_records.v1beta1.PatchQualificationRecordRequest
+	6,  // 47: samsara.qualification_records.v1beta1.QualificationRecordsService.DeleteQualificationRecord:input_type -> samsara.qualification_records.v1beta1.DeleteQualificationRecordRequest
+	8,  // 48: samsara.qualification_records.v1beta1.QualificationRecordsService.ArchiveQualificationRecord:input_type -> samsara.qualification_records.v1beta1.ArchiveQualificationRecordRequest
+	10, // 49: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecordsStream:input_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest
+	12, // 50: samsara.qualification_records.v1beta1.QualificationRecordsService.StreamQualificationRecords:input_type -> samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest
+	14, // 51: samsara.qualification_records.v1beta1.QualificationRecordsService.FollowQualificationRecords:input_type -> samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest
+	16, // 52: samsara.qualification_records.v1beta1.QualificationRecordsService.UnarchiveQualificationRecord:input_type -> samsara.qualification_records.v1beta1.UnarchiveQualificationRecordRequest
+	1,  // 53: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecords:output_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsResponse
+	3,  // 54: samsara.qualification_records.v1beta1.QualificationRecordsService.PostQualificationRecord:output_type -> samsara.qualification_records.v1beta1.PostQualificationRecordResponse
+	5,  // 55: samsara.qualification_records.v1beta1.QualificationRecordsService.PatchQualificationRecord:output_type -> samsara.qualification_records.v1beta1.PatchQualificationRecordResponse
+	7,  // 56: samsara.qualification_records.v1beta1.QualificationRecordsService.DeleteQualificationRecord:output_type -> samsara.qualification_records.v1beta1.DeleteQualificationRecordResponse
+	9,  // 57: samsara.qualification_records.v1beta1.QualificationRecordsService.ArchiveQualificationRecord:output_type -> samsara.qualification_records.v1beta1.ArchiveQualificationRecordResponse
+	11, // 58: samsara.qualification_records.v1beta1.QualificationRecordsService.GetQualificationRecordsStream:output_type -> samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse
+	13, // 59: samsara.qualification_records.v1beta1.QualificationRecordsService.StreamQualificationRecords:output_type -> samsara.qualification_records.v1beta1.StreamQualificationRecordsResponse
+	15, // 60: samsara.qualification_records.v1beta1.QualificationRecordsService.FollowQualificationRecords:output_type -> samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse
+	17, // 61: samsara.qualification_records.v1beta1.QualificationRecordsService.UnarchiveQualificationRecord:output_type -> samsara.qualification_records.v1beta1.UnarchiveQualificationRecordResponse
+	53, // [53:62] is the sub-list for method output_type
+	44, // [44:53] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_samsara_qualification_records_v1beta1_qualification_records_proto_init() }
@@ -1826,21 +2093,23 @@ func file_samsara_qualification_records_v1beta1_qualification_records_proto_init
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[17].OneofWrappers = []any{}
-	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[21].OneofWrappers = []any{}
+	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[22].OneofWrappers = []any{}
+	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[23].OneofWrappers = []any{}
+	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_qualification_records_v1beta1_qualification_records_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDesc), len(file_samsara_qualification_records_v1beta1_qualification_records_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	QualificationRecordsService_DeleteQualificationRecord_FullMethodName     = "/samsara.qualification_records.v1beta1.QualificationRecordsService/DeleteQualificationRecord"
 	QualificationRecordsService_ArchiveQualificationRecord_FullMethodName    = "/samsara.qualification_records.v1beta1.QualificationRecordsService/ArchiveQualificationRecord"
 	QualificationRecordsService_GetQualificationRecordsStream_FullMethodName = "/samsara.qualification_records.v1beta1.QualificationRecordsService/GetQualificationRecordsStream"
+	QualificationRecordsService_StreamQualificationRecords_FullMethodName    = "/samsara.qualification_records.v1beta1.QualificationRecordsService/StreamQualificationRecords"
+	QualificationRecordsService_FollowQualificationRecords_FullMethodName    = "/samsara.qualification_records.v1beta1.QualificationRecordsService/FollowQualificationRecords"
 	QualificationRecordsService_UnarchiveQualificationRecord_FullMethodName  = "/samsara.qualification_records.v1beta1.QualificationRecordsService/UnarchiveQualificationRecord"
 )
 
@@ -66,6 +68,18 @@ type QualificationRecordsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetQualificationRecordsStream(ctx context.Context, in *GetQualificationRecordsStreamRequest, opts ...grpc.CallOption) (*GetQualificationRecordsStreamResponse, error)
+	// Every page of GetQualificationRecordsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamQualificationRecords(ctx context.Context, in *StreamQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationRecordsResponse], error)
+	// Every page of GetQualificationRecordsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowQualificationRecords(ctx context.Context, in *FollowQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowQualificationRecordsResponse], error)
 	// POST /qualification-records/unarchive
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
@@ -141,6 +155,44 @@ func (c *qualificationRecordsServiceClient) GetQualificationRecordsStream(ctx co
 	return out, nil
 }
 
+func (c *qualificationRecordsServiceClient) StreamQualificationRecords(ctx context.Context, in *StreamQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationRecordsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QualificationRecordsService_ServiceDesc.Streams[0], QualificationRecordsService_StreamQualificationRecords_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamQualificationRecordsRequest, StreamQualificationRecordsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QualificationRecordsService_StreamQualificationRecordsClient = grpc.ServerStreamingClient[StreamQualificationRecordsResponse]
+
+func (c *qualificationRecordsServiceClient) FollowQualificationRecords(ctx context.Context, in *FollowQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowQualificationRecordsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QualificationRecordsService_ServiceDesc.Streams[1], QualificationRecordsService_FollowQualificationRecords_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowQualificationRecordsRequest, FollowQualificationRecordsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QualificationRecordsService_FollowQualificationRecordsClient = grpc.ServerStreamingClient[FollowQualificationRecordsResponse]
+
 func (c *qualificationRecordsServiceClient) UnarchiveQualificationRecord(ctx context.Context, in *UnarchiveQualificationRecordRequest, opts ...grpc.CallOption) (*UnarchiveQualificationRecordResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UnarchiveQualificationRecordResponse)
@@ -187,6 +239,18 @@ type QualificationRecordsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetQualificationRecordsStream(context.Context, *GetQualificationRecordsStreamRequest) (*GetQualificationRecordsStreamResponse, error)
+	// Every page of GetQualificationRecordsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamQualificationRecords(*StreamQualificationRecordsRequest, grpc.ServerStreamingServer[StreamQualificationRecordsResponse]) error
+	// Every page of GetQualificationRecordsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowQualificationRecords(*FollowQualificationRecordsRequest, grpc.ServerStreamingServer[FollowQualificationRecordsResponse]) error
 	// POST /qualification-records/unarchive
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
@@ -218,6 +282,12 @@ func (UnimplementedQualificationRecordsServiceServer) ArchiveQualificationRecord
 }
 func (UnimplementedQualificationRecordsServiceServer) GetQualificationRecordsStream(context.Context, *GetQualificationRecordsStreamRequest) (*GetQualificationRecordsStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetQualificationRecordsStream not implemented")
+}
+func (UnimplementedQualificationRecordsServiceServer) StreamQualificationRecords(*StreamQualificationRecordsRequest, grpc.ServerStreamingServer[StreamQualificationRecordsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamQualificationRecords not implemented")
+}
+func (UnimplementedQualificationRecordsServiceServer) FollowQualificationRecords(*FollowQualificationRecordsRequest, grpc.ServerStreamingServer[FollowQualificationRecordsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowQualificationRecords not implemented")
 }
 func (UnimplementedQualificationRecordsServiceServer) UnarchiveQualificationRecord(context.Context, *UnarchiveQualificationRecordRequest) (*UnarchiveQualificationRecordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UnarchiveQualificationRecord not implemented")
@@ -350,6 +420,28 @@ func _QualificationRecordsService_GetQualificationRecordsStream_Handler(srv inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QualificationRecordsService_StreamQualificationRecords_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamQualificationRecordsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QualificationRecordsServiceServer).StreamQualificationRecords(m, &grpc.GenericServerStream[StreamQualificationRecordsRequest, StreamQualificationRecordsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QualificationRecordsService_StreamQualificationRecordsServer = grpc.ServerStreamingServer[StreamQualificationRecordsResponse]
+
+func _QualificationRecordsService_FollowQualificationRecords_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowQualificationRecordsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QualificationRecordsServiceServer).FollowQualificationRecords(m, &grpc.GenericServerStream[FollowQualificationRecordsRequest, FollowQualificationRecordsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QualificationRecordsService_FollowQualificationRecordsServer = grpc.ServerStreamingServer[FollowQualificationRecordsResponse]
+
 func _QualificationRecordsService_UnarchiveQualificationRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UnarchiveQualificationRecordRequest)
 	if err := dec(in); err != nil {
@@ -404,6 +496,17 @@ var QualificationRecordsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _QualificationRecordsService_UnarchiveQualificationRecord_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamQualificationRecords",
+			Handler:       _QualificationRecordsService_StreamQualificationRecords_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowQualificationRecords",
+			Handler:       _QualificationRecordsService_FollowQualificationRecords_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/qualification_records/v1beta1/qualification_records.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -144,6 +144,116 @@ func (x *GetQualificationTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamQualificationTypes.
+type StreamQualificationTypesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetQualificationTypes is asked, page after page.
+	Request *GetQualificationTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamQualificationTypesRequest) Reset() {
+	*x = StreamQualificationTypesRequest{}
+	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamQualificationTypesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamQualificationTypesRequest) ProtoMessage() {}
+
+func (x *StreamQualificationTypesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamQualificationTypesRequest.ProtoReflect.Descriptor instead.
+func (*StreamQualificationTypesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamQualificationTypesRequest) GetRequest() *GetQualificationTypesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamQualificationTypesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamQualificationTypes.
+type StreamQualificationTypesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetQualificationTypes answers.
+	Page *GetQualificationTypesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamQualificationTypesResponse) Reset() {
+	*x = StreamQualificationTypesResponse{}
+	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamQualificationTypesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamQualificationTypesResponse) ProtoMessage() {}
+
+func (x *StreamQualificationTypesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamQualificationTypesResponse.ProtoReflect.Descriptor instead.
+func (*StreamQualificationTypesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamQualificationTypesResponse) GetPage() *GetQualificationTypesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamQualificationTypesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema QualificationTypeResponseObjectResponseBody.
 type QualificationType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -171,7 +281,7 @@ type QualificationType struct {
 
 func (x *QualificationType) Reset() {
 	*x = QualificationType{}
-	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[2]
+	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +293,7 @@ func (x *QualificationType) String() string {
 func (*QualificationType) ProtoMessage() {}
 
 func (x *QualificationType) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[2]
+	mi := &file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +306,7 @@ func (x *QualificationType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QualificationType.ProtoReflect.Descriptor instead.
 func (*QualificationType) Descriptor() ([]byte, []int) {
-	return file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescGZIP(), []int{2}
+	return file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *QualificationType) GetCreatedAtTime() string {
@@ -266,7 +376,7 @@ var File_samsara_qualification_types_v1beta1_qualification_types_proto protorefl
 
 const file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc = "" +
 	"\n" +
-	"=samsara/qualification_types/v1beta1/qualification_types.proto\x12#samsara.qualification_types.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb6\x01\n" +
+	"=samsara/qualification_types/v1beta1/qualification_types.proto\x12#samsara.qualification_types.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb6\x01\n" +
 	"\x1cGetQualificationTypesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x17\xda\xce\x18\x13\b\x02 \x012\x06worker2\x05assetH\x01R\n" +
@@ -278,7 +388,14 @@ const file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc
 	"\x04data\x18\x01 \x03(\v26.samsara.qualification_types.v1beta1.QualificationTypeB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb7\x05\n" +
+	"pagination\"\xbb\x01\n" +
+	"\x1fStreamQualificationTypesRequest\x12[\n" +
+	"\arequest\x18\x01 \x01(\v2A.samsara.qualification_types.v1beta1.GetQualificationTypesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa2\x01\n" +
+	" StreamQualificationTypesResponse\x12V\n" +
+	"\x04page\x18\x01 \x01(\v2B.samsara.qualification_types.v1beta1.GetQualificationTypesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb7\x05\n" +
 	"\x11QualificationType\x12>\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12M\n" +
 	"\n" +
@@ -298,10 +415,12 @@ const file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_revision_idB\x12\n" +
-	"\x10_updated_at_time2\x9e\x02\n" +
-	"\x19QualificationTypesService\x12\x80\x02\n" +
-	"\x15GetQualificationTypes\x12A.samsara.qualification_types.v1beta1.GetQualificationTypesRequest\x1aB.samsara.qualification_types.v1beta1.GetQualificationTypesResponse\"`\xda\xce\x18\\\n" +
-	"\x15getQualificationTypes\x10\x01\x1a\x14/qualification-types(\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01B^P\x01ZZsamsara.internal/gateway/gen/samsara/qualification_types/v1beta1;qualificationtypesv1beta1b\x06proto3"
+	"\x10_updated_at_time2\xef\x03\n" +
+	"\x19QualificationTypesService\x12\x86\x02\n" +
+	"\x15GetQualificationTypes\x12A.samsara.qualification_types.v1beta1.GetQualificationTypesRequest\x1aB.samsara.qualification_types.v1beta1.GetQualificationTypesResponse\"f\xda\xce\x18b\n" +
+	"\x15getQualificationTypes\x10\x01\x1a\x14/qualification-types(\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc8\x01\n" +
+	"\x18StreamQualificationTypes\x12D.samsara.qualification_types.v1beta1.StreamQualificationTypesRequest\x1aE.samsara.qualification_types.v1beta1.StreamQualificationTypesResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetQualificationTypes\x10\x010\x01B^P\x01ZZsamsara.internal/gateway/gen/samsara/qualification_types/v1beta1;qualificationtypesv1beta1b\x06proto3"
 
 var (
 	file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescOnce sync.Once
@@ -315,28 +434,36 @@ func file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescG
 	return file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescData
 }
 
-var file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_samsara_qualification_types_v1beta1_qualification_types_proto_goTypes = []any{
-	(*GetQualificationTypesRequest)(nil),  // 0: samsara.qualification_types.v1beta1.GetQualificationTypesRequest
-	(*GetQualificationTypesResponse)(nil), // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse
-	(*QualificationType)(nil),             // 2: samsara.qualification_types.v1beta1.QualificationType
-	(*v1.Pagination)(nil),                 // 3: samsara.types.v1.Pagination
-	(*v1.FormsPolymorphicUser)(nil),       // 4: samsara.types.v1.FormsPolymorphicUser
-	(*v1.FormsFieldDefinition)(nil),       // 5: samsara.types.v1.FormsFieldDefinition
+	(*GetQualificationTypesRequest)(nil),     // 0: samsara.qualification_types.v1beta1.GetQualificationTypesRequest
+	(*GetQualificationTypesResponse)(nil),    // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse
+	(*StreamQualificationTypesRequest)(nil),  // 2: samsara.qualification_types.v1beta1.StreamQualificationTypesRequest
+	(*StreamQualificationTypesResponse)(nil), // 3: samsara.qualification_types.v1beta1.StreamQualificationTypesResponse
+	(*QualificationType)(nil),                // 4: samsara.qualification_types.v1beta1.QualificationType
+	(*v1.Pagination)(nil),                    // 5: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                // 6: samsara.gateway.v1.StreamOptions
+	(*v1.FormsPolymorphicUser)(nil),          // 7: samsara.types.v1.FormsPolymorphicUser
+	(*v1.FormsFieldDefinition)(nil),          // 8: samsara.types.v1.FormsFieldDefinition
 }
 var file_samsara_qualification_types_v1beta1_qualification_types_proto_depIdxs = []int32{
-	2, // 0: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.data:type_name -> samsara.qualification_types.v1beta1.QualificationType
-	3, // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	4, // 2: samsara.qualification_types.v1beta1.QualificationType.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	5, // 3: samsara.qualification_types.v1beta1.QualificationType.fields:type_name -> samsara.types.v1.FormsFieldDefinition
-	4, // 4: samsara.qualification_types.v1beta1.QualificationType.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	0, // 5: samsara.qualification_types.v1beta1.QualificationTypesService.GetQualificationTypes:input_type -> samsara.qualification_types.v1beta1.GetQualificationTypesRequest
-	1, // 6: samsara.qualification_types.v1beta1.QualificationTypesService.GetQualificationTypes:output_type -> samsara.qualification_types.v1beta1.GetQualificationTypesResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4,  // 0: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.data:type_name -> samsara.qualification_types.v1beta1.QualificationType
+	5,  // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.qualification_types.v1beta1.StreamQualificationTypesRequest.request:type_name -> samsara.qualification_types.v1beta1.GetQualificationTypesRequest
+	6,  // 3: samsara.qualification_types.v1beta1.StreamQualificationTypesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.qualification_types.v1beta1.StreamQualificationTypesResponse.page:type_name -> samsara.qualification_types.v1beta1.GetQualificationTypesResponse
+	7,  // 5: samsara.qualification_types.v1beta1.QualificationType.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	8,  // 6: samsara.qualification_types.v1beta1.QualificationType.fields:type_name -> samsara.types.v1.FormsFieldDefinition
+	7,  // 7: samsara.qualification_types.v1beta1.QualificationType.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	0,  // 8: samsara.qualification_types.v1beta1.QualificationTypesService.GetQualificationTypes:input_type -> samsara.qualification_types.v1beta1.GetQualificationTypesRequest
+	2,  // 9: samsara.qualification_types.v1beta1.QualificationTypesService.StreamQualificationTypes:input_type -> samsara.qualification_types.v1beta1.StreamQualificationTypesRequest
+	1,  // 10: samsara.qualification_types.v1beta1.QualificationTypesService.GetQualificationTypes:output_type -> samsara.qualification_types.v1beta1.GetQualificationTypesResponse
+	3,  // 11: samsara.qualification_types.v1beta1.QualificationTypesService.StreamQualificationTypes:output_type -> samsara.qualification_types.v1beta1.StreamQualificationTypesResponse
+	10, // [10:12] is the sub-list for method output_type
+	8,  // [8:10] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_samsara_qualification_types_v1beta1_qualification_types_proto_init() }
@@ -345,14 +472,15 @@ func file_samsara_qualification_types_v1beta1_qualification_types_proto_init() {
 		return
 	}
 	file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[3].OneofWrappers = []any{}
+	file_samsara_qualification_types_v1beta1_qualification_types_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc), len(file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	QualificationTypesService_GetQualificationTypes_FullMethodName = "/samsara.qualification_types.v1beta1.QualificationTypesService/GetQualificationTypes"
+	QualificationTypesService_GetQualificationTypes_FullMethodName    = "/samsara.qualification_types.v1beta1.QualificationTypesService/GetQualificationTypes"
+	QualificationTypesService_StreamQualificationTypes_FullMethodName = "/samsara.qualification_types.v1beta1.QualificationTypesService/StreamQualificationTypes"
 )
 
 // QualificationTypesServiceClient is the client API for QualificationTypesService service.
@@ -35,6 +36,9 @@ type QualificationTypesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetQualificationTypes(ctx context.Context, in *GetQualificationTypesRequest, opts ...grpc.CallOption) (*GetQualificationTypesResponse, error)
+	// Every page of GetQualificationTypes, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamQualificationTypes(ctx context.Context, in *StreamQualificationTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationTypesResponse], error)
 }
 
 type qualificationTypesServiceClient struct {
@@ -55,6 +59,25 @@ func (c *qualificationTypesServiceClient) GetQualificationTypes(ctx context.Cont
 	return out, nil
 }
 
+func (c *qualificationTypesServiceClient) StreamQualificationTypes(ctx context.Context, in *StreamQualificationTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationTypesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QualificationTypesService_ServiceDesc.Streams[0], QualificationTypesService_StreamQualificationTypes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamQualificationTypesRequest, StreamQualificationTypesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QualificationTypesService_StreamQualificationTypesClient = grpc.ServerStreamingClient[StreamQualificationTypesResponse]
+
 // QualificationTypesServiceServer is the server API for QualificationTypesService service.
 // All implementations should embed UnimplementedQualificationTypesServiceServer
 // for forward compatibility.
@@ -66,6 +89,9 @@ type QualificationTypesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetQualificationTypes(context.Context, *GetQualificationTypesRequest) (*GetQualificationTypesResponse, error)
+	// Every page of GetQualificationTypes, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamQualificationTypes(*StreamQualificationTypesRequest, grpc.ServerStreamingServer[StreamQualificationTypesResponse]) error
 }
 
 // UnimplementedQualificationTypesServiceServer should be embedded to have
@@ -77,6 +103,9 @@ type UnimplementedQualificationTypesServiceServer struct{}
 
 func (UnimplementedQualificationTypesServiceServer) GetQualificationTypes(context.Context, *GetQualificationTypesRequest) (*GetQualificationTypesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetQualificationTypes not implemented")
+}
+func (UnimplementedQualificationTypesServiceServer) StreamQualificationTypes(*StreamQualificationTypesRequest, grpc.ServerStreamingServer[StreamQualificationTypesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamQualificationTypes not implemented")
 }
 func (UnimplementedQualificationTypesServiceServer) testEmbeddedByValue() {}
 
@@ -116,6 +145,17 @@ func _QualificationTypesService_GetQualificationTypes_Handler(srv interface{}, c
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QualificationTypesService_StreamQualificationTypes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamQualificationTypesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QualificationTypesServiceServer).StreamQualificationTypes(m, &grpc.GenericServerStream[StreamQualificationTypesRequest, StreamQualificationTypesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QualificationTypesService_StreamQualificationTypesServer = grpc.ServerStreamingServer[StreamQualificationTypesResponse]
+
 // QualificationTypesService_ServiceDesc is the grpc.ServiceDesc for QualificationTypesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -128,6 +168,12 @@ var QualificationTypesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _QualificationTypesService_GetQualificationTypes_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamQualificationTypes",
+			Handler:       _QualificationTypesService_StreamQualificationTypes_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/qualification_types/v1beta1/qualification_types.proto",
 }

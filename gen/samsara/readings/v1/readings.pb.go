@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *ListReadingsDefinitionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamReadingsDefinitions.
+type StreamReadingsDefinitionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListReadingsDefinitions is asked, page after page.
+	Request *ListReadingsDefinitionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReadingsDefinitionsRequest) Reset() {
+	*x = StreamReadingsDefinitionsRequest{}
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReadingsDefinitionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReadingsDefinitionsRequest) ProtoMessage() {}
+
+func (x *StreamReadingsDefinitionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReadingsDefinitionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamReadingsDefinitionsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamReadingsDefinitionsRequest) GetRequest() *ListReadingsDefinitionsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamReadingsDefinitionsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamReadingsDefinitions.
+type StreamReadingsDefinitionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListReadingsDefinitions answers.
+	Page *ListReadingsDefinitionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReadingsDefinitionsResponse) Reset() {
+	*x = StreamReadingsDefinitionsResponse{}
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReadingsDefinitionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReadingsDefinitionsResponse) ProtoMessage() {}
+
+func (x *StreamReadingsDefinitionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReadingsDefinitionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamReadingsDefinitionsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamReadingsDefinitionsResponse) GetPage() *ListReadingsDefinitionsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamReadingsDefinitionsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetReadingsHistory.
 type GetReadingsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -174,7 +284,7 @@ type GetReadingsHistoryRequest struct {
 
 func (x *GetReadingsHistoryRequest) Reset() {
 	*x = GetReadingsHistoryRequest{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[2]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +296,7 @@ func (x *GetReadingsHistoryRequest) String() string {
 func (*GetReadingsHistoryRequest) ProtoMessage() {}
 
 func (x *GetReadingsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[2]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +309,7 @@ func (x *GetReadingsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReadingsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetReadingsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{2}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetReadingsHistoryRequest) GetAfter() string {
@@ -285,7 +395,7 @@ type GetReadingsHistoryResponse struct {
 
 func (x *GetReadingsHistoryResponse) Reset() {
 	*x = GetReadingsHistoryResponse{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[3]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +407,7 @@ func (x *GetReadingsHistoryResponse) String() string {
 func (*GetReadingsHistoryResponse) ProtoMessage() {}
 
 func (x *GetReadingsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[3]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +420,7 @@ func (x *GetReadingsHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReadingsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetReadingsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{3}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetReadingsHistoryResponse) GetData() []*ReadingHistory {
@@ -325,6 +435,116 @@ func (x *GetReadingsHistoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamReadingsHistory.
+type StreamReadingsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReadingsHistory is asked, page after page.
+	Request *GetReadingsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReadingsHistoryRequest) Reset() {
+	*x = StreamReadingsHistoryRequest{}
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReadingsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReadingsHistoryRequest) ProtoMessage() {}
+
+func (x *StreamReadingsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReadingsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamReadingsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamReadingsHistoryRequest) GetRequest() *GetReadingsHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamReadingsHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamReadingsHistory.
+type StreamReadingsHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReadingsHistory answers.
+	Page *GetReadingsHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReadingsHistoryResponse) Reset() {
+	*x = StreamReadingsHistoryResponse{}
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReadingsHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReadingsHistoryResponse) ProtoMessage() {}
+
+func (x *StreamReadingsHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReadingsHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamReadingsHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamReadingsHistoryResponse) GetPage() *GetReadingsHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamReadingsHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetReadingsSnapshot.
@@ -352,7 +572,7 @@ type GetReadingsSnapshotRequest struct {
 
 func (x *GetReadingsSnapshotRequest) Reset() {
 	*x = GetReadingsSnapshotRequest{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[4]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +584,7 @@ func (x *GetReadingsSnapshotRequest) String() string {
 func (*GetReadingsSnapshotRequest) ProtoMessage() {}
 
 func (x *GetReadingsSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[4]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +597,7 @@ func (x *GetReadingsSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReadingsSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*GetReadingsSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{4}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetReadingsSnapshotRequest) GetAfter() string {
@@ -449,7 +669,7 @@ type GetReadingsSnapshotResponse struct {
 
 func (x *GetReadingsSnapshotResponse) Reset() {
 	*x = GetReadingsSnapshotResponse{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[5]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +681,7 @@ func (x *GetReadingsSnapshotResponse) String() string {
 func (*GetReadingsSnapshotResponse) ProtoMessage() {}
 
 func (x *GetReadingsSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[5]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +694,7 @@ func (x *GetReadingsSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReadingsSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*GetReadingsSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{5}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetReadingsSnapshotResponse) GetData() []*ReadingSnapshot {
@@ -491,6 +711,116 @@ func (x *GetReadingsSnapshotResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamReadingsSnapshot.
+type StreamReadingsSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReadingsSnapshot is asked, page after page.
+	Request *GetReadingsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReadingsSnapshotRequest) Reset() {
+	*x = StreamReadingsSnapshotRequest{}
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReadingsSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReadingsSnapshotRequest) ProtoMessage() {}
+
+func (x *StreamReadingsSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReadingsSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*StreamReadingsSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamReadingsSnapshotRequest) GetRequest() *GetReadingsSnapshotRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamReadingsSnapshotRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamReadingsSnapshot.
+type StreamReadingsSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReadingsSnapshot answers.
+	Page *GetReadingsSnapshotResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReadingsSnapshotResponse) Reset() {
+	*x = StreamReadingsSnapshotResponse{}
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReadingsSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReadingsSnapshotResponse) ProtoMessage() {}
+
+func (x *StreamReadingsSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReadingsSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*StreamReadingsSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamReadingsSnapshotResponse) GetPage() *GetReadingsSnapshotResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamReadingsSnapshotResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema EnumValueResponseBody.
 type EnumValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -504,7 +834,7 @@ type EnumValue struct {
 
 func (x *EnumValue) Reset() {
 	*x = EnumValue{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[6]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +846,7 @@ func (x *EnumValue) String() string {
 func (*EnumValue) ProtoMessage() {}
 
 func (x *EnumValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[6]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +859,7 @@ func (x *EnumValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnumValue.ProtoReflect.Descriptor instead.
 func (*EnumValue) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{6}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EnumValue) GetLabel() string {
@@ -573,7 +903,7 @@ type ReadingDefinition struct {
 
 func (x *ReadingDefinition) Reset() {
 	*x = ReadingDefinition{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[7]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +915,7 @@ func (x *ReadingDefinition) String() string {
 func (*ReadingDefinition) ProtoMessage() {}
 
 func (x *ReadingDefinition) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[7]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +928,7 @@ func (x *ReadingDefinition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingDefinition.ProtoReflect.Descriptor instead.
 func (*ReadingDefinition) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{7}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReadingDefinition) GetCategory() string {
@@ -677,7 +1007,7 @@ type ReadingGrouping struct {
 
 func (x *ReadingGrouping) Reset() {
 	*x = ReadingGrouping{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[8]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1019,7 @@ func (x *ReadingGrouping) String() string {
 func (*ReadingGrouping) ProtoMessage() {}
 
 func (x *ReadingGrouping) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[8]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1032,7 @@ func (x *ReadingGrouping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingGrouping.ProtoReflect.Descriptor instead.
 func (*ReadingGrouping) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{8}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReadingGrouping) GetId() string {
@@ -736,7 +1066,7 @@ type ReadingHistory struct {
 
 func (x *ReadingHistory) Reset() {
 	*x = ReadingHistory{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[9]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1078,7 @@ func (x *ReadingHistory) String() string {
 func (*ReadingHistory) ProtoMessage() {}
 
 func (x *ReadingHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[9]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1091,7 @@ func (x *ReadingHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingHistory.ProtoReflect.Descriptor instead.
 func (*ReadingHistory) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{9}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadingHistory) GetEntityId() string {
@@ -811,7 +1141,7 @@ type ReadingSnapshot struct {
 
 func (x *ReadingSnapshot) Reset() {
 	*x = ReadingSnapshot{}
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[10]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1153,7 @@ func (x *ReadingSnapshot) String() string {
 func (*ReadingSnapshot) ProtoMessage() {}
 
 func (x *ReadingSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_readings_v1_readings_proto_msgTypes[10]
+	mi := &file_samsara_readings_v1_readings_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1166,7 @@ func (x *ReadingSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingSnapshot.ProtoReflect.Descriptor instead.
 func (*ReadingSnapshot) Descriptor() ([]byte, []int) {
-	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{10}
+	return file_samsara_readings_v1_readings_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReadingSnapshot) GetEntityId() string {
@@ -878,7 +1208,7 @@ var File_samsara_readings_v1_readings_proto protoreflect.FileDescriptor
 
 const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/readings/v1/readings.proto\x12\x13samsara.readings.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb5\x01\n" +
+	"\"samsara/readings/v1/readings.proto\x12\x13samsara.readings.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb5\x01\n" +
 	"\x1eListReadingsDefinitionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\fentity_types\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\ventityTypes\x88\x01\x01\x12\x1d\n" +
@@ -890,7 +1220,14 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2&.samsara.readings.v1.ReadingDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x87\x05\n" +
+	"pagination\"\xae\x01\n" +
+	" StreamReadingsDefinitionsRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.readings.v1.ListReadingsDefinitionsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x95\x01\n" +
+	"!StreamReadingsDefinitionsResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.readings.v1.ListReadingsDefinitionsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x87\x05\n" +
 	"\x19GetReadingsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12,\n" +
 	"\vasset_types\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
@@ -922,7 +1259,14 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.readings.v1.ReadingHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa0\x04\n" +
+	"pagination\"\xa5\x01\n" +
+	"\x1cStreamReadingsHistoryRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.readings.v1.GetReadingsHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8c\x01\n" +
+	"\x1dStreamReadingsHistoryResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.readings.v1.GetReadingsHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa0\x04\n" +
 	"\x1aGetReadingsSnapshotRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x124\n" +
 	"\n" +
@@ -949,7 +1293,14 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2$.samsara.readings.v1.ReadingSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x83\x01\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x1dStreamReadingsSnapshotRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.readings.v1.GetReadingsSnapshotRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	"\x1eStreamReadingsSnapshotResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.readings.v1.GetReadingsSnapshotResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x83\x01\n" +
 	"\tEnumValue\x12!\n" +
 	"\x05label\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x05label\x88\x01\x01\x12#\n" +
 	"\x06symbol\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x06symbol\x88\x01\x01:\x19\xda\xce\x18\x15EnumValueResponseBodyB\b\n" +
@@ -1003,17 +1354,23 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\n" +
 	"_entity_idB\x13\n" +
 	"\x11_happened_at_timeB\r\n" +
-	"\v_reading_id2\x81\x05\n" +
-	"\x0fReadingsService\x12\xdc\x01\n" +
-	"\x17ListReadingsDefinitions\x123.samsara.readings.v1.ListReadingsDefinitionsRequest\x1a4.samsara.readings.v1.ListReadingsDefinitionsResponse\"V\xda\xce\x18R\n" +
+	"\v_reading_id2\x85\t\n" +
+	"\x0fReadingsService\x12\xe2\x01\n" +
+	"\x17ListReadingsDefinitions\x123.samsara.readings.v1.ListReadingsDefinitionsRequest\x1a4.samsara.readings.v1.ListReadingsDefinitionsResponse\"\\\xda\xce\x18X\n" +
 	"\x17listReadingsDefinitions\x10\x01\x1a\x15/readings/definitions(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xc4\x01\n" +
-	"\x12GetReadingsHistory\x12..samsara.readings.v1.GetReadingsHistoryRequest\x1a/.samsara.readings.v1.GetReadingsHistoryResponse\"M\xda\xce\x18I\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xad\x01\n" +
+	"\x19StreamReadingsDefinitions\x125.samsara.readings.v1.StreamReadingsDefinitionsRequest\x1a6.samsara.readings.v1.StreamReadingsDefinitionsResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17ListReadingsDefinitions\x10\x010\x01\x12\xca\x01\n" +
+	"\x12GetReadingsHistory\x12..samsara.readings.v1.GetReadingsHistoryRequest\x1a/.samsara.readings.v1.GetReadingsHistoryResponse\"S\xda\xce\x18O\n" +
 	"\x12getReadingsHistory\x10\x01\x1a\x11/readings/history(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xc7\x01\n" +
-	"\x13GetReadingsSnapshot\x12/.samsara.readings.v1.GetReadingsSnapshotRequest\x1a0.samsara.readings.v1.GetReadingsSnapshotResponse\"M\xda\xce\x18I\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9c\x01\n" +
+	"\x15StreamReadingsHistory\x121.samsara.readings.v1.StreamReadingsHistoryRequest\x1a2.samsara.readings.v1.StreamReadingsHistoryResponse\"\x1a\xe2\xce\x18\x16\n" +
+	"\x12GetReadingsHistory\x10\x010\x01\x12\xcd\x01\n" +
+	"\x13GetReadingsSnapshot\x12/.samsara.readings.v1.GetReadingsSnapshotRequest\x1a0.samsara.readings.v1.GetReadingsSnapshotResponse\"S\xda\xce\x18O\n" +
 	"\x13getReadingsSnapshot\x10\x01\x1a\x10/readings/latest(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/readings/v1;readingsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
+	"\x16StreamReadingsSnapshot\x122.samsara.readings.v1.StreamReadingsSnapshotRequest\x1a3.samsara.readings.v1.StreamReadingsSnapshotResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetReadingsSnapshot\x10\x010\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/readings/v1;readingsv1b\x06proto3"
 
 var (
 	file_samsara_readings_v1_readings_proto_rawDescOnce sync.Once
@@ -1027,49 +1384,71 @@ func file_samsara_readings_v1_readings_proto_rawDescGZIP() []byte {
 	return file_samsara_readings_v1_readings_proto_rawDescData
 }
 
-var file_samsara_readings_v1_readings_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_readings_v1_readings_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_samsara_readings_v1_readings_proto_goTypes = []any{
-	(*ListReadingsDefinitionsRequest)(nil),  // 0: samsara.readings.v1.ListReadingsDefinitionsRequest
-	(*ListReadingsDefinitionsResponse)(nil), // 1: samsara.readings.v1.ListReadingsDefinitionsResponse
-	(*GetReadingsHistoryRequest)(nil),       // 2: samsara.readings.v1.GetReadingsHistoryRequest
-	(*GetReadingsHistoryResponse)(nil),      // 3: samsara.readings.v1.GetReadingsHistoryResponse
-	(*GetReadingsSnapshotRequest)(nil),      // 4: samsara.readings.v1.GetReadingsSnapshotRequest
-	(*GetReadingsSnapshotResponse)(nil),     // 5: samsara.readings.v1.GetReadingsSnapshotResponse
-	(*EnumValue)(nil),                       // 6: samsara.readings.v1.EnumValue
-	(*ReadingDefinition)(nil),               // 7: samsara.readings.v1.ReadingDefinition
-	(*ReadingGrouping)(nil),                 // 8: samsara.readings.v1.ReadingGrouping
-	(*ReadingHistory)(nil),                  // 9: samsara.readings.v1.ReadingHistory
-	(*ReadingSnapshot)(nil),                 // 10: samsara.readings.v1.ReadingSnapshot
-	nil,                                     // 11: samsara.readings.v1.ReadingHistory.ExternalIdsEntry
-	nil,                                     // 12: samsara.readings.v1.ReadingSnapshot.ExternalIdsEntry
-	(*v1.Pagination)(nil),                   // 13: samsara.types.v1.Pagination
-	(*structpb.Value)(nil),                  // 14: google.protobuf.Value
+	(*ListReadingsDefinitionsRequest)(nil),    // 0: samsara.readings.v1.ListReadingsDefinitionsRequest
+	(*ListReadingsDefinitionsResponse)(nil),   // 1: samsara.readings.v1.ListReadingsDefinitionsResponse
+	(*StreamReadingsDefinitionsRequest)(nil),  // 2: samsara.readings.v1.StreamReadingsDefinitionsRequest
+	(*StreamReadingsDefinitionsResponse)(nil), // 3: samsara.readings.v1.StreamReadingsDefinitionsResponse
+	(*GetReadingsHistoryRequest)(nil),         // 4: samsara.readings.v1.GetReadingsHistoryRequest
+	(*GetReadingsHistoryResponse)(nil),        // 5: samsara.readings.v1.GetReadingsHistoryResponse
+	(*StreamReadingsHistoryRequest)(nil),      // 6: samsara.readings.v1.StreamReadingsHistoryRequest
+	(*StreamReadingsHistoryResponse)(nil),     // 7: samsara.readings.v1.StreamReadingsHistoryResponse
+	(*GetReadingsSnapshotRequest)(nil),        // 8: samsara.readings.v1.GetReadingsSnapshotRequest
+	(*GetReadingsSnapshotResponse)(nil),       // 9: samsara.readings.v1.GetReadingsSnapshotResponse
+	(*StreamReadingsSnapshotRequest)(nil),     // 10: samsara.readings.v1.StreamReadingsSnapshotRequest
+	(*StreamReadingsSnapshotResponse)(nil),    // 11: samsara.readings.v1.StreamReadingsSnapshotResponse
+	(*EnumValue)(nil),                         // 12: samsara.readings.v1.EnumValue
+	(*ReadingDefinition)(nil),                 // 13: samsara.readings.v1.ReadingDefinition
+	(*ReadingGrouping)(nil),                   // 14: samsara.readings.v1.ReadingGrouping
+	(*ReadingHistory)(nil),                    // 15: samsara.readings.v1.ReadingHistory
+	(*ReadingSnapshot)(nil),                   // 16: samsara.readings.v1.ReadingSnapshot
+	nil,                                       // 17: samsara.readings.v1.ReadingHistory.ExternalIdsEntry
+	nil,                                       // 18: samsara.readings.v1.ReadingSnapshot.ExternalIdsEntry
+	(*v1.Pagination)(nil),                     // 19: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                 // 20: samsara.gateway.v1.StreamOptions
+	(*structpb.Value)(nil),                    // 21: google.protobuf.Value
 }
 var file_samsara_readings_v1_readings_proto_depIdxs = []int32{
-	7,  // 0: samsara.readings.v1.ListReadingsDefinitionsResponse.data:type_name -> samsara.readings.v1.ReadingDefinition
-	13, // 1: samsara.readings.v1.ListReadingsDefinitionsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	9,  // 2: samsara.readings.v1.GetReadingsHistoryResponse.data:type_name -> samsara.readings.v1.ReadingHistory
-	13, // 3: samsara.readings.v1.GetReadingsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 4: samsara.readings.v1.GetReadingsSnapshotResponse.data:type_name -> samsara.readings.v1.ReadingSnapshot
-	13, // 5: samsara.readings.v1.GetReadingsSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
-	6,  // 6: samsara.readings.v1.ReadingDefinition.enum_values:type_name -> samsara.readings.v1.EnumValue
-	8,  // 7: samsara.readings.v1.ReadingDefinition.grouping:type_name -> samsara.readings.v1.ReadingGrouping
-	14, // 8: samsara.readings.v1.ReadingDefinition.type:type_name -> google.protobuf.Value
-	11, // 9: samsara.readings.v1.ReadingHistory.external_ids:type_name -> samsara.readings.v1.ReadingHistory.ExternalIdsEntry
-	14, // 10: samsara.readings.v1.ReadingHistory.value:type_name -> google.protobuf.Value
-	12, // 11: samsara.readings.v1.ReadingSnapshot.external_ids:type_name -> samsara.readings.v1.ReadingSnapshot.ExternalIdsEntry
-	14, // 12: samsara.readings.v1.ReadingSnapshot.value:type_name -> google.protobuf.Value
-	0,  // 13: samsara.readings.v1.ReadingsService.ListReadingsDefinitions:input_type -> samsara.readings.v1.ListReadingsDefinitionsRequest
-	2,  // 14: samsara.readings.v1.ReadingsService.GetReadingsHistory:input_type -> samsara.readings.v1.GetReadingsHistoryRequest
-	4,  // 15: samsara.readings.v1.ReadingsService.GetReadingsSnapshot:input_type -> samsara.readings.v1.GetReadingsSnapshotRequest
-	1,  // 16: samsara.readings.v1.ReadingsService.ListReadingsDefinitions:output_type -> samsara.readings.v1.ListReadingsDefinitionsResponse
-	3,  // 17: samsara.readings.v1.ReadingsService.GetReadingsHistory:output_type -> samsara.readings.v1.GetReadingsHistoryResponse
-	5,  // 18: samsara.readings.v1.ReadingsService.GetReadingsSnapshot:output_type -> samsara.readings.v1.GetReadingsSnapshotResponse
-	16, // [16:19] is the sub-list for method output_type
-	13, // [13:16] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	13, // 0: samsara.readings.v1.ListReadingsDefinitionsResponse.data:type_name -> samsara.readings.v1.ReadingDefinition
+	19, // 1: samsara.readings.v1.ListReadingsDefinitionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.readings.v1.StreamReadingsDefinitionsRequest.request:type_name -> samsara.readings.v1.ListReadingsDefinitionsRequest
+	20, // 3: samsara.readings.v1.StreamReadingsDefinitionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.readings.v1.StreamReadingsDefinitionsResponse.page:type_name -> samsara.readings.v1.ListReadingsDefinitionsResponse
+	15, // 5: samsara.readings.v1.GetReadingsHistoryResponse.data:type_name -> samsara.readings.v1.ReadingHistory
+	19, // 6: samsara.readings.v1.GetReadingsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.readings.v1.StreamReadingsHistoryRequest.request:type_name -> samsara.readings.v1.GetReadingsHistoryRequest
+	20, // 8: samsara.readings.v1.StreamReadingsHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.readings.v1.StreamReadingsHistoryResponse.page:type_name -> samsara.readings.v1.GetReadingsHistoryResponse
+	16, // 10: samsara.readings.v1.GetReadingsSnapshotResponse.data:type_name -> samsara.readings.v1.ReadingSnapshot
+	19, // 11: samsara.readings.v1.GetReadingsSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 12: samsara.readings.v1.StreamReadingsSnapshotRequest.request:type_name -> samsara.readings.v1.GetReadingsSnapshotRequest
+	20, // 13: samsara.readings.v1.StreamReadingsSnapshotRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 14: samsara.readings.v1.StreamReadingsSnapshotResponse.page:type_name -> samsara.readings.v1.GetReadingsSnapshotResponse
+	12, // 15: samsara.readings.v1.ReadingDefinition.enum_values:type_name -> samsara.readings.v1.EnumValue
+	14, // 16: samsara.readings.v1.ReadingDefinition.grouping:type_name -> samsara.readings.v1.ReadingGrouping
+	21, // 17: samsara.readings.v1.ReadingDefinition.type:type_name -> google.protobuf.Value
+	17, // 18: samsara.readings.v1.ReadingHistory.external_ids:type_name -> samsara.readings.v1.ReadingHistory.ExternalIdsEntry
+	21, // 19: samsara.readings.v1.ReadingHistory.value:type_name -> google.protobuf.Value
+	18, // 20: samsara.readings.v1.ReadingSnapshot.external_ids:type_name -> samsara.readings.v1.ReadingSnapshot.ExternalIdsEntry
+	21, // 21: samsara.readings.v1.ReadingSnapshot.value:type_name -> google.protobuf.Value
+	0,  // 22: samsara.readings.v1.ReadingsService.ListReadingsDefinitions:input_type -> samsara.readings.v1.ListReadingsDefinitionsRequest
+	2,  // 23: samsara.readings.v1.ReadingsService.StreamReadingsDefinitions:input_type -> samsara.readings.v1.StreamReadingsDefinitionsRequest
+	4,  // 24: samsara.readings.v1.ReadingsService.GetReadingsHistory:input_type -> samsara.readings.v1.GetReadingsHistoryRequest
+	6,  // 25: samsara.readings.v1.ReadingsService.StreamReadingsHistory:input_type -> samsara.readings.v1.StreamReadingsHistoryRequest
+	8,  // 26: samsara.readings.v1.ReadingsService.GetReadingsSnapshot:input_type -> samsara.readings.v1.GetReadingsSnapshotRequest
+	10, // 27: samsara.readings.v1.ReadingsService.StreamReadingsSnapshot:input_type -> samsara.readings.v1.StreamReadingsSnapshotRequest
+	1,  // 28: samsara.readings.v1.ReadingsService.ListReadingsDefinitions:output_type -> samsara.readings.v1.ListReadingsDefinitionsResponse
+	3,  // 29: samsara.readings.v1.ReadingsService.StreamReadingsDefinitions:output_type -> samsara.readings.v1.StreamReadingsDefinitionsResponse
+	5,  // 30: samsara.readings.v1.ReadingsService.GetReadingsHistory:output_type -> samsara.readings.v1.GetReadingsHistoryResponse
+	7,  // 31: samsara.readings.v1.ReadingsService.StreamReadingsHistory:output_type -> samsara.readings.v1.StreamReadingsHistoryResponse
+	9,  // 32: samsara.readings.v1.ReadingsService.GetReadingsSnapshot:output_type -> samsara.readings.v1.GetReadingsSnapshotResponse
+	11, // 33: samsara.readings.v1.ReadingsService.StreamReadingsSnapshot:output_type -> samsara.readings.v1.StreamReadingsSnapshotResponse
+	28, // [28:34] is the sub-list for method output_type
+	22, // [22:28] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_samsara_readings_v1_readings_proto_init() }
@@ -1078,20 +1457,23 @@ func file_samsara_readings_v1_readings_proto_init() {
 		return
 	}
 	file_samsara_readings_v1_readings_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_readings_v1_readings_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_readings_v1_readings_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_readings_v1_readings_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_readings_v1_readings_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_readings_v1_readings_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_readings_v1_readings_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_readings_v1_readings_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_readings_v1_readings_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_readings_v1_readings_proto_rawDesc), len(file_samsara_readings_v1_readings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

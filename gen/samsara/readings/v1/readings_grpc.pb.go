@@ -21,9 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ReadingsService_ListReadingsDefinitions_FullMethodName = "/samsara.readings.v1.ReadingsService/ListReadingsDefinitions"
-	ReadingsService_GetReadingsHistory_FullMethodName      = "/samsara.readings.v1.ReadingsService/GetReadingsHistory"
-	ReadingsService_GetReadingsSnapshot_FullMethodName     = "/samsara.readings.v1.ReadingsService/GetReadingsSnapshot"
+	ReadingsService_ListReadingsDefinitions_FullMethodName   = "/samsara.readings.v1.ReadingsService/ListReadingsDefinitions"
+	ReadingsService_StreamReadingsDefinitions_FullMethodName = "/samsara.readings.v1.ReadingsService/StreamReadingsDefinitions"
+	ReadingsService_GetReadingsHistory_FullMethodName        = "/samsara.readings.v1.ReadingsService/GetReadingsHistory"
+	ReadingsService_StreamReadingsHistory_FullMethodName     = "/samsara.readings.v1.ReadingsService/StreamReadingsHistory"
+	ReadingsService_GetReadingsSnapshot_FullMethodName       = "/samsara.readings.v1.ReadingsService/GetReadingsSnapshot"
+	ReadingsService_StreamReadingsSnapshot_FullMethodName    = "/samsara.readings.v1.ReadingsService/StreamReadingsSnapshot"
 )
 
 // ReadingsServiceClient is the client API for ReadingsService service.
@@ -36,14 +39,23 @@ type ReadingsServiceClient interface {
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	ListReadingsDefinitions(ctx context.Context, in *ListReadingsDefinitionsRequest, opts ...grpc.CallOption) (*ListReadingsDefinitionsResponse, error)
+	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamReadingsDefinitions(ctx context.Context, in *StreamReadingsDefinitionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsDefinitionsResponse], error)
 	// GET /readings/history
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsHistory(ctx context.Context, in *GetReadingsHistoryRequest, opts ...grpc.CallOption) (*GetReadingsHistoryResponse, error)
+	// Every page of GetReadingsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamReadingsHistory(ctx context.Context, in *StreamReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsHistoryResponse], error)
 	// GET /readings/latest
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsSnapshot(ctx context.Context, in *GetReadingsSnapshotRequest, opts ...grpc.CallOption) (*GetReadingsSnapshotResponse, error)
+	// Every page of GetReadingsSnapshot, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamReadingsSnapshot(ctx context.Context, in *StreamReadingsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsSnapshotResponse], error)
 }
 
 type readingsServiceClient struct {
@@ -64,6 +76,25 @@ func (c *readingsServiceClient) ListReadingsDefinitions(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *readingsServiceClient) StreamReadingsDefinitions(ctx context.Context, in *StreamReadingsDefinitionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsDefinitionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReadingsService_ServiceDesc.Streams[0], ReadingsService_StreamReadingsDefinitions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamReadingsDefinitionsRequest, StreamReadingsDefinitionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadingsService_StreamReadingsDefinitionsClient = grpc.ServerStreamingClient[StreamReadingsDefinitionsResponse]
+
 func (c *readingsServiceClient) GetReadingsHistory(ctx context.Context, in *GetReadingsHistoryRequest, opts ...grpc.CallOption) (*GetReadingsHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetReadingsHistoryResponse)
@@ -73,6 +104,25 @@ func (c *readingsServiceClient) GetReadingsHistory(ctx context.Context, in *GetR
 	}
 	return out, nil
 }
+
+func (c *readingsServiceClient) StreamReadingsHistory(ctx context.Context, in *StreamReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReadingsService_ServiceDesc.Streams[1], ReadingsService_StreamReadingsHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamReadingsHistoryRequest, StreamReadingsHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadingsService_StreamReadingsHistoryClient = grpc.ServerStreamingClient[StreamReadingsHistoryResponse]
 
 func (c *readingsServiceClient) GetReadingsSnapshot(ctx context.Context, in *GetReadingsSnapshotRequest, opts ...grpc.CallOption) (*GetReadingsSnapshotResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -84,6 +134,25 @@ func (c *readingsServiceClient) GetReadingsSnapshot(ctx context.Context, in *Get
 	return out, nil
 }
 
+func (c *readingsServiceClient) StreamReadingsSnapshot(ctx context.Context, in *StreamReadingsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReadingsService_ServiceDesc.Streams[2], ReadingsService_StreamReadingsSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamReadingsSnapshotRequest, StreamReadingsSnapshotResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadingsService_StreamReadingsSnapshotClient = grpc.ServerStreamingClient[StreamReadingsSnapshotResponse]
+
 // ReadingsServiceServer is the server API for ReadingsService service.
 // All implementations should embed UnimplementedReadingsServiceServer
 // for forward compatibility.
@@ -94,14 +163,23 @@ type ReadingsServiceServer interface {
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	ListReadingsDefinitions(context.Context, *ListReadingsDefinitionsRequest) (*ListReadingsDefinitionsResponse, error)
+	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamReadingsDefinitions(*StreamReadingsDefinitionsRequest, grpc.ServerStreamingServer[StreamReadingsDefinitionsResponse]) error
 	// GET /readings/history
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsHistory(context.Context, *GetReadingsHistoryRequest) (*GetReadingsHistoryResponse, error)
+	// Every page of GetReadingsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamReadingsHistory(*StreamReadingsHistoryRequest, grpc.ServerStreamingServer[StreamReadingsHistoryResponse]) error
 	// GET /readings/latest
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsSnapshot(context.Context, *GetReadingsSnapshotRequest) (*GetReadingsSnapshotResponse, error)
+	// Every page of GetReadingsSnapshot, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamReadingsSnapshot(*StreamReadingsSnapshotRequest, grpc.ServerStreamingServer[StreamReadingsSnapshotResponse]) error
 }
 
 // UnimplementedReadingsServiceServer should be embedded to have
@@ -114,11 +192,20 @@ type UnimplementedReadingsServiceServer struct{}
 func (UnimplementedReadingsServiceServer) ListReadingsDefinitions(context.Context, *ListReadingsDefinitionsRequest) (*ListReadingsDefinitionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReadingsDefinitions not implemented")
 }
+func (UnimplementedReadingsServiceServer) StreamReadingsDefinitions(*StreamReadingsDefinitionsRequest, grpc.ServerStreamingServer[StreamReadingsDefinitionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamReadingsDefinitions not implemented")
+}
 func (UnimplementedReadingsServiceServer) GetReadingsHistory(context.Context, *GetReadingsHistoryRequest) (*GetReadingsHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReadingsHistory not implemented")
 }
+func (UnimplementedReadingsServiceServer) StreamReadingsHistory(*StreamReadingsHistoryRequest, grpc.ServerStreamingServer[StreamReadingsHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamReadingsHistory not implemented")
+}
 func (UnimplementedReadingsServiceServer) GetReadingsSnapshot(context.Context, *GetReadingsSnapshotRequest) (*GetReadingsSnapshotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReadingsSnapshot not implemented")
+}
+func (UnimplementedReadingsServiceServer) StreamReadingsSnapshot(*StreamReadingsSnapshotRequest, grpc.ServerStreamingServer[StreamReadingsSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamReadingsSnapshot not implemented")
 }
 func (UnimplementedReadingsServiceServer) testEmbeddedByValue() {}
 
@@ -158,6 +245,17 @@ func _ReadingsService_ListReadingsDefinitions_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReadingsService_StreamReadingsDefinitions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamReadingsDefinitionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReadingsServiceServer).StreamReadingsDefinitions(m, &grpc.GenericServerStream[StreamReadingsDefinitionsRequest, StreamReadingsDefinitionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadingsService_StreamReadingsDefinitionsServer = grpc.ServerStreamingServer[StreamReadingsDefinitionsResponse]
+
 func _ReadingsService_GetReadingsHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetReadingsHistoryRequest)
 	if err := dec(in); err != nil {
@@ -176,6 +274,17 @@ func _ReadingsService_GetReadingsHistory_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReadingsService_StreamReadingsHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamReadingsHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReadingsServiceServer).StreamReadingsHistory(m, &grpc.GenericServerStream[StreamReadingsHistoryRequest, StreamReadingsHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadingsService_StreamReadingsHistoryServer = grpc.ServerStreamingServer[StreamReadingsHistoryResponse]
+
 func _ReadingsService_GetReadingsSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetReadingsSnapshotRequest)
 	if err := dec(in); err != nil {
@@ -193,6 +302,17 @@ func _ReadingsService_GetReadingsSnapshot_Handler(srv interface{}, ctx context.C
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _ReadingsService_StreamReadingsSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamReadingsSnapshotRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReadingsServiceServer).StreamReadingsSnapshot(m, &grpc.GenericServerStream[StreamReadingsSnapshotRequest, StreamReadingsSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReadingsService_StreamReadingsSnapshotServer = grpc.ServerStreamingServer[StreamReadingsSnapshotResponse]
 
 // ReadingsService_ServiceDesc is the grpc.ServiceDesc for ReadingsService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -214,6 +334,22 @@ var ReadingsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ReadingsService_GetReadingsSnapshot_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamReadingsDefinitions",
+			Handler:       _ReadingsService_StreamReadingsDefinitions_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamReadingsHistory",
+			Handler:       _ReadingsService_StreamReadingsHistory_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamReadingsSnapshot",
+			Handler:       _ReadingsService_StreamReadingsSnapshot_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/readings/v1/readings.proto",
 }

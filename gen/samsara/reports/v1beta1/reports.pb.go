@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *GetReportConfigsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamReportConfigs.
+type StreamReportConfigsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReportConfigs is asked, page after page.
+	Request *GetReportConfigsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReportConfigsRequest) Reset() {
+	*x = StreamReportConfigsRequest{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReportConfigsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReportConfigsRequest) ProtoMessage() {}
+
+func (x *StreamReportConfigsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReportConfigsRequest.ProtoReflect.Descriptor instead.
+func (*StreamReportConfigsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamReportConfigsRequest) GetRequest() *GetReportConfigsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamReportConfigsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamReportConfigs.
+type StreamReportConfigsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReportConfigs answers.
+	Page *GetReportConfigsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReportConfigsResponse) Reset() {
+	*x = StreamReportConfigsResponse{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReportConfigsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReportConfigsResponse) ProtoMessage() {}
+
+func (x *StreamReportConfigsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReportConfigsResponse.ProtoReflect.Descriptor instead.
+func (*StreamReportConfigsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamReportConfigsResponse) GetPage() *GetReportConfigsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamReportConfigsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetDatasets.
 type GetDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -160,7 +270,7 @@ type GetDatasetsRequest struct {
 
 func (x *GetDatasetsRequest) Reset() {
 	*x = GetDatasetsRequest{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[2]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +282,7 @@ func (x *GetDatasetsRequest) String() string {
 func (*GetDatasetsRequest) ProtoMessage() {}
 
 func (x *GetDatasetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[2]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +295,7 @@ func (x *GetDatasetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatasetsRequest.ProtoReflect.Descriptor instead.
 func (*GetDatasetsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{2}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDatasetsRequest) GetAfter() string {
@@ -222,7 +332,7 @@ type GetDatasetsResponse struct {
 
 func (x *GetDatasetsResponse) Reset() {
 	*x = GetDatasetsResponse{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[3]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +344,7 @@ func (x *GetDatasetsResponse) String() string {
 func (*GetDatasetsResponse) ProtoMessage() {}
 
 func (x *GetDatasetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[3]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +357,7 @@ func (x *GetDatasetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatasetsResponse.ProtoReflect.Descriptor instead.
 func (*GetDatasetsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{3}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDatasetsResponse) GetData() []*ReportsDataset {
@@ -262,6 +372,116 @@ func (x *GetDatasetsResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDatasets.
+type StreamDatasetsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDatasets is asked, page after page.
+	Request *GetDatasetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDatasetsRequest) Reset() {
+	*x = StreamDatasetsRequest{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDatasetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDatasetsRequest) ProtoMessage() {}
+
+func (x *StreamDatasetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDatasetsRequest.ProtoReflect.Descriptor instead.
+func (*StreamDatasetsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamDatasetsRequest) GetRequest() *GetDatasetsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDatasetsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDatasets.
+type StreamDatasetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDatasets answers.
+	Page *GetDatasetsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDatasetsResponse) Reset() {
+	*x = StreamDatasetsResponse{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDatasetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDatasetsResponse) ProtoMessage() {}
+
+func (x *StreamDatasetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDatasetsResponse.ProtoReflect.Descriptor instead.
+func (*StreamDatasetsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamDatasetsResponse) GetPage() *GetDatasetsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDatasetsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetReportRuns.
@@ -281,7 +501,7 @@ type GetReportRunsRequest struct {
 
 func (x *GetReportRunsRequest) Reset() {
 	*x = GetReportRunsRequest{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[4]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -293,7 +513,7 @@ func (x *GetReportRunsRequest) String() string {
 func (*GetReportRunsRequest) ProtoMessage() {}
 
 func (x *GetReportRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[4]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -306,7 +526,7 @@ func (x *GetReportRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRunsRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRunsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{4}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetReportRunsRequest) GetAfter() string {
@@ -350,7 +570,7 @@ type GetReportRunsResponse struct {
 
 func (x *GetReportRunsResponse) Reset() {
 	*x = GetReportRunsResponse{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[5]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +582,7 @@ func (x *GetReportRunsResponse) String() string {
 func (*GetReportRunsResponse) ProtoMessage() {}
 
 func (x *GetReportRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[5]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +595,7 @@ func (x *GetReportRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRunsResponse.ProtoReflect.Descriptor instead.
 func (*GetReportRunsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{5}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetReportRunsResponse) GetData() []*ReportRun {
@@ -392,6 +612,116 @@ func (x *GetReportRunsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamReportRuns.
+type StreamReportRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReportRuns is asked, page after page.
+	Request *GetReportRunsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReportRunsRequest) Reset() {
+	*x = StreamReportRunsRequest{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReportRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReportRunsRequest) ProtoMessage() {}
+
+func (x *StreamReportRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReportRunsRequest.ProtoReflect.Descriptor instead.
+func (*StreamReportRunsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamReportRunsRequest) GetRequest() *GetReportRunsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamReportRunsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamReportRuns.
+type StreamReportRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReportRuns answers.
+	Page *GetReportRunsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReportRunsResponse) Reset() {
+	*x = StreamReportRunsResponse{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReportRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReportRunsResponse) ProtoMessage() {}
+
+func (x *StreamReportRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReportRunsResponse.ProtoReflect.Descriptor instead.
+func (*StreamReportRunsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamReportRunsResponse) GetPage() *GetReportRunsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamReportRunsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateReportRun.
 type CreateReportRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -403,7 +733,7 @@ type CreateReportRunRequest struct {
 
 func (x *CreateReportRunRequest) Reset() {
 	*x = CreateReportRunRequest{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[6]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -415,7 +745,7 @@ func (x *CreateReportRunRequest) String() string {
 func (*CreateReportRunRequest) ProtoMessage() {}
 
 func (x *CreateReportRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[6]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -428,7 +758,7 @@ func (x *CreateReportRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReportRunRequest.ProtoReflect.Descriptor instead.
 func (*CreateReportRunRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{6}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateReportRunRequest) GetReportConfig() *ReportConfigInput {
@@ -449,7 +779,7 @@ type CreateReportRunResponse struct {
 
 func (x *CreateReportRunResponse) Reset() {
 	*x = CreateReportRunResponse{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[7]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +791,7 @@ func (x *CreateReportRunResponse) String() string {
 func (*CreateReportRunResponse) ProtoMessage() {}
 
 func (x *CreateReportRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[7]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +804,7 @@ func (x *CreateReportRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReportRunResponse.ProtoReflect.Descriptor instead.
 func (*CreateReportRunResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{7}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateReportRunResponse) GetData() *ReportRun {
@@ -499,7 +829,7 @@ type GetReportRunDataRequest struct {
 
 func (x *GetReportRunDataRequest) Reset() {
 	*x = GetReportRunDataRequest{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[8]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +841,7 @@ func (x *GetReportRunDataRequest) String() string {
 func (*GetReportRunDataRequest) ProtoMessage() {}
 
 func (x *GetReportRunDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[8]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +854,7 @@ func (x *GetReportRunDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRunDataRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRunDataRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{8}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetReportRunDataRequest) GetAfter() string {
@@ -561,7 +891,7 @@ type GetReportRunDataResponse struct {
 
 func (x *GetReportRunDataResponse) Reset() {
 	*x = GetReportRunDataResponse{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[9]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +903,7 @@ func (x *GetReportRunDataResponse) String() string {
 func (*GetReportRunDataResponse) ProtoMessage() {}
 
 func (x *GetReportRunDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[9]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +916,7 @@ func (x *GetReportRunDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRunDataResponse.ProtoReflect.Descriptor instead.
 func (*GetReportRunDataResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{9}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetReportRunDataResponse) GetData() *ReportRunsData {
@@ -601,6 +931,116 @@ func (x *GetReportRunDataResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamReportRunData.
+type StreamReportRunDataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReportRunData is asked, page after page.
+	Request *GetReportRunDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReportRunDataRequest) Reset() {
+	*x = StreamReportRunDataRequest{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReportRunDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReportRunDataRequest) ProtoMessage() {}
+
+func (x *StreamReportRunDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReportRunDataRequest.ProtoReflect.Descriptor instead.
+func (*StreamReportRunDataRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StreamReportRunDataRequest) GetRequest() *GetReportRunDataRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamReportRunDataRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamReportRunData.
+type StreamReportRunDataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetReportRunData answers.
+	Page *GetReportRunDataResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamReportRunDataResponse) Reset() {
+	*x = StreamReportRunDataResponse{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamReportRunDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamReportRunDataResponse) ProtoMessage() {}
+
+func (x *StreamReportRunDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamReportRunDataResponse.ProtoReflect.Descriptor instead.
+func (*StreamReportRunDataResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StreamReportRunDataResponse) GetPage() *GetReportRunDataResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamReportRunDataResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema columnResponseBody.
@@ -634,7 +1074,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[10]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +1086,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[10]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +1099,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{10}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Column) GetDataType() string {
@@ -694,7 +1134,7 @@ type Filters struct {
 
 func (x *Filters) Reset() {
 	*x = Filters{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +1146,7 @@ func (x *Filters) String() string {
 func (*Filters) ProtoMessage() {}
 
 func (x *Filters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +1159,7 @@ func (x *Filters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filters.ProtoReflect.Descriptor instead.
 func (*Filters) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{11}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Filters) GetPrimaryTimeRange() *PrimaryTimeRange {
@@ -742,7 +1182,7 @@ type PrimaryTimeRange struct {
 
 func (x *PrimaryTimeRange) Reset() {
 	*x = PrimaryTimeRange{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +1194,7 @@ func (x *PrimaryTimeRange) String() string {
 func (*PrimaryTimeRange) ProtoMessage() {}
 
 func (x *PrimaryTimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +1207,7 @@ func (x *PrimaryTimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrimaryTimeRange.ProtoReflect.Descriptor instead.
 func (*PrimaryTimeRange) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{12}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PrimaryTimeRange) GetEndTime() string {
@@ -815,7 +1255,7 @@ type ReportColumns struct {
 
 func (x *ReportColumns) Reset() {
 	*x = ReportColumns{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1267,7 @@ func (x *ReportColumns) String() string {
 func (*ReportColumns) ProtoMessage() {}
 
 func (x *ReportColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +1280,7 @@ func (x *ReportColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportColumns.ProtoReflect.Descriptor instead.
 func (*ReportColumns) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{13}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReportColumns) GetDataType() string {
@@ -883,7 +1323,7 @@ type ReportConfig struct {
 
 func (x *ReportConfig) Reset() {
 	*x = ReportConfig{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +1335,7 @@ func (x *ReportConfig) String() string {
 func (*ReportConfig) ProtoMessage() {}
 
 func (x *ReportConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1348,7 @@ func (x *ReportConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportConfig.ProtoReflect.Descriptor instead.
 func (*ReportConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{14}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportConfig) GetColumns() []*Column {
@@ -957,7 +1397,7 @@ type ReportConfigColumn struct {
 
 func (x *ReportConfigColumn) Reset() {
 	*x = ReportConfigColumn{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1409,7 @@ func (x *ReportConfigColumn) String() string {
 func (*ReportConfigColumn) ProtoMessage() {}
 
 func (x *ReportConfigColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1422,7 @@ func (x *ReportConfigColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportConfigColumn.ProtoReflect.Descriptor instead.
 func (*ReportConfigColumn) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{15}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportConfigColumn) GetFieldName() string {
@@ -1009,7 +1449,7 @@ type ReportConfigInput struct {
 
 func (x *ReportConfigInput) Reset() {
 	*x = ReportConfigInput{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1461,7 @@ func (x *ReportConfigInput) String() string {
 func (*ReportConfigInput) ProtoMessage() {}
 
 func (x *ReportConfigInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1474,7 @@ func (x *ReportConfigInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportConfigInput.ProtoReflect.Descriptor instead.
 func (*ReportConfigInput) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{16}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportConfigInput) GetColumns() []*ReportConfigColumn {
@@ -1083,7 +1523,7 @@ type ReportRun struct {
 
 func (x *ReportRun) Reset() {
 	*x = ReportRun{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1535,7 @@ func (x *ReportRun) String() string {
 func (*ReportRun) ProtoMessage() {}
 
 func (x *ReportRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1548,7 @@ func (x *ReportRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRun.ProtoReflect.Descriptor instead.
 func (*ReportRun) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{17}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReportRun) GetCreatedAtTime() string {
@@ -1155,7 +1595,7 @@ type ReportRunsData struct {
 
 func (x *ReportRunsData) Reset() {
 	*x = ReportRunsData{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1607,7 @@ func (x *ReportRunsData) String() string {
 func (*ReportRunsData) ProtoMessage() {}
 
 func (x *ReportRunsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1620,7 @@ func (x *ReportRunsData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRunsData.ProtoReflect.Descriptor instead.
 func (*ReportRunsData) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{18}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReportRunsData) GetColumns() []*ReportColumns {
@@ -1223,7 +1663,7 @@ type ReportsDataset struct {
 
 func (x *ReportsDataset) Reset() {
 	*x = ReportsDataset{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1675,7 @@ func (x *ReportsDataset) String() string {
 func (*ReportsDataset) ProtoMessage() {}
 
 func (x *ReportsDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1688,7 @@ func (x *ReportsDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportsDataset.ProtoReflect.Descriptor instead.
 func (*ReportsDataset) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{19}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReportsDataset) GetDisplayName() string {
@@ -1319,7 +1759,7 @@ type ReportsDatasetField struct {
 
 func (x *ReportsDatasetField) Reset() {
 	*x = ReportsDatasetField{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1771,7 @@ func (x *ReportsDatasetField) String() string {
 func (*ReportsDatasetField) ProtoMessage() {}
 
 func (x *ReportsDatasetField) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1784,7 @@ func (x *ReportsDatasetField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportsDatasetField.ProtoReflect.Descriptor instead.
 func (*ReportsDatasetField) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{20}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReportsDatasetField) GetDataType() string {
@@ -1379,7 +1819,7 @@ var File_samsara_reports_v1beta1_reports_proto protoreflect.FileDescriptor
 
 const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\n" +
-	"%samsara/reports/v1beta1/reports.proto\x12\x17samsara.reports.v1beta1\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xa6\x01\n" +
+	"%samsara/reports/v1beta1/reports.proto\x12\x17samsara.reports.v1beta1\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xa6\x01\n" +
 	"\x17GetReportConfigsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
@@ -1390,7 +1830,14 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2%.samsara.reports.v1beta1.ReportConfigB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa1\x01\n" +
+	"pagination\"\xa5\x01\n" +
+	"\x1aStreamReportConfigsRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.reports.v1beta1.GetReportConfigsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8c\x01\n" +
+	"\x1bStreamReportConfigsResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.reports.v1beta1.GetReportConfigsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa1\x01\n" +
 	"\x12GetDatasetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
@@ -1401,7 +1848,14 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2'.samsara.reports.v1beta1.ReportsDatasetB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd9\x01\n" +
+	"pagination\"\x9b\x01\n" +
+	"\x15StreamDatasetsRequest\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.reports.v1beta1.GetDatasetsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x82\x01\n" +
+	"\x16StreamDatasetsResponse\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.reports.v1beta1.GetDatasetsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd9\x01\n" +
 	"\x14GetReportRunsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
@@ -1413,7 +1867,14 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\".samsara.reports.v1beta1.ReportRunB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"s\n" +
+	"pagination\"\x9f\x01\n" +
+	"\x17StreamReportRunsRequest\x12G\n" +
+	"\arequest\x18\x01 \x01(\v2-.samsara.reports.v1beta1.GetReportRunsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x86\x01\n" +
+	"\x18StreamReportRunsResponse\x12B\n" +
+	"\x04page\x18\x01 \x01(\v2..samsara.reports.v1beta1.GetReportRunsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"s\n" +
 	"\x16CreateReportRunRequest\x12Y\n" +
 	"\rreport_config\x18\x01 \x01(\v2*.samsara.reports.v1beta1.ReportConfigInputB\b\xda\xce\x18\x04\b\x03 \x01R\freportConfig\"Y\n" +
 	"\x17CreateReportRunResponse\x12>\n" +
@@ -1429,7 +1890,14 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2'.samsara.reports.v1beta1.ReportRunsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf3\n" +
+	"pagination\"\xa5\x01\n" +
+	"\x1aStreamReportRunDataRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.reports.v1beta1.GetReportRunDataRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8c\x01\n" +
+	"\x1bStreamReportRunDataResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.reports.v1beta1.GetReportRunDataResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf3\n" +
 	"\n" +
 	"\x06Column\x12T\n" +
 	"\tdata_type\x18\x01 \x01(\tB2\xda\xce\x18. \x012\x06string2\ainteger2\x05float2\ttimestamp2\aunknownH\x00R\bdataType\x88\x01\x01\x12\x1f\n" +
@@ -1519,18 +1987,26 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"_data_typeB\x0f\n" +
 	"\r_display_nameB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_unit2\xe5\a\n" +
-	"\x0eReportsService\x12\xc9\x01\n" +
-	"\x10GetReportConfigs\x120.samsara.reports.v1beta1.GetReportConfigsRequest\x1a1.samsara.reports.v1beta1.GetReportConfigsResponse\"P\xda\xce\x18L\n" +
-	"\x10getReportConfigs\x10\x01\x1a\x10/reports/configs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xb6\x01\n" +
-	"\vGetDatasets\x12+.samsara.reports.v1beta1.GetDatasetsRequest\x1a,.samsara.reports.v1beta1.GetDatasetsResponse\"L\xda\xce\x18H\n" +
-	"\vgetDatasets\x10\x01\x1a\x11/reports/datasets(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xba\x01\n" +
-	"\rGetReportRuns\x12-.samsara.reports.v1beta1.GetReportRunsRequest\x1a..samsara.reports.v1beta1.GetReportRunsResponse\"J\xda\xce\x18F\n" +
-	"\rgetReportRuns\x10\x01\x1a\r/reports/runs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xc2\x01\n" +
+	"\x05_unit2\xde\f\n" +
+	"\x0eReportsService\x12\xcf\x01\n" +
+	"\x10GetReportConfigs\x120.samsara.reports.v1beta1.GetReportConfigsRequest\x1a1.samsara.reports.v1beta1.GetReportConfigsResponse\"V\xda\xce\x18R\n" +
+	"\x10getReportConfigs\x10\x01\x1a\x10/reports/configs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9c\x01\n" +
+	"\x13StreamReportConfigs\x123.samsara.reports.v1beta1.StreamReportConfigsRequest\x1a4.samsara.reports.v1beta1.StreamReportConfigsResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetReportConfigs\x10\x010\x01\x12\xbc\x01\n" +
+	"\vGetDatasets\x12+.samsara.reports.v1beta1.GetDatasetsRequest\x1a,.samsara.reports.v1beta1.GetDatasetsResponse\"R\xda\xce\x18N\n" +
+	"\vgetDatasets\x10\x01\x1a\x11/reports/datasets(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x88\x01\n" +
+	"\x0eStreamDatasets\x12..samsara.reports.v1beta1.StreamDatasetsRequest\x1a/.samsara.reports.v1beta1.StreamDatasetsResponse\"\x13\xe2\xce\x18\x0f\n" +
+	"\vGetDatasets\x10\x010\x01\x12\xc0\x01\n" +
+	"\rGetReportRuns\x12-.samsara.reports.v1beta1.GetReportRunsRequest\x1a..samsara.reports.v1beta1.GetReportRunsResponse\"P\xda\xce\x18L\n" +
+	"\rgetReportRuns\x10\x01\x1a\r/reports/runs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x90\x01\n" +
+	"\x10StreamReportRuns\x120.samsara.reports.v1beta1.StreamReportRunsRequest\x1a1.samsara.reports.v1beta1.StreamReportRunsResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetReportRuns\x10\x010\x01\x12\xc2\x01\n" +
 	"\x0fCreateReportRun\x12/.samsara.reports.v1beta1.CreateReportRunRequest\x1a0.samsara.reports.v1beta1.CreateReportRunResponse\"L\xda\xce\x18H\n" +
-	"\x0fcreateReportRun\x10\x02\x1a\r/reports/runs \x02B\x14Write Custom ReportsJ\a\b2\x12\x03\b\x90\x1cP\x02X\xca\x01\x12\xcb\x01\n" +
-	"\x10GetReportRunData\x120.samsara.reports.v1beta1.GetReportRunDataRequest\x1a1.samsara.reports.v1beta1.GetReportRunDataResponse\"R\xda\xce\x18N\n" +
-	"\x10getReportRunData\x10\x01\x1a\x12/reports/runs/data(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/reports/v1beta1;reportsv1beta1b\x06proto3"
+	"\x0fcreateReportRun\x10\x02\x1a\r/reports/runs \x02B\x14Write Custom ReportsJ\a\b2\x12\x03\b\x90\x1cP\x02X\xca\x01\x12\xd6\x01\n" +
+	"\x10GetReportRunData\x120.samsara.reports.v1beta1.GetReportRunDataRequest\x1a1.samsara.reports.v1beta1.GetReportRunDataResponse\"]\xda\xce\x18Y\n" +
+	"\x10getReportRunData\x10\x01\x1a\x12/reports/runs/data(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\tdata.rows\x12\x9c\x01\n" +
+	"\x13StreamReportRunData\x123.samsara.reports.v1beta1.StreamReportRunDataRequest\x1a4.samsara.reports.v1beta1.StreamReportRunDataResponse\"\x18\xe2\xce\x18\x14\n" +
+	"\x10GetReportRunData\x10\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/reports/v1beta1;reportsv1beta1b\x06proto3"
 
 var (
 	file_samsara_reports_v1beta1_reports_proto_rawDescOnce sync.Once
@@ -1544,66 +2020,95 @@ func file_samsara_reports_v1beta1_reports_proto_rawDescGZIP() []byte {
 	return file_samsara_reports_v1beta1_reports_proto_rawDescData
 }
 
-var file_samsara_reports_v1beta1_reports_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_samsara_reports_v1beta1_reports_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_samsara_reports_v1beta1_reports_proto_goTypes = []any{
-	(*GetReportConfigsRequest)(nil),  // 0: samsara.reports.v1beta1.GetReportConfigsRequest
-	(*GetReportConfigsResponse)(nil), // 1: samsara.reports.v1beta1.GetReportConfigsResponse
-	(*GetDatasetsRequest)(nil),       // 2: samsara.reports.v1beta1.GetDatasetsRequest
-	(*GetDatasetsResponse)(nil),      // 3: samsara.reports.v1beta1.GetDatasetsResponse
-	(*GetReportRunsRequest)(nil),     // 4: samsara.reports.v1beta1.GetReportRunsRequest
-	(*GetReportRunsResponse)(nil),    // 5: samsara.reports.v1beta1.GetReportRunsResponse
-	(*CreateReportRunRequest)(nil),   // 6: samsara.reports.v1beta1.CreateReportRunRequest
-	(*CreateReportRunResponse)(nil),  // 7: samsara.reports.v1beta1.CreateReportRunResponse
-	(*GetReportRunDataRequest)(nil),  // 8: samsara.reports.v1beta1.GetReportRunDataRequest
-	(*GetReportRunDataResponse)(nil), // 9: samsara.reports.v1beta1.GetReportRunDataResponse
-	(*Column)(nil),                   // 10: samsara.reports.v1beta1.Column
-	(*Filters)(nil),                  // 11: samsara.reports.v1beta1.Filters
-	(*PrimaryTimeRange)(nil),         // 12: samsara.reports.v1beta1.PrimaryTimeRange
-	(*ReportColumns)(nil),            // 13: samsara.reports.v1beta1.ReportColumns
-	(*ReportConfig)(nil),             // 14: samsara.reports.v1beta1.ReportConfig
-	(*ReportConfigColumn)(nil),       // 15: samsara.reports.v1beta1.ReportConfigColumn
-	(*ReportConfigInput)(nil),        // 16: samsara.reports.v1beta1.ReportConfigInput
-	(*ReportRun)(nil),                // 17: samsara.reports.v1beta1.ReportRun
-	(*ReportRunsData)(nil),           // 18: samsara.reports.v1beta1.ReportRunsData
-	(*ReportsDataset)(nil),           // 19: samsara.reports.v1beta1.ReportsDataset
-	(*ReportsDatasetField)(nil),      // 20: samsara.reports.v1beta1.ReportsDatasetField
-	(*v1.Pagination)(nil),            // 21: samsara.types.v1.Pagination
-	(*structpb.ListValue)(nil),       // 22: google.protobuf.ListValue
+	(*GetReportConfigsRequest)(nil),     // 0: samsara.reports.v1beta1.GetReportConfigsRequest
+	(*GetReportConfigsResponse)(nil),    // 1: samsara.reports.v1beta1.GetReportConfigsResponse
+	(*StreamReportConfigsRequest)(nil),  // 2: samsara.reports.v1beta1.StreamReportConfigsRequest
+	(*StreamReportConfigsResponse)(nil), // 3: samsara.reports.v1beta1.StreamReportConfigsResponse
+	(*GetDatasetsRequest)(nil),          // 4: samsara.reports.v1beta1.GetDatasetsRequest
+	(*GetDatasetsResponse)(nil),         // 5: samsara.reports.v1beta1.GetDatasetsResponse
+	(*StreamDatasetsRequest)(nil),       // 6: samsara.reports.v1beta1.StreamDatasetsRequest
+	(*StreamDatasetsResponse)(nil),      // 7: samsara.reports.v1beta1.StreamDatasetsResponse
+	(*GetReportRunsRequest)(nil),        // 8: samsara.reports.v1beta1.GetReportRunsRequest
+	(*GetReportRunsResponse)(nil),       // 9: samsara.reports.v1beta1.GetReportRunsResponse
+	(*StreamReportRunsRequest)(nil),     // 10: samsara.reports.v1beta1.StreamReportRunsRequest
+	(*StreamReportRunsResponse)(nil),    // 11: samsara.reports.v1beta1.StreamReportRunsResponse
+	(*CreateReportRunRequest)(nil),      // 12: samsara.reports.v1beta1.CreateReportRunRequest
+	(*CreateReportRunResponse)(nil),     // 13: samsara.reports.v1beta1.CreateReportRunResponse
+	(*GetReportRunDataRequest)(nil),     // 14: samsara.reports.v1beta1.GetReportRunDataRequest
+	(*GetReportRunDataResponse)(nil),    // 15: samsara.reports.v1beta1.GetReportRunDataResponse
+	(*StreamReportRunDataRequest)(nil),  // 16: samsara.reports.v1beta1.StreamReportRunDataRequest
+	(*StreamReportRunDataResponse)(nil), // 17: samsara.reports.v1beta1.StreamReportRunDataResponse
+	(*Column)(nil),                      // 18: samsara.reports.v1beta1.Column
+	(*Filters)(nil),                     // 19: samsara.reports.v1beta1.Filters
+	(*PrimaryTimeRange)(nil),            // 20: samsara.reports.v1beta1.PrimaryTimeRange
+	(*ReportColumns)(nil),               // 21: samsara.reports.v1beta1.ReportColumns
+	(*ReportConfig)(nil),                // 22: samsara.reports.v1beta1.ReportConfig
+	(*ReportConfigColumn)(nil),          // 23: samsara.reports.v1beta1.ReportConfigColumn
+	(*ReportConfigInput)(nil),           // 24: samsara.reports.v1beta1.ReportConfigInput
+	(*ReportRun)(nil),                   // 25: samsara.reports.v1beta1.ReportRun
+	(*ReportRunsData)(nil),              // 26: samsara.reports.v1beta1.ReportRunsData
+	(*ReportsDataset)(nil),              // 27: samsara.reports.v1beta1.ReportsDataset
+	(*ReportsDatasetField)(nil),         // 28: samsara.reports.v1beta1.ReportsDatasetField
+	(*v1.Pagination)(nil),               // 29: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),           // 30: samsara.gateway.v1.StreamOptions
+	(*structpb.ListValue)(nil),          // 31: google.protobuf.ListValue
 }
 var file_samsara_reports_v1beta1_reports_proto_depIdxs = []int32{
-	14, // 0: samsara.reports.v1beta1.GetReportConfigsResponse.data:type_name -> samsara.reports.v1beta1.ReportConfig
-	21, // 1: samsara.reports.v1beta1.GetReportConfigsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	19, // 2: samsara.reports.v1beta1.GetDatasetsResponse.data:type_name -> samsara.reports.v1beta1.ReportsDataset
-	21, // 3: samsara.reports.v1beta1.GetDatasetsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17, // 4: samsara.reports.v1beta1.GetReportRunsResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
-	21, // 5: samsara.reports.v1beta1.GetReportRunsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	16, // 6: samsara.reports.v1beta1.CreateReportRunRequest.report_config:type_name -> samsara.reports.v1beta1.ReportConfigInput
-	17, // 7: samsara.reports.v1beta1.CreateReportRunResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
-	18, // 8: samsara.reports.v1beta1.GetReportRunDataResponse.data:type_name -> samsara.reports.v1beta1.ReportRunsData
-	21, // 9: samsara.reports.v1beta1.GetReportRunDataResponse.pagination:type_name -> samsara.types.v1.Pagination
-	12, // 10: samsara.reports.v1beta1.Filters.primary_time_range:type_name -> samsara.reports.v1beta1.PrimaryTimeRange
-	10, // 11: samsara.reports.v1beta1.ReportConfig.columns:type_name -> samsara.reports.v1beta1.Column
-	11, // 12: samsara.reports.v1beta1.ReportConfig.filters:type_name -> samsara.reports.v1beta1.Filters
-	15, // 13: samsara.reports.v1beta1.ReportConfigInput.columns:type_name -> samsara.reports.v1beta1.ReportConfigColumn
-	11, // 14: samsara.reports.v1beta1.ReportConfigInput.filters:type_name -> samsara.reports.v1beta1.Filters
-	13, // 15: samsara.reports.v1beta1.ReportRunsData.columns:type_name -> samsara.reports.v1beta1.ReportColumns
-	22, // 16: samsara.reports.v1beta1.ReportRunsData.rows:type_name -> google.protobuf.ListValue
-	20, // 17: samsara.reports.v1beta1.ReportsDataset.fields:type_name -> samsara.reports.v1beta1.ReportsDatasetField
-	0,  // 18: samsara.reports.v1beta1.ReportsService.GetReportConfigs:input_type -> samsara.reports.v1beta1.GetReportConfigsRequest
-	2,  // 19: samsara.reports.v1beta1.ReportsService.GetDatasets:input_type -> samsara.reports.v1beta1.GetDatasetsRequest
-	4,  // 20: samsara.reports.v1beta1.ReportsService.GetReportRuns:input_type -> samsara.reports.v1beta1.GetReportRunsRequest
-	6,  // 21: samsara.reports.v1beta1.ReportsService.CreateReportRun:input_type -> samsara.reports.v1beta1.CreateReportRunRequest
-	8,  // 22: samsara.reports.v1beta1.ReportsService.GetReportRunData:input_type -> samsara.reports.v1beta1.GetReportRunDataRequest
-	1,  // 23: samsara.reports.v1beta1.ReportsService.GetReportConfigs:output_type -> samsara.reports.v1beta1.GetReportConfigsResponse
-	3,  // 24: samsara.reports.v1beta1.ReportsService.GetDatasets:output_type -> samsara.reports.v1beta1.GetDatasetsResponse
-	5,  // 25: samsara.reports.v1beta1.ReportsService.GetReportRuns:output_type -> samsara.reports.v1beta1.GetReportRunsResponse
-	7,  // 26: samsara.reports.v1beta1.ReportsService.CreateReportRun:output_type -> samsara.reports.v1beta1.CreateReportRunResponse
-	9,  // 27: samsara.reports.v1beta1.ReportsService.GetReportRunData:output_type -> samsara.reports.v1beta1.GetReportRunDataResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	22, // 0: samsara.reports.v1beta1.GetReportConfigsResponse.data:type_name -> samsara.reports.v1beta1.ReportConfig
+	29, // 1: samsara.reports.v1beta1.GetReportConfigsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.reports.v1beta1.StreamReportConfigsRequest.request:type_name -> samsara.reports.v1beta1.GetReportConfigsRequest
+	30, // 3: samsara.reports.v1beta1.StreamReportConfigsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.reports.v1beta1.StreamReportConfigsResponse.page:type_name -> samsara.reports.v1beta1.GetReportConfigsResponse
+	27, // 5: samsara.reports.v1beta1.GetDatasetsResponse.data:type_name -> samsara.reports.v1beta1.ReportsDataset
+	29, // 6: samsara.reports.v1beta1.GetDatasetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.reports.v1beta1.StreamDatasetsRequest.request:type_name -> samsara.reports.v1beta1.GetDatasetsRequest
+	30, // 8: samsara.reports.v1beta1.StreamDatasetsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.reports.v1beta1.StreamDatasetsResponse.page:type_name -> samsara.reports.v1beta1.GetDatasetsResponse
+	25, // 10: samsara.reports.v1beta1.GetReportRunsResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
+	29, // 11: samsara.reports.v1beta1.GetReportRunsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 12: samsara.reports.v1beta1.StreamReportRunsRequest.request:type_name -> samsara.reports.v1beta1.GetReportRunsRequest
+	30, // 13: samsara.reports.v1beta1.StreamReportRunsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 14: samsara.reports.v1beta1.StreamReportRunsResponse.page:type_name -> samsara.reports.v1beta1.GetReportRunsResponse
+	24, // 15: samsara.reports.v1beta1.CreateReportRunRequest.report_config:type_name -> samsara.reports.v1beta1.ReportConfigInput
+	25, // 16: samsara.reports.v1beta1.CreateReportRunResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
+	26, // 17: samsara.reports.v1beta1.GetReportRunDataResponse.data:type_name -> samsara.reports.v1beta1.ReportRunsData
+	29, // 18: samsara.reports.v1beta1.GetReportRunDataResponse.pagination:type_name -> samsara.types.v1.Pagination
+	14, // 19: samsara.reports.v1beta1.StreamReportRunDataRequest.request:type_name -> samsara.reports.v1beta1.GetReportRunDataRequest
+	30, // 20: samsara.reports.v1beta1.StreamReportRunDataRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	15, // 21: samsara.reports.v1beta1.StreamReportRunDataResponse.page:type_name -> samsara.reports.v1beta1.GetReportRunDataResponse
+	20, // 22: samsara.reports.v1beta1.Filters.primary_time_range:type_name -> samsara.reports.v1beta1.PrimaryTimeRange
+	18, // 23: samsara.reports.v1beta1.ReportConfig.columns:type_name -> samsara.reports.v1beta1.Column
+	19, // 24: samsara.reports.v1beta1.ReportConfig.filters:type_name -> samsara.reports.v1beta1.Filters
+	23, // 25: samsara.reports.v1beta1.ReportConfigInput.columns:type_name -> samsara.reports.v1beta1.ReportConfigColumn
+	19, // 26: samsara.reports.v1beta1.ReportConfigInput.filters:type_name -> samsara.reports.v1beta1.Filters
+	21, // 27: samsara.reports.v1beta1.ReportRunsData.columns:type_name -> samsara.reports.v1beta1.ReportColumns
+	31, // 28: samsara.reports.v1beta1.ReportRunsData.rows:type_name -> google.protobuf.ListValue
+	28, // 29: samsara.reports.v1beta1.ReportsDataset.fields:type_name -> samsara.reports.v1beta1.ReportsDatasetField
+	0,  // 30: samsara.reports.v1beta1.ReportsService.GetReportConfigs:input_type -> samsara.reports.v1beta1.GetReportConfigsRequest
+	2,  // 31: samsara.reports.v1beta1.ReportsService.StreamReportConfigs:input_type -> samsara.reports.v1beta1.StreamReportConfigsRequest
+	4,  // 32: samsara.reports.v1beta1.ReportsService.GetDatasets:input_type -> samsara.reports.v1beta1.GetDatasetsRequest
+	6,  // 33: samsara.reports.v1beta1.ReportsService.StreamDatasets:input_type -> samsara.reports.v1beta1.StreamDatasetsRequest
+	8,  // 34: samsara.reports.v1beta1.ReportsService.GetReportRuns:input_type -> samsara.reports.v1beta1.GetReportRunsRequest
+	10, // 35: samsara.reports.v1beta1.ReportsService.StreamReportRuns:input_type -> samsara.reports.v1beta1.StreamReportRunsRequest
+	12, // 36: samsara.reports.v1beta1.ReportsService.CreateReportRun:input_type -> samsara.reports.v1beta1.CreateReportRunRequest
+	14, // 37: samsara.reports.v1beta1.ReportsService.GetReportRunData:input_type -> samsara.reports.v1beta1.GetReportRunDataRequest
+	16, // 38: samsara.reports.v1beta1.ReportsService.StreamReportRunData:input_type -> samsara.reports.v1beta1.StreamReportRunDataRequest
+	1,  // 39: samsara.reports.v1beta1.ReportsService.GetReportConfigs:output_type -> samsara.reports.v1beta1.GetReportConfigsResponse
+	3,  // 40: samsara.reports.v1beta1.ReportsService.StreamReportConfigs:output_type -> samsara.reports.v1beta1.StreamReportConfigsResponse
+	5,  // 41: samsara.reports.v1beta1.ReportsService.GetDatasets:output_type -> samsara.reports.v1beta1.GetDatasetsResponse
+	7,  // 42: samsara.reports.v1beta1.ReportsService.StreamDatasets:output_type -> samsara.reports.v1beta1.StreamDatasetsResponse
+	9,  // 43: samsara.reports.v1beta1.ReportsService.GetReportRuns:output_type -> samsara.reports.v1beta1.GetReportRunsResponse
+	11, // 44: samsara.reports.v1beta1.ReportsService.StreamReportRuns:output_type -> samsara.reports.v1beta1.StreamReportRunsResponse
+	13, // 45: samsara.reports.v1beta1.ReportsService.CreateReportRun:output_type -> samsara.reports.v1beta1.CreateReportRunResponse
+	15, // 46: samsara.reports.v1beta1.ReportsService.GetReportRunData:output_type -> samsara.reports.v1beta1.GetReportRunDataResponse
+	17, // 47: samsara.reports.v1beta1.ReportsService.StreamReportRunData:output_type -> samsara.reports.v1beta1.StreamReportRunDataResponse
+	39, // [39:48] is the sub-list for method output_type
+	30, // [30:39] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_samsara_reports_v1beta1_reports_proto_init() }
@@ -1612,26 +2117,30 @@ func file_samsara_reports_v1beta1_reports_proto_init() {
 		return
 	}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[4].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[20].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[21].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[22].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[23].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[24].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[25].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_reports_v1beta1_reports_proto_rawDesc), len(file_samsara_reports_v1beta1_reports_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

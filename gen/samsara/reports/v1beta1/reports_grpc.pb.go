@@ -21,11 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ReportsService_GetReportConfigs_FullMethodName = "/samsara.reports.v1beta1.ReportsService/GetReportConfigs"
-	ReportsService_GetDatasets_FullMethodName      = "/samsara.reports.v1beta1.ReportsService/GetDatasets"
-	ReportsService_GetReportRuns_FullMethodName    = "/samsara.reports.v1beta1.ReportsService/GetReportRuns"
-	ReportsService_CreateReportRun_FullMethodName  = "/samsara.reports.v1beta1.ReportsService/CreateReportRun"
-	ReportsService_GetReportRunData_FullMethodName = "/samsara.reports.v1beta1.ReportsService/GetReportRunData"
+	ReportsService_GetReportConfigs_FullMethodName    = "/samsara.reports.v1beta1.ReportsService/GetReportConfigs"
+	ReportsService_StreamReportConfigs_FullMethodName = "/samsara.reports.v1beta1.ReportsService/StreamReportConfigs"
+	ReportsService_GetDatasets_FullMethodName         = "/samsara.reports.v1beta1.ReportsService/GetDatasets"
+	ReportsService_StreamDatasets_FullMethodName      = "/samsara.reports.v1beta1.ReportsService/StreamDatasets"
+	ReportsService_GetReportRuns_FullMethodName       = "/samsara.reports.v1beta1.ReportsService/GetReportRuns"
+	ReportsService_StreamReportRuns_FullMethodName    = "/samsara.reports.v1beta1.ReportsService/StreamReportRuns"
+	ReportsService_CreateReportRun_FullMethodName     = "/samsara.reports.v1beta1.ReportsService/CreateReportRun"
+	ReportsService_GetReportRunData_FullMethodName    = "/samsara.reports.v1beta1.ReportsService/GetReportRunData"
+	ReportsService_StreamReportRunData_FullMethodName = "/samsara.reports.v1beta1.ReportsService/StreamReportRunData"
 )
 
 // ReportsServiceClient is the client API for ReportsService service.
@@ -39,16 +43,25 @@ type ReportsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportConfigs(ctx context.Context, in *GetReportConfigsRequest, opts ...grpc.CallOption) (*GetReportConfigsResponse, error)
+	// Every page of GetReportConfigs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamReportConfigs(ctx context.Context, in *StreamReportConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportConfigsResponse], error)
 	// GET /reports/datasets
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDatasets(ctx context.Context, in *GetDatasetsRequest, opts ...grpc.CallOption) (*GetDatasetsResponse, error)
+	// Every page of GetDatasets, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDatasets(ctx context.Context, in *StreamDatasetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDatasetsResponse], error)
 	// GET /reports/runs
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRuns(ctx context.Context, in *GetReportRunsRequest, opts ...grpc.CallOption) (*GetReportRunsResponse, error)
+	// Every page of GetReportRuns, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamReportRuns(ctx context.Context, in *StreamReportRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunsResponse], error)
 	// POST /reports/runs
 	// Scope: Write Custom Reports.
 	// Rate limit: 50 requests per hour and organization.
@@ -59,6 +72,9 @@ type ReportsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRunData(ctx context.Context, in *GetReportRunDataRequest, opts ...grpc.CallOption) (*GetReportRunDataResponse, error)
+	// Every page of GetReportRunData, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamReportRunData(ctx context.Context, in *StreamReportRunDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunDataResponse], error)
 }
 
 type reportsServiceClient struct {
@@ -79,6 +95,25 @@ func (c *reportsServiceClient) GetReportConfigs(ctx context.Context, in *GetRepo
 	return out, nil
 }
 
+func (c *reportsServiceClient) StreamReportConfigs(ctx context.Context, in *StreamReportConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportConfigsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReportsService_ServiceDesc.Streams[0], ReportsService_StreamReportConfigs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamReportConfigsRequest, StreamReportConfigsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamReportConfigsClient = grpc.ServerStreamingClient[StreamReportConfigsResponse]
+
 func (c *reportsServiceClient) GetDatasets(ctx context.Context, in *GetDatasetsRequest, opts ...grpc.CallOption) (*GetDatasetsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDatasetsResponse)
@@ -89,6 +124,25 @@ func (c *reportsServiceClient) GetDatasets(ctx context.Context, in *GetDatasetsR
 	return out, nil
 }
 
+func (c *reportsServiceClient) StreamDatasets(ctx context.Context, in *StreamDatasetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDatasetsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReportsService_ServiceDesc.Streams[1], ReportsService_StreamDatasets_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDatasetsRequest, StreamDatasetsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamDatasetsClient = grpc.ServerStreamingClient[StreamDatasetsResponse]
+
 func (c *reportsServiceClient) GetReportRuns(ctx context.Context, in *GetReportRunsRequest, opts ...grpc.CallOption) (*GetReportRunsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetReportRunsResponse)
@@ -98,6 +152,25 @@ func (c *reportsServiceClient) GetReportRuns(ctx context.Context, in *GetReportR
 	}
 	return out, nil
 }
+
+func (c *reportsServiceClient) StreamReportRuns(ctx context.Context, in *StreamReportRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReportsService_ServiceDesc.Streams[2], ReportsService_StreamReportRuns_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamReportRunsRequest, StreamReportRunsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamReportRunsClient = grpc.ServerStreamingClient[StreamReportRunsResponse]
 
 func (c *reportsServiceClient) CreateReportRun(ctx context.Context, in *CreateReportRunRequest, opts ...grpc.CallOption) (*CreateReportRunResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -119,6 +192,25 @@ func (c *reportsServiceClient) GetReportRunData(ctx context.Context, in *GetRepo
 	return out, nil
 }
 
+func (c *reportsServiceClient) StreamReportRunData(ctx context.Context, in *StreamReportRunDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunDataResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ReportsService_ServiceDesc.Streams[3], ReportsService_StreamReportRunData_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamReportRunDataRequest, StreamReportRunDataResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamReportRunDataClient = grpc.ServerStreamingClient[StreamReportRunDataResponse]
+
 // ReportsServiceServer is the server API for ReportsService service.
 // All implementations should embed UnimplementedReportsServiceServer
 // for forward compatibility.
@@ -130,16 +222,25 @@ type ReportsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportConfigs(context.Context, *GetReportConfigsRequest) (*GetReportConfigsResponse, error)
+	// Every page of GetReportConfigs, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamReportConfigs(*StreamReportConfigsRequest, grpc.ServerStreamingServer[StreamReportConfigsResponse]) error
 	// GET /reports/datasets
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDatasets(context.Context, *GetDatasetsRequest) (*GetDatasetsResponse, error)
+	// Every page of GetDatasets, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamDatasets(*StreamDatasetsRequest, grpc.ServerStreamingServer[StreamDatasetsResponse]) error
 	// GET /reports/runs
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRuns(context.Context, *GetReportRunsRequest) (*GetReportRunsResponse, error)
+	// Every page of GetReportRuns, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamReportRuns(*StreamReportRunsRequest, grpc.ServerStreamingServer[StreamReportRunsResponse]) error
 	// POST /reports/runs
 	// Scope: Write Custom Reports.
 	// Rate limit: 50 requests per hour and organization.
@@ -150,6 +251,9 @@ type ReportsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRunData(context.Context, *GetReportRunDataRequest) (*GetReportRunDataResponse, error)
+	// Every page of GetReportRunData, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamReportRunData(*StreamReportRunDataRequest, grpc.ServerStreamingServer[StreamReportRunDataResponse]) error
 }
 
 // UnimplementedReportsServiceServer should be embedded to have
@@ -162,17 +266,29 @@ type UnimplementedReportsServiceServer struct{}
 func (UnimplementedReportsServiceServer) GetReportConfigs(context.Context, *GetReportConfigsRequest) (*GetReportConfigsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReportConfigs not implemented")
 }
+func (UnimplementedReportsServiceServer) StreamReportConfigs(*StreamReportConfigsRequest, grpc.ServerStreamingServer[StreamReportConfigsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamReportConfigs not implemented")
+}
 func (UnimplementedReportsServiceServer) GetDatasets(context.Context, *GetDatasetsRequest) (*GetDatasetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDatasets not implemented")
 }
+func (UnimplementedReportsServiceServer) StreamDatasets(*StreamDatasetsRequest, grpc.ServerStreamingServer[StreamDatasetsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDatasets not implemented")
+}
 func (UnimplementedReportsServiceServer) GetReportRuns(context.Context, *GetReportRunsRequest) (*GetReportRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReportRuns not implemented")
+}
+func (UnimplementedReportsServiceServer) StreamReportRuns(*StreamReportRunsRequest, grpc.ServerStreamingServer[StreamReportRunsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamReportRuns not implemented")
 }
 func (UnimplementedReportsServiceServer) CreateReportRun(context.Context, *CreateReportRunRequest) (*CreateReportRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateReportRun not implemented")
 }
 func (UnimplementedReportsServiceServer) GetReportRunData(context.Context, *GetReportRunDataRequest) (*GetReportRunDataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReportRunData not implemented")
+}
+func (UnimplementedReportsServiceServer) StreamReportRunData(*StreamReportRunDataRequest, grpc.ServerStreamingServer[StreamReportRunDataResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamReportRunData not implemented")
 }
 func (UnimplementedReportsServiceServer) testEmbeddedByValue() {}
 
@@ -212,6 +328,17 @@ func _ReportsService_GetReportConfigs_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReportsService_StreamReportConfigs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamReportConfigsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReportsServiceServer).StreamReportConfigs(m, &grpc.GenericServerStream[StreamReportConfigsRequest, StreamReportConfigsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamReportConfigsServer = grpc.ServerStreamingServer[StreamReportConfigsResponse]
+
 func _ReportsService_GetDatasets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDatasetsRequest)
 	if err := dec(in); err != nil {
@@ -230,6 +357,17 @@ func _ReportsService_GetDatasets_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReportsService_StreamDatasets_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDatasetsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReportsServiceServer).StreamDatasets(m, &grpc.GenericServerStream[StreamDatasetsRequest, StreamDatasetsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamDatasetsServer = grpc.ServerStreamingServer[StreamDatasetsResponse]
+
 func _ReportsService_GetReportRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetReportRunsRequest)
 	if err := dec(in); err != nil {
@@ -247,6 +385,17 @@ func _ReportsService_GetReportRuns_Handler(srv interface{}, ctx context.Context,
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _ReportsService_StreamReportRuns_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamReportRunsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReportsServiceServer).StreamReportRuns(m, &grpc.GenericServerStream[StreamReportRunsRequest, StreamReportRunsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamReportRunsServer = grpc.ServerStreamingServer[StreamReportRunsResponse]
 
 func _ReportsService_CreateReportRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateReportRunRequest)
@@ -284,6 +433,17 @@ func _ReportsService_GetReportRunData_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReportsService_StreamReportRunData_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamReportRunDataRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ReportsServiceServer).StreamReportRunData(m, &grpc.GenericServerStream[StreamReportRunDataRequest, StreamReportRunDataResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ReportsService_StreamReportRunDataServer = grpc.ServerStreamingServer[StreamReportRunDataResponse]
+
 // ReportsService_ServiceDesc is the grpc.ServiceDesc for ReportsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -312,6 +472,27 @@ var ReportsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ReportsService_GetReportRunData_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamReportConfigs",
+			Handler:       _ReportsService_StreamReportConfigs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDatasets",
+			Handler:       _ReportsService_StreamDatasets_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamReportRuns",
+			Handler:       _ReportsService_StreamReportRuns_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamReportRunData",
+			Handler:       _ReportsService_StreamReportRunData_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/reports/v1beta1/reports.proto",
 }

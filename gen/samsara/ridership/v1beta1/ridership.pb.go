@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -149,6 +149,120 @@ func (x *ListRidershipAccountsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamRidershipAccounts. Kept for existing clients.
+//
+// Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
+type StreamRidershipAccountsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListRidershipAccounts is asked, page after page.
+	Request *ListRidershipAccountsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRidershipAccountsRequest) Reset() {
+	*x = StreamRidershipAccountsRequest{}
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRidershipAccountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRidershipAccountsRequest) ProtoMessage() {}
+
+func (x *StreamRidershipAccountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRidershipAccountsRequest.ProtoReflect.Descriptor instead.
+func (*StreamRidershipAccountsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamRidershipAccountsRequest) GetRequest() *ListRidershipAccountsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamRidershipAccountsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamRidershipAccounts. Kept for existing clients.
+//
+// Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
+type StreamRidershipAccountsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListRidershipAccounts answers.
+	Page *ListRidershipAccountsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRidershipAccountsResponse) Reset() {
+	*x = StreamRidershipAccountsResponse{}
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRidershipAccountsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRidershipAccountsResponse) ProtoMessage() {}
+
+func (x *StreamRidershipAccountsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRidershipAccountsResponse.ProtoReflect.Descriptor instead.
+func (*StreamRidershipAccountsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamRidershipAccountsResponse) GetPage() *ListRidershipAccountsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamRidershipAccountsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
@@ -164,7 +278,7 @@ type CreateRidershipAccountRequest struct {
 
 func (x *CreateRidershipAccountRequest) Reset() {
 	*x = CreateRidershipAccountRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[2]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +290,7 @@ func (x *CreateRidershipAccountRequest) String() string {
 func (*CreateRidershipAccountRequest) ProtoMessage() {}
 
 func (x *CreateRidershipAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[2]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +303,7 @@ func (x *CreateRidershipAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRidershipAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateRidershipAccountRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{2}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateRidershipAccountRequest) GetExternalIds() map[string]string {
@@ -219,7 +333,7 @@ type CreateRidershipAccountResponse struct {
 
 func (x *CreateRidershipAccountResponse) Reset() {
 	*x = CreateRidershipAccountResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[3]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -231,7 +345,7 @@ func (x *CreateRidershipAccountResponse) String() string {
 func (*CreateRidershipAccountResponse) ProtoMessage() {}
 
 func (x *CreateRidershipAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[3]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -244,7 +358,7 @@ func (x *CreateRidershipAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRidershipAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateRidershipAccountResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{3}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateRidershipAccountResponse) GetData() *RidershipAccount {
@@ -274,7 +388,7 @@ type UpdateRidershipAccountRequest struct {
 
 func (x *UpdateRidershipAccountRequest) Reset() {
 	*x = UpdateRidershipAccountRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[4]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +400,7 @@ func (x *UpdateRidershipAccountRequest) String() string {
 func (*UpdateRidershipAccountRequest) ProtoMessage() {}
 
 func (x *UpdateRidershipAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[4]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +413,7 @@ func (x *UpdateRidershipAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRidershipAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRidershipAccountRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{4}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateRidershipAccountRequest) GetId() string {
@@ -343,7 +457,7 @@ type UpdateRidershipAccountResponse struct {
 
 func (x *UpdateRidershipAccountResponse) Reset() {
 	*x = UpdateRidershipAccountResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[5]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +469,7 @@ func (x *UpdateRidershipAccountResponse) String() string {
 func (*UpdateRidershipAccountResponse) ProtoMessage() {}
 
 func (x *UpdateRidershipAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[5]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +482,7 @@ func (x *UpdateRidershipAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRidershipAccountResponse.ProtoReflect.Descriptor instead.
 func (*UpdateRidershipAccountResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{5}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateRidershipAccountResponse) GetData() *RidershipAccount {
@@ -391,7 +505,7 @@ type DeleteRidershipAccountRequest struct {
 
 func (x *DeleteRidershipAccountRequest) Reset() {
 	*x = DeleteRidershipAccountRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[6]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +517,7 @@ func (x *DeleteRidershipAccountRequest) String() string {
 func (*DeleteRidershipAccountRequest) ProtoMessage() {}
 
 func (x *DeleteRidershipAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[6]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +530,7 @@ func (x *DeleteRidershipAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRidershipAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRidershipAccountRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{6}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteRidershipAccountRequest) GetId() string {
@@ -437,7 +551,7 @@ type DeleteRidershipAccountResponse struct {
 
 func (x *DeleteRidershipAccountResponse) Reset() {
 	*x = DeleteRidershipAccountResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[7]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +563,7 @@ func (x *DeleteRidershipAccountResponse) String() string {
 func (*DeleteRidershipAccountResponse) ProtoMessage() {}
 
 func (x *DeleteRidershipAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[7]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +576,7 @@ func (x *DeleteRidershipAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRidershipAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRidershipAccountResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{7}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{9}
 }
 
 // Request of GetRidershipAccount. Kept for existing clients.
@@ -480,7 +594,7 @@ type GetRidershipAccountRequest struct {
 
 func (x *GetRidershipAccountRequest) Reset() {
 	*x = GetRidershipAccountRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[8]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +606,7 @@ func (x *GetRidershipAccountRequest) String() string {
 func (*GetRidershipAccountRequest) ProtoMessage() {}
 
 func (x *GetRidershipAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[8]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +619,7 @@ func (x *GetRidershipAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRidershipAccountRequest.ProtoReflect.Descriptor instead.
 func (*GetRidershipAccountRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{8}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRidershipAccountRequest) GetId() string {
@@ -535,7 +649,7 @@ type GetRidershipAccountResponse struct {
 
 func (x *GetRidershipAccountResponse) Reset() {
 	*x = GetRidershipAccountResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[9]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +661,7 @@ func (x *GetRidershipAccountResponse) String() string {
 func (*GetRidershipAccountResponse) ProtoMessage() {}
 
 func (x *GetRidershipAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[9]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +674,7 @@ func (x *GetRidershipAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRidershipAccountResponse.ProtoReflect.Descriptor instead.
 func (*GetRidershipAccountResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{9}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRidershipAccountResponse) GetData() *RidershipAccount {
@@ -587,7 +701,7 @@ type ListRidershipPassengersRequest struct {
 
 func (x *ListRidershipPassengersRequest) Reset() {
 	*x = ListRidershipPassengersRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[10]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +713,7 @@ func (x *ListRidershipPassengersRequest) String() string {
 func (*ListRidershipPassengersRequest) ProtoMessage() {}
 
 func (x *ListRidershipPassengersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[10]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +726,7 @@ func (x *ListRidershipPassengersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRidershipPassengersRequest.ProtoReflect.Descriptor instead.
 func (*ListRidershipPassengersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{10}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListRidershipPassengersRequest) GetAfter() string {
@@ -656,7 +770,7 @@ type ListRidershipPassengersResponse struct {
 
 func (x *ListRidershipPassengersResponse) Reset() {
 	*x = ListRidershipPassengersResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[11]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +782,7 @@ func (x *ListRidershipPassengersResponse) String() string {
 func (*ListRidershipPassengersResponse) ProtoMessage() {}
 
 func (x *ListRidershipPassengersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[11]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +795,7 @@ func (x *ListRidershipPassengersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRidershipPassengersResponse.ProtoReflect.Descriptor instead.
 func (*ListRidershipPassengersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{11}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRidershipPassengersResponse) GetData() []*RidershipPassenger {
@@ -696,6 +810,116 @@ func (x *ListRidershipPassengersResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamRidershipPassengers.
+type StreamRidershipPassengersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListRidershipPassengers is asked, page after page.
+	Request *ListRidershipPassengersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRidershipPassengersRequest) Reset() {
+	*x = StreamRidershipPassengersRequest{}
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRidershipPassengersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRidershipPassengersRequest) ProtoMessage() {}
+
+func (x *StreamRidershipPassengersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRidershipPassengersRequest.ProtoReflect.Descriptor instead.
+func (*StreamRidershipPassengersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *StreamRidershipPassengersRequest) GetRequest() *ListRidershipPassengersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamRidershipPassengersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamRidershipPassengers.
+type StreamRidershipPassengersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListRidershipPassengers answers.
+	Page *ListRidershipPassengersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRidershipPassengersResponse) Reset() {
+	*x = StreamRidershipPassengersResponse{}
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRidershipPassengersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRidershipPassengersResponse) ProtoMessage() {}
+
+func (x *StreamRidershipPassengersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRidershipPassengersResponse.ProtoReflect.Descriptor instead.
+func (*StreamRidershipPassengersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamRidershipPassengersResponse) GetPage() *ListRidershipPassengersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamRidershipPassengersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreateRidershipPassenger.
@@ -723,7 +947,7 @@ type CreateRidershipPassengerRequest struct {
 
 func (x *CreateRidershipPassengerRequest) Reset() {
 	*x = CreateRidershipPassengerRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[12]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +959,7 @@ func (x *CreateRidershipPassengerRequest) String() string {
 func (*CreateRidershipPassengerRequest) ProtoMessage() {}
 
 func (x *CreateRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[12]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +972,7 @@ func (x *CreateRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRidershipPassengerRequest.ProtoReflect.Descriptor instead.
 func (*CreateRidershipPassengerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{12}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateRidershipPassengerRequest) GetClassification() string {
@@ -811,7 +1035,7 @@ type CreateRidershipPassengerResponse struct {
 
 func (x *CreateRidershipPassengerResponse) Reset() {
 	*x = CreateRidershipPassengerResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[13]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1047,7 @@ func (x *CreateRidershipPassengerResponse) String() string {
 func (*CreateRidershipPassengerResponse) ProtoMessage() {}
 
 func (x *CreateRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[13]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1060,7 @@ func (x *CreateRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRidershipPassengerResponse.ProtoReflect.Descriptor instead.
 func (*CreateRidershipPassengerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{13}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateRidershipPassengerResponse) GetData() *RidershipPassenger {
@@ -876,7 +1100,7 @@ type UpdateRidershipPassengerRequest struct {
 
 func (x *UpdateRidershipPassengerRequest) Reset() {
 	*x = UpdateRidershipPassengerRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[14]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1112,7 @@ func (x *UpdateRidershipPassengerRequest) String() string {
 func (*UpdateRidershipPassengerRequest) ProtoMessage() {}
 
 func (x *UpdateRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[14]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1125,7 @@ func (x *UpdateRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRidershipPassengerRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRidershipPassengerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{14}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateRidershipPassengerRequest) GetId() string {
@@ -978,7 +1202,7 @@ type UpdateRidershipPassengerResponse struct {
 
 func (x *UpdateRidershipPassengerResponse) Reset() {
 	*x = UpdateRidershipPassengerResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[15]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1214,7 @@ func (x *UpdateRidershipPassengerResponse) String() string {
 func (*UpdateRidershipPassengerResponse) ProtoMessage() {}
 
 func (x *UpdateRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[15]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1227,7 @@ func (x *UpdateRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRidershipPassengerResponse.ProtoReflect.Descriptor instead.
 func (*UpdateRidershipPassengerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{15}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateRidershipPassengerResponse) GetData() *RidershipPassenger {
@@ -1024,7 +1248,7 @@ type DeleteRidershipPassengerRequest struct {
 
 func (x *DeleteRidershipPassengerRequest) Reset() {
 	*x = DeleteRidershipPassengerRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[16]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1260,7 @@ func (x *DeleteRidershipPassengerRequest) String() string {
 func (*DeleteRidershipPassengerRequest) ProtoMessage() {}
 
 func (x *DeleteRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[16]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1273,7 @@ func (x *DeleteRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRidershipPassengerRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRidershipPassengerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{16}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteRidershipPassengerRequest) GetId() string {
@@ -1068,7 +1292,7 @@ type DeleteRidershipPassengerResponse struct {
 
 func (x *DeleteRidershipPassengerResponse) Reset() {
 	*x = DeleteRidershipPassengerResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[17]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1304,7 @@ func (x *DeleteRidershipPassengerResponse) String() string {
 func (*DeleteRidershipPassengerResponse) ProtoMessage() {}
 
 func (x *DeleteRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[17]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1317,7 @@ func (x *DeleteRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRidershipPassengerResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRidershipPassengerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{17}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{21}
 }
 
 // Request of GetRidershipPassenger.
@@ -1109,7 +1333,7 @@ type GetRidershipPassengerRequest struct {
 
 func (x *GetRidershipPassengerRequest) Reset() {
 	*x = GetRidershipPassengerRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[18]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1345,7 @@ func (x *GetRidershipPassengerRequest) String() string {
 func (*GetRidershipPassengerRequest) ProtoMessage() {}
 
 func (x *GetRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[18]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1358,7 @@ func (x *GetRidershipPassengerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRidershipPassengerRequest.ProtoReflect.Descriptor instead.
 func (*GetRidershipPassengerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{18}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetRidershipPassengerRequest) GetId() string {
@@ -1162,7 +1386,7 @@ type GetRidershipPassengerResponse struct {
 
 func (x *GetRidershipPassengerResponse) Reset() {
 	*x = GetRidershipPassengerResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[19]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1398,7 @@ func (x *GetRidershipPassengerResponse) String() string {
 func (*GetRidershipPassengerResponse) ProtoMessage() {}
 
 func (x *GetRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[19]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1411,7 @@ func (x *GetRidershipPassengerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRidershipPassengerResponse.ProtoReflect.Descriptor instead.
 func (*GetRidershipPassengerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{19}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetRidershipPassengerResponse) GetData() *RidershipPassenger {
@@ -1212,7 +1436,7 @@ type ListRidershipRouteSetupsRequest struct {
 
 func (x *ListRidershipRouteSetupsRequest) Reset() {
 	*x = ListRidershipRouteSetupsRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[20]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1448,7 @@ func (x *ListRidershipRouteSetupsRequest) String() string {
 func (*ListRidershipRouteSetupsRequest) ProtoMessage() {}
 
 func (x *ListRidershipRouteSetupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[20]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1461,7 @@ func (x *ListRidershipRouteSetupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRidershipRouteSetupsRequest.ProtoReflect.Descriptor instead.
 func (*ListRidershipRouteSetupsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{20}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListRidershipRouteSetupsRequest) GetAccountId() string {
@@ -1274,7 +1498,7 @@ type ListRidershipRouteSetupsResponse struct {
 
 func (x *ListRidershipRouteSetupsResponse) Reset() {
 	*x = ListRidershipRouteSetupsResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[21]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1510,7 @@ func (x *ListRidershipRouteSetupsResponse) String() string {
 func (*ListRidershipRouteSetupsResponse) ProtoMessage() {}
 
 func (x *ListRidershipRouteSetupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[21]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1523,7 @@ func (x *ListRidershipRouteSetupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRidershipRouteSetupsResponse.ProtoReflect.Descriptor instead.
 func (*ListRidershipRouteSetupsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{21}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListRidershipRouteSetupsResponse) GetData() []*RidershipRouteSetup {
@@ -1316,6 +1540,116 @@ func (x *ListRidershipRouteSetupsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamRidershipRouteSetups.
+type StreamRidershipRouteSetupsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListRidershipRouteSetups is asked, page after page.
+	Request *ListRidershipRouteSetupsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRidershipRouteSetupsRequest) Reset() {
+	*x = StreamRidershipRouteSetupsRequest{}
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRidershipRouteSetupsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRidershipRouteSetupsRequest) ProtoMessage() {}
+
+func (x *StreamRidershipRouteSetupsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRidershipRouteSetupsRequest.ProtoReflect.Descriptor instead.
+func (*StreamRidershipRouteSetupsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *StreamRidershipRouteSetupsRequest) GetRequest() *ListRidershipRouteSetupsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamRidershipRouteSetupsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamRidershipRouteSetups.
+type StreamRidershipRouteSetupsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListRidershipRouteSetups answers.
+	Page *ListRidershipRouteSetupsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRidershipRouteSetupsResponse) Reset() {
+	*x = StreamRidershipRouteSetupsResponse{}
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRidershipRouteSetupsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRidershipRouteSetupsResponse) ProtoMessage() {}
+
+func (x *StreamRidershipRouteSetupsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRidershipRouteSetupsResponse.ProtoReflect.Descriptor instead.
+func (*StreamRidershipRouteSetupsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StreamRidershipRouteSetupsResponse) GetPage() *ListRidershipRouteSetupsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamRidershipRouteSetupsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateRidershipRouteSetup.
 type CreateRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1329,7 +1663,7 @@ type CreateRidershipRouteSetupRequest struct {
 
 func (x *CreateRidershipRouteSetupRequest) Reset() {
 	*x = CreateRidershipRouteSetupRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[22]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1675,7 @@ func (x *CreateRidershipRouteSetupRequest) String() string {
 func (*CreateRidershipRouteSetupRequest) ProtoMessage() {}
 
 func (x *CreateRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[22]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1688,7 @@ func (x *CreateRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRidershipRouteSetupRequest.ProtoReflect.Descriptor instead.
 func (*CreateRidershipRouteSetupRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{22}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateRidershipRouteSetupRequest) GetPassengers() []*RidershipRouteSetupPassenger {
@@ -1382,7 +1716,7 @@ type CreateRidershipRouteSetupResponse struct {
 
 func (x *CreateRidershipRouteSetupResponse) Reset() {
 	*x = CreateRidershipRouteSetupResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[23]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1728,7 @@ func (x *CreateRidershipRouteSetupResponse) String() string {
 func (*CreateRidershipRouteSetupResponse) ProtoMessage() {}
 
 func (x *CreateRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[23]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1741,7 @@ func (x *CreateRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use CreateRidershipRouteSetupResponse.ProtoReflect.Descriptor instead.
 func (*CreateRidershipRouteSetupResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{23}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
@@ -1433,7 +1767,7 @@ type UpdateRidershipRouteSetupRequest struct {
 
 func (x *UpdateRidershipRouteSetupRequest) Reset() {
 	*x = UpdateRidershipRouteSetupRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[24]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1779,7 @@ func (x *UpdateRidershipRouteSetupRequest) String() string {
 func (*UpdateRidershipRouteSetupRequest) ProtoMessage() {}
 
 func (x *UpdateRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[24]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1792,7 @@ func (x *UpdateRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRidershipRouteSetupRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRidershipRouteSetupRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{24}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpdateRidershipRouteSetupRequest) GetRouteId() string {
@@ -1493,7 +1827,7 @@ type UpdateRidershipRouteSetupResponse struct {
 
 func (x *UpdateRidershipRouteSetupResponse) Reset() {
 	*x = UpdateRidershipRouteSetupResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[25]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1839,7 @@ func (x *UpdateRidershipRouteSetupResponse) String() string {
 func (*UpdateRidershipRouteSetupResponse) ProtoMessage() {}
 
 func (x *UpdateRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[25]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1852,7 @@ func (x *UpdateRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use UpdateRidershipRouteSetupResponse.ProtoReflect.Descriptor instead.
 func (*UpdateRidershipRouteSetupResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{25}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UpdateRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
@@ -1539,7 +1873,7 @@ type DeleteRidershipRouteSetupRequest struct {
 
 func (x *DeleteRidershipRouteSetupRequest) Reset() {
 	*x = DeleteRidershipRouteSetupRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[26]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1885,7 @@ func (x *DeleteRidershipRouteSetupRequest) String() string {
 func (*DeleteRidershipRouteSetupRequest) ProtoMessage() {}
 
 func (x *DeleteRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[26]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1898,7 @@ func (x *DeleteRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRidershipRouteSetupRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRidershipRouteSetupRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{26}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DeleteRidershipRouteSetupRequest) GetRouteId() string {
@@ -1583,7 +1917,7 @@ type DeleteRidershipRouteSetupResponse struct {
 
 func (x *DeleteRidershipRouteSetupResponse) Reset() {
 	*x = DeleteRidershipRouteSetupResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[27]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1929,7 @@ func (x *DeleteRidershipRouteSetupResponse) String() string {
 func (*DeleteRidershipRouteSetupResponse) ProtoMessage() {}
 
 func (x *DeleteRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[27]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1942,7 @@ func (x *DeleteRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use DeleteRidershipRouteSetupResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRidershipRouteSetupResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{27}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{33}
 }
 
 // Request of GetRidershipRouteSetup.
@@ -1622,7 +1956,7 @@ type GetRidershipRouteSetupRequest struct {
 
 func (x *GetRidershipRouteSetupRequest) Reset() {
 	*x = GetRidershipRouteSetupRequest{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[28]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1968,7 @@ func (x *GetRidershipRouteSetupRequest) String() string {
 func (*GetRidershipRouteSetupRequest) ProtoMessage() {}
 
 func (x *GetRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[28]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1981,7 @@ func (x *GetRidershipRouteSetupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRidershipRouteSetupRequest.ProtoReflect.Descriptor instead.
 func (*GetRidershipRouteSetupRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{28}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetRidershipRouteSetupRequest) GetRouteId() string {
@@ -1668,7 +2002,7 @@ type GetRidershipRouteSetupResponse struct {
 
 func (x *GetRidershipRouteSetupResponse) Reset() {
 	*x = GetRidershipRouteSetupResponse{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[29]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +2014,7 @@ func (x *GetRidershipRouteSetupResponse) String() string {
 func (*GetRidershipRouteSetupResponse) ProtoMessage() {}
 
 func (x *GetRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[29]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +2027,7 @@ func (x *GetRidershipRouteSetupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRidershipRouteSetupResponse.ProtoReflect.Descriptor instead.
 func (*GetRidershipRouteSetupResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{29}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
@@ -1724,7 +2058,7 @@ type RidershipAccount struct {
 
 func (x *RidershipAccount) Reset() {
 	*x = RidershipAccount{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[30]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +2070,7 @@ func (x *RidershipAccount) String() string {
 func (*RidershipAccount) ProtoMessage() {}
 
 func (x *RidershipAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[30]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +2083,7 @@ func (x *RidershipAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipAccount.ProtoReflect.Descriptor instead.
 func (*RidershipAccount) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{30}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RidershipAccount) GetCreatedAtTime() string {
@@ -1818,7 +2152,7 @@ type RidershipPassenger struct {
 
 func (x *RidershipPassenger) Reset() {
 	*x = RidershipPassenger{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[31]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +2164,7 @@ func (x *RidershipPassenger) String() string {
 func (*RidershipPassenger) ProtoMessage() {}
 
 func (x *RidershipPassenger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[31]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +2177,7 @@ func (x *RidershipPassenger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipPassenger.ProtoReflect.Descriptor instead.
 func (*RidershipPassenger) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{31}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RidershipPassenger) GetClassification() string {
@@ -1940,7 +2274,7 @@ type RidershipPassengerIdentifier struct {
 
 func (x *RidershipPassengerIdentifier) Reset() {
 	*x = RidershipPassengerIdentifier{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[32]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2286,7 @@ func (x *RidershipPassengerIdentifier) String() string {
 func (*RidershipPassengerIdentifier) ProtoMessage() {}
 
 func (x *RidershipPassengerIdentifier) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[32]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2299,7 @@ func (x *RidershipPassengerIdentifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipPassengerIdentifier.ProtoReflect.Descriptor instead.
 func (*RidershipPassengerIdentifier) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{32}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RidershipPassengerIdentifier) GetId() string {
@@ -2011,7 +2345,7 @@ type RidershipPassengerIdentifierInput struct {
 
 func (x *RidershipPassengerIdentifierInput) Reset() {
 	*x = RidershipPassengerIdentifierInput{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[33]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2357,7 @@ func (x *RidershipPassengerIdentifierInput) String() string {
 func (*RidershipPassengerIdentifierInput) ProtoMessage() {}
 
 func (x *RidershipPassengerIdentifierInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[33]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2370,7 @@ func (x *RidershipPassengerIdentifierInput) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use RidershipPassengerIdentifierInput.ProtoReflect.Descriptor instead.
 func (*RidershipPassengerIdentifierInput) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{33}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RidershipPassengerIdentifierInput) GetStatus() string {
@@ -2074,7 +2408,7 @@ type RidershipPassengerSpecialInstructions struct {
 
 func (x *RidershipPassengerSpecialInstructions) Reset() {
 	*x = RidershipPassengerSpecialInstructions{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[34]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2420,7 @@ func (x *RidershipPassengerSpecialInstructions) String() string {
 func (*RidershipPassengerSpecialInstructions) ProtoMessage() {}
 
 func (x *RidershipPassengerSpecialInstructions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[34]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2433,7 @@ func (x *RidershipPassengerSpecialInstructions) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use RidershipPassengerSpecialInstructions.ProtoReflect.Descriptor instead.
 func (*RidershipPassengerSpecialInstructions) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{34}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RidershipPassengerSpecialInstructions) GetIsGuardianRequired() bool {
@@ -2133,7 +2467,7 @@ type RidershipRouteSetup struct {
 
 func (x *RidershipRouteSetup) Reset() {
 	*x = RidershipRouteSetup{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2479,7 @@ func (x *RidershipRouteSetup) String() string {
 func (*RidershipRouteSetup) ProtoMessage() {}
 
 func (x *RidershipRouteSetup) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2492,7 @@ func (x *RidershipRouteSetup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipRouteSetup.ProtoReflect.Descriptor instead.
 func (*RidershipRouteSetup) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{35}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RidershipRouteSetup) GetCreatedAtTime() string {
@@ -2205,7 +2539,7 @@ type RidershipRouteSetupPassenger struct {
 
 func (x *RidershipRouteSetupPassenger) Reset() {
 	*x = RidershipRouteSetupPassenger{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2551,7 @@ func (x *RidershipRouteSetupPassenger) String() string {
 func (*RidershipRouteSetupPassenger) ProtoMessage() {}
 
 func (x *RidershipRouteSetupPassenger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2564,7 @@ func (x *RidershipRouteSetupPassenger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipRouteSetupPassenger.ProtoReflect.Descriptor instead.
 func (*RidershipRouteSetupPassenger) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{36}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RidershipRouteSetupPassenger) GetDropOffStopId() string {
@@ -2258,7 +2592,7 @@ var File_samsara_ridership_v1beta1_ridership_proto protoreflect.FileDescriptor
 
 const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\n" +
-	")samsara/ridership/v1beta1/ridership.proto\x12\x19samsara.ridership.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xeb\x01\n" +
+	")samsara/ridership/v1beta1/ridership.proto\x12\x19samsara.ridership.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xeb\x01\n" +
 	"\x1cListRidershipAccountsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
@@ -2270,7 +2604,14 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2+.samsara.ridership.v1beta1.RidershipAccountB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination:\x02\x18\x01\"\x85\x02\n" +
+	"pagination:\x02\x18\x01\"\xb4\x01\n" +
+	"\x1eStreamRidershipAccountsRequest\x12Q\n" +
+	"\arequest\x18\x01 \x01(\v27.samsara.ridership.v1beta1.ListRidershipAccountsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions:\x02\x18\x01\"\x9b\x01\n" +
+	"\x1fStreamRidershipAccountsResponse\x12L\n" +
+	"\x04page\x18\x01 \x01(\v28.samsara.ridership.v1beta1.ListRidershipAccountsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01:\x02\x18\x01B\t\n" +
+	"\a_cursor\"\x85\x02\n" +
 	"\x1dCreateRidershipAccountRequest\x12t\n" +
 	"\fexternal_ids\x18\x01 \x03(\v2I.samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12!\n" +
 	"\x04name\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x04name\x88\x01\x01\x1a>\n" +
@@ -2317,7 +2658,14 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2-.samsara.ridership.v1beta1.RidershipPassengerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa4\x06\n" +
+	"pagination\"\xb4\x01\n" +
+	" StreamRidershipPassengersRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.ridership.v1beta1.ListRidershipPassengersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9b\x01\n" +
+	"!StreamRidershipPassengersResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.ridership.v1beta1.ListRidershipPassengersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa4\x06\n" +
 	"\x1fCreateRidershipPassengerRequest\x12\xb8\x01\n" +
 	"\x0eclassification\x18\x01 \x01(\tB\x8a\x01\xda\xce\x18\x85\x01\b\x032\aunknown2\x03pk12\x03pk22\x03pk32\x03pk42\x01k2\x06grade12\x06grade22\x06grade32\x06grade42\x06grade52\x06grade62\x06grade72\x06grade82\x06grade92\agrade102\agrade112\agrade12H\x00R\x0eclassification\x88\x01\x01\x12v\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2K.samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12,\n" +
@@ -2381,7 +2729,14 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2..samsara.ridership.v1beta1.RidershipRouteSetupB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xbc\x01\n" +
+	"pagination\"\xb6\x01\n" +
+	"!StreamRidershipRouteSetupsRequest\x12T\n" +
+	"\arequest\x18\x01 \x01(\v2:.samsara.ridership.v1beta1.ListRidershipRouteSetupsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9d\x01\n" +
+	"\"StreamRidershipRouteSetupsResponse\x12O\n" +
+	"\x04page\x18\x01 \x01(\v2;.samsara.ridership.v1beta1.ListRidershipRouteSetupsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xbc\x01\n" +
 	" CreateRidershipRouteSetupRequest\x12a\n" +
 	"\n" +
 	"passengers\x18\x01 \x03(\v27.samsara.ridership.v1beta1.RidershipRouteSetupPassengerB\b\xda\xce\x18\x04\b\x03 \x01R\n" +
@@ -2485,10 +2840,12 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x0fpick_up_stop_id\x18\x03 \x01(\tH\x02R\fpickUpStopId\x88\x01\x01:b\xda\xce\x18,RidershipRouteSetupPassengerInputRequestBody\xda\xce\x18.RidershipRouteSetupPassengerObjectResponseBodyB\x13\n" +
 	"\x11_drop_off_stop_idB\x0f\n" +
 	"\r_passenger_idB\x12\n" +
-	"\x10_pick_up_stop_id2\xf8\x1b\n" +
-	"\x10RidershipService\x12\xe2\x01\n" +
-	"\x15ListRidershipAccounts\x127.samsara.ridership.v1beta1.ListRidershipAccountsRequest\x1a8.samsara.ridership.v1beta1.ListRidershipAccountsResponse\"V\xda\xce\x18O\n" +
-	"\x15listRidershipAccounts\x10\x01\x1a\x13/ridership/accounts(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x12\xe5\x01\n" +
+	"\x10_pick_up_stop_id2\xbd \n" +
+	"\x10RidershipService\x12\xe8\x01\n" +
+	"\x15ListRidershipAccounts\x127.samsara.ridership.v1beta1.ListRidershipAccountsRequest\x1a8.samsara.ridership.v1beta1.ListRidershipAccountsResponse\"\\\xda\xce\x18U\n" +
+	"\x15listRidershipAccounts\x10\x01\x1a\x13/ridership/accounts(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x88\x02\x01\x12\xb4\x01\n" +
+	"\x17StreamRidershipAccounts\x129.samsara.ridership.v1beta1.StreamRidershipAccountsRequest\x1a:.samsara.ridership.v1beta1.StreamRidershipAccountsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListRidershipAccounts\x10\x01\x88\x02\x010\x01\x12\xe5\x01\n" +
 	"\x16CreateRidershipAccount\x128.samsara.ridership.v1beta1.CreateRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.CreateRidershipAccountResponse\"V\xda\xce\x18O\n" +
 	"\x16createRidershipAccount\x10\x02\x1a\x13/ridership/accounts \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xe7\x01\n" +
 	"\x16UpdateRidershipAccount\x128.samsara.ridership.v1beta1.UpdateRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.UpdateRidershipAccountResponse\"X\xda\xce\x18Q\n" +
@@ -2497,9 +2854,11 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x16deleteRidershipAccount\x10\x05\x1a\x13/ridership/accounts8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x88\x02\x01\x12\xdd\x01\n" +
 	"\x13GetRidershipAccount\x125.samsara.ridership.v1beta1.GetRidershipAccountRequest\x1a6.samsara.ridership.v1beta1.GetRidershipAccountResponse\"W\xda\xce\x18P\n" +
 	"\x13getRidershipAccount\x10\x01\x1a\x18/ridership/accounts/{id}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x12\xe9\x01\n" +
-	"\x17ListRidershipPassengers\x129.samsara.ridership.v1beta1.ListRidershipPassengersRequest\x1a:.samsara.ridership.v1beta1.ListRidershipPassengersResponse\"W\xda\xce\x18S\n" +
-	"\x17listRidershipPassengers\x10\x01\x1a\x15/ridership/passengers(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xec\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x12\xef\x01\n" +
+	"\x17ListRidershipPassengers\x129.samsara.ridership.v1beta1.ListRidershipPassengersRequest\x1a:.samsara.ridership.v1beta1.ListRidershipPassengersResponse\"]\xda\xce\x18Y\n" +
+	"\x17listRidershipPassengers\x10\x01\x1a\x15/ridership/passengers(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb9\x01\n" +
+	"\x19StreamRidershipPassengers\x12;.samsara.ridership.v1beta1.StreamRidershipPassengersRequest\x1a<.samsara.ridership.v1beta1.StreamRidershipPassengersResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17ListRidershipPassengers\x10\x010\x01\x12\xec\x01\n" +
 	"\x18CreateRidershipPassenger\x12:.samsara.ridership.v1beta1.CreateRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.CreateRidershipPassengerResponse\"W\xda\xce\x18S\n" +
 	"\x18createRidershipPassenger\x10\x02\x1a\x15/ridership/passengers \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xee\x01\n" +
 	"\x18UpdateRidershipPassenger\x12:.samsara.ridership.v1beta1.UpdateRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.UpdateRidershipPassengerResponse\"Y\xda\xce\x18U\n" +
@@ -2508,9 +2867,11 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x18deleteRidershipPassenger\x10\x05\x1a\x15/ridership/passengers8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xe4\x01\n" +
 	"\x15GetRidershipPassenger\x127.samsara.ridership.v1beta1.GetRidershipPassengerRequest\x1a8.samsara.ridership.v1beta1.GetRidershipPassengerResponse\"X\xda\xce\x18T\n" +
 	"\x15getRidershipPassenger\x10\x01\x1a\x1a/ridership/passengers/{id}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xef\x01\n" +
-	"\x18ListRidershipRouteSetups\x12:.samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest\x1a;.samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse\"Z\xda\xce\x18V\n" +
-	"\x18listRidershipRouteSetups\x10\x01\x1a\x17/ridership/route-setups(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xf2\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xf5\x01\n" +
+	"\x18ListRidershipRouteSetups\x12:.samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest\x1a;.samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse\"`\xda\xce\x18\\\n" +
+	"\x18listRidershipRouteSetups\x10\x01\x1a\x17/ridership/route-setups(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xbd\x01\n" +
+	"\x1aStreamRidershipRouteSetups\x12<.samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest\x1a=.samsara.ridership.v1beta1.StreamRidershipRouteSetupsResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18ListRidershipRouteSetups\x10\x010\x01\x12\xf2\x01\n" +
 	"\x19CreateRidershipRouteSetup\x12;.samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse\"Z\xda\xce\x18V\n" +
 	"\x19createRidershipRouteSetup\x10\x02\x1a\x17/ridership/route-setups \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf4\x01\n" +
 	"\x19UpdateRidershipRouteSetup\x12;.samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse\"\\\xda\xce\x18X\n" +
@@ -2533,123 +2894,145 @@ func file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP() []byte {
 	return file_samsara_ridership_v1beta1_ridership_proto_rawDescData
 }
 
-var file_samsara_ridership_v1beta1_ridership_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_samsara_ridership_v1beta1_ridership_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_samsara_ridership_v1beta1_ridership_proto_goTypes = []any{
 	(*ListRidershipAccountsRequest)(nil),          // 0: samsara.ridership.v1beta1.ListRidershipAccountsRequest
 	(*ListRidershipAccountsResponse)(nil),         // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse
-	(*CreateRidershipAccountRequest)(nil),         // 2: samsara.ridership.v1beta1.CreateRidershipAccountRequest
-	(*CreateRidershipAccountResponse)(nil),        // 3: samsara.ridership.v1beta1.CreateRidershipAccountResponse
-	(*UpdateRidershipAccountRequest)(nil),         // 4: samsara.ridership.v1beta1.UpdateRidershipAccountRequest
-	(*UpdateRidershipAccountResponse)(nil),        // 5: samsara.ridership.v1beta1.UpdateRidershipAccountResponse
-	(*DeleteRidershipAccountRequest)(nil),         // 6: samsara.ridership.v1beta1.DeleteRidershipAccountRequest
-	(*DeleteRidershipAccountResponse)(nil),        // 7: samsara.ridership.v1beta1.DeleteRidershipAccountResponse
-	(*GetRidershipAccountRequest)(nil),            // 8: samsara.ridership.v1beta1.GetRidershipAccountRequest
-	(*GetRidershipAccountResponse)(nil),           // 9: samsara.ridership.v1beta1.GetRidershipAccountResponse
-	(*ListRidershipPassengersRequest)(nil),        // 10: samsara.ridership.v1beta1.ListRidershipPassengersRequest
-	(*ListRidershipPassengersResponse)(nil),       // 11: samsara.ridership.v1beta1.ListRidershipPassengersResponse
-	(*CreateRidershipPassengerRequest)(nil),       // 12: samsara.ridership.v1beta1.CreateRidershipPassengerRequest
-	(*CreateRidershipPassengerResponse)(nil),      // 13: samsara.ridership.v1beta1.CreateRidershipPassengerResponse
-	(*UpdateRidershipPassengerRequest)(nil),       // 14: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest
-	(*UpdateRidershipPassengerResponse)(nil),      // 15: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse
-	(*DeleteRidershipPassengerRequest)(nil),       // 16: samsara.ridership.v1beta1.DeleteRidershipPassengerRequest
-	(*DeleteRidershipPassengerResponse)(nil),      // 17: samsara.ridership.v1beta1.DeleteRidershipPassengerResponse
-	(*GetRidershipPassengerRequest)(nil),          // 18: samsara.ridership.v1beta1.GetRidershipPassengerRequest
-	(*GetRidershipPassengerResponse)(nil),         // 19: samsara.ridership.v1beta1.GetRidershipPassengerResponse
-	(*ListRidershipRouteSetupsRequest)(nil),       // 20: samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
-	(*ListRidershipRouteSetupsResponse)(nil),      // 21: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
-	(*CreateRidershipRouteSetupRequest)(nil),      // 22: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest
-	(*CreateRidershipRouteSetupResponse)(nil),     // 23: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse
-	(*UpdateRidershipRouteSetupRequest)(nil),      // 24: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest
-	(*UpdateRidershipRouteSetupResponse)(nil),     // 25: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse
-	(*DeleteRidershipRouteSetupRequest)(nil),      // 26: samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest
-	(*DeleteRidershipRouteSetupResponse)(nil),     // 27: samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse
-	(*GetRidershipRouteSetupRequest)(nil),         // 28: samsara.ridership.v1beta1.GetRidershipRouteSetupRequest
-	(*GetRidershipRouteSetupResponse)(nil),        // 29: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse
-	(*RidershipAccount)(nil),                      // 30: samsara.ridership.v1beta1.RidershipAccount
-	(*RidershipPassenger)(nil),                    // 31: samsara.ridership.v1beta1.RidershipPassenger
-	(*RidershipPassengerIdentifier)(nil),          // 32: samsara.ridership.v1beta1.RidershipPassengerIdentifier
-	(*RidershipPassengerIdentifierInput)(nil),     // 33: samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
-	(*RidershipPassengerSpecialInstructions)(nil), // 34: samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
-	(*RidershipRouteSetup)(nil),                   // 35: samsara.ridership.v1beta1.RidershipRouteSetup
-	(*RidershipRouteSetupPassenger)(nil),          // 36: samsara.ridership.v1beta1.RidershipRouteSetupPassenger
-	nil,                                           // 37: samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
-	nil,                                           // 38: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
-	nil,                                           // 39: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
-	nil,                                           // 40: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
-	nil,                                           // 41: samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
-	nil,                                           // 42: samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
-	(*v1.Pagination)(nil),                         // 43: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),                 // 44: google.protobuf.FieldMask
+	(*StreamRidershipAccountsRequest)(nil),        // 2: samsara.ridership.v1beta1.StreamRidershipAccountsRequest
+	(*StreamRidershipAccountsResponse)(nil),       // 3: samsara.ridership.v1beta1.StreamRidershipAccountsResponse
+	(*CreateRidershipAccountRequest)(nil),         // 4: samsara.ridership.v1beta1.CreateRidershipAccountRequest
+	(*CreateRidershipAccountResponse)(nil),        // 5: samsara.ridership.v1beta1.CreateRidershipAccountResponse
+	(*UpdateRidershipAccountRequest)(nil),         // 6: samsara.ridership.v1beta1.UpdateRidershipAccountRequest
+	(*UpdateRidershipAccountResponse)(nil),        // 7: samsara.ridership.v1beta1.UpdateRidershipAccountResponse
+	(*DeleteRidershipAccountRequest)(nil),         // 8: samsara.ridership.v1beta1.DeleteRidershipAccountRequest
+	(*DeleteRidershipAccountResponse)(nil),        // 9: samsara.ridership.v1beta1.DeleteRidershipAccountResponse
+	(*GetRidershipAccountRequest)(nil),            // 10: samsara.ridership.v1beta1.GetRidershipAccountRequest
+	(*GetRidershipAccountResponse)(nil),           // 11: samsara.ridership.v1beta1.GetRidershipAccountResponse
+	(*ListRidershipPassengersRequest)(nil),        // 12: samsara.ridership.v1beta1.ListRidershipPassengersRequest
+	(*ListRidershipPassengersResponse)(nil),       // 13: samsara.ridership.v1beta1.ListRidershipPassengersResponse
+	(*StreamRidershipPassengersRequest)(nil),      // 14: samsara.ridership.v1beta1.StreamRidershipPassengersRequest
+	(*StreamRidershipPassengersResponse)(nil),     // 15: samsara.ridership.v1beta1.StreamRidershipPassengersResponse
+	(*CreateRidershipPassengerRequest)(nil),       // 16: samsara.ridership.v1beta1.CreateRidershipPassengerRequest
+	(*CreateRidershipPassengerResponse)(nil),      // 17: samsara.ridership.v1beta1.CreateRidershipPassengerResponse
+	(*UpdateRidershipPassengerRequest)(nil),       // 18: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest
+	(*UpdateRidershipPassengerResponse)(nil),      // 19: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse
+	(*DeleteRidershipPassengerRequest)(nil),       // 20: samsara.ridership.v1beta1.DeleteRidershipPassengerRequest
+	(*DeleteRidershipPassengerResponse)(nil),      // 21: samsara.ridership.v1beta1.DeleteRidershipPassengerResponse
+	(*GetRidershipPassengerRequest)(nil),          // 22: samsara.ridership.v1beta1.GetRidershipPassengerRequest
+	(*GetRidershipPassengerResponse)(nil),         // 23: samsara.ridership.v1beta1.GetRidershipPassengerResponse
+	(*ListRidershipRouteSetupsRequest)(nil),       // 24: samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
+	(*ListRidershipRouteSetupsResponse)(nil),      // 25: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
+	(*StreamRidershipRouteSetupsRequest)(nil),     // 26: samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest
+	(*StreamRidershipRouteSetupsResponse)(nil),    // 27: samsara.ridership.v1beta1.StreamRidershipRouteSetupsResponse
+	(*CreateRidershipRouteSetupRequest)(nil),      // 28: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest
+	(*CreateRidershipRouteSetupResponse)(nil),     // 29: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse
+	(*UpdateRidershipRouteSetupRequest)(nil),      // 30: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest
+	(*UpdateRidershipRouteSetupResponse)(nil),     // 31: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse
+	(*DeleteRidershipRouteSetupRequest)(nil),      // 32: samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest
+	(*DeleteRidershipRouteSetupResponse)(nil),     // 33: samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse
+	(*GetRidershipRouteSetupRequest)(nil),         // 34: samsara.ridership.v1beta1.GetRidershipRouteSetupRequest
+	(*GetRidershipRouteSetupResponse)(nil),        // 35: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse
+	(*RidershipAccount)(nil),                      // 36: samsara.ridership.v1beta1.RidershipAccount
+	(*RidershipPassenger)(nil),                    // 37: samsara.ridership.v1beta1.RidershipPassenger
+	(*RidershipPassengerIdentifier)(nil),          // 38: samsara.ridership.v1beta1.RidershipPassengerIdentifier
+	(*RidershipPassengerIdentifierInput)(nil),     // 39: samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
+	(*RidershipPassengerSpecialInstructions)(nil), // 40: samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
+	(*RidershipRouteSetup)(nil),                   // 41: samsara.ridership.v1beta1.RidershipRouteSetup
+	(*RidershipRouteSetupPassenger)(nil),          // 42: samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	nil,                                           // 43: samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
+	nil,                                           // 44: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
+	nil,                                           // 45: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
+	nil,                                           // 46: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
+	nil,                                           // 47: samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
+	nil,                                           // 48: samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
+	(*v1.Pagination)(nil),                         // 49: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                     // 50: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),                 // 51: google.protobuf.FieldMask
 }
 var file_samsara_ridership_v1beta1_ridership_proto_depIdxs = []int32{
-	30, // 0: samsara.ridership.v1beta1.ListRidershipAccountsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
-	43, // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	37, // 2: samsara.ridership.v1beta1.CreateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
-	30, // 3: samsara.ridership.v1beta1.CreateRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
-	38, // 4: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
-	44, // 5: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
-	30, // 6: samsara.ridership.v1beta1.UpdateRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
-	30, // 7: samsara.ridership.v1beta1.GetRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
-	31, // 8: samsara.ridership.v1beta1.ListRidershipPassengersResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	43, // 9: samsara.ridership.v1beta1.ListRidershipPassengersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	39, // 10: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
-	33, // 11: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
-	34, // 12: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
-	31, // 13: samsara.ridership.v1beta1.CreateRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	40, // 14: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
-	33, // 15: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
-	34, // 16: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
-	44, // 17: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.update_mask:type_name -> google.protobuf.FieldMask
-	31, // 18: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	31, // 19: samsara.ridership.v1beta1.GetRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	35, // 20: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	43, // 21: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	36, // 22: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
-	35, // 23: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	36, // 24: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
-	44, // 25: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.update_mask:type_name -> google.protobuf.FieldMask
-	35, // 26: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	35, // 27: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	41, // 28: samsara.ridership.v1beta1.RidershipAccount.external_ids:type_name -> samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
-	42, // 29: samsara.ridership.v1beta1.RidershipPassenger.external_ids:type_name -> samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
-	32, // 30: samsara.ridership.v1beta1.RidershipPassenger.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifier
-	34, // 31: samsara.ridership.v1beta1.RidershipPassenger.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
-	36, // 32: samsara.ridership.v1beta1.RidershipRouteSetup.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
-	0,  // 33: samsara.ridership.v1beta1.RidershipService.ListRidershipAccounts:input_type -> samsara.ridership.v1beta1.ListRidershipAccountsRequest
-	2,  // 34: samsara.ridership.v1beta1.RidershipService.CreateRidershipAccount:input_type -> samsara.ridership.v1beta1.CreateRidershipAccountRequest
-	4,  // 35: samsara.ridership.v1beta1.RidershipService.UpdateRidershipAccount:input_type -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest
-	6,  // 36: samsara.ridership.v1beta1.RidershipService.DeleteRidershipAccount:input_type -> samsara.ridership.v1beta1.DeleteRidershipAccountRequest
-	8,  // 37: samsara.ridership.v1beta1.RidershipService.GetRidershipAccount:input_type -> samsara.ridership.v1beta1.GetRidershipAccountRequest
-	10, // 38: samsara.ridership.v1beta1.RidershipService.ListRidershipPassengers:input_type -> samsara.ridership.v1beta1.ListRidershipPassengersRequest
-	12, // 39: samsara.ridership.v1beta1.RidershipService.CreateRidershipPassenger:input_type -> samsara.ridership.v1beta1.CreateRidershipPassengerRequest
-	14, // 40: samsara.ridership.v1beta1.RidershipService.UpdateRidershipPassenger:input_type -> samsara.ridership.v1beta1.UpdateRidershipPassengerRequest
-	16, // 41: samsara.ridership.v1beta1.RidershipService.DeleteRidershipPassenger:input_type -> samsara.ridership.v1beta1.DeleteRidershipPassengerRequest
-	18, // 42: samsara.ridership.v1beta1.RidershipService.GetRidershipPassenger:input_type -> samsara.ridership.v1beta1.GetRidershipPassengerRequest
-	20, // 43: samsara.ridership.v1beta1.RidershipService.ListRidershipRouteSetups:input_type -> samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
-	22, // 44: samsara.ridership.v1beta1.RidershipService.CreateRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest
-	24, // 45: samsara.ridership.v1beta1.RidershipService.UpdateRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest
-	26, // 46: samsara.ridership.v1beta1.RidershipService.DeleteRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest
-	28, // 47: samsara.ridership.v1beta1.RidershipService.GetRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.GetRidershipRouteSetupRequest
-	1,  // 48: samsara.ridership.v1beta1.RidershipService.ListRidershipAccounts:output_type -> samsara.ridership.v1beta1.ListRidershipAccountsResponse
-	3,  // 49: samsara.ridership.v1beta1.RidershipService.CreateRidershipAccount:output_type -> samsara.ridership.v1beta1.CreateRidershipAccountResponse
-	5,  // 50: samsara.ridership.v1beta1.RidershipService.UpdateRidershipAccount:output_type -> samsara.ridership.v1beta1.UpdateRidershipAccountResponse
-	7,  // 51: samsara.ridership.v1beta1.RidershipService.DeleteRidershipAccount:output_type -> samsara.ridership.v1beta1.DeleteRidershipAccountResponse
-	9,  // 52: samsara.ridership.v1beta1.RidershipService.GetRidershipAccount:output_type -> samsara.ridership.v1beta1.GetRidershipAccountResponse
-	11, // 53: samsara.ridership.v1beta1.RidershipService.ListRidershipPassengers:output_type -> samsara.ridership.v1beta1.ListRidershipPassengersResponse
-	13, // 54: samsara.ridership.v1beta1.RidershipService.CreateRidershipPassenger:output_type -> samsara.ridership.v1beta1.CreateRidershipPassengerResponse
-	15, // 55: samsara.ridership.v1beta1.RidershipService.UpdateRidershipPassenger:output_type -> samsara.ridership.v1beta1.UpdateRidershipPassengerResponse
-	17, // 56: samsara.ridership.v1beta1.RidershipService.DeleteRidershipPassenger:output_type -> samsara.ridership.v1beta1.DeleteRidershipPassengerResponse
-	19, // 57: samsara.ridership.v1beta1.RidershipService.GetRidershipPassenger:output_type -> samsara.ridership.v1beta1.GetRidershipPassengerResponse
-	21, // 58: samsara.ridership.v1beta1.RidershipService.ListRidershipRouteSetups:output_type -> samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
-	23, // 59: samsara.ridership.v1beta1.RidershipService.CreateRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse
-	25, // 60: samsara.ridership.v1beta1.RidershipService.UpdateRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse
-	27, // 61: samsara.ridership.v1beta1.RidershipService.DeleteRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse
-	29, // 62: samsara.ridership.v1beta1.RidershipService.GetRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.GetRidershipRouteSetupResponse
-	48, // [48:63] is the sub-list for method output_type
-	33, // [33:48] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	36, // 0: samsara.ridership.v1beta1.ListRidershipAccountsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
+	49, // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.ridership.v1beta1.StreamRidershipAccountsRequest.request:type_name -> samsara.ridership.v1beta1.ListRidershipAccountsRequest
+	50, // 3: samsara.ridership.v1beta1.StreamRidershipAccountsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.ridership.v1beta1.StreamRidershipAccountsResponse.page:type_name -> samsara.ridership.v1beta1.ListRidershipAccountsResponse
+	43, // 5: samsara.ridership.v1beta1.CreateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
+	36, // 6: samsara.ridership.v1beta1.CreateRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
+	44, // 7: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
+	51, // 8: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	36, // 9: samsara.ridership.v1beta1.UpdateRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
+	36, // 10: samsara.ridership.v1beta1.GetRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
+	37, // 11: samsara.ridership.v1beta1.ListRidershipPassengersResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
+	49, // 12: samsara.ridership.v1beta1.ListRidershipPassengersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 13: samsara.ridership.v1beta1.StreamRidershipPassengersRequest.request:type_name -> samsara.ridership.v1beta1.ListRidershipPassengersRequest
+	50, // 14: samsara.ridership.v1beta1.StreamRidershipPassengersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	13, // 15: samsara.ridership.v1beta1.StreamRidershipPassengersResponse.page:type_name -> samsara.ridership.v1beta1.ListRidershipPassengersResponse
+	45, // 16: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
+	39, // 17: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
+	40, // 18: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
+	37, // 19: samsara.ridership.v1beta1.CreateRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
+	46, // 20: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
+	39, // 21: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
+	40, // 22: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
+	51, // 23: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	37, // 24: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
+	37, // 25: samsara.ridership.v1beta1.GetRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
+	41, // 26: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	49, // 27: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	24, // 28: samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest.request:type_name -> samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
+	50, // 29: samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	25, // 30: samsara.ridership.v1beta1.StreamRidershipRouteSetupsResponse.page:type_name -> samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
+	42, // 31: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	41, // 32: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	42, // 33: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	51, // 34: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.update_mask:type_name -> google.protobuf.FieldMask
+	41, // 35: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	41, // 36: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	47, // 37: samsara.ridership.v1beta1.RidershipAccount.external_ids:type_name -> samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
+	48, // 38: samsara.ridership.v1beta1.RidershipPassenger.external_ids:type_name -> samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
+	38, // 39: samsara.ridership.v1beta1.RidershipPassenger.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifier
+	40, // 40: samsara.ridership.v1beta1.RidershipPassenger.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
+	42, // 41: samsara.ridership.v1beta1.RidershipRouteSetup.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	0,  // 42: samsara.ridership.v1beta1.RidershipService.ListRidershipAccounts:input_type -> samsara.ridership.v1beta1.ListRidershipAccountsRequest
+	2,  // 43: samsara.ridership.v1beta1.RidershipService.StreamRidershipAccounts:input_type -> samsara.ridership.v1beta1.StreamRidershipAccountsRequest
+	4,  // 44: samsara.ridership.v1beta1.RidershipService.CreateRidershipAccount:input_type -> samsara.ridership.v1beta1.CreateRidershipAccountRequest
+	6,  // 45: samsara.ridership.v1beta1.RidershipService.UpdateRidershipAccount:input_type -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest
+	8,  // 46: samsara.ridership.v1beta1.RidershipService.DeleteRidershipAccount:input_type -> samsara.ridership.v1beta1.DeleteRidershipAccountRequest
+	10, // 47: samsara.ridership.v1beta1.RidershipService.GetRidershipAccount:input_type -> samsara.ridership.v1beta1.GetRidershipAccountRequest
+	12, // 48: samsara.ridership.v1beta1.RidershipService.ListRidershipPassengers:input_type -> samsara.ridership.v1beta1.ListRidershipPassengersRequest
+	14, // 49: samsara.ridership.v1beta1.RidershipService.StreamRidershipPassengers:input_type -> samsara.ridership.v1beta1.StreamRidershipPassengersRequest
+	16, // 50: samsara.ridership.v1beta1.RidershipService.CreateRidershipPassenger:input_type -> samsara.ridership.v1beta1.CreateRidershipPassengerRequest
+	18, // 51: samsara.ridership.v1beta1.RidershipService.UpdateRidershipPassenger:input_type -> samsara.ridership.v1beta1.UpdateRidershipPassengerRequest
+	20, // 52: samsara.ridership.v1beta1.RidershipService.DeleteRidershipPassenger:input_type -> samsara.ridership.v1beta1.DeleteRidershipPassengerRequest
+	22, // 53: samsara.ridership.v1beta1.RidershipService.GetRidershipPassenger:input_type -> samsara.ridership.v1beta1.GetRidershipPassengerRequest
+	24, // 54: samsara.ridership.v1beta1.RidershipService.ListRidershipRouteSetups:input_type -> samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
+	26, // 55: samsara.ridership.v1beta1.RidershipService.StreamRidershipRouteSetups:input_type -> samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest
+	28, // 56: samsara.ridership.v1beta1.RidershipService.CreateRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest
+	30, // 57: samsara.ridership.v1beta1.RidershipService.UpdateRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest
+	32, // 58: samsara.ridership.v1beta1.RidershipService.DeleteRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest
+	34, // 59: samsara.ridership.v1beta1.RidershipService.GetRidershipRouteSetup:input_type -> samsara.ridership.v1beta1.GetRidershipRouteSetupRequest
+	1,  // 60: samsara.ridership.v1beta1.RidershipService.ListRidershipAccounts:output_type -> samsara.ridership.v1beta1.ListRidershipAccountsResponse
+	3,  // 61: samsara.ridership.v1beta1.RidershipService.StreamRidershipAccounts:output_type -> samsara.ridership.v1beta1.StreamRidershipAccountsResponse
+	5,  // 62: samsara.ridership.v1beta1.RidershipService.CreateRidershipAccount:output_type -> samsara.ridership.v1beta1.CreateRidershipAccountResponse
+	7,  // 63: samsara.ridership.v1beta1.RidershipService.UpdateRidershipAccount:output_type -> samsara.ridership.v1beta1.UpdateRidershipAccountResponse
+	9,  // 64: samsara.ridership.v1beta1.RidershipService.DeleteRidershipAccount:output_type -> samsara.ridership.v1beta1.DeleteRidershipAccountResponse
+	11, // 65: samsara.ridership.v1beta1.RidershipService.GetRidershipAccount:output_type -> samsara.ridership.v1beta1.GetRidershipAccountResponse
+	13, // 66: samsara.ridership.v1beta1.RidershipService.ListRidershipPassengers:output_type -> samsara.ridership.v1beta1.ListRidershipPassengersResponse
+	15, // 67: samsara.ridership.v1beta1.RidershipService.StreamRidershipPassengers:output_type -> samsara.ridership.v1beta1.StreamRidershipPassengersResponse
+	17, // 68: samsara.ridership.v1beta1.RidershipService.CreateRidershipPassenger:output_type -> samsara.ridership.v1beta1.CreateRidershipPassengerResponse
+	19, // 69: samsara.ridership.v1beta1.RidershipService.UpdateRidershipPassenger:output_type -> samsara.ridership.v1beta1.UpdateRidershipPassengerResponse
+	21, // 70: samsara.ridership.v1beta1.RidershipService.DeleteRidershipPassenger:output_type -> samsara.ridership.v1beta1.DeleteRidershipPassengerResponse
+	23, // 71: samsara.ridership.v1beta1.RidershipService.GetRidershipPassenger:output_type -> samsara.ridership.v1beta1.GetRidershipPassengerResponse
+	25, // 72: samsara.ridership.v1beta1.RidershipService.ListRidershipRouteSetups:output_type -> samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
+	27, // 73: samsara.ridership.v1beta1.RidershipService.StreamRidershipRouteSetups:output_type -> samsara.ridership.v1beta1.StreamRidershipRouteSetupsResponse
+	29, // 74: samsara.ridership.v1beta1.RidershipService.CreateRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse
+	31, // 75: samsara.ridership.v1beta1.RidershipService.UpdateRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse
+	33, // 76: samsara.ridership.v1beta1.RidershipService.DeleteRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse
+	35, // 77: samsara.ridership.v1beta1.RidershipService.GetRidershipRouteSetup:output_type -> samsara.ridership.v1beta1.GetRidershipRouteSetupResponse
+	60, // [60:78] is the sub-list for method output_type
+	42, // [42:60] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_samsara_ridership_v1beta1_ridership_proto_init() }
@@ -2658,34 +3041,37 @@ func file_samsara_ridership_v1beta1_ridership_proto_init() {
 		return
 	}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[26].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[30].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[32].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[34].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[37].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[38].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[39].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[40].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[41].OneofWrappers = []any{}
+	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_ridership_v1beta1_ridership_proto_rawDesc), len(file_samsara_ridership_v1beta1_ridership_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,21 +21,24 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RidershipService_ListRidershipAccounts_FullMethodName     = "/samsara.ridership.v1beta1.RidershipService/ListRidershipAccounts"
-	RidershipService_CreateRidershipAccount_FullMethodName    = "/samsara.ridership.v1beta1.RidershipService/CreateRidershipAccount"
-	RidershipService_UpdateRidershipAccount_FullMethodName    = "/samsara.ridership.v1beta1.RidershipService/UpdateRidershipAccount"
-	RidershipService_DeleteRidershipAccount_FullMethodName    = "/samsara.ridership.v1beta1.RidershipService/DeleteRidershipAccount"
-	RidershipService_GetRidershipAccount_FullMethodName       = "/samsara.ridership.v1beta1.RidershipService/GetRidershipAccount"
-	RidershipService_ListRidershipPassengers_FullMethodName   = "/samsara.ridership.v1beta1.RidershipService/ListRidershipPassengers"
-	RidershipService_CreateRidershipPassenger_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/CreateRidershipPassenger"
-	RidershipService_UpdateRidershipPassenger_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/UpdateRidershipPassenger"
-	RidershipService_DeleteRidershipPassenger_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/DeleteRidershipPassenger"
-	RidershipService_GetRidershipPassenger_FullMethodName     = "/samsara.ridership.v1beta1.RidershipService/GetRidershipPassenger"
-	RidershipService_ListRidershipRouteSetups_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/ListRidershipRouteSetups"
-	RidershipService_CreateRidershipRouteSetup_FullMethodName = "/samsara.ridership.v1beta1.RidershipService/CreateRidershipRouteSetup"
-	RidershipService_UpdateRidershipRouteSetup_FullMethodName = "/samsara.ridership.v1beta1.RidershipService/UpdateRidershipRouteSetup"
-	RidershipService_DeleteRidershipRouteSetup_FullMethodName = "/samsara.ridership.v1beta1.RidershipService/DeleteRidershipRouteSetup"
-	RidershipService_GetRidershipRouteSetup_FullMethodName    = "/samsara.ridership.v1beta1.RidershipService/GetRidershipRouteSetup"
+	RidershipService_ListRidershipAccounts_FullMethodName      = "/samsara.ridership.v1beta1.RidershipService/ListRidershipAccounts"
+	RidershipService_StreamRidershipAccounts_FullMethodName    = "/samsara.ridership.v1beta1.RidershipService/StreamRidershipAccounts"
+	RidershipService_CreateRidershipAccount_FullMethodName     = "/samsara.ridership.v1beta1.RidershipService/CreateRidershipAccount"
+	RidershipService_UpdateRidershipAccount_FullMethodName     = "/samsara.ridership.v1beta1.RidershipService/UpdateRidershipAccount"
+	RidershipService_DeleteRidershipAccount_FullMethodName     = "/samsara.ridership.v1beta1.RidershipService/DeleteRidershipAccount"
+	RidershipService_GetRidershipAccount_FullMethodName        = "/samsara.ridership.v1beta1.RidershipService/GetRidershipAccount"
+	RidershipService_ListRidershipPassengers_FullMethodName    = "/samsara.ridership.v1beta1.RidershipService/ListRidershipPassengers"
+	RidershipService_StreamRidershipPassengers_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/StreamRidershipPassengers"
+	RidershipService_CreateRidershipPassenger_FullMethodName   = "/samsara.ridership.v1beta1.RidershipService/CreateRidershipPassenger"
+	RidershipService_UpdateRidershipPassenger_FullMethodName   = "/samsara.ridership.v1beta1.RidershipService/UpdateRidershipPassenger"
+	RidershipService_DeleteRidershipPassenger_FullMethodName   = "/samsara.ridership.v1beta1.RidershipService/DeleteRidershipPassenger"
+	RidershipService_GetRidershipPassenger_FullMethodName      = "/samsara.ridership.v1beta1.RidershipService/GetRidershipPassenger"
+	RidershipService_ListRidershipRouteSetups_FullMethodName   = "/samsara.ridership.v1beta1.RidershipService/ListRidershipRouteSetups"
+	RidershipService_StreamRidershipRouteSetups_FullMethodName = "/samsara.ridership.v1beta1.RidershipService/StreamRidershipRouteSetups"
+	RidershipService_CreateRidershipRouteSetup_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/CreateRidershipRouteSetup"
+	RidershipService_UpdateRidershipRouteSetup_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/UpdateRidershipRouteSetup"
+	RidershipService_DeleteRidershipRouteSetup_FullMethodName  = "/samsara.ridership.v1beta1.RidershipService/DeleteRidershipRouteSetup"
+	RidershipService_GetRidershipRouteSetup_FullMethodName     = "/samsara.ridership.v1beta1.RidershipService/GetRidershipRouteSetup"
 )
 
 // RidershipServiceClient is the client API for RidershipService service.
@@ -51,6 +54,11 @@ type RidershipServiceClient interface {
 	// Stage: beta.
 	// Kept for existing clients.
 	ListRidershipAccounts(ctx context.Context, in *ListRidershipAccountsRequest, opts ...grpc.CallOption) (*ListRidershipAccountsResponse, error)
+	// Deprecated: Do not use.
+	// Every page of ListRidershipAccounts, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// Kept for existing clients.
+	StreamRidershipAccounts(ctx context.Context, in *StreamRidershipAccountsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipAccountsResponse], error)
 	// Deprecated: Do not use.
 	// POST /ridership/accounts
 	// Scope: Write Ridership.
@@ -84,6 +92,9 @@ type RidershipServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListRidershipPassengers(ctx context.Context, in *ListRidershipPassengersRequest, opts ...grpc.CallOption) (*ListRidershipPassengersResponse, error)
+	// Every page of ListRidershipPassengers, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamRidershipPassengers(ctx context.Context, in *StreamRidershipPassengersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipPassengersResponse], error)
 	// POST /ridership/passengers
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
@@ -109,6 +120,9 @@ type RidershipServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListRidershipRouteSetups(ctx context.Context, in *ListRidershipRouteSetupsRequest, opts ...grpc.CallOption) (*ListRidershipRouteSetupsResponse, error)
+	// Every page of ListRidershipRouteSetups, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamRidershipRouteSetups(ctx context.Context, in *StreamRidershipRouteSetupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipRouteSetupsResponse], error)
 	// POST /ridership/route-setups
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
@@ -149,6 +163,26 @@ func (c *ridershipServiceClient) ListRidershipAccounts(ctx context.Context, in *
 	}
 	return out, nil
 }
+
+// Deprecated: Do not use.
+func (c *ridershipServiceClient) StreamRidershipAccounts(ctx context.Context, in *StreamRidershipAccountsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipAccountsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RidershipService_ServiceDesc.Streams[0], RidershipService_StreamRidershipAccounts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamRidershipAccountsRequest, StreamRidershipAccountsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RidershipService_StreamRidershipAccountsClient = grpc.ServerStreamingClient[StreamRidershipAccountsResponse]
 
 // Deprecated: Do not use.
 func (c *ridershipServiceClient) CreateRidershipAccount(ctx context.Context, in *CreateRidershipAccountRequest, opts ...grpc.CallOption) (*CreateRidershipAccountResponse, error) {
@@ -204,6 +238,25 @@ func (c *ridershipServiceClient) ListRidershipPassengers(ctx context.Context, in
 	return out, nil
 }
 
+func (c *ridershipServiceClient) StreamRidershipPassengers(ctx context.Context, in *StreamRidershipPassengersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipPassengersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RidershipService_ServiceDesc.Streams[1], RidershipService_StreamRidershipPassengers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamRidershipPassengersRequest, StreamRidershipPassengersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RidershipService_StreamRidershipPassengersClient = grpc.ServerStreamingClient[StreamRidershipPassengersResponse]
+
 func (c *ridershipServiceClient) CreateRidershipPassenger(ctx context.Context, in *CreateRidershipPassengerRequest, opts ...grpc.CallOption) (*CreateRidershipPassengerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateRidershipPassengerResponse)
@@ -253,6 +306,25 @@ func (c *ridershipServiceClient) ListRidershipRouteSetups(ctx context.Context, i
 	}
 	return out, nil
 }
+
+func (c *ridershipServiceClient) StreamRidershipRouteSetups(ctx context.Context, in *StreamRidershipRouteSetupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipRouteSetupsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RidershipService_ServiceDesc.Streams[2], RidershipService_StreamRidershipRouteSetups_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamRidershipRouteSetupsRequest, StreamRidershipRouteSetupsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RidershipService_StreamRidershipRouteSetupsClient = grpc.ServerStreamingClient[StreamRidershipRouteSetupsResponse]
 
 func (c *ridershipServiceClient) CreateRidershipRouteSetup(ctx context.Context, in *CreateRidershipRouteSetupRequest, opts ...grpc.CallOption) (*CreateRidershipRouteSetupResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -308,6 +380,11 @@ type RidershipServiceServer interface {
 	// Kept for existing clients.
 	ListRidershipAccounts(context.Context, *ListRidershipAccountsRequest) (*ListRidershipAccountsResponse, error)
 	// Deprecated: Do not use.
+	// Every page of ListRidershipAccounts, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// Kept for existing clients.
+	StreamRidershipAccounts(*StreamRidershipAccountsRequest, grpc.ServerStreamingServer[StreamRidershipAccountsResponse]) error
+	// Deprecated: Do not use.
 	// POST /ridership/accounts
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
@@ -340,6 +417,9 @@ type RidershipServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListRidershipPassengers(context.Context, *ListRidershipPassengersRequest) (*ListRidershipPassengersResponse, error)
+	// Every page of ListRidershipPassengers, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamRidershipPassengers(*StreamRidershipPassengersRequest, grpc.ServerStreamingServer[StreamRidershipPassengersResponse]) error
 	// POST /ridership/passengers
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
@@ -365,6 +445,9 @@ type RidershipServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListRidershipRouteSetups(context.Context, *ListRidershipRouteSetupsRequest) (*ListRidershipRouteSetupsResponse, error)
+	// Every page of ListRidershipRouteSetups, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamRidershipRouteSetups(*StreamRidershipRouteSetupsRequest, grpc.ServerStreamingServer[StreamRidershipRouteSetupsResponse]) error
 	// POST /ridership/route-setups
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
@@ -397,6 +480,9 @@ type UnimplementedRidershipServiceServer struct{}
 func (UnimplementedRidershipServiceServer) ListRidershipAccounts(context.Context, *ListRidershipAccountsRequest) (*ListRidershipAccountsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRidershipAccounts not implemented")
 }
+func (UnimplementedRidershipServiceServer) StreamRidershipAccounts(*StreamRidershipAccountsRequest, grpc.ServerStreamingServer[StreamRidershipAccountsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamRidershipAccounts not implemented")
+}
 func (UnimplementedRidershipServiceServer) CreateRidershipAccount(context.Context, *CreateRidershipAccountRequest) (*CreateRidershipAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateRidershipAccount not implemented")
 }
@@ -412,6 +498,9 @@ func (UnimplementedRidershipServiceServer) GetRidershipAccount(context.Context, 
 func (UnimplementedRidershipServiceServer) ListRidershipPassengers(context.Context, *ListRidershipPassengersRequest) (*ListRidershipPassengersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRidershipPassengers not implemented")
 }
+func (UnimplementedRidershipServiceServer) StreamRidershipPassengers(*StreamRidershipPassengersRequest, grpc.ServerStreamingServer[StreamRidershipPassengersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamRidershipPassengers not implemented")
+}
 func (UnimplementedRidershipServiceServer) CreateRidershipPassenger(context.Context, *CreateRidershipPassengerRequest) (*CreateRidershipPassengerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateRidershipPassenger not implemented")
 }
@@ -426,6 +515,9 @@ func (UnimplementedRidershipServiceServer) GetRidershipPassenger(context.Context
 }
 func (UnimplementedRidershipServiceServer) ListRidershipRouteSetups(context.Context, *ListRidershipRouteSetupsRequest) (*ListRidershipRouteSetupsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRidershipRouteSetups not implemented")
+}
+func (UnimplementedRidershipServiceServer) StreamRidershipRouteSetups(*StreamRidershipRouteSetupsRequest, grpc.ServerStreamingServer[StreamRidershipRouteSetupsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamRidershipRouteSetups not implemented")
 }
 func (UnimplementedRidershipServiceServer) CreateRidershipRouteSetup(context.Context, *CreateRidershipRouteSetupRequest) (*CreateRidershipRouteSetupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateRidershipRouteSetup not implemented")
@@ -476,6 +568,17 @@ func _RidershipService_ListRidershipAccounts_Handler(srv interface{}, ctx contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _RidershipService_StreamRidershipAccounts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamRidershipAccountsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RidershipServiceServer).StreamRidershipAccounts(m, &grpc.GenericServerStream[StreamRidershipAccountsRequest, StreamRidershipAccountsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RidershipService_StreamRidershipAccountsServer = grpc.ServerStreamingServer[StreamRidershipAccountsResponse]
 
 func _RidershipService_CreateRidershipAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateRidershipAccountRequest)
@@ -567,6 +670,17 @@ func _RidershipService_ListRidershipPassengers_Handler(srv interface{}, ctx cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RidershipService_StreamRidershipPassengers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamRidershipPassengersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RidershipServiceServer).StreamRidershipPassengers(m, &grpc.GenericServerStream[StreamRidershipPassengersRequest, StreamRidershipPassengersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RidershipService_StreamRidershipPassengersServer = grpc.ServerStreamingServer[StreamRidershipPassengersResponse]
+
 func _RidershipService_CreateRidershipPassenger_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateRidershipPassengerRequest)
 	if err := dec(in); err != nil {
@@ -656,6 +770,17 @@ func _RidershipService_ListRidershipRouteSetups_Handler(srv interface{}, ctx con
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _RidershipService_StreamRidershipRouteSetups_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamRidershipRouteSetupsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RidershipServiceServer).StreamRidershipRouteSetups(m, &grpc.GenericServerStream[StreamRidershipRouteSetupsRequest, StreamRidershipRouteSetupsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RidershipService_StreamRidershipRouteSetupsServer = grpc.ServerStreamingServer[StreamRidershipRouteSetupsResponse]
 
 func _RidershipService_CreateRidershipRouteSetup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateRidershipRouteSetupRequest)
@@ -797,6 +922,22 @@ var RidershipService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RidershipService_GetRidershipRouteSetup_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamRidershipAccounts",
+			Handler:       _RidershipService_StreamRidershipAccounts_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamRidershipPassengers",
+			Handler:       _RidershipService_StreamRidershipPassengers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamRidershipRouteSetups",
+			Handler:       _RidershipService_StreamRidershipRouteSetups_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/ridership/v1beta1/ridership.proto",
 }

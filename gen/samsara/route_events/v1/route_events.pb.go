@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,235 @@ func (x *GetRouteEventsStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamRouteEvents.
+type StreamRouteEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRouteEventsStream is asked, page after page.
+	Request *GetRouteEventsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRouteEventsRequest) Reset() {
+	*x = StreamRouteEventsRequest{}
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRouteEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRouteEventsRequest) ProtoMessage() {}
+
+func (x *StreamRouteEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRouteEventsRequest.ProtoReflect.Descriptor instead.
+func (*StreamRouteEventsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamRouteEventsRequest) GetRequest() *GetRouteEventsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamRouteEventsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamRouteEvents.
+type StreamRouteEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRouteEventsStream answers.
+	Page *GetRouteEventsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRouteEventsResponse) Reset() {
+	*x = StreamRouteEventsResponse{}
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRouteEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRouteEventsResponse) ProtoMessage() {}
+
+func (x *StreamRouteEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRouteEventsResponse.ProtoReflect.Descriptor instead.
+func (*StreamRouteEventsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamRouteEventsResponse) GetPage() *GetRouteEventsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamRouteEventsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowRouteEvents.
+type FollowRouteEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRouteEventsStream is asked, page after page.
+	Request *GetRouteEventsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRouteEventsRequest) Reset() {
+	*x = FollowRouteEventsRequest{}
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRouteEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRouteEventsRequest) ProtoMessage() {}
+
+func (x *FollowRouteEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRouteEventsRequest.ProtoReflect.Descriptor instead.
+func (*FollowRouteEventsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FollowRouteEventsRequest) GetRequest() *GetRouteEventsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowRouteEventsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowRouteEvents.
+type FollowRouteEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRouteEventsStream answers. Unset in a keep-alive.
+	Page *GetRouteEventsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRouteEventsResponse) Reset() {
+	*x = FollowRouteEventsResponse{}
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRouteEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRouteEventsResponse) ProtoMessage() {}
+
+func (x *FollowRouteEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRouteEventsResponse.ProtoReflect.Descriptor instead.
+func (*FollowRouteEventsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FollowRouteEventsResponse) GetPage() *GetRouteEventsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowRouteEventsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowRouteEventsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema RouteEventResponseResponseBody.
 type RouteEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +406,7 @@ type RouteEvent struct {
 
 func (x *RouteEvent) Reset() {
 	*x = RouteEvent{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[2]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +418,7 @@ func (x *RouteEvent) String() string {
 func (*RouteEvent) ProtoMessage() {}
 
 func (x *RouteEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[2]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +431,7 @@ func (x *RouteEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteEvent.ProtoReflect.Descriptor instead.
 func (*RouteEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{2}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RouteEvent) GetEventDetails() *RouteEventDetails {
@@ -269,7 +498,7 @@ type RouteEventDetails struct {
 
 func (x *RouteEventDetails) Reset() {
 	*x = RouteEventDetails{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[3]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +510,7 @@ func (x *RouteEventDetails) String() string {
 func (*RouteEventDetails) ProtoMessage() {}
 
 func (x *RouteEventDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[3]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +523,7 @@ func (x *RouteEventDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteEventDetails.ProtoReflect.Descriptor instead.
 func (*RouteEventDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{3}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RouteEventDetails) GetStopEtaUpdated() *StopEtaUpdatedEventDetails {
@@ -331,7 +560,7 @@ type RouteEventRoute struct {
 
 func (x *RouteEventRoute) Reset() {
 	*x = RouteEventRoute{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[4]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +572,7 @@ func (x *RouteEventRoute) String() string {
 func (*RouteEventRoute) ProtoMessage() {}
 
 func (x *RouteEventRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[4]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +585,7 @@ func (x *RouteEventRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteEventRoute.ProtoReflect.Descriptor instead.
 func (*RouteEventRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{4}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RouteEventRoute) GetExternalIds() map[string]string {
@@ -386,7 +615,7 @@ type RouteEventStop struct {
 
 func (x *RouteEventStop) Reset() {
 	*x = RouteEventStop{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[5]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +627,7 @@ func (x *RouteEventStop) String() string {
 func (*RouteEventStop) ProtoMessage() {}
 
 func (x *RouteEventStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[5]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +640,7 @@ func (x *RouteEventStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteEventStop.ProtoReflect.Descriptor instead.
 func (*RouteEventStop) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{5}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RouteEventStop) GetExternalIds() map[string]string {
@@ -441,7 +670,7 @@ type StopEtaUpdatedEventDetails struct {
 
 func (x *StopEtaUpdatedEventDetails) Reset() {
 	*x = StopEtaUpdatedEventDetails{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[6]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +682,7 @@ func (x *StopEtaUpdatedEventDetails) String() string {
 func (*StopEtaUpdatedEventDetails) ProtoMessage() {}
 
 func (x *StopEtaUpdatedEventDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[6]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +695,7 @@ func (x *StopEtaUpdatedEventDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopEtaUpdatedEventDetails.ProtoReflect.Descriptor instead.
 func (*StopEtaUpdatedEventDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{6}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StopEtaUpdatedEventDetails) GetEtaMs() string {
@@ -496,7 +725,7 @@ type StopTaskCompletedEventDetails struct {
 
 func (x *StopTaskCompletedEventDetails) Reset() {
 	*x = StopTaskCompletedEventDetails{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[7]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +737,7 @@ func (x *StopTaskCompletedEventDetails) String() string {
 func (*StopTaskCompletedEventDetails) ProtoMessage() {}
 
 func (x *StopTaskCompletedEventDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[7]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +750,7 @@ func (x *StopTaskCompletedEventDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopTaskCompletedEventDetails.ProtoReflect.Descriptor instead.
 func (*StopTaskCompletedEventDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{7}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StopTaskCompletedEventDetails) GetTaskId() string {
@@ -551,7 +780,7 @@ type StopTaskSkippedEventDetails struct {
 
 func (x *StopTaskSkippedEventDetails) Reset() {
 	*x = StopTaskSkippedEventDetails{}
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[8]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +792,7 @@ func (x *StopTaskSkippedEventDetails) String() string {
 func (*StopTaskSkippedEventDetails) ProtoMessage() {}
 
 func (x *StopTaskSkippedEventDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[8]
+	mi := &file_samsara_route_events_v1_route_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +805,7 @@ func (x *StopTaskSkippedEventDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopTaskSkippedEventDetails.ProtoReflect.Descriptor instead.
 func (*StopTaskSkippedEventDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{8}
+	return file_samsara_route_events_v1_route_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopTaskSkippedEventDetails) GetTaskId() string {
@@ -597,7 +826,7 @@ var File_samsara_route_events_v1_route_events_proto protoreflect.FileDescriptor
 
 const file_samsara_route_events_v1_route_events_proto_rawDesc = "" +
 	"\n" +
-	"*samsara/route_events/v1/route_events.proto\x12\x17samsara.route_events.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xac\x02\n" +
+	"*samsara/route_events/v1/route_events.proto\x12\x17samsara.route_events.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xac\x02\n" +
 	"\x1bGetRouteEventsStreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
@@ -612,7 +841,23 @@ const file_samsara_route_events_v1_route_events_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.route_events.v1.RouteEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfa\x04\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x18StreamRouteEventsRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.route_events.v1.GetRouteEventsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	"\x19StreamRouteEventsResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.route_events.v1.GetRouteEventsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa7\x01\n" +
+	"\x18FollowRouteEventsRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.route_events.v1.GetRouteEventsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcc\x01\n" +
+	"\x19FollowRouteEventsResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.route_events.v1.GetRouteEventsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xfa\x04\n" +
 	"\n" +
 	"RouteEvent\x12O\n" +
 	"\revent_details\x18\x01 \x01(\v2*.samsara.route_events.v1.RouteEventDetailsR\feventDetails\x125\n" +
@@ -664,10 +909,14 @@ const file_samsara_route_events_v1_route_events_proto_rawDesc = "" +
 	"\n" +
 	"\b_task_idB\f\n" +
 	"\n" +
-	"_task_type2\xee\x01\n" +
-	"\x12RouteEventsService\x12\xd7\x01\n" +
-	"\x14GetRouteEventsStream\x124.samsara.route_events.v1.GetRouteEventsStreamRequest\x1a5.samsara.route_events.v1.GetRouteEventsStreamResponse\"R\xda\xce\x18N\n" +
-	"\x14getRouteEventsStream\x10\x01\x1a\x14/route-events/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BFP\x01ZBsamsara.internal/gateway/gen/samsara/route_events/v1;routeeventsv1b\x06proto3"
+	"_task_type2\xae\x04\n" +
+	"\x12RouteEventsService\x12\xdd\x01\n" +
+	"\x14GetRouteEventsStream\x124.samsara.route_events.v1.GetRouteEventsStreamRequest\x1a5.samsara.route_events.v1.GetRouteEventsStreamResponse\"X\xda\xce\x18T\n" +
+	"\x14getRouteEventsStream\x10\x01\x1a\x14/route-events/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
+	"\x11StreamRouteEvents\x121.samsara.route_events.v1.StreamRouteEventsRequest\x1a2.samsara.route_events.v1.StreamRouteEventsResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetRouteEventsStream\x10\x010\x01\x12\x9a\x01\n" +
+	"\x11FollowRouteEvents\x121.samsara.route_events.v1.FollowRouteEventsRequest\x1a2.samsara.route_events.v1.FollowRouteEventsResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetRouteEventsStream\x10\x020\x01BFP\x01ZBsamsara.internal/gateway/gen/samsara/route_events/v1;routeeventsv1b\x06proto3"
 
 var (
 	file_samsara_route_events_v1_route_events_proto_rawDescOnce sync.Once
@@ -681,39 +930,57 @@ func file_samsara_route_events_v1_route_events_proto_rawDescGZIP() []byte {
 	return file_samsara_route_events_v1_route_events_proto_rawDescData
 }
 
-var file_samsara_route_events_v1_route_events_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_samsara_route_events_v1_route_events_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_samsara_route_events_v1_route_events_proto_goTypes = []any{
 	(*GetRouteEventsStreamRequest)(nil),   // 0: samsara.route_events.v1.GetRouteEventsStreamRequest
 	(*GetRouteEventsStreamResponse)(nil),  // 1: samsara.route_events.v1.GetRouteEventsStreamResponse
-	(*RouteEvent)(nil),                    // 2: samsara.route_events.v1.RouteEvent
-	(*RouteEventDetails)(nil),             // 3: samsara.route_events.v1.RouteEventDetails
-	(*RouteEventRoute)(nil),               // 4: samsara.route_events.v1.RouteEventRoute
-	(*RouteEventStop)(nil),                // 5: samsara.route_events.v1.RouteEventStop
-	(*StopEtaUpdatedEventDetails)(nil),    // 6: samsara.route_events.v1.StopEtaUpdatedEventDetails
-	(*StopTaskCompletedEventDetails)(nil), // 7: samsara.route_events.v1.StopTaskCompletedEventDetails
-	(*StopTaskSkippedEventDetails)(nil),   // 8: samsara.route_events.v1.StopTaskSkippedEventDetails
-	nil,                                   // 9: samsara.route_events.v1.RouteEventRoute.ExternalIdsEntry
-	nil,                                   // 10: samsara.route_events.v1.RouteEventStop.ExternalIdsEntry
-	(*v1.Pagination)(nil),                 // 11: samsara.types.v1.Pagination
+	(*StreamRouteEventsRequest)(nil),      // 2: samsara.route_events.v1.StreamRouteEventsRequest
+	(*StreamRouteEventsResponse)(nil),     // 3: samsara.route_events.v1.StreamRouteEventsResponse
+	(*FollowRouteEventsRequest)(nil),      // 4: samsara.route_events.v1.FollowRouteEventsRequest
+	(*FollowRouteEventsResponse)(nil),     // 5: samsara.route_events.v1.FollowRouteEventsResponse
+	(*RouteEvent)(nil),                    // 6: samsara.route_events.v1.RouteEvent
+	(*RouteEventDetails)(nil),             // 7: samsara.route_events.v1.RouteEventDetails
+	(*RouteEventRoute)(nil),               // 8: samsara.route_events.v1.RouteEventRoute
+	(*RouteEventStop)(nil),                // 9: samsara.route_events.v1.RouteEventStop
+	(*StopEtaUpdatedEventDetails)(nil),    // 10: samsara.route_events.v1.StopEtaUpdatedEventDetails
+	(*StopTaskCompletedEventDetails)(nil), // 11: samsara.route_events.v1.StopTaskCompletedEventDetails
+	(*StopTaskSkippedEventDetails)(nil),   // 12: samsara.route_events.v1.StopTaskSkippedEventDetails
+	nil,                                   // 13: samsara.route_events.v1.RouteEventRoute.ExternalIdsEntry
+	nil,                                   // 14: samsara.route_events.v1.RouteEventStop.ExternalIdsEntry
+	(*v1.Pagination)(nil),                 // 15: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),             // 16: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),             // 17: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                 // 18: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_route_events_v1_route_events_proto_depIdxs = []int32{
-	2,  // 0: samsara.route_events.v1.GetRouteEventsStreamResponse.data:type_name -> samsara.route_events.v1.RouteEvent
-	11, // 1: samsara.route_events.v1.GetRouteEventsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	3,  // 2: samsara.route_events.v1.RouteEvent.event_details:type_name -> samsara.route_events.v1.RouteEventDetails
-	4,  // 3: samsara.route_events.v1.RouteEvent.route:type_name -> samsara.route_events.v1.RouteEventRoute
-	5,  // 4: samsara.route_events.v1.RouteEvent.stop:type_name -> samsara.route_events.v1.RouteEventStop
-	6,  // 5: samsara.route_events.v1.RouteEventDetails.stop_eta_updated:type_name -> samsara.route_events.v1.StopEtaUpdatedEventDetails
-	7,  // 6: samsara.route_events.v1.RouteEventDetails.stop_task_completed:type_name -> samsara.route_events.v1.StopTaskCompletedEventDetails
-	8,  // 7: samsara.route_events.v1.RouteEventDetails.stop_task_skipped:type_name -> samsara.route_events.v1.StopTaskSkippedEventDetails
-	9,  // 8: samsara.route_events.v1.RouteEventRoute.external_ids:type_name -> samsara.route_events.v1.RouteEventRoute.ExternalIdsEntry
-	10, // 9: samsara.route_events.v1.RouteEventStop.external_ids:type_name -> samsara.route_events.v1.RouteEventStop.ExternalIdsEntry
-	0,  // 10: samsara.route_events.v1.RouteEventsService.GetRouteEventsStream:input_type -> samsara.route_events.v1.GetRouteEventsStreamRequest
-	1,  // 11: samsara.route_events.v1.RouteEventsService.GetRouteEventsStream:output_type -> samsara.route_events.v1.GetRouteEventsStreamResponse
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 0: samsara.route_events.v1.GetRouteEventsStreamResponse.data:type_name -> samsara.route_events.v1.RouteEvent
+	15, // 1: samsara.route_events.v1.GetRouteEventsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.route_events.v1.StreamRouteEventsRequest.request:type_name -> samsara.route_events.v1.GetRouteEventsStreamRequest
+	16, // 3: samsara.route_events.v1.StreamRouteEventsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.route_events.v1.StreamRouteEventsResponse.page:type_name -> samsara.route_events.v1.GetRouteEventsStreamResponse
+	0,  // 5: samsara.route_events.v1.FollowRouteEventsRequest.request:type_name -> samsara.route_events.v1.GetRouteEventsStreamRequest
+	17, // 6: samsara.route_events.v1.FollowRouteEventsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	1,  // 7: samsara.route_events.v1.FollowRouteEventsResponse.page:type_name -> samsara.route_events.v1.GetRouteEventsStreamResponse
+	18, // 8: samsara.route_events.v1.FollowRouteEventsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	7,  // 9: samsara.route_events.v1.RouteEvent.event_details:type_name -> samsara.route_events.v1.RouteEventDetails
+	8,  // 10: samsara.route_events.v1.RouteEvent.route:type_name -> samsara.route_events.v1.RouteEventRoute
+	9,  // 11: samsara.route_events.v1.RouteEvent.stop:type_name -> samsara.route_events.v1.RouteEventStop
+	10, // 12: samsara.route_events.v1.RouteEventDetails.stop_eta_updated:type_name -> samsara.route_events.v1.StopEtaUpdatedEventDetails
+	11, // 13: samsara.route_events.v1.RouteEventDetails.stop_task_completed:type_name -> samsara.route_events.v1.StopTaskCompletedEventDetails
+	12, // 14: samsara.route_events.v1.RouteEventDetails.stop_task_skipped:type_name -> samsara.route_events.v1.StopTaskSkippedEventDetails
+	13, // 15: samsara.route_events.v1.RouteEventRoute.external_ids:type_name -> samsara.route_events.v1.RouteEventRoute.ExternalIdsEntry
+	14, // 16: samsara.route_events.v1.RouteEventStop.external_ids:type_name -> samsara.route_events.v1.RouteEventStop.ExternalIdsEntry
+	0,  // 17: samsara.route_events.v1.RouteEventsService.GetRouteEventsStream:input_type -> samsara.route_events.v1.GetRouteEventsStreamRequest
+	2,  // 18: samsara.route_events.v1.RouteEventsService.StreamRouteEvents:input_type -> samsara.route_events.v1.StreamRouteEventsRequest
+	4,  // 19: samsara.route_events.v1.RouteEventsService.FollowRouteEvents:input_type -> samsara.route_events.v1.FollowRouteEventsRequest
+	1,  // 20: samsara.route_events.v1.RouteEventsService.GetRouteEventsStream:output_type -> samsara.route_events.v1.GetRouteEventsStreamResponse
+	3,  // 21: samsara.route_events.v1.RouteEventsService.StreamRouteEvents:output_type -> samsara.route_events.v1.StreamRouteEventsResponse
+	5,  // 22: samsara.route_events.v1.RouteEventsService.FollowRouteEvents:output_type -> samsara.route_events.v1.FollowRouteEventsResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_samsara_route_events_v1_route_events_proto_init() }
@@ -722,19 +989,21 @@ func file_samsara_route_events_v1_route_events_proto_init() {
 		return
 	}
 	file_samsara_route_events_v1_route_events_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_route_events_v1_route_events_proto_msgTypes[2].OneofWrappers = []any{}
-	file_samsara_route_events_v1_route_events_proto_msgTypes[4].OneofWrappers = []any{}
+	file_samsara_route_events_v1_route_events_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_route_events_v1_route_events_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_route_events_v1_route_events_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_route_events_v1_route_events_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_route_events_v1_route_events_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_route_events_v1_route_events_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_route_events_v1_route_events_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_route_events_v1_route_events_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_route_events_v1_route_events_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_route_events_v1_route_events_proto_rawDesc), len(file_samsara_route_events_v1_route_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,8 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	RouteEventsService_GetRouteEventsStream_FullMethodName = "/samsara.route_events.v1.RouteEventsService/GetRouteEventsStream"
+	RouteEventsService_StreamRouteEvents_FullMethodName    = "/samsara.route_events.v1.RouteEventsService/StreamRouteEvents"
+	RouteEventsService_FollowRouteEvents_FullMethodName    = "/samsara.route_events.v1.RouteEventsService/FollowRouteEvents"
 )
 
 // RouteEventsServiceClient is the client API for RouteEventsService service.
@@ -34,6 +36,14 @@ type RouteEventsServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	GetRouteEventsStream(ctx context.Context, in *GetRouteEventsStreamRequest, opts ...grpc.CallOption) (*GetRouteEventsStreamResponse, error)
+	// Every page of GetRouteEventsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamRouteEvents(ctx context.Context, in *StreamRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRouteEventsResponse], error)
+	// Every page of GetRouteEventsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Without `request.start_time` it begins 24 hours ago.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowRouteEvents(ctx context.Context, in *FollowRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRouteEventsResponse], error)
 }
 
 type routeEventsServiceClient struct {
@@ -54,6 +64,44 @@ func (c *routeEventsServiceClient) GetRouteEventsStream(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *routeEventsServiceClient) StreamRouteEvents(ctx context.Context, in *StreamRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRouteEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RouteEventsService_ServiceDesc.Streams[0], RouteEventsService_StreamRouteEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamRouteEventsRequest, StreamRouteEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RouteEventsService_StreamRouteEventsClient = grpc.ServerStreamingClient[StreamRouteEventsResponse]
+
+func (c *routeEventsServiceClient) FollowRouteEvents(ctx context.Context, in *FollowRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRouteEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RouteEventsService_ServiceDesc.Streams[1], RouteEventsService_FollowRouteEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowRouteEventsRequest, FollowRouteEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RouteEventsService_FollowRouteEventsClient = grpc.ServerStreamingClient[FollowRouteEventsResponse]
+
 // RouteEventsServiceServer is the server API for RouteEventsService service.
 // All implementations should embed UnimplementedRouteEventsServiceServer
 // for forward compatibility.
@@ -64,6 +112,14 @@ type RouteEventsServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	GetRouteEventsStream(context.Context, *GetRouteEventsStreamRequest) (*GetRouteEventsStreamResponse, error)
+	// Every page of GetRouteEventsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamRouteEvents(*StreamRouteEventsRequest, grpc.ServerStreamingServer[StreamRouteEventsResponse]) error
+	// Every page of GetRouteEventsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Without `request.start_time` it begins 24 hours ago.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowRouteEvents(*FollowRouteEventsRequest, grpc.ServerStreamingServer[FollowRouteEventsResponse]) error
 }
 
 // UnimplementedRouteEventsServiceServer should be embedded to have
@@ -75,6 +131,12 @@ type UnimplementedRouteEventsServiceServer struct{}
 
 func (UnimplementedRouteEventsServiceServer) GetRouteEventsStream(context.Context, *GetRouteEventsStreamRequest) (*GetRouteEventsStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRouteEventsStream not implemented")
+}
+func (UnimplementedRouteEventsServiceServer) StreamRouteEvents(*StreamRouteEventsRequest, grpc.ServerStreamingServer[StreamRouteEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamRouteEvents not implemented")
+}
+func (UnimplementedRouteEventsServiceServer) FollowRouteEvents(*FollowRouteEventsRequest, grpc.ServerStreamingServer[FollowRouteEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowRouteEvents not implemented")
 }
 func (UnimplementedRouteEventsServiceServer) testEmbeddedByValue() {}
 
@@ -114,6 +176,28 @@ func _RouteEventsService_GetRouteEventsStream_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RouteEventsService_StreamRouteEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamRouteEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RouteEventsServiceServer).StreamRouteEvents(m, &grpc.GenericServerStream[StreamRouteEventsRequest, StreamRouteEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RouteEventsService_StreamRouteEventsServer = grpc.ServerStreamingServer[StreamRouteEventsResponse]
+
+func _RouteEventsService_FollowRouteEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowRouteEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RouteEventsServiceServer).FollowRouteEvents(m, &grpc.GenericServerStream[FollowRouteEventsRequest, FollowRouteEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RouteEventsService_FollowRouteEventsServer = grpc.ServerStreamingServer[FollowRouteEventsResponse]
+
 // RouteEventsService_ServiceDesc is the grpc.ServiceDesc for RouteEventsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +210,17 @@ var RouteEventsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RouteEventsService_GetRouteEventsStream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamRouteEvents",
+			Handler:       _RouteEventsService_StreamRouteEvents_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowRouteEvents",
+			Handler:       _RouteEventsService_FollowRouteEvents_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/route_events/v1/route_events.proto",
 }

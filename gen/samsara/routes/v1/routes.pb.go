@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -181,6 +181,116 @@ func (x *FetchRoutesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamRoutes.
+type StreamRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What FetchRoutes is asked, page after page.
+	Request *FetchRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRoutesRequest) Reset() {
+	*x = StreamRoutesRequest{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRoutesRequest) ProtoMessage() {}
+
+func (x *StreamRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRoutesRequest.ProtoReflect.Descriptor instead.
+func (*StreamRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamRoutesRequest) GetRequest() *FetchRoutesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamRoutesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamRoutes.
+type StreamRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What FetchRoutes answers.
+	Page *FetchRoutesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRoutesResponse) Reset() {
+	*x = StreamRoutesResponse{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRoutesResponse) ProtoMessage() {}
+
+func (x *StreamRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRoutesResponse.ProtoReflect.Descriptor instead.
+func (*StreamRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamRoutesResponse) GetPage() *FetchRoutesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamRoutesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateRoute.
 type CreateRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -208,7 +318,7 @@ type CreateRouteRequest struct {
 
 func (x *CreateRouteRequest) Reset() {
 	*x = CreateRouteRequest{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[2]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -220,7 +330,7 @@ func (x *CreateRouteRequest) String() string {
 func (*CreateRouteRequest) ProtoMessage() {}
 
 func (x *CreateRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[2]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -233,7 +343,7 @@ func (x *CreateRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRouteRequest.ProtoReflect.Descriptor instead.
 func (*CreateRouteRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{2}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateRouteRequest) GetDriverId() string {
@@ -310,7 +420,7 @@ type CreateRouteResponse struct {
 
 func (x *CreateRouteResponse) Reset() {
 	*x = CreateRouteResponse{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[3]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +432,7 @@ func (x *CreateRouteResponse) String() string {
 func (*CreateRouteResponse) ProtoMessage() {}
 
 func (x *CreateRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[3]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +445,7 @@ func (x *CreateRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRouteResponse.ProtoReflect.Descriptor instead.
 func (*CreateRouteResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{3}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateRouteResponse) GetData() *BaseRouteWithOrders {
@@ -358,7 +468,7 @@ type GetRoutesFeedRequest struct {
 
 func (x *GetRoutesFeedRequest) Reset() {
 	*x = GetRoutesFeedRequest{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[4]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +480,7 @@ func (x *GetRoutesFeedRequest) String() string {
 func (*GetRoutesFeedRequest) ProtoMessage() {}
 
 func (x *GetRoutesFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[4]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +493,7 @@ func (x *GetRoutesFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRoutesFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetRoutesFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{4}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetRoutesFeedRequest) GetAfter() string {
@@ -413,7 +523,7 @@ type GetRoutesFeedResponse struct {
 
 func (x *GetRoutesFeedResponse) Reset() {
 	*x = GetRoutesFeedResponse{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[5]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +535,7 @@ func (x *GetRoutesFeedResponse) String() string {
 func (*GetRoutesFeedResponse) ProtoMessage() {}
 
 func (x *GetRoutesFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[5]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +548,7 @@ func (x *GetRoutesFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRoutesFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetRoutesFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{5}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRoutesFeedResponse) GetData() []*RouteFeed {
@@ -451,6 +561,235 @@ func (x *GetRoutesFeedResponse) GetData() []*RouteFeed {
 func (x *GetRoutesFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamRoutesFeed.
+type StreamRoutesFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRoutesFeed is asked, page after page.
+	Request *GetRoutesFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRoutesFeedRequest) Reset() {
+	*x = StreamRoutesFeedRequest{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRoutesFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRoutesFeedRequest) ProtoMessage() {}
+
+func (x *StreamRoutesFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRoutesFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamRoutesFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamRoutesFeedRequest) GetRequest() *GetRoutesFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamRoutesFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamRoutesFeed.
+type StreamRoutesFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRoutesFeed answers.
+	Page *GetRoutesFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamRoutesFeedResponse) Reset() {
+	*x = StreamRoutesFeedResponse{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamRoutesFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamRoutesFeedResponse) ProtoMessage() {}
+
+func (x *StreamRoutesFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamRoutesFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamRoutesFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamRoutesFeedResponse) GetPage() *GetRoutesFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamRoutesFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowRoutes.
+type FollowRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRoutesFeed is asked, page after page.
+	Request *GetRoutesFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRoutesRequest) Reset() {
+	*x = FollowRoutesRequest{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRoutesRequest) ProtoMessage() {}
+
+func (x *FollowRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRoutesRequest.ProtoReflect.Descriptor instead.
+func (*FollowRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FollowRoutesRequest) GetRequest() *GetRoutesFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowRoutesRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowRoutes.
+type FollowRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetRoutesFeed answers. Unset in a keep-alive.
+	Page *GetRoutesFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRoutesResponse) Reset() {
+	*x = FollowRoutesResponse{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRoutesResponse) ProtoMessage() {}
+
+func (x *FollowRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRoutesResponse.ProtoReflect.Descriptor instead.
+func (*FollowRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FollowRoutesResponse) GetPage() *GetRoutesFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowRoutesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowRoutesResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -468,7 +807,7 @@ type FetchRouteRequest struct {
 
 func (x *FetchRouteRequest) Reset() {
 	*x = FetchRouteRequest{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[6]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +819,7 @@ func (x *FetchRouteRequest) String() string {
 func (*FetchRouteRequest) ProtoMessage() {}
 
 func (x *FetchRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[6]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +832,7 @@ func (x *FetchRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRouteRequest.ProtoReflect.Descriptor instead.
 func (*FetchRouteRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{6}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FetchRouteRequest) GetId() string {
@@ -521,7 +860,7 @@ type FetchRouteResponse struct {
 
 func (x *FetchRouteResponse) Reset() {
 	*x = FetchRouteResponse{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[7]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +872,7 @@ func (x *FetchRouteResponse) String() string {
 func (*FetchRouteResponse) ProtoMessage() {}
 
 func (x *FetchRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[7]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +885,7 @@ func (x *FetchRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRouteResponse.ProtoReflect.Descriptor instead.
 func (*FetchRouteResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{7}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FetchRouteResponse) GetData() *BaseRouteWithOrders {
@@ -588,7 +927,7 @@ type PatchRouteRequest struct {
 
 func (x *PatchRouteRequest) Reset() {
 	*x = PatchRouteRequest{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[8]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +939,7 @@ func (x *PatchRouteRequest) String() string {
 func (*PatchRouteRequest) ProtoMessage() {}
 
 func (x *PatchRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[8]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +952,7 @@ func (x *PatchRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchRouteRequest.ProtoReflect.Descriptor instead.
 func (*PatchRouteRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{8}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PatchRouteRequest) GetId() string {
@@ -704,7 +1043,7 @@ type PatchRouteResponse struct {
 
 func (x *PatchRouteResponse) Reset() {
 	*x = PatchRouteResponse{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[9]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +1055,7 @@ func (x *PatchRouteResponse) String() string {
 func (*PatchRouteResponse) ProtoMessage() {}
 
 func (x *PatchRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[9]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +1068,7 @@ func (x *PatchRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchRouteResponse.ProtoReflect.Descriptor instead.
 func (*PatchRouteResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{9}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PatchRouteResponse) GetData() *BaseRouteWithOrders {
@@ -750,7 +1089,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[10]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +1101,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[10]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +1114,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{10}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteRouteRequest) GetId() string {
@@ -794,7 +1133,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[11]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +1145,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[11]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +1158,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{11}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{17}
 }
 
 // Request of ListHubPlanRoutes.
@@ -843,7 +1182,7 @@ type ListHubPlanRoutesRequest struct {
 
 func (x *ListHubPlanRoutesRequest) Reset() {
 	*x = ListHubPlanRoutesRequest{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[12]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +1194,7 @@ func (x *ListHubPlanRoutesRequest) String() string {
 func (*ListHubPlanRoutesRequest) ProtoMessage() {}
 
 func (x *ListHubPlanRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[12]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +1207,7 @@ func (x *ListHubPlanRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubPlanRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListHubPlanRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{12}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListHubPlanRoutesRequest) GetAfter() string {
@@ -926,7 +1265,7 @@ type ListHubPlanRoutesResponse struct {
 
 func (x *ListHubPlanRoutesResponse) Reset() {
 	*x = ListHubPlanRoutesResponse{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[13]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1277,7 @@ func (x *ListHubPlanRoutesResponse) String() string {
 func (*ListHubPlanRoutesResponse) ProtoMessage() {}
 
 func (x *ListHubPlanRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[13]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1290,7 @@ func (x *ListHubPlanRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHubPlanRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListHubPlanRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{13}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListHubPlanRoutesResponse) GetData() []*Route {
@@ -966,6 +1305,116 @@ func (x *ListHubPlanRoutesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamHubPlanRoutes.
+type StreamHubPlanRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubPlanRoutes is asked, page after page.
+	Request *ListHubPlanRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubPlanRoutesRequest) Reset() {
+	*x = StreamHubPlanRoutesRequest{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubPlanRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubPlanRoutesRequest) ProtoMessage() {}
+
+func (x *StreamHubPlanRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubPlanRoutesRequest.ProtoReflect.Descriptor instead.
+func (*StreamHubPlanRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamHubPlanRoutesRequest) GetRequest() *ListHubPlanRoutesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamHubPlanRoutesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamHubPlanRoutes.
+type StreamHubPlanRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListHubPlanRoutes answers.
+	Page *ListHubPlanRoutesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHubPlanRoutesResponse) Reset() {
+	*x = StreamHubPlanRoutesResponse{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHubPlanRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHubPlanRoutesResponse) ProtoMessage() {}
+
+func (x *StreamHubPlanRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHubPlanRoutesResponse.ProtoReflect.Descriptor instead.
+func (*StreamHubPlanRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StreamHubPlanRoutesResponse) GetPage() *ListHubPlanRoutesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamHubPlanRoutesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema baseRouteResponseObjectResponseBody.
@@ -1007,7 +1456,7 @@ type BaseRoute struct {
 
 func (x *BaseRoute) Reset() {
 	*x = BaseRoute{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[14]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1468,7 @@ func (x *BaseRoute) String() string {
 func (*BaseRoute) ProtoMessage() {}
 
 func (x *BaseRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[14]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1481,7 @@ func (x *BaseRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BaseRoute.ProtoReflect.Descriptor instead.
 func (*BaseRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{14}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BaseRoute) GetActualRouteEndTime() string {
@@ -1179,7 +1628,7 @@ type BaseRouteWithOrders struct {
 
 func (x *BaseRouteWithOrders) Reset() {
 	*x = BaseRouteWithOrders{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[15]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1640,7 @@ func (x *BaseRouteWithOrders) String() string {
 func (*BaseRouteWithOrders) ProtoMessage() {}
 
 func (x *BaseRouteWithOrders) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[15]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1653,7 @@ func (x *BaseRouteWithOrders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BaseRouteWithOrders.ProtoReflect.Descriptor instead.
 func (*BaseRouteWithOrders) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{15}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BaseRouteWithOrders) GetActualRouteEndTime() string {
@@ -1339,7 +1788,7 @@ type FleetOrderCustomAddressInput struct {
 
 func (x *FleetOrderCustomAddressInput) Reset() {
 	*x = FleetOrderCustomAddressInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1800,7 @@ func (x *FleetOrderCustomAddressInput) String() string {
 func (*FleetOrderCustomAddressInput) ProtoMessage() {}
 
 func (x *FleetOrderCustomAddressInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1813,7 @@ func (x *FleetOrderCustomAddressInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderCustomAddressInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderCustomAddressInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{16}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FleetOrderCustomAddressInput) GetAddressLine1() string {
@@ -1443,7 +1892,7 @@ type FleetOrderCustomerProperty struct {
 
 func (x *FleetOrderCustomerProperty) Reset() {
 	*x = FleetOrderCustomerProperty{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1904,7 @@ func (x *FleetOrderCustomerProperty) String() string {
 func (*FleetOrderCustomerProperty) ProtoMessage() {}
 
 func (x *FleetOrderCustomerProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1917,7 @@ func (x *FleetOrderCustomerProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderCustomerProperty.ProtoReflect.Descriptor instead.
 func (*FleetOrderCustomerProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{17}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FleetOrderCustomerProperty) GetKey() string {
@@ -1500,7 +1949,7 @@ type FleetOrderQuantityInput struct {
 
 func (x *FleetOrderQuantityInput) Reset() {
 	*x = FleetOrderQuantityInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1961,7 @@ func (x *FleetOrderQuantityInput) String() string {
 func (*FleetOrderQuantityInput) ProtoMessage() {}
 
 func (x *FleetOrderQuantityInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1974,7 @@ func (x *FleetOrderQuantityInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderQuantityInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderQuantityInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{18}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FleetOrderQuantityInput) GetCapacityId() string {
@@ -1564,7 +2013,7 @@ type FleetOrderServiceLocationInput struct {
 
 func (x *FleetOrderServiceLocationInput) Reset() {
 	*x = FleetOrderServiceLocationInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +2025,7 @@ func (x *FleetOrderServiceLocationInput) String() string {
 func (*FleetOrderServiceLocationInput) ProtoMessage() {}
 
 func (x *FleetOrderServiceLocationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +2038,7 @@ func (x *FleetOrderServiceLocationInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderServiceLocationInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderServiceLocationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{19}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FleetOrderServiceLocationInput) GetAddressId() string {
@@ -1628,7 +2077,7 @@ type FleetOrderServiceWindowUpsertInput struct {
 
 func (x *FleetOrderServiceWindowUpsertInput) Reset() {
 	*x = FleetOrderServiceWindowUpsertInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +2089,7 @@ func (x *FleetOrderServiceWindowUpsertInput) String() string {
 func (*FleetOrderServiceWindowUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderServiceWindowUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +2102,7 @@ func (x *FleetOrderServiceWindowUpsertInput) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use FleetOrderServiceWindowUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderServiceWindowUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{20}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FleetOrderServiceWindowUpsertInput) GetEndTime() string {
@@ -1710,7 +2159,7 @@ type FleetOrderTaskUpsertInput struct {
 
 func (x *FleetOrderTaskUpsertInput) Reset() {
 	*x = FleetOrderTaskUpsertInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +2171,7 @@ func (x *FleetOrderTaskUpsertInput) String() string {
 func (*FleetOrderTaskUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderTaskUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +2184,7 @@ func (x *FleetOrderTaskUpsertInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderTaskUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderTaskUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{21}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FleetOrderTaskUpsertInput) GetCustomerProperties() []*FleetOrderCustomerProperty {
@@ -1833,7 +2282,7 @@ type MinimalRouteAuditLogs struct {
 
 func (x *MinimalRouteAuditLogs) Reset() {
 	*x = MinimalRouteAuditLogs{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2294,7 @@ func (x *MinimalRouteAuditLogs) String() string {
 func (*MinimalRouteAuditLogs) ProtoMessage() {}
 
 func (x *MinimalRouteAuditLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2307,7 @@ func (x *MinimalRouteAuditLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinimalRouteAuditLogs.ProtoReflect.Descriptor instead.
 func (*MinimalRouteAuditLogs) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{22}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MinimalRouteAuditLogs) GetStops() []*MinimalRouteStopAuditLogs {
@@ -1900,7 +2349,7 @@ type MinimalRouteStopAuditLogs struct {
 
 func (x *MinimalRouteStopAuditLogs) Reset() {
 	*x = MinimalRouteStopAuditLogs{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2361,7 @@ func (x *MinimalRouteStopAuditLogs) String() string {
 func (*MinimalRouteStopAuditLogs) ProtoMessage() {}
 
 func (x *MinimalRouteStopAuditLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2374,7 @@ func (x *MinimalRouteStopAuditLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinimalRouteStopAuditLogs.ProtoReflect.Descriptor instead.
 func (*MinimalRouteStopAuditLogs) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{23}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MinimalRouteStopAuditLogs) GetActualArrivalTime() string {
@@ -2028,7 +2477,7 @@ type OrderTask struct {
 
 func (x *OrderTask) Reset() {
 	*x = OrderTask{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2489,7 @@ func (x *OrderTask) String() string {
 func (*OrderTask) ProtoMessage() {}
 
 func (x *OrderTask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2502,7 @@ func (x *OrderTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTask.ProtoReflect.Descriptor instead.
 func (*OrderTask) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{24}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OrderTask) GetCustomProperties() []*OrderTaskCustomProperty {
@@ -2120,7 +2569,7 @@ type OrderTaskCustomProperty struct {
 
 func (x *OrderTaskCustomProperty) Reset() {
 	*x = OrderTaskCustomProperty{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2581,7 @@ func (x *OrderTaskCustomProperty) String() string {
 func (*OrderTaskCustomProperty) ProtoMessage() {}
 
 func (x *OrderTaskCustomProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2594,7 @@ func (x *OrderTaskCustomProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTaskCustomProperty.ProtoReflect.Descriptor instead.
 func (*OrderTaskCustomProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{25}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OrderTaskCustomProperty) GetId() string {
@@ -2182,7 +2631,7 @@ type OrderTaskSkill struct {
 
 func (x *OrderTaskSkill) Reset() {
 	*x = OrderTaskSkill{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2643,7 @@ func (x *OrderTaskSkill) String() string {
 func (*OrderTaskSkill) ProtoMessage() {}
 
 func (x *OrderTaskSkill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2656,7 @@ func (x *OrderTaskSkill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTaskSkill.ProtoReflect.Descriptor instead.
 func (*OrderTaskSkill) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{26}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OrderTaskSkill) GetId() string {
@@ -2237,7 +2686,7 @@ type Quantity struct {
 
 func (x *Quantity) Reset() {
 	*x = Quantity{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2698,7 @@ func (x *Quantity) String() string {
 func (*Quantity) ProtoMessage() {}
 
 func (x *Quantity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2711,7 @@ func (x *Quantity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quantity.ProtoReflect.Descriptor instead.
 func (*Quantity) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{27}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Quantity) GetCapacityId() string {
@@ -2328,7 +2777,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2789,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2802,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{28}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Route) GetCost() float64 {
@@ -2509,7 +2958,7 @@ type RouteChanges struct {
 
 func (x *RouteChanges) Reset() {
 	*x = RouteChanges{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2970,7 @@ func (x *RouteChanges) String() string {
 func (*RouteChanges) ProtoMessage() {}
 
 func (x *RouteChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2983,7 @@ func (x *RouteChanges) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteChanges.ProtoReflect.Descriptor instead.
 func (*RouteChanges) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{29}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RouteChanges) GetAfter() *MinimalRouteAuditLogs {
@@ -2564,7 +3013,7 @@ type RouteDriver struct {
 
 func (x *RouteDriver) Reset() {
 	*x = RouteDriver{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +3025,7 @@ func (x *RouteDriver) String() string {
 func (*RouteDriver) ProtoMessage() {}
 
 func (x *RouteDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +3038,7 @@ func (x *RouteDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteDriver.ProtoReflect.Descriptor instead.
 func (*RouteDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{30}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RouteDriver) GetId() string {
@@ -2629,7 +3078,7 @@ type RouteFeed struct {
 
 func (x *RouteFeed) Reset() {
 	*x = RouteFeed{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +3090,7 @@ func (x *RouteFeed) String() string {
 func (*RouteFeed) ProtoMessage() {}
 
 func (x *RouteFeed) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +3103,7 @@ func (x *RouteFeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFeed.ProtoReflect.Descriptor instead.
 func (*RouteFeed) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{31}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RouteFeed) GetChanges() *RouteChanges {
@@ -2724,7 +3173,7 @@ type RouteStop struct {
 
 func (x *RouteStop) Reset() {
 	*x = RouteStop{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3185,7 @@ func (x *RouteStop) String() string {
 func (*RouteStop) ProtoMessage() {}
 
 func (x *RouteStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3198,7 @@ func (x *RouteStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStop.ProtoReflect.Descriptor instead.
 func (*RouteStop) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{32}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RouteStop) GetHubLocationId() string {
@@ -2823,7 +3272,7 @@ type RouteStopForm struct {
 
 func (x *RouteStopForm) Reset() {
 	*x = RouteStopForm{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +3284,7 @@ func (x *RouteStopForm) String() string {
 func (*RouteStopForm) ProtoMessage() {}
 
 func (x *RouteStopForm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +3297,7 @@ func (x *RouteStopForm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopForm.ProtoReflect.Descriptor instead.
 func (*RouteStopForm) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{33}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RouteStopForm) GetFormTemplateId() string {
@@ -2885,7 +3334,7 @@ type RouteStopFormInput struct {
 
 func (x *RouteStopFormInput) Reset() {
 	*x = RouteStopFormInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3346,7 @@ func (x *RouteStopFormInput) String() string {
 func (*RouteStopFormInput) ProtoMessage() {}
 
 func (x *RouteStopFormInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3359,7 @@ func (x *RouteStopFormInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopFormInput.ProtoReflect.Descriptor instead.
 func (*RouteStopFormInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{34}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RouteStopFormInput) GetFormTemplateId() string {
@@ -2940,7 +3389,7 @@ type RouteStopOrderTaskReference struct {
 
 func (x *RouteStopOrderTaskReference) Reset() {
 	*x = RouteStopOrderTaskReference{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3401,7 @@ func (x *RouteStopOrderTaskReference) String() string {
 func (*RouteStopOrderTaskReference) ProtoMessage() {}
 
 func (x *RouteStopOrderTaskReference) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3414,7 @@ func (x *RouteStopOrderTaskReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopOrderTaskReference.ProtoReflect.Descriptor instead.
 func (*RouteStopOrderTaskReference) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{35}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RouteStopOrderTaskReference) GetId() string {
@@ -3001,7 +3450,7 @@ type RouteStopOrderUpsertInput struct {
 
 func (x *RouteStopOrderUpsertInput) Reset() {
 	*x = RouteStopOrderUpsertInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3462,7 @@ func (x *RouteStopOrderUpsertInput) String() string {
 func (*RouteStopOrderUpsertInput) ProtoMessage() {}
 
 func (x *RouteStopOrderUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3475,7 @@ func (x *RouteStopOrderUpsertInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopOrderUpsertInput.ProtoReflect.Descriptor instead.
 func (*RouteStopOrderUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{36}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RouteStopOrderUpsertInput) GetCustomerProperties() []*FleetOrderCustomerProperty {
@@ -3126,7 +3575,7 @@ type RouteStopWithOrders struct {
 
 func (x *RouteStopWithOrders) Reset() {
 	*x = RouteStopWithOrders{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3587,7 @@ func (x *RouteStopWithOrders) String() string {
 func (*RouteStopWithOrders) ProtoMessage() {}
 
 func (x *RouteStopWithOrders) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3600,7 @@ func (x *RouteStopWithOrders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopWithOrders.ProtoReflect.Descriptor instead.
 func (*RouteStopWithOrders) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{37}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RouteStopWithOrders) GetActualArrivalTime() string {
@@ -3371,7 +3820,7 @@ type RouteStopWithOrdersInput struct {
 
 func (x *RouteStopWithOrdersInput) Reset() {
 	*x = RouteStopWithOrdersInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3832,7 @@ func (x *RouteStopWithOrdersInput) String() string {
 func (*RouteStopWithOrdersInput) ProtoMessage() {}
 
 func (x *RouteStopWithOrdersInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3845,7 @@ func (x *RouteStopWithOrdersInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopWithOrdersInput.ProtoReflect.Descriptor instead.
 func (*RouteStopWithOrdersInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{38}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RouteStopWithOrdersInput) GetAddressId() string {
@@ -3503,7 +3952,7 @@ type RouteVehicle struct {
 
 func (x *RouteVehicle) Reset() {
 	*x = RouteVehicle{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3515,7 +3964,7 @@ func (x *RouteVehicle) String() string {
 func (*RouteVehicle) ProtoMessage() {}
 
 func (x *RouteVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3528,7 +3977,7 @@ func (x *RouteVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVehicle.ProtoReflect.Descriptor instead.
 func (*RouteVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{39}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RouteVehicle) GetId() string {
@@ -3582,7 +4031,7 @@ type RoutesStop struct {
 
 func (x *RoutesStop) Reset() {
 	*x = RoutesStop{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3594,7 +4043,7 @@ func (x *RoutesStop) String() string {
 func (*RoutesStop) ProtoMessage() {}
 
 func (x *RoutesStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3607,7 +4056,7 @@ func (x *RoutesStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesStop.ProtoReflect.Descriptor instead.
 func (*RoutesStop) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{40}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RoutesStop) GetAddressId() string {
@@ -3723,7 +4172,7 @@ type SingleUseLocation struct {
 
 func (x *SingleUseLocation) Reset() {
 	*x = SingleUseLocation{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +4184,7 @@ func (x *SingleUseLocation) String() string {
 func (*SingleUseLocation) ProtoMessage() {}
 
 func (x *SingleUseLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +4197,7 @@ func (x *SingleUseLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SingleUseLocation.ProtoReflect.Descriptor instead.
 func (*SingleUseLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{41}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SingleUseLocation) GetAddress() string {
@@ -3776,7 +4225,7 @@ var File_samsara_routes_v1_routes_proto protoreflect.FileDescriptor
 
 const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/routes/v1/routes.proto\x12\x11samsara.routes.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xab\x03\n" +
+	"\x1esamsara/routes/v1/routes.proto\x12\x11samsara.routes.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xab\x03\n" +
 	"\x12FetchRoutesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\"\n" +
@@ -3797,7 +4246,14 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2&.samsara.routes.v1.BaseRouteWithOrdersB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xaf\x05\n" +
+	"pagination\"\x93\x01\n" +
+	"\x13StreamRoutesRequest\x12?\n" +
+	"\arequest\x18\x01 \x01(\v2%.samsara.routes.v1.FetchRoutesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"z\n" +
+	"\x14StreamRoutesResponse\x12:\n" +
+	"\x04page\x18\x01 \x01(\v2&.samsara.routes.v1.FetchRoutesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xaf\x05\n" +
 	"\x12CreateRouteRequest\x12(\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\bdriverId\x88\x01\x01\x12a\n" +
 	"\fexternal_ids\x18\x02 \x03(\v26.samsara.routes.v1.CreateRouteRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12!\n" +
@@ -3829,7 +4285,23 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.routes.v1.RouteFeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"]\n" +
+	"pagination\"\x99\x01\n" +
+	"\x17StreamRoutesFeedRequest\x12A\n" +
+	"\arequest\x18\x01 \x01(\v2'.samsara.routes.v1.GetRoutesFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x80\x01\n" +
+	"\x18StreamRoutesFeedResponse\x12<\n" +
+	"\x04page\x18\x01 \x01(\v2(.samsara.routes.v1.GetRoutesFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x95\x01\n" +
+	"\x13FollowRoutesRequest\x12A\n" +
+	"\arequest\x18\x01 \x01(\v2'.samsara.routes.v1.GetRoutesFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xba\x01\n" +
+	"\x14FollowRoutesResponse\x12<\n" +
+	"\x04page\x18\x01 \x01(\v2(.samsara.routes.v1.GetRoutesFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"]\n" +
 	"\x11FetchRouteRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\ainclude\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\aincludeB\x05\n" +
@@ -3887,7 +4359,14 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x18.samsara.routes.v1.RouteB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x9c\t\n" +
+	"pagination\"\xa0\x01\n" +
+	"\x1aStreamHubPlanRoutesRequest\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.routes.v1.ListHubPlanRoutesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x87\x01\n" +
+	"\x1bStreamHubPlanRoutesResponse\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.routes.v1.ListHubPlanRoutesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x9c\t\n" +
 	"\tBaseRoute\x12G\n" +
 	"\x15actual_route_end_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x12actualRouteEndTime\x88\x01\x01\x12K\n" +
 	"\x17actual_route_start_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x14actualRouteStartTime\x88\x01\x01\x124\n" +
@@ -4312,14 +4791,20 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\b_addressB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xad\t\n" +
-	"\rRoutesService\x12\x9e\x01\n" +
-	"\vFetchRoutes\x12%.samsara.routes.v1.FetchRoutesRequest\x1a&.samsara.routes.v1.FetchRoutesResponse\"@\xda\xce\x18<\n" +
-	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x9d\x01\n" +
+	"_longitude2\xcc\r\n" +
+	"\rRoutesService\x12\xa4\x01\n" +
+	"\vFetchRoutes\x12%.samsara.routes.v1.FetchRoutesRequest\x1a&.samsara.routes.v1.FetchRoutesResponse\"F\xda\xce\x18B\n" +
+	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12v\n" +
+	"\fStreamRoutes\x12&.samsara.routes.v1.StreamRoutesRequest\x1a'.samsara.routes.v1.StreamRoutesResponse\"\x13\xe2\xce\x18\x0f\n" +
+	"\vFetchRoutes\x10\x010\x01\x12\x9d\x01\n" +
 	"\vCreateRoute\x12%.samsara.routes.v1.CreateRouteRequest\x1a&.samsara.routes.v1.CreateRouteResponse\"?\xda\xce\x18;\n" +
-	"\vcreateRoute\x10\x02\x1a\r/fleet/routes \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb8\x01\n" +
-	"\rGetRoutesFeed\x12'.samsara.routes.v1.GetRoutesFeedRequest\x1a(.samsara.routes.v1.GetRoutesFeedResponse\"T\xda\xce\x18P\n" +
-	"\rgetRoutesFeed\x10\x01\x1a\x1d/fleet/routes/audit-logs/feed(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x9d\x01\n" +
+	"\vcreateRoute\x10\x02\x1a\r/fleet/routes \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbe\x01\n" +
+	"\rGetRoutesFeed\x12'.samsara.routes.v1.GetRoutesFeedRequest\x1a(.samsara.routes.v1.GetRoutesFeedResponse\"Z\xda\xce\x18V\n" +
+	"\rgetRoutesFeed\x10\x01\x1a\x1d/fleet/routes/audit-logs/feed(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x84\x01\n" +
+	"\x10StreamRoutesFeed\x12*.samsara.routes.v1.StreamRoutesFeedRequest\x1a+.samsara.routes.v1.StreamRoutesFeedResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetRoutesFeed\x10\x010\x01\x12x\n" +
+	"\fFollowRoutes\x12&.samsara.routes.v1.FollowRoutesRequest\x1a'.samsara.routes.v1.FollowRoutesResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetRoutesFeed\x10\x020\x01\x12\x9d\x01\n" +
 	"\n" +
 	"FetchRoute\x12$.samsara.routes.v1.FetchRouteRequest\x1a%.samsara.routes.v1.FetchRouteResponse\"B\xda\xce\x18>\n" +
 	"\n" +
@@ -4329,10 +4814,12 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\n" +
 	"patchRoute\x10\x04\x1a\x12/fleet/routes/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa2\x01\n" +
 	"\vDeleteRoute\x12%.samsara.routes.v1.DeleteRouteRequest\x1a&.samsara.routes.v1.DeleteRouteResponse\"D\xda\xce\x18@\n" +
-	"\vdeleteRoute\x10\x05\x1a\x12/fleet/routes/{id}8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xb9\x01\n" +
-	"\x11ListHubPlanRoutes\x12+.samsara.routes.v1.ListHubPlanRoutesRequest\x1a,.samsara.routes.v1.ListHubPlanRoutesResponse\"I\xda\xce\x18E\n" +
+	"\vdeleteRoute\x10\x05\x1a\x12/fleet/routes/{id}8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xbf\x01\n" +
+	"\x11ListHubPlanRoutes\x12+.samsara.routes.v1.ListHubPlanRoutesRequest\x1a,.samsara.routes.v1.ListHubPlanRoutesResponse\"O\xda\xce\x18K\n" +
 	"\x11listHubPlanRoutes\x10\x01\x1a\x10/hub/plan/routes(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/routes/v1;routesv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
+	"\x13StreamHubPlanRoutes\x12-.samsara.routes.v1.StreamHubPlanRoutesRequest\x1a..samsara.routes.v1.StreamHubPlanRoutesResponse\"\x19\xe2\xce\x18\x15\n" +
+	"\x11ListHubPlanRoutes\x10\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/routes/v1;routesv1b\x06proto3"
 
 var (
 	file_samsara_routes_v1_routes_proto_rawDescOnce sync.Once
@@ -4346,162 +4833,194 @@ func file_samsara_routes_v1_routes_proto_rawDescGZIP() []byte {
 	return file_samsara_routes_v1_routes_proto_rawDescData
 }
 
-var file_samsara_routes_v1_routes_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_samsara_routes_v1_routes_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_samsara_routes_v1_routes_proto_goTypes = []any{
 	(*FetchRoutesRequest)(nil),                 // 0: samsara.routes.v1.FetchRoutesRequest
 	(*FetchRoutesResponse)(nil),                // 1: samsara.routes.v1.FetchRoutesResponse
-	(*CreateRouteRequest)(nil),                 // 2: samsara.routes.v1.CreateRouteRequest
-	(*CreateRouteResponse)(nil),                // 3: samsara.routes.v1.CreateRouteResponse
-	(*GetRoutesFeedRequest)(nil),               // 4: samsara.routes.v1.GetRoutesFeedRequest
-	(*GetRoutesFeedResponse)(nil),              // 5: samsara.routes.v1.GetRoutesFeedResponse
-	(*FetchRouteRequest)(nil),                  // 6: samsara.routes.v1.FetchRouteRequest
-	(*FetchRouteResponse)(nil),                 // 7: samsara.routes.v1.FetchRouteResponse
-	(*PatchRouteRequest)(nil),                  // 8: samsara.routes.v1.PatchRouteRequest
-	(*PatchRouteResponse)(nil),                 // 9: samsara.routes.v1.PatchRouteResponse
-	(*DeleteRouteRequest)(nil),                 // 10: samsara.routes.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),                // 11: samsara.routes.v1.DeleteRouteResponse
-	(*ListHubPlanRoutesRequest)(nil),           // 12: samsara.routes.v1.ListHubPlanRoutesRequest
-	(*ListHubPlanRoutesResponse)(nil),          // 13: samsara.routes.v1.ListHubPlanRoutesResponse
-	(*BaseRoute)(nil),                          // 14: samsara.routes.v1.BaseRoute
-	(*BaseRouteWithOrders)(nil),                // 15: samsara.routes.v1.BaseRouteWithOrders
-	(*FleetOrderCustomAddressInput)(nil),       // 16: samsara.routes.v1.FleetOrderCustomAddressInput
-	(*FleetOrderCustomerProperty)(nil),         // 17: samsara.routes.v1.FleetOrderCustomerProperty
-	(*FleetOrderQuantityInput)(nil),            // 18: samsara.routes.v1.FleetOrderQuantityInput
-	(*FleetOrderServiceLocationInput)(nil),     // 19: samsara.routes.v1.FleetOrderServiceLocationInput
-	(*FleetOrderServiceWindowUpsertInput)(nil), // 20: samsara.routes.v1.FleetOrderServiceWindowUpsertInput
-	(*FleetOrderTaskUpsertInput)(nil),          // 21: samsara.routes.v1.FleetOrderTaskUpsertInput
-	(*MinimalRouteAuditLogs)(nil),              // 22: samsara.routes.v1.MinimalRouteAuditLogs
-	(*MinimalRouteStopAuditLogs)(nil),          // 23: samsara.routes.v1.MinimalRouteStopAuditLogs
-	(*OrderTask)(nil),                          // 24: samsara.routes.v1.OrderTask
-	(*OrderTaskCustomProperty)(nil),            // 25: samsara.routes.v1.OrderTaskCustomProperty
-	(*OrderTaskSkill)(nil),                     // 26: samsara.routes.v1.OrderTaskSkill
-	(*Quantity)(nil),                           // 27: samsara.routes.v1.Quantity
-	(*Route)(nil),                              // 28: samsara.routes.v1.Route
-	(*RouteChanges)(nil),                       // 29: samsara.routes.v1.RouteChanges
-	(*RouteDriver)(nil),                        // 30: samsara.routes.v1.RouteDriver
-	(*RouteFeed)(nil),                          // 31: samsara.routes.v1.RouteFeed
-	(*RouteStop)(nil),                          // 32: samsara.routes.v1.RouteStop
-	(*RouteStopForm)(nil),                      // 33: samsara.routes.v1.RouteStopForm
-	(*RouteStopFormInput)(nil),                 // 34: samsara.routes.v1.RouteStopFormInput
-	(*RouteStopOrderTaskReference)(nil),        // 35: samsara.routes.v1.RouteStopOrderTaskReference
-	(*RouteStopOrderUpsertInput)(nil),          // 36: samsara.routes.v1.RouteStopOrderUpsertInput
-	(*RouteStopWithOrders)(nil),                // 37: samsara.routes.v1.RouteStopWithOrders
-	(*RouteStopWithOrdersInput)(nil),           // 38: samsara.routes.v1.RouteStopWithOrdersInput
-	(*RouteVehicle)(nil),                       // 39: samsara.routes.v1.RouteVehicle
-	(*RoutesStop)(nil),                         // 40: samsara.routes.v1.RoutesStop
-	(*SingleUseLocation)(nil),                  // 41: samsara.routes.v1.SingleUseLocation
-	nil,                                        // 42: samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
-	nil,                                        // 43: samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
-	nil,                                        // 44: samsara.routes.v1.BaseRoute.ExternalIdsEntry
-	nil,                                        // 45: samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
-	nil,                                        // 46: samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
-	nil,                                        // 47: samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
-	nil,                                        // 48: samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
-	nil,                                        // 49: samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntry
-	nil,                                        // 50: samsara.routes.v1.RoutesStop.ExternalIdsEntry
-	(*v1.Pagination)(nil),                      // 51: samsara.types.v1.Pagination
-	(*v1.RouteSettings)(nil),                   // 52: samsara.types.v1.RouteSettings
-	(*fieldmaskpb.FieldMask)(nil),              // 53: google.protobuf.FieldMask
-	(*v1.DriverTiny)(nil),                      // 54: samsara.types.v1.DriverTiny
-	(*v1.LiveSharingLink)(nil),                 // 55: samsara.types.v1.LiveSharingLink
-	(*v1.RoutesStop)(nil),                      // 56: samsara.types.v1.RoutesStop
-	(*v1.VehicleTiny)(nil),                     // 57: samsara.types.v1.VehicleTiny
-	(*v1.AddressTiny)(nil),                     // 58: samsara.types.v1.AddressTiny
-	(*v1.RouteStopAppointmentWindow)(nil),      // 59: samsara.types.v1.RouteStopAppointmentWindow
-	(*v1.DocumentTiny)(nil),                    // 60: samsara.types.v1.DocumentTiny
-	(*v1.IssueTiny)(nil),                       // 61: samsara.types.v1.IssueTiny
-	(*v1.RoutesSingleUseAddress)(nil),          // 62: samsara.types.v1.RoutesSingleUseAddress
+	(*StreamRoutesRequest)(nil),                // 2: samsara.routes.v1.StreamRoutesRequest
+	(*StreamRoutesResponse)(nil),               // 3: samsara.routes.v1.StreamRoutesResponse
+	(*CreateRouteRequest)(nil),                 // 4: samsara.routes.v1.CreateRouteRequest
+	(*CreateRouteResponse)(nil),                // 5: samsara.routes.v1.CreateRouteResponse
+	(*GetRoutesFeedRequest)(nil),               // 6: samsara.routes.v1.GetRoutesFeedRequest
+	(*GetRoutesFeedResponse)(nil),              // 7: samsara.routes.v1.GetRoutesFeedResponse
+	(*StreamRoutesFeedRequest)(nil),            // 8: samsara.routes.v1.StreamRoutesFeedRequest
+	(*StreamRoutesFeedResponse)(nil),           // 9: samsara.routes.v1.StreamRoutesFeedResponse
+	(*FollowRoutesRequest)(nil),                // 10: samsara.routes.v1.FollowRoutesRequest
+	(*FollowRoutesResponse)(nil),               // 11: samsara.routes.v1.FollowRoutesResponse
+	(*FetchRouteRequest)(nil),                  // 12: samsara.routes.v1.FetchRouteRequest
+	(*FetchRouteResponse)(nil),                 // 13: samsara.routes.v1.FetchRouteResponse
+	(*PatchRouteRequest)(nil),                  // 14: samsara.routes.v1.PatchRouteRequest
+	(*PatchRouteResponse)(nil),                 // 15: samsara.routes.v1.PatchRouteResponse
+	(*DeleteRouteRequest)(nil),                 // 16: samsara.routes.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),                // 17: samsara.routes.v1.DeleteRouteResponse
+	(*ListHubPlanRoutesRequest)(nil),           // 18: samsara.routes.v1.ListHubPlanRoutesRequest
+	(*ListHubPlanRoutesResponse)(nil),          // 19: samsara.routes.v1.ListHubPlanRoutesResponse
+	(*StreamHubPlanRoutesRequest)(nil),         // 20: samsara.routes.v1.StreamHubPlanRoutesRequest
+	(*StreamHubPlanRoutesResponse)(nil),        // 21: samsara.routes.v1.StreamHubPlanRoutesResponse
+	(*BaseRoute)(nil),                          // 22: samsara.routes.v1.BaseRoute
+	(*BaseRouteWithOrders)(nil),                // 23: samsara.routes.v1.BaseRouteWithOrders
+	(*FleetOrderCustomAddressInput)(nil),       // 24: samsara.routes.v1.FleetOrderCustomAddressInput
+	(*FleetOrderCustomerProperty)(nil),         // 25: samsara.routes.v1.FleetOrderCustomerProperty
+	(*FleetOrderQuantityInput)(nil),            // 26: samsara.routes.v1.FleetOrderQuantityInput
+	(*FleetOrderServiceLocationInput)(nil),     // 27: samsara.routes.v1.FleetOrderServiceLocationInput
+	(*FleetOrderServiceWindowUpsertInput)(nil), // 28: samsara.routes.v1.FleetOrderServiceWindowUpsertInput
+	(*FleetOrderTaskUpsertInput)(nil),          // 29: samsara.routes.v1.FleetOrderTaskUpsertInput
+	(*MinimalRouteAuditLogs)(nil),              // 30: samsara.routes.v1.MinimalRouteAuditLogs
+	(*MinimalRouteStopAuditLogs)(nil),          // 31: samsara.routes.v1.MinimalRouteStopAuditLogs
+	(*OrderTask)(nil),                          // 32: samsara.routes.v1.OrderTask
+	(*OrderTaskCustomProperty)(nil),            // 33: samsara.routes.v1.OrderTaskCustomProperty
+	(*OrderTaskSkill)(nil),                     // 34: samsara.routes.v1.OrderTaskSkill
+	(*Quantity)(nil),                           // 35: samsara.routes.v1.Quantity
+	(*Route)(nil),                              // 36: samsara.routes.v1.Route
+	(*RouteChanges)(nil),                       // 37: samsara.routes.v1.RouteChanges
+	(*RouteDriver)(nil),                        // 38: samsara.routes.v1.RouteDriver
+	(*RouteFeed)(nil),                          // 39: samsara.routes.v1.RouteFeed
+	(*RouteStop)(nil),                          // 40: samsara.routes.v1.RouteStop
+	(*RouteStopForm)(nil),                      // 41: samsara.routes.v1.RouteStopForm
+	(*RouteStopFormInput)(nil),                 // 42: samsara.routes.v1.RouteStopFormInput
+	(*RouteStopOrderTaskReference)(nil),        // 43: samsara.routes.v1.RouteStopOrderTaskReference
+	(*RouteStopOrderUpsertInput)(nil),          // 44: samsara.routes.v1.RouteStopOrderUpsertInput
+	(*RouteStopWithOrders)(nil),                // 45: samsara.routes.v1.RouteStopWithOrders
+	(*RouteStopWithOrdersInput)(nil),           // 46: samsara.routes.v1.RouteStopWithOrdersInput
+	(*RouteVehicle)(nil),                       // 47: samsara.routes.v1.RouteVehicle
+	(*RoutesStop)(nil),                         // 48: samsara.routes.v1.RoutesStop
+	(*SingleUseLocation)(nil),                  // 49: samsara.routes.v1.SingleUseLocation
+	nil,                                        // 50: samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
+	nil,                                        // 51: samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
+	nil,                                        // 52: samsara.routes.v1.BaseRoute.ExternalIdsEntry
+	nil,                                        // 53: samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
+	nil,                                        // 54: samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
+	nil,                                        // 55: samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
+	nil,                                        // 56: samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
+	nil,                                        // 57: samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntry
+	nil,                                        // 58: samsara.routes.v1.RoutesStop.ExternalIdsEntry
+	(*v1.Pagination)(nil),                      // 59: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                  // 60: samsara.gateway.v1.StreamOptions
+	(*v1.RouteSettings)(nil),                   // 61: samsara.types.v1.RouteSettings
+	(*v11.FollowOptions)(nil),                  // 62: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                      // 63: samsara.gateway.v1.KeepAlive
+	(*fieldmaskpb.FieldMask)(nil),              // 64: google.protobuf.FieldMask
+	(*v1.DriverTiny)(nil),                      // 65: samsara.types.v1.DriverTiny
+	(*v1.LiveSharingLink)(nil),                 // 66: samsara.types.v1.LiveSharingLink
+	(*v1.RoutesStop)(nil),                      // 67: samsara.types.v1.RoutesStop
+	(*v1.VehicleTiny)(nil),                     // 68: samsara.types.v1.VehicleTiny
+	(*v1.AddressTiny)(nil),                     // 69: samsara.types.v1.AddressTiny
+	(*v1.RouteStopAppointmentWindow)(nil),      // 70: samsara.types.v1.RouteStopAppointmentWindow
+	(*v1.DocumentTiny)(nil),                    // 71: samsara.types.v1.DocumentTiny
+	(*v1.IssueTiny)(nil),                       // 72: samsara.types.v1.IssueTiny
+	(*v1.RoutesSingleUseAddress)(nil),          // 73: samsara.types.v1.RoutesSingleUseAddress
 }
 var file_samsara_routes_v1_routes_proto_depIdxs = []int32{
-	15, // 0: samsara.routes.v1.FetchRoutesResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	51, // 1: samsara.routes.v1.FetchRoutesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	42, // 2: samsara.routes.v1.CreateRouteRequest.external_ids:type_name -> samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
-	52, // 3: samsara.routes.v1.CreateRouteRequest.settings:type_name -> samsara.types.v1.RouteSettings
-	38, // 4: samsara.routes.v1.CreateRouteRequest.stops:type_name -> samsara.routes.v1.RouteStopWithOrdersInput
-	15, // 5: samsara.routes.v1.CreateRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	31, // 6: samsara.routes.v1.GetRoutesFeedResponse.data:type_name -> samsara.routes.v1.RouteFeed
-	51, // 7: samsara.routes.v1.GetRoutesFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	15, // 8: samsara.routes.v1.FetchRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	43, // 9: samsara.routes.v1.PatchRouteRequest.external_ids:type_name -> samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
-	52, // 10: samsara.routes.v1.PatchRouteRequest.settings:type_name -> samsara.types.v1.RouteSettings
-	40, // 11: samsara.routes.v1.PatchRouteRequest.stops:type_name -> samsara.routes.v1.RoutesStop
-	53, // 12: samsara.routes.v1.PatchRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
-	15, // 13: samsara.routes.v1.PatchRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	28, // 14: samsara.routes.v1.ListHubPlanRoutesResponse.data:type_name -> samsara.routes.v1.Route
-	51, // 15: samsara.routes.v1.ListHubPlanRoutesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	54, // 16: samsara.routes.v1.BaseRoute.driver:type_name -> samsara.types.v1.DriverTiny
-	44, // 17: samsara.routes.v1.BaseRoute.external_ids:type_name -> samsara.routes.v1.BaseRoute.ExternalIdsEntry
-	55, // 18: samsara.routes.v1.BaseRoute.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	52, // 19: samsara.routes.v1.BaseRoute.settings:type_name -> samsara.types.v1.RouteSettings
-	56, // 20: samsara.routes.v1.BaseRoute.stops:type_name -> samsara.types.v1.RoutesStop
-	57, // 21: samsara.routes.v1.BaseRoute.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	54, // 22: samsara.routes.v1.BaseRouteWithOrders.driver:type_name -> samsara.types.v1.DriverTiny
-	45, // 23: samsara.routes.v1.BaseRouteWithOrders.external_ids:type_name -> samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
-	55, // 24: samsara.routes.v1.BaseRouteWithOrders.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	52, // 25: samsara.routes.v1.BaseRouteWithOrders.settings:type_name -> samsara.types.v1.RouteSettings
-	37, // 26: samsara.routes.v1.BaseRouteWithOrders.stops:type_name -> samsara.routes.v1.RouteStopWithOrders
-	57, // 27: samsara.routes.v1.BaseRouteWithOrders.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	16, // 28: samsara.routes.v1.FleetOrderServiceLocationInput.custom_address:type_name -> samsara.routes.v1.FleetOrderCustomAddressInput
-	17, // 29: samsara.routes.v1.FleetOrderTaskUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
-	18, // 30: samsara.routes.v1.FleetOrderTaskUpsertInput.quantities:type_name -> samsara.routes.v1.FleetOrderQuantityInput
-	19, // 31: samsara.routes.v1.FleetOrderTaskUpsertInput.service_location:type_name -> samsara.routes.v1.FleetOrderServiceLocationInput
-	20, // 32: samsara.routes.v1.FleetOrderTaskUpsertInput.service_windows:type_name -> samsara.routes.v1.FleetOrderServiceWindowUpsertInput
-	23, // 33: samsara.routes.v1.MinimalRouteAuditLogs.stops:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs
-	46, // 34: samsara.routes.v1.MinimalRouteStopAuditLogs.external_ids:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
-	25, // 35: samsara.routes.v1.OrderTask.custom_properties:type_name -> samsara.routes.v1.OrderTaskCustomProperty
-	27, // 36: samsara.routes.v1.OrderTask.quantities:type_name -> samsara.routes.v1.Quantity
-	26, // 37: samsara.routes.v1.OrderTask.required_skills:type_name -> samsara.routes.v1.OrderTaskSkill
-	30, // 38: samsara.routes.v1.Route.driver:type_name -> samsara.routes.v1.RouteDriver
-	27, // 39: samsara.routes.v1.Route.quantities:type_name -> samsara.routes.v1.Quantity
-	32, // 40: samsara.routes.v1.Route.stops:type_name -> samsara.routes.v1.RouteStop
-	39, // 41: samsara.routes.v1.Route.vehicle:type_name -> samsara.routes.v1.RouteVehicle
-	22, // 42: samsara.routes.v1.RouteChanges.after:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
-	22, // 43: samsara.routes.v1.RouteChanges.before:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
-	29, // 44: samsara.routes.v1.RouteFeed.changes:type_name -> samsara.routes.v1.RouteChanges
-	14, // 45: samsara.routes.v1.RouteFeed.route:type_name -> samsara.routes.v1.BaseRoute
-	24, // 46: samsara.routes.v1.RouteStop.orders:type_name -> samsara.routes.v1.OrderTask
-	41, // 47: samsara.routes.v1.RouteStop.single_use_location:type_name -> samsara.routes.v1.SingleUseLocation
-	17, // 48: samsara.routes.v1.RouteStopOrderUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
-	47, // 49: samsara.routes.v1.RouteStopOrderUpsertInput.external_ids:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
-	21, // 50: samsara.routes.v1.RouteStopOrderUpsertInput.tasks:type_name -> samsara.routes.v1.FleetOrderTaskUpsertInput
-	58, // 51: samsara.routes.v1.RouteStopWithOrders.address:type_name -> samsara.types.v1.AddressTiny
-	59, // 52: samsara.routes.v1.RouteStopWithOrders.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
-	60, // 53: samsara.routes.v1.RouteStopWithOrders.documents:type_name -> samsara.types.v1.DocumentTiny
-	48, // 54: samsara.routes.v1.RouteStopWithOrders.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
-	33, // 55: samsara.routes.v1.RouteStopWithOrders.forms:type_name -> samsara.routes.v1.RouteStopForm
-	61, // 56: samsara.routes.v1.RouteStopWithOrders.issues:type_name -> samsara.types.v1.IssueTiny
-	55, // 57: samsara.routes.v1.RouteStopWithOrders.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	35, // 58: samsara.routes.v1.RouteStopWithOrders.orders:type_name -> samsara.routes.v1.RouteStopOrderTaskReference
-	62, // 59: samsara.routes.v1.RouteStopWithOrders.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
-	59, // 60: samsara.routes.v1.RouteStopWithOrdersInput.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
-	49, // 61: samsara.routes.v1.RouteStopWithOrdersInput.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntry
-	34, // 62: samsara.routes.v1.RouteStopWithOrdersInput.forms:type_name -> samsara.routes.v1.RouteStopFormInput
-	36, // 63: samsara.routes.v1.RouteStopWithOrdersInput.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
-	62, // 64: samsara.routes.v1.RouteStopWithOrdersInput.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
-	59, // 65: samsara.routes.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
-	50, // 66: samsara.routes.v1.RoutesStop.external_ids:type_name -> samsara.routes.v1.RoutesStop.ExternalIdsEntry
-	34, // 67: samsara.routes.v1.RoutesStop.forms:type_name -> samsara.routes.v1.RouteStopFormInput
-	36, // 68: samsara.routes.v1.RoutesStop.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
-	62, // 69: samsara.routes.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
-	0,  // 70: samsara.routes.v1.RoutesService.FetchRoutes:input_type -> samsara.routes.v1.FetchRoutesRequest
-	2,  // 71: samsara.routes.v1.RoutesService.CreateRoute:input_type -> samsara.routes.v1.CreateRouteRequest
-	4,  // 72: samsara.routes.v1.RoutesService.GetRoutesFeed:input_type -> samsara.routes.v1.GetRoutesFeedRequest
-	6,  // 73: samsara.routes.v1.RoutesService.FetchRoute:input_type -> samsara.routes.v1.FetchRouteRequest
-	8,  // 74: samsara.routes.v1.RoutesService.PatchRoute:input_type -> samsara.routes.v1.PatchRouteRequest
-	10, // 75: samsara.routes.v1.RoutesService.DeleteRoute:input_type -> samsara.routes.v1.DeleteRouteRequest
-	12, // 76: samsara.routes.v1.RoutesService.ListHubPlanRoutes:input_type -> samsara.routes.v1.ListHubPlanRoutesRequest
-	1,  // 77: samsara.routes.v1.RoutesService.FetchRoutes:output_type -> samsara.routes.v1.FetchRoutesResponse
-	3,  // 78: samsara.routes.v1.RoutesService.CreateRoute:output_type -> samsara.routes.v1.CreateRouteResponse
-	5,  // 79: samsara.routes.v1.RoutesService.GetRoutesFeed:output_type -> samsara.routes.v1.GetRoutesFeedResponse
-	7,  // 80: samsara.routes.v1.RoutesService.FetchRoute:output_type -> samsara.routes.v1.FetchRouteResponse
-	9,  // 81: samsara.routes.v1.RoutesService.PatchRoute:output_type -> samsara.routes.v1.PatchRouteResponse
-	11, // 82: samsara.routes.v1.RoutesService.DeleteRoute:output_type -> samsara.routes.v1.DeleteRouteResponse
-	13, // 83: samsara.routes.v1.RoutesService.ListHubPlanRoutes:output_type -> samsara.routes.v1.ListHubPlanRoutesResponse
-	77, // [77:84] is the sub-list for method output_type
-	70, // [70:77] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	23, // 0: samsara.routes.v1.FetchRoutesResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
+	59, // 1: samsara.routes.v1.FetchRoutesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.routes.v1.StreamRoutesRequest.request:type_name -> samsara.routes.v1.FetchRoutesRequest
+	60, // 3: samsara.routes.v1.StreamRoutesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.routes.v1.StreamRoutesResponse.page:type_name -> samsara.routes.v1.FetchRoutesResponse
+	50, // 5: samsara.routes.v1.CreateRouteRequest.external_ids:type_name -> samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
+	61, // 6: samsara.routes.v1.CreateRouteRequest.settings:type_name -> samsara.types.v1.RouteSettings
+	46, // 7: samsara.routes.v1.CreateRouteRequest.stops:type_name -> samsara.routes.v1.RouteStopWithOrdersInput
+	23, // 8: samsara.routes.v1.CreateRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
+	39, // 9: samsara.routes.v1.GetRoutesFeedResponse.data:type_name -> samsara.routes.v1.RouteFeed
+	59, // 10: samsara.routes.v1.GetRoutesFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 11: samsara.routes.v1.StreamRoutesFeedRequest.request:type_name -> samsara.routes.v1.GetRoutesFeedRequest
+	60, // 12: samsara.routes.v1.StreamRoutesFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 13: samsara.routes.v1.StreamRoutesFeedResponse.page:type_name -> samsara.routes.v1.GetRoutesFeedResponse
+	6,  // 14: samsara.routes.v1.FollowRoutesRequest.request:type_name -> samsara.routes.v1.GetRoutesFeedRequest
+	62, // 15: samsara.routes.v1.FollowRoutesRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	7,  // 16: samsara.routes.v1.FollowRoutesResponse.page:type_name -> samsara.routes.v1.GetRoutesFeedResponse
+	63, // 17: samsara.routes.v1.FollowRoutesResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	23, // 18: samsara.routes.v1.FetchRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
+	51, // 19: samsara.routes.v1.PatchRouteRequest.external_ids:type_name -> samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
+	61, // 20: samsara.routes.v1.PatchRouteRequest.settings:type_name -> samsara.types.v1.RouteSettings
+	48, // 21: samsara.routes.v1.PatchRouteRequest.stops:type_name -> samsara.routes.v1.RoutesStop
+	64, // 22: samsara.routes.v1.PatchRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
+	23, // 23: samsara.routes.v1.PatchRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
+	36, // 24: samsara.routes.v1.ListHubPlanRoutesResponse.data:type_name -> samsara.routes.v1.Route
+	59, // 25: samsara.routes.v1.ListHubPlanRoutesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	18, // 26: samsara.routes.v1.StreamHubPlanRoutesRequest.request:type_name -> samsara.routes.v1.ListHubPlanRoutesRequest
+	60, // 27: samsara.routes.v1.StreamHubPlanRoutesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	19, // 28: samsara.routes.v1.StreamHubPlanRoutesResponse.page:type_name -> samsara.routes.v1.ListHubPlanRoutesResponse
+	65, // 29: samsara.routes.v1.BaseRoute.driver:type_name -> samsara.types.v1.DriverTiny
+	52, // 30: samsara.routes.v1.BaseRoute.external_ids:type_name -> samsara.routes.v1.BaseRoute.ExternalIdsEntry
+	66, // 31: samsara.routes.v1.BaseRoute.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	61, // 32: samsara.routes.v1.BaseRoute.settings:type_name -> samsara.types.v1.RouteSettings
+	67, // 33: samsara.routes.v1.BaseRoute.stops:type_name -> samsara.types.v1.RoutesStop
+	68, // 34: samsara.routes.v1.BaseRoute.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	65, // 35: samsara.routes.v1.BaseRouteWithOrders.driver:type_name -> samsara.types.v1.DriverTiny
+	53, // 36: samsara.routes.v1.BaseRouteWithOrders.external_ids:type_name -> samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
+	66, // 37: samsara.routes.v1.BaseRouteWithOrders.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	61, // 38: samsara.routes.v1.BaseRouteWithOrders.settings:type_name -> samsara.types.v1.RouteSettings
+	45, // 39: samsara.routes.v1.BaseRouteWithOrders.stops:type_name -> samsara.routes.v1.RouteStopWithOrders
+	68, // 40: samsara.routes.v1.BaseRouteWithOrders.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	24, // 41: samsara.routes.v1.FleetOrderServiceLocationInput.custom_address:type_name -> samsara.routes.v1.FleetOrderCustomAddressInput
+	25, // 42: samsara.routes.v1.FleetOrderTaskUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
+	26, // 43: samsara.routes.v1.FleetOrderTaskUpsertInput.quantities:type_name -> samsara.routes.v1.FleetOrderQuantityInput
+	27, // 44: samsara.routes.v1.FleetOrderTaskUpsertInput.service_location:type_name -> samsara.routes.v1.FleetOrderServiceLocationInput
+	28, // 45: samsara.routes.v1.FleetOrderTaskUpsertInput.service_windows:type_name -> samsara.routes.v1.FleetOrderServiceWindowUpsertInput
+	31, // 46: samsara.routes.v1.MinimalRouteAuditLogs.stops:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs
+	54, // 47: samsara.routes.v1.MinimalRouteStopAuditLogs.external_ids:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
+	33, // 48: samsara.routes.v1.OrderTask.custom_properties:type_name -> samsara.routes.v1.OrderTaskCustomProperty
+	35, // 49: samsara.routes.v1.OrderTask.quantities:type_name -> samsara.routes.v1.Quantity
+	34, // 50: samsara.routes.v1.OrderTask.required_skills:type_name -> samsara.routes.v1.OrderTaskSkill
+	38, // 51: samsara.routes.v1.Route.driver:type_name -> samsara.routes.v1.RouteDriver
+	35, // 52: samsara.routes.v1.Route.quantities:type_name -> samsara.routes.v1.Quantity
+	40, // 53: samsara.routes.v1.Route.stops:type_name -> samsara.routes.v1.RouteStop
+	47, // 54: samsara.routes.v1.Route.vehicle:type_name -> samsara.routes.v1.RouteVehicle
+	30, // 55: samsara.routes.v1.RouteChanges.after:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
+	30, // 56: samsara.routes.v1.RouteChanges.before:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
+	37, // 57: samsara.routes.v1.RouteFeed.changes:type_name -> samsara.routes.v1.RouteChanges
+	22, // 58: samsara.routes.v1.RouteFeed.route:type_name -> samsara.routes.v1.BaseRoute
+	32, // 59: samsara.routes.v1.RouteStop.orders:type_name -> samsara.routes.v1.OrderTask
+	49, // 60: samsara.routes.v1.RouteStop.single_use_location:type_name -> samsara.routes.v1.SingleUseLocation
+	25, // 61: samsara.routes.v1.RouteStopOrderUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
+	55, // 62: samsara.routes.v1.RouteStopOrderUpsertInput.external_ids:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
+	29, // 63: samsara.routes.v1.RouteStopOrderUpsertInput.tasks:type_name -> samsara.routes.v1.FleetOrderTaskUpsertInput
+	69, // 64: samsara.routes.v1.RouteStopWithOrders.address:type_name -> samsara.types.v1.AddressTiny
+	70, // 65: samsara.routes.v1.RouteStopWithOrders.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	71, // 66: samsara.routes.v1.RouteStopWithOrders.documents:type_name -> samsara.types.v1.DocumentTiny
+	56, // 67: samsara.routes.v1.RouteStopWithOrders.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
+	41, // 68: samsara.routes.v1.RouteStopWithOrders.forms:type_name -> samsara.routes.v1.RouteStopForm
+	72, // 69: samsara.routes.v1.RouteStopWithOrders.issues:type_name -> samsara.types.v1.IssueTiny
+	66, // 70: samsara.routes.v1.RouteStopWithOrders.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	43, // 71: samsara.routes.v1.RouteStopWithOrders.orders:type_name -> samsara.routes.v1.RouteStopOrderTaskReference
+	73, // 72: samsara.routes.v1.RouteStopWithOrders.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	70, // 73: samsara.routes.v1.RouteStopWithOrdersInput.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	57, // 74: samsara.routes.v1.RouteStopWithOrdersInput.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntry
+	42, // 75: samsara.routes.v1.RouteStopWithOrdersInput.forms:type_name -> samsara.routes.v1.RouteStopFormInput
+	44, // 76: samsara.routes.v1.RouteStopWithOrdersInput.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
+	73, // 77: samsara.routes.v1.RouteStopWithOrdersInput.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	70, // 78: samsara.routes.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	58, // 79: samsara.routes.v1.RoutesStop.external_ids:type_name -> samsara.routes.v1.RoutesStop.ExternalIdsEntry
+	42, // 80: samsara.routes.v1.RoutesStop.forms:type_name -> samsara.routes.v1.RouteStopFormInput
+	44, // 81: samsara.routes.v1.RoutesStop.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
+	73, // 82: samsara.routes.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	0,  // 83: samsara.routes.v1.RoutesService.FetchRoutes:input_type -> samsara.routes.v1.FetchRoutesRequest
+	2,  // 84: samsara.routes.v1.RoutesService.StreamRoutes:input_type -> samsara.routes.v1.StreamRoutesRequest
+	4,  // 85: samsara.routes.v1.RoutesService.CreateRoute:input_type -> samsara.routes.v1.CreateRouteRequest
+	6,  // 86: samsara.routes.v1.RoutesService.GetRoutesFeed:input_type -> samsara.routes.v1.GetRoutesFeedRequest
+	8,  // 87: samsara.routes.v1.RoutesService.StreamRoutesFeed:input_type -> samsara.routes.v1.StreamRoutesFeedRequest
+	10, // 88: samsara.routes.v1.RoutesService.FollowRoutes:input_type -> samsara.routes.v1.FollowRoutesRequest
+	12, // 89: samsara.routes.v1.RoutesService.FetchRoute:input_type -> samsara.routes.v1.FetchRouteRequest
+	14, // 90: samsara.routes.v1.RoutesService.PatchRoute:input_type -> samsara.routes.v1.PatchRouteRequest
+	16, // 91: samsara.routes.v1.RoutesService.DeleteRoute:input_type -> samsara.routes.v1.DeleteRouteRequest
+	18, // 92: samsara.routes.v1.RoutesService.ListHubPlanRoutes:input_type -> samsara.routes.v1.ListHubPlanRoutesRequest
+	20, // 93: samsara.routes.v1.RoutesService.StreamHubPlanRoutes:input_type -> samsara.routes.v1.StreamHubPlanRoutesRequest
+	1,  // 94: samsara.routes.v1.RoutesService.FetchRoutes:output_type -> samsara.routes.v1.FetchRoutesResponse
+	3,  // 95: samsara.routes.v1.RoutesService.StreamRoutes:output_type -> samsara.routes.v1.StreamRoutesResponse
+	5,  // 96: samsara.routes.v1.RoutesService.CreateRoute:output_type -> samsara.routes.v1.CreateRouteResponse
+	7,  // 97: samsara.routes.v1.RoutesService.GetRoutesFeed:output_type -> samsara.routes.v1.GetRoutesFeedResponse
+	9,  // 98: samsara.routes.v1.RoutesService.StreamRoutesFeed:output_type -> samsara.routes.v1.StreamRoutesFeedResponse
+	11, // 99: samsara.routes.v1.RoutesService.FollowRoutes:output_type -> samsara.routes.v1.FollowRoutesResponse
+	13, // 100: samsara.routes.v1.RoutesService.FetchRoute:output_type -> samsara.routes.v1.FetchRouteResponse
+	15, // 101: samsara.routes.v1.RoutesService.PatchRoute:output_type -> samsara.routes.v1.PatchRouteResponse
+	17, // 102: samsara.routes.v1.RoutesService.DeleteRoute:output_type -> samsara.routes.v1.DeleteRouteResponse
+	19, // 103: samsara.routes.v1.RoutesService.ListHubPlanRoutes:output_type -> samsara.routes.v1.ListHubPlanRoutesResponse
+	21, // 104: samsara.routes.v1.RoutesService.StreamHubPlanRoutes:output_type -> samsara.routes.v1.StreamHubPlanRoutesResponse
+	94, // [94:105] is the sub-list for method output_type
+	83, // [83:94] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_samsara_routes_v1_routes_proto_init() }
@@ -4510,45 +5029,49 @@ func file_samsara_routes_v1_routes_proto_init() {
 		return
 	}
 	file_samsara_routes_v1_routes_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[21].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[34].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[36].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[37].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[38].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[39].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[40].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[41].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[42].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[43].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[44].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[45].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[46].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[47].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[48].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[49].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_routes_v1_routes_proto_rawDesc), len(file_samsara_routes_v1_routes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,13 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RoutesService_FetchRoutes_FullMethodName       = "/samsara.routes.v1.RoutesService/FetchRoutes"
-	RoutesService_CreateRoute_FullMethodName       = "/samsara.routes.v1.RoutesService/CreateRoute"
-	RoutesService_GetRoutesFeed_FullMethodName     = "/samsara.routes.v1.RoutesService/GetRoutesFeed"
-	RoutesService_FetchRoute_FullMethodName        = "/samsara.routes.v1.RoutesService/FetchRoute"
-	RoutesService_PatchRoute_FullMethodName        = "/samsara.routes.v1.RoutesService/PatchRoute"
-	RoutesService_DeleteRoute_FullMethodName       = "/samsara.routes.v1.RoutesService/DeleteRoute"
-	RoutesService_ListHubPlanRoutes_FullMethodName = "/samsara.routes.v1.RoutesService/ListHubPlanRoutes"
+	RoutesService_FetchRoutes_FullMethodName         = "/samsara.routes.v1.RoutesService/FetchRoutes"
+	RoutesService_StreamRoutes_FullMethodName        = "/samsara.routes.v1.RoutesService/StreamRoutes"
+	RoutesService_CreateRoute_FullMethodName         = "/samsara.routes.v1.RoutesService/CreateRoute"
+	RoutesService_GetRoutesFeed_FullMethodName       = "/samsara.routes.v1.RoutesService/GetRoutesFeed"
+	RoutesService_StreamRoutesFeed_FullMethodName    = "/samsara.routes.v1.RoutesService/StreamRoutesFeed"
+	RoutesService_FollowRoutes_FullMethodName        = "/samsara.routes.v1.RoutesService/FollowRoutes"
+	RoutesService_FetchRoute_FullMethodName          = "/samsara.routes.v1.RoutesService/FetchRoute"
+	RoutesService_PatchRoute_FullMethodName          = "/samsara.routes.v1.RoutesService/PatchRoute"
+	RoutesService_DeleteRoute_FullMethodName         = "/samsara.routes.v1.RoutesService/DeleteRoute"
+	RoutesService_ListHubPlanRoutes_FullMethodName   = "/samsara.routes.v1.RoutesService/ListHubPlanRoutes"
+	RoutesService_StreamHubPlanRoutes_FullMethodName = "/samsara.routes.v1.RoutesService/StreamHubPlanRoutes"
 )
 
 // RoutesServiceClient is the client API for RoutesService service.
@@ -40,6 +44,9 @@ type RoutesServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	FetchRoutes(ctx context.Context, in *FetchRoutesRequest, opts ...grpc.CallOption) (*FetchRoutesResponse, error)
+	// Every page of FetchRoutes, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamRoutes(ctx context.Context, in *StreamRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesResponse], error)
 	// POST /fleet/routes
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
@@ -48,6 +55,13 @@ type RoutesServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	GetRoutesFeed(ctx context.Context, in *GetRoutesFeedRequest, opts ...grpc.CallOption) (*GetRoutesFeedResponse, error)
+	// Every page of GetRoutesFeed, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamRoutesFeed(ctx context.Context, in *StreamRoutesFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesFeedResponse], error)
+	// Every page of GetRoutesFeed, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowRoutes(ctx context.Context, in *FollowRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRoutesResponse], error)
 	// GET /fleet/routes/{id}
 	// Scope: Read Routes.
 	// Rate limit: 25 requests per second and organization.
@@ -64,6 +78,9 @@ type RoutesServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlanRoutes(ctx context.Context, in *ListHubPlanRoutesRequest, opts ...grpc.CallOption) (*ListHubPlanRoutesResponse, error)
+	// Every page of ListHubPlanRoutes, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubPlanRoutes(ctx context.Context, in *StreamHubPlanRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlanRoutesResponse], error)
 }
 
 type routesServiceClient struct {
@@ -84,6 +101,25 @@ func (c *routesServiceClient) FetchRoutes(ctx context.Context, in *FetchRoutesRe
 	return out, nil
 }
 
+func (c *routesServiceClient) StreamRoutes(ctx context.Context, in *StreamRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RoutesService_ServiceDesc.Streams[0], RoutesService_StreamRoutes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamRoutesRequest, StreamRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_StreamRoutesClient = grpc.ServerStreamingClient[StreamRoutesResponse]
+
 func (c *routesServiceClient) CreateRoute(ctx context.Context, in *CreateRouteRequest, opts ...grpc.CallOption) (*CreateRouteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateRouteResponse)
@@ -103,6 +139,44 @@ func (c *routesServiceClient) GetRoutesFeed(ctx context.Context, in *GetRoutesFe
 	}
 	return out, nil
 }
+
+func (c *routesServiceClient) StreamRoutesFeed(ctx context.Context, in *StreamRoutesFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RoutesService_ServiceDesc.Streams[1], RoutesService_StreamRoutesFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamRoutesFeedRequest, StreamRoutesFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_StreamRoutesFeedClient = grpc.ServerStreamingClient[StreamRoutesFeedResponse]
+
+func (c *routesServiceClient) FollowRoutes(ctx context.Context, in *FollowRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRoutesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RoutesService_ServiceDesc.Streams[2], RoutesService_FollowRoutes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowRoutesRequest, FollowRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_FollowRoutesClient = grpc.ServerStreamingClient[FollowRoutesResponse]
 
 func (c *routesServiceClient) FetchRoute(ctx context.Context, in *FetchRouteRequest, opts ...grpc.CallOption) (*FetchRouteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -144,6 +218,25 @@ func (c *routesServiceClient) ListHubPlanRoutes(ctx context.Context, in *ListHub
 	return out, nil
 }
 
+func (c *routesServiceClient) StreamHubPlanRoutes(ctx context.Context, in *StreamHubPlanRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlanRoutesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RoutesService_ServiceDesc.Streams[3], RoutesService_StreamHubPlanRoutes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamHubPlanRoutesRequest, StreamHubPlanRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_StreamHubPlanRoutesClient = grpc.ServerStreamingClient[StreamHubPlanRoutesResponse]
+
 // RoutesServiceServer is the server API for RoutesService service.
 // All implementations should embed UnimplementedRoutesServiceServer
 // for forward compatibility.
@@ -154,6 +247,9 @@ type RoutesServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	FetchRoutes(context.Context, *FetchRoutesRequest) (*FetchRoutesResponse, error)
+	// Every page of FetchRoutes, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamRoutes(*StreamRoutesRequest, grpc.ServerStreamingServer[StreamRoutesResponse]) error
 	// POST /fleet/routes
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
@@ -162,6 +258,13 @@ type RoutesServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	GetRoutesFeed(context.Context, *GetRoutesFeedRequest) (*GetRoutesFeedResponse, error)
+	// Every page of GetRoutesFeed, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamRoutesFeed(*StreamRoutesFeedRequest, grpc.ServerStreamingServer[StreamRoutesFeedResponse]) error
+	// Every page of GetRoutesFeed, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowRoutes(*FollowRoutesRequest, grpc.ServerStreamingServer[FollowRoutesResponse]) error
 	// GET /fleet/routes/{id}
 	// Scope: Read Routes.
 	// Rate limit: 25 requests per second and organization.
@@ -178,6 +281,9 @@ type RoutesServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlanRoutes(context.Context, *ListHubPlanRoutesRequest) (*ListHubPlanRoutesResponse, error)
+	// Every page of ListHubPlanRoutes, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamHubPlanRoutes(*StreamHubPlanRoutesRequest, grpc.ServerStreamingServer[StreamHubPlanRoutesResponse]) error
 }
 
 // UnimplementedRoutesServiceServer should be embedded to have
@@ -190,11 +296,20 @@ type UnimplementedRoutesServiceServer struct{}
 func (UnimplementedRoutesServiceServer) FetchRoutes(context.Context, *FetchRoutesRequest) (*FetchRoutesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FetchRoutes not implemented")
 }
+func (UnimplementedRoutesServiceServer) StreamRoutes(*StreamRoutesRequest, grpc.ServerStreamingServer[StreamRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamRoutes not implemented")
+}
 func (UnimplementedRoutesServiceServer) CreateRoute(context.Context, *CreateRouteRequest) (*CreateRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateRoute not implemented")
 }
 func (UnimplementedRoutesServiceServer) GetRoutesFeed(context.Context, *GetRoutesFeedRequest) (*GetRoutesFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRoutesFeed not implemented")
+}
+func (UnimplementedRoutesServiceServer) StreamRoutesFeed(*StreamRoutesFeedRequest, grpc.ServerStreamingServer[StreamRoutesFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamRoutesFeed not implemented")
+}
+func (UnimplementedRoutesServiceServer) FollowRoutes(*FollowRoutesRequest, grpc.ServerStreamingServer[FollowRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowRoutes not implemented")
 }
 func (UnimplementedRoutesServiceServer) FetchRoute(context.Context, *FetchRouteRequest) (*FetchRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FetchRoute not implemented")
@@ -207,6 +322,9 @@ func (UnimplementedRoutesServiceServer) DeleteRoute(context.Context, *DeleteRout
 }
 func (UnimplementedRoutesServiceServer) ListHubPlanRoutes(context.Context, *ListHubPlanRoutesRequest) (*ListHubPlanRoutesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHubPlanRoutes not implemented")
+}
+func (UnimplementedRoutesServiceServer) StreamHubPlanRoutes(*StreamHubPlanRoutesRequest, grpc.ServerStreamingServer[StreamHubPlanRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamHubPlanRoutes not implemented")
 }
 func (UnimplementedRoutesServiceServer) testEmbeddedByValue() {}
 
@@ -246,6 +364,17 @@ func _RoutesService_FetchRoutes_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RoutesService_StreamRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RoutesServiceServer).StreamRoutes(m, &grpc.GenericServerStream[StreamRoutesRequest, StreamRoutesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_StreamRoutesServer = grpc.ServerStreamingServer[StreamRoutesResponse]
+
 func _RoutesService_CreateRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateRouteRequest)
 	if err := dec(in); err != nil {
@@ -281,6 +410,28 @@ func _RoutesService_GetRoutesFeed_Handler(srv interface{}, ctx context.Context, 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _RoutesService_StreamRoutesFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamRoutesFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RoutesServiceServer).StreamRoutesFeed(m, &grpc.GenericServerStream[StreamRoutesFeedRequest, StreamRoutesFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_StreamRoutesFeedServer = grpc.ServerStreamingServer[StreamRoutesFeedResponse]
+
+func _RoutesService_FollowRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RoutesServiceServer).FollowRoutes(m, &grpc.GenericServerStream[FollowRoutesRequest, FollowRoutesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_FollowRoutesServer = grpc.ServerStreamingServer[FollowRoutesResponse]
 
 func _RoutesService_FetchRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(FetchRouteRequest)
@@ -354,6 +505,17 @@ func _RoutesService_ListHubPlanRoutes_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RoutesService_StreamHubPlanRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamHubPlanRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RoutesServiceServer).StreamHubPlanRoutes(m, &grpc.GenericServerStream[StreamHubPlanRoutesRequest, StreamHubPlanRoutesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RoutesService_StreamHubPlanRoutesServer = grpc.ServerStreamingServer[StreamHubPlanRoutesResponse]
+
 // RoutesService_ServiceDesc is the grpc.ServiceDesc for RoutesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -390,6 +552,27 @@ var RoutesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RoutesService_ListHubPlanRoutes_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamRoutes",
+			Handler:       _RoutesService_StreamRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamRoutesFeed",
+			Handler:       _RoutesService_StreamRoutesFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowRoutes",
+			Handler:       _RoutesService_FollowRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamHubPlanRoutes",
+			Handler:       _RoutesService_StreamHubPlanRoutes_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/routes/v1/routes.proto",
 }

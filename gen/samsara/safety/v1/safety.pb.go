@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -162,6 +162,116 @@ func (x *GetSafetyEventsV2Response) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamSafetyEventsV2.
+type StreamSafetyEventsV2Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEventsV2 is asked, page after page.
+	Request *GetSafetyEventsV2Request `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyEventsV2Request) Reset() {
+	*x = StreamSafetyEventsV2Request{}
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyEventsV2Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyEventsV2Request) ProtoMessage() {}
+
+func (x *StreamSafetyEventsV2Request) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyEventsV2Request.ProtoReflect.Descriptor instead.
+func (*StreamSafetyEventsV2Request) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamSafetyEventsV2Request) GetRequest() *GetSafetyEventsV2Request {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamSafetyEventsV2Request) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamSafetyEventsV2.
+type StreamSafetyEventsV2Response struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEventsV2 answers.
+	Page *GetSafetyEventsV2Response `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyEventsV2Response) Reset() {
+	*x = StreamSafetyEventsV2Response{}
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyEventsV2Response) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyEventsV2Response) ProtoMessage() {}
+
+func (x *StreamSafetyEventsV2Response) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyEventsV2Response.ProtoReflect.Descriptor instead.
+func (*StreamSafetyEventsV2Response) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamSafetyEventsV2Response) GetPage() *GetSafetyEventsV2Response {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamSafetyEventsV2Response) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetSafetyEventsV2Stream.
 type GetSafetyEventsV2StreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -198,7 +308,7 @@ type GetSafetyEventsV2StreamRequest struct {
 
 func (x *GetSafetyEventsV2StreamRequest) Reset() {
 	*x = GetSafetyEventsV2StreamRequest{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[2]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -210,7 +320,7 @@ func (x *GetSafetyEventsV2StreamRequest) String() string {
 func (*GetSafetyEventsV2StreamRequest) ProtoMessage() {}
 
 func (x *GetSafetyEventsV2StreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[2]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -223,7 +333,7 @@ func (x *GetSafetyEventsV2StreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSafetyEventsV2StreamRequest.ProtoReflect.Descriptor instead.
 func (*GetSafetyEventsV2StreamRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{2}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetSafetyEventsV2StreamRequest) GetAfter() string {
@@ -330,7 +440,7 @@ type GetSafetyEventsV2StreamResponse struct {
 
 func (x *GetSafetyEventsV2StreamResponse) Reset() {
 	*x = GetSafetyEventsV2StreamResponse{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[3]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +452,7 @@ func (x *GetSafetyEventsV2StreamResponse) String() string {
 func (*GetSafetyEventsV2StreamResponse) ProtoMessage() {}
 
 func (x *GetSafetyEventsV2StreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[3]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +465,7 @@ func (x *GetSafetyEventsV2StreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSafetyEventsV2StreamResponse.ProtoReflect.Descriptor instead.
 func (*GetSafetyEventsV2StreamResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{3}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetSafetyEventsV2StreamResponse) GetData() []*SafetyEvent {
@@ -368,6 +478,235 @@ func (x *GetSafetyEventsV2StreamResponse) GetData() []*SafetyEvent {
 func (x *GetSafetyEventsV2StreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamSafetyEventsV2Stream.
+type StreamSafetyEventsV2StreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEventsV2Stream is asked, page after page.
+	Request *GetSafetyEventsV2StreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyEventsV2StreamRequest) Reset() {
+	*x = StreamSafetyEventsV2StreamRequest{}
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyEventsV2StreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyEventsV2StreamRequest) ProtoMessage() {}
+
+func (x *StreamSafetyEventsV2StreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyEventsV2StreamRequest.ProtoReflect.Descriptor instead.
+func (*StreamSafetyEventsV2StreamRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamSafetyEventsV2StreamRequest) GetRequest() *GetSafetyEventsV2StreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamSafetyEventsV2StreamRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamSafetyEventsV2Stream.
+type StreamSafetyEventsV2StreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEventsV2Stream answers.
+	Page *GetSafetyEventsV2StreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSafetyEventsV2StreamResponse) Reset() {
+	*x = StreamSafetyEventsV2StreamResponse{}
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSafetyEventsV2StreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSafetyEventsV2StreamResponse) ProtoMessage() {}
+
+func (x *StreamSafetyEventsV2StreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSafetyEventsV2StreamResponse.ProtoReflect.Descriptor instead.
+func (*StreamSafetyEventsV2StreamResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamSafetyEventsV2StreamResponse) GetPage() *GetSafetyEventsV2StreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamSafetyEventsV2StreamResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowSafetyEventsV2.
+type FollowSafetyEventsV2Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEventsV2Stream is asked, page after page.
+	Request *GetSafetyEventsV2StreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowSafetyEventsV2Request) Reset() {
+	*x = FollowSafetyEventsV2Request{}
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowSafetyEventsV2Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowSafetyEventsV2Request) ProtoMessage() {}
+
+func (x *FollowSafetyEventsV2Request) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowSafetyEventsV2Request.ProtoReflect.Descriptor instead.
+func (*FollowSafetyEventsV2Request) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowSafetyEventsV2Request) GetRequest() *GetSafetyEventsV2StreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowSafetyEventsV2Request) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowSafetyEventsV2.
+type FollowSafetyEventsV2Response struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSafetyEventsV2Stream answers. Unset in a keep-alive.
+	Page *GetSafetyEventsV2StreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowSafetyEventsV2Response) Reset() {
+	*x = FollowSafetyEventsV2Response{}
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowSafetyEventsV2Response) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowSafetyEventsV2Response) ProtoMessage() {}
+
+func (x *FollowSafetyEventsV2Response) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowSafetyEventsV2Response.ProtoReflect.Descriptor instead.
+func (*FollowSafetyEventsV2Response) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowSafetyEventsV2Response) GetPage() *GetSafetyEventsV2StreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowSafetyEventsV2Response) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowSafetyEventsV2Response) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -426,7 +765,7 @@ type SafetyEvent struct {
 
 func (x *SafetyEvent) Reset() {
 	*x = SafetyEvent{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[4]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +777,7 @@ func (x *SafetyEvent) String() string {
 func (*SafetyEvent) ProtoMessage() {}
 
 func (x *SafetyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[4]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +790,7 @@ func (x *SafetyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEvent.ProtoReflect.Descriptor instead.
 func (*SafetyEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{4}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SafetyEvent) GetAsset() *SafetyEventAsset {
@@ -631,7 +970,7 @@ type SafetyEventAsset struct {
 
 func (x *SafetyEventAsset) Reset() {
 	*x = SafetyEventAsset{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[5]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +982,7 @@ func (x *SafetyEventAsset) String() string {
 func (*SafetyEventAsset) ProtoMessage() {}
 
 func (x *SafetyEventAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[5]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +995,7 @@ func (x *SafetyEventAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventAsset.ProtoReflect.Descriptor instead.
 func (*SafetyEventAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{5}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SafetyEventAsset) GetAttributes() []*v1.AttributeTiny {
@@ -734,7 +1073,7 @@ type SafetyEventBehaviorLabels struct {
 
 func (x *SafetyEventBehaviorLabels) Reset() {
 	*x = SafetyEventBehaviorLabels{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[6]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +1085,7 @@ func (x *SafetyEventBehaviorLabels) String() string {
 func (*SafetyEventBehaviorLabels) ProtoMessage() {}
 
 func (x *SafetyEventBehaviorLabels) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[6]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +1098,7 @@ func (x *SafetyEventBehaviorLabels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventBehaviorLabels.ProtoReflect.Descriptor instead.
 func (*SafetyEventBehaviorLabels) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{6}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SafetyEventBehaviorLabels) GetLabel() string {
@@ -791,7 +1130,7 @@ type SafetyEventContextLabels struct {
 
 func (x *SafetyEventContextLabels) Reset() {
 	*x = SafetyEventContextLabels{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[7]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1142,7 @@ func (x *SafetyEventContextLabels) String() string {
 func (*SafetyEventContextLabels) ProtoMessage() {}
 
 func (x *SafetyEventContextLabels) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[7]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1155,7 @@ func (x *SafetyEventContextLabels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventContextLabels.ProtoReflect.Descriptor instead.
 func (*SafetyEventContextLabels) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{7}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SafetyEventContextLabels) GetAuthorId() string {
@@ -853,7 +1192,7 @@ type SafetyEventDismissalReason struct {
 
 func (x *SafetyEventDismissalReason) Reset() {
 	*x = SafetyEventDismissalReason{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[8]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1204,7 @@ func (x *SafetyEventDismissalReason) String() string {
 func (*SafetyEventDismissalReason) ProtoMessage() {}
 
 func (x *SafetyEventDismissalReason) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[8]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1217,7 @@ func (x *SafetyEventDismissalReason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventDismissalReason.ProtoReflect.Descriptor instead.
 func (*SafetyEventDismissalReason) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{8}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SafetyEventDismissalReason) GetCode() string {
@@ -914,7 +1253,7 @@ type SafetyEventDriver struct {
 
 func (x *SafetyEventDriver) Reset() {
 	*x = SafetyEventDriver{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[9]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1265,7 @@ func (x *SafetyEventDriver) String() string {
 func (*SafetyEventDriver) ProtoMessage() {}
 
 func (x *SafetyEventDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[9]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1278,7 @@ func (x *SafetyEventDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventDriver.ProtoReflect.Descriptor instead.
 func (*SafetyEventDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{9}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SafetyEventDriver) GetAttributes() []*v1.AttributeTiny {
@@ -997,7 +1336,7 @@ type SafetyEventMedia struct {
 
 func (x *SafetyEventMedia) Reset() {
 	*x = SafetyEventMedia{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[10]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1348,7 @@ func (x *SafetyEventMedia) String() string {
 func (*SafetyEventMedia) ProtoMessage() {}
 
 func (x *SafetyEventMedia) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[10]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1361,7 @@ func (x *SafetyEventMedia) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventMedia.ProtoReflect.Descriptor instead.
 func (*SafetyEventMedia) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{10}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SafetyEventMedia) GetAuxcamSerial() string {
@@ -1066,7 +1405,7 @@ type SafetyEventSpeedingMetadata struct {
 
 func (x *SafetyEventSpeedingMetadata) Reset() {
 	*x = SafetyEventSpeedingMetadata{}
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[11]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1417,7 @@ func (x *SafetyEventSpeedingMetadata) String() string {
 func (*SafetyEventSpeedingMetadata) ProtoMessage() {}
 
 func (x *SafetyEventSpeedingMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_v1_safety_proto_msgTypes[11]
+	mi := &file_samsara_safety_v1_safety_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1430,7 @@ func (x *SafetyEventSpeedingMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventSpeedingMetadata.ProtoReflect.Descriptor instead.
 func (*SafetyEventSpeedingMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{11}
+	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SafetyEventSpeedingMetadata) GetMaxSpeedKilometersPerHour() int64 {
@@ -1112,7 +1451,7 @@ var File_samsara_safety_v1_safety_proto protoreflect.FileDescriptor
 
 const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/safety/v1/safety.proto\x12\x11samsara.safety.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfa\x02\n" +
+	"\x1esamsara/safety/v1/safety.proto\x12\x11samsara.safety.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfa\x02\n" +
 	"\x18GetSafetyEventsV2Request\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x127\n" +
 	"\rinclude_asset\x18\x02 \x01(\bB\r\xda\xce\x18\t\b\x02R\x05falseH\x01R\fincludeAsset\x88\x01\x01\x129\n" +
@@ -1128,7 +1467,14 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1e.samsara.safety.v1.SafetyEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xdb\x06\n" +
+	"pagination\"\xa1\x01\n" +
+	"\x1bStreamSafetyEventsV2Request\x12E\n" +
+	"\arequest\x18\x01 \x01(\v2+.samsara.safety.v1.GetSafetyEventsV2RequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x88\x01\n" +
+	"\x1cStreamSafetyEventsV2Response\x12@\n" +
+	"\x04page\x18\x01 \x01(\v2,.samsara.safety.v1.GetSafetyEventsV2ResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xdb\x06\n" +
 	"\x1eGetSafetyEventsV2StreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
@@ -1157,7 +1503,23 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1e.samsara.safety.v1.SafetyEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x85\x0e\n" +
+	"pagination\"\xad\x01\n" +
+	"!StreamSafetyEventsV2StreamRequest\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.safety.v1.GetSafetyEventsV2StreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x94\x01\n" +
+	"\"StreamSafetyEventsV2StreamResponse\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.safety.v1.GetSafetyEventsV2StreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa7\x01\n" +
+	"\x1bFollowSafetyEventsV2Request\x12K\n" +
+	"\arequest\x18\x01 \x01(\v21.samsara.safety.v1.GetSafetyEventsV2StreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcc\x01\n" +
+	"\x1cFollowSafetyEventsV2Response\x12F\n" +
+	"\x04page\x18\x01 \x01(\v22.samsara.safety.v1.GetSafetyEventsV2StreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x85\x0e\n" +
 	"\vSafetyEvent\x12A\n" +
 	"\x05asset\x18\x01 \x01(\v2#.samsara.safety.v1.SafetyEventAssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x12*\n" +
 	"\x0eassigned_coach\x18\x02 \x01(\tH\x00R\rassignedCoach\x88\x01\x01\x12]\n" +
@@ -1267,12 +1629,18 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x1dmax_speed_kilometers_per_hour\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x19maxSpeedKilometersPerHour\x88\x01\x01\x12^\n" +
 	"&posted_speed_limit_kilometers_per_hour\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R!postedSpeedLimitKilometersPerHour\x88\x01\x01:+\xda\xce\x18'SafetyEventSpeedingMetadataResponseBodyB \n" +
 	"\x1e_max_speed_kilometers_per_hourB)\n" +
-	"'_posted_speed_limit_kilometers_per_hour2\xc4\x03\n" +
-	"\rSafetyService\x12\xc7\x01\n" +
-	"\x11GetSafetyEventsV2\x12+.samsara.safety.v1.GetSafetyEventsV2Request\x1a,.samsara.safety.v1.GetSafetyEventsV2Response\"W\xda\xce\x18S\n" +
-	"\x11getSafetyEventsV2\x10\x01\x1a\x0e/safety-events(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe8\x01\n" +
-	"\x17GetSafetyEventsV2Stream\x121.samsara.safety.v1.GetSafetyEventsV2StreamRequest\x1a2.samsara.safety.v1.GetSafetyEventsV2StreamResponse\"f\xda\xce\x18b\n" +
-	"\x17getSafetyEventsV2Stream\x10\x01\x1a\x15/safety-events/stream(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/safety/v1;safetyv1b\x06proto3"
+	"'_posted_speed_limit_kilometers_per_hour2\xb3\a\n" +
+	"\rSafetyService\x12\xcd\x01\n" +
+	"\x11GetSafetyEventsV2\x12+.samsara.safety.v1.GetSafetyEventsV2Request\x1a,.samsara.safety.v1.GetSafetyEventsV2Response\"]\xda\xce\x18Y\n" +
+	"\x11getSafetyEventsV2\x10\x01\x1a\x0e/safety-events(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
+	"\x14StreamSafetyEventsV2\x12..samsara.safety.v1.StreamSafetyEventsV2Request\x1a/.samsara.safety.v1.StreamSafetyEventsV2Response\"\x19\xe2\xce\x18\x15\n" +
+	"\x11GetSafetyEventsV2\x10\x010\x01\x12\xee\x01\n" +
+	"\x17GetSafetyEventsV2Stream\x121.samsara.safety.v1.GetSafetyEventsV2StreamRequest\x1a2.samsara.safety.v1.GetSafetyEventsV2StreamResponse\"l\xda\xce\x18h\n" +
+	"\x17getSafetyEventsV2Stream\x10\x01\x1a\x15/safety-events/stream(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xac\x01\n" +
+	"\x1aStreamSafetyEventsV2Stream\x124.samsara.safety.v1.StreamSafetyEventsV2StreamRequest\x1a5.samsara.safety.v1.StreamSafetyEventsV2StreamResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetSafetyEventsV2Stream\x10\x010\x01\x12\x9a\x01\n" +
+	"\x14FollowSafetyEventsV2\x12..samsara.safety.v1.FollowSafetyEventsV2Request\x1a/.samsara.safety.v1.FollowSafetyEventsV2Response\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetSafetyEventsV2Stream\x10\x020\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/safety/v1;safetyv1b\x06proto3"
 
 var (
 	file_samsara_safety_v1_safety_proto_rawDescOnce sync.Once
@@ -1286,56 +1654,81 @@ func file_samsara_safety_v1_safety_proto_rawDescGZIP() []byte {
 	return file_samsara_safety_v1_safety_proto_rawDescData
 }
 
-var file_samsara_safety_v1_safety_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_samsara_safety_v1_safety_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_samsara_safety_v1_safety_proto_goTypes = []any{
-	(*GetSafetyEventsV2Request)(nil),        // 0: samsara.safety.v1.GetSafetyEventsV2Request
-	(*GetSafetyEventsV2Response)(nil),       // 1: samsara.safety.v1.GetSafetyEventsV2Response
-	(*GetSafetyEventsV2StreamRequest)(nil),  // 2: samsara.safety.v1.GetSafetyEventsV2StreamRequest
-	(*GetSafetyEventsV2StreamResponse)(nil), // 3: samsara.safety.v1.GetSafetyEventsV2StreamResponse
-	(*SafetyEvent)(nil),                     // 4: samsara.safety.v1.SafetyEvent
-	(*SafetyEventAsset)(nil),                // 5: samsara.safety.v1.SafetyEventAsset
-	(*SafetyEventBehaviorLabels)(nil),       // 6: samsara.safety.v1.SafetyEventBehaviorLabels
-	(*SafetyEventContextLabels)(nil),        // 7: samsara.safety.v1.SafetyEventContextLabels
-	(*SafetyEventDismissalReason)(nil),      // 8: samsara.safety.v1.SafetyEventDismissalReason
-	(*SafetyEventDriver)(nil),               // 9: samsara.safety.v1.SafetyEventDriver
-	(*SafetyEventMedia)(nil),                // 10: samsara.safety.v1.SafetyEventMedia
-	(*SafetyEventSpeedingMetadata)(nil),     // 11: samsara.safety.v1.SafetyEventSpeedingMetadata
-	nil,                                     // 12: samsara.safety.v1.SafetyEventAsset.ExternalIdsEntry
-	nil,                                     // 13: samsara.safety.v1.SafetyEventDriver.ExternalIdsEntry
-	(*v1.Pagination)(nil),                   // 14: samsara.types.v1.Pagination
-	(*v1.Location)(nil),                     // 15: samsara.types.v1.Location
-	(*v1.AttributeTiny)(nil),                // 16: samsara.types.v1.AttributeTiny
-	(*v1.TagTiny)(nil),                      // 17: samsara.types.v1.TagTiny
+	(*GetSafetyEventsV2Request)(nil),           // 0: samsara.safety.v1.GetSafetyEventsV2Request
+	(*GetSafetyEventsV2Response)(nil),          // 1: samsara.safety.v1.GetSafetyEventsV2Response
+	(*StreamSafetyEventsV2Request)(nil),        // 2: samsara.safety.v1.StreamSafetyEventsV2Request
+	(*StreamSafetyEventsV2Response)(nil),       // 3: samsara.safety.v1.StreamSafetyEventsV2Response
+	(*GetSafetyEventsV2StreamRequest)(nil),     // 4: samsara.safety.v1.GetSafetyEventsV2StreamRequest
+	(*GetSafetyEventsV2StreamResponse)(nil),    // 5: samsara.safety.v1.GetSafetyEventsV2StreamResponse
+	(*StreamSafetyEventsV2StreamRequest)(nil),  // 6: samsara.safety.v1.StreamSafetyEventsV2StreamRequest
+	(*StreamSafetyEventsV2StreamResponse)(nil), // 7: samsara.safety.v1.StreamSafetyEventsV2StreamResponse
+	(*FollowSafetyEventsV2Request)(nil),        // 8: samsara.safety.v1.FollowSafetyEventsV2Request
+	(*FollowSafetyEventsV2Response)(nil),       // 9: samsara.safety.v1.FollowSafetyEventsV2Response
+	(*SafetyEvent)(nil),                        // 10: samsara.safety.v1.SafetyEvent
+	(*SafetyEventAsset)(nil),                   // 11: samsara.safety.v1.SafetyEventAsset
+	(*SafetyEventBehaviorLabels)(nil),          // 12: samsara.safety.v1.SafetyEventBehaviorLabels
+	(*SafetyEventContextLabels)(nil),           // 13: samsara.safety.v1.SafetyEventContextLabels
+	(*SafetyEventDismissalReason)(nil),         // 14: samsara.safety.v1.SafetyEventDismissalReason
+	(*SafetyEventDriver)(nil),                  // 15: samsara.safety.v1.SafetyEventDriver
+	(*SafetyEventMedia)(nil),                   // 16: samsara.safety.v1.SafetyEventMedia
+	(*SafetyEventSpeedingMetadata)(nil),        // 17: samsara.safety.v1.SafetyEventSpeedingMetadata
+	nil,                                        // 18: samsara.safety.v1.SafetyEventAsset.ExternalIdsEntry
+	nil,                                        // 19: samsara.safety.v1.SafetyEventDriver.ExternalIdsEntry
+	(*v1.Pagination)(nil),                      // 20: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                  // 21: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                  // 22: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                      // 23: samsara.gateway.v1.KeepAlive
+	(*v1.Location)(nil),                        // 24: samsara.types.v1.Location
+	(*v1.AttributeTiny)(nil),                   // 25: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                         // 26: samsara.types.v1.TagTiny
 }
 var file_samsara_safety_v1_safety_proto_depIdxs = []int32{
-	4,  // 0: samsara.safety.v1.GetSafetyEventsV2Response.data:type_name -> samsara.safety.v1.SafetyEvent
-	14, // 1: samsara.safety.v1.GetSafetyEventsV2Response.pagination:type_name -> samsara.types.v1.Pagination
-	4,  // 2: samsara.safety.v1.GetSafetyEventsV2StreamResponse.data:type_name -> samsara.safety.v1.SafetyEvent
-	14, // 3: samsara.safety.v1.GetSafetyEventsV2StreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	5,  // 4: samsara.safety.v1.SafetyEvent.asset:type_name -> samsara.safety.v1.SafetyEventAsset
-	6,  // 5: samsara.safety.v1.SafetyEvent.behavior_labels:type_name -> samsara.safety.v1.SafetyEventBehaviorLabels
-	7,  // 6: samsara.safety.v1.SafetyEvent.context_labels:type_name -> samsara.safety.v1.SafetyEventContextLabels
-	10, // 7: samsara.safety.v1.SafetyEvent.detected_streams:type_name -> samsara.safety.v1.SafetyEventMedia
-	8,  // 8: samsara.safety.v1.SafetyEvent.dismissal_reason:type_name -> samsara.safety.v1.SafetyEventDismissalReason
-	9,  // 9: samsara.safety.v1.SafetyEvent.driver:type_name -> samsara.safety.v1.SafetyEventDriver
-	15, // 10: samsara.safety.v1.SafetyEvent.location:type_name -> samsara.types.v1.Location
-	10, // 11: samsara.safety.v1.SafetyEvent.media:type_name -> samsara.safety.v1.SafetyEventMedia
-	11, // 12: samsara.safety.v1.SafetyEvent.speeding_metadata:type_name -> samsara.safety.v1.SafetyEventSpeedingMetadata
-	16, // 13: samsara.safety.v1.SafetyEventAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
-	12, // 14: samsara.safety.v1.SafetyEventAsset.external_ids:type_name -> samsara.safety.v1.SafetyEventAsset.ExternalIdsEntry
-	17, // 15: samsara.safety.v1.SafetyEventAsset.tags:type_name -> samsara.types.v1.TagTiny
-	16, // 16: samsara.safety.v1.SafetyEventDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
-	13, // 17: samsara.safety.v1.SafetyEventDriver.external_ids:type_name -> samsara.safety.v1.SafetyEventDriver.ExternalIdsEntry
-	17, // 18: samsara.safety.v1.SafetyEventDriver.tags:type_name -> samsara.types.v1.TagTiny
-	0,  // 19: samsara.safety.v1.SafetyService.GetSafetyEventsV2:input_type -> samsara.safety.v1.GetSafetyEventsV2Request
-	2,  // 20: samsara.safety.v1.SafetyService.GetSafetyEventsV2Stream:input_type -> samsara.safety.v1.GetSafetyEventsV2StreamRequest
-	1,  // 21: samsara.safety.v1.SafetyService.GetSafetyEventsV2:output_type -> samsara.safety.v1.GetSafetyEventsV2Response
-	3,  // 22: samsara.safety.v1.SafetyService.GetSafetyEventsV2Stream:output_type -> samsara.safety.v1.GetSafetyEventsV2StreamResponse
-	21, // [21:23] is the sub-list for method output_type
-	19, // [19:21] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	10, // 0: samsara.safety.v1.GetSafetyEventsV2Response.data:type_name -> samsara.safety.v1.SafetyEvent
+	20, // 1: samsara.safety.v1.GetSafetyEventsV2Response.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.safety.v1.StreamSafetyEventsV2Request.request:type_name -> samsara.safety.v1.GetSafetyEventsV2Request
+	21, // 3: samsara.safety.v1.StreamSafetyEventsV2Request.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.safety.v1.StreamSafetyEventsV2Response.page:type_name -> samsara.safety.v1.GetSafetyEventsV2Response
+	10, // 5: samsara.safety.v1.GetSafetyEventsV2StreamResponse.data:type_name -> samsara.safety.v1.SafetyEvent
+	20, // 6: samsara.safety.v1.GetSafetyEventsV2StreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.safety.v1.StreamSafetyEventsV2StreamRequest.request:type_name -> samsara.safety.v1.GetSafetyEventsV2StreamRequest
+	21, // 8: samsara.safety.v1.StreamSafetyEventsV2StreamRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.safety.v1.StreamSafetyEventsV2StreamResponse.page:type_name -> samsara.safety.v1.GetSafetyEventsV2StreamResponse
+	4,  // 10: samsara.safety.v1.FollowSafetyEventsV2Request.request:type_name -> samsara.safety.v1.GetSafetyEventsV2StreamRequest
+	22, // 11: samsara.safety.v1.FollowSafetyEventsV2Request.options:type_name -> samsara.gateway.v1.FollowOptions
+	5,  // 12: samsara.safety.v1.FollowSafetyEventsV2Response.page:type_name -> samsara.safety.v1.GetSafetyEventsV2StreamResponse
+	23, // 13: samsara.safety.v1.FollowSafetyEventsV2Response.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	11, // 14: samsara.safety.v1.SafetyEvent.asset:type_name -> samsara.safety.v1.SafetyEventAsset
+	12, // 15: samsara.safety.v1.SafetyEvent.behavior_labels:type_name -> samsara.safety.v1.SafetyEventBehaviorLabels
+	13, // 16: samsara.safety.v1.SafetyEvent.context_labels:type_name -> samsara.safety.v1.SafetyEventContextLabels
+	16, // 17: samsara.safety.v1.SafetyEvent.detected_streams:type_name -> samsara.safety.v1.SafetyEventMedia
+	14, // 18: samsara.safety.v1.SafetyEvent.dismissal_reason:type_name -> samsara.safety.v1.SafetyEventDismissalReason
+	15, // 19: samsara.safety.v1.SafetyEvent.driver:type_name -> samsara.safety.v1.SafetyEventDriver
+	24, // 20: samsara.safety.v1.SafetyEvent.location:type_name -> samsara.types.v1.Location
+	16, // 21: samsara.safety.v1.SafetyEvent.media:type_name -> samsara.safety.v1.SafetyEventMedia
+	17, // 22: samsara.safety.v1.SafetyEvent.speeding_metadata:type_name -> samsara.safety.v1.SafetyEventSpeedingMetadata
+	25, // 23: samsara.safety.v1.SafetyEventAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	18, // 24: samsara.safety.v1.SafetyEventAsset.external_ids:type_name -> samsara.safety.v1.SafetyEventAsset.ExternalIdsEntry
+	26, // 25: samsara.safety.v1.SafetyEventAsset.tags:type_name -> samsara.types.v1.TagTiny
+	25, // 26: samsara.safety.v1.SafetyEventDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
+	19, // 27: samsara.safety.v1.SafetyEventDriver.external_ids:type_name -> samsara.safety.v1.SafetyEventDriver.ExternalIdsEntry
+	26, // 28: samsara.safety.v1.SafetyEventDriver.tags:type_name -> samsara.types.v1.TagTiny
+	0,  // 29: samsara.safety.v1.SafetyService.GetSafetyEventsV2:input_type -> samsara.safety.v1.GetSafetyEventsV2Request
+	2,  // 30: samsara.safety.v1.SafetyService.StreamSafetyEventsV2:input_type -> samsara.safety.v1.StreamSafetyEventsV2Request
+	4,  // 31: samsara.safety.v1.SafetyService.GetSafetyEventsV2Stream:input_type -> samsara.safety.v1.GetSafetyEventsV2StreamRequest
+	6,  // 32: samsara.safety.v1.SafetyService.StreamSafetyEventsV2Stream:input_type -> samsara.safety.v1.StreamSafetyEventsV2StreamRequest
+	8,  // 33: samsara.safety.v1.SafetyService.FollowSafetyEventsV2:input_type -> samsara.safety.v1.FollowSafetyEventsV2Request
+	1,  // 34: samsara.safety.v1.SafetyService.GetSafetyEventsV2:output_type -> samsara.safety.v1.GetSafetyEventsV2Response
+	3,  // 35: samsara.safety.v1.SafetyService.StreamSafetyEventsV2:output_type -> samsara.safety.v1.StreamSafetyEventsV2Response
+	5,  // 36: samsara.safety.v1.SafetyService.GetSafetyEventsV2Stream:output_type -> samsara.safety.v1.GetSafetyEventsV2StreamResponse
+	7,  // 37: samsara.safety.v1.SafetyService.StreamSafetyEventsV2Stream:output_type -> samsara.safety.v1.StreamSafetyEventsV2StreamResponse
+	9,  // 38: samsara.safety.v1.SafetyService.FollowSafetyEventsV2:output_type -> samsara.safety.v1.FollowSafetyEventsV2Response
+	34, // [34:39] is the sub-list for method output_type
+	29, // [29:34] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_samsara_safety_v1_safety_proto_init() }
@@ -1344,22 +1737,25 @@ func file_samsara_safety_v1_safety_proto_init() {
 		return
 	}
 	file_samsara_safety_v1_safety_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_safety_v1_safety_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_safety_v1_safety_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_safety_v1_safety_proto_msgTypes[5].OneofWrappers = []any{}
-	file_samsara_safety_v1_safety_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_safety_v1_safety_proto_msgTypes[7].OneofWrappers = []any{}
-	file_samsara_safety_v1_safety_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_safety_v1_safety_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_safety_v1_safety_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_safety_v1_safety_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_safety_v1_safety_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_safety_v1_safety_proto_rawDesc), len(file_samsara_safety_v1_safety_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

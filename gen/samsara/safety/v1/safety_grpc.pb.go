@@ -21,8 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SafetyService_GetSafetyEventsV2_FullMethodName       = "/samsara.safety.v1.SafetyService/GetSafetyEventsV2"
-	SafetyService_GetSafetyEventsV2Stream_FullMethodName = "/samsara.safety.v1.SafetyService/GetSafetyEventsV2Stream"
+	SafetyService_GetSafetyEventsV2_FullMethodName          = "/samsara.safety.v1.SafetyService/GetSafetyEventsV2"
+	SafetyService_StreamSafetyEventsV2_FullMethodName       = "/samsara.safety.v1.SafetyService/StreamSafetyEventsV2"
+	SafetyService_GetSafetyEventsV2Stream_FullMethodName    = "/samsara.safety.v1.SafetyService/GetSafetyEventsV2Stream"
+	SafetyService_StreamSafetyEventsV2Stream_FullMethodName = "/samsara.safety.v1.SafetyService/StreamSafetyEventsV2Stream"
+	SafetyService_FollowSafetyEventsV2_FullMethodName       = "/samsara.safety.v1.SafetyService/FollowSafetyEventsV2"
 )
 
 // SafetyServiceClient is the client API for SafetyService service.
@@ -35,10 +38,21 @@ type SafetyServiceClient interface {
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2(ctx context.Context, in *GetSafetyEventsV2Request, opts ...grpc.CallOption) (*GetSafetyEventsV2Response, error)
+	// Every page of GetSafetyEventsV2, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSafetyEventsV2(ctx context.Context, in *StreamSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2Response], error)
 	// GET /safety-events/stream
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2Stream(ctx context.Context, in *GetSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (*GetSafetyEventsV2StreamResponse, error)
+	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSafetyEventsV2Stream(ctx context.Context, in *StreamSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2StreamResponse], error)
+	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowSafetyEventsV2(ctx context.Context, in *FollowSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyEventsV2Response], error)
 }
 
 type safetyServiceClient struct {
@@ -59,6 +73,25 @@ func (c *safetyServiceClient) GetSafetyEventsV2(ctx context.Context, in *GetSafe
 	return out, nil
 }
 
+func (c *safetyServiceClient) StreamSafetyEventsV2(ctx context.Context, in *StreamSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2Response], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SafetyService_ServiceDesc.Streams[0], SafetyService_StreamSafetyEventsV2_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSafetyEventsV2Request, StreamSafetyEventsV2Response]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyService_StreamSafetyEventsV2Client = grpc.ServerStreamingClient[StreamSafetyEventsV2Response]
+
 func (c *safetyServiceClient) GetSafetyEventsV2Stream(ctx context.Context, in *GetSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (*GetSafetyEventsV2StreamResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetSafetyEventsV2StreamResponse)
@@ -68,6 +101,44 @@ func (c *safetyServiceClient) GetSafetyEventsV2Stream(ctx context.Context, in *G
 	}
 	return out, nil
 }
+
+func (c *safetyServiceClient) StreamSafetyEventsV2Stream(ctx context.Context, in *StreamSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2StreamResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SafetyService_ServiceDesc.Streams[1], SafetyService_StreamSafetyEventsV2Stream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSafetyEventsV2StreamRequest, StreamSafetyEventsV2StreamResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyService_StreamSafetyEventsV2StreamClient = grpc.ServerStreamingClient[StreamSafetyEventsV2StreamResponse]
+
+func (c *safetyServiceClient) FollowSafetyEventsV2(ctx context.Context, in *FollowSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyEventsV2Response], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SafetyService_ServiceDesc.Streams[2], SafetyService_FollowSafetyEventsV2_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowSafetyEventsV2Request, FollowSafetyEventsV2Response]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyService_FollowSafetyEventsV2Client = grpc.ServerStreamingClient[FollowSafetyEventsV2Response]
 
 // SafetyServiceServer is the server API for SafetyService service.
 // All implementations should embed UnimplementedSafetyServiceServer
@@ -79,10 +150,21 @@ type SafetyServiceServer interface {
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2(context.Context, *GetSafetyEventsV2Request) (*GetSafetyEventsV2Response, error)
+	// Every page of GetSafetyEventsV2, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSafetyEventsV2(*StreamSafetyEventsV2Request, grpc.ServerStreamingServer[StreamSafetyEventsV2Response]) error
 	// GET /safety-events/stream
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2Stream(context.Context, *GetSafetyEventsV2StreamRequest) (*GetSafetyEventsV2StreamResponse, error)
+	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSafetyEventsV2Stream(*StreamSafetyEventsV2StreamRequest, grpc.ServerStreamingServer[StreamSafetyEventsV2StreamResponse]) error
+	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowSafetyEventsV2(*FollowSafetyEventsV2Request, grpc.ServerStreamingServer[FollowSafetyEventsV2Response]) error
 }
 
 // UnimplementedSafetyServiceServer should be embedded to have
@@ -95,8 +177,17 @@ type UnimplementedSafetyServiceServer struct{}
 func (UnimplementedSafetyServiceServer) GetSafetyEventsV2(context.Context, *GetSafetyEventsV2Request) (*GetSafetyEventsV2Response, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSafetyEventsV2 not implemented")
 }
+func (UnimplementedSafetyServiceServer) StreamSafetyEventsV2(*StreamSafetyEventsV2Request, grpc.ServerStreamingServer[StreamSafetyEventsV2Response]) error {
+	return status.Error(codes.Unimplemented, "method StreamSafetyEventsV2 not implemented")
+}
 func (UnimplementedSafetyServiceServer) GetSafetyEventsV2Stream(context.Context, *GetSafetyEventsV2StreamRequest) (*GetSafetyEventsV2StreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSafetyEventsV2Stream not implemented")
+}
+func (UnimplementedSafetyServiceServer) StreamSafetyEventsV2Stream(*StreamSafetyEventsV2StreamRequest, grpc.ServerStreamingServer[StreamSafetyEventsV2StreamResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamSafetyEventsV2Stream not implemented")
+}
+func (UnimplementedSafetyServiceServer) FollowSafetyEventsV2(*FollowSafetyEventsV2Request, grpc.ServerStreamingServer[FollowSafetyEventsV2Response]) error {
+	return status.Error(codes.Unimplemented, "method FollowSafetyEventsV2 not implemented")
 }
 func (UnimplementedSafetyServiceServer) testEmbeddedByValue() {}
 
@@ -136,6 +227,17 @@ func _SafetyService_GetSafetyEventsV2_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SafetyService_StreamSafetyEventsV2_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamSafetyEventsV2Request)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SafetyServiceServer).StreamSafetyEventsV2(m, &grpc.GenericServerStream[StreamSafetyEventsV2Request, StreamSafetyEventsV2Response]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyService_StreamSafetyEventsV2Server = grpc.ServerStreamingServer[StreamSafetyEventsV2Response]
+
 func _SafetyService_GetSafetyEventsV2Stream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSafetyEventsV2StreamRequest)
 	if err := dec(in); err != nil {
@@ -154,6 +256,28 @@ func _SafetyService_GetSafetyEventsV2Stream_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SafetyService_StreamSafetyEventsV2Stream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamSafetyEventsV2StreamRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SafetyServiceServer).StreamSafetyEventsV2Stream(m, &grpc.GenericServerStream[StreamSafetyEventsV2StreamRequest, StreamSafetyEventsV2StreamResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyService_StreamSafetyEventsV2StreamServer = grpc.ServerStreamingServer[StreamSafetyEventsV2StreamResponse]
+
+func _SafetyService_FollowSafetyEventsV2_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowSafetyEventsV2Request)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SafetyServiceServer).FollowSafetyEventsV2(m, &grpc.GenericServerStream[FollowSafetyEventsV2Request, FollowSafetyEventsV2Response]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyService_FollowSafetyEventsV2Server = grpc.ServerStreamingServer[FollowSafetyEventsV2Response]
+
 // SafetyService_ServiceDesc is the grpc.ServiceDesc for SafetyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -170,6 +294,22 @@ var SafetyService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _SafetyService_GetSafetyEventsV2Stream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamSafetyEventsV2",
+			Handler:       _SafetyService_StreamSafetyEventsV2_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamSafetyEventsV2Stream",
+			Handler:       _SafetyService_StreamSafetyEventsV2Stream_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowSafetyEventsV2",
+			Handler:       _SafetyService_FollowSafetyEventsV2_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/safety/v1/safety.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *GetDriverSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverSafetyScores.
+type StreamDriverSafetyScoresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverSafetyScores is asked, page after page.
+	Request *GetDriverSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverSafetyScoresRequest) Reset() {
+	*x = StreamDriverSafetyScoresRequest{}
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverSafetyScoresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverSafetyScoresRequest) ProtoMessage() {}
+
+func (x *StreamDriverSafetyScoresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverSafetyScoresRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverSafetyScoresRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverSafetyScoresRequest) GetRequest() *GetDriverSafetyScoresRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverSafetyScoresRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverSafetyScores.
+type StreamDriverSafetyScoresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverSafetyScores answers.
+	Page *GetDriverSafetyScoresResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverSafetyScoresResponse) Reset() {
+	*x = StreamDriverSafetyScoresResponse{}
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverSafetyScoresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverSafetyScoresResponse) ProtoMessage() {}
+
+func (x *StreamDriverSafetyScoresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverSafetyScoresResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverSafetyScoresResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverSafetyScoresResponse) GetPage() *GetDriverSafetyScoresResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverSafetyScoresResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetTagGroupSafetyScores.
 type GetTagGroupSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -170,7 +280,7 @@ type GetTagGroupSafetyScoresRequest struct {
 
 func (x *GetTagGroupSafetyScoresRequest) Reset() {
 	*x = GetTagGroupSafetyScoresRequest{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[2]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +292,7 @@ func (x *GetTagGroupSafetyScoresRequest) String() string {
 func (*GetTagGroupSafetyScoresRequest) ProtoMessage() {}
 
 func (x *GetTagGroupSafetyScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[2]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +305,7 @@ func (x *GetTagGroupSafetyScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagGroupSafetyScoresRequest.ProtoReflect.Descriptor instead.
 func (*GetTagGroupSafetyScoresRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{2}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetTagGroupSafetyScoresRequest) GetEndTime() string {
@@ -237,7 +347,7 @@ type GetTagGroupSafetyScoresResponse struct {
 
 func (x *GetTagGroupSafetyScoresResponse) Reset() {
 	*x = GetTagGroupSafetyScoresResponse{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[3]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -249,7 +359,7 @@ func (x *GetTagGroupSafetyScoresResponse) String() string {
 func (*GetTagGroupSafetyScoresResponse) ProtoMessage() {}
 
 func (x *GetTagGroupSafetyScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[3]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -262,7 +372,7 @@ func (x *GetTagGroupSafetyScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagGroupSafetyScoresResponse.ProtoReflect.Descriptor instead.
 func (*GetTagGroupSafetyScoresResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{3}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetTagGroupSafetyScoresResponse) GetData() *TagGroupSafetyScore {
@@ -291,7 +401,7 @@ type GetTagSafetyScoresRequest struct {
 
 func (x *GetTagSafetyScoresRequest) Reset() {
 	*x = GetTagSafetyScoresRequest{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[4]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +413,7 @@ func (x *GetTagSafetyScoresRequest) String() string {
 func (*GetTagSafetyScoresRequest) ProtoMessage() {}
 
 func (x *GetTagSafetyScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[4]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +426,7 @@ func (x *GetTagSafetyScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagSafetyScoresRequest.ProtoReflect.Descriptor instead.
 func (*GetTagSafetyScoresRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{4}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTagSafetyScoresRequest) GetAfter() string {
@@ -367,7 +477,7 @@ type GetTagSafetyScoresResponse struct {
 
 func (x *GetTagSafetyScoresResponse) Reset() {
 	*x = GetTagSafetyScoresResponse{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[5]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +489,7 @@ func (x *GetTagSafetyScoresResponse) String() string {
 func (*GetTagSafetyScoresResponse) ProtoMessage() {}
 
 func (x *GetTagSafetyScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[5]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +502,7 @@ func (x *GetTagSafetyScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagSafetyScoresResponse.ProtoReflect.Descriptor instead.
 func (*GetTagSafetyScoresResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{5}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTagSafetyScoresResponse) GetData() []*TagSafetyScore {
@@ -407,6 +517,116 @@ func (x *GetTagSafetyScoresResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamTagSafetyScores.
+type StreamTagSafetyScoresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTagSafetyScores is asked, page after page.
+	Request *GetTagSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTagSafetyScoresRequest) Reset() {
+	*x = StreamTagSafetyScoresRequest{}
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTagSafetyScoresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTagSafetyScoresRequest) ProtoMessage() {}
+
+func (x *StreamTagSafetyScoresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTagSafetyScoresRequest.ProtoReflect.Descriptor instead.
+func (*StreamTagSafetyScoresRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamTagSafetyScoresRequest) GetRequest() *GetTagSafetyScoresRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTagSafetyScoresRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTagSafetyScores.
+type StreamTagSafetyScoresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTagSafetyScores answers.
+	Page *GetTagSafetyScoresResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTagSafetyScoresResponse) Reset() {
+	*x = StreamTagSafetyScoresResponse{}
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTagSafetyScoresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTagSafetyScoresResponse) ProtoMessage() {}
+
+func (x *StreamTagSafetyScoresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTagSafetyScoresResponse.ProtoReflect.Descriptor instead.
+func (*StreamTagSafetyScoresResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamTagSafetyScoresResponse) GetPage() *GetTagSafetyScoresResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTagSafetyScoresResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetVehicleSafetyScores.
@@ -426,7 +646,7 @@ type GetVehicleSafetyScoresRequest struct {
 
 func (x *GetVehicleSafetyScoresRequest) Reset() {
 	*x = GetVehicleSafetyScoresRequest{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[6]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +658,7 @@ func (x *GetVehicleSafetyScoresRequest) String() string {
 func (*GetVehicleSafetyScoresRequest) ProtoMessage() {}
 
 func (x *GetVehicleSafetyScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[6]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +671,7 @@ func (x *GetVehicleSafetyScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleSafetyScoresRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleSafetyScoresRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{6}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetVehicleSafetyScoresRequest) GetAfter() string {
@@ -495,7 +715,7 @@ type GetVehicleSafetyScoresResponse struct {
 
 func (x *GetVehicleSafetyScoresResponse) Reset() {
 	*x = GetVehicleSafetyScoresResponse{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[7]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +727,7 @@ func (x *GetVehicleSafetyScoresResponse) String() string {
 func (*GetVehicleSafetyScoresResponse) ProtoMessage() {}
 
 func (x *GetVehicleSafetyScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[7]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +740,7 @@ func (x *GetVehicleSafetyScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleSafetyScoresResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleSafetyScoresResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{7}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetVehicleSafetyScoresResponse) GetData() []*VehicleSafetyScore {
@@ -535,6 +755,116 @@ func (x *GetVehicleSafetyScoresResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamVehicleSafetyScores.
+type StreamVehicleSafetyScoresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleSafetyScores is asked, page after page.
+	Request *GetVehicleSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleSafetyScoresRequest) Reset() {
+	*x = StreamVehicleSafetyScoresRequest{}
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleSafetyScoresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleSafetyScoresRequest) ProtoMessage() {}
+
+func (x *StreamVehicleSafetyScoresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleSafetyScoresRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleSafetyScoresRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamVehicleSafetyScoresRequest) GetRequest() *GetVehicleSafetyScoresRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleSafetyScoresRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleSafetyScores.
+type StreamVehicleSafetyScoresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleSafetyScores answers.
+	Page *GetVehicleSafetyScoresResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleSafetyScoresResponse) Reset() {
+	*x = StreamVehicleSafetyScoresResponse{}
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleSafetyScoresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleSafetyScoresResponse) ProtoMessage() {}
+
+func (x *StreamVehicleSafetyScoresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleSafetyScoresResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleSafetyScoresResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamVehicleSafetyScoresResponse) GetPage() *GetVehicleSafetyScoresResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleSafetyScoresResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema DriverSafetyScoreResponseBody.
@@ -558,7 +888,7 @@ type DriverSafetyScore struct {
 
 func (x *DriverSafetyScore) Reset() {
 	*x = DriverSafetyScore{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[8]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +900,7 @@ func (x *DriverSafetyScore) String() string {
 func (*DriverSafetyScore) ProtoMessage() {}
 
 func (x *DriverSafetyScore) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[8]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +913,7 @@ func (x *DriverSafetyScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverSafetyScore.ProtoReflect.Descriptor instead.
 func (*DriverSafetyScore) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{8}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DriverSafetyScore) GetBehaviors() []*SafetyScoreBehavior {
@@ -648,7 +978,7 @@ type SafetyScoreBehavior struct {
 
 func (x *SafetyScoreBehavior) Reset() {
 	*x = SafetyScoreBehavior{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[9]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +990,7 @@ func (x *SafetyScoreBehavior) String() string {
 func (*SafetyScoreBehavior) ProtoMessage() {}
 
 func (x *SafetyScoreBehavior) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[9]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +1003,7 @@ func (x *SafetyScoreBehavior) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyScoreBehavior.ProtoReflect.Descriptor instead.
 func (*SafetyScoreBehavior) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{9}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SafetyScoreBehavior) GetBehaviorType() string {
@@ -713,7 +1043,7 @@ type SafetyScoreSpeeding struct {
 
 func (x *SafetyScoreSpeeding) Reset() {
 	*x = SafetyScoreSpeeding{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[10]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +1055,7 @@ func (x *SafetyScoreSpeeding) String() string {
 func (*SafetyScoreSpeeding) ProtoMessage() {}
 
 func (x *SafetyScoreSpeeding) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[10]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +1068,7 @@ func (x *SafetyScoreSpeeding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyScoreSpeeding.ProtoReflect.Descriptor instead.
 func (*SafetyScoreSpeeding) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{10}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SafetyScoreSpeeding) GetDurationMilliseconds() int64 {
@@ -781,7 +1111,7 @@ type TagGroupSafetyScore struct {
 
 func (x *TagGroupSafetyScore) Reset() {
 	*x = TagGroupSafetyScore{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[11]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +1123,7 @@ func (x *TagGroupSafetyScore) String() string {
 func (*TagGroupSafetyScore) ProtoMessage() {}
 
 func (x *TagGroupSafetyScore) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[11]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +1136,7 @@ func (x *TagGroupSafetyScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagGroupSafetyScore.ProtoReflect.Descriptor instead.
 func (*TagGroupSafetyScore) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{11}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TagGroupSafetyScore) GetBehaviors() []*SafetyScoreBehavior {
@@ -865,7 +1195,7 @@ type TagSafetyScore struct {
 
 func (x *TagSafetyScore) Reset() {
 	*x = TagSafetyScore{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[12]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1207,7 @@ func (x *TagSafetyScore) String() string {
 func (*TagSafetyScore) ProtoMessage() {}
 
 func (x *TagSafetyScore) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[12]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1220,7 @@ func (x *TagSafetyScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagSafetyScore.ProtoReflect.Descriptor instead.
 func (*TagSafetyScore) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{12}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TagSafetyScore) GetBehaviors() []*SafetyScoreBehavior {
@@ -956,7 +1286,7 @@ type VehicleSafetyScore struct {
 
 func (x *VehicleSafetyScore) Reset() {
 	*x = VehicleSafetyScore{}
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[13]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1298,7 @@ func (x *VehicleSafetyScore) String() string {
 func (*VehicleSafetyScore) ProtoMessage() {}
 
 func (x *VehicleSafetyScore) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[13]
+	mi := &file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1311,7 @@ func (x *VehicleSafetyScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSafetyScore.ProtoReflect.Descriptor instead.
 func (*VehicleSafetyScore) Descriptor() ([]byte, []int) {
-	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{13}
+	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VehicleSafetyScore) GetBehaviors() []*SafetyScoreBehavior {
@@ -1030,7 +1360,7 @@ var File_samsara_safety_scores_v1_safety_scores_proto protoreflect.FileDescripto
 
 const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\n" +
-	",samsara/safety_scores/v1/safety_scores.proto\x12\x18samsara.safety_scores.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
+	",samsara/safety_scores/v1/safety_scores.proto\x12\x18samsara.safety_scores.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
 	"\x1cGetDriverSafetyScoresRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -1045,7 +1375,14 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2+.samsara.safety_scores.v1.DriverSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x9b\x02\n" +
+	"pagination\"\xb0\x01\n" +
+	"\x1fStreamDriverSafetyScoresRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.safety_scores.v1.GetDriverSafetyScoresRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x97\x01\n" +
+	" StreamDriverSafetyScoresResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.safety_scores.v1.GetDriverSafetyScoresResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x9b\x02\n" +
 	"\x1eGetTagGroupSafetyScoresRequest\x123\n" +
 	"\bend_time\x18\x01 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12=\n" +
 	"\n" +
@@ -1074,7 +1411,14 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2(.samsara.safety_scores.v1.TagSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x81\x02\n" +
+	"pagination\"\xaa\x01\n" +
+	"\x1cStreamTagSafetyScoresRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.safety_scores.v1.GetTagSafetyScoresRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1dStreamTagSafetyScoresResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.safety_scores.v1.GetTagSafetyScoresResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x81\x02\n" +
 	"\x1dGetVehicleSafetyScoresRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x127\n" +
@@ -1089,7 +1433,14 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.safety_scores.v1.VehicleSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x93\x04\n" +
+	"pagination\"\xb2\x01\n" +
+	" StreamVehicleSafetyScoresRequest\x12Q\n" +
+	"\arequest\x18\x01 \x01(\v27.samsara.safety_scores.v1.GetVehicleSafetyScoresRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x99\x01\n" +
+	"!StreamVehicleSafetyScoresResponse\x12L\n" +
+	"\x04page\x18\x01 \x01(\v28.samsara.safety_scores.v1.GetVehicleSafetyScoresResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x93\x04\n" +
 	"\x11DriverSafetyScore\x12S\n" +
 	"\tbehaviors\x18\x01 \x03(\v2-.samsara.safety_scores.v1.SafetyScoreBehaviorB\x06\xda\xce\x18\x02 \x01R\tbehaviors\x12?\n" +
 	"\x15drive_distance_meters\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x13driveDistanceMeters\x88\x01\x01\x12C\n" +
@@ -1149,16 +1500,22 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x16_drive_distance_metersB\x1a\n" +
 	"\x18_drive_time_millisecondsB\r\n" +
 	"\v_vehicle_idB\x10\n" +
-	"\x0e_vehicle_score2\xd3\a\n" +
-	"\x13SafetyScoresService\x12\xed\x01\n" +
-	"\x15GetDriverSafetyScores\x126.samsara.safety_scores.v1.GetDriverSafetyScoresRequest\x1a7.samsara.safety_scores.v1.GetDriverSafetyScoresResponse\"c\xda\xce\x18_\n" +
-	"\x15getDriverSafetyScores\x10\x01\x1a\x16/safety-scores/drivers(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf5\x01\n" +
+	"\x0e_vehicle_score2\xfc\v\n" +
+	"\x13SafetyScoresService\x12\xf3\x01\n" +
+	"\x15GetDriverSafetyScores\x126.samsara.safety_scores.v1.GetDriverSafetyScoresRequest\x1a7.samsara.safety_scores.v1.GetDriverSafetyScoresResponse\"i\xda\xce\x18e\n" +
+	"\x15getDriverSafetyScores\x10\x01\x1a\x16/safety-scores/drivers(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xb2\x01\n" +
+	"\x18StreamDriverSafetyScores\x129.samsara.safety_scores.v1.StreamDriverSafetyScoresRequest\x1a:.samsara.safety_scores.v1.StreamDriverSafetyScoresResponse\"\x1d\xe2\xce\x18\x19\n" +
+	"\x15GetDriverSafetyScores\x10\x010\x01\x12\xf5\x01\n" +
 	"\x17GetTagGroupSafetyScores\x128.samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest\x1a9.samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse\"e\xda\xce\x18a\n" +
-	"\x17getTagGroupSafetyScores\x10\x01\x1a\x18/safety-scores/tag-group8\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xde\x01\n" +
-	"\x12GetTagSafetyScores\x123.samsara.safety_scores.v1.GetTagSafetyScoresRequest\x1a4.samsara.safety_scores.v1.GetTagSafetyScoresResponse\"]\xda\xce\x18Y\n" +
-	"\x12getTagSafetyScores\x10\x01\x1a\x13/safety-scores/tags(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf2\x01\n" +
-	"\x16GetVehicleSafetyScores\x127.samsara.safety_scores.v1.GetVehicleSafetyScoresRequest\x1a8.samsara.safety_scores.v1.GetVehicleSafetyScoresResponse\"e\xda\xce\x18a\n" +
-	"\x16getVehicleSafetyScores\x10\x01\x1a\x17/safety-scores/vehicles(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/safety_scores/v1;safetyscoresv1b\x06proto3"
+	"\x17getTagGroupSafetyScores\x10\x01\x1a\x18/safety-scores/tag-group8\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe4\x01\n" +
+	"\x12GetTagSafetyScores\x123.samsara.safety_scores.v1.GetTagSafetyScoresRequest\x1a4.samsara.safety_scores.v1.GetTagSafetyScoresResponse\"c\xda\xce\x18_\n" +
+	"\x12getTagSafetyScores\x10\x01\x1a\x13/safety-scores/tags(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xa6\x01\n" +
+	"\x15StreamTagSafetyScores\x126.samsara.safety_scores.v1.StreamTagSafetyScoresRequest\x1a7.samsara.safety_scores.v1.StreamTagSafetyScoresResponse\"\x1a\xe2\xce\x18\x16\n" +
+	"\x12GetTagSafetyScores\x10\x010\x01\x12\xf8\x01\n" +
+	"\x16GetVehicleSafetyScores\x127.samsara.safety_scores.v1.GetVehicleSafetyScoresRequest\x1a8.samsara.safety_scores.v1.GetVehicleSafetyScoresResponse\"k\xda\xce\x18g\n" +
+	"\x16getVehicleSafetyScores\x10\x01\x1a\x17/safety-scores/vehicles(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
+	"\x19StreamVehicleSafetyScores\x12:.samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest\x1a;.samsara.safety_scores.v1.StreamVehicleSafetyScoresResponse\"\x1e\xe2\xce\x18\x1a\n" +
+	"\x16GetVehicleSafetyScores\x10\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/safety_scores/v1;safetyscoresv1b\x06proto3"
 
 var (
 	file_samsara_safety_scores_v1_safety_scores_proto_rawDescOnce sync.Once
@@ -1172,53 +1529,75 @@ func file_samsara_safety_scores_v1_safety_scores_proto_rawDescGZIP() []byte {
 	return file_samsara_safety_scores_v1_safety_scores_proto_rawDescData
 }
 
-var file_samsara_safety_scores_v1_safety_scores_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_samsara_safety_scores_v1_safety_scores_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_samsara_safety_scores_v1_safety_scores_proto_goTypes = []any{
-	(*GetDriverSafetyScoresRequest)(nil),    // 0: samsara.safety_scores.v1.GetDriverSafetyScoresRequest
-	(*GetDriverSafetyScoresResponse)(nil),   // 1: samsara.safety_scores.v1.GetDriverSafetyScoresResponse
-	(*GetTagGroupSafetyScoresRequest)(nil),  // 2: samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest
-	(*GetTagGroupSafetyScoresResponse)(nil), // 3: samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse
-	(*GetTagSafetyScoresRequest)(nil),       // 4: samsara.safety_scores.v1.GetTagSafetyScoresRequest
-	(*GetTagSafetyScoresResponse)(nil),      // 5: samsara.safety_scores.v1.GetTagSafetyScoresResponse
-	(*GetVehicleSafetyScoresRequest)(nil),   // 6: samsara.safety_scores.v1.GetVehicleSafetyScoresRequest
-	(*GetVehicleSafetyScoresResponse)(nil),  // 7: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse
-	(*DriverSafetyScore)(nil),               // 8: samsara.safety_scores.v1.DriverSafetyScore
-	(*SafetyScoreBehavior)(nil),             // 9: samsara.safety_scores.v1.SafetyScoreBehavior
-	(*SafetyScoreSpeeding)(nil),             // 10: samsara.safety_scores.v1.SafetyScoreSpeeding
-	(*TagGroupSafetyScore)(nil),             // 11: samsara.safety_scores.v1.TagGroupSafetyScore
-	(*TagSafetyScore)(nil),                  // 12: samsara.safety_scores.v1.TagSafetyScore
-	(*VehicleSafetyScore)(nil),              // 13: samsara.safety_scores.v1.VehicleSafetyScore
-	(*v1.Pagination)(nil),                   // 14: samsara.types.v1.Pagination
+	(*GetDriverSafetyScoresRequest)(nil),      // 0: samsara.safety_scores.v1.GetDriverSafetyScoresRequest
+	(*GetDriverSafetyScoresResponse)(nil),     // 1: samsara.safety_scores.v1.GetDriverSafetyScoresResponse
+	(*StreamDriverSafetyScoresRequest)(nil),   // 2: samsara.safety_scores.v1.StreamDriverSafetyScoresRequest
+	(*StreamDriverSafetyScoresResponse)(nil),  // 3: samsara.safety_scores.v1.StreamDriverSafetyScoresResponse
+	(*GetTagGroupSafetyScoresRequest)(nil),    // 4: samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest
+	(*GetTagGroupSafetyScoresResponse)(nil),   // 5: samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse
+	(*GetTagSafetyScoresRequest)(nil),         // 6: samsara.safety_scores.v1.GetTagSafetyScoresRequest
+	(*GetTagSafetyScoresResponse)(nil),        // 7: samsara.safety_scores.v1.GetTagSafetyScoresResponse
+	(*StreamTagSafetyScoresRequest)(nil),      // 8: samsara.safety_scores.v1.StreamTagSafetyScoresRequest
+	(*StreamTagSafetyScoresResponse)(nil),     // 9: samsara.safety_scores.v1.StreamTagSafetyScoresResponse
+	(*GetVehicleSafetyScoresRequest)(nil),     // 10: samsara.safety_scores.v1.GetVehicleSafetyScoresRequest
+	(*GetVehicleSafetyScoresResponse)(nil),    // 11: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse
+	(*StreamVehicleSafetyScoresRequest)(nil),  // 12: samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest
+	(*StreamVehicleSafetyScoresResponse)(nil), // 13: samsara.safety_scores.v1.StreamVehicleSafetyScoresResponse
+	(*DriverSafetyScore)(nil),                 // 14: samsara.safety_scores.v1.DriverSafetyScore
+	(*SafetyScoreBehavior)(nil),               // 15: samsara.safety_scores.v1.SafetyScoreBehavior
+	(*SafetyScoreSpeeding)(nil),               // 16: samsara.safety_scores.v1.SafetyScoreSpeeding
+	(*TagGroupSafetyScore)(nil),               // 17: samsara.safety_scores.v1.TagGroupSafetyScore
+	(*TagSafetyScore)(nil),                    // 18: samsara.safety_scores.v1.TagSafetyScore
+	(*VehicleSafetyScore)(nil),                // 19: samsara.safety_scores.v1.VehicleSafetyScore
+	(*v1.Pagination)(nil),                     // 20: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                 // 21: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_safety_scores_v1_safety_scores_proto_depIdxs = []int32{
-	8,  // 0: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.DriverSafetyScore
-	14, // 1: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 2: samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.TagGroupSafetyScore
-	12, // 3: samsara.safety_scores.v1.GetTagSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.TagSafetyScore
-	14, // 4: samsara.safety_scores.v1.GetTagSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
-	13, // 5: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.VehicleSafetyScore
-	14, // 6: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
-	9,  // 7: samsara.safety_scores.v1.DriverSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
-	10, // 8: samsara.safety_scores.v1.DriverSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
-	9,  // 9: samsara.safety_scores.v1.TagGroupSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
-	10, // 10: samsara.safety_scores.v1.TagGroupSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
-	9,  // 11: samsara.safety_scores.v1.TagSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
-	10, // 12: samsara.safety_scores.v1.TagSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
-	9,  // 13: samsara.safety_scores.v1.VehicleSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
-	10, // 14: samsara.safety_scores.v1.VehicleSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
-	0,  // 15: samsara.safety_scores.v1.SafetyScoresService.GetDriverSafetyScores:input_type -> samsara.safety_scores.v1.GetDriverSafetyScoresRequest
-	2,  // 16: samsara.safety_scores.v1.SafetyScoresService.GetTagGroupSafetyScores:input_type -> samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest
-	4,  // 17: samsara.safety_scores.v1.SafetyScoresService.GetTagSafetyScores:input_type -> samsara.safety_scores.v1.GetTagSafetyScoresRequest
-	6,  // 18: samsara.safety_scores.v1.SafetyScoresService.GetVehicleSafetyScores:input_type -> samsara.safety_scores.v1.GetVehicleSafetyScoresRequest
-	1,  // 19: samsara.safety_scores.v1.SafetyScoresService.GetDriverSafetyScores:output_type -> samsara.safety_scores.v1.GetDriverSafetyScoresResponse
-	3,  // 20: samsara.safety_scores.v1.SafetyScoresService.GetTagGroupSafetyScores:output_type -> samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse
-	5,  // 21: samsara.safety_scores.v1.SafetyScoresService.GetTagSafetyScores:output_type -> samsara.safety_scores.v1.GetTagSafetyScoresResponse
-	7,  // 22: samsara.safety_scores.v1.SafetyScoresService.GetVehicleSafetyScores:output_type -> samsara.safety_scores.v1.GetVehicleSafetyScoresResponse
-	19, // [19:23] is the sub-list for method output_type
-	15, // [15:19] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // 0: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.DriverSafetyScore
+	20, // 1: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.safety_scores.v1.StreamDriverSafetyScoresRequest.request:type_name -> samsara.safety_scores.v1.GetDriverSafetyScoresRequest
+	21, // 3: samsara.safety_scores.v1.StreamDriverSafetyScoresRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.safety_scores.v1.StreamDriverSafetyScoresResponse.page:type_name -> samsara.safety_scores.v1.GetDriverSafetyScoresResponse
+	17, // 5: samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.TagGroupSafetyScore
+	18, // 6: samsara.safety_scores.v1.GetTagSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.TagSafetyScore
+	20, // 7: samsara.safety_scores.v1.GetTagSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 8: samsara.safety_scores.v1.StreamTagSafetyScoresRequest.request:type_name -> samsara.safety_scores.v1.GetTagSafetyScoresRequest
+	21, // 9: samsara.safety_scores.v1.StreamTagSafetyScoresRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 10: samsara.safety_scores.v1.StreamTagSafetyScoresResponse.page:type_name -> samsara.safety_scores.v1.GetTagSafetyScoresResponse
+	19, // 11: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.VehicleSafetyScore
+	20, // 12: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 13: samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest.request:type_name -> samsara.safety_scores.v1.GetVehicleSafetyScoresRequest
+	21, // 14: samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 15: samsara.safety_scores.v1.StreamVehicleSafetyScoresResponse.page:type_name -> samsara.safety_scores.v1.GetVehicleSafetyScoresResponse
+	15, // 16: samsara.safety_scores.v1.DriverSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
+	16, // 17: samsara.safety_scores.v1.DriverSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
+	15, // 18: samsara.safety_scores.v1.TagGroupSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
+	16, // 19: samsara.safety_scores.v1.TagGroupSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
+	15, // 20: samsara.safety_scores.v1.TagSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
+	16, // 21: samsara.safety_scores.v1.TagSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
+	15, // 22: samsara.safety_scores.v1.VehicleSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
+	16, // 23: samsara.safety_scores.v1.VehicleSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
+	0,  // 24: samsara.safety_scores.v1.SafetyScoresService.GetDriverSafetyScores:input_type -> samsara.safety_scores.v1.GetDriverSafetyScoresRequest
+	2,  // 25: samsara.safety_scores.v1.SafetyScoresService.StreamDriverSafetyScores:input_type -> samsara.safety_scores.v1.StreamDriverSafetyScoresRequest
+	4,  // 26: samsara.safety_scores.v1.SafetyScoresService.GetTagGroupSafetyScores:input_type -> samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest
+	6,  // 27: samsara.safety_scores.v1.SafetyScoresService.GetTagSafetyScores:input_type -> samsara.safety_scores.v1.GetTagSafetyScoresRequest
+	8,  // 28: samsara.safety_scores.v1.SafetyScoresService.StreamTagSafetyScores:input_type -> samsara.safety_scores.v1.StreamTagSafetyScoresRequest
+	10, // 29: samsara.safety_scores.v1.SafetyScoresService.GetVehicleSafetyScores:input_type -> samsara.safety_scores.v1.GetVehicleSafetyScoresRequest
+	12, // 30: samsara.safety_scores.v1.SafetyScoresService.StreamVehicleSafetyScores:input_type -> samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest
+	1,  // 31: samsara.safety_scores.v1.SafetyScoresService.GetDriverSafetyScores:output_type -> samsara.safety_scores.v1.GetDriverSafetyScoresResponse
+	3,  // 32: samsara.safety_scores.v1.SafetyScoresService.StreamDriverSafetyScores:output_type -> samsara.safety_scores.v1.StreamDriverSafetyScoresResponse
+	5,  // 33: samsara.safety_scores.v1.SafetyScoresService.GetTagGroupSafetyScores:output_type -> samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse
+	7,  // 34: samsara.safety_scores.v1.SafetyScoresService.GetTagSafetyScores:output_type -> samsara.safety_scores.v1.GetTagSafetyScoresResponse
+	9,  // 35: samsara.safety_scores.v1.SafetyScoresService.StreamTagSafetyScores:output_type -> samsara.safety_scores.v1.StreamTagSafetyScoresResponse
+	11, // 36: samsara.safety_scores.v1.SafetyScoresService.GetVehicleSafetyScores:output_type -> samsara.safety_scores.v1.GetVehicleSafetyScoresResponse
+	13, // 37: samsara.safety_scores.v1.SafetyScoresService.StreamVehicleSafetyScores:output_type -> samsara.safety_scores.v1.StreamVehicleSafetyScoresResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_samsara_safety_scores_v1_safety_scores_proto_init() }
@@ -1227,22 +1606,25 @@ func file_samsara_safety_scores_v1_safety_scores_proto_init() {
 		return
 	}
 	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_safety_scores_v1_safety_scores_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_safety_scores_v1_safety_scores_proto_rawDesc), len(file_samsara_safety_scores_v1_safety_scores_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SafetyScoresService_GetDriverSafetyScores_FullMethodName   = "/samsara.safety_scores.v1.SafetyScoresService/GetDriverSafetyScores"
-	SafetyScoresService_GetTagGroupSafetyScores_FullMethodName = "/samsara.safety_scores.v1.SafetyScoresService/GetTagGroupSafetyScores"
-	SafetyScoresService_GetTagSafetyScores_FullMethodName      = "/samsara.safety_scores.v1.SafetyScoresService/GetTagSafetyScores"
-	SafetyScoresService_GetVehicleSafetyScores_FullMethodName  = "/samsara.safety_scores.v1.SafetyScoresService/GetVehicleSafetyScores"
+	SafetyScoresService_GetDriverSafetyScores_FullMethodName     = "/samsara.safety_scores.v1.SafetyScoresService/GetDriverSafetyScores"
+	SafetyScoresService_StreamDriverSafetyScores_FullMethodName  = "/samsara.safety_scores.v1.SafetyScoresService/StreamDriverSafetyScores"
+	SafetyScoresService_GetTagGroupSafetyScores_FullMethodName   = "/samsara.safety_scores.v1.SafetyScoresService/GetTagGroupSafetyScores"
+	SafetyScoresService_GetTagSafetyScores_FullMethodName        = "/samsara.safety_scores.v1.SafetyScoresService/GetTagSafetyScores"
+	SafetyScoresService_StreamTagSafetyScores_FullMethodName     = "/samsara.safety_scores.v1.SafetyScoresService/StreamTagSafetyScores"
+	SafetyScoresService_GetVehicleSafetyScores_FullMethodName    = "/samsara.safety_scores.v1.SafetyScoresService/GetVehicleSafetyScores"
+	SafetyScoresService_StreamVehicleSafetyScores_FullMethodName = "/samsara.safety_scores.v1.SafetyScoresService/StreamVehicleSafetyScores"
 )
 
 // SafetyScoresServiceClient is the client API for SafetyScoresService service.
@@ -37,6 +40,9 @@ type SafetyScoresServiceClient interface {
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetDriverSafetyScores(ctx context.Context, in *GetDriverSafetyScoresRequest, opts ...grpc.CallOption) (*GetDriverSafetyScoresResponse, error)
+	// Every page of GetDriverSafetyScores, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverSafetyScores(ctx context.Context, in *StreamDriverSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverSafetyScoresResponse], error)
 	// GET /safety-scores/tag-group
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
@@ -45,10 +51,16 @@ type SafetyScoresServiceClient interface {
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetTagSafetyScores(ctx context.Context, in *GetTagSafetyScoresRequest, opts ...grpc.CallOption) (*GetTagSafetyScoresResponse, error)
+	// Every page of GetTagSafetyScores, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTagSafetyScores(ctx context.Context, in *StreamTagSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagSafetyScoresResponse], error)
 	// GET /safety-scores/vehicles
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetVehicleSafetyScores(ctx context.Context, in *GetVehicleSafetyScoresRequest, opts ...grpc.CallOption) (*GetVehicleSafetyScoresResponse, error)
+	// Every page of GetVehicleSafetyScores, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleSafetyScores(ctx context.Context, in *StreamVehicleSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleSafetyScoresResponse], error)
 }
 
 type safetyScoresServiceClient struct {
@@ -68,6 +80,25 @@ func (c *safetyScoresServiceClient) GetDriverSafetyScores(ctx context.Context, i
 	}
 	return out, nil
 }
+
+func (c *safetyScoresServiceClient) StreamDriverSafetyScores(ctx context.Context, in *StreamDriverSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverSafetyScoresResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SafetyScoresService_ServiceDesc.Streams[0], SafetyScoresService_StreamDriverSafetyScores_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverSafetyScoresRequest, StreamDriverSafetyScoresResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyScoresService_StreamDriverSafetyScoresClient = grpc.ServerStreamingClient[StreamDriverSafetyScoresResponse]
 
 func (c *safetyScoresServiceClient) GetTagGroupSafetyScores(ctx context.Context, in *GetTagGroupSafetyScoresRequest, opts ...grpc.CallOption) (*GetTagGroupSafetyScoresResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -89,6 +120,25 @@ func (c *safetyScoresServiceClient) GetTagSafetyScores(ctx context.Context, in *
 	return out, nil
 }
 
+func (c *safetyScoresServiceClient) StreamTagSafetyScores(ctx context.Context, in *StreamTagSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagSafetyScoresResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SafetyScoresService_ServiceDesc.Streams[1], SafetyScoresService_StreamTagSafetyScores_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTagSafetyScoresRequest, StreamTagSafetyScoresResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyScoresService_StreamTagSafetyScoresClient = grpc.ServerStreamingClient[StreamTagSafetyScoresResponse]
+
 func (c *safetyScoresServiceClient) GetVehicleSafetyScores(ctx context.Context, in *GetVehicleSafetyScoresRequest, opts ...grpc.CallOption) (*GetVehicleSafetyScoresResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVehicleSafetyScoresResponse)
@@ -98,6 +148,25 @@ func (c *safetyScoresServiceClient) GetVehicleSafetyScores(ctx context.Context, 
 	}
 	return out, nil
 }
+
+func (c *safetyScoresServiceClient) StreamVehicleSafetyScores(ctx context.Context, in *StreamVehicleSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleSafetyScoresResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SafetyScoresService_ServiceDesc.Streams[2], SafetyScoresService_StreamVehicleSafetyScores_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleSafetyScoresRequest, StreamVehicleSafetyScoresResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyScoresService_StreamVehicleSafetyScoresClient = grpc.ServerStreamingClient[StreamVehicleSafetyScoresResponse]
 
 // SafetyScoresServiceServer is the server API for SafetyScoresService service.
 // All implementations should embed UnimplementedSafetyScoresServiceServer
@@ -109,6 +178,9 @@ type SafetyScoresServiceServer interface {
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetDriverSafetyScores(context.Context, *GetDriverSafetyScoresRequest) (*GetDriverSafetyScoresResponse, error)
+	// Every page of GetDriverSafetyScores, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverSafetyScores(*StreamDriverSafetyScoresRequest, grpc.ServerStreamingServer[StreamDriverSafetyScoresResponse]) error
 	// GET /safety-scores/tag-group
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
@@ -117,10 +189,16 @@ type SafetyScoresServiceServer interface {
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetTagSafetyScores(context.Context, *GetTagSafetyScoresRequest) (*GetTagSafetyScoresResponse, error)
+	// Every page of GetTagSafetyScores, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTagSafetyScores(*StreamTagSafetyScoresRequest, grpc.ServerStreamingServer[StreamTagSafetyScoresResponse]) error
 	// GET /safety-scores/vehicles
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetVehicleSafetyScores(context.Context, *GetVehicleSafetyScoresRequest) (*GetVehicleSafetyScoresResponse, error)
+	// Every page of GetVehicleSafetyScores, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleSafetyScores(*StreamVehicleSafetyScoresRequest, grpc.ServerStreamingServer[StreamVehicleSafetyScoresResponse]) error
 }
 
 // UnimplementedSafetyScoresServiceServer should be embedded to have
@@ -133,14 +211,23 @@ type UnimplementedSafetyScoresServiceServer struct{}
 func (UnimplementedSafetyScoresServiceServer) GetDriverSafetyScores(context.Context, *GetDriverSafetyScoresRequest) (*GetDriverSafetyScoresResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverSafetyScores not implemented")
 }
+func (UnimplementedSafetyScoresServiceServer) StreamDriverSafetyScores(*StreamDriverSafetyScoresRequest, grpc.ServerStreamingServer[StreamDriverSafetyScoresResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverSafetyScores not implemented")
+}
 func (UnimplementedSafetyScoresServiceServer) GetTagGroupSafetyScores(context.Context, *GetTagGroupSafetyScoresRequest) (*GetTagGroupSafetyScoresResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTagGroupSafetyScores not implemented")
 }
 func (UnimplementedSafetyScoresServiceServer) GetTagSafetyScores(context.Context, *GetTagSafetyScoresRequest) (*GetTagSafetyScoresResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTagSafetyScores not implemented")
 }
+func (UnimplementedSafetyScoresServiceServer) StreamTagSafetyScores(*StreamTagSafetyScoresRequest, grpc.ServerStreamingServer[StreamTagSafetyScoresResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTagSafetyScores not implemented")
+}
 func (UnimplementedSafetyScoresServiceServer) GetVehicleSafetyScores(context.Context, *GetVehicleSafetyScoresRequest) (*GetVehicleSafetyScoresResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleSafetyScores not implemented")
+}
+func (UnimplementedSafetyScoresServiceServer) StreamVehicleSafetyScores(*StreamVehicleSafetyScoresRequest, grpc.ServerStreamingServer[StreamVehicleSafetyScoresResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleSafetyScores not implemented")
 }
 func (UnimplementedSafetyScoresServiceServer) testEmbeddedByValue() {}
 
@@ -180,6 +267,17 @@ func _SafetyScoresService_GetDriverSafetyScores_Handler(srv interface{}, ctx con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SafetyScoresService_StreamDriverSafetyScores_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverSafetyScoresRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SafetyScoresServiceServer).StreamDriverSafetyScores(m, &grpc.GenericServerStream[StreamDriverSafetyScoresRequest, StreamDriverSafetyScoresResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyScoresService_StreamDriverSafetyScoresServer = grpc.ServerStreamingServer[StreamDriverSafetyScoresResponse]
+
 func _SafetyScoresService_GetTagGroupSafetyScores_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTagGroupSafetyScoresRequest)
 	if err := dec(in); err != nil {
@@ -216,6 +314,17 @@ func _SafetyScoresService_GetTagSafetyScores_Handler(srv interface{}, ctx contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SafetyScoresService_StreamTagSafetyScores_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTagSafetyScoresRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SafetyScoresServiceServer).StreamTagSafetyScores(m, &grpc.GenericServerStream[StreamTagSafetyScoresRequest, StreamTagSafetyScoresResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyScoresService_StreamTagSafetyScoresServer = grpc.ServerStreamingServer[StreamTagSafetyScoresResponse]
+
 func _SafetyScoresService_GetVehicleSafetyScores_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleSafetyScoresRequest)
 	if err := dec(in); err != nil {
@@ -233,6 +342,17 @@ func _SafetyScoresService_GetVehicleSafetyScores_Handler(srv interface{}, ctx co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _SafetyScoresService_StreamVehicleSafetyScores_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleSafetyScoresRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SafetyScoresServiceServer).StreamVehicleSafetyScores(m, &grpc.GenericServerStream[StreamVehicleSafetyScoresRequest, StreamVehicleSafetyScoresResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SafetyScoresService_StreamVehicleSafetyScoresServer = grpc.ServerStreamingServer[StreamVehicleSafetyScoresResponse]
 
 // SafetyScoresService_ServiceDesc is the grpc.ServiceDesc for SafetyScoresService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -258,6 +378,22 @@ var SafetyScoresService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _SafetyScoresService_GetVehicleSafetyScores_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverSafetyScores",
+			Handler:       _SafetyScoresService_StreamDriverSafetyScores_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamTagSafetyScores",
+			Handler:       _SafetyScoresService_StreamTagSafetyScores_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleSafetyScores",
+			Handler:       _SafetyScoresService_StreamVehicleSafetyScores_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/safety_scores/v1/safety_scores.proto",
 }

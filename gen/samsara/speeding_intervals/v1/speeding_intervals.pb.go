@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -190,6 +190,235 @@ func (x *GetSpeedingIntervalsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamSpeedingIntervals.
+type StreamSpeedingIntervalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSpeedingIntervals is asked, page after page.
+	Request *GetSpeedingIntervalsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSpeedingIntervalsRequest) Reset() {
+	*x = StreamSpeedingIntervalsRequest{}
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSpeedingIntervalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSpeedingIntervalsRequest) ProtoMessage() {}
+
+func (x *StreamSpeedingIntervalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSpeedingIntervalsRequest.ProtoReflect.Descriptor instead.
+func (*StreamSpeedingIntervalsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamSpeedingIntervalsRequest) GetRequest() *GetSpeedingIntervalsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamSpeedingIntervalsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamSpeedingIntervals.
+type StreamSpeedingIntervalsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSpeedingIntervals answers.
+	Page *GetSpeedingIntervalsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSpeedingIntervalsResponse) Reset() {
+	*x = StreamSpeedingIntervalsResponse{}
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSpeedingIntervalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSpeedingIntervalsResponse) ProtoMessage() {}
+
+func (x *StreamSpeedingIntervalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSpeedingIntervalsResponse.ProtoReflect.Descriptor instead.
+func (*StreamSpeedingIntervalsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamSpeedingIntervalsResponse) GetPage() *GetSpeedingIntervalsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamSpeedingIntervalsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowSpeedingIntervals.
+type FollowSpeedingIntervalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSpeedingIntervals is asked, page after page.
+	Request *GetSpeedingIntervalsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowSpeedingIntervalsRequest) Reset() {
+	*x = FollowSpeedingIntervalsRequest{}
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowSpeedingIntervalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowSpeedingIntervalsRequest) ProtoMessage() {}
+
+func (x *FollowSpeedingIntervalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowSpeedingIntervalsRequest.ProtoReflect.Descriptor instead.
+func (*FollowSpeedingIntervalsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FollowSpeedingIntervalsRequest) GetRequest() *GetSpeedingIntervalsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowSpeedingIntervalsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowSpeedingIntervals.
+type FollowSpeedingIntervalsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetSpeedingIntervals answers. Unset in a keep-alive.
+	Page *GetSpeedingIntervalsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowSpeedingIntervalsResponse) Reset() {
+	*x = FollowSpeedingIntervalsResponse{}
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowSpeedingIntervalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowSpeedingIntervalsResponse) ProtoMessage() {}
+
+func (x *FollowSpeedingIntervalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowSpeedingIntervalsResponse.ProtoReflect.Descriptor instead.
+func (*FollowSpeedingIntervalsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FollowSpeedingIntervalsResponse) GetPage() *GetSpeedingIntervalsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowSpeedingIntervalsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowSpeedingIntervalsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema SpeedingIntervalResponseBody.
 type SpeedingInterval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -213,7 +442,7 @@ type SpeedingInterval struct {
 
 func (x *SpeedingInterval) Reset() {
 	*x = SpeedingInterval{}
-	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[2]
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +454,7 @@ func (x *SpeedingInterval) String() string {
 func (*SpeedingInterval) ProtoMessage() {}
 
 func (x *SpeedingInterval) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[2]
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +467,7 @@ func (x *SpeedingInterval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedingInterval.ProtoReflect.Descriptor instead.
 func (*SpeedingInterval) Descriptor() ([]byte, []int) {
-	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{2}
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SpeedingInterval) GetEndTime() string {
@@ -309,7 +538,7 @@ type SpeedingIntervalLocation struct {
 
 func (x *SpeedingIntervalLocation) Reset() {
 	*x = SpeedingIntervalLocation{}
-	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[3]
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +550,7 @@ func (x *SpeedingIntervalLocation) String() string {
 func (*SpeedingIntervalLocation) ProtoMessage() {}
 
 func (x *SpeedingIntervalLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[3]
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +563,7 @@ func (x *SpeedingIntervalLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedingIntervalLocation.ProtoReflect.Descriptor instead.
 func (*SpeedingIntervalLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{3}
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SpeedingIntervalLocation) GetAccuracyMeters() float64 {
@@ -393,7 +622,7 @@ type TripSpeedingIntervals struct {
 
 func (x *TripSpeedingIntervals) Reset() {
 	*x = TripSpeedingIntervals{}
-	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[4]
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +634,7 @@ func (x *TripSpeedingIntervals) String() string {
 func (*TripSpeedingIntervals) ProtoMessage() {}
 
 func (x *TripSpeedingIntervals) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[4]
+	mi := &file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -418,7 +647,7 @@ func (x *TripSpeedingIntervals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripSpeedingIntervals.ProtoReflect.Descriptor instead.
 func (*TripSpeedingIntervals) Descriptor() ([]byte, []int) {
-	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{4}
+	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TripSpeedingIntervals) GetAsset() *v1.TripAsset {
@@ -467,7 +696,7 @@ var File_samsara_speeding_intervals_v1_speeding_intervals_proto protoreflect.Fil
 
 const file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc = "" +
 	"\n" +
-	"6samsara/speeding_intervals/v1/speeding_intervals.proto\x12\x1dsamsara.speeding_intervals.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb1\x04\n" +
+	"6samsara/speeding_intervals/v1/speeding_intervals.proto\x12\x1dsamsara.speeding_intervals.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb1\x04\n" +
 	"\x1bGetSpeedingIntervalsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\n" +
@@ -489,7 +718,23 @@ const file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v24.samsara.speeding_intervals.v1.TripSpeedingIntervalsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xbb\x05\n" +
+	"pagination\"\xb3\x01\n" +
+	"\x1eStreamSpeedingIntervalsRequest\x12T\n" +
+	"\arequest\x18\x01 \x01(\v2:.samsara.speeding_intervals.v1.GetSpeedingIntervalsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9a\x01\n" +
+	"\x1fStreamSpeedingIntervalsResponse\x12O\n" +
+	"\x04page\x18\x01 \x01(\v2;.samsara.speeding_intervals.v1.GetSpeedingIntervalsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb3\x01\n" +
+	"\x1eFollowSpeedingIntervalsRequest\x12T\n" +
+	"\arequest\x18\x01 \x01(\v2:.samsara.speeding_intervals.v1.GetSpeedingIntervalsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xd8\x01\n" +
+	"\x1fFollowSpeedingIntervalsResponse\x12O\n" +
+	"\x04page\x18\x01 \x01(\v2;.samsara.speeding_intervals.v1.GetSpeedingIntervalsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xbb\x05\n" +
 	"\x10SpeedingInterval\x121\n" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12.\n" +
 	"\fis_dismissed\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\visDismissed\x88\x01\x01\x12[\n" +
@@ -527,10 +772,14 @@ const file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc = "" +
 	"\n" +
 	"_driver_idB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
-	"\x10_updated_at_time2\x92\x02\n" +
-	"\x18SpeedingIntervalsService\x12\xf5\x01\n" +
-	"\x14GetSpeedingIntervals\x12:.samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest\x1a;.samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse\"d\xda\xce\x18`\n" +
-	"\x14getSpeedingIntervals\x10\x01\x1a\x1a/speeding-intervals/stream(\x010\x018\x01B\x17Read Speeding IntervalsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BRP\x01ZNsamsara.internal/gateway/gen/samsara/speeding_intervals/v1;speedingintervalsv1b\x06proto3"
+	"\x10_updated_at_time2\x8e\x05\n" +
+	"\x18SpeedingIntervalsService\x12\xfb\x01\n" +
+	"\x14GetSpeedingIntervals\x12:.samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest\x1a;.samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse\"j\xda\xce\x18f\n" +
+	"\x14getSpeedingIntervals\x10\x01\x1a\x1a/speeding-intervals/stream(\x010\x018\x01B\x17Read Speeding IntervalsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
+	"\x17StreamSpeedingIntervals\x12=.samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest\x1a>.samsara.speeding_intervals.v1.StreamSpeedingIntervalsResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetSpeedingIntervals\x10\x010\x01\x12\xb8\x01\n" +
+	"\x17FollowSpeedingIntervals\x12=.samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest\x1a>.samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse\"\x1c\xe2\xce\x18\x18\n" +
+	"\x14GetSpeedingIntervals\x10\x020\x01BRP\x01ZNsamsara.internal/gateway/gen/samsara/speeding_intervals/v1;speedingintervalsv1b\x06proto3"
 
 var (
 	file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescOnce sync.Once
@@ -544,31 +793,49 @@ func file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescGZIP() [
 	return file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescData
 }
 
-var file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_samsara_speeding_intervals_v1_speeding_intervals_proto_goTypes = []any{
-	(*GetSpeedingIntervalsRequest)(nil),  // 0: samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest
-	(*GetSpeedingIntervalsResponse)(nil), // 1: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse
-	(*SpeedingInterval)(nil),             // 2: samsara.speeding_intervals.v1.SpeedingInterval
-	(*SpeedingIntervalLocation)(nil),     // 3: samsara.speeding_intervals.v1.SpeedingIntervalLocation
-	(*TripSpeedingIntervals)(nil),        // 4: samsara.speeding_intervals.v1.TripSpeedingIntervals
-	(*v1.Pagination)(nil),                // 5: samsara.types.v1.Pagination
-	(*v1.Address)(nil),                   // 6: samsara.types.v1.Address
-	(*v1.TripAsset)(nil),                 // 7: samsara.types.v1.TripAsset
+	(*GetSpeedingIntervalsRequest)(nil),     // 0: samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest
+	(*GetSpeedingIntervalsResponse)(nil),    // 1: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse
+	(*StreamSpeedingIntervalsRequest)(nil),  // 2: samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest
+	(*StreamSpeedingIntervalsResponse)(nil), // 3: samsara.speeding_intervals.v1.StreamSpeedingIntervalsResponse
+	(*FollowSpeedingIntervalsRequest)(nil),  // 4: samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest
+	(*FollowSpeedingIntervalsResponse)(nil), // 5: samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse
+	(*SpeedingInterval)(nil),                // 6: samsara.speeding_intervals.v1.SpeedingInterval
+	(*SpeedingIntervalLocation)(nil),        // 7: samsara.speeding_intervals.v1.SpeedingIntervalLocation
+	(*TripSpeedingIntervals)(nil),           // 8: samsara.speeding_intervals.v1.TripSpeedingIntervals
+	(*v1.Pagination)(nil),                   // 9: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),               // 10: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),               // 11: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                   // 12: samsara.gateway.v1.KeepAlive
+	(*v1.Address)(nil),                      // 13: samsara.types.v1.Address
+	(*v1.TripAsset)(nil),                    // 14: samsara.types.v1.TripAsset
 }
 var file_samsara_speeding_intervals_v1_speeding_intervals_proto_depIdxs = []int32{
-	4, // 0: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.data:type_name -> samsara.speeding_intervals.v1.TripSpeedingIntervals
-	5, // 1: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	3, // 2: samsara.speeding_intervals.v1.SpeedingInterval.location:type_name -> samsara.speeding_intervals.v1.SpeedingIntervalLocation
-	6, // 3: samsara.speeding_intervals.v1.SpeedingIntervalLocation.address:type_name -> samsara.types.v1.Address
-	7, // 4: samsara.speeding_intervals.v1.TripSpeedingIntervals.asset:type_name -> samsara.types.v1.TripAsset
-	2, // 5: samsara.speeding_intervals.v1.TripSpeedingIntervals.intervals:type_name -> samsara.speeding_intervals.v1.SpeedingInterval
-	0, // 6: samsara.speeding_intervals.v1.SpeedingIntervalsService.GetSpeedingIntervals:input_type -> samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest
-	1, // 7: samsara.speeding_intervals.v1.SpeedingIntervalsService.GetSpeedingIntervals:output_type -> samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8,  // 0: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.data:type_name -> samsara.speeding_intervals.v1.TripSpeedingIntervals
+	9,  // 1: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest.request:type_name -> samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest
+	10, // 3: samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.speeding_intervals.v1.StreamSpeedingIntervalsResponse.page:type_name -> samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse
+	0,  // 5: samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest.request:type_name -> samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest
+	11, // 6: samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	1,  // 7: samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse.page:type_name -> samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse
+	12, // 8: samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	7,  // 9: samsara.speeding_intervals.v1.SpeedingInterval.location:type_name -> samsara.speeding_intervals.v1.SpeedingIntervalLocation
+	13, // 10: samsara.speeding_intervals.v1.SpeedingIntervalLocation.address:type_name -> samsara.types.v1.Address
+	14, // 11: samsara.speeding_intervals.v1.TripSpeedingIntervals.asset:type_name -> samsara.types.v1.TripAsset
+	6,  // 12: samsara.speeding_intervals.v1.TripSpeedingIntervals.intervals:type_name -> samsara.speeding_intervals.v1.SpeedingInterval
+	0,  // 13: samsara.speeding_intervals.v1.SpeedingIntervalsService.GetSpeedingIntervals:input_type -> samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest
+	2,  // 14: samsara.speeding_intervals.v1.SpeedingIntervalsService.StreamSpeedingIntervals:input_type -> samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest
+	4,  // 15: samsara.speeding_intervals.v1.SpeedingIntervalsService.FollowSpeedingIntervals:input_type -> samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest
+	1,  // 16: samsara.speeding_intervals.v1.SpeedingIntervalsService.GetSpeedingIntervals:output_type -> samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse
+	3,  // 17: samsara.speeding_intervals.v1.SpeedingIntervalsService.StreamSpeedingIntervals:output_type -> samsara.speeding_intervals.v1.StreamSpeedingIntervalsResponse
+	5,  // 18: samsara.speeding_intervals.v1.SpeedingIntervalsService.FollowSpeedingIntervals:output_type -> samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_samsara_speeding_intervals_v1_speeding_intervals_proto_init() }
@@ -577,16 +844,18 @@ func file_samsara_speeding_intervals_v1_speeding_intervals_proto_init() {
 		return
 	}
 	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[3].OneofWrappers = []any{}
-	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[4].OneofWrappers = []any{}
+	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_speeding_intervals_v1_speeding_intervals_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc), len(file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SpeedingIntervalsService_GetSpeedingIntervals_FullMethodName = "/samsara.speeding_intervals.v1.SpeedingIntervalsService/GetSpeedingIntervals"
+	SpeedingIntervalsService_GetSpeedingIntervals_FullMethodName    = "/samsara.speeding_intervals.v1.SpeedingIntervalsService/GetSpeedingIntervals"
+	SpeedingIntervalsService_StreamSpeedingIntervals_FullMethodName = "/samsara.speeding_intervals.v1.SpeedingIntervalsService/StreamSpeedingIntervals"
+	SpeedingIntervalsService_FollowSpeedingIntervals_FullMethodName = "/samsara.speeding_intervals.v1.SpeedingIntervalsService/FollowSpeedingIntervals"
 )
 
 // SpeedingIntervalsServiceClient is the client API for SpeedingIntervalsService service.
@@ -34,6 +36,14 @@ type SpeedingIntervalsServiceClient interface {
 	// Scope: Read Speeding Intervals.
 	// Rate limit: 5 requests per second and organization.
 	GetSpeedingIntervals(ctx context.Context, in *GetSpeedingIntervalsRequest, opts ...grpc.CallOption) (*GetSpeedingIntervalsResponse, error)
+	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSpeedingIntervals(ctx context.Context, in *StreamSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse], error)
+	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowSpeedingIntervals(ctx context.Context, in *FollowSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSpeedingIntervalsResponse], error)
 }
 
 type speedingIntervalsServiceClient struct {
@@ -54,6 +64,44 @@ func (c *speedingIntervalsServiceClient) GetSpeedingIntervals(ctx context.Contex
 	return out, nil
 }
 
+func (c *speedingIntervalsServiceClient) StreamSpeedingIntervals(ctx context.Context, in *StreamSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SpeedingIntervalsService_ServiceDesc.Streams[0], SpeedingIntervalsService_StreamSpeedingIntervals_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSpeedingIntervalsRequest, StreamSpeedingIntervalsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpeedingIntervalsService_StreamSpeedingIntervalsClient = grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse]
+
+func (c *speedingIntervalsServiceClient) FollowSpeedingIntervals(ctx context.Context, in *FollowSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSpeedingIntervalsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SpeedingIntervalsService_ServiceDesc.Streams[1], SpeedingIntervalsService_FollowSpeedingIntervals_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowSpeedingIntervalsRequest, FollowSpeedingIntervalsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpeedingIntervalsService_FollowSpeedingIntervalsClient = grpc.ServerStreamingClient[FollowSpeedingIntervalsResponse]
+
 // SpeedingIntervalsServiceServer is the server API for SpeedingIntervalsService service.
 // All implementations should embed UnimplementedSpeedingIntervalsServiceServer
 // for forward compatibility.
@@ -64,6 +112,14 @@ type SpeedingIntervalsServiceServer interface {
 	// Scope: Read Speeding Intervals.
 	// Rate limit: 5 requests per second and organization.
 	GetSpeedingIntervals(context.Context, *GetSpeedingIntervalsRequest) (*GetSpeedingIntervalsResponse, error)
+	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamSpeedingIntervals(*StreamSpeedingIntervalsRequest, grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]) error
+	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowSpeedingIntervals(*FollowSpeedingIntervalsRequest, grpc.ServerStreamingServer[FollowSpeedingIntervalsResponse]) error
 }
 
 // UnimplementedSpeedingIntervalsServiceServer should be embedded to have
@@ -75,6 +131,12 @@ type UnimplementedSpeedingIntervalsServiceServer struct{}
 
 func (UnimplementedSpeedingIntervalsServiceServer) GetSpeedingIntervals(context.Context, *GetSpeedingIntervalsRequest) (*GetSpeedingIntervalsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSpeedingIntervals not implemented")
+}
+func (UnimplementedSpeedingIntervalsServiceServer) StreamSpeedingIntervals(*StreamSpeedingIntervalsRequest, grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamSpeedingIntervals not implemented")
+}
+func (UnimplementedSpeedingIntervalsServiceServer) FollowSpeedingIntervals(*FollowSpeedingIntervalsRequest, grpc.ServerStreamingServer[FollowSpeedingIntervalsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowSpeedingIntervals not implemented")
 }
 func (UnimplementedSpeedingIntervalsServiceServer) testEmbeddedByValue() {}
 
@@ -114,6 +176,28 @@ func _SpeedingIntervalsService_GetSpeedingIntervals_Handler(srv interface{}, ctx
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SpeedingIntervalsService_StreamSpeedingIntervals_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamSpeedingIntervalsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SpeedingIntervalsServiceServer).StreamSpeedingIntervals(m, &grpc.GenericServerStream[StreamSpeedingIntervalsRequest, StreamSpeedingIntervalsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpeedingIntervalsService_StreamSpeedingIntervalsServer = grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]
+
+func _SpeedingIntervalsService_FollowSpeedingIntervals_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowSpeedingIntervalsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SpeedingIntervalsServiceServer).FollowSpeedingIntervals(m, &grpc.GenericServerStream[FollowSpeedingIntervalsRequest, FollowSpeedingIntervalsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpeedingIntervalsService_FollowSpeedingIntervalsServer = grpc.ServerStreamingServer[FollowSpeedingIntervalsResponse]
+
 // SpeedingIntervalsService_ServiceDesc is the grpc.ServiceDesc for SpeedingIntervalsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +210,17 @@ var SpeedingIntervalsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _SpeedingIntervalsService_GetSpeedingIntervals_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamSpeedingIntervals",
+			Handler:       _SpeedingIntervalsService_StreamSpeedingIntervals_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowSpeedingIntervals",
+			Handler:       _SpeedingIntervalsService_FollowSpeedingIntervals_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/speeding_intervals/v1/speeding_intervals.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -171,6 +171,116 @@ func (x *GetDriverTachographActivityResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamDriverTachographActivity.
+type StreamDriverTachographActivityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverTachographActivity is asked, page after page.
+	Request *GetDriverTachographActivityRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverTachographActivityRequest) Reset() {
+	*x = StreamDriverTachographActivityRequest{}
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverTachographActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverTachographActivityRequest) ProtoMessage() {}
+
+func (x *StreamDriverTachographActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverTachographActivityRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverTachographActivityRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamDriverTachographActivityRequest) GetRequest() *GetDriverTachographActivityRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverTachographActivityRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverTachographActivity.
+type StreamDriverTachographActivityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverTachographActivity answers.
+	Page *GetDriverTachographActivityResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverTachographActivityResponse) Reset() {
+	*x = StreamDriverTachographActivityResponse{}
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverTachographActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverTachographActivityResponse) ProtoMessage() {}
+
+func (x *StreamDriverTachographActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverTachographActivityResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverTachographActivityResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamDriverTachographActivityResponse) GetPage() *GetDriverTachographActivityResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverTachographActivityResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetDriverTachographFiles.
 type GetDriverTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -192,7 +302,7 @@ type GetDriverTachographFilesRequest struct {
 
 func (x *GetDriverTachographFilesRequest) Reset() {
 	*x = GetDriverTachographFilesRequest{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[2]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +314,7 @@ func (x *GetDriverTachographFilesRequest) String() string {
 func (*GetDriverTachographFilesRequest) ProtoMessage() {}
 
 func (x *GetDriverTachographFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[2]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +327,7 @@ func (x *GetDriverTachographFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDriverTachographFilesRequest.ProtoReflect.Descriptor instead.
 func (*GetDriverTachographFilesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{2}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDriverTachographFilesRequest) GetAfter() string {
@@ -275,7 +385,7 @@ type GetDriverTachographFilesResponse struct {
 
 func (x *GetDriverTachographFilesResponse) Reset() {
 	*x = GetDriverTachographFilesResponse{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[3]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -287,7 +397,7 @@ func (x *GetDriverTachographFilesResponse) String() string {
 func (*GetDriverTachographFilesResponse) ProtoMessage() {}
 
 func (x *GetDriverTachographFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[3]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -300,7 +410,7 @@ func (x *GetDriverTachographFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDriverTachographFilesResponse.ProtoReflect.Descriptor instead.
 func (*GetDriverTachographFilesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{3}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDriverTachographFilesResponse) GetData() []*TachographDriverFileListWrapper {
@@ -315,6 +425,116 @@ func (x *GetDriverTachographFilesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamDriverTachographFiles.
+type StreamDriverTachographFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverTachographFiles is asked, page after page.
+	Request *GetDriverTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverTachographFilesRequest) Reset() {
+	*x = StreamDriverTachographFilesRequest{}
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverTachographFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverTachographFilesRequest) ProtoMessage() {}
+
+func (x *StreamDriverTachographFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverTachographFilesRequest.ProtoReflect.Descriptor instead.
+func (*StreamDriverTachographFilesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamDriverTachographFilesRequest) GetRequest() *GetDriverTachographFilesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamDriverTachographFilesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamDriverTachographFiles.
+type StreamDriverTachographFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetDriverTachographFiles answers.
+	Page *GetDriverTachographFilesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamDriverTachographFilesResponse) Reset() {
+	*x = StreamDriverTachographFilesResponse{}
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamDriverTachographFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamDriverTachographFilesResponse) ProtoMessage() {}
+
+func (x *StreamDriverTachographFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamDriverTachographFilesResponse.ProtoReflect.Descriptor instead.
+func (*StreamDriverTachographFilesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamDriverTachographFilesResponse) GetPage() *GetDriverTachographFilesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamDriverTachographFilesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetVehicleTachographFiles.
@@ -338,7 +558,7 @@ type GetVehicleTachographFilesRequest struct {
 
 func (x *GetVehicleTachographFilesRequest) Reset() {
 	*x = GetVehicleTachographFilesRequest{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[4]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +570,7 @@ func (x *GetVehicleTachographFilesRequest) String() string {
 func (*GetVehicleTachographFilesRequest) ProtoMessage() {}
 
 func (x *GetVehicleTachographFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[4]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +583,7 @@ func (x *GetVehicleTachographFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleTachographFilesRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleTachographFilesRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{4}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetVehicleTachographFilesRequest) GetAfter() string {
@@ -421,7 +641,7 @@ type GetVehicleTachographFilesResponse struct {
 
 func (x *GetVehicleTachographFilesResponse) Reset() {
 	*x = GetVehicleTachographFilesResponse{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[5]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +653,7 @@ func (x *GetVehicleTachographFilesResponse) String() string {
 func (*GetVehicleTachographFilesResponse) ProtoMessage() {}
 
 func (x *GetVehicleTachographFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[5]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +666,7 @@ func (x *GetVehicleTachographFilesResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetVehicleTachographFilesResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleTachographFilesResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{5}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetVehicleTachographFilesResponse) GetData() []*TachographVehicleFileListWrapper {
@@ -461,6 +681,116 @@ func (x *GetVehicleTachographFilesResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamVehicleTachographFiles.
+type StreamVehicleTachographFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleTachographFiles is asked, page after page.
+	Request *GetVehicleTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleTachographFilesRequest) Reset() {
+	*x = StreamVehicleTachographFilesRequest{}
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleTachographFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleTachographFilesRequest) ProtoMessage() {}
+
+func (x *StreamVehicleTachographFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleTachographFilesRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleTachographFilesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamVehicleTachographFilesRequest) GetRequest() *GetVehicleTachographFilesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleTachographFilesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleTachographFiles.
+type StreamVehicleTachographFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleTachographFiles answers.
+	Page *GetVehicleTachographFilesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleTachographFilesResponse) Reset() {
+	*x = StreamVehicleTachographFilesResponse{}
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleTachographFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleTachographFilesResponse) ProtoMessage() {}
+
+func (x *StreamVehicleTachographFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleTachographFilesResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleTachographFilesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StreamVehicleTachographFilesResponse) GetPage() *GetVehicleTachographFilesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleTachographFilesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema TachographActivity.
@@ -480,7 +810,7 @@ type TachographActivity struct {
 
 func (x *TachographActivity) Reset() {
 	*x = TachographActivity{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[6]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +822,7 @@ func (x *TachographActivity) String() string {
 func (*TachographActivity) ProtoMessage() {}
 
 func (x *TachographActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[6]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +835,7 @@ func (x *TachographActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographActivity.ProtoReflect.Descriptor instead.
 func (*TachographActivity) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{6}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TachographActivity) GetEndTime() string {
@@ -549,7 +879,7 @@ type TachographActivityListWrapper struct {
 
 func (x *TachographActivityListWrapper) Reset() {
 	*x = TachographActivityListWrapper{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[7]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +891,7 @@ func (x *TachographActivityListWrapper) String() string {
 func (*TachographActivityListWrapper) ProtoMessage() {}
 
 func (x *TachographActivityListWrapper) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[7]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +904,7 @@ func (x *TachographActivityListWrapper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographActivityListWrapper.ProtoReflect.Descriptor instead.
 func (*TachographActivityListWrapper) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{7}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TachographActivityListWrapper) GetActivity() []*TachographActivity {
@@ -608,7 +938,7 @@ type TachographDriverFile struct {
 
 func (x *TachographDriverFile) Reset() {
 	*x = TachographDriverFile{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[8]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +950,7 @@ func (x *TachographDriverFile) String() string {
 func (*TachographDriverFile) ProtoMessage() {}
 
 func (x *TachographDriverFile) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[8]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +963,7 @@ func (x *TachographDriverFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographDriverFile.ProtoReflect.Descriptor instead.
 func (*TachographDriverFile) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{8}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TachographDriverFile) GetCardNumber() string {
@@ -677,7 +1007,7 @@ type TachographDriverFileListWrapper struct {
 
 func (x *TachographDriverFileListWrapper) Reset() {
 	*x = TachographDriverFileListWrapper{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[9]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1019,7 @@ func (x *TachographDriverFileListWrapper) String() string {
 func (*TachographDriverFileListWrapper) ProtoMessage() {}
 
 func (x *TachographDriverFileListWrapper) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[9]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1032,7 @@ func (x *TachographDriverFileListWrapper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographDriverFileListWrapper.ProtoReflect.Descriptor instead.
 func (*TachographDriverFileListWrapper) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{9}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TachographDriverFileListWrapper) GetDriver() *v1.DriverTiny2 {
@@ -736,7 +1066,7 @@ type TachographVehicleFile struct {
 
 func (x *TachographVehicleFile) Reset() {
 	*x = TachographVehicleFile{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[10]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1078,7 @@ func (x *TachographVehicleFile) String() string {
 func (*TachographVehicleFile) ProtoMessage() {}
 
 func (x *TachographVehicleFile) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[10]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1091,7 @@ func (x *TachographVehicleFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographVehicleFile.ProtoReflect.Descriptor instead.
 func (*TachographVehicleFile) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{10}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TachographVehicleFile) GetCreatedAtTime() string {
@@ -805,7 +1135,7 @@ type TachographVehicleFileListWrapper struct {
 
 func (x *TachographVehicleFileListWrapper) Reset() {
 	*x = TachographVehicleFileListWrapper{}
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[11]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +1147,7 @@ func (x *TachographVehicleFileListWrapper) String() string {
 func (*TachographVehicleFileListWrapper) ProtoMessage() {}
 
 func (x *TachographVehicleFileListWrapper) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[11]
+	mi := &file_samsara_tachograph_v1_tachograph_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +1160,7 @@ func (x *TachographVehicleFileListWrapper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographVehicleFileListWrapper.ProtoReflect.Descriptor instead.
 func (*TachographVehicleFileListWrapper) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{11}
+	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TachographVehicleFileListWrapper) GetFiles() []*TachographVehicleFile {
@@ -851,7 +1181,7 @@ var File_samsara_tachograph_v1_tachograph_proto protoreflect.FileDescriptor
 
 const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\n" +
-	"&samsara/tachograph/v1/tachograph.proto\x12\x15samsara.tachograph.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd7\x02\n" +
+	"&samsara/tachograph/v1/tachograph.proto\x12\x15samsara.tachograph.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd7\x02\n" +
 	"\"GetDriverTachographActivityRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -868,7 +1198,14 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v24.samsara.tachograph.v1.TachographActivityListWrapperR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xd4\x02\n" +
+	"pagination\"\xb9\x01\n" +
+	"%StreamDriverTachographActivityRequest\x12S\n" +
+	"\arequest\x18\x01 \x01(\v29.samsara.tachograph.v1.GetDriverTachographActivityRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa0\x01\n" +
+	"&StreamDriverTachographActivityResponse\x12N\n" +
+	"\x04page\x18\x01 \x01(\v2:.samsara.tachograph.v1.GetDriverTachographActivityResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd4\x02\n" +
 	"\x1fGetDriverTachographFilesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
@@ -885,7 +1222,14 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v26.samsara.tachograph.v1.TachographDriverFileListWrapperR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xd7\x02\n" +
+	"pagination\"\xb3\x01\n" +
+	"\"StreamDriverTachographFilesRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.tachograph.v1.GetDriverTachographFilesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9a\x01\n" +
+	"#StreamDriverTachographFilesResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.tachograph.v1.GetDriverTachographFilesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd7\x02\n" +
 	" GetVehicleTachographFilesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
@@ -902,7 +1246,14 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v27.samsara.tachograph.v1.TachographVehicleFileListWrapperR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xcc\x02\n" +
+	"pagination\"\xb5\x01\n" +
+	"#StreamVehicleTachographFilesRequest\x12Q\n" +
+	"\arequest\x18\x01 \x01(\v27.samsara.tachograph.v1.GetVehicleTachographFilesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9c\x01\n" +
+	"$StreamVehicleTachographFilesResponse\x12L\n" +
+	"\x04page\x18\x01 \x01(\v28.samsara.tachograph.v1.GetVehicleTachographFilesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xcc\x02\n" +
 	"\x12TachographActivity\x12/\n" +
 	"\bend_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12+\n" +
 	"\x0fis_manual_entry\x18\x02 \x01(\bH\x01R\risManualEntry\x88\x01\x01\x123\n" +
@@ -941,14 +1292,21 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x1e_vehicle_identification_number\"\xc6\x01\n" +
 	" TachographVehicleFileListWrapper\x12B\n" +
 	"\x05files\x18\x01 \x03(\v2,.samsara.tachograph.v1.TachographVehicleFileR\x05files\x128\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xa0\x06\n" +
-	"\x11TachographService\x12\x84\x02\n" +
-	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"n\xda\xce\x18j\n" +
-	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)P\x01X\xc8\x01\x12\xfd\x01\n" +
-	"\x18GetDriverTachographFiles\x126.samsara.tachograph.v1.GetDriverTachographFilesRequest\x1a7.samsara.tachograph.v1.GetDriverTachographFilesResponse\"p\xda\xce\x18l\n" +
-	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b2\x12\x02\b\x01P\x01X\xc8\x01\x12\x83\x02\n" +
-	"\x19GetVehicleTachographFiles\x127.samsara.tachograph.v1.GetVehicleTachographFilesRequest\x1a8.samsara.tachograph.v1.GetVehicleTachographFilesResponse\"s\xda\xce\x18o\n" +
-	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/tachograph/v1;tachographv1b\x06proto3"
+	"\avehicle\x18\x02 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xf3\n" +
+	"\n" +
+	"\x11TachographService\x12\x8a\x02\n" +
+	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"t\xda\xce\x18p\n" +
+	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)P\x01X\xc8\x01b\x04data\x12\xc4\x01\n" +
+	"\x1eStreamDriverTachographActivity\x12<.samsara.tachograph.v1.StreamDriverTachographActivityRequest\x1a=.samsara.tachograph.v1.StreamDriverTachographActivityResponse\"#\xe2\xce\x18\x1f\n" +
+	"\x1bGetDriverTachographActivity\x10\x010\x01\x12\x83\x02\n" +
+	"\x18GetDriverTachographFiles\x126.samsara.tachograph.v1.GetDriverTachographFilesRequest\x1a7.samsara.tachograph.v1.GetDriverTachographFilesResponse\"v\xda\xce\x18r\n" +
+	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
+	"\x1bStreamDriverTachographFiles\x129.samsara.tachograph.v1.StreamDriverTachographFilesRequest\x1a:.samsara.tachograph.v1.StreamDriverTachographFilesResponse\" \xe2\xce\x18\x1c\n" +
+	"\x18GetDriverTachographFiles\x10\x010\x01\x12\x89\x02\n" +
+	"\x19GetVehicleTachographFiles\x127.samsara.tachograph.v1.GetVehicleTachographFilesRequest\x1a8.samsara.tachograph.v1.GetVehicleTachographFilesResponse\"y\xda\xce\x18u\n" +
+	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbc\x01\n" +
+	"\x1cStreamVehicleTachographFiles\x12:.samsara.tachograph.v1.StreamVehicleTachographFilesRequest\x1a;.samsara.tachograph.v1.StreamVehicleTachographFilesResponse\"!\xe2\xce\x18\x1d\n" +
+	"\x19GetVehicleTachographFiles\x10\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/tachograph/v1;tachographv1b\x06proto3"
 
 var (
 	file_samsara_tachograph_v1_tachograph_proto_rawDescOnce sync.Once
@@ -962,48 +1320,70 @@ func file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP() []byte {
 	return file_samsara_tachograph_v1_tachograph_proto_rawDescData
 }
 
-var file_samsara_tachograph_v1_tachograph_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_tachograph_v1_tachograph_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_samsara_tachograph_v1_tachograph_proto_goTypes = []any{
-	(*GetDriverTachographActivityRequest)(nil),  // 0: samsara.tachograph.v1.GetDriverTachographActivityRequest
-	(*GetDriverTachographActivityResponse)(nil), // 1: samsara.tachograph.v1.GetDriverTachographActivityResponse
-	(*GetDriverTachographFilesRequest)(nil),     // 2: samsara.tachograph.v1.GetDriverTachographFilesRequest
-	(*GetDriverTachographFilesResponse)(nil),    // 3: samsara.tachograph.v1.GetDriverTachographFilesResponse
-	(*GetVehicleTachographFilesRequest)(nil),    // 4: samsara.tachograph.v1.GetVehicleTachographFilesRequest
-	(*GetVehicleTachographFilesResponse)(nil),   // 5: samsara.tachograph.v1.GetVehicleTachographFilesResponse
-	(*TachographActivity)(nil),                  // 6: samsara.tachograph.v1.TachographActivity
-	(*TachographActivityListWrapper)(nil),       // 7: samsara.tachograph.v1.TachographActivityListWrapper
-	(*TachographDriverFile)(nil),                // 8: samsara.tachograph.v1.TachographDriverFile
-	(*TachographDriverFileListWrapper)(nil),     // 9: samsara.tachograph.v1.TachographDriverFileListWrapper
-	(*TachographVehicleFile)(nil),               // 10: samsara.tachograph.v1.TachographVehicleFile
-	(*TachographVehicleFileListWrapper)(nil),    // 11: samsara.tachograph.v1.TachographVehicleFileListWrapper
-	(*v1.Pagination)(nil),                       // 12: samsara.types.v1.Pagination
-	(*v1.DriverTiny2)(nil),                      // 13: samsara.types.v1.DriverTiny2
-	(*v1.VehicleTiny2)(nil),                     // 14: samsara.types.v1.VehicleTiny2
+	(*GetDriverTachographActivityRequest)(nil),     // 0: samsara.tachograph.v1.GetDriverTachographActivityRequest
+	(*GetDriverTachographActivityResponse)(nil),    // 1: samsara.tachograph.v1.GetDriverTachographActivityResponse
+	(*StreamDriverTachographActivityRequest)(nil),  // 2: samsara.tachograph.v1.StreamDriverTachographActivityRequest
+	(*StreamDriverTachographActivityResponse)(nil), // 3: samsara.tachograph.v1.StreamDriverTachographActivityResponse
+	(*GetDriverTachographFilesRequest)(nil),        // 4: samsara.tachograph.v1.GetDriverTachographFilesRequest
+	(*GetDriverTachographFilesResponse)(nil),       // 5: samsara.tachograph.v1.GetDriverTachographFilesResponse
+	(*StreamDriverTachographFilesRequest)(nil),     // 6: samsara.tachograph.v1.StreamDriverTachographFilesRequest
+	(*StreamDriverTachographFilesResponse)(nil),    // 7: samsara.tachograph.v1.StreamDriverTachographFilesResponse
+	(*GetVehicleTachographFilesRequest)(nil),       // 8: samsara.tachograph.v1.GetVehicleTachographFilesRequest
+	(*GetVehicleTachographFilesResponse)(nil),      // 9: samsara.tachograph.v1.GetVehicleTachographFilesResponse
+	(*StreamVehicleTachographFilesRequest)(nil),    // 10: samsara.tachograph.v1.StreamVehicleTachographFilesRequest
+	(*StreamVehicleTachographFilesResponse)(nil),   // 11: samsara.tachograph.v1.StreamVehicleTachographFilesResponse
+	(*TachographActivity)(nil),                     // 12: samsara.tachograph.v1.TachographActivity
+	(*TachographActivityListWrapper)(nil),          // 13: samsara.tachograph.v1.TachographActivityListWrapper
+	(*TachographDriverFile)(nil),                   // 14: samsara.tachograph.v1.TachographDriverFile
+	(*TachographDriverFileListWrapper)(nil),        // 15: samsara.tachograph.v1.TachographDriverFileListWrapper
+	(*TachographVehicleFile)(nil),                  // 16: samsara.tachograph.v1.TachographVehicleFile
+	(*TachographVehicleFileListWrapper)(nil),       // 17: samsara.tachograph.v1.TachographVehicleFileListWrapper
+	(*v1.Pagination)(nil),                          // 18: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                      // 19: samsara.gateway.v1.StreamOptions
+	(*v1.DriverTiny2)(nil),                         // 20: samsara.types.v1.DriverTiny2
+	(*v1.VehicleTiny2)(nil),                        // 21: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_tachograph_v1_tachograph_proto_depIdxs = []int32{
-	7,  // 0: samsara.tachograph.v1.GetDriverTachographActivityResponse.data:type_name -> samsara.tachograph.v1.TachographActivityListWrapper
-	12, // 1: samsara.tachograph.v1.GetDriverTachographActivityResponse.pagination:type_name -> samsara.types.v1.Pagination
-	9,  // 2: samsara.tachograph.v1.GetDriverTachographFilesResponse.data:type_name -> samsara.tachograph.v1.TachographDriverFileListWrapper
-	12, // 3: samsara.tachograph.v1.GetDriverTachographFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	11, // 4: samsara.tachograph.v1.GetVehicleTachographFilesResponse.data:type_name -> samsara.tachograph.v1.TachographVehicleFileListWrapper
-	12, // 5: samsara.tachograph.v1.GetVehicleTachographFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	6,  // 6: samsara.tachograph.v1.TachographActivityListWrapper.activity:type_name -> samsara.tachograph.v1.TachographActivity
-	13, // 7: samsara.tachograph.v1.TachographActivityListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
-	13, // 8: samsara.tachograph.v1.TachographDriverFileListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
-	8,  // 9: samsara.tachograph.v1.TachographDriverFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographDriverFile
-	10, // 10: samsara.tachograph.v1.TachographVehicleFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographVehicleFile
-	14, // 11: samsara.tachograph.v1.TachographVehicleFileListWrapper.vehicle:type_name -> samsara.types.v1.VehicleTiny2
-	0,  // 12: samsara.tachograph.v1.TachographService.GetDriverTachographActivity:input_type -> samsara.tachograph.v1.GetDriverTachographActivityRequest
-	2,  // 13: samsara.tachograph.v1.TachographService.GetDriverTachographFiles:input_type -> samsara.tachograph.v1.GetDriverTachographFilesRequest
-	4,  // 14: samsara.tachograph.v1.TachographService.GetVehicleTachographFiles:input_type -> samsara.tachograph.v1.GetVehicleTachographFilesRequest
-	1,  // 15: samsara.tachograph.v1.TachographService.GetDriverTachographActivity:output_type -> samsara.tachograph.v1.GetDriverTachographActivityResponse
-	3,  // 16: samsara.tachograph.v1.TachographService.GetDriverTachographFiles:output_type -> samsara.tachograph.v1.GetDriverTachographFilesResponse
-	5,  // 17: samsara.tachograph.v1.TachographService.GetVehicleTachographFiles:output_type -> samsara.tachograph.v1.GetVehicleTachographFilesResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 0: samsara.tachograph.v1.GetDriverTachographActivityResponse.data:type_name -> samsara.tachograph.v1.TachographActivityListWrapper
+	18, // 1: samsara.tachograph.v1.GetDriverTachographActivityResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.tachograph.v1.StreamDriverTachographActivityRequest.request:type_name -> samsara.tachograph.v1.GetDriverTachographActivityRequest
+	19, // 3: samsara.tachograph.v1.StreamDriverTachographActivityRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.tachograph.v1.StreamDriverTachographActivityResponse.page:type_name -> samsara.tachograph.v1.GetDriverTachographActivityResponse
+	15, // 5: samsara.tachograph.v1.GetDriverTachographFilesResponse.data:type_name -> samsara.tachograph.v1.TachographDriverFileListWrapper
+	18, // 6: samsara.tachograph.v1.GetDriverTachographFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.tachograph.v1.StreamDriverTachographFilesRequest.request:type_name -> samsara.tachograph.v1.GetDriverTachographFilesRequest
+	19, // 8: samsara.tachograph.v1.StreamDriverTachographFilesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.tachograph.v1.StreamDriverTachographFilesResponse.page:type_name -> samsara.tachograph.v1.GetDriverTachographFilesResponse
+	17, // 10: samsara.tachograph.v1.GetVehicleTachographFilesResponse.data:type_name -> samsara.tachograph.v1.TachographVehicleFileListWrapper
+	18, // 11: samsara.tachograph.v1.GetVehicleTachographFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 12: samsara.tachograph.v1.StreamVehicleTachographFilesRequest.request:type_name -> samsara.tachograph.v1.GetVehicleTachographFilesRequest
+	19, // 13: samsara.tachograph.v1.StreamVehicleTachographFilesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	9,  // 14: samsara.tachograph.v1.StreamVehicleTachographFilesResponse.page:type_name -> samsara.tachograph.v1.GetVehicleTachographFilesResponse
+	12, // 15: samsara.tachograph.v1.TachographActivityListWrapper.activity:type_name -> samsara.tachograph.v1.TachographActivity
+	20, // 16: samsara.tachograph.v1.TachographActivityListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
+	20, // 17: samsara.tachograph.v1.TachographDriverFileListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
+	14, // 18: samsara.tachograph.v1.TachographDriverFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographDriverFile
+	16, // 19: samsara.tachograph.v1.TachographVehicleFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographVehicleFile
+	21, // 20: samsara.tachograph.v1.TachographVehicleFileListWrapper.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	0,  // 21: samsara.tachograph.v1.TachographService.GetDriverTachographActivity:input_type -> samsara.tachograph.v1.GetDriverTachographActivityRequest
+	2,  // 22: samsara.tachograph.v1.TachographService.StreamDriverTachographActivity:input_type -> samsara.tachograph.v1.StreamDriverTachographActivityRequest
+	4,  // 23: samsara.tachograph.v1.TachographService.GetDriverTachographFiles:input_type -> samsara.tachograph.v1.GetDriverTachographFilesRequest
+	6,  // 24: samsara.tachograph.v1.TachographService.StreamDriverTachographFiles:input_type -> samsara.tachograph.v1.StreamDriverTachographFilesRequest
+	8,  // 25: samsara.tachograph.v1.TachographService.GetVehicleTachographFiles:input_type -> samsara.tachograph.v1.GetVehicleTachographFilesRequest
+	10, // 26: samsara.tachograph.v1.TachographService.StreamVehicleTachographFiles:input_type -> samsara.tachograph.v1.StreamVehicleTachographFilesRequest
+	1,  // 27: samsara.tachograph.v1.TachographService.GetDriverTachographActivity:output_type -> samsara.tachograph.v1.GetDriverTachographActivityResponse
+	3,  // 28: samsara.tachograph.v1.TachographService.StreamDriverTachographActivity:output_type -> samsara.tachograph.v1.StreamDriverTachographActivityResponse
+	5,  // 29: samsara.tachograph.v1.TachographService.GetDriverTachographFiles:output_type -> samsara.tachograph.v1.GetDriverTachographFilesResponse
+	7,  // 30: samsara.tachograph.v1.TachographService.StreamDriverTachographFiles:output_type -> samsara.tachograph.v1.StreamDriverTachographFilesResponse
+	9,  // 31: samsara.tachograph.v1.TachographService.GetVehicleTachographFiles:output_type -> samsara.tachograph.v1.GetVehicleTachographFilesResponse
+	11, // 32: samsara.tachograph.v1.TachographService.StreamVehicleTachographFiles:output_type -> samsara.tachograph.v1.StreamVehicleTachographFilesResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_samsara_tachograph_v1_tachograph_proto_init() }
@@ -1012,18 +1392,21 @@ func file_samsara_tachograph_v1_tachograph_proto_init() {
 		return
 	}
 	file_samsara_tachograph_v1_tachograph_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_tachograph_v1_tachograph_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_tachograph_v1_tachograph_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_tachograph_v1_tachograph_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_tachograph_v1_tachograph_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_tachograph_v1_tachograph_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_tachograph_v1_tachograph_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_tachograph_v1_tachograph_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_tachograph_v1_tachograph_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_tachograph_v1_tachograph_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_tachograph_v1_tachograph_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_tachograph_v1_tachograph_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_tachograph_v1_tachograph_proto_rawDesc), len(file_samsara_tachograph_v1_tachograph_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

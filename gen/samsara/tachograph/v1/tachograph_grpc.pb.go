@@ -21,9 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TachographService_GetDriverTachographActivity_FullMethodName = "/samsara.tachograph.v1.TachographService/GetDriverTachographActivity"
-	TachographService_GetDriverTachographFiles_FullMethodName    = "/samsara.tachograph.v1.TachographService/GetDriverTachographFiles"
-	TachographService_GetVehicleTachographFiles_FullMethodName   = "/samsara.tachograph.v1.TachographService/GetVehicleTachographFiles"
+	TachographService_GetDriverTachographActivity_FullMethodName    = "/samsara.tachograph.v1.TachographService/GetDriverTachographActivity"
+	TachographService_StreamDriverTachographActivity_FullMethodName = "/samsara.tachograph.v1.TachographService/StreamDriverTachographActivity"
+	TachographService_GetDriverTachographFiles_FullMethodName       = "/samsara.tachograph.v1.TachographService/GetDriverTachographFiles"
+	TachographService_StreamDriverTachographFiles_FullMethodName    = "/samsara.tachograph.v1.TachographService/StreamDriverTachographFiles"
+	TachographService_GetVehicleTachographFiles_FullMethodName      = "/samsara.tachograph.v1.TachographService/GetVehicleTachographFiles"
+	TachographService_StreamVehicleTachographFiles_FullMethodName   = "/samsara.tachograph.v1.TachographService/StreamVehicleTachographFiles"
 )
 
 // TachographServiceClient is the client API for TachographService service.
@@ -35,14 +38,23 @@ type TachographServiceClient interface {
 	// GET /fleet/drivers/tachograph-activity/history
 	// Scope: Read Tachograph (EU).
 	GetDriverTachographActivity(ctx context.Context, in *GetDriverTachographActivityRequest, opts ...grpc.CallOption) (*GetDriverTachographActivityResponse, error)
+	// Every page of GetDriverTachographActivity, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverTachographActivity(ctx context.Context, in *StreamDriverTachographActivityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographActivityResponse], error)
 	// GET /fleet/drivers/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 50 requests per second and organization.
 	GetDriverTachographFiles(ctx context.Context, in *GetDriverTachographFilesRequest, opts ...grpc.CallOption) (*GetDriverTachographFilesResponse, error)
+	// Every page of GetDriverTachographFiles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverTachographFiles(ctx context.Context, in *StreamDriverTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographFilesResponse], error)
 	// GET /fleet/vehicles/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 150 requests per second and organization.
 	GetVehicleTachographFiles(ctx context.Context, in *GetVehicleTachographFilesRequest, opts ...grpc.CallOption) (*GetVehicleTachographFilesResponse, error)
+	// Every page of GetVehicleTachographFiles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleTachographFiles(ctx context.Context, in *StreamVehicleTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleTachographFilesResponse], error)
 }
 
 type tachographServiceClient struct {
@@ -63,6 +75,25 @@ func (c *tachographServiceClient) GetDriverTachographActivity(ctx context.Contex
 	return out, nil
 }
 
+func (c *tachographServiceClient) StreamDriverTachographActivity(ctx context.Context, in *StreamDriverTachographActivityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographActivityResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TachographService_ServiceDesc.Streams[0], TachographService_StreamDriverTachographActivity_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverTachographActivityRequest, StreamDriverTachographActivityResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographService_StreamDriverTachographActivityClient = grpc.ServerStreamingClient[StreamDriverTachographActivityResponse]
+
 func (c *tachographServiceClient) GetDriverTachographFiles(ctx context.Context, in *GetDriverTachographFilesRequest, opts ...grpc.CallOption) (*GetDriverTachographFilesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDriverTachographFilesResponse)
@@ -72,6 +103,25 @@ func (c *tachographServiceClient) GetDriverTachographFiles(ctx context.Context, 
 	}
 	return out, nil
 }
+
+func (c *tachographServiceClient) StreamDriverTachographFiles(ctx context.Context, in *StreamDriverTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TachographService_ServiceDesc.Streams[1], TachographService_StreamDriverTachographFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamDriverTachographFilesRequest, StreamDriverTachographFilesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographService_StreamDriverTachographFilesClient = grpc.ServerStreamingClient[StreamDriverTachographFilesResponse]
 
 func (c *tachographServiceClient) GetVehicleTachographFiles(ctx context.Context, in *GetVehicleTachographFilesRequest, opts ...grpc.CallOption) (*GetVehicleTachographFilesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -83,6 +133,25 @@ func (c *tachographServiceClient) GetVehicleTachographFiles(ctx context.Context,
 	return out, nil
 }
 
+func (c *tachographServiceClient) StreamVehicleTachographFiles(ctx context.Context, in *StreamVehicleTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleTachographFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TachographService_ServiceDesc.Streams[2], TachographService_StreamVehicleTachographFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleTachographFilesRequest, StreamVehicleTachographFilesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographService_StreamVehicleTachographFilesClient = grpc.ServerStreamingClient[StreamVehicleTachographFilesResponse]
+
 // TachographServiceServer is the server API for TachographService service.
 // All implementations should embed UnimplementedTachographServiceServer
 // for forward compatibility.
@@ -92,14 +161,23 @@ type TachographServiceServer interface {
 	// GET /fleet/drivers/tachograph-activity/history
 	// Scope: Read Tachograph (EU).
 	GetDriverTachographActivity(context.Context, *GetDriverTachographActivityRequest) (*GetDriverTachographActivityResponse, error)
+	// Every page of GetDriverTachographActivity, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverTachographActivity(*StreamDriverTachographActivityRequest, grpc.ServerStreamingServer[StreamDriverTachographActivityResponse]) error
 	// GET /fleet/drivers/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 50 requests per second and organization.
 	GetDriverTachographFiles(context.Context, *GetDriverTachographFilesRequest) (*GetDriverTachographFilesResponse, error)
+	// Every page of GetDriverTachographFiles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamDriverTachographFiles(*StreamDriverTachographFilesRequest, grpc.ServerStreamingServer[StreamDriverTachographFilesResponse]) error
 	// GET /fleet/vehicles/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 150 requests per second and organization.
 	GetVehicleTachographFiles(context.Context, *GetVehicleTachographFilesRequest) (*GetVehicleTachographFilesResponse, error)
+	// Every page of GetVehicleTachographFiles, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleTachographFiles(*StreamVehicleTachographFilesRequest, grpc.ServerStreamingServer[StreamVehicleTachographFilesResponse]) error
 }
 
 // UnimplementedTachographServiceServer should be embedded to have
@@ -112,11 +190,20 @@ type UnimplementedTachographServiceServer struct{}
 func (UnimplementedTachographServiceServer) GetDriverTachographActivity(context.Context, *GetDriverTachographActivityRequest) (*GetDriverTachographActivityResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverTachographActivity not implemented")
 }
+func (UnimplementedTachographServiceServer) StreamDriverTachographActivity(*StreamDriverTachographActivityRequest, grpc.ServerStreamingServer[StreamDriverTachographActivityResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverTachographActivity not implemented")
+}
 func (UnimplementedTachographServiceServer) GetDriverTachographFiles(context.Context, *GetDriverTachographFilesRequest) (*GetDriverTachographFilesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDriverTachographFiles not implemented")
 }
+func (UnimplementedTachographServiceServer) StreamDriverTachographFiles(*StreamDriverTachographFilesRequest, grpc.ServerStreamingServer[StreamDriverTachographFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamDriverTachographFiles not implemented")
+}
 func (UnimplementedTachographServiceServer) GetVehicleTachographFiles(context.Context, *GetVehicleTachographFilesRequest) (*GetVehicleTachographFilesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleTachographFiles not implemented")
+}
+func (UnimplementedTachographServiceServer) StreamVehicleTachographFiles(*StreamVehicleTachographFilesRequest, grpc.ServerStreamingServer[StreamVehicleTachographFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleTachographFiles not implemented")
 }
 func (UnimplementedTachographServiceServer) testEmbeddedByValue() {}
 
@@ -156,6 +243,17 @@ func _TachographService_GetDriverTachographActivity_Handler(srv interface{}, ctx
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TachographService_StreamDriverTachographActivity_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverTachographActivityRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TachographServiceServer).StreamDriverTachographActivity(m, &grpc.GenericServerStream[StreamDriverTachographActivityRequest, StreamDriverTachographActivityResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographService_StreamDriverTachographActivityServer = grpc.ServerStreamingServer[StreamDriverTachographActivityResponse]
+
 func _TachographService_GetDriverTachographFiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDriverTachographFilesRequest)
 	if err := dec(in); err != nil {
@@ -174,6 +272,17 @@ func _TachographService_GetDriverTachographFiles_Handler(srv interface{}, ctx co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TachographService_StreamDriverTachographFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamDriverTachographFilesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TachographServiceServer).StreamDriverTachographFiles(m, &grpc.GenericServerStream[StreamDriverTachographFilesRequest, StreamDriverTachographFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographService_StreamDriverTachographFilesServer = grpc.ServerStreamingServer[StreamDriverTachographFilesResponse]
+
 func _TachographService_GetVehicleTachographFiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleTachographFilesRequest)
 	if err := dec(in); err != nil {
@@ -191,6 +300,17 @@ func _TachographService_GetVehicleTachographFiles_Handler(srv interface{}, ctx c
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TachographService_StreamVehicleTachographFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleTachographFilesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TachographServiceServer).StreamVehicleTachographFiles(m, &grpc.GenericServerStream[StreamVehicleTachographFilesRequest, StreamVehicleTachographFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographService_StreamVehicleTachographFilesServer = grpc.ServerStreamingServer[StreamVehicleTachographFilesResponse]
 
 // TachographService_ServiceDesc is the grpc.ServiceDesc for TachographService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -212,6 +332,22 @@ var TachographService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TachographService_GetVehicleTachographFiles_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamDriverTachographActivity",
+			Handler:       _TachographService_StreamDriverTachographActivity_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamDriverTachographFiles",
+			Handler:       _TachographService_StreamDriverTachographFiles_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleTachographFiles",
+			Handler:       _TachographService_StreamVehicleTachographFiles_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/tachograph/v1/tachograph.proto",
 }

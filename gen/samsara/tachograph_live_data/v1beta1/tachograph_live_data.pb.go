@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -162,6 +162,116 @@ func (x *ListTachographLiveDataResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTachographLiveData.
+type StreamTachographLiveDataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTachographLiveData is asked, page after page.
+	Request *ListTachographLiveDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTachographLiveDataRequest) Reset() {
+	*x = StreamTachographLiveDataRequest{}
+	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTachographLiveDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTachographLiveDataRequest) ProtoMessage() {}
+
+func (x *StreamTachographLiveDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTachographLiveDataRequest.ProtoReflect.Descriptor instead.
+func (*StreamTachographLiveDataRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamTachographLiveDataRequest) GetRequest() *ListTachographLiveDataRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTachographLiveDataRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTachographLiveData.
+type StreamTachographLiveDataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTachographLiveData answers.
+	Page *ListTachographLiveDataResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTachographLiveDataResponse) Reset() {
+	*x = StreamTachographLiveDataResponse{}
+	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTachographLiveDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTachographLiveDataResponse) ProtoMessage() {}
+
+func (x *StreamTachographLiveDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTachographLiveDataResponse.ProtoReflect.Descriptor instead.
+func (*StreamTachographLiveDataResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamTachographLiveDataResponse) GetPage() *ListTachographLiveDataResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTachographLiveDataResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema EntityListTachographLiveDataTypeResponseBody.
 type TachographLiveData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -233,7 +343,7 @@ type TachographLiveData struct {
 
 func (x *TachographLiveData) Reset() {
 	*x = TachographLiveData{}
-	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[2]
+	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +355,7 @@ func (x *TachographLiveData) String() string {
 func (*TachographLiveData) ProtoMessage() {}
 
 func (x *TachographLiveData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[2]
+	mi := &file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +368,7 @@ func (x *TachographLiveData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TachographLiveData.ProtoReflect.Descriptor instead.
 func (*TachographLiveData) Descriptor() ([]byte, []int) {
-	return file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescGZIP(), []int{2}
+	return file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TachographLiveData) GetCumulatedDrivingTimePreviousAndCurrentWeekMinute() int64 {
@@ -482,7 +592,7 @@ var File_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto protore
 
 const file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDesc = "" +
 	"\n" +
-	"?samsara/tachograph_live_data/v1beta1/tachograph_live_data.proto\x12$samsara.tachograph_live_data.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xcf\x02\n" +
+	"?samsara/tachograph_live_data/v1beta1/tachograph_live_data.proto\x12$samsara.tachograph_live_data.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xcf\x02\n" +
 	"\x1dListTachographLiveDataRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
 	"\n" +
@@ -501,7 +611,14 @@ const file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDe
 	"\x04data\x18\x01 \x03(\v28.samsara.tachograph_live_data.v1beta1.TachographLiveDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x9a\x1e\n" +
+	"pagination\"\xbd\x01\n" +
+	"\x1fStreamTachographLiveDataRequest\x12]\n" +
+	"\arequest\x18\x01 \x01(\v2C.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa4\x01\n" +
+	" StreamTachographLiveDataResponse\x12X\n" +
+	"\x04page\x18\x01 \x01(\v2D.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x9a\x1e\n" +
 	"\x12TachographLiveData\x12v\n" +
 	"7cumulated_driving_time_previous_and_current_week_minute\x18\x01 \x01(\x03H\x00R0cumulatedDrivingTimePreviousAndCurrentWeekMinute\x88\x01\x01\x12D\n" +
 	"\x1ccumulative_break_time_minute\x18\x02 \x01(\x03H\x01R\x19cumulativeBreakTimeMinute\x88\x01\x01\x12M\n" +
@@ -568,10 +685,12 @@ const file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDe
 	"._time_left_until_new_weekly_rest_period_minuteB-\n" +
 	"+_time_left_until_next_driving_period_minuteB\r\n" +
 	"\v_vehicle_idB\x10\n" +
-	"\x0e_working_state2\xac\x02\n" +
-	"\x19TachographLiveDataService\x12\x8e\x02\n" +
-	"\x16ListTachographLiveData\x12C.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest\x1aD.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse\"i\xda\xce\x18e\n" +
-	"\x16listTachographLiveData\x10\x01\x1a\"/fleet/tachograph-live-data/latest(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01B_P\x01Z[samsara.internal/gateway/gen/samsara/tachograph_live_data/v1beta1;tachographlivedatav1beta1b\x06proto3"
+	"\x0e_working_state2\x80\x04\n" +
+	"\x19TachographLiveDataService\x12\x94\x02\n" +
+	"\x16ListTachographLiveData\x12C.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest\x1aD.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse\"o\xda\xce\x18k\n" +
+	"\x16listTachographLiveData\x10\x01\x1a\"/fleet/tachograph-live-data/latest(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcb\x01\n" +
+	"\x18StreamTachographLiveData\x12E.samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest\x1aF.samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataResponse\"\x1e\xe2\xce\x18\x1a\n" +
+	"\x16ListTachographLiveData\x10\x010\x01B_P\x01Z[samsara.internal/gateway/gen/samsara/tachograph_live_data/v1beta1;tachographlivedatav1beta1b\x06proto3"
 
 var (
 	file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescOnce sync.Once
@@ -585,23 +704,31 @@ func file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDes
 	return file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescData
 }
 
-var file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_goTypes = []any{
-	(*ListTachographLiveDataRequest)(nil),  // 0: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
-	(*ListTachographLiveDataResponse)(nil), // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
-	(*TachographLiveData)(nil),             // 2: samsara.tachograph_live_data.v1beta1.TachographLiveData
-	(*v1.Pagination)(nil),                  // 3: samsara.types.v1.Pagination
+	(*ListTachographLiveDataRequest)(nil),    // 0: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
+	(*ListTachographLiveDataResponse)(nil),   // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
+	(*StreamTachographLiveDataRequest)(nil),  // 2: samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest
+	(*StreamTachographLiveDataResponse)(nil), // 3: samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataResponse
+	(*TachographLiveData)(nil),               // 4: samsara.tachograph_live_data.v1beta1.TachographLiveData
+	(*v1.Pagination)(nil),                    // 5: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                // 6: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_depIdxs = []int32{
-	2, // 0: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.data:type_name -> samsara.tachograph_live_data.v1beta1.TachographLiveData
-	3, // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.pagination:type_name -> samsara.types.v1.Pagination
-	0, // 2: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.ListTachographLiveData:input_type -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
-	1, // 3: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.ListTachographLiveData:output_type -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 0: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.data:type_name -> samsara.tachograph_live_data.v1beta1.TachographLiveData
+	5, // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0, // 2: samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest.request:type_name -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
+	6, // 3: samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1, // 4: samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataResponse.page:type_name -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
+	0, // 5: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.ListTachographLiveData:input_type -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
+	2, // 6: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.StreamTachographLiveData:input_type -> samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest
+	1, // 7: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.ListTachographLiveData:output_type -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
+	3, // 8: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.StreamTachographLiveData:output_type -> samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataResponse
+	7, // [7:9] is the sub-list for method output_type
+	5, // [5:7] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_init() }
@@ -610,14 +737,15 @@ func file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_init()
 		return
 	}
 	file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[3].OneofWrappers = []any{}
+	file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDesc), len(file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TachographLiveDataService_ListTachographLiveData_FullMethodName = "/samsara.tachograph_live_data.v1beta1.TachographLiveDataService/ListTachographLiveData"
+	TachographLiveDataService_ListTachographLiveData_FullMethodName   = "/samsara.tachograph_live_data.v1beta1.TachographLiveDataService/ListTachographLiveData"
+	TachographLiveDataService_StreamTachographLiveData_FullMethodName = "/samsara.tachograph_live_data.v1beta1.TachographLiveDataService/StreamTachographLiveData"
 )
 
 // TachographLiveDataServiceClient is the client API for TachographLiveDataService service.
@@ -35,6 +36,9 @@ type TachographLiveDataServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListTachographLiveData(ctx context.Context, in *ListTachographLiveDataRequest, opts ...grpc.CallOption) (*ListTachographLiveDataResponse, error)
+	// Every page of ListTachographLiveData, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTachographLiveData(ctx context.Context, in *StreamTachographLiveDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTachographLiveDataResponse], error)
 }
 
 type tachographLiveDataServiceClient struct {
@@ -55,6 +59,25 @@ func (c *tachographLiveDataServiceClient) ListTachographLiveData(ctx context.Con
 	return out, nil
 }
 
+func (c *tachographLiveDataServiceClient) StreamTachographLiveData(ctx context.Context, in *StreamTachographLiveDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTachographLiveDataResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TachographLiveDataService_ServiceDesc.Streams[0], TachographLiveDataService_StreamTachographLiveData_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTachographLiveDataRequest, StreamTachographLiveDataResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographLiveDataService_StreamTachographLiveDataClient = grpc.ServerStreamingClient[StreamTachographLiveDataResponse]
+
 // TachographLiveDataServiceServer is the server API for TachographLiveDataService service.
 // All implementations should embed UnimplementedTachographLiveDataServiceServer
 // for forward compatibility.
@@ -66,6 +89,9 @@ type TachographLiveDataServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListTachographLiveData(context.Context, *ListTachographLiveDataRequest) (*ListTachographLiveDataResponse, error)
+	// Every page of ListTachographLiveData, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTachographLiveData(*StreamTachographLiveDataRequest, grpc.ServerStreamingServer[StreamTachographLiveDataResponse]) error
 }
 
 // UnimplementedTachographLiveDataServiceServer should be embedded to have
@@ -77,6 +103,9 @@ type UnimplementedTachographLiveDataServiceServer struct{}
 
 func (UnimplementedTachographLiveDataServiceServer) ListTachographLiveData(context.Context, *ListTachographLiveDataRequest) (*ListTachographLiveDataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTachographLiveData not implemented")
+}
+func (UnimplementedTachographLiveDataServiceServer) StreamTachographLiveData(*StreamTachographLiveDataRequest, grpc.ServerStreamingServer[StreamTachographLiveDataResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTachographLiveData not implemented")
 }
 func (UnimplementedTachographLiveDataServiceServer) testEmbeddedByValue() {}
 
@@ -116,6 +145,17 @@ func _TachographLiveDataService_ListTachographLiveData_Handler(srv interface{}, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TachographLiveDataService_StreamTachographLiveData_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTachographLiveDataRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TachographLiveDataServiceServer).StreamTachographLiveData(m, &grpc.GenericServerStream[StreamTachographLiveDataRequest, StreamTachographLiveDataResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TachographLiveDataService_StreamTachographLiveDataServer = grpc.ServerStreamingServer[StreamTachographLiveDataResponse]
+
 // TachographLiveDataService_ServiceDesc is the grpc.ServiceDesc for TachographLiveDataService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -128,6 +168,12 @@ var TachographLiveDataService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TachographLiveDataService_ListTachographLiveData_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTachographLiveData",
+			Handler:       _TachographLiveDataService_StreamTachographLiveData_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/tachograph_live_data/v1beta1/tachograph_live_data.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -136,6 +136,116 @@ func (x *ListTagsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTags.
+type StreamTagsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTags is asked, page after page.
+	Request *ListTagsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTagsRequest) Reset() {
+	*x = StreamTagsRequest{}
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTagsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTagsRequest) ProtoMessage() {}
+
+func (x *StreamTagsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTagsRequest.ProtoReflect.Descriptor instead.
+func (*StreamTagsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamTagsRequest) GetRequest() *ListTagsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTagsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTags.
+type StreamTagsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTags answers.
+	Page *ListTagsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTagsResponse) Reset() {
+	*x = StreamTagsResponse{}
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTagsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTagsResponse) ProtoMessage() {}
+
+func (x *StreamTagsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTagsResponse.ProtoReflect.Descriptor instead.
+func (*StreamTagsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamTagsResponse) GetPage() *ListTagsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTagsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateTag.
 type CreateTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -163,7 +273,7 @@ type CreateTagRequest struct {
 
 func (x *CreateTagRequest) Reset() {
 	*x = CreateTagRequest{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[2]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +285,7 @@ func (x *CreateTagRequest) String() string {
 func (*CreateTagRequest) ProtoMessage() {}
 
 func (x *CreateTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[2]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +298,7 @@ func (x *CreateTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTagRequest.ProtoReflect.Descriptor instead.
 func (*CreateTagRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{2}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateTagRequest) GetAddresses() []string {
@@ -265,7 +375,7 @@ type CreateTagResponse struct {
 
 func (x *CreateTagResponse) Reset() {
 	*x = CreateTagResponse{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[3]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +387,7 @@ func (x *CreateTagResponse) String() string {
 func (*CreateTagResponse) ProtoMessage() {}
 
 func (x *CreateTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[3]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +400,7 @@ func (x *CreateTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTagResponse.ProtoReflect.Descriptor instead.
 func (*CreateTagResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{3}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateTagResponse) GetData() *Tag {
@@ -311,7 +421,7 @@ type GetTagRequest struct {
 
 func (x *GetTagRequest) Reset() {
 	*x = GetTagRequest{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[4]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +433,7 @@ func (x *GetTagRequest) String() string {
 func (*GetTagRequest) ProtoMessage() {}
 
 func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[4]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +446,7 @@ func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagRequest.ProtoReflect.Descriptor instead.
 func (*GetTagRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{4}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTagRequest) GetId() string {
@@ -357,7 +467,7 @@ type GetTagResponse struct {
 
 func (x *GetTagResponse) Reset() {
 	*x = GetTagResponse{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[5]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +479,7 @@ func (x *GetTagResponse) String() string {
 func (*GetTagResponse) ProtoMessage() {}
 
 func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[5]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +492,7 @@ func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagResponse.ProtoReflect.Descriptor instead.
 func (*GetTagResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{5}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTagResponse) GetData() *Tag {
@@ -422,7 +532,7 @@ type ReplaceTagRequest struct {
 
 func (x *ReplaceTagRequest) Reset() {
 	*x = ReplaceTagRequest{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[6]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +544,7 @@ func (x *ReplaceTagRequest) String() string {
 func (*ReplaceTagRequest) ProtoMessage() {}
 
 func (x *ReplaceTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[6]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +557,7 @@ func (x *ReplaceTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceTagRequest.ProtoReflect.Descriptor instead.
 func (*ReplaceTagRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{6}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReplaceTagRequest) GetId() string {
@@ -531,7 +641,7 @@ type ReplaceTagResponse struct {
 
 func (x *ReplaceTagResponse) Reset() {
 	*x = ReplaceTagResponse{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[7]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +653,7 @@ func (x *ReplaceTagResponse) String() string {
 func (*ReplaceTagResponse) ProtoMessage() {}
 
 func (x *ReplaceTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[7]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +666,7 @@ func (x *ReplaceTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceTagResponse.ProtoReflect.Descriptor instead.
 func (*ReplaceTagResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{7}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReplaceTagResponse) GetData() *Tag {
@@ -598,7 +708,7 @@ type PatchTagRequest struct {
 
 func (x *PatchTagRequest) Reset() {
 	*x = PatchTagRequest{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[8]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +720,7 @@ func (x *PatchTagRequest) String() string {
 func (*PatchTagRequest) ProtoMessage() {}
 
 func (x *PatchTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[8]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +733,7 @@ func (x *PatchTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchTagRequest.ProtoReflect.Descriptor instead.
 func (*PatchTagRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{8}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PatchTagRequest) GetId() string {
@@ -714,7 +824,7 @@ type PatchTagResponse struct {
 
 func (x *PatchTagResponse) Reset() {
 	*x = PatchTagResponse{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[9]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +836,7 @@ func (x *PatchTagResponse) String() string {
 func (*PatchTagResponse) ProtoMessage() {}
 
 func (x *PatchTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[9]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +849,7 @@ func (x *PatchTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchTagResponse.ProtoReflect.Descriptor instead.
 func (*PatchTagResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{9}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PatchTagResponse) GetData() *Tag {
@@ -760,7 +870,7 @@ type DeleteTagRequest struct {
 
 func (x *DeleteTagRequest) Reset() {
 	*x = DeleteTagRequest{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[10]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +882,7 @@ func (x *DeleteTagRequest) String() string {
 func (*DeleteTagRequest) ProtoMessage() {}
 
 func (x *DeleteTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[10]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +895,7 @@ func (x *DeleteTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTagRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTagRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{10}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeleteTagRequest) GetId() string {
@@ -806,7 +916,7 @@ type DeleteTagResponse struct {
 
 func (x *DeleteTagResponse) Reset() {
 	*x = DeleteTagResponse{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[11]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +928,7 @@ func (x *DeleteTagResponse) String() string {
 func (*DeleteTagResponse) ProtoMessage() {}
 
 func (x *DeleteTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[11]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +941,7 @@ func (x *DeleteTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTagResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTagResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{11}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteTagResponse) GetValue() string {
@@ -854,7 +964,7 @@ type ParentTag struct {
 
 func (x *ParentTag) Reset() {
 	*x = ParentTag{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[12]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +976,7 @@ func (x *ParentTag) String() string {
 func (*ParentTag) ProtoMessage() {}
 
 func (x *ParentTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[12]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +989,7 @@ func (x *ParentTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTag.ProtoReflect.Descriptor instead.
 func (*ParentTag) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{12}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ParentTag) GetId() string {
@@ -927,7 +1037,7 @@ type Tag struct {
 
 func (x *Tag) Reset() {
 	*x = Tag{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[13]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1049,7 @@ func (x *Tag) String() string {
 func (*Tag) ProtoMessage() {}
 
 func (x *Tag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[13]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1062,7 @@ func (x *Tag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tag.ProtoReflect.Descriptor instead.
 func (*Tag) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{13}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Tag) GetAddresses() []*Tagged {
@@ -1045,7 +1155,7 @@ type Tagged struct {
 
 func (x *Tagged) Reset() {
 	*x = Tagged{}
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[14]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1167,7 @@ func (x *Tagged) String() string {
 func (*Tagged) ProtoMessage() {}
 
 func (x *Tagged) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_tags_v1_tags_proto_msgTypes[14]
+	mi := &file_samsara_tags_v1_tags_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1180,7 @@ func (x *Tagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tagged.ProtoReflect.Descriptor instead.
 func (*Tagged) Descriptor() ([]byte, []int) {
-	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{14}
+	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Tagged) GetId() string {
@@ -1091,7 +1201,7 @@ var File_samsara_tags_v1_tags_proto protoreflect.FileDescriptor
 
 const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\n" +
-	"\x1asamsara/tags/v1/tags.proto\x12\x0fsamsara.tags.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"}\n" +
+	"\x1asamsara/tags/v1/tags.proto\x12\x0fsamsara.tags.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"}\n" +
 	"\x0fListTagsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
@@ -1101,7 +1211,14 @@ const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x14.samsara.tags.v1.TagR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x84\x04\n" +
+	"pagination\"\x8c\x01\n" +
+	"\x11StreamTagsRequest\x12:\n" +
+	"\arequest\x18\x01 \x01(\v2 .samsara.tags.v1.ListTagsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"s\n" +
+	"\x12StreamTagsResponse\x125\n" +
+	"\x04page\x18\x01 \x01(\v2!.samsara.tags.v1.ListTagsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x84\x04\n" +
 	"\x10CreateTagRequest\x12$\n" +
 	"\taddresses\x18\x01 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\taddresses\x12\x1e\n" +
 	"\x06assets\x18\x02 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x06assets\x12 \n" +
@@ -1199,10 +1316,13 @@ const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x10\xda\xce\x18\fTaggedObjectB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\x9c\x06\n" +
-	"\vTagsService\x12|\n" +
-	"\bListTags\x12 .samsara.tags.v1.ListTagsRequest\x1a!.samsara.tags.v1.ListTagsResponse\"+\xda\xce\x18'\n" +
-	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsP\x01X\xc8\x01\x12\x7f\n" +
+	"\x05_name2\x8e\a\n" +
+	"\vTagsService\x12\x82\x01\n" +
+	"\bListTags\x12 .samsara.tags.v1.ListTagsRequest\x1a!.samsara.tags.v1.ListTagsResponse\"1\xda\xce\x18-\n" +
+	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsP\x01X\xc8\x01b\x04data\x12i\n" +
+	"\n" +
+	"StreamTags\x12\".samsara.tags.v1.StreamTagsRequest\x1a#.samsara.tags.v1.StreamTagsResponse\"\x10\xe2\xce\x18\f\n" +
+	"\bListTags\x10\x010\x01\x12\x7f\n" +
 	"\tCreateTag\x12!.samsara.tags.v1.CreateTagRequest\x1a\".samsara.tags.v1.CreateTagResponse\"+\xda\xce\x18'\n" +
 	"\tcreateTag\x10\x02\x1a\x05/tags \x02B\n" +
 	"Write TagsP\x01X\xc8\x01\x12w\n" +
@@ -1236,65 +1356,73 @@ func file_samsara_tags_v1_tags_proto_rawDescGZIP() []byte {
 	return file_samsara_tags_v1_tags_proto_rawDescData
 }
 
-var file_samsara_tags_v1_tags_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_samsara_tags_v1_tags_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_samsara_tags_v1_tags_proto_goTypes = []any{
 	(*ListTagsRequest)(nil),       // 0: samsara.tags.v1.ListTagsRequest
 	(*ListTagsResponse)(nil),      // 1: samsara.tags.v1.ListTagsResponse
-	(*CreateTagRequest)(nil),      // 2: samsara.tags.v1.CreateTagRequest
-	(*CreateTagResponse)(nil),     // 3: samsara.tags.v1.CreateTagResponse
-	(*GetTagRequest)(nil),         // 4: samsara.tags.v1.GetTagRequest
-	(*GetTagResponse)(nil),        // 5: samsara.tags.v1.GetTagResponse
-	(*ReplaceTagRequest)(nil),     // 6: samsara.tags.v1.ReplaceTagRequest
-	(*ReplaceTagResponse)(nil),    // 7: samsara.tags.v1.ReplaceTagResponse
-	(*PatchTagRequest)(nil),       // 8: samsara.tags.v1.PatchTagRequest
-	(*PatchTagResponse)(nil),      // 9: samsara.tags.v1.PatchTagResponse
-	(*DeleteTagRequest)(nil),      // 10: samsara.tags.v1.DeleteTagRequest
-	(*DeleteTagResponse)(nil),     // 11: samsara.tags.v1.DeleteTagResponse
-	(*ParentTag)(nil),             // 12: samsara.tags.v1.ParentTag
-	(*Tag)(nil),                   // 13: samsara.tags.v1.Tag
-	(*Tagged)(nil),                // 14: samsara.tags.v1.Tagged
-	nil,                           // 15: samsara.tags.v1.CreateTagRequest.ExternalIdsEntry
-	nil,                           // 16: samsara.tags.v1.PatchTagRequest.ExternalIdsEntry
-	nil,                           // 17: samsara.tags.v1.Tag.ExternalIdsEntry
-	(*v1.Pagination)(nil),         // 18: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
+	(*StreamTagsRequest)(nil),     // 2: samsara.tags.v1.StreamTagsRequest
+	(*StreamTagsResponse)(nil),    // 3: samsara.tags.v1.StreamTagsResponse
+	(*CreateTagRequest)(nil),      // 4: samsara.tags.v1.CreateTagRequest
+	(*CreateTagResponse)(nil),     // 5: samsara.tags.v1.CreateTagResponse
+	(*GetTagRequest)(nil),         // 6: samsara.tags.v1.GetTagRequest
+	(*GetTagResponse)(nil),        // 7: samsara.tags.v1.GetTagResponse
+	(*ReplaceTagRequest)(nil),     // 8: samsara.tags.v1.ReplaceTagRequest
+	(*ReplaceTagResponse)(nil),    // 9: samsara.tags.v1.ReplaceTagResponse
+	(*PatchTagRequest)(nil),       // 10: samsara.tags.v1.PatchTagRequest
+	(*PatchTagResponse)(nil),      // 11: samsara.tags.v1.PatchTagResponse
+	(*DeleteTagRequest)(nil),      // 12: samsara.tags.v1.DeleteTagRequest
+	(*DeleteTagResponse)(nil),     // 13: samsara.tags.v1.DeleteTagResponse
+	(*ParentTag)(nil),             // 14: samsara.tags.v1.ParentTag
+	(*Tag)(nil),                   // 15: samsara.tags.v1.Tag
+	(*Tagged)(nil),                // 16: samsara.tags.v1.Tagged
+	nil,                           // 17: samsara.tags.v1.CreateTagRequest.ExternalIdsEntry
+	nil,                           // 18: samsara.tags.v1.PatchTagRequest.ExternalIdsEntry
+	nil,                           // 19: samsara.tags.v1.Tag.ExternalIdsEntry
+	(*v1.Pagination)(nil),         // 20: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),     // 21: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil), // 22: google.protobuf.FieldMask
 }
 var file_samsara_tags_v1_tags_proto_depIdxs = []int32{
-	13, // 0: samsara.tags.v1.ListTagsResponse.data:type_name -> samsara.tags.v1.Tag
-	18, // 1: samsara.tags.v1.ListTagsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	15, // 2: samsara.tags.v1.CreateTagRequest.external_ids:type_name -> samsara.tags.v1.CreateTagRequest.ExternalIdsEntry
-	13, // 3: samsara.tags.v1.CreateTagResponse.data:type_name -> samsara.tags.v1.Tag
-	13, // 4: samsara.tags.v1.GetTagResponse.data:type_name -> samsara.tags.v1.Tag
-	19, // 5: samsara.tags.v1.ReplaceTagRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 6: samsara.tags.v1.ReplaceTagResponse.data:type_name -> samsara.tags.v1.Tag
-	16, // 7: samsara.tags.v1.PatchTagRequest.external_ids:type_name -> samsara.tags.v1.PatchTagRequest.ExternalIdsEntry
-	19, // 8: samsara.tags.v1.PatchTagRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 9: samsara.tags.v1.PatchTagResponse.data:type_name -> samsara.tags.v1.Tag
-	14, // 10: samsara.tags.v1.Tag.addresses:type_name -> samsara.tags.v1.Tagged
-	14, // 11: samsara.tags.v1.Tag.assets:type_name -> samsara.tags.v1.Tagged
-	14, // 12: samsara.tags.v1.Tag.drivers:type_name -> samsara.tags.v1.Tagged
-	17, // 13: samsara.tags.v1.Tag.external_ids:type_name -> samsara.tags.v1.Tag.ExternalIdsEntry
-	14, // 14: samsara.tags.v1.Tag.machines:type_name -> samsara.tags.v1.Tagged
-	12, // 15: samsara.tags.v1.Tag.parent_tag:type_name -> samsara.tags.v1.ParentTag
-	14, // 16: samsara.tags.v1.Tag.sensors:type_name -> samsara.tags.v1.Tagged
-	14, // 17: samsara.tags.v1.Tag.vehicles:type_name -> samsara.tags.v1.Tagged
-	0,  // 18: samsara.tags.v1.TagsService.ListTags:input_type -> samsara.tags.v1.ListTagsRequest
-	2,  // 19: samsara.tags.v1.TagsService.CreateTag:input_type -> samsara.tags.v1.CreateTagRequest
-	4,  // 20: samsara.tags.v1.TagsService.GetTag:input_type -> samsara.tags.v1.GetTagRequest
-	6,  // 21: samsara.tags.v1.TagsService.ReplaceTag:input_type -> samsara.tags.v1.ReplaceTagRequest
-	8,  // 22: samsara.tags.v1.TagsService.PatchTag:input_type -> samsara.tags.v1.PatchTagRequest
-	10, // 23: samsara.tags.v1.TagsService.DeleteTag:input_type -> samsara.tags.v1.DeleteTagRequest
-	1,  // 24: samsara.tags.v1.TagsService.ListTags:output_type -> samsara.tags.v1.ListTagsResponse
-	3,  // 25: samsara.tags.v1.TagsService.CreateTag:output_type -> samsara.tags.v1.CreateTagResponse
-	5,  // 26: samsara.tags.v1.TagsService.GetTag:output_type -> samsara.tags.v1.GetTagResponse
-	7,  // 27: samsara.tags.v1.TagsService.ReplaceTag:output_type -> samsara.tags.v1.ReplaceTagResponse
-	9,  // 28: samsara.tags.v1.TagsService.PatchTag:output_type -> samsara.tags.v1.PatchTagResponse
-	11, // 29: samsara.tags.v1.TagsService.DeleteTag:output_type -> samsara.tags.v1.DeleteTagResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	15, // 0: samsara.tags.v1.ListTagsResponse.data:type_name -> samsara.tags.v1.Tag
+	20, // 1: samsara.tags.v1.ListTagsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.tags.v1.StreamTagsRequest.request:type_name -> samsara.tags.v1.ListTagsRequest
+	21, // 3: samsara.tags.v1.StreamTagsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.tags.v1.StreamTagsResponse.page:type_name -> samsara.tags.v1.ListTagsResponse
+	17, // 5: samsara.tags.v1.CreateTagRequest.external_ids:type_name -> samsara.tags.v1.CreateTagRequest.ExternalIdsEntry
+	15, // 6: samsara.tags.v1.CreateTagResponse.data:type_name -> samsara.tags.v1.Tag
+	15, // 7: samsara.tags.v1.GetTagResponse.data:type_name -> samsara.tags.v1.Tag
+	22, // 8: samsara.tags.v1.ReplaceTagRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 9: samsara.tags.v1.ReplaceTagResponse.data:type_name -> samsara.tags.v1.Tag
+	18, // 10: samsara.tags.v1.PatchTagRequest.external_ids:type_name -> samsara.tags.v1.PatchTagRequest.ExternalIdsEntry
+	22, // 11: samsara.tags.v1.PatchTagRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 12: samsara.tags.v1.PatchTagResponse.data:type_name -> samsara.tags.v1.Tag
+	16, // 13: samsara.tags.v1.Tag.addresses:type_name -> samsara.tags.v1.Tagged
+	16, // 14: samsara.tags.v1.Tag.assets:type_name -> samsara.tags.v1.Tagged
+	16, // 15: samsara.tags.v1.Tag.drivers:type_name -> samsara.tags.v1.Tagged
+	19, // 16: samsara.tags.v1.Tag.external_ids:type_name -> samsara.tags.v1.Tag.ExternalIdsEntry
+	16, // 17: samsara.tags.v1.Tag.machines:type_name -> samsara.tags.v1.Tagged
+	14, // 18: samsara.tags.v1.Tag.parent_tag:type_name -> samsara.tags.v1.ParentTag
+	16, // 19: samsara.tags.v1.Tag.sensors:type_name -> samsara.tags.v1.Tagged
+	16, // 20: samsara.tags.v1.Tag.vehicles:type_name -> samsara.tags.v1.Tagged
+	0,  // 21: samsara.tags.v1.TagsService.ListTags:input_type -> samsara.tags.v1.ListTagsRequest
+	2,  // 22: samsara.tags.v1.TagsService.StreamTags:input_type -> samsara.tags.v1.StreamTagsRequest
+	4,  // 23: samsara.tags.v1.TagsService.CreateTag:input_type -> samsara.tags.v1.CreateTagRequest
+	6,  // 24: samsara.tags.v1.TagsService.GetTag:input_type -> samsara.tags.v1.GetTagRequest
+	8,  // 25: samsara.tags.v1.TagsService.ReplaceTag:input_type -> samsara.tags.v1.ReplaceTagRequest
+	10, // 26: samsara.tags.v1.TagsService.PatchTag:input_type -> samsara.tags.v1.PatchTagRequest
+	12, // 27: samsara.tags.v1.TagsService.DeleteTag:input_type -> samsara.tags.v1.DeleteTagRequest
+	1,  // 28: samsara.tags.v1.TagsService.ListTags:output_type -> samsara.tags.v1.ListTagsResponse
+	3,  // 29: samsara.tags.v1.TagsService.StreamTags:output_type -> samsara.tags.v1.StreamTagsResponse
+	5,  // 30: samsara.tags.v1.TagsService.CreateTag:output_type -> samsara.tags.v1.CreateTagResponse
+	7,  // 31: samsara.tags.v1.TagsService.GetTag:output_type -> samsara.tags.v1.GetTagResponse
+	9,  // 32: samsara.tags.v1.TagsService.ReplaceTag:output_type -> samsara.tags.v1.ReplaceTagResponse
+	11, // 33: samsara.tags.v1.TagsService.PatchTag:output_type -> samsara.tags.v1.PatchTagResponse
+	13, // 34: samsara.tags.v1.TagsService.DeleteTag:output_type -> samsara.tags.v1.DeleteTagResponse
+	28, // [28:35] is the sub-list for method output_type
+	21, // [21:28] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_samsara_tags_v1_tags_proto_init() }
@@ -1303,22 +1431,23 @@ func file_samsara_tags_v1_tags_proto_init() {
 		return
 	}
 	file_samsara_tags_v1_tags_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_tags_v1_tags_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_tags_v1_tags_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_tags_v1_tags_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_tags_v1_tags_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_tags_v1_tags_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_tags_v1_tags_proto_rawDesc), len(file_samsara_tags_v1_tags_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

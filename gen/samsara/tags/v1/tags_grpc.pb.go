@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	TagsService_ListTags_FullMethodName   = "/samsara.tags.v1.TagsService/ListTags"
+	TagsService_StreamTags_FullMethodName = "/samsara.tags.v1.TagsService/StreamTags"
 	TagsService_CreateTag_FullMethodName  = "/samsara.tags.v1.TagsService/CreateTag"
 	TagsService_GetTag_FullMethodName     = "/samsara.tags.v1.TagsService/GetTag"
 	TagsService_ReplaceTag_FullMethodName = "/samsara.tags.v1.TagsService/ReplaceTag"
@@ -38,6 +39,9 @@ type TagsServiceClient interface {
 	// GET /tags
 	// Scope: Read Tags.
 	ListTags(ctx context.Context, in *ListTagsRequest, opts ...grpc.CallOption) (*ListTagsResponse, error)
+	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamTags(ctx context.Context, in *StreamTagsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagsResponse], error)
 	// POST /tags
 	// Scope: Write Tags.
 	CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error)
@@ -72,6 +76,25 @@ func (c *tagsServiceClient) ListTags(ctx context.Context, in *ListTagsRequest, o
 	}
 	return out, nil
 }
+
+func (c *tagsServiceClient) StreamTags(ctx context.Context, in *StreamTagsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TagsService_ServiceDesc.Streams[0], TagsService_StreamTags_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTagsRequest, StreamTagsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TagsService_StreamTagsClient = grpc.ServerStreamingClient[StreamTagsResponse]
 
 func (c *tagsServiceClient) CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -132,6 +155,9 @@ type TagsServiceServer interface {
 	// GET /tags
 	// Scope: Read Tags.
 	ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error)
+	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamTags(*StreamTagsRequest, grpc.ServerStreamingServer[StreamTagsResponse]) error
 	// POST /tags
 	// Scope: Write Tags.
 	CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error)
@@ -158,6 +184,9 @@ type UnimplementedTagsServiceServer struct{}
 
 func (UnimplementedTagsServiceServer) ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTags not implemented")
+}
+func (UnimplementedTagsServiceServer) StreamTags(*StreamTagsRequest, grpc.ServerStreamingServer[StreamTagsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTags not implemented")
 }
 func (UnimplementedTagsServiceServer) CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTag not implemented")
@@ -211,6 +240,17 @@ func _TagsService_ListTags_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TagsService_StreamTags_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTagsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TagsServiceServer).StreamTags(m, &grpc.GenericServerStream[StreamTagsRequest, StreamTagsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TagsService_StreamTagsServer = grpc.ServerStreamingServer[StreamTagsResponse]
 
 func _TagsService_CreateTag_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateTagRequest)
@@ -334,6 +374,12 @@ var TagsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TagsService_DeleteTag_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTags",
+			Handler:       _TagsService_StreamTags_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/tags/v1/tags.proto",
 }

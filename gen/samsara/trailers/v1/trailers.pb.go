@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -154,6 +154,116 @@ func (x *ListTrailersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTrailers.
+type StreamTrailersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTrailers is asked, page after page.
+	Request *ListTrailersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailersRequest) Reset() {
+	*x = StreamTrailersRequest{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailersRequest) ProtoMessage() {}
+
+func (x *StreamTrailersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailersRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrailersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamTrailersRequest) GetRequest() *ListTrailersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrailersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrailers.
+type StreamTrailersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListTrailers answers.
+	Page *ListTrailersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailersResponse) Reset() {
+	*x = StreamTrailersResponse{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailersResponse) ProtoMessage() {}
+
+func (x *StreamTrailersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailersResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrailersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamTrailersResponse) GetPage() *ListTrailersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrailersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of CreateTrailer.
 type CreateTrailerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -179,7 +289,7 @@ type CreateTrailerRequest struct {
 
 func (x *CreateTrailerRequest) Reset() {
 	*x = CreateTrailerRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[2]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +301,7 @@ func (x *CreateTrailerRequest) String() string {
 func (*CreateTrailerRequest) ProtoMessage() {}
 
 func (x *CreateTrailerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[2]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +314,7 @@ func (x *CreateTrailerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTrailerRequest.ProtoReflect.Descriptor instead.
 func (*CreateTrailerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{2}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateTrailerRequest) GetAttributes() []*v1.AttributeTiny {
@@ -274,7 +384,7 @@ type CreateTrailerResponse struct {
 
 func (x *CreateTrailerResponse) Reset() {
 	*x = CreateTrailerResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[3]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +396,7 @@ func (x *CreateTrailerResponse) String() string {
 func (*CreateTrailerResponse) ProtoMessage() {}
 
 func (x *CreateTrailerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[3]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +409,7 @@ func (x *CreateTrailerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTrailerResponse.ProtoReflect.Descriptor instead.
 func (*CreateTrailerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{3}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateTrailerResponse) GetData() *TrailerWithAttributes {
@@ -330,7 +440,7 @@ type GetTrailerStatsSnapshotRequest struct {
 
 func (x *GetTrailerStatsSnapshotRequest) Reset() {
 	*x = GetTrailerStatsSnapshotRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[4]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +452,7 @@ func (x *GetTrailerStatsSnapshotRequest) String() string {
 func (*GetTrailerStatsSnapshotRequest) ProtoMessage() {}
 
 func (x *GetTrailerStatsSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[4]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +465,7 @@ func (x *GetTrailerStatsSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerStatsSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*GetTrailerStatsSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{4}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTrailerStatsSnapshotRequest) GetAfter() string {
@@ -413,7 +523,7 @@ type GetTrailerStatsSnapshotResponse struct {
 
 func (x *GetTrailerStatsSnapshotResponse) Reset() {
 	*x = GetTrailerStatsSnapshotResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[5]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +535,7 @@ func (x *GetTrailerStatsSnapshotResponse) String() string {
 func (*GetTrailerStatsSnapshotResponse) ProtoMessage() {}
 
 func (x *GetTrailerStatsSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[5]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +548,7 @@ func (x *GetTrailerStatsSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerStatsSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*GetTrailerStatsSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{5}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTrailerStatsSnapshotResponse) GetData() []*TrailerStatsSnapshot {
@@ -453,6 +563,116 @@ func (x *GetTrailerStatsSnapshotResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamTrailerStatsSnapshot.
+type StreamTrailerStatsSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsSnapshot is asked, page after page.
+	Request *GetTrailerStatsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerStatsSnapshotRequest) Reset() {
+	*x = StreamTrailerStatsSnapshotRequest{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerStatsSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerStatsSnapshotRequest) ProtoMessage() {}
+
+func (x *StreamTrailerStatsSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerStatsSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrailerStatsSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamTrailerStatsSnapshotRequest) GetRequest() *GetTrailerStatsSnapshotRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrailerStatsSnapshotRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrailerStatsSnapshot.
+type StreamTrailerStatsSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsSnapshot answers.
+	Page *GetTrailerStatsSnapshotResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerStatsSnapshotResponse) Reset() {
+	*x = StreamTrailerStatsSnapshotResponse{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerStatsSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerStatsSnapshotResponse) ProtoMessage() {}
+
+func (x *StreamTrailerStatsSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerStatsSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrailerStatsSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamTrailerStatsSnapshotResponse) GetPage() *GetTrailerStatsSnapshotResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrailerStatsSnapshotResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of GetTrailerStatsFeed.
@@ -476,7 +696,7 @@ type GetTrailerStatsFeedRequest struct {
 
 func (x *GetTrailerStatsFeedRequest) Reset() {
 	*x = GetTrailerStatsFeedRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[6]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +708,7 @@ func (x *GetTrailerStatsFeedRequest) String() string {
 func (*GetTrailerStatsFeedRequest) ProtoMessage() {}
 
 func (x *GetTrailerStatsFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[6]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +721,7 @@ func (x *GetTrailerStatsFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerStatsFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetTrailerStatsFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{6}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetTrailerStatsFeedRequest) GetAfter() string {
@@ -559,7 +779,7 @@ type GetTrailerStatsFeedResponse struct {
 
 func (x *GetTrailerStatsFeedResponse) Reset() {
 	*x = GetTrailerStatsFeedResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[7]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +791,7 @@ func (x *GetTrailerStatsFeedResponse) String() string {
 func (*GetTrailerStatsFeedResponse) ProtoMessage() {}
 
 func (x *GetTrailerStatsFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[7]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +804,7 @@ func (x *GetTrailerStatsFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerStatsFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetTrailerStatsFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{7}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetTrailerStatsFeedResponse) GetData() []*TrailerStats {
@@ -597,6 +817,235 @@ func (x *GetTrailerStatsFeedResponse) GetData() []*TrailerStats {
 func (x *GetTrailerStatsFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamTrailerStatsFeed.
+type StreamTrailerStatsFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsFeed is asked, page after page.
+	Request *GetTrailerStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerStatsFeedRequest) Reset() {
+	*x = StreamTrailerStatsFeedRequest{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerStatsFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerStatsFeedRequest) ProtoMessage() {}
+
+func (x *StreamTrailerStatsFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerStatsFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrailerStatsFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamTrailerStatsFeedRequest) GetRequest() *GetTrailerStatsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrailerStatsFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrailerStatsFeed.
+type StreamTrailerStatsFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsFeed answers.
+	Page *GetTrailerStatsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerStatsFeedResponse) Reset() {
+	*x = StreamTrailerStatsFeedResponse{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerStatsFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerStatsFeedResponse) ProtoMessage() {}
+
+func (x *StreamTrailerStatsFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerStatsFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrailerStatsFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamTrailerStatsFeedResponse) GetPage() *GetTrailerStatsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrailerStatsFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowTrailerStats.
+type FollowTrailerStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsFeed is asked, page after page.
+	Request *GetTrailerStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTrailerStatsRequest) Reset() {
+	*x = FollowTrailerStatsRequest{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTrailerStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTrailerStatsRequest) ProtoMessage() {}
+
+func (x *FollowTrailerStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTrailerStatsRequest.ProtoReflect.Descriptor instead.
+func (*FollowTrailerStatsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FollowTrailerStatsRequest) GetRequest() *GetTrailerStatsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowTrailerStatsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowTrailerStats.
+type FollowTrailerStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsFeed answers. Unset in a keep-alive.
+	Page *GetTrailerStatsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTrailerStatsResponse) Reset() {
+	*x = FollowTrailerStatsResponse{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTrailerStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTrailerStatsResponse) ProtoMessage() {}
+
+func (x *FollowTrailerStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTrailerStatsResponse.ProtoReflect.Descriptor instead.
+func (*FollowTrailerStatsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FollowTrailerStatsResponse) GetPage() *GetTrailerStatsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowTrailerStatsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowTrailerStatsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -626,7 +1075,7 @@ type GetTrailerStatsHistoryRequest struct {
 
 func (x *GetTrailerStatsHistoryRequest) Reset() {
 	*x = GetTrailerStatsHistoryRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[8]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +1087,7 @@ func (x *GetTrailerStatsHistoryRequest) String() string {
 func (*GetTrailerStatsHistoryRequest) ProtoMessage() {}
 
 func (x *GetTrailerStatsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[8]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +1100,7 @@ func (x *GetTrailerStatsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerStatsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetTrailerStatsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{8}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetTrailerStatsHistoryRequest) GetAfter() string {
@@ -723,7 +1172,7 @@ type GetTrailerStatsHistoryResponse struct {
 
 func (x *GetTrailerStatsHistoryResponse) Reset() {
 	*x = GetTrailerStatsHistoryResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[9]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1184,7 @@ func (x *GetTrailerStatsHistoryResponse) String() string {
 func (*GetTrailerStatsHistoryResponse) ProtoMessage() {}
 
 func (x *GetTrailerStatsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[9]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1197,7 @@ func (x *GetTrailerStatsHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerStatsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetTrailerStatsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{9}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetTrailerStatsHistoryResponse) GetData() []*TrailerStats {
@@ -765,6 +1214,116 @@ func (x *GetTrailerStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTrailerStatsHistory.
+type StreamTrailerStatsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsHistory is asked, page after page.
+	Request *GetTrailerStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerStatsHistoryRequest) Reset() {
+	*x = StreamTrailerStatsHistoryRequest{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerStatsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerStatsHistoryRequest) ProtoMessage() {}
+
+func (x *StreamTrailerStatsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerStatsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrailerStatsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamTrailerStatsHistoryRequest) GetRequest() *GetTrailerStatsHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrailerStatsHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrailerStatsHistory.
+type StreamTrailerStatsHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrailerStatsHistory answers.
+	Page *GetTrailerStatsHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrailerStatsHistoryResponse) Reset() {
+	*x = StreamTrailerStatsHistoryResponse{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrailerStatsHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrailerStatsHistoryResponse) ProtoMessage() {}
+
+func (x *StreamTrailerStatsHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrailerStatsHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrailerStatsHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamTrailerStatsHistoryResponse) GetPage() *GetTrailerStatsHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrailerStatsHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetTrailer.
 type GetTrailerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -776,7 +1335,7 @@ type GetTrailerRequest struct {
 
 func (x *GetTrailerRequest) Reset() {
 	*x = GetTrailerRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[10]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +1347,7 @@ func (x *GetTrailerRequest) String() string {
 func (*GetTrailerRequest) ProtoMessage() {}
 
 func (x *GetTrailerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[10]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +1360,7 @@ func (x *GetTrailerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerRequest.ProtoReflect.Descriptor instead.
 func (*GetTrailerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{10}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTrailerRequest) GetId() string {
@@ -822,7 +1381,7 @@ type GetTrailerResponse struct {
 
 func (x *GetTrailerResponse) Reset() {
 	*x = GetTrailerResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[11]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1393,7 @@ func (x *GetTrailerResponse) String() string {
 func (*GetTrailerResponse) ProtoMessage() {}
 
 func (x *GetTrailerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[11]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1406,7 @@ func (x *GetTrailerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrailerResponse.ProtoReflect.Descriptor instead.
 func (*GetTrailerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{11}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTrailerResponse) GetData() *TrailerWithAttributes {
@@ -889,7 +1448,7 @@ type UpdateTrailerRequest struct {
 
 func (x *UpdateTrailerRequest) Reset() {
 	*x = UpdateTrailerRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[12]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1460,7 @@ func (x *UpdateTrailerRequest) String() string {
 func (*UpdateTrailerRequest) ProtoMessage() {}
 
 func (x *UpdateTrailerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[12]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1473,7 @@ func (x *UpdateTrailerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTrailerRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTrailerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{12}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UpdateTrailerRequest) GetId() string {
@@ -1005,7 +1564,7 @@ type UpdateTrailerResponse struct {
 
 func (x *UpdateTrailerResponse) Reset() {
 	*x = UpdateTrailerResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[13]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1576,7 @@ func (x *UpdateTrailerResponse) String() string {
 func (*UpdateTrailerResponse) ProtoMessage() {}
 
 func (x *UpdateTrailerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[13]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1589,7 @@ func (x *UpdateTrailerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTrailerResponse.ProtoReflect.Descriptor instead.
 func (*UpdateTrailerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{13}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateTrailerResponse) GetData() *TrailerWithAttributes {
@@ -1051,7 +1610,7 @@ type DeleteTrailerRequest struct {
 
 func (x *DeleteTrailerRequest) Reset() {
 	*x = DeleteTrailerRequest{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[14]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1622,7 @@ func (x *DeleteTrailerRequest) String() string {
 func (*DeleteTrailerRequest) ProtoMessage() {}
 
 func (x *DeleteTrailerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[14]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1635,7 @@ func (x *DeleteTrailerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTrailerRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTrailerRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{14}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteTrailerRequest) GetId() string {
@@ -1095,7 +1654,7 @@ type DeleteTrailerResponse struct {
 
 func (x *DeleteTrailerResponse) Reset() {
 	*x = DeleteTrailerResponse{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[15]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1666,7 @@ func (x *DeleteTrailerResponse) String() string {
 func (*DeleteTrailerResponse) ProtoMessage() {}
 
 func (x *DeleteTrailerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[15]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1679,7 @@ func (x *DeleteTrailerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTrailerResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTrailerResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{15}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{25}
 }
 
 // Schema TrailerResponseObjectResponseBody.
@@ -1150,7 +1709,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1721,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1734,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{16}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Trailer) GetEnabledForMobile() bool {
@@ -1259,7 +1818,7 @@ type TrailerGatewayTiny struct {
 
 func (x *TrailerGatewayTiny) Reset() {
 	*x = TrailerGatewayTiny{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1830,7 @@ func (x *TrailerGatewayTiny) String() string {
 func (*TrailerGatewayTiny) ProtoMessage() {}
 
 func (x *TrailerGatewayTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1843,7 @@ func (x *TrailerGatewayTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerGatewayTiny.ProtoReflect.Descriptor instead.
 func (*TrailerGatewayTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{17}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TrailerGatewayTiny) GetModel() string {
@@ -1356,7 +1915,7 @@ type TrailerStatDecoration struct {
 
 func (x *TrailerStatDecoration) Reset() {
 	*x = TrailerStatDecoration{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1927,7 @@ func (x *TrailerStatDecoration) String() string {
 func (*TrailerStatDecoration) ProtoMessage() {}
 
 func (x *TrailerStatDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1940,7 @@ func (x *TrailerStatDecoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatDecoration.ProtoReflect.Descriptor instead.
 func (*TrailerStatDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{18}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TrailerStatDecoration) GetCarrierReeferState() *TrailerStatReeferState {
@@ -1566,7 +2125,7 @@ type TrailerStatGps struct {
 
 func (x *TrailerStatGps) Reset() {
 	*x = TrailerStatGps{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +2137,7 @@ func (x *TrailerStatGps) String() string {
 func (*TrailerStatGps) ProtoMessage() {}
 
 func (x *TrailerStatGps) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +2150,7 @@ func (x *TrailerStatGps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatGps.ProtoReflect.Descriptor instead.
 func (*TrailerStatGps) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{19}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TrailerStatGps) GetHeadingDegrees() int64 {
@@ -1649,7 +2208,7 @@ type TrailerStatGpsOdometerMeters struct {
 
 func (x *TrailerStatGpsOdometerMeters) Reset() {
 	*x = TrailerStatGpsOdometerMeters{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +2220,7 @@ func (x *TrailerStatGpsOdometerMeters) String() string {
 func (*TrailerStatGpsOdometerMeters) ProtoMessage() {}
 
 func (x *TrailerStatGpsOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +2233,7 @@ func (x *TrailerStatGpsOdometerMeters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatGpsOdometerMeters.ProtoReflect.Descriptor instead.
 func (*TrailerStatGpsOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{20}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TrailerStatGpsOdometerMeters) GetTime() string {
@@ -1706,7 +2265,7 @@ type TrailerStatGpsOdometerMetersWithDecorations struct {
 
 func (x *TrailerStatGpsOdometerMetersWithDecorations) Reset() {
 	*x = TrailerStatGpsOdometerMetersWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +2277,7 @@ func (x *TrailerStatGpsOdometerMetersWithDecorations) String() string {
 func (*TrailerStatGpsOdometerMetersWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatGpsOdometerMetersWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +2290,7 @@ func (x *TrailerStatGpsOdometerMetersWithDecorations) ProtoReflect() protoreflec
 
 // Deprecated: Use TrailerStatGpsOdometerMetersWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatGpsOdometerMetersWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{21}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TrailerStatGpsOdometerMetersWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -1778,7 +2337,7 @@ type TrailerStatGpsWithDecorations struct {
 
 func (x *TrailerStatGpsWithDecorations) Reset() {
 	*x = TrailerStatGpsWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +2349,7 @@ func (x *TrailerStatGpsWithDecorations) String() string {
 func (*TrailerStatGpsWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatGpsWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +2362,7 @@ func (x *TrailerStatGpsWithDecorations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatGpsWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatGpsWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{22}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TrailerStatGpsWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -1872,7 +2431,7 @@ type TrailerStatReeferAlarm struct {
 
 func (x *TrailerStatReeferAlarm) Reset() {
 	*x = TrailerStatReeferAlarm{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +2443,7 @@ func (x *TrailerStatReeferAlarm) String() string {
 func (*TrailerStatReeferAlarm) ProtoMessage() {}
 
 func (x *TrailerStatReeferAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2456,7 @@ func (x *TrailerStatReeferAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferAlarm.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAlarm) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{23}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TrailerStatReeferAlarm) GetAlarmCode() string {
@@ -1941,7 +2500,7 @@ type TrailerStatReeferAlarmType struct {
 
 func (x *TrailerStatReeferAlarmType) Reset() {
 	*x = TrailerStatReeferAlarmType{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2512,7 @@ func (x *TrailerStatReeferAlarmType) String() string {
 func (*TrailerStatReeferAlarmType) ProtoMessage() {}
 
 func (x *TrailerStatReeferAlarmType) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2525,7 @@ func (x *TrailerStatReeferAlarmType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferAlarmType.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAlarmType) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{24}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TrailerStatReeferAlarmType) GetAlarms() []*TrailerStatReeferAlarm {
@@ -1998,7 +2557,7 @@ type TrailerStatReeferAlarmWithDecorations struct {
 
 func (x *TrailerStatReeferAlarmWithDecorations) Reset() {
 	*x = TrailerStatReeferAlarmWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2569,7 @@ func (x *TrailerStatReeferAlarmWithDecorations) String() string {
 func (*TrailerStatReeferAlarmWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferAlarmWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2582,7 @@ func (x *TrailerStatReeferAlarmWithDecorations) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use TrailerStatReeferAlarmWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAlarmWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{25}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TrailerStatReeferAlarmWithDecorations) GetAlarms() []*TrailerStatReeferAlarm {
@@ -2060,7 +2619,7 @@ type TrailerStatReeferAmbientAirTemperatureMilliC struct {
 
 func (x *TrailerStatReeferAmbientAirTemperatureMilliC) Reset() {
 	*x = TrailerStatReeferAmbientAirTemperatureMilliC{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2631,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureMilliC) String() string {
 func (*TrailerStatReeferAmbientAirTemperatureMilliC) ProtoMessage() {}
 
 func (x *TrailerStatReeferAmbientAirTemperatureMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2644,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureMilliC) ProtoReflect() protorefle
 
 // Deprecated: Use TrailerStatReeferAmbientAirTemperatureMilliC.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAmbientAirTemperatureMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{26}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TrailerStatReeferAmbientAirTemperatureMilliC) GetTime() string {
@@ -2117,7 +2676,7 @@ type TrailerStatReeferAmbientAirTemperatureWithDecorations struct {
 
 func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) Reset() {
 	*x = TrailerStatReeferAmbientAirTemperatureWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2688,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) String() string 
 func (*TrailerStatReeferAmbientAirTemperatureWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2701,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) ProtoReflect() p
 
 // Deprecated: Use TrailerStatReeferAmbientAirTemperatureWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAmbientAirTemperatureWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{27}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2179,7 +2738,7 @@ type TrailerStatReeferDoorStateZone1 struct {
 
 func (x *TrailerStatReeferDoorStateZone1) Reset() {
 	*x = TrailerStatReeferDoorStateZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2750,7 @@ func (x *TrailerStatReeferDoorStateZone1) String() string {
 func (*TrailerStatReeferDoorStateZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2763,7 @@ func (x *TrailerStatReeferDoorStateZone1) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferDoorStateZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{28}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TrailerStatReeferDoorStateZone1) GetTime() string {
@@ -2236,7 +2795,7 @@ type TrailerStatReeferDoorStateZone1WithDecorations struct {
 
 func (x *TrailerStatReeferDoorStateZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferDoorStateZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2807,7 @@ func (x *TrailerStatReeferDoorStateZone1WithDecorations) String() string {
 func (*TrailerStatReeferDoorStateZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2820,7 @@ func (x *TrailerStatReeferDoorStateZone1WithDecorations) ProtoReflect() protoref
 
 // Deprecated: Use TrailerStatReeferDoorStateZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{29}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TrailerStatReeferDoorStateZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2298,7 +2857,7 @@ type TrailerStatReeferDoorStateZone2 struct {
 
 func (x *TrailerStatReeferDoorStateZone2) Reset() {
 	*x = TrailerStatReeferDoorStateZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2869,7 @@ func (x *TrailerStatReeferDoorStateZone2) String() string {
 func (*TrailerStatReeferDoorStateZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2882,7 @@ func (x *TrailerStatReeferDoorStateZone2) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferDoorStateZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{30}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TrailerStatReeferDoorStateZone2) GetTime() string {
@@ -2355,7 +2914,7 @@ type TrailerStatReeferDoorStateZone2WithDecorations struct {
 
 func (x *TrailerStatReeferDoorStateZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferDoorStateZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2926,7 @@ func (x *TrailerStatReeferDoorStateZone2WithDecorations) String() string {
 func (*TrailerStatReeferDoorStateZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2939,7 @@ func (x *TrailerStatReeferDoorStateZone2WithDecorations) ProtoReflect() protoref
 
 // Deprecated: Use TrailerStatReeferDoorStateZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{31}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TrailerStatReeferDoorStateZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2417,7 +2976,7 @@ type TrailerStatReeferDoorStateZone3 struct {
 
 func (x *TrailerStatReeferDoorStateZone3) Reset() {
 	*x = TrailerStatReeferDoorStateZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2988,7 @@ func (x *TrailerStatReeferDoorStateZone3) String() string {
 func (*TrailerStatReeferDoorStateZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +3001,7 @@ func (x *TrailerStatReeferDoorStateZone3) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferDoorStateZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{32}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TrailerStatReeferDoorStateZone3) GetTime() string {
@@ -2474,7 +3033,7 @@ type TrailerStatReeferDoorStateZone3WithDecorations struct {
 
 func (x *TrailerStatReeferDoorStateZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferDoorStateZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +3045,7 @@ func (x *TrailerStatReeferDoorStateZone3WithDecorations) String() string {
 func (*TrailerStatReeferDoorStateZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +3058,7 @@ func (x *TrailerStatReeferDoorStateZone3WithDecorations) ProtoReflect() protoref
 
 // Deprecated: Use TrailerStatReeferDoorStateZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{33}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TrailerStatReeferDoorStateZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2536,7 +3095,7 @@ type TrailerStatReeferFuelPercent struct {
 
 func (x *TrailerStatReeferFuelPercent) Reset() {
 	*x = TrailerStatReeferFuelPercent{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +3107,7 @@ func (x *TrailerStatReeferFuelPercent) String() string {
 func (*TrailerStatReeferFuelPercent) ProtoMessage() {}
 
 func (x *TrailerStatReeferFuelPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +3120,7 @@ func (x *TrailerStatReeferFuelPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferFuelPercent.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferFuelPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{34}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TrailerStatReeferFuelPercent) GetTime() string {
@@ -2593,7 +3152,7 @@ type TrailerStatReeferFuelPercentWithDecorations struct {
 
 func (x *TrailerStatReeferFuelPercentWithDecorations) Reset() {
 	*x = TrailerStatReeferFuelPercentWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +3164,7 @@ func (x *TrailerStatReeferFuelPercentWithDecorations) String() string {
 func (*TrailerStatReeferFuelPercentWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferFuelPercentWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +3177,7 @@ func (x *TrailerStatReeferFuelPercentWithDecorations) ProtoReflect() protoreflec
 
 // Deprecated: Use TrailerStatReeferFuelPercentWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferFuelPercentWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{35}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TrailerStatReeferFuelPercentWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2655,7 +3214,7 @@ type TrailerStatReeferObdEngineSeconds struct {
 
 func (x *TrailerStatReeferObdEngineSeconds) Reset() {
 	*x = TrailerStatReeferObdEngineSeconds{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +3226,7 @@ func (x *TrailerStatReeferObdEngineSeconds) String() string {
 func (*TrailerStatReeferObdEngineSeconds) ProtoMessage() {}
 
 func (x *TrailerStatReeferObdEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +3239,7 @@ func (x *TrailerStatReeferObdEngineSeconds) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TrailerStatReeferObdEngineSeconds.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferObdEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{36}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TrailerStatReeferObdEngineSeconds) GetTime() string {
@@ -2712,7 +3271,7 @@ type TrailerStatReeferObdEngineSecondsWithDecorations struct {
 
 func (x *TrailerStatReeferObdEngineSecondsWithDecorations) Reset() {
 	*x = TrailerStatReeferObdEngineSecondsWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +3283,7 @@ func (x *TrailerStatReeferObdEngineSecondsWithDecorations) String() string {
 func (*TrailerStatReeferObdEngineSecondsWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferObdEngineSecondsWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +3296,7 @@ func (x *TrailerStatReeferObdEngineSecondsWithDecorations) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferObdEngineSecondsWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferObdEngineSecondsWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{37}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TrailerStatReeferObdEngineSecondsWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2774,7 +3333,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone1 struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +3345,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) String() string {
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +3358,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{38}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) GetTime() string {
@@ -2831,7 +3390,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +3402,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) String
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +3415,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{39}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2893,7 +3452,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone2 struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2905,7 +3464,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) String() string {
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2918,7 +3477,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{40}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) GetTime() string {
@@ -2950,7 +3509,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3521,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) String
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3534,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{41}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3012,7 +3571,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone3 struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3583,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) String() string {
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3596,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{42}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) GetTime() string {
@@ -3069,7 +3628,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3081,7 +3640,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) String
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3094,7 +3653,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{43}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3131,7 +3690,7 @@ type TrailerStatReeferRunMode struct {
 
 func (x *TrailerStatReeferRunMode) Reset() {
 	*x = TrailerStatReeferRunMode{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3143,7 +3702,7 @@ func (x *TrailerStatReeferRunMode) String() string {
 func (*TrailerStatReeferRunMode) ProtoMessage() {}
 
 func (x *TrailerStatReeferRunMode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3156,7 +3715,7 @@ func (x *TrailerStatReeferRunMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferRunMode.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferRunMode) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{44}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TrailerStatReeferRunMode) GetTime() string {
@@ -3188,7 +3747,7 @@ type TrailerStatReeferRunModeWithDecorations struct {
 
 func (x *TrailerStatReeferRunModeWithDecorations) Reset() {
 	*x = TrailerStatReeferRunModeWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3200,7 +3759,7 @@ func (x *TrailerStatReeferRunModeWithDecorations) String() string {
 func (*TrailerStatReeferRunModeWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferRunModeWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3213,7 +3772,7 @@ func (x *TrailerStatReeferRunModeWithDecorations) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use TrailerStatReeferRunModeWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferRunModeWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{45}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TrailerStatReeferRunModeWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3250,7 +3809,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone1 struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3262,7 +3821,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) String() string {
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3275,7 +3834,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) ProtoReflect() protore
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{46}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) GetTime() string {
@@ -3307,7 +3866,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3878,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) String(
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,7 +3891,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) ProtoRe
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{47}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3369,7 +3928,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone2 struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3940,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) String() string {
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3953,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) ProtoReflect() protore
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{48}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) GetTime() string {
@@ -3426,7 +3985,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3997,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) String(
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +4010,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) ProtoRe
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{49}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3488,7 +4047,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone3 struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +4059,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) String() string {
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3513,7 +4072,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) ProtoReflect() protore
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{50}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) GetTime() string {
@@ -3545,7 +4104,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +4116,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) String(
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +4129,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) ProtoRe
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{51}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3609,7 +4168,7 @@ type TrailerStatReeferState struct {
 
 func (x *TrailerStatReeferState) Reset() {
 	*x = TrailerStatReeferState{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +4180,7 @@ func (x *TrailerStatReeferState) String() string {
 func (*TrailerStatReeferState) ProtoMessage() {}
 
 func (x *TrailerStatReeferState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +4193,7 @@ func (x *TrailerStatReeferState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferState.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferState) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{52}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TrailerStatReeferState) GetSubstateValue() string {
@@ -3675,7 +4234,7 @@ type TrailerStatReeferStateWithDecorations struct {
 
 func (x *TrailerStatReeferStateWithDecorations) Reset() {
 	*x = TrailerStatReeferStateWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +4246,7 @@ func (x *TrailerStatReeferStateWithDecorations) String() string {
 func (*TrailerStatReeferStateWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +4259,7 @@ func (x *TrailerStatReeferStateWithDecorations) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use TrailerStatReeferStateWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{53}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TrailerStatReeferStateWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3746,7 +4305,7 @@ type TrailerStatReeferStateZone1 struct {
 
 func (x *TrailerStatReeferStateZone1) Reset() {
 	*x = TrailerStatReeferStateZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +4317,7 @@ func (x *TrailerStatReeferStateZone1) String() string {
 func (*TrailerStatReeferStateZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3771,7 +4330,7 @@ func (x *TrailerStatReeferStateZone1) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferStateZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{54}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TrailerStatReeferStateZone1) GetSubstateValue() string {
@@ -3812,7 +4371,7 @@ type TrailerStatReeferStateZone1WithDecorations struct {
 
 func (x *TrailerStatReeferStateZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferStateZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +4383,7 @@ func (x *TrailerStatReeferStateZone1WithDecorations) String() string {
 func (*TrailerStatReeferStateZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +4396,7 @@ func (x *TrailerStatReeferStateZone1WithDecorations) ProtoReflect() protoreflect
 
 // Deprecated: Use TrailerStatReeferStateZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{55}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TrailerStatReeferStateZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3883,7 +4442,7 @@ type TrailerStatReeferStateZone2 struct {
 
 func (x *TrailerStatReeferStateZone2) Reset() {
 	*x = TrailerStatReeferStateZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3895,7 +4454,7 @@ func (x *TrailerStatReeferStateZone2) String() string {
 func (*TrailerStatReeferStateZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3908,7 +4467,7 @@ func (x *TrailerStatReeferStateZone2) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferStateZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{56}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TrailerStatReeferStateZone2) GetSubstateValue() string {
@@ -3949,7 +4508,7 @@ type TrailerStatReeferStateZone2WithDecorations struct {
 
 func (x *TrailerStatReeferStateZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferStateZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +4520,7 @@ func (x *TrailerStatReeferStateZone2WithDecorations) String() string {
 func (*TrailerStatReeferStateZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +4533,7 @@ func (x *TrailerStatReeferStateZone2WithDecorations) ProtoReflect() protoreflect
 
 // Deprecated: Use TrailerStatReeferStateZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{57}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TrailerStatReeferStateZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4020,7 +4579,7 @@ type TrailerStatReeferStateZone3 struct {
 
 func (x *TrailerStatReeferStateZone3) Reset() {
 	*x = TrailerStatReeferStateZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4591,7 @@ func (x *TrailerStatReeferStateZone3) String() string {
 func (*TrailerStatReeferStateZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4604,7 @@ func (x *TrailerStatReeferStateZone3) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferStateZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{58}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *TrailerStatReeferStateZone3) GetSubstateValue() string {
@@ -4086,7 +4645,7 @@ type TrailerStatReeferStateZone3WithDecorations struct {
 
 func (x *TrailerStatReeferStateZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferStateZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4657,7 @@ func (x *TrailerStatReeferStateZone3WithDecorations) String() string {
 func (*TrailerStatReeferStateZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4670,7 @@ func (x *TrailerStatReeferStateZone3WithDecorations) ProtoReflect() protoreflect
 
 // Deprecated: Use TrailerStatReeferStateZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{59}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TrailerStatReeferStateZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4155,7 +4714,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone1 struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4167,7 +4726,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) String() string {
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4180,7 +4739,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{60}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) GetTime() string {
@@ -4212,7 +4771,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4224,7 +4783,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) String
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4237,7 +4796,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{61}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4274,7 +4833,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone2 struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4286,7 +4845,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) String() string {
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4299,7 +4858,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{62}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) GetTime() string {
@@ -4331,7 +4890,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4343,7 +4902,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) String
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4356,7 +4915,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{63}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4393,7 +4952,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone3 struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4964,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) String() string {
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4977,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{64}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) GetTime() string {
@@ -4450,7 +5009,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4462,7 +5021,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) String
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4475,7 +5034,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{65}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4560,7 +5119,7 @@ type TrailerStats struct {
 
 func (x *TrailerStats) Reset() {
 	*x = TrailerStats{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4572,7 +5131,7 @@ func (x *TrailerStats) String() string {
 func (*TrailerStats) ProtoMessage() {}
 
 func (x *TrailerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4585,7 +5144,7 @@ func (x *TrailerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStats.ProtoReflect.Descriptor instead.
 func (*TrailerStats) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{66}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *TrailerStats) GetCarrierReeferState() []*TrailerStatReeferStateWithDecorations {
@@ -4831,7 +5390,7 @@ type TrailerStatsSnapshot struct {
 
 func (x *TrailerStatsSnapshot) Reset() {
 	*x = TrailerStatsSnapshot{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4843,7 +5402,7 @@ func (x *TrailerStatsSnapshot) String() string {
 func (*TrailerStatsSnapshot) ProtoMessage() {}
 
 func (x *TrailerStatsSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4856,7 +5415,7 @@ func (x *TrailerStatsSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatsSnapshot.ProtoReflect.Descriptor instead.
 func (*TrailerStatsSnapshot) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{67}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *TrailerStatsSnapshot) GetCarrierReeferState() *TrailerStatReeferState {
@@ -5070,7 +5629,7 @@ type TrailerWithAttributes struct {
 
 func (x *TrailerWithAttributes) Reset() {
 	*x = TrailerWithAttributes{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5082,7 +5641,7 @@ func (x *TrailerWithAttributes) String() string {
 func (*TrailerWithAttributes) ProtoMessage() {}
 
 func (x *TrailerWithAttributes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5095,7 +5654,7 @@ func (x *TrailerWithAttributes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerWithAttributes.ProtoReflect.Descriptor instead.
 func (*TrailerWithAttributes) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{68}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *TrailerWithAttributes) GetAttributes() []*v1.AttributeTiny {
@@ -5172,7 +5731,7 @@ var File_samsara_trailers_v1_trailers_proto protoreflect.FileDescriptor
 
 const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/trailers/v1/trailers.proto\x12\x13samsara.trailers.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
+	"\"samsara/trailers/v1/trailers.proto\x12\x13samsara.trailers.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
 	"\x13ListTrailersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x121\n" +
@@ -5187,7 +5746,14 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.trailers.v1.TrailerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x83\x05\n" +
+	"pagination\"\x98\x01\n" +
+	"\x15StreamTrailersRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.trailers.v1.ListTrailersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x7f\n" +
+	"\x16StreamTrailersResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.trailers.v1.ListTrailersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x83\x05\n" +
 	"\x14CreateTrailerRequest\x12G\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
@@ -5228,7 +5794,14 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2).samsara.trailers.v1.TrailerStatsSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xed\x02\n" +
+	"pagination\"\xaf\x01\n" +
+	"!StreamTrailerStatsSnapshotRequest\x12M\n" +
+	"\arequest\x18\x01 \x01(\v23.samsara.trailers.v1.GetTrailerStatsSnapshotRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x96\x01\n" +
+	"\"StreamTrailerStatsSnapshotResponse\x12H\n" +
+	"\x04page\x18\x01 \x01(\v24.samsara.trailers.v1.GetTrailerStatsSnapshotResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xed\x02\n" +
 	"\x1aGetTrailerStatsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\vdecorations\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vdecorations\x88\x01\x01\x121\n" +
@@ -5248,7 +5821,23 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xfa\x03\n" +
+	"pagination\"\xa7\x01\n" +
+	"\x1dStreamTrailerStatsFeedRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.trailers.v1.GetTrailerStatsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8e\x01\n" +
+	"\x1eStreamTrailerStatsFeedResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.trailers.v1.GetTrailerStatsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa3\x01\n" +
+	"\x19FollowTrailerStatsRequest\x12I\n" +
+	"\arequest\x18\x01 \x01(\v2/.samsara.trailers.v1.GetTrailerStatsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xc8\x01\n" +
+	"\x1aFollowTrailerStatsResponse\x12D\n" +
+	"\x04page\x18\x01 \x01(\v20.samsara.trailers.v1.GetTrailerStatsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xfa\x03\n" +
 	"\x1dGetTrailerStatsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\vdecorations\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vdecorations\x88\x01\x01\x123\n" +
@@ -5273,7 +5862,14 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"9\n" +
+	"pagination\"\xad\x01\n" +
+	" StreamTrailerStatsHistoryRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.trailers.v1.GetTrailerStatsHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x94\x01\n" +
+	"!StreamTrailerStatsHistoryResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.trailers.v1.GetTrailerStatsHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"9\n" +
 	"\x11GetTrailerRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\\\n" +
@@ -5743,19 +6339,29 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x18\n" +
-	"\x16_trailer_serial_number2\xb6\f\n" +
-	"\x0fTrailersService\x12\xaa\x01\n" +
-	"\fListTrailers\x12(.samsara.trailers.v1.ListTrailersRequest\x1a).samsara.trailers.v1.ListTrailersResponse\"E\xda\xce\x18A\n" +
-	"\flistTrailers\x10\x01\x1a\x0f/fleet/trailers(\x018\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xad\x01\n" +
+	"\x16_trailer_serial_number2\xee\x12\n" +
+	"\x0fTrailersService\x12\xb0\x01\n" +
+	"\fListTrailers\x12(.samsara.trailers.v1.ListTrailersRequest\x1a).samsara.trailers.v1.ListTrailersResponse\"K\xda\xce\x18G\n" +
+	"\flistTrailers\x10\x01\x1a\x0f/fleet/trailers(\x018\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
+	"\x0eStreamTrailers\x12*.samsara.trailers.v1.StreamTrailersRequest\x1a+.samsara.trailers.v1.StreamTrailersResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fListTrailers\x10\x010\x01\x12\xad\x01\n" +
 	"\rCreateTrailer\x12).samsara.trailers.v1.CreateTrailerRequest\x1a*.samsara.trailers.v1.CreateTrailerResponse\"E\xda\xce\x18A\n" +
-	"\rcreateTrailer\x10\x02\x1a\x0f/fleet/trailers \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe6\x01\n" +
-	"\x17GetTrailerStatsSnapshot\x123.samsara.trailers.v1.GetTrailerStatsSnapshotRequest\x1a4.samsara.trailers.v1.GetTrailerStatsSnapshotResponse\"`\xda\xce\x18\\\n" +
-	"\x17getTrailerStatsSnapshot\x10\x01\x1a\x15/fleet/trailers/stats(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xdd\x01\n" +
-	"\x13GetTrailerStatsFeed\x12/.samsara.trailers.v1.GetTrailerStatsFeedRequest\x1a0.samsara.trailers.v1.GetTrailerStatsFeedResponse\"c\xda\xce\x18_\n" +
-	"\x13getTrailerStatsFeed\x10\x01\x1a\x1a/fleet/trailers/stats/feed(\x010\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xea\x01\n" +
-	"\x16GetTrailerStatsHistory\x122.samsara.trailers.v1.GetTrailerStatsHistoryRequest\x1a3.samsara.trailers.v1.GetTrailerStatsHistoryResponse\"g\xda\xce\x18c\n" +
+	"\rcreateTrailer\x10\x02\x1a\x0f/fleet/trailers \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xec\x01\n" +
+	"\x17GetTrailerStatsSnapshot\x123.samsara.trailers.v1.GetTrailerStatsSnapshotRequest\x1a4.samsara.trailers.v1.GetTrailerStatsSnapshotResponse\"f\xda\xce\x18b\n" +
+	"\x17getTrailerStatsSnapshot\x10\x01\x1a\x15/fleet/trailers/stats(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb0\x01\n" +
+	"\x1aStreamTrailerStatsSnapshot\x126.samsara.trailers.v1.StreamTrailerStatsSnapshotRequest\x1a7.samsara.trailers.v1.StreamTrailerStatsSnapshotResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetTrailerStatsSnapshot\x10\x010\x01\x12\xe3\x01\n" +
+	"\x13GetTrailerStatsFeed\x12/.samsara.trailers.v1.GetTrailerStatsFeedRequest\x1a0.samsara.trailers.v1.GetTrailerStatsFeedResponse\"i\xda\xce\x18e\n" +
+	"\x13getTrailerStatsFeed\x10\x01\x1a\x1a/fleet/trailers/stats/feed(\x010\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
+	"\x16StreamTrailerStatsFeed\x122.samsara.trailers.v1.StreamTrailerStatsFeedRequest\x1a3.samsara.trailers.v1.StreamTrailerStatsFeedResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetTrailerStatsFeed\x10\x010\x01\x12\x94\x01\n" +
+	"\x12FollowTrailerStats\x12..samsara.trailers.v1.FollowTrailerStatsRequest\x1a/.samsara.trailers.v1.FollowTrailerStatsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetTrailerStatsFeed\x10\x020\x01\x12\xf0\x01\n" +
+	"\x16GetTrailerStatsHistory\x122.samsara.trailers.v1.GetTrailerStatsHistoryRequest\x1a3.samsara.trailers.v1.GetTrailerStatsHistoryResponse\"m\xda\xce\x18i\n" +
 	"\x16getTrailerStatsHistory\x10\x01\x1a\x1d/fleet/trailers/stats/history(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xa5\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xac\x01\n" +
+	"\x19StreamTrailerStatsHistory\x125.samsara.trailers.v1.StreamTrailerStatsHistoryRequest\x1a6.samsara.trailers.v1.StreamTrailerStatsHistoryResponse\"\x1e\xe2\xce\x18\x1a\n" +
+	"\x16GetTrailerStatsHistory\x10\x010\x01\x12\xa5\x01\n" +
 	"\n" +
 	"GetTrailer\x12&.samsara.trailers.v1.GetTrailerRequest\x1a'.samsara.trailers.v1.GetTrailerResponse\"F\xda\xce\x18B\n" +
 	"\n" +
@@ -5777,232 +6383,271 @@ func file_samsara_trailers_v1_trailers_proto_rawDescGZIP() []byte {
 	return file_samsara_trailers_v1_trailers_proto_rawDescData
 }
 
-var file_samsara_trailers_v1_trailers_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_samsara_trailers_v1_trailers_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_samsara_trailers_v1_trailers_proto_goTypes = []any{
 	(*ListTrailersRequest)(nil),                                             // 0: samsara.trailers.v1.ListTrailersRequest
 	(*ListTrailersResponse)(nil),                                            // 1: samsara.trailers.v1.ListTrailersResponse
-	(*CreateTrailerRequest)(nil),                                            // 2: samsara.trailers.v1.CreateTrailerRequest
-	(*CreateTrailerResponse)(nil),                                           // 3: samsara.trailers.v1.CreateTrailerResponse
-	(*GetTrailerStatsSnapshotRequest)(nil),                                  // 4: samsara.trailers.v1.GetTrailerStatsSnapshotRequest
-	(*GetTrailerStatsSnapshotResponse)(nil),                                 // 5: samsara.trailers.v1.GetTrailerStatsSnapshotResponse
-	(*GetTrailerStatsFeedRequest)(nil),                                      // 6: samsara.trailers.v1.GetTrailerStatsFeedRequest
-	(*GetTrailerStatsFeedResponse)(nil),                                     // 7: samsara.trailers.v1.GetTrailerStatsFeedResponse
-	(*GetTrailerStatsHistoryRequest)(nil),                                   // 8: samsara.trailers.v1.GetTrailerStatsHistoryRequest
-	(*GetTrailerStatsHistoryResponse)(nil),                                  // 9: samsara.trailers.v1.GetTrailerStatsHistoryResponse
-	(*GetTrailerRequest)(nil),                                               // 10: samsara.trailers.v1.GetTrailerRequest
-	(*GetTrailerResponse)(nil),                                              // 11: samsara.trailers.v1.GetTrailerResponse
-	(*UpdateTrailerRequest)(nil),                                            // 12: samsara.trailers.v1.UpdateTrailerRequest
-	(*UpdateTrailerResponse)(nil),                                           // 13: samsara.trailers.v1.UpdateTrailerResponse
-	(*DeleteTrailerRequest)(nil),                                            // 14: samsara.trailers.v1.DeleteTrailerRequest
-	(*DeleteTrailerResponse)(nil),                                           // 15: samsara.trailers.v1.DeleteTrailerResponse
-	(*Trailer)(nil),                                                         // 16: samsara.trailers.v1.Trailer
-	(*TrailerGatewayTiny)(nil),                                              // 17: samsara.trailers.v1.TrailerGatewayTiny
-	(*TrailerStatDecoration)(nil),                                           // 18: samsara.trailers.v1.TrailerStatDecoration
-	(*TrailerStatGps)(nil),                                                  // 19: samsara.trailers.v1.TrailerStatGps
-	(*TrailerStatGpsOdometerMeters)(nil),                                    // 20: samsara.trailers.v1.TrailerStatGpsOdometerMeters
-	(*TrailerStatGpsOdometerMetersWithDecorations)(nil),                     // 21: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
-	(*TrailerStatGpsWithDecorations)(nil),                                   // 22: samsara.trailers.v1.TrailerStatGpsWithDecorations
-	(*TrailerStatReeferAlarm)(nil),                                          // 23: samsara.trailers.v1.TrailerStatReeferAlarm
-	(*TrailerStatReeferAlarmType)(nil),                                      // 24: samsara.trailers.v1.TrailerStatReeferAlarmType
-	(*TrailerStatReeferAlarmWithDecorations)(nil),                           // 25: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
-	(*TrailerStatReeferAmbientAirTemperatureMilliC)(nil),                    // 26: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
-	(*TrailerStatReeferAmbientAirTemperatureWithDecorations)(nil),           // 27: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
-	(*TrailerStatReeferDoorStateZone1)(nil),                                 // 28: samsara.trailers.v1.TrailerStatReeferDoorStateZone1
-	(*TrailerStatReeferDoorStateZone1WithDecorations)(nil),                  // 29: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
-	(*TrailerStatReeferDoorStateZone2)(nil),                                 // 30: samsara.trailers.v1.TrailerStatReeferDoorStateZone2
-	(*TrailerStatReeferDoorStateZone2WithDecorations)(nil),                  // 31: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
-	(*TrailerStatReeferDoorStateZone3)(nil),                                 // 32: samsara.trailers.v1.TrailerStatReeferDoorStateZone3
-	(*TrailerStatReeferDoorStateZone3WithDecorations)(nil),                  // 33: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
-	(*TrailerStatReeferFuelPercent)(nil),                                    // 34: samsara.trailers.v1.TrailerStatReeferFuelPercent
-	(*TrailerStatReeferFuelPercentWithDecorations)(nil),                     // 35: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
-	(*TrailerStatReeferObdEngineSeconds)(nil),                               // 36: samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
-	(*TrailerStatReeferObdEngineSecondsWithDecorations)(nil),                // 37: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone1)(nil),                // 38: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations)(nil), // 39: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone2)(nil),                // 40: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations)(nil), // 41: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone3)(nil),                // 42: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations)(nil), // 43: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
-	(*TrailerStatReeferRunMode)(nil),                                        // 44: samsara.trailers.v1.TrailerStatReeferRunMode
-	(*TrailerStatReeferRunModeWithDecorations)(nil),                         // 45: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
-	(*TrailerStatReeferSetPointTemperatureMilliCZone1)(nil),                 // 46: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
-	(*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations)(nil),  // 47: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
-	(*TrailerStatReeferSetPointTemperatureMilliCZone2)(nil),                 // 48: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
-	(*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations)(nil),  // 49: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
-	(*TrailerStatReeferSetPointTemperatureMilliCZone3)(nil),                 // 50: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
-	(*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations)(nil),  // 51: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
-	(*TrailerStatReeferState)(nil),                                          // 52: samsara.trailers.v1.TrailerStatReeferState
-	(*TrailerStatReeferStateWithDecorations)(nil),                           // 53: samsara.trailers.v1.TrailerStatReeferStateWithDecorations
-	(*TrailerStatReeferStateZone1)(nil),                                     // 54: samsara.trailers.v1.TrailerStatReeferStateZone1
-	(*TrailerStatReeferStateZone1WithDecorations)(nil),                      // 55: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
-	(*TrailerStatReeferStateZone2)(nil),                                     // 56: samsara.trailers.v1.TrailerStatReeferStateZone2
-	(*TrailerStatReeferStateZone2WithDecorations)(nil),                      // 57: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
-	(*TrailerStatReeferStateZone3)(nil),                                     // 58: samsara.trailers.v1.TrailerStatReeferStateZone3
-	(*TrailerStatReeferStateZone3WithDecorations)(nil),                      // 59: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1)(nil),                // 60: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations)(nil), // 61: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2)(nil),                // 62: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations)(nil), // 63: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3)(nil),                // 64: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations)(nil), // 65: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
-	(*TrailerStats)(nil),                                                    // 66: samsara.trailers.v1.TrailerStats
-	(*TrailerStatsSnapshot)(nil),                                            // 67: samsara.trailers.v1.TrailerStatsSnapshot
-	(*TrailerWithAttributes)(nil),                                           // 68: samsara.trailers.v1.TrailerWithAttributes
-	nil,                                                                     // 69: samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
-	nil,                                                                     // 70: samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
-	nil,                                                                     // 71: samsara.trailers.v1.Trailer.ExternalIdsEntry
-	nil,                                                                     // 72: samsara.trailers.v1.TrailerStats.ExternalIdsEntry
-	nil,                                                                     // 73: samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
-	nil,                                                                     // 74: samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
-	(*v1.Pagination)(nil),                                                   // 75: samsara.types.v1.Pagination
-	(*v1.AttributeTiny)(nil),                                                // 76: samsara.types.v1.AttributeTiny
-	(*fieldmaskpb.FieldMask)(nil),                                           // 77: google.protobuf.FieldMask
-	(*v1.TagTiny)(nil),                                                      // 78: samsara.types.v1.TagTiny
-	(*v1.ReverseGeo)(nil),                                                   // 79: samsara.types.v1.ReverseGeo
+	(*StreamTrailersRequest)(nil),                                           // 2: samsara.trailers.v1.StreamTrailersRequest
+	(*StreamTrailersResponse)(nil),                                          // 3: samsara.trailers.v1.StreamTrailersResponse
+	(*CreateTrailerRequest)(nil),                                            // 4: samsara.trailers.v1.CreateTrailerRequest
+	(*CreateTrailerResponse)(nil),                                           // 5: samsara.trailers.v1.CreateTrailerResponse
+	(*GetTrailerStatsSnapshotRequest)(nil),                                  // 6: samsara.trailers.v1.GetTrailerStatsSnapshotRequest
+	(*GetTrailerStatsSnapshotResponse)(nil),                                 // 7: samsara.trailers.v1.GetTrailerStatsSnapshotResponse
+	(*StreamTrailerStatsSnapshotRequest)(nil),                               // 8: samsara.trailers.v1.StreamTrailerStatsSnapshotRequest
+	(*StreamTrailerStatsSnapshotResponse)(nil),                              // 9: samsara.trailers.v1.StreamTrailerStatsSnapshotResponse
+	(*GetTrailerStatsFeedRequest)(nil),                                      // 10: samsara.trailers.v1.GetTrailerStatsFeedRequest
+	(*GetTrailerStatsFeedResponse)(nil),                                     // 11: samsara.trailers.v1.GetTrailerStatsFeedResponse
+	(*StreamTrailerStatsFeedRequest)(nil),                                   // 12: samsara.trailers.v1.StreamTrailerStatsFeedRequest
+	(*StreamTrailerStatsFeedResponse)(nil),                                  // 13: samsara.trailers.v1.StreamTrailerStatsFeedResponse
+	(*FollowTrailerStatsRequest)(nil),                                       // 14: samsara.trailers.v1.FollowTrailerStatsRequest
+	(*FollowTrailerStatsResponse)(nil),                                      // 15: samsara.trailers.v1.FollowTrailerStatsResponse
+	(*GetTrailerStatsHistoryRequest)(nil),                                   // 16: samsara.trailers.v1.GetTrailerStatsHistoryRequest
+	(*GetTrailerStatsHistoryResponse)(nil),                                  // 17: samsara.trailers.v1.GetTrailerStatsHistoryResponse
+	(*StreamTrailerStatsHistoryRequest)(nil),                                // 18: samsara.trailers.v1.StreamTrailerStatsHistoryRequest
+	(*StreamTrailerStatsHistoryResponse)(nil),                               // 19: samsara.trailers.v1.StreamTrailerStatsHistoryResponse
+	(*GetTrailerRequest)(nil),                                               // 20: samsara.trailers.v1.GetTrailerRequest
+	(*GetTrailerResponse)(nil),                                              // 21: samsara.trailers.v1.GetTrailerResponse
+	(*UpdateTrailerRequest)(nil),                                            // 22: samsara.trailers.v1.UpdateTrailerRequest
+	(*UpdateTrailerResponse)(nil),                                           // 23: samsara.trailers.v1.UpdateTrailerResponse
+	(*DeleteTrailerRequest)(nil),                                            // 24: samsara.trailers.v1.DeleteTrailerRequest
+	(*DeleteTrailerResponse)(nil),                                           // 25: samsara.trailers.v1.DeleteTrailerResponse
+	(*Trailer)(nil),                                                         // 26: samsara.trailers.v1.Trailer
+	(*TrailerGatewayTiny)(nil),                                              // 27: samsara.trailers.v1.TrailerGatewayTiny
+	(*TrailerStatDecoration)(nil),                                           // 28: samsara.trailers.v1.TrailerStatDecoration
+	(*TrailerStatGps)(nil),                                                  // 29: samsara.trailers.v1.TrailerStatGps
+	(*TrailerStatGpsOdometerMeters)(nil),                                    // 30: samsara.trailers.v1.TrailerStatGpsOdometerMeters
+	(*TrailerStatGpsOdometerMetersWithDecorations)(nil),                     // 31: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
+	(*TrailerStatGpsWithDecorations)(nil),                                   // 32: samsara.trailers.v1.TrailerStatGpsWithDecorations
+	(*TrailerStatReeferAlarm)(nil),                                          // 33: samsara.trailers.v1.TrailerStatReeferAlarm
+	(*TrailerStatReeferAlarmType)(nil),                                      // 34: samsara.trailers.v1.TrailerStatReeferAlarmType
+	(*TrailerStatReeferAlarmWithDecorations)(nil),                           // 35: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
+	(*TrailerStatReeferAmbientAirTemperatureMilliC)(nil),                    // 36: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
+	(*TrailerStatReeferAmbientAirTemperatureWithDecorations)(nil),           // 37: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
+	(*TrailerStatReeferDoorStateZone1)(nil),                                 // 38: samsara.trailers.v1.TrailerStatReeferDoorStateZone1
+	(*TrailerStatReeferDoorStateZone1WithDecorations)(nil),                  // 39: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
+	(*TrailerStatReeferDoorStateZone2)(nil),                                 // 40: samsara.trailers.v1.TrailerStatReeferDoorStateZone2
+	(*TrailerStatReeferDoorStateZone2WithDecorations)(nil),                  // 41: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
+	(*TrailerStatReeferDoorStateZone3)(nil),                                 // 42: samsara.trailers.v1.TrailerStatReeferDoorStateZone3
+	(*TrailerStatReeferDoorStateZone3WithDecorations)(nil),                  // 43: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
+	(*TrailerStatReeferFuelPercent)(nil),                                    // 44: samsara.trailers.v1.TrailerStatReeferFuelPercent
+	(*TrailerStatReeferFuelPercentWithDecorations)(nil),                     // 45: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
+	(*TrailerStatReeferObdEngineSeconds)(nil),                               // 46: samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
+	(*TrailerStatReeferObdEngineSecondsWithDecorations)(nil),                // 47: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone1)(nil),                // 48: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations)(nil), // 49: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone2)(nil),                // 50: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations)(nil), // 51: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone3)(nil),                // 52: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations)(nil), // 53: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
+	(*TrailerStatReeferRunMode)(nil),                                        // 54: samsara.trailers.v1.TrailerStatReeferRunMode
+	(*TrailerStatReeferRunModeWithDecorations)(nil),                         // 55: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
+	(*TrailerStatReeferSetPointTemperatureMilliCZone1)(nil),                 // 56: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
+	(*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations)(nil),  // 57: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
+	(*TrailerStatReeferSetPointTemperatureMilliCZone2)(nil),                 // 58: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
+	(*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations)(nil),  // 59: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
+	(*TrailerStatReeferSetPointTemperatureMilliCZone3)(nil),                 // 60: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
+	(*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations)(nil),  // 61: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
+	(*TrailerStatReeferState)(nil),                                          // 62: samsara.trailers.v1.TrailerStatReeferState
+	(*TrailerStatReeferStateWithDecorations)(nil),                           // 63: samsara.trailers.v1.TrailerStatReeferStateWithDecorations
+	(*TrailerStatReeferStateZone1)(nil),                                     // 64: samsara.trailers.v1.TrailerStatReeferStateZone1
+	(*TrailerStatReeferStateZone1WithDecorations)(nil),                      // 65: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
+	(*TrailerStatReeferStateZone2)(nil),                                     // 66: samsara.trailers.v1.TrailerStatReeferStateZone2
+	(*TrailerStatReeferStateZone2WithDecorations)(nil),                      // 67: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
+	(*TrailerStatReeferStateZone3)(nil),                                     // 68: samsara.trailers.v1.TrailerStatReeferStateZone3
+	(*TrailerStatReeferStateZone3WithDecorations)(nil),                      // 69: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1)(nil),                // 70: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations)(nil), // 71: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2)(nil),                // 72: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations)(nil), // 73: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3)(nil),                // 74: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations)(nil), // 75: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
+	(*TrailerStats)(nil),                                                    // 76: samsara.trailers.v1.TrailerStats
+	(*TrailerStatsSnapshot)(nil),                                            // 77: samsara.trailers.v1.TrailerStatsSnapshot
+	(*TrailerWithAttributes)(nil),                                           // 78: samsara.trailers.v1.TrailerWithAttributes
+	nil,                                                                     // 79: samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
+	nil,                                                                     // 80: samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
+	nil,                                                                     // 81: samsara.trailers.v1.Trailer.ExternalIdsEntry
+	nil,                                                                     // 82: samsara.trailers.v1.TrailerStats.ExternalIdsEntry
+	nil,                                                                     // 83: samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
+	nil,                                                                     // 84: samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                                   // 85: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                                               // 86: samsara.gateway.v1.StreamOptions
+	(*v1.AttributeTiny)(nil),                                                // 87: samsara.types.v1.AttributeTiny
+	(*v11.FollowOptions)(nil),                                               // 88: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                                                   // 89: samsara.gateway.v1.KeepAlive
+	(*fieldmaskpb.FieldMask)(nil),                                           // 90: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),                                                      // 91: samsara.types.v1.TagTiny
+	(*v1.ReverseGeo)(nil),                                                   // 92: samsara.types.v1.ReverseGeo
 }
 var file_samsara_trailers_v1_trailers_proto_depIdxs = []int32{
-	16,  // 0: samsara.trailers.v1.ListTrailersResponse.data:type_name -> samsara.trailers.v1.Trailer
-	75,  // 1: samsara.trailers.v1.ListTrailersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	76,  // 2: samsara.trailers.v1.CreateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
-	69,  // 3: samsara.trailers.v1.CreateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
-	68,  // 4: samsara.trailers.v1.CreateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
-	67,  // 5: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.data:type_name -> samsara.trailers.v1.TrailerStatsSnapshot
-	75,  // 6: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
-	66,  // 7: samsara.trailers.v1.GetTrailerStatsFeedResponse.data:type_name -> samsara.trailers.v1.TrailerStats
-	75,  // 8: samsara.trailers.v1.GetTrailerStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	66,  // 9: samsara.trailers.v1.GetTrailerStatsHistoryResponse.data:type_name -> samsara.trailers.v1.TrailerStats
-	75,  // 10: samsara.trailers.v1.GetTrailerStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	68,  // 11: samsara.trailers.v1.GetTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
-	76,  // 12: samsara.trailers.v1.UpdateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
-	70,  // 13: samsara.trailers.v1.UpdateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
-	77,  // 14: samsara.trailers.v1.UpdateTrailerRequest.update_mask:type_name -> google.protobuf.FieldMask
-	68,  // 15: samsara.trailers.v1.UpdateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
-	71,  // 16: samsara.trailers.v1.Trailer.external_ids:type_name -> samsara.trailers.v1.Trailer.ExternalIdsEntry
-	17,  // 17: samsara.trailers.v1.Trailer.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
-	78,  // 18: samsara.trailers.v1.Trailer.tags:type_name -> samsara.types.v1.TagTiny
-	52,  // 19: samsara.trailers.v1.TrailerStatDecoration.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
-	19,  // 20: samsara.trailers.v1.TrailerStatDecoration.gps:type_name -> samsara.trailers.v1.TrailerStatGps
-	20,  // 21: samsara.trailers.v1.TrailerStatDecoration.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
-	24,  // 22: samsara.trailers.v1.TrailerStatDecoration.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmType
-	26,  // 23: samsara.trailers.v1.TrailerStatDecoration.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
-	28,  // 24: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
-	30,  // 25: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
-	32,  // 26: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
-	34,  // 27: samsara.trailers.v1.TrailerStatDecoration.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
-	36,  // 28: samsara.trailers.v1.TrailerStatDecoration.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
-	38,  // 29: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
-	40,  // 30: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
-	42,  // 31: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
-	44,  // 32: samsara.trailers.v1.TrailerStatDecoration.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
-	46,  // 33: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
-	48,  // 34: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
-	50,  // 35: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
-	54,  // 36: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
-	56,  // 37: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
-	58,  // 38: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
-	60,  // 39: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
-	62,  // 40: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
-	64,  // 41: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
-	79,  // 42: samsara.trailers.v1.TrailerStatGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	18,  // 43: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 44: samsara.trailers.v1.TrailerStatGpsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	79,  // 45: samsara.trailers.v1.TrailerStatGpsWithDecorations.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	23,  // 46: samsara.trailers.v1.TrailerStatReeferAlarmType.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
-	23,  // 47: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
-	18,  // 48: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 49: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 50: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 51: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 52: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 53: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 54: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 55: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 56: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 57: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 58: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 59: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 60: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 61: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 62: samsara.trailers.v1.TrailerStatReeferStateWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 63: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 64: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 65: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 66: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 67: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	18,  // 68: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	53,  // 69: samsara.trailers.v1.TrailerStats.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferStateWithDecorations
-	72,  // 70: samsara.trailers.v1.TrailerStats.external_ids:type_name -> samsara.trailers.v1.TrailerStats.ExternalIdsEntry
-	22,  // 71: samsara.trailers.v1.TrailerStats.gps:type_name -> samsara.trailers.v1.TrailerStatGpsWithDecorations
-	21,  // 72: samsara.trailers.v1.TrailerStats.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
-	25,  // 73: samsara.trailers.v1.TrailerStats.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
-	27,  // 74: samsara.trailers.v1.TrailerStats.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
-	29,  // 75: samsara.trailers.v1.TrailerStats.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
-	31,  // 76: samsara.trailers.v1.TrailerStats.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
-	33,  // 77: samsara.trailers.v1.TrailerStats.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
-	35,  // 78: samsara.trailers.v1.TrailerStats.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
-	37,  // 79: samsara.trailers.v1.TrailerStats.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
-	39,  // 80: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
-	41,  // 81: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
-	43,  // 82: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
-	45,  // 83: samsara.trailers.v1.TrailerStats.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
-	47,  // 84: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
-	49,  // 85: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
-	51,  // 86: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
-	55,  // 87: samsara.trailers.v1.TrailerStats.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
-	57,  // 88: samsara.trailers.v1.TrailerStats.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
-	59,  // 89: samsara.trailers.v1.TrailerStats.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
-	61,  // 90: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
-	63,  // 91: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
-	65,  // 92: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
-	52,  // 93: samsara.trailers.v1.TrailerStatsSnapshot.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
-	73,  // 94: samsara.trailers.v1.TrailerStatsSnapshot.external_ids:type_name -> samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
-	19,  // 95: samsara.trailers.v1.TrailerStatsSnapshot.gps:type_name -> samsara.trailers.v1.TrailerStatGps
-	20,  // 96: samsara.trailers.v1.TrailerStatsSnapshot.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
-	24,  // 97: samsara.trailers.v1.TrailerStatsSnapshot.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmType
-	26,  // 98: samsara.trailers.v1.TrailerStatsSnapshot.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
-	28,  // 99: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
-	30,  // 100: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
-	32,  // 101: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
-	34,  // 102: samsara.trailers.v1.TrailerStatsSnapshot.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
-	36,  // 103: samsara.trailers.v1.TrailerStatsSnapshot.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
-	38,  // 104: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
-	40,  // 105: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
-	42,  // 106: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
-	44,  // 107: samsara.trailers.v1.TrailerStatsSnapshot.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
-	46,  // 108: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
-	48,  // 109: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
-	50,  // 110: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
-	54,  // 111: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
-	56,  // 112: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
-	58,  // 113: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
-	60,  // 114: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
-	62,  // 115: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
-	64,  // 116: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
-	76,  // 117: samsara.trailers.v1.TrailerWithAttributes.attributes:type_name -> samsara.types.v1.AttributeTiny
-	74,  // 118: samsara.trailers.v1.TrailerWithAttributes.external_ids:type_name -> samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
-	17,  // 119: samsara.trailers.v1.TrailerWithAttributes.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
-	78,  // 120: samsara.trailers.v1.TrailerWithAttributes.tags:type_name -> samsara.types.v1.TagTiny
-	0,   // 121: samsara.trailers.v1.TrailersService.ListTrailers:input_type -> samsara.trailers.v1.ListTrailersRequest
-	2,   // 122: samsara.trailers.v1.TrailersService.CreateTrailer:input_type -> samsara.trailers.v1.CreateTrailerRequest
-	4,   // 123: samsara.trailers.v1.TrailersService.GetTrailerStatsSnapshot:input_type -> samsara.trailers.v1.GetTrailerStatsSnapshotRequest
-	6,   // 124: samsara.trailers.v1.TrailersService.GetTrailerStatsFeed:input_type -> samsara.trailers.v1.GetTrailerStatsFeedRequest
-	8,   // 125: samsara.trailers.v1.TrailersService.GetTrailerStatsHistory:input_type -> samsara.trailers.v1.GetTrailerStatsHistoryRequest
-	10,  // 126: samsara.trailers.v1.TrailersService.GetTrailer:input_type -> samsara.trailers.v1.GetTrailerRequest
-	12,  // 127: samsara.trailers.v1.TrailersService.UpdateTrailer:input_type -> samsara.trailers.v1.UpdateTrailerRequest
-	14,  // 128: samsara.trailers.v1.TrailersService.DeleteTrailer:input_type -> samsara.trailers.v1.DeleteTrailerRequest
-	1,   // 129: samsara.trailers.v1.TrailersService.ListTrailers:output_type -> samsara.trailers.v1.ListTrailersResponse
-	3,   // 130: samsara.trailers.v1.TrailersService.CreateTrailer:output_type -> samsara.trailers.v1.CreateTrailerResponse
-	5,   // 131: samsara.trailers.v1.TrailersService.GetTrailerStatsSnapshot:output_type -> samsara.trailers.v1.GetTrailerStatsSnapshotResponse
-	7,   // 132: samsara.trailers.v1.TrailersService.GetTrailerStatsFeed:output_type -> samsara.trailers.v1.GetTrailerStatsFeedResponse
-	9,   // 133: samsara.trailers.v1.TrailersService.GetTrailerStatsHistory:output_type -> samsara.trailers.v1.GetTrailerStatsHistoryResponse
-	11,  // 134: samsara.trailers.v1.TrailersService.GetTrailer:output_type -> samsara.trailers.v1.GetTrailerResponse
-	13,  // 135: samsara.trailers.v1.TrailersService.UpdateTrailer:output_type -> samsara.trailers.v1.UpdateTrailerResponse
-	15,  // 136: samsara.trailers.v1.TrailersService.DeleteTrailer:output_type -> samsara.trailers.v1.DeleteTrailerResponse
-	129, // [129:137] is the sub-list for method output_type
-	121, // [121:129] is the sub-list for method input_type
-	121, // [121:121] is the sub-list for extension type_name
-	121, // [121:121] is the sub-list for extension extendee
-	0,   // [0:121] is the sub-list for field type_name
+	26,  // 0: samsara.trailers.v1.ListTrailersResponse.data:type_name -> samsara.trailers.v1.Trailer
+	85,  // 1: samsara.trailers.v1.ListTrailersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,   // 2: samsara.trailers.v1.StreamTrailersRequest.request:type_name -> samsara.trailers.v1.ListTrailersRequest
+	86,  // 3: samsara.trailers.v1.StreamTrailersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,   // 4: samsara.trailers.v1.StreamTrailersResponse.page:type_name -> samsara.trailers.v1.ListTrailersResponse
+	87,  // 5: samsara.trailers.v1.CreateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	79,  // 6: samsara.trailers.v1.CreateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
+	78,  // 7: samsara.trailers.v1.CreateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
+	77,  // 8: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.data:type_name -> samsara.trailers.v1.TrailerStatsSnapshot
+	85,  // 9: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,   // 10: samsara.trailers.v1.StreamTrailerStatsSnapshotRequest.request:type_name -> samsara.trailers.v1.GetTrailerStatsSnapshotRequest
+	86,  // 11: samsara.trailers.v1.StreamTrailerStatsSnapshotRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,   // 12: samsara.trailers.v1.StreamTrailerStatsSnapshotResponse.page:type_name -> samsara.trailers.v1.GetTrailerStatsSnapshotResponse
+	76,  // 13: samsara.trailers.v1.GetTrailerStatsFeedResponse.data:type_name -> samsara.trailers.v1.TrailerStats
+	85,  // 14: samsara.trailers.v1.GetTrailerStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10,  // 15: samsara.trailers.v1.StreamTrailerStatsFeedRequest.request:type_name -> samsara.trailers.v1.GetTrailerStatsFeedRequest
+	86,  // 16: samsara.trailers.v1.StreamTrailerStatsFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11,  // 17: samsara.trailers.v1.StreamTrailerStatsFeedResponse.page:type_name -> samsara.trailers.v1.GetTrailerStatsFeedResponse
+	10,  // 18: samsara.trailers.v1.FollowTrailerStatsRequest.request:type_name -> samsara.trailers.v1.GetTrailerStatsFeedRequest
+	88,  // 19: samsara.trailers.v1.FollowTrailerStatsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	11,  // 20: samsara.trailers.v1.FollowTrailerStatsResponse.page:type_name -> samsara.trailers.v1.GetTrailerStatsFeedResponse
+	89,  // 21: samsara.trailers.v1.FollowTrailerStatsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	76,  // 22: samsara.trailers.v1.GetTrailerStatsHistoryResponse.data:type_name -> samsara.trailers.v1.TrailerStats
+	85,  // 23: samsara.trailers.v1.GetTrailerStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16,  // 24: samsara.trailers.v1.StreamTrailerStatsHistoryRequest.request:type_name -> samsara.trailers.v1.GetTrailerStatsHistoryRequest
+	86,  // 25: samsara.trailers.v1.StreamTrailerStatsHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17,  // 26: samsara.trailers.v1.StreamTrailerStatsHistoryResponse.page:type_name -> samsara.trailers.v1.GetTrailerStatsHistoryResponse
+	78,  // 27: samsara.trailers.v1.GetTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
+	87,  // 28: samsara.trailers.v1.UpdateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	80,  // 29: samsara.trailers.v1.UpdateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
+	90,  // 30: samsara.trailers.v1.UpdateTrailerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	78,  // 31: samsara.trailers.v1.UpdateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
+	81,  // 32: samsara.trailers.v1.Trailer.external_ids:type_name -> samsara.trailers.v1.Trailer.ExternalIdsEntry
+	27,  // 33: samsara.trailers.v1.Trailer.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
+	91,  // 34: samsara.trailers.v1.Trailer.tags:type_name -> samsara.types.v1.TagTiny
+	62,  // 35: samsara.trailers.v1.TrailerStatDecoration.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
+	29,  // 36: samsara.trailers.v1.TrailerStatDecoration.gps:type_name -> samsara.trailers.v1.TrailerStatGps
+	30,  // 37: samsara.trailers.v1.TrailerStatDecoration.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
+	34,  // 38: samsara.trailers.v1.TrailerStatDecoration.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmType
+	36,  // 39: samsara.trailers.v1.TrailerStatDecoration.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
+	38,  // 40: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
+	40,  // 41: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
+	42,  // 42: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
+	44,  // 43: samsara.trailers.v1.TrailerStatDecoration.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
+	46,  // 44: samsara.trailers.v1.TrailerStatDecoration.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
+	48,  // 45: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
+	50,  // 46: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
+	52,  // 47: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
+	54,  // 48: samsara.trailers.v1.TrailerStatDecoration.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
+	56,  // 49: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
+	58,  // 50: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
+	60,  // 51: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
+	64,  // 52: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
+	66,  // 53: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
+	68,  // 54: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
+	70,  // 55: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
+	72,  // 56: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
+	74,  // 57: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
+	92,  // 58: samsara.trailers.v1.TrailerStatGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	28,  // 59: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 60: samsara.trailers.v1.TrailerStatGpsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	92,  // 61: samsara.trailers.v1.TrailerStatGpsWithDecorations.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	33,  // 62: samsara.trailers.v1.TrailerStatReeferAlarmType.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
+	33,  // 63: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
+	28,  // 64: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 65: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 66: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 67: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 68: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 69: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 70: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 71: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 72: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 73: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 74: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 75: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 76: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 77: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 78: samsara.trailers.v1.TrailerStatReeferStateWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 79: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 80: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 81: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 82: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 83: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	28,  // 84: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	63,  // 85: samsara.trailers.v1.TrailerStats.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferStateWithDecorations
+	82,  // 86: samsara.trailers.v1.TrailerStats.external_ids:type_name -> samsara.trailers.v1.TrailerStats.ExternalIdsEntry
+	32,  // 87: samsara.trailers.v1.TrailerStats.gps:type_name -> samsara.trailers.v1.TrailerStatGpsWithDecorations
+	31,  // 88: samsara.trailers.v1.TrailerStats.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
+	35,  // 89: samsara.trailers.v1.TrailerStats.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
+	37,  // 90: samsara.trailers.v1.TrailerStats.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
+	39,  // 91: samsara.trailers.v1.TrailerStats.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
+	41,  // 92: samsara.trailers.v1.TrailerStats.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
+	43,  // 93: samsara.trailers.v1.TrailerStats.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
+	45,  // 94: samsara.trailers.v1.TrailerStats.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
+	47,  // 95: samsara.trailers.v1.TrailerStats.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
+	49,  // 96: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
+	51,  // 97: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
+	53,  // 98: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
+	55,  // 99: samsara.trailers.v1.TrailerStats.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
+	57,  // 100: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
+	59,  // 101: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
+	61,  // 102: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
+	65,  // 103: samsara.trailers.v1.TrailerStats.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
+	67,  // 104: samsara.trailers.v1.TrailerStats.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
+	69,  // 105: samsara.trailers.v1.TrailerStats.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
+	71,  // 106: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
+	73,  // 107: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
+	75,  // 108: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
+	62,  // 109: samsara.trailers.v1.TrailerStatsSnapshot.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
+	83,  // 110: samsara.trailers.v1.TrailerStatsSnapshot.external_ids:type_name -> samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
+	29,  // 111: samsara.trailers.v1.TrailerStatsSnapshot.gps:type_name -> samsara.trailers.v1.TrailerStatGps
+	30,  // 112: samsara.trailers.v1.TrailerStatsSnapshot.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
+	34,  // 113: samsara.trailers.v1.TrailerStatsSnapshot.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmType
+	36,  // 114: samsara.trailers.v1.TrailerStatsSnapshot.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
+	38,  // 115: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
+	40,  // 116: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
+	42,  // 117: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
+	44,  // 118: samsara.trailers.v1.TrailerStatsSnapshot.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
+	46,  // 119: samsara.trailers.v1.TrailerStatsSnapshot.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
+	48,  // 120: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
+	50,  // 121: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
+	52,  // 122: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
+	54,  // 123: samsara.trailers.v1.TrailerStatsSnapshot.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
+	56,  // 124: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
+	58,  // 125: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
+	60,  // 126: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
+	64,  // 127: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
+	66,  // 128: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
+	68,  // 129: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
+	70,  // 130: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
+	72,  // 131: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
+	74,  // 132: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
+	87,  // 133: samsara.trailers.v1.TrailerWithAttributes.attributes:type_name -> samsara.types.v1.AttributeTiny
+	84,  // 134: samsara.trailers.v1.TrailerWithAttributes.external_ids:type_name -> samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
+	27,  // 135: samsara.trailers.v1.TrailerWithAttributes.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
+	91,  // 136: samsara.trailers.v1.TrailerWithAttributes.tags:type_name -> samsara.types.v1.TagTiny
+	0,   // 137: samsara.trailers.v1.TrailersService.ListTrailers:input_type -> samsara.trailers.v1.ListTrailersRequest
+	2,   // 138: samsara.trailers.v1.TrailersService.StreamTrailers:input_type -> samsara.trailers.v1.StreamTrailersRequest
+	4,   // 139: samsara.trailers.v1.TrailersService.CreateTrailer:input_type -> samsara.trailers.v1.CreateTrailerRequest
+	6,   // 140: samsara.trailers.v1.TrailersService.GetTrailerStatsSnapshot:input_type -> samsara.trailers.v1.GetTrailerStatsSnapshotRequest
+	8,   // 141: samsara.trailers.v1.TrailersService.StreamTrailerStatsSnapshot:input_type -> samsara.trailers.v1.StreamTrailerStatsSnapshotRequest
+	10,  // 142: samsara.trailers.v1.TrailersService.GetTrailerStatsFeed:input_type -> samsara.trailers.v1.GetTrailerStatsFeedRequest
+	12,  // 143: samsara.trailers.v1.TrailersService.StreamTrailerStatsFeed:input_type -> samsara.trailers.v1.StreamTrailerStatsFeedRequest
+	14,  // 144: samsara.trailers.v1.TrailersService.FollowTrailerStats:input_type -> samsara.trailers.v1.FollowTrailerStatsRequest
+	16,  // 145: samsara.trailers.v1.TrailersService.GetTrailerStatsHistory:input_type -> samsara.trailers.v1.GetTrailerStatsHistoryRequest
+	18,  // 146: samsara.trailers.v1.TrailersService.StreamTrailerStatsHistory:input_type -> samsara.trailers.v1.StreamTrailerStatsHistoryRequest
+	20,  // 147: samsara.trailers.v1.TrailersService.GetTrailer:input_type -> samsara.trailers.v1.GetTrailerRequest
+	22,  // 148: samsara.trailers.v1.TrailersService.UpdateTrailer:input_type -> samsara.trailers.v1.UpdateTrailerRequest
+	24,  // 149: samsara.trailers.v1.TrailersService.DeleteTrailer:input_type -> samsara.trailers.v1.DeleteTrailerRequest
+	1,   // 150: samsara.trailers.v1.TrailersService.ListTrailers:output_type -> samsara.trailers.v1.ListTrailersResponse
+	3,   // 151: samsara.trailers.v1.TrailersService.StreamTrailers:output_type -> samsara.trailers.v1.StreamTrailersResponse
+	5,   // 152: samsara.trailers.v1.TrailersService.CreateTrailer:output_type -> samsara.trailers.v1.CreateTrailerResponse
+	7,   // 153: samsara.trailers.v1.TrailersService.GetTrailerStatsSnapshot:output_type -> samsara.trailers.v1.GetTrailerStatsSnapshotResponse
+	9,   // 154: samsara.trailers.v1.TrailersService.StreamTrailerStatsSnapshot:output_type -> samsara.trailers.v1.StreamTrailerStatsSnapshotResponse
+	11,  // 155: samsara.trailers.v1.TrailersService.GetTrailerStatsFeed:output_type -> samsara.trailers.v1.GetTrailerStatsFeedResponse
+	13,  // 156: samsara.trailers.v1.TrailersService.StreamTrailerStatsFeed:output_type -> samsara.trailers.v1.StreamTrailerStatsFeedResponse
+	15,  // 157: samsara.trailers.v1.TrailersService.FollowTrailerStats:output_type -> samsara.trailers.v1.FollowTrailerStatsResponse
+	17,  // 158: samsara.trailers.v1.TrailersService.GetTrailerStatsHistory:output_type -> samsara.trailers.v1.GetTrailerStatsHistoryResponse
+	19,  // 159: samsara.trailers.v1.TrailersService.StreamTrailerStatsHistory:output_type -> samsara.trailers.v1.StreamTrailerStatsHistoryResponse
+	21,  // 160: samsara.trailers.v1.TrailersService.GetTrailer:output_type -> samsara.trailers.v1.GetTrailerResponse
+	23,  // 161: samsara.trailers.v1.TrailersService.UpdateTrailer:output_type -> samsara.trailers.v1.UpdateTrailerResponse
+	25,  // 162: samsara.trailers.v1.TrailersService.DeleteTrailer:output_type -> samsara.trailers.v1.DeleteTrailerResponse
+	150, // [150:163] is the sub-list for method output_type
+	137, // [137:150] is the sub-list for method input_type
+	137, // [137:137] is the sub-list for extension type_name
+	137, // [137:137] is the sub-list for extension extendee
+	0,   // [0:137] is the sub-list for field type_name
 }
 
 func init() { file_samsara_trailers_v1_trailers_proto_init() }
@@ -6011,25 +6656,20 @@ func file_samsara_trailers_v1_trailers_proto_init() {
 		return
 	}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[27].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[30].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[31].OneofWrappers = []any{}
@@ -6070,13 +6710,23 @@ func file_samsara_trailers_v1_trailers_proto_init() {
 	file_samsara_trailers_v1_trailers_proto_msgTypes[66].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[67].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[68].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[69].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[70].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[71].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[72].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[73].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[74].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[75].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[76].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[77].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[78].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_trailers_v1_trailers_proto_rawDesc), len(file_samsara_trailers_v1_trailers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   75,
+			NumMessages:   85,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,14 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TrailersService_ListTrailers_FullMethodName            = "/samsara.trailers.v1.TrailersService/ListTrailers"
-	TrailersService_CreateTrailer_FullMethodName           = "/samsara.trailers.v1.TrailersService/CreateTrailer"
-	TrailersService_GetTrailerStatsSnapshot_FullMethodName = "/samsara.trailers.v1.TrailersService/GetTrailerStatsSnapshot"
-	TrailersService_GetTrailerStatsFeed_FullMethodName     = "/samsara.trailers.v1.TrailersService/GetTrailerStatsFeed"
-	TrailersService_GetTrailerStatsHistory_FullMethodName  = "/samsara.trailers.v1.TrailersService/GetTrailerStatsHistory"
-	TrailersService_GetTrailer_FullMethodName              = "/samsara.trailers.v1.TrailersService/GetTrailer"
-	TrailersService_UpdateTrailer_FullMethodName           = "/samsara.trailers.v1.TrailersService/UpdateTrailer"
-	TrailersService_DeleteTrailer_FullMethodName           = "/samsara.trailers.v1.TrailersService/DeleteTrailer"
+	TrailersService_ListTrailers_FullMethodName               = "/samsara.trailers.v1.TrailersService/ListTrailers"
+	TrailersService_StreamTrailers_FullMethodName             = "/samsara.trailers.v1.TrailersService/StreamTrailers"
+	TrailersService_CreateTrailer_FullMethodName              = "/samsara.trailers.v1.TrailersService/CreateTrailer"
+	TrailersService_GetTrailerStatsSnapshot_FullMethodName    = "/samsara.trailers.v1.TrailersService/GetTrailerStatsSnapshot"
+	TrailersService_StreamTrailerStatsSnapshot_FullMethodName = "/samsara.trailers.v1.TrailersService/StreamTrailerStatsSnapshot"
+	TrailersService_GetTrailerStatsFeed_FullMethodName        = "/samsara.trailers.v1.TrailersService/GetTrailerStatsFeed"
+	TrailersService_StreamTrailerStatsFeed_FullMethodName     = "/samsara.trailers.v1.TrailersService/StreamTrailerStatsFeed"
+	TrailersService_FollowTrailerStats_FullMethodName         = "/samsara.trailers.v1.TrailersService/FollowTrailerStats"
+	TrailersService_GetTrailerStatsHistory_FullMethodName     = "/samsara.trailers.v1.TrailersService/GetTrailerStatsHistory"
+	TrailersService_StreamTrailerStatsHistory_FullMethodName  = "/samsara.trailers.v1.TrailersService/StreamTrailerStatsHistory"
+	TrailersService_GetTrailer_FullMethodName                 = "/samsara.trailers.v1.TrailersService/GetTrailer"
+	TrailersService_UpdateTrailer_FullMethodName              = "/samsara.trailers.v1.TrailersService/UpdateTrailer"
+	TrailersService_DeleteTrailer_FullMethodName              = "/samsara.trailers.v1.TrailersService/DeleteTrailer"
 )
 
 // TrailersServiceClient is the client API for TrailersService service.
@@ -41,6 +46,9 @@ type TrailersServiceClient interface {
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
 	ListTrailers(ctx context.Context, in *ListTrailersRequest, opts ...grpc.CallOption) (*ListTrailersResponse, error)
+	// Every page of ListTrailers, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamTrailers(ctx context.Context, in *StreamTrailersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailersResponse], error)
 	// POST /fleet/trailers
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
@@ -49,14 +57,28 @@ type TrailersServiceClient interface {
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsSnapshot(ctx context.Context, in *GetTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (*GetTrailerStatsSnapshotResponse, error)
+	// Every page of GetTrailerStatsSnapshot, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrailerStatsSnapshot(ctx context.Context, in *StreamTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsSnapshotResponse], error)
 	// GET /fleet/trailers/stats/feed
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsFeed(ctx context.Context, in *GetTrailerStatsFeedRequest, opts ...grpc.CallOption) (*GetTrailerStatsFeedResponse, error)
+	// Every page of GetTrailerStatsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrailerStatsFeed(ctx context.Context, in *StreamTrailerStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsFeedResponse], error)
+	// Every page of GetTrailerStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowTrailerStats(ctx context.Context, in *FollowTrailerStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrailerStatsResponse], error)
 	// GET /fleet/trailers/stats/history
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 10 requests per second and organization.
 	GetTrailerStatsHistory(ctx context.Context, in *GetTrailerStatsHistoryRequest, opts ...grpc.CallOption) (*GetTrailerStatsHistoryResponse, error)
+	// Every page of GetTrailerStatsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrailerStatsHistory(ctx context.Context, in *StreamTrailerStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsHistoryResponse], error)
 	// GET /fleet/trailers/{id}
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
@@ -89,6 +111,25 @@ func (c *trailersServiceClient) ListTrailers(ctx context.Context, in *ListTraile
 	return out, nil
 }
 
+func (c *trailersServiceClient) StreamTrailers(ctx context.Context, in *StreamTrailersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrailersService_ServiceDesc.Streams[0], TrailersService_StreamTrailers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrailersRequest, StreamTrailersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailersClient = grpc.ServerStreamingClient[StreamTrailersResponse]
+
 func (c *trailersServiceClient) CreateTrailer(ctx context.Context, in *CreateTrailerRequest, opts ...grpc.CallOption) (*CreateTrailerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTrailerResponse)
@@ -109,6 +150,25 @@ func (c *trailersServiceClient) GetTrailerStatsSnapshot(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *trailersServiceClient) StreamTrailerStatsSnapshot(ctx context.Context, in *StreamTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrailersService_ServiceDesc.Streams[1], TrailersService_StreamTrailerStatsSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrailerStatsSnapshotRequest, StreamTrailerStatsSnapshotResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailerStatsSnapshotClient = grpc.ServerStreamingClient[StreamTrailerStatsSnapshotResponse]
+
 func (c *trailersServiceClient) GetTrailerStatsFeed(ctx context.Context, in *GetTrailerStatsFeedRequest, opts ...grpc.CallOption) (*GetTrailerStatsFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTrailerStatsFeedResponse)
@@ -119,6 +179,44 @@ func (c *trailersServiceClient) GetTrailerStatsFeed(ctx context.Context, in *Get
 	return out, nil
 }
 
+func (c *trailersServiceClient) StreamTrailerStatsFeed(ctx context.Context, in *StreamTrailerStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrailersService_ServiceDesc.Streams[2], TrailersService_StreamTrailerStatsFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrailerStatsFeedRequest, StreamTrailerStatsFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailerStatsFeedClient = grpc.ServerStreamingClient[StreamTrailerStatsFeedResponse]
+
+func (c *trailersServiceClient) FollowTrailerStats(ctx context.Context, in *FollowTrailerStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrailerStatsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrailersService_ServiceDesc.Streams[3], TrailersService_FollowTrailerStats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowTrailerStatsRequest, FollowTrailerStatsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_FollowTrailerStatsClient = grpc.ServerStreamingClient[FollowTrailerStatsResponse]
+
 func (c *trailersServiceClient) GetTrailerStatsHistory(ctx context.Context, in *GetTrailerStatsHistoryRequest, opts ...grpc.CallOption) (*GetTrailerStatsHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTrailerStatsHistoryResponse)
@@ -128,6 +226,25 @@ func (c *trailersServiceClient) GetTrailerStatsHistory(ctx context.Context, in *
 	}
 	return out, nil
 }
+
+func (c *trailersServiceClient) StreamTrailerStatsHistory(ctx context.Context, in *StreamTrailerStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrailersService_ServiceDesc.Streams[4], TrailersService_StreamTrailerStatsHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrailerStatsHistoryRequest, StreamTrailerStatsHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailerStatsHistoryClient = grpc.ServerStreamingClient[StreamTrailerStatsHistoryResponse]
 
 func (c *trailersServiceClient) GetTrailer(ctx context.Context, in *GetTrailerRequest, opts ...grpc.CallOption) (*GetTrailerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -169,6 +286,9 @@ type TrailersServiceServer interface {
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
 	ListTrailers(context.Context, *ListTrailersRequest) (*ListTrailersResponse, error)
+	// Every page of ListTrailers, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamTrailers(*StreamTrailersRequest, grpc.ServerStreamingServer[StreamTrailersResponse]) error
 	// POST /fleet/trailers
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
@@ -177,14 +297,28 @@ type TrailersServiceServer interface {
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsSnapshot(context.Context, *GetTrailerStatsSnapshotRequest) (*GetTrailerStatsSnapshotResponse, error)
+	// Every page of GetTrailerStatsSnapshot, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrailerStatsSnapshot(*StreamTrailerStatsSnapshotRequest, grpc.ServerStreamingServer[StreamTrailerStatsSnapshotResponse]) error
 	// GET /fleet/trailers/stats/feed
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsFeed(context.Context, *GetTrailerStatsFeedRequest) (*GetTrailerStatsFeedResponse, error)
+	// Every page of GetTrailerStatsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrailerStatsFeed(*StreamTrailerStatsFeedRequest, grpc.ServerStreamingServer[StreamTrailerStatsFeedResponse]) error
+	// Every page of GetTrailerStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowTrailerStats(*FollowTrailerStatsRequest, grpc.ServerStreamingServer[FollowTrailerStatsResponse]) error
 	// GET /fleet/trailers/stats/history
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 10 requests per second and organization.
 	GetTrailerStatsHistory(context.Context, *GetTrailerStatsHistoryRequest) (*GetTrailerStatsHistoryResponse, error)
+	// Every page of GetTrailerStatsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrailerStatsHistory(*StreamTrailerStatsHistoryRequest, grpc.ServerStreamingServer[StreamTrailerStatsHistoryResponse]) error
 	// GET /fleet/trailers/{id}
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
@@ -209,17 +343,32 @@ type UnimplementedTrailersServiceServer struct{}
 func (UnimplementedTrailersServiceServer) ListTrailers(context.Context, *ListTrailersRequest) (*ListTrailersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTrailers not implemented")
 }
+func (UnimplementedTrailersServiceServer) StreamTrailers(*StreamTrailersRequest, grpc.ServerStreamingServer[StreamTrailersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrailers not implemented")
+}
 func (UnimplementedTrailersServiceServer) CreateTrailer(context.Context, *CreateTrailerRequest) (*CreateTrailerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTrailer not implemented")
 }
 func (UnimplementedTrailersServiceServer) GetTrailerStatsSnapshot(context.Context, *GetTrailerStatsSnapshotRequest) (*GetTrailerStatsSnapshotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrailerStatsSnapshot not implemented")
 }
+func (UnimplementedTrailersServiceServer) StreamTrailerStatsSnapshot(*StreamTrailerStatsSnapshotRequest, grpc.ServerStreamingServer[StreamTrailerStatsSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrailerStatsSnapshot not implemented")
+}
 func (UnimplementedTrailersServiceServer) GetTrailerStatsFeed(context.Context, *GetTrailerStatsFeedRequest) (*GetTrailerStatsFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrailerStatsFeed not implemented")
 }
+func (UnimplementedTrailersServiceServer) StreamTrailerStatsFeed(*StreamTrailerStatsFeedRequest, grpc.ServerStreamingServer[StreamTrailerStatsFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrailerStatsFeed not implemented")
+}
+func (UnimplementedTrailersServiceServer) FollowTrailerStats(*FollowTrailerStatsRequest, grpc.ServerStreamingServer[FollowTrailerStatsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowTrailerStats not implemented")
+}
 func (UnimplementedTrailersServiceServer) GetTrailerStatsHistory(context.Context, *GetTrailerStatsHistoryRequest) (*GetTrailerStatsHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrailerStatsHistory not implemented")
+}
+func (UnimplementedTrailersServiceServer) StreamTrailerStatsHistory(*StreamTrailerStatsHistoryRequest, grpc.ServerStreamingServer[StreamTrailerStatsHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrailerStatsHistory not implemented")
 }
 func (UnimplementedTrailersServiceServer) GetTrailer(context.Context, *GetTrailerRequest) (*GetTrailerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrailer not implemented")
@@ -268,6 +417,17 @@ func _TrailersService_ListTrailers_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrailersService_StreamTrailers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrailersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrailersServiceServer).StreamTrailers(m, &grpc.GenericServerStream[StreamTrailersRequest, StreamTrailersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailersServer = grpc.ServerStreamingServer[StreamTrailersResponse]
+
 func _TrailersService_CreateTrailer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateTrailerRequest)
 	if err := dec(in); err != nil {
@@ -304,6 +464,17 @@ func _TrailersService_GetTrailerStatsSnapshot_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrailersService_StreamTrailerStatsSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrailerStatsSnapshotRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrailersServiceServer).StreamTrailerStatsSnapshot(m, &grpc.GenericServerStream[StreamTrailerStatsSnapshotRequest, StreamTrailerStatsSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailerStatsSnapshotServer = grpc.ServerStreamingServer[StreamTrailerStatsSnapshotResponse]
+
 func _TrailersService_GetTrailerStatsFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTrailerStatsFeedRequest)
 	if err := dec(in); err != nil {
@@ -322,6 +493,28 @@ func _TrailersService_GetTrailerStatsFeed_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrailersService_StreamTrailerStatsFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrailerStatsFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrailersServiceServer).StreamTrailerStatsFeed(m, &grpc.GenericServerStream[StreamTrailerStatsFeedRequest, StreamTrailerStatsFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailerStatsFeedServer = grpc.ServerStreamingServer[StreamTrailerStatsFeedResponse]
+
+func _TrailersService_FollowTrailerStats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowTrailerStatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrailersServiceServer).FollowTrailerStats(m, &grpc.GenericServerStream[FollowTrailerStatsRequest, FollowTrailerStatsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_FollowTrailerStatsServer = grpc.ServerStreamingServer[FollowTrailerStatsResponse]
+
 func _TrailersService_GetTrailerStatsHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTrailerStatsHistoryRequest)
 	if err := dec(in); err != nil {
@@ -339,6 +532,17 @@ func _TrailersService_GetTrailerStatsHistory_Handler(srv interface{}, ctx contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TrailersService_StreamTrailerStatsHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrailerStatsHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrailersServiceServer).StreamTrailerStatsHistory(m, &grpc.GenericServerStream[StreamTrailerStatsHistoryRequest, StreamTrailerStatsHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrailersService_StreamTrailerStatsHistoryServer = grpc.ServerStreamingServer[StreamTrailerStatsHistoryResponse]
 
 func _TrailersService_GetTrailer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTrailerRequest)
@@ -434,6 +638,32 @@ var TrailersService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TrailersService_DeleteTrailer_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTrailers",
+			Handler:       _TrailersService_StreamTrailers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamTrailerStatsSnapshot",
+			Handler:       _TrailersService_StreamTrailerStatsSnapshot_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamTrailerStatsFeed",
+			Handler:       _TrailersService_StreamTrailerStatsFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowTrailerStats",
+			Handler:       _TrailersService_FollowTrailerStats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamTrailerStatsHistory",
+			Handler:       _TrailersService_StreamTrailerStatsHistory_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/trailers/v1/trailers.proto",
 }

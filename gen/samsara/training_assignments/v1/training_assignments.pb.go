@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -483,6 +483,235 @@ func (x *GetTrainingAssignmentsStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTrainingAssignments.
+type StreamTrainingAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrainingAssignmentsStream is asked, page after page.
+	Request *GetTrainingAssignmentsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrainingAssignmentsRequest) Reset() {
+	*x = StreamTrainingAssignmentsRequest{}
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrainingAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrainingAssignmentsRequest) ProtoMessage() {}
+
+func (x *StreamTrainingAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrainingAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrainingAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamTrainingAssignmentsRequest) GetRequest() *GetTrainingAssignmentsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrainingAssignmentsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrainingAssignments.
+type StreamTrainingAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrainingAssignmentsStream answers.
+	Page *GetTrainingAssignmentsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrainingAssignmentsResponse) Reset() {
+	*x = StreamTrainingAssignmentsResponse{}
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrainingAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrainingAssignmentsResponse) ProtoMessage() {}
+
+func (x *StreamTrainingAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrainingAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrainingAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamTrainingAssignmentsResponse) GetPage() *GetTrainingAssignmentsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrainingAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowTrainingAssignments.
+type FollowTrainingAssignmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrainingAssignmentsStream is asked, page after page.
+	Request *GetTrainingAssignmentsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTrainingAssignmentsRequest) Reset() {
+	*x = FollowTrainingAssignmentsRequest{}
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTrainingAssignmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTrainingAssignmentsRequest) ProtoMessage() {}
+
+func (x *FollowTrainingAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTrainingAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*FollowTrainingAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FollowTrainingAssignmentsRequest) GetRequest() *GetTrainingAssignmentsStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowTrainingAssignmentsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowTrainingAssignments.
+type FollowTrainingAssignmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrainingAssignmentsStream answers. Unset in a keep-alive.
+	Page *GetTrainingAssignmentsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTrainingAssignmentsResponse) Reset() {
+	*x = FollowTrainingAssignmentsResponse{}
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTrainingAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTrainingAssignmentsResponse) ProtoMessage() {}
+
+func (x *FollowTrainingAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTrainingAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*FollowTrainingAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FollowTrainingAssignmentsResponse) GetPage() *GetTrainingAssignmentsStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowTrainingAssignmentsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowTrainingAssignmentsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema TrainingAssignmentResponseObjectResponseBody.
 type TrainingAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -524,7 +753,7 @@ type TrainingAssignment struct {
 
 func (x *TrainingAssignment) Reset() {
 	*x = TrainingAssignment{}
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[8]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +765,7 @@ func (x *TrainingAssignment) String() string {
 func (*TrainingAssignment) ProtoMessage() {}
 
 func (x *TrainingAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[8]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +778,7 @@ func (x *TrainingAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingAssignment.ProtoReflect.Descriptor instead.
 func (*TrainingAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{8}
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TrainingAssignment) GetCompletedAtTime() string {
@@ -687,7 +916,7 @@ type TrainingAssignmentPost struct {
 
 func (x *TrainingAssignmentPost) Reset() {
 	*x = TrainingAssignmentPost{}
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[9]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +928,7 @@ func (x *TrainingAssignmentPost) String() string {
 func (*TrainingAssignmentPost) ProtoMessage() {}
 
 func (x *TrainingAssignmentPost) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[9]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +941,7 @@ func (x *TrainingAssignmentPost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingAssignmentPost.ProtoReflect.Descriptor instead.
 func (*TrainingAssignmentPost) Descriptor() ([]byte, []int) {
-	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{9}
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TrainingAssignmentPost) GetCourse() *TrainingCourse {
@@ -777,7 +1006,7 @@ type TrainingCourse struct {
 
 func (x *TrainingCourse) Reset() {
 	*x = TrainingCourse{}
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[10]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +1018,7 @@ func (x *TrainingCourse) String() string {
 func (*TrainingCourse) ProtoMessage() {}
 
 func (x *TrainingCourse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[10]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1031,7 @@ func (x *TrainingCourse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingCourse.ProtoReflect.Descriptor instead.
 func (*TrainingCourse) Descriptor() ([]byte, []int) {
-	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{10}
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TrainingCourse) GetId() string {
@@ -832,7 +1061,7 @@ type TrainingLearner struct {
 
 func (x *TrainingLearner) Reset() {
 	*x = TrainingLearner{}
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[11]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +1073,7 @@ func (x *TrainingLearner) String() string {
 func (*TrainingLearner) ProtoMessage() {}
 
 func (x *TrainingLearner) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[11]
+	mi := &file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +1086,7 @@ func (x *TrainingLearner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingLearner.ProtoReflect.Descriptor instead.
 func (*TrainingLearner) Descriptor() ([]byte, []int) {
-	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{11}
+	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TrainingLearner) GetId() string {
@@ -878,7 +1107,7 @@ var File_samsara_training_assignments_v1_training_assignments_proto protoreflect
 
 const file_samsara_training_assignments_v1_training_assignments_proto_rawDesc = "" +
 	"\n" +
-	":samsara/training_assignments/v1/training_assignments.proto\x12\x1fsamsara.training_assignments.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd1\x01\n" +
+	":samsara/training_assignments/v1/training_assignments.proto\x12\x1fsamsara.training_assignments.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd1\x01\n" +
 	"\x1ePostTrainingAssignmentsRequest\x12*\n" +
 	"\tcourse_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\bcourseId\x88\x01\x01\x128\n" +
 	"\vdue_at_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\tdueAtTime\x88\x01\x01\x12+\n" +
@@ -922,7 +1151,23 @@ const file_samsara_training_assignments_v1_training_assignments_proto_rawDesc = 
 	"\x04data\x18\x01 \x03(\v23.samsara.training_assignments.v1.TrainingAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd5\t\n" +
+	"pagination\"\xbf\x01\n" +
+	" StreamTrainingAssignmentsRequest\x12^\n" +
+	"\arequest\x18\x01 \x01(\v2D.samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa6\x01\n" +
+	"!StreamTrainingAssignmentsResponse\x12Y\n" +
+	"\x04page\x18\x01 \x01(\v2E.samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xbf\x01\n" +
+	" FollowTrainingAssignmentsRequest\x12^\n" +
+	"\arequest\x18\x01 \x01(\v2D.samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xe4\x01\n" +
+	"!FollowTrainingAssignmentsResponse\x12Y\n" +
+	"\x04page\x18\x01 \x01(\v2E.samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xd5\t\n" +
 	"\x12TrainingAssignment\x12@\n" +
 	"\x11completed_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x0fcompletedAtTime\x88\x01\x01\x12O\n" +
 	"\x06course\x18\x02 \x01(\v2/.samsara.training_assignments.v1.TrainingCourseB\x06\xda\xce\x18\x02 \x01R\x06course\x12>\n" +
@@ -983,7 +1228,7 @@ const file_samsara_training_assignments_v1_training_assignments_proto_rawDesc = 
 	"\x04type\x18\x02 \x01(\tB\x0e\xda\xce\x18\n" +
 	" \x012\x06driverH\x01R\x04type\x88\x01\x01:%\xda\xce\x18!TrainingLearnerObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_type2\xca\b\n" +
+	"\x05_type2\xec\v\n" +
 	"\x1aTrainingAssignmentsService\x12\xfd\x01\n" +
 	"\x17PostTrainingAssignments\x12?.samsara.training_assignments.v1.PostTrainingAssignmentsRequest\x1a@.samsara.training_assignments.v1.PostTrainingAssignmentsResponse\"_\xda\xce\x18[\n" +
 	"\x17postTrainingAssignments\x10\x02\x1a\x15/training-assignmentsB\x1aWrite Training AssignmentsJ\x06\b\n" +
@@ -993,9 +1238,13 @@ const file_samsara_training_assignments_v1_training_assignments_proto_rawDesc = 
 	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x87\x02\n" +
 	"\x19DeleteTrainingAssignments\x12A.samsara.training_assignments.v1.DeleteTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.DeleteTrainingAssignmentsResponse\"c\xda\xce\x18_\n" +
 	"\x19deleteTrainingAssignments\x10\x05\x1a\x15/training-assignments8\x01B\x1aWrite Training AssignmentsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xcc\x01\x12\x9d\x02\n" +
-	"\x1cGetTrainingAssignmentsStream\x12D.samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest\x1aE.samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse\"p\xda\xce\x18l\n" +
-	"\x1cgetTrainingAssignmentsStream\x10\x01\x1a\x1c/training-assignments/stream(\x010\x018\x01B\x19Read Training AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BVP\x01ZRsamsara.internal/gateway/gen/samsara/training_assignments/v1;trainingassignmentsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xcc\x01\x12\xa3\x02\n" +
+	"\x1cGetTrainingAssignmentsStream\x12D.samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest\x1aE.samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse\"v\xda\xce\x18r\n" +
+	"\x1cgetTrainingAssignmentsStream\x10\x01\x1a\x1c/training-assignments/stream(\x010\x018\x01B\x19Read Training AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xcc\x01\n" +
+	"\x19StreamTrainingAssignments\x12A.samsara.training_assignments.v1.StreamTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.StreamTrainingAssignmentsResponse\"&\xe2\xce\x18\"\n" +
+	"\x1cGetTrainingAssignmentsStream\x10\x01\x18\x010\x01\x12\xca\x01\n" +
+	"\x19FollowTrainingAssignments\x12A.samsara.training_assignments.v1.FollowTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.FollowTrainingAssignmentsResponse\"$\xe2\xce\x18 \n" +
+	"\x1cGetTrainingAssignmentsStream\x10\x020\x01BVP\x01ZRsamsara.internal/gateway/gen/samsara/training_assignments/v1;trainingassignmentsv1b\x06proto3"
 
 var (
 	file_samsara_training_assignments_v1_training_assignments_proto_rawDescOnce sync.Once
@@ -1009,7 +1258,7 @@ func file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP
 	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescData
 }
 
-var file_samsara_training_assignments_v1_training_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_training_assignments_v1_training_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_samsara_training_assignments_v1_training_assignments_proto_goTypes = []any{
 	(*PostTrainingAssignmentsRequest)(nil),       // 0: samsara.training_assignments.v1.PostTrainingAssignmentsRequest
 	(*PostTrainingAssignmentsResponse)(nil),      // 1: samsara.training_assignments.v1.PostTrainingAssignmentsResponse
@@ -1019,34 +1268,52 @@ var file_samsara_training_assignments_v1_training_assignments_proto_goTypes = []
 	(*DeleteTrainingAssignmentsResponse)(nil),    // 5: samsara.training_assignments.v1.DeleteTrainingAssignmentsResponse
 	(*GetTrainingAssignmentsStreamRequest)(nil),  // 6: samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest
 	(*GetTrainingAssignmentsStreamResponse)(nil), // 7: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse
-	(*TrainingAssignment)(nil),                   // 8: samsara.training_assignments.v1.TrainingAssignment
-	(*TrainingAssignmentPost)(nil),               // 9: samsara.training_assignments.v1.TrainingAssignmentPost
-	(*TrainingCourse)(nil),                       // 10: samsara.training_assignments.v1.TrainingCourse
-	(*TrainingLearner)(nil),                      // 11: samsara.training_assignments.v1.TrainingLearner
-	(*v1.Pagination)(nil),                        // 12: samsara.types.v1.Pagination
+	(*StreamTrainingAssignmentsRequest)(nil),     // 8: samsara.training_assignments.v1.StreamTrainingAssignmentsRequest
+	(*StreamTrainingAssignmentsResponse)(nil),    // 9: samsara.training_assignments.v1.StreamTrainingAssignmentsResponse
+	(*FollowTrainingAssignmentsRequest)(nil),     // 10: samsara.training_assignments.v1.FollowTrainingAssignmentsRequest
+	(*FollowTrainingAssignmentsResponse)(nil),    // 11: samsara.training_assignments.v1.FollowTrainingAssignmentsResponse
+	(*TrainingAssignment)(nil),                   // 12: samsara.training_assignments.v1.TrainingAssignment
+	(*TrainingAssignmentPost)(nil),               // 13: samsara.training_assignments.v1.TrainingAssignmentPost
+	(*TrainingCourse)(nil),                       // 14: samsara.training_assignments.v1.TrainingCourse
+	(*TrainingLearner)(nil),                      // 15: samsara.training_assignments.v1.TrainingLearner
+	(*v1.Pagination)(nil),                        // 16: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                    // 17: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                    // 18: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                        // 19: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_training_assignments_v1_training_assignments_proto_depIdxs = []int32{
-	9,  // 0: samsara.training_assignments.v1.PostTrainingAssignmentsResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignmentPost
-	8,  // 1: samsara.training_assignments.v1.PatchTrainingAssignmentsResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignment
-	8,  // 2: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignment
-	12, // 3: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 4: samsara.training_assignments.v1.TrainingAssignment.course:type_name -> samsara.training_assignments.v1.TrainingCourse
-	11, // 5: samsara.training_assignments.v1.TrainingAssignment.learner:type_name -> samsara.training_assignments.v1.TrainingLearner
-	10, // 6: samsara.training_assignments.v1.TrainingAssignmentPost.course:type_name -> samsara.training_assignments.v1.TrainingCourse
-	11, // 7: samsara.training_assignments.v1.TrainingAssignmentPost.learner:type_name -> samsara.training_assignments.v1.TrainingLearner
-	0,  // 8: samsara.training_assignments.v1.TrainingAssignmentsService.PostTrainingAssignments:input_type -> samsara.training_assignments.v1.PostTrainingAssignmentsRequest
-	2,  // 9: samsara.training_assignments.v1.TrainingAssignmentsService.PatchTrainingAssignments:input_type -> samsara.training_assignments.v1.PatchTrainingAssignmentsRequest
-	4,  // 10: samsara.training_assignments.v1.TrainingAssignmentsService.DeleteTrainingAssignments:input_type -> samsara.training_assignments.v1.DeleteTrainingAssignmentsRequest
-	6,  // 11: samsara.training_assignments.v1.TrainingAssignmentsService.GetTrainingAssignmentsStream:input_type -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest
-	1,  // 12: samsara.training_assignments.v1.TrainingAssignmentsService.PostTrainingAssignments:output_type -> samsara.training_assignments.v1.PostTrainingAssignmentsResponse
-	3,  // 13: samsara.training_assignments.v1.TrainingAssignmentsService.PatchTrainingAssignments:output_type -> samsara.training_assignments.v1.PatchTrainingAssignmentsResponse
-	5,  // 14: samsara.training_assignments.v1.TrainingAssignmentsService.DeleteTrainingAssignments:output_type -> samsara.training_assignments.v1.DeleteTrainingAssignmentsResponse
-	7,  // 15: samsara.training_assignments.v1.TrainingAssignmentsService.GetTrainingAssignmentsStream:output_type -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	13, // 0: samsara.training_assignments.v1.PostTrainingAssignmentsResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignmentPost
+	12, // 1: samsara.training_assignments.v1.PatchTrainingAssignmentsResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignment
+	12, // 2: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignment
+	16, // 3: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 4: samsara.training_assignments.v1.StreamTrainingAssignmentsRequest.request:type_name -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest
+	17, // 5: samsara.training_assignments.v1.StreamTrainingAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 6: samsara.training_assignments.v1.StreamTrainingAssignmentsResponse.page:type_name -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse
+	6,  // 7: samsara.training_assignments.v1.FollowTrainingAssignmentsRequest.request:type_name -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest
+	18, // 8: samsara.training_assignments.v1.FollowTrainingAssignmentsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	7,  // 9: samsara.training_assignments.v1.FollowTrainingAssignmentsResponse.page:type_name -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse
+	19, // 10: samsara.training_assignments.v1.FollowTrainingAssignmentsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	14, // 11: samsara.training_assignments.v1.TrainingAssignment.course:type_name -> samsara.training_assignments.v1.TrainingCourse
+	15, // 12: samsara.training_assignments.v1.TrainingAssignment.learner:type_name -> samsara.training_assignments.v1.TrainingLearner
+	14, // 13: samsara.training_assignments.v1.TrainingAssignmentPost.course:type_name -> samsara.training_assignments.v1.TrainingCourse
+	15, // 14: samsara.training_assignments.v1.TrainingAssignmentPost.learner:type_name -> samsara.training_assignments.v1.TrainingLearner
+	0,  // 15: samsara.training_assignments.v1.TrainingAssignmentsService.PostTrainingAssignments:input_type -> samsara.training_assignments.v1.PostTrainingAssignmentsRequest
+	2,  // 16: samsara.training_assignments.v1.TrainingAssignmentsService.PatchTrainingAssignments:input_type -> samsara.training_assignments.v1.PatchTrainingAssignmentsRequest
+	4,  // 17: samsara.training_assignments.v1.TrainingAssignmentsService.DeleteTrainingAssignments:input_type -> samsara.training_assignments.v1.DeleteTrainingAssignmentsRequest
+	6,  // 18: samsara.training_assignments.v1.TrainingAssignmentsService.GetTrainingAssignmentsStream:input_type -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest
+	8,  // 19: samsara.training_assignments.v1.TrainingAssignmentsService.StreamTrainingAssignments:input_type -> samsara.training_assignments.v1.StreamTrainingAssignmentsRequest
+	10, // 20: samsara.training_assignments.v1.TrainingAssignmentsService.FollowTrainingAssignments:input_type -> samsara.training_assignments.v1.FollowTrainingAssignmentsRequest
+	1,  // 21: samsara.training_assignments.v1.TrainingAssignmentsService.PostTrainingAssignments:output_type -> samsara.training_assignments.v1.PostTrainingAssignmentsResponse
+	3,  // 22: samsara.training_assignments.v1.TrainingAssignmentsService.PatchTrainingAssignments:output_type -> samsara.training_assignments.v1.PatchTrainingAssignmentsResponse
+	5,  // 23: samsara.training_assignments.v1.TrainingAssignmentsService.DeleteTrainingAssignments:output_type -> samsara.training_assignments.v1.DeleteTrainingAssignmentsResponse
+	7,  // 24: samsara.training_assignments.v1.TrainingAssignmentsService.GetTrainingAssignmentsStream:output_type -> samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse
+	9,  // 25: samsara.training_assignments.v1.TrainingAssignmentsService.StreamTrainingAssignments:output_type -> samsara.training_assignments.v1.StreamTrainingAssignmentsResponse
+	11, // 26: samsara.training_assignments.v1.TrainingAssignmentsService.FollowTrainingAssignments:output_type -> samsara.training_assignments.v1.FollowTrainingAssignmentsResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_samsara_training_assignments_v1_training_assignments_proto_init() }
@@ -1057,17 +1324,19 @@ func file_samsara_training_assignments_v1_training_assignments_proto_init() {
 	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_training_assignments_v1_training_assignments_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_training_assignments_v1_training_assignments_proto_rawDesc), len(file_samsara_training_assignments_v1_training_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

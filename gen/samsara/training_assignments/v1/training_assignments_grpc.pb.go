@@ -25,6 +25,8 @@ const (
 	TrainingAssignmentsService_PatchTrainingAssignments_FullMethodName     = "/samsara.training_assignments.v1.TrainingAssignmentsService/PatchTrainingAssignments"
 	TrainingAssignmentsService_DeleteTrainingAssignments_FullMethodName    = "/samsara.training_assignments.v1.TrainingAssignmentsService/DeleteTrainingAssignments"
 	TrainingAssignmentsService_GetTrainingAssignmentsStream_FullMethodName = "/samsara.training_assignments.v1.TrainingAssignmentsService/GetTrainingAssignmentsStream"
+	TrainingAssignmentsService_StreamTrainingAssignments_FullMethodName    = "/samsara.training_assignments.v1.TrainingAssignmentsService/StreamTrainingAssignments"
+	TrainingAssignmentsService_FollowTrainingAssignments_FullMethodName    = "/samsara.training_assignments.v1.TrainingAssignmentsService/FollowTrainingAssignments"
 )
 
 // TrainingAssignmentsServiceClient is the client API for TrainingAssignmentsService service.
@@ -49,6 +51,18 @@ type TrainingAssignmentsServiceClient interface {
 	// Scope: Read Training Assignments.
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingAssignmentsStream(ctx context.Context, in *GetTrainingAssignmentsStreamRequest, opts ...grpc.CallOption) (*GetTrainingAssignmentsStreamResponse, error)
+	// Every page of GetTrainingAssignmentsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamTrainingAssignments(ctx context.Context, in *StreamTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingAssignmentsResponse], error)
+	// Every page of GetTrainingAssignmentsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowTrainingAssignments(ctx context.Context, in *FollowTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrainingAssignmentsResponse], error)
 }
 
 type trainingAssignmentsServiceClient struct {
@@ -99,6 +113,44 @@ func (c *trainingAssignmentsServiceClient) GetTrainingAssignmentsStream(ctx cont
 	return out, nil
 }
 
+func (c *trainingAssignmentsServiceClient) StreamTrainingAssignments(ctx context.Context, in *StreamTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrainingAssignmentsService_ServiceDesc.Streams[0], TrainingAssignmentsService_StreamTrainingAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrainingAssignmentsRequest, StreamTrainingAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrainingAssignmentsService_StreamTrainingAssignmentsClient = grpc.ServerStreamingClient[StreamTrainingAssignmentsResponse]
+
+func (c *trainingAssignmentsServiceClient) FollowTrainingAssignments(ctx context.Context, in *FollowTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrainingAssignmentsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrainingAssignmentsService_ServiceDesc.Streams[1], TrainingAssignmentsService_FollowTrainingAssignments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowTrainingAssignmentsRequest, FollowTrainingAssignmentsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrainingAssignmentsService_FollowTrainingAssignmentsClient = grpc.ServerStreamingClient[FollowTrainingAssignmentsResponse]
+
 // TrainingAssignmentsServiceServer is the server API for TrainingAssignmentsService service.
 // All implementations should embed UnimplementedTrainingAssignmentsServiceServer
 // for forward compatibility.
@@ -121,6 +173,18 @@ type TrainingAssignmentsServiceServer interface {
 	// Scope: Read Training Assignments.
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingAssignmentsStream(context.Context, *GetTrainingAssignmentsStreamRequest) (*GetTrainingAssignmentsStreamResponse, error)
+	// Every page of GetTrainingAssignmentsStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	// `request.end_time` is required: without it, the document says both that the pages end now and
+	// that they never do.
+	StreamTrainingAssignments(*StreamTrainingAssignmentsRequest, grpc.ServerStreamingServer[StreamTrainingAssignmentsResponse]) error
+	// Every page of GetTrainingAssignmentsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Keeps polling, though the document says both that without an end time the feed goes on and that
+	// it ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowTrainingAssignments(*FollowTrainingAssignmentsRequest, grpc.ServerStreamingServer[FollowTrainingAssignmentsResponse]) error
 }
 
 // UnimplementedTrainingAssignmentsServiceServer should be embedded to have
@@ -141,6 +205,12 @@ func (UnimplementedTrainingAssignmentsServiceServer) DeleteTrainingAssignments(c
 }
 func (UnimplementedTrainingAssignmentsServiceServer) GetTrainingAssignmentsStream(context.Context, *GetTrainingAssignmentsStreamRequest) (*GetTrainingAssignmentsStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrainingAssignmentsStream not implemented")
+}
+func (UnimplementedTrainingAssignmentsServiceServer) StreamTrainingAssignments(*StreamTrainingAssignmentsRequest, grpc.ServerStreamingServer[StreamTrainingAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrainingAssignments not implemented")
+}
+func (UnimplementedTrainingAssignmentsServiceServer) FollowTrainingAssignments(*FollowTrainingAssignmentsRequest, grpc.ServerStreamingServer[FollowTrainingAssignmentsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowTrainingAssignments not implemented")
 }
 func (UnimplementedTrainingAssignmentsServiceServer) testEmbeddedByValue() {}
 
@@ -234,6 +304,28 @@ func _TrainingAssignmentsService_GetTrainingAssignmentsStream_Handler(srv interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrainingAssignmentsService_StreamTrainingAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrainingAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrainingAssignmentsServiceServer).StreamTrainingAssignments(m, &grpc.GenericServerStream[StreamTrainingAssignmentsRequest, StreamTrainingAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrainingAssignmentsService_StreamTrainingAssignmentsServer = grpc.ServerStreamingServer[StreamTrainingAssignmentsResponse]
+
+func _TrainingAssignmentsService_FollowTrainingAssignments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowTrainingAssignmentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrainingAssignmentsServiceServer).FollowTrainingAssignments(m, &grpc.GenericServerStream[FollowTrainingAssignmentsRequest, FollowTrainingAssignmentsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrainingAssignmentsService_FollowTrainingAssignmentsServer = grpc.ServerStreamingServer[FollowTrainingAssignmentsResponse]
+
 // TrainingAssignmentsService_ServiceDesc is the grpc.ServiceDesc for TrainingAssignmentsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -258,6 +350,17 @@ var TrainingAssignmentsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TrainingAssignmentsService_GetTrainingAssignmentsStream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTrainingAssignments",
+			Handler:       _TrainingAssignmentsService_StreamTrainingAssignments_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowTrainingAssignments",
+			Handler:       _TrainingAssignmentsService_FollowTrainingAssignments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/training_assignments/v1/training_assignments.proto",
 }

@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -153,6 +153,116 @@ func (x *GetTrainingCoursesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTrainingCourses.
+type StreamTrainingCoursesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrainingCourses is asked, page after page.
+	Request *GetTrainingCoursesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrainingCoursesRequest) Reset() {
+	*x = StreamTrainingCoursesRequest{}
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrainingCoursesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrainingCoursesRequest) ProtoMessage() {}
+
+func (x *StreamTrainingCoursesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrainingCoursesRequest.ProtoReflect.Descriptor instead.
+func (*StreamTrainingCoursesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamTrainingCoursesRequest) GetRequest() *GetTrainingCoursesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTrainingCoursesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrainingCourses.
+type StreamTrainingCoursesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrainingCourses answers.
+	Page *GetTrainingCoursesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTrainingCoursesResponse) Reset() {
+	*x = StreamTrainingCoursesResponse{}
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTrainingCoursesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTrainingCoursesResponse) ProtoMessage() {}
+
+func (x *StreamTrainingCoursesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTrainingCoursesResponse.ProtoReflect.Descriptor instead.
+func (*StreamTrainingCoursesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamTrainingCoursesResponse) GetPage() *GetTrainingCoursesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTrainingCoursesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema TrainingCategoryObjectResponseBody.
 type TrainingCategory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -166,7 +276,7 @@ type TrainingCategory struct {
 
 func (x *TrainingCategory) Reset() {
 	*x = TrainingCategory{}
-	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[2]
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -178,7 +288,7 @@ func (x *TrainingCategory) String() string {
 func (*TrainingCategory) ProtoMessage() {}
 
 func (x *TrainingCategory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[2]
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -191,7 +301,7 @@ func (x *TrainingCategory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingCategory.ProtoReflect.Descriptor instead.
 func (*TrainingCategory) Descriptor() ([]byte, []int) {
-	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{2}
+	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TrainingCategory) GetId() string {
@@ -233,7 +343,7 @@ type TrainingCourse struct {
 
 func (x *TrainingCourse) Reset() {
 	*x = TrainingCourse{}
-	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[3]
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +355,7 @@ func (x *TrainingCourse) String() string {
 func (*TrainingCourse) ProtoMessage() {}
 
 func (x *TrainingCourse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[3]
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +368,7 @@ func (x *TrainingCourse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingCourse.ProtoReflect.Descriptor instead.
 func (*TrainingCourse) Descriptor() ([]byte, []int) {
-	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{3}
+	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TrainingCourse) GetCategory() *TrainingCategory {
@@ -330,7 +440,7 @@ type TrainingCourseLabel struct {
 
 func (x *TrainingCourseLabel) Reset() {
 	*x = TrainingCourseLabel{}
-	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[4]
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +452,7 @@ func (x *TrainingCourseLabel) String() string {
 func (*TrainingCourseLabel) ProtoMessage() {}
 
 func (x *TrainingCourseLabel) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[4]
+	mi := &file_samsara_training_courses_v1_training_courses_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +465,7 @@ func (x *TrainingCourseLabel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainingCourseLabel.ProtoReflect.Descriptor instead.
 func (*TrainingCourseLabel) Descriptor() ([]byte, []int) {
-	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{4}
+	return file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TrainingCourseLabel) GetName() string {
@@ -376,7 +486,7 @@ var File_samsara_training_courses_v1_training_courses_proto protoreflect.FileDes
 
 const file_samsara_training_courses_v1_training_courses_proto_rawDesc = "" +
 	"\n" +
-	"2samsara/training_courses/v1/training_courses.proto\x12\x1bsamsara.training_courses.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xc0\x01\n" +
+	"2samsara/training_courses/v1/training_courses.proto\x12\x1bsamsara.training_courses.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xc0\x01\n" +
 	"\x19GetTrainingCoursesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fcategory_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vcategoryIds\x12'\n" +
@@ -388,7 +498,14 @@ const file_samsara_training_courses_v1_training_courses_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2+.samsara.training_courses.v1.TrainingCourseB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x88\x01\n" +
+	"pagination\"\xad\x01\n" +
+	"\x1cStreamTrainingCoursesRequest\x12P\n" +
+	"\arequest\x18\x01 \x01(\v26.samsara.training_courses.v1.GetTrainingCoursesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x94\x01\n" +
+	"\x1dStreamTrainingCoursesResponse\x12K\n" +
+	"\x04page\x18\x01 \x01(\v27.samsara.training_courses.v1.GetTrainingCoursesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x88\x01\n" +
 	"\x10TrainingCategory\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:&\xda\xce\x18\"TrainingCategoryObjectResponseBodyB\x05\n" +
@@ -414,10 +531,12 @@ const file_samsara_training_courses_v1_training_courses_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\x04type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04type\x88\x01\x01:)\xda\xce\x18%TrainingCourseLabelObjectResponseBodyB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type2\xf7\x01\n" +
-	"\x16TrainingCoursesService\x12\xdc\x01\n" +
-	"\x12GetTrainingCourses\x126.samsara.training_courses.v1.GetTrainingCoursesRequest\x1a7.samsara.training_courses.v1.GetTrainingCoursesResponse\"U\xda\xce\x18Q\n" +
-	"\x12getTrainingCourses\x10\x01\x1a\x11/training-courses(\x018\x01B\x15Read Training CoursesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BNP\x01ZJsamsara.internal/gateway/gen/samsara/training_courses/v1;trainingcoursesv1b\x06proto3"
+	"\x05_type2\xac\x03\n" +
+	"\x16TrainingCoursesService\x12\xe2\x01\n" +
+	"\x12GetTrainingCourses\x126.samsara.training_courses.v1.GetTrainingCoursesRequest\x1a7.samsara.training_courses.v1.GetTrainingCoursesResponse\"[\xda\xce\x18W\n" +
+	"\x12getTrainingCourses\x10\x01\x1a\x11/training-courses(\x018\x01B\x15Read Training CoursesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xac\x01\n" +
+	"\x15StreamTrainingCourses\x129.samsara.training_courses.v1.StreamTrainingCoursesRequest\x1a:.samsara.training_courses.v1.StreamTrainingCoursesResponse\"\x1a\xe2\xce\x18\x16\n" +
+	"\x12GetTrainingCourses\x10\x010\x01BNP\x01ZJsamsara.internal/gateway/gen/samsara/training_courses/v1;trainingcoursesv1b\x06proto3"
 
 var (
 	file_samsara_training_courses_v1_training_courses_proto_rawDescOnce sync.Once
@@ -431,27 +550,35 @@ func file_samsara_training_courses_v1_training_courses_proto_rawDescGZIP() []byt
 	return file_samsara_training_courses_v1_training_courses_proto_rawDescData
 }
 
-var file_samsara_training_courses_v1_training_courses_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_samsara_training_courses_v1_training_courses_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_samsara_training_courses_v1_training_courses_proto_goTypes = []any{
-	(*GetTrainingCoursesRequest)(nil),  // 0: samsara.training_courses.v1.GetTrainingCoursesRequest
-	(*GetTrainingCoursesResponse)(nil), // 1: samsara.training_courses.v1.GetTrainingCoursesResponse
-	(*TrainingCategory)(nil),           // 2: samsara.training_courses.v1.TrainingCategory
-	(*TrainingCourse)(nil),             // 3: samsara.training_courses.v1.TrainingCourse
-	(*TrainingCourseLabel)(nil),        // 4: samsara.training_courses.v1.TrainingCourseLabel
-	(*v1.Pagination)(nil),              // 5: samsara.types.v1.Pagination
+	(*GetTrainingCoursesRequest)(nil),     // 0: samsara.training_courses.v1.GetTrainingCoursesRequest
+	(*GetTrainingCoursesResponse)(nil),    // 1: samsara.training_courses.v1.GetTrainingCoursesResponse
+	(*StreamTrainingCoursesRequest)(nil),  // 2: samsara.training_courses.v1.StreamTrainingCoursesRequest
+	(*StreamTrainingCoursesResponse)(nil), // 3: samsara.training_courses.v1.StreamTrainingCoursesResponse
+	(*TrainingCategory)(nil),              // 4: samsara.training_courses.v1.TrainingCategory
+	(*TrainingCourse)(nil),                // 5: samsara.training_courses.v1.TrainingCourse
+	(*TrainingCourseLabel)(nil),           // 6: samsara.training_courses.v1.TrainingCourseLabel
+	(*v1.Pagination)(nil),                 // 7: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),             // 8: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_training_courses_v1_training_courses_proto_depIdxs = []int32{
-	3, // 0: samsara.training_courses.v1.GetTrainingCoursesResponse.data:type_name -> samsara.training_courses.v1.TrainingCourse
-	5, // 1: samsara.training_courses.v1.GetTrainingCoursesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	2, // 2: samsara.training_courses.v1.TrainingCourse.category:type_name -> samsara.training_courses.v1.TrainingCategory
-	4, // 3: samsara.training_courses.v1.TrainingCourse.labels:type_name -> samsara.training_courses.v1.TrainingCourseLabel
-	0, // 4: samsara.training_courses.v1.TrainingCoursesService.GetTrainingCourses:input_type -> samsara.training_courses.v1.GetTrainingCoursesRequest
-	1, // 5: samsara.training_courses.v1.TrainingCoursesService.GetTrainingCourses:output_type -> samsara.training_courses.v1.GetTrainingCoursesResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 0: samsara.training_courses.v1.GetTrainingCoursesResponse.data:type_name -> samsara.training_courses.v1.TrainingCourse
+	7, // 1: samsara.training_courses.v1.GetTrainingCoursesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0, // 2: samsara.training_courses.v1.StreamTrainingCoursesRequest.request:type_name -> samsara.training_courses.v1.GetTrainingCoursesRequest
+	8, // 3: samsara.training_courses.v1.StreamTrainingCoursesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1, // 4: samsara.training_courses.v1.StreamTrainingCoursesResponse.page:type_name -> samsara.training_courses.v1.GetTrainingCoursesResponse
+	4, // 5: samsara.training_courses.v1.TrainingCourse.category:type_name -> samsara.training_courses.v1.TrainingCategory
+	6, // 6: samsara.training_courses.v1.TrainingCourse.labels:type_name -> samsara.training_courses.v1.TrainingCourseLabel
+	0, // 7: samsara.training_courses.v1.TrainingCoursesService.GetTrainingCourses:input_type -> samsara.training_courses.v1.GetTrainingCoursesRequest
+	2, // 8: samsara.training_courses.v1.TrainingCoursesService.StreamTrainingCourses:input_type -> samsara.training_courses.v1.StreamTrainingCoursesRequest
+	1, // 9: samsara.training_courses.v1.TrainingCoursesService.GetTrainingCourses:output_type -> samsara.training_courses.v1.GetTrainingCoursesResponse
+	3, // 10: samsara.training_courses.v1.TrainingCoursesService.StreamTrainingCourses:output_type -> samsara.training_courses.v1.StreamTrainingCoursesResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_samsara_training_courses_v1_training_courses_proto_init() }
@@ -460,16 +587,17 @@ func file_samsara_training_courses_v1_training_courses_proto_init() {
 		return
 	}
 	file_samsara_training_courses_v1_training_courses_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_training_courses_v1_training_courses_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_training_courses_v1_training_courses_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_training_courses_v1_training_courses_proto_msgTypes[4].OneofWrappers = []any{}
+	file_samsara_training_courses_v1_training_courses_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_training_courses_v1_training_courses_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_training_courses_v1_training_courses_proto_rawDesc), len(file_samsara_training_courses_v1_training_courses_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

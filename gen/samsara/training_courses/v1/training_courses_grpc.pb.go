@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TrainingCoursesService_GetTrainingCourses_FullMethodName = "/samsara.training_courses.v1.TrainingCoursesService/GetTrainingCourses"
+	TrainingCoursesService_GetTrainingCourses_FullMethodName    = "/samsara.training_courses.v1.TrainingCoursesService/GetTrainingCourses"
+	TrainingCoursesService_StreamTrainingCourses_FullMethodName = "/samsara.training_courses.v1.TrainingCoursesService/StreamTrainingCourses"
 )
 
 // TrainingCoursesServiceClient is the client API for TrainingCoursesService service.
@@ -34,6 +35,9 @@ type TrainingCoursesServiceClient interface {
 	// Scope: Read Training Courses.
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingCourses(ctx context.Context, in *GetTrainingCoursesRequest, opts ...grpc.CallOption) (*GetTrainingCoursesResponse, error)
+	// Every page of GetTrainingCourses, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrainingCourses(ctx context.Context, in *StreamTrainingCoursesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingCoursesResponse], error)
 }
 
 type trainingCoursesServiceClient struct {
@@ -54,6 +58,25 @@ func (c *trainingCoursesServiceClient) GetTrainingCourses(ctx context.Context, i
 	return out, nil
 }
 
+func (c *trainingCoursesServiceClient) StreamTrainingCourses(ctx context.Context, in *StreamTrainingCoursesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingCoursesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TrainingCoursesService_ServiceDesc.Streams[0], TrainingCoursesService_StreamTrainingCourses_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTrainingCoursesRequest, StreamTrainingCoursesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrainingCoursesService_StreamTrainingCoursesClient = grpc.ServerStreamingClient[StreamTrainingCoursesResponse]
+
 // TrainingCoursesServiceServer is the server API for TrainingCoursesService service.
 // All implementations should embed UnimplementedTrainingCoursesServiceServer
 // for forward compatibility.
@@ -64,6 +87,9 @@ type TrainingCoursesServiceServer interface {
 	// Scope: Read Training Courses.
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingCourses(context.Context, *GetTrainingCoursesRequest) (*GetTrainingCoursesResponse, error)
+	// Every page of GetTrainingCourses, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamTrainingCourses(*StreamTrainingCoursesRequest, grpc.ServerStreamingServer[StreamTrainingCoursesResponse]) error
 }
 
 // UnimplementedTrainingCoursesServiceServer should be embedded to have
@@ -75,6 +101,9 @@ type UnimplementedTrainingCoursesServiceServer struct{}
 
 func (UnimplementedTrainingCoursesServiceServer) GetTrainingCourses(context.Context, *GetTrainingCoursesRequest) (*GetTrainingCoursesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrainingCourses not implemented")
+}
+func (UnimplementedTrainingCoursesServiceServer) StreamTrainingCourses(*StreamTrainingCoursesRequest, grpc.ServerStreamingServer[StreamTrainingCoursesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrainingCourses not implemented")
 }
 func (UnimplementedTrainingCoursesServiceServer) testEmbeddedByValue() {}
 
@@ -114,6 +143,17 @@ func _TrainingCoursesService_GetTrainingCourses_Handler(srv interface{}, ctx con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrainingCoursesService_StreamTrainingCourses_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTrainingCoursesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TrainingCoursesServiceServer).StreamTrainingCourses(m, &grpc.GenericServerStream[StreamTrainingCoursesRequest, StreamTrainingCoursesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TrainingCoursesService_StreamTrainingCoursesServer = grpc.ServerStreamingServer[StreamTrainingCoursesResponse]
+
 // TrainingCoursesService_ServiceDesc is the grpc.ServiceDesc for TrainingCoursesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +166,12 @@ var TrainingCoursesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TrainingCoursesService_GetTrainingCourses_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTrainingCourses",
+			Handler:       _TrainingCoursesService_StreamTrainingCourses_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/training_courses/v1/training_courses.proto",
 }

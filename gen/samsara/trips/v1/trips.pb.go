@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -182,6 +182,235 @@ func (x *GetTripsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamTrips.
+type StreamTripsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrips is asked, page after page.
+	Request *GetTripsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTripsRequest) Reset() {
+	*x = StreamTripsRequest{}
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTripsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTripsRequest) ProtoMessage() {}
+
+func (x *StreamTripsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTripsRequest.ProtoReflect.Descriptor instead.
+func (*StreamTripsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trips_v1_trips_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamTripsRequest) GetRequest() *GetTripsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamTripsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamTrips.
+type StreamTripsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrips answers.
+	Page *GetTripsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTripsResponse) Reset() {
+	*x = StreamTripsResponse{}
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTripsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTripsResponse) ProtoMessage() {}
+
+func (x *StreamTripsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTripsResponse.ProtoReflect.Descriptor instead.
+func (*StreamTripsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trips_v1_trips_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamTripsResponse) GetPage() *GetTripsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamTripsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowTrips.
+type FollowTripsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrips is asked, page after page.
+	Request *GetTripsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTripsRequest) Reset() {
+	*x = FollowTripsRequest{}
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTripsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTripsRequest) ProtoMessage() {}
+
+func (x *FollowTripsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTripsRequest.ProtoReflect.Descriptor instead.
+func (*FollowTripsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_trips_v1_trips_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FollowTripsRequest) GetRequest() *GetTripsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowTripsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowTrips.
+type FollowTripsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetTrips answers. Unset in a keep-alive.
+	Page *GetTripsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTripsResponse) Reset() {
+	*x = FollowTripsResponse{}
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTripsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTripsResponse) ProtoMessage() {}
+
+func (x *FollowTripsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTripsResponse.ProtoReflect.Descriptor instead.
+func (*FollowTripsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_trips_v1_trips_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FollowTripsResponse) GetPage() *GetTripsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowTripsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowTripsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema TripResponseBody.
 type Trip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -207,7 +436,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_samsara_trips_v1_trips_proto_msgTypes[2]
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -219,7 +448,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trips_v1_trips_proto_msgTypes[2]
+	mi := &file_samsara_trips_v1_trips_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -232,7 +461,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_samsara_trips_v1_trips_proto_rawDescGZIP(), []int{2}
+	return file_samsara_trips_v1_trips_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Trip) GetAsset() *v1.TripAsset {
@@ -295,7 +524,7 @@ var File_samsara_trips_v1_trips_proto protoreflect.FileDescriptor
 
 const file_samsara_trips_v1_trips_proto_rawDesc = "" +
 	"\n" +
-	"\x1csamsara/trips/v1/trips.proto\x12\x10samsara.trips.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x04\n" +
+	"\x1csamsara/trips/v1/trips.proto\x12\x10samsara.trips.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x04\n" +
 	"\x0fGetTripsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12Y\n" +
 	"\x11completion_status\x18\x02 \x01(\tB'\xda\xce\x18#\b\x022\n" +
@@ -317,7 +546,23 @@ const file_samsara_trips_v1_trips_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x16.samsara.trips.v1.TripB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x05\n" +
+	"pagination\"\x8e\x01\n" +
+	"\x12StreamTripsRequest\x12;\n" +
+	"\arequest\x18\x01 \x01(\v2!.samsara.trips.v1.GetTripsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"u\n" +
+	"\x13StreamTripsResponse\x126\n" +
+	"\x04page\x18\x01 \x01(\v2\".samsara.trips.v1.GetTripsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x8e\x01\n" +
+	"\x12FollowTripsRequest\x12;\n" +
+	"\arequest\x18\x01 \x01(\v2!.samsara.trips.v1.GetTripsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xb3\x01\n" +
+	"\x13FollowTripsResponse\x126\n" +
+	"\x04page\x18\x01 \x01(\v2\".samsara.trips.v1.GetTripsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x90\x05\n" +
 	"\x04Trip\x129\n" +
 	"\x05asset\x18\x01 \x01(\v2\x1b.samsara.types.v1.TripAssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x12O\n" +
 	"\x11completion_status\x18\x02 \x01(\tB\x1d\xda\xce\x18\x19 \x012\n" +
@@ -332,11 +577,15 @@ const file_samsara_trips_v1_trips_proto_rawDesc = "" +
 	"\x10_created_at_timeB\x10\n" +
 	"\x0e_trip_end_timeB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
-	"\x10_updated_at_time2\xa2\x01\n" +
-	"\fTripsService\x12\x91\x01\n" +
-	"\bGetTrips\x12!.samsara.trips.v1.GetTripsRequest\x1a\".samsara.trips.v1.GetTripsResponse\">\xda\xce\x18:\n" +
+	"\x10_updated_at_time2\x88\x03\n" +
+	"\fTripsService\x12\x97\x01\n" +
+	"\bGetTrips\x12!.samsara.trips.v1.GetTripsRequest\x1a\".samsara.trips.v1.GetTripsResponse\"D\xda\xce\x18@\n" +
 	"\bgetTrips\x10\x01\x1a\r/trips/stream(\x010\x018\x01B\n" +
-	"Read TripsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/trips/v1;tripsv1b\x06proto3"
+	"Read TripsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12n\n" +
+	"\vStreamTrips\x12$.samsara.trips.v1.StreamTripsRequest\x1a%.samsara.trips.v1.StreamTripsResponse\"\x10\xe2\xce\x18\f\n" +
+	"\bGetTrips\x10\x010\x01\x12n\n" +
+	"\vFollowTrips\x12$.samsara.trips.v1.FollowTripsRequest\x1a%.samsara.trips.v1.FollowTripsResponse\"\x10\xe2\xce\x18\f\n" +
+	"\bGetTrips\x10\x020\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/trips/v1;tripsv1b\x06proto3"
 
 var (
 	file_samsara_trips_v1_trips_proto_rawDescOnce sync.Once
@@ -350,28 +599,46 @@ func file_samsara_trips_v1_trips_proto_rawDescGZIP() []byte {
 	return file_samsara_trips_v1_trips_proto_rawDescData
 }
 
-var file_samsara_trips_v1_trips_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_samsara_trips_v1_trips_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_samsara_trips_v1_trips_proto_goTypes = []any{
-	(*GetTripsRequest)(nil),  // 0: samsara.trips.v1.GetTripsRequest
-	(*GetTripsResponse)(nil), // 1: samsara.trips.v1.GetTripsResponse
-	(*Trip)(nil),             // 2: samsara.trips.v1.Trip
-	(*v1.Pagination)(nil),    // 3: samsara.types.v1.Pagination
-	(*v1.TripAsset)(nil),     // 4: samsara.types.v1.TripAsset
-	(*v1.Location)(nil),      // 5: samsara.types.v1.Location
+	(*GetTripsRequest)(nil),     // 0: samsara.trips.v1.GetTripsRequest
+	(*GetTripsResponse)(nil),    // 1: samsara.trips.v1.GetTripsResponse
+	(*StreamTripsRequest)(nil),  // 2: samsara.trips.v1.StreamTripsRequest
+	(*StreamTripsResponse)(nil), // 3: samsara.trips.v1.StreamTripsResponse
+	(*FollowTripsRequest)(nil),  // 4: samsara.trips.v1.FollowTripsRequest
+	(*FollowTripsResponse)(nil), // 5: samsara.trips.v1.FollowTripsResponse
+	(*Trip)(nil),                // 6: samsara.trips.v1.Trip
+	(*v1.Pagination)(nil),       // 7: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),   // 8: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),   // 9: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),       // 10: samsara.gateway.v1.KeepAlive
+	(*v1.TripAsset)(nil),        // 11: samsara.types.v1.TripAsset
+	(*v1.Location)(nil),         // 12: samsara.types.v1.Location
 }
 var file_samsara_trips_v1_trips_proto_depIdxs = []int32{
-	2, // 0: samsara.trips.v1.GetTripsResponse.data:type_name -> samsara.trips.v1.Trip
-	3, // 1: samsara.trips.v1.GetTripsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	4, // 2: samsara.trips.v1.Trip.asset:type_name -> samsara.types.v1.TripAsset
-	5, // 3: samsara.trips.v1.Trip.end_location:type_name -> samsara.types.v1.Location
-	5, // 4: samsara.trips.v1.Trip.start_location:type_name -> samsara.types.v1.Location
-	0, // 5: samsara.trips.v1.TripsService.GetTrips:input_type -> samsara.trips.v1.GetTripsRequest
-	1, // 6: samsara.trips.v1.TripsService.GetTrips:output_type -> samsara.trips.v1.GetTripsResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6,  // 0: samsara.trips.v1.GetTripsResponse.data:type_name -> samsara.trips.v1.Trip
+	7,  // 1: samsara.trips.v1.GetTripsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.trips.v1.StreamTripsRequest.request:type_name -> samsara.trips.v1.GetTripsRequest
+	8,  // 3: samsara.trips.v1.StreamTripsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.trips.v1.StreamTripsResponse.page:type_name -> samsara.trips.v1.GetTripsResponse
+	0,  // 5: samsara.trips.v1.FollowTripsRequest.request:type_name -> samsara.trips.v1.GetTripsRequest
+	9,  // 6: samsara.trips.v1.FollowTripsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	1,  // 7: samsara.trips.v1.FollowTripsResponse.page:type_name -> samsara.trips.v1.GetTripsResponse
+	10, // 8: samsara.trips.v1.FollowTripsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	11, // 9: samsara.trips.v1.Trip.asset:type_name -> samsara.types.v1.TripAsset
+	12, // 10: samsara.trips.v1.Trip.end_location:type_name -> samsara.types.v1.Location
+	12, // 11: samsara.trips.v1.Trip.start_location:type_name -> samsara.types.v1.Location
+	0,  // 12: samsara.trips.v1.TripsService.GetTrips:input_type -> samsara.trips.v1.GetTripsRequest
+	2,  // 13: samsara.trips.v1.TripsService.StreamTrips:input_type -> samsara.trips.v1.StreamTripsRequest
+	4,  // 14: samsara.trips.v1.TripsService.FollowTrips:input_type -> samsara.trips.v1.FollowTripsRequest
+	1,  // 15: samsara.trips.v1.TripsService.GetTrips:output_type -> samsara.trips.v1.GetTripsResponse
+	3,  // 16: samsara.trips.v1.TripsService.StreamTrips:output_type -> samsara.trips.v1.StreamTripsResponse
+	5,  // 17: samsara.trips.v1.TripsService.FollowTrips:output_type -> samsara.trips.v1.FollowTripsResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_trips_v1_trips_proto_init() }
@@ -380,14 +647,16 @@ func file_samsara_trips_v1_trips_proto_init() {
 		return
 	}
 	file_samsara_trips_v1_trips_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_trips_v1_trips_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_trips_v1_trips_proto_msgTypes[3].OneofWrappers = []any{}
+	file_samsara_trips_v1_trips_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_trips_v1_trips_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_trips_v1_trips_proto_rawDesc), len(file_samsara_trips_v1_trips_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

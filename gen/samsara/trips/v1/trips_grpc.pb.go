@@ -21,7 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TripsService_GetTrips_FullMethodName = "/samsara.trips.v1.TripsService/GetTrips"
+	TripsService_GetTrips_FullMethodName    = "/samsara.trips.v1.TripsService/GetTrips"
+	TripsService_StreamTrips_FullMethodName = "/samsara.trips.v1.TripsService/StreamTrips"
+	TripsService_FollowTrips_FullMethodName = "/samsara.trips.v1.TripsService/FollowTrips"
 )
 
 // TripsServiceClient is the client API for TripsService service.
@@ -34,6 +36,14 @@ type TripsServiceClient interface {
 	// Scope: Read Trips.
 	// Rate limit: 5 requests per second and organization.
 	GetTrips(ctx context.Context, in *GetTripsRequest, opts ...grpc.CallOption) (*GetTripsResponse, error)
+	// Every page of GetTrips, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamTrips(ctx context.Context, in *StreamTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTripsResponse], error)
+	// Every page of GetTrips, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowTrips(ctx context.Context, in *FollowTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTripsResponse], error)
 }
 
 type tripsServiceClient struct {
@@ -54,6 +64,44 @@ func (c *tripsServiceClient) GetTrips(ctx context.Context, in *GetTripsRequest, 
 	return out, nil
 }
 
+func (c *tripsServiceClient) StreamTrips(ctx context.Context, in *StreamTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTripsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TripsService_ServiceDesc.Streams[0], TripsService_StreamTrips_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTripsRequest, StreamTripsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TripsService_StreamTripsClient = grpc.ServerStreamingClient[StreamTripsResponse]
+
+func (c *tripsServiceClient) FollowTrips(ctx context.Context, in *FollowTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTripsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TripsService_ServiceDesc.Streams[1], TripsService_FollowTrips_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowTripsRequest, FollowTripsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TripsService_FollowTripsClient = grpc.ServerStreamingClient[FollowTripsResponse]
+
 // TripsServiceServer is the server API for TripsService service.
 // All implementations should embed UnimplementedTripsServiceServer
 // for forward compatibility.
@@ -64,6 +112,14 @@ type TripsServiceServer interface {
 	// Scope: Read Trips.
 	// Rate limit: 5 requests per second and organization.
 	GetTrips(context.Context, *GetTripsRequest) (*GetTripsResponse, error)
+	// Every page of GetTrips, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamTrips(*StreamTripsRequest, grpc.ServerStreamingServer[StreamTripsResponse]) error
+	// Every page of GetTrips, then for ever what is new, asked for no more often than every 5
+	// seconds.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowTrips(*FollowTripsRequest, grpc.ServerStreamingServer[FollowTripsResponse]) error
 }
 
 // UnimplementedTripsServiceServer should be embedded to have
@@ -75,6 +131,12 @@ type UnimplementedTripsServiceServer struct{}
 
 func (UnimplementedTripsServiceServer) GetTrips(context.Context, *GetTripsRequest) (*GetTripsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrips not implemented")
+}
+func (UnimplementedTripsServiceServer) StreamTrips(*StreamTripsRequest, grpc.ServerStreamingServer[StreamTripsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTrips not implemented")
+}
+func (UnimplementedTripsServiceServer) FollowTrips(*FollowTripsRequest, grpc.ServerStreamingServer[FollowTripsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowTrips not implemented")
 }
 func (UnimplementedTripsServiceServer) testEmbeddedByValue() {}
 
@@ -114,6 +176,28 @@ func _TripsService_GetTrips_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TripsService_StreamTrips_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTripsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TripsServiceServer).StreamTrips(m, &grpc.GenericServerStream[StreamTripsRequest, StreamTripsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TripsService_StreamTripsServer = grpc.ServerStreamingServer[StreamTripsResponse]
+
+func _TripsService_FollowTrips_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowTripsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TripsServiceServer).FollowTrips(m, &grpc.GenericServerStream[FollowTripsRequest, FollowTripsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TripsService_FollowTripsServer = grpc.ServerStreamingServer[FollowTripsResponse]
+
 // TripsService_ServiceDesc is the grpc.ServiceDesc for TripsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -126,6 +210,17 @@ var TripsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TripsService_GetTrips_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTrips",
+			Handler:       _TripsService_StreamTrips_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowTrips",
+			Handler:       _TripsService_FollowTrips_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/trips/v1/trips.proto",
 }

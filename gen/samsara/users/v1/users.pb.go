@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -136,6 +136,116 @@ func (x *ListUserRolesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamUserRoles.
+type StreamUserRolesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUserRoles is asked, page after page.
+	Request *ListUserRolesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUserRolesRequest) Reset() {
+	*x = StreamUserRolesRequest{}
+	mi := &file_samsara_users_v1_users_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUserRolesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUserRolesRequest) ProtoMessage() {}
+
+func (x *StreamUserRolesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_users_v1_users_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUserRolesRequest.ProtoReflect.Descriptor instead.
+func (*StreamUserRolesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamUserRolesRequest) GetRequest() *ListUserRolesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamUserRolesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamUserRoles.
+type StreamUserRolesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUserRoles answers.
+	Page *ListUserRolesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUserRolesResponse) Reset() {
+	*x = StreamUserRolesResponse{}
+	mi := &file_samsara_users_v1_users_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUserRolesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUserRolesResponse) ProtoMessage() {}
+
+func (x *StreamUserRolesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_users_v1_users_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUserRolesResponse.ProtoReflect.Descriptor instead.
+func (*StreamUserRolesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamUserRolesResponse) GetPage() *ListUserRolesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamUserRolesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of ListUsers.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -149,7 +259,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[2]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +271,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[2]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +284,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{2}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListUsersRequest) GetAfter() string {
@@ -204,7 +314,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[3]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -216,7 +326,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[3]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -229,7 +339,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{3}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListUsersResponse) GetData() []*User {
@@ -244,6 +354,116 @@ func (x *ListUsersResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamUsers.
+type StreamUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUsers is asked, page after page.
+	Request *ListUsersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUsersRequest) Reset() {
+	*x = StreamUsersRequest{}
+	mi := &file_samsara_users_v1_users_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUsersRequest) ProtoMessage() {}
+
+func (x *StreamUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_users_v1_users_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUsersRequest.ProtoReflect.Descriptor instead.
+func (*StreamUsersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamUsersRequest) GetRequest() *ListUsersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamUsersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamUsers.
+type StreamUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListUsers answers.
+	Page *ListUsersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamUsersResponse) Reset() {
+	*x = StreamUsersResponse{}
+	mi := &file_samsara_users_v1_users_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamUsersResponse) ProtoMessage() {}
+
+func (x *StreamUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_users_v1_users_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamUsersResponse.ProtoReflect.Descriptor instead.
+func (*StreamUsersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamUsersResponse) GetPage() *ListUsersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamUsersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of CreateUser.
@@ -265,7 +485,7 @@ type CreateUserRequest struct {
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[4]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +497,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[4]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +510,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{4}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateUserRequest) GetAuthType() string {
@@ -339,7 +559,7 @@ type CreateUserResponse struct {
 
 func (x *CreateUserResponse) Reset() {
 	*x = CreateUserResponse{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[5]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +571,7 @@ func (x *CreateUserResponse) String() string {
 func (*CreateUserResponse) ProtoMessage() {}
 
 func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[5]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +584,7 @@ func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
 func (*CreateUserResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{5}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateUserResponse) GetData() *User {
@@ -385,7 +605,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[6]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +617,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[6]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +630,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{6}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetUserRequest) GetId() string {
@@ -431,7 +651,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[7]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +663,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[7]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +676,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{7}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetUserResponse) GetData() *User {
@@ -488,7 +708,7 @@ type UpdateUserRequest struct {
 
 func (x *UpdateUserRequest) Reset() {
 	*x = UpdateUserRequest{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[8]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +720,7 @@ func (x *UpdateUserRequest) String() string {
 func (*UpdateUserRequest) ProtoMessage() {}
 
 func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[8]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +733,7 @@ func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{8}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateUserRequest) GetId() string {
@@ -569,7 +789,7 @@ type UpdateUserResponse struct {
 
 func (x *UpdateUserResponse) Reset() {
 	*x = UpdateUserResponse{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[9]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +801,7 @@ func (x *UpdateUserResponse) String() string {
 func (*UpdateUserResponse) ProtoMessage() {}
 
 func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[9]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +814,7 @@ func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
 func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{9}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateUserResponse) GetData() *User {
@@ -615,7 +835,7 @@ type DeleteUserRequest struct {
 
 func (x *DeleteUserRequest) Reset() {
 	*x = DeleteUserRequest{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[10]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +847,7 @@ func (x *DeleteUserRequest) String() string {
 func (*DeleteUserRequest) ProtoMessage() {}
 
 func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[10]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +860,7 @@ func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{10}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteUserRequest) GetId() string {
@@ -661,7 +881,7 @@ type DeleteUserResponse struct {
 
 func (x *DeleteUserResponse) Reset() {
 	*x = DeleteUserResponse{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[11]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +893,7 @@ func (x *DeleteUserResponse) String() string {
 func (*DeleteUserResponse) ProtoMessage() {}
 
 func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[11]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +906,7 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{11}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteUserResponse) GetValue() string {
@@ -715,7 +935,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +947,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +960,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{12}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *User) GetAuthType() string {
@@ -791,7 +1011,7 @@ type UserRole struct {
 
 func (x *UserRole) Reset() {
 	*x = UserRole{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1023,7 @@ func (x *UserRole) String() string {
 func (*UserRole) ProtoMessage() {}
 
 func (x *UserRole) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1036,7 @@ func (x *UserRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRole.ProtoReflect.Descriptor instead.
 func (*UserRole) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{13}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UserRole) GetId() string {
@@ -848,7 +1068,7 @@ type UserRoleAssignment struct {
 
 func (x *UserRoleAssignment) Reset() {
 	*x = UserRoleAssignment{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1080,7 @@ func (x *UserRoleAssignment) String() string {
 func (*UserRoleAssignment) ProtoMessage() {}
 
 func (x *UserRoleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1093,7 @@ func (x *UserRoleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoleAssignment.ProtoReflect.Descriptor instead.
 func (*UserRoleAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{14}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UserRoleAssignment) GetExpireAt() string {
@@ -910,7 +1130,7 @@ type UserRoleInput struct {
 
 func (x *UserRoleInput) Reset() {
 	*x = UserRoleInput{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1142,7 @@ func (x *UserRoleInput) String() string {
 func (*UserRoleInput) ProtoMessage() {}
 
 func (x *UserRoleInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1155,7 @@ func (x *UserRoleInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoleInput.ProtoReflect.Descriptor instead.
 func (*UserRoleInput) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{15}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UserRoleInput) GetRoleId() string {
@@ -956,7 +1176,7 @@ var File_samsara_users_v1_users_proto protoreflect.FileDescriptor
 
 const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\n" +
-	"\x1csamsara/users/v1/users.proto\x12\x10samsara.users.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x01\n" +
+	"\x1csamsara/users/v1/users.proto\x12\x10samsara.users.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x01\n" +
 	"\x14ListUserRolesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
@@ -966,7 +1186,14 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1a.samsara.users.v1.UserRoleR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"~\n" +
+	"pagination\"\x97\x01\n" +
+	"\x16StreamUserRolesRequest\x12@\n" +
+	"\arequest\x18\x01 \x01(\v2&.samsara.users.v1.ListUserRolesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"~\n" +
+	"\x17StreamUserRolesResponse\x12;\n" +
+	"\x04page\x18\x01 \x01(\v2'.samsara.users.v1.ListUserRolesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"~\n" +
 	"\x10ListUsersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
@@ -976,7 +1203,14 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x16.samsara.users.v1.UserR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xb0\x02\n" +
+	"pagination\"\x8f\x01\n" +
+	"\x12StreamUsersRequest\x12<\n" +
+	"\arequest\x18\x01 \x01(\v2\".samsara.users.v1.ListUsersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"v\n" +
+	"\x13StreamUsersResponse\x127\n" +
+	"\x04page\x18\x01 \x01(\v2#.samsara.users.v1.ListUsersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb0\x02\n" +
 	"\x11CreateUserRequest\x129\n" +
 	"\tauth_type\x18\x01 \x01(\tB\x17\xda\xce\x18\x13\b\x03 \x012\adefault2\x04samlH\x00R\bauthType\x88\x01\x01\x12#\n" +
 	"\x05email\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x05email\x88\x01\x01\x12(\n" +
@@ -1045,14 +1279,18 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x06tag_id\x18\x02 \x01(\tH\x01R\x05tagId\x88\x01\x01:\x1b\xda\xce\x18\x17CreateUserRequest_rolesB\n" +
 	"\n" +
 	"\b_role_idB\t\n" +
-	"\a_tag_id2\xda\x06\n" +
-	"\fUsersService\x12\x99\x01\n" +
-	"\rListUserRoles\x12&.samsara.users.v1.ListUserRolesRequest\x1a'.samsara.users.v1.ListUserRolesResponse\"7\xda\xce\x183\n" +
+	"\a_tag_id2\xd8\b\n" +
+	"\fUsersService\x12\x9f\x01\n" +
+	"\rListUserRoles\x12&.samsara.users.v1.ListUserRolesRequest\x1a'.samsara.users.v1.ListUserRolesResponse\"=\xda\xce\x189\n" +
 	"\rlistUserRoles\x10\x01\x1a\v/user-roles(\x018\x01B\n" +
-	"Read UsersP\x01X\xc8\x01\x12\x84\x01\n" +
-	"\tListUsers\x12\".samsara.users.v1.ListUsersRequest\x1a#.samsara.users.v1.ListUsersResponse\".\xda\xce\x18*\n" +
+	"Read UsersP\x01X\xc8\x01b\x04data\x12\x7f\n" +
+	"\x0fStreamUserRoles\x12(.samsara.users.v1.StreamUserRolesRequest\x1a).samsara.users.v1.StreamUserRolesResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rListUserRoles\x10\x010\x01\x12\x8a\x01\n" +
+	"\tListUsers\x12\".samsara.users.v1.ListUsersRequest\x1a#.samsara.users.v1.ListUsersResponse\"4\xda\xce\x180\n" +
 	"\tlistUsers\x10\x01\x1a\x06/users(\x018\x01B\n" +
-	"Read UsersP\x01X\xc8\x01\x12\x87\x01\n" +
+	"Read UsersP\x01X\xc8\x01b\x04data\x12o\n" +
+	"\vStreamUsers\x12$.samsara.users.v1.StreamUsersRequest\x1a%.samsara.users.v1.StreamUsersResponse\"\x11\xe2\xce\x18\r\n" +
+	"\tListUsers\x10\x010\x01\x12\x87\x01\n" +
 	"\n" +
 	"CreateUser\x12#.samsara.users.v1.CreateUserRequest\x1a$.samsara.users.v1.CreateUserResponse\".\xda\xce\x18*\n" +
 	"\n" +
@@ -1081,59 +1319,74 @@ func file_samsara_users_v1_users_proto_rawDescGZIP() []byte {
 	return file_samsara_users_v1_users_proto_rawDescData
 }
 
-var file_samsara_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_samsara_users_v1_users_proto_goTypes = []any{
-	(*ListUserRolesRequest)(nil),  // 0: samsara.users.v1.ListUserRolesRequest
-	(*ListUserRolesResponse)(nil), // 1: samsara.users.v1.ListUserRolesResponse
-	(*ListUsersRequest)(nil),      // 2: samsara.users.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 3: samsara.users.v1.ListUsersResponse
-	(*CreateUserRequest)(nil),     // 4: samsara.users.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),    // 5: samsara.users.v1.CreateUserResponse
-	(*GetUserRequest)(nil),        // 6: samsara.users.v1.GetUserRequest
-	(*GetUserResponse)(nil),       // 7: samsara.users.v1.GetUserResponse
-	(*UpdateUserRequest)(nil),     // 8: samsara.users.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),    // 9: samsara.users.v1.UpdateUserResponse
-	(*DeleteUserRequest)(nil),     // 10: samsara.users.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),    // 11: samsara.users.v1.DeleteUserResponse
-	(*User)(nil),                  // 12: samsara.users.v1.User
-	(*UserRole)(nil),              // 13: samsara.users.v1.UserRole
-	(*UserRoleAssignment)(nil),    // 14: samsara.users.v1.UserRoleAssignment
-	(*UserRoleInput)(nil),         // 15: samsara.users.v1.UserRoleInput
-	(*v1.Pagination)(nil),         // 16: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
-	(*v1.TagTiny)(nil),            // 18: samsara.types.v1.TagTiny
+	(*ListUserRolesRequest)(nil),    // 0: samsara.users.v1.ListUserRolesRequest
+	(*ListUserRolesResponse)(nil),   // 1: samsara.users.v1.ListUserRolesResponse
+	(*StreamUserRolesRequest)(nil),  // 2: samsara.users.v1.StreamUserRolesRequest
+	(*StreamUserRolesResponse)(nil), // 3: samsara.users.v1.StreamUserRolesResponse
+	(*ListUsersRequest)(nil),        // 4: samsara.users.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),       // 5: samsara.users.v1.ListUsersResponse
+	(*StreamUsersRequest)(nil),      // 6: samsara.users.v1.StreamUsersRequest
+	(*StreamUsersResponse)(nil),     // 7: samsara.users.v1.StreamUsersResponse
+	(*CreateUserRequest)(nil),       // 8: samsara.users.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),      // 9: samsara.users.v1.CreateUserResponse
+	(*GetUserRequest)(nil),          // 10: samsara.users.v1.GetUserRequest
+	(*GetUserResponse)(nil),         // 11: samsara.users.v1.GetUserResponse
+	(*UpdateUserRequest)(nil),       // 12: samsara.users.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),      // 13: samsara.users.v1.UpdateUserResponse
+	(*DeleteUserRequest)(nil),       // 14: samsara.users.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),      // 15: samsara.users.v1.DeleteUserResponse
+	(*User)(nil),                    // 16: samsara.users.v1.User
+	(*UserRole)(nil),                // 17: samsara.users.v1.UserRole
+	(*UserRoleAssignment)(nil),      // 18: samsara.users.v1.UserRoleAssignment
+	(*UserRoleInput)(nil),           // 19: samsara.users.v1.UserRoleInput
+	(*v1.Pagination)(nil),           // 20: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),       // 21: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),   // 22: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),              // 23: samsara.types.v1.TagTiny
 }
 var file_samsara_users_v1_users_proto_depIdxs = []int32{
-	13, // 0: samsara.users.v1.ListUserRolesResponse.data:type_name -> samsara.users.v1.UserRole
-	16, // 1: samsara.users.v1.ListUserRolesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	12, // 2: samsara.users.v1.ListUsersResponse.data:type_name -> samsara.users.v1.User
-	16, // 3: samsara.users.v1.ListUsersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	15, // 4: samsara.users.v1.CreateUserRequest.roles:type_name -> samsara.users.v1.UserRoleInput
-	12, // 5: samsara.users.v1.CreateUserResponse.data:type_name -> samsara.users.v1.User
-	12, // 6: samsara.users.v1.GetUserResponse.data:type_name -> samsara.users.v1.User
-	15, // 7: samsara.users.v1.UpdateUserRequest.roles:type_name -> samsara.users.v1.UserRoleInput
-	17, // 8: samsara.users.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12, // 9: samsara.users.v1.UpdateUserResponse.data:type_name -> samsara.users.v1.User
-	14, // 10: samsara.users.v1.User.roles:type_name -> samsara.users.v1.UserRoleAssignment
-	13, // 11: samsara.users.v1.UserRoleAssignment.role:type_name -> samsara.users.v1.UserRole
-	18, // 12: samsara.users.v1.UserRoleAssignment.tag:type_name -> samsara.types.v1.TagTiny
-	0,  // 13: samsara.users.v1.UsersService.ListUserRoles:input_type -> samsara.users.v1.ListUserRolesRequest
-	2,  // 14: samsara.users.v1.UsersService.ListUsers:input_type -> samsara.users.v1.ListUsersRequest
-	4,  // 15: samsara.users.v1.UsersService.CreateUser:input_type -> samsara.users.v1.CreateUserRequest
-	6,  // 16: samsara.users.v1.UsersService.GetUser:input_type -> samsara.users.v1.GetUserRequest
-	8,  // 17: samsara.users.v1.UsersService.UpdateUser:input_type -> samsara.users.v1.UpdateUserRequest
-	10, // 18: samsara.users.v1.UsersService.DeleteUser:input_type -> samsara.users.v1.DeleteUserRequest
-	1,  // 19: samsara.users.v1.UsersService.ListUserRoles:output_type -> samsara.users.v1.ListUserRolesResponse
-	3,  // 20: samsara.users.v1.UsersService.ListUsers:output_type -> samsara.users.v1.ListUsersResponse
-	5,  // 21: samsara.users.v1.UsersService.CreateUser:output_type -> samsara.users.v1.CreateUserResponse
-	7,  // 22: samsara.users.v1.UsersService.GetUser:output_type -> samsara.users.v1.GetUserResponse
-	9,  // 23: samsara.users.v1.UsersService.UpdateUser:output_type -> samsara.users.v1.UpdateUserResponse
-	11, // 24: samsara.users.v1.UsersService.DeleteUser:output_type -> samsara.users.v1.DeleteUserResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 0: samsara.users.v1.ListUserRolesResponse.data:type_name -> samsara.users.v1.UserRole
+	20, // 1: samsara.users.v1.ListUserRolesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.users.v1.StreamUserRolesRequest.request:type_name -> samsara.users.v1.ListUserRolesRequest
+	21, // 3: samsara.users.v1.StreamUserRolesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.users.v1.StreamUserRolesResponse.page:type_name -> samsara.users.v1.ListUserRolesResponse
+	16, // 5: samsara.users.v1.ListUsersResponse.data:type_name -> samsara.users.v1.User
+	20, // 6: samsara.users.v1.ListUsersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.users.v1.StreamUsersRequest.request:type_name -> samsara.users.v1.ListUsersRequest
+	21, // 8: samsara.users.v1.StreamUsersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.users.v1.StreamUsersResponse.page:type_name -> samsara.users.v1.ListUsersResponse
+	19, // 10: samsara.users.v1.CreateUserRequest.roles:type_name -> samsara.users.v1.UserRoleInput
+	16, // 11: samsara.users.v1.CreateUserResponse.data:type_name -> samsara.users.v1.User
+	16, // 12: samsara.users.v1.GetUserResponse.data:type_name -> samsara.users.v1.User
+	19, // 13: samsara.users.v1.UpdateUserRequest.roles:type_name -> samsara.users.v1.UserRoleInput
+	22, // 14: samsara.users.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	16, // 15: samsara.users.v1.UpdateUserResponse.data:type_name -> samsara.users.v1.User
+	18, // 16: samsara.users.v1.User.roles:type_name -> samsara.users.v1.UserRoleAssignment
+	17, // 17: samsara.users.v1.UserRoleAssignment.role:type_name -> samsara.users.v1.UserRole
+	23, // 18: samsara.users.v1.UserRoleAssignment.tag:type_name -> samsara.types.v1.TagTiny
+	0,  // 19: samsara.users.v1.UsersService.ListUserRoles:input_type -> samsara.users.v1.ListUserRolesRequest
+	2,  // 20: samsara.users.v1.UsersService.StreamUserRoles:input_type -> samsara.users.v1.StreamUserRolesRequest
+	4,  // 21: samsara.users.v1.UsersService.ListUsers:input_type -> samsara.users.v1.ListUsersRequest
+	6,  // 22: samsara.users.v1.UsersService.StreamUsers:input_type -> samsara.users.v1.StreamUsersRequest
+	8,  // 23: samsara.users.v1.UsersService.CreateUser:input_type -> samsara.users.v1.CreateUserRequest
+	10, // 24: samsara.users.v1.UsersService.GetUser:input_type -> samsara.users.v1.GetUserRequest
+	12, // 25: samsara.users.v1.UsersService.UpdateUser:input_type -> samsara.users.v1.UpdateUserRequest
+	14, // 26: samsara.users.v1.UsersService.DeleteUser:input_type -> samsara.users.v1.DeleteUserRequest
+	1,  // 27: samsara.users.v1.UsersService.ListUserRoles:output_type -> samsara.users.v1.ListUserRolesResponse
+	3,  // 28: samsara.users.v1.UsersService.StreamUserRoles:output_type -> samsara.users.v1.StreamUserRolesResponse
+	5,  // 29: samsara.users.v1.UsersService.ListUsers:output_type -> samsara.users.v1.ListUsersResponse
+	7,  // 30: samsara.users.v1.UsersService.StreamUsers:output_type -> samsara.users.v1.StreamUsersResponse
+	9,  // 31: samsara.users.v1.UsersService.CreateUser:output_type -> samsara.users.v1.CreateUserResponse
+	11, // 32: samsara.users.v1.UsersService.GetUser:output_type -> samsara.users.v1.GetUserResponse
+	13, // 33: samsara.users.v1.UsersService.UpdateUser:output_type -> samsara.users.v1.UpdateUserResponse
+	15, // 34: samsara.users.v1.UsersService.DeleteUser:output_type -> samsara.users.v1.DeleteUserResponse
+	27, // [27:35] is the sub-list for method output_type
+	19, // [19:27] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_samsara_users_v1_users_proto_init() }
@@ -1142,23 +1395,25 @@ func file_samsara_users_v1_users_proto_init() {
 		return
 	}
 	file_samsara_users_v1_users_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_users_v1_users_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_users_v1_users_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_users_v1_users_proto_msgTypes[6].OneofWrappers = []any{}
+	file_samsara_users_v1_users_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_users_v1_users_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_users_v1_users_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_users_v1_users_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_users_v1_users_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_users_v1_users_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_users_v1_users_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_users_v1_users_proto_rawDesc), len(file_samsara_users_v1_users_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

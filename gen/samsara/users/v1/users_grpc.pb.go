@@ -21,12 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	UsersService_ListUserRoles_FullMethodName = "/samsara.users.v1.UsersService/ListUserRoles"
-	UsersService_ListUsers_FullMethodName     = "/samsara.users.v1.UsersService/ListUsers"
-	UsersService_CreateUser_FullMethodName    = "/samsara.users.v1.UsersService/CreateUser"
-	UsersService_GetUser_FullMethodName       = "/samsara.users.v1.UsersService/GetUser"
-	UsersService_UpdateUser_FullMethodName    = "/samsara.users.v1.UsersService/UpdateUser"
-	UsersService_DeleteUser_FullMethodName    = "/samsara.users.v1.UsersService/DeleteUser"
+	UsersService_ListUserRoles_FullMethodName   = "/samsara.users.v1.UsersService/ListUserRoles"
+	UsersService_StreamUserRoles_FullMethodName = "/samsara.users.v1.UsersService/StreamUserRoles"
+	UsersService_ListUsers_FullMethodName       = "/samsara.users.v1.UsersService/ListUsers"
+	UsersService_StreamUsers_FullMethodName     = "/samsara.users.v1.UsersService/StreamUsers"
+	UsersService_CreateUser_FullMethodName      = "/samsara.users.v1.UsersService/CreateUser"
+	UsersService_GetUser_FullMethodName         = "/samsara.users.v1.UsersService/GetUser"
+	UsersService_UpdateUser_FullMethodName      = "/samsara.users.v1.UsersService/UpdateUser"
+	UsersService_DeleteUser_FullMethodName      = "/samsara.users.v1.UsersService/DeleteUser"
 )
 
 // UsersServiceClient is the client API for UsersService service.
@@ -38,9 +40,15 @@ type UsersServiceClient interface {
 	// GET /user-roles
 	// Scope: Read Users.
 	ListUserRoles(ctx context.Context, in *ListUserRolesRequest, opts ...grpc.CallOption) (*ListUserRolesResponse, error)
+	// Every page of ListUserRoles, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamUserRoles(ctx context.Context, in *StreamUserRolesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUserRolesResponse], error)
 	// GET /users
 	// Scope: Read Users.
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
+	// Every page of ListUsers, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamUsers(ctx context.Context, in *StreamUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUsersResponse], error)
 	// POST /users
 	// Scope: Write Users.
 	CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*CreateUserResponse, error)
@@ -73,6 +81,25 @@ func (c *usersServiceClient) ListUserRoles(ctx context.Context, in *ListUserRole
 	return out, nil
 }
 
+func (c *usersServiceClient) StreamUserRoles(ctx context.Context, in *StreamUserRolesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUserRolesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &UsersService_ServiceDesc.Streams[0], UsersService_StreamUserRoles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamUserRolesRequest, StreamUserRolesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UsersService_StreamUserRolesClient = grpc.ServerStreamingClient[StreamUserRolesResponse]
+
 func (c *usersServiceClient) ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListUsersResponse)
@@ -82,6 +109,25 @@ func (c *usersServiceClient) ListUsers(ctx context.Context, in *ListUsersRequest
 	}
 	return out, nil
 }
+
+func (c *usersServiceClient) StreamUsers(ctx context.Context, in *StreamUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUsersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &UsersService_ServiceDesc.Streams[1], UsersService_StreamUsers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamUsersRequest, StreamUsersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UsersService_StreamUsersClient = grpc.ServerStreamingClient[StreamUsersResponse]
 
 func (c *usersServiceClient) CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*CreateUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -132,9 +178,15 @@ type UsersServiceServer interface {
 	// GET /user-roles
 	// Scope: Read Users.
 	ListUserRoles(context.Context, *ListUserRolesRequest) (*ListUserRolesResponse, error)
+	// Every page of ListUserRoles, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamUserRoles(*StreamUserRolesRequest, grpc.ServerStreamingServer[StreamUserRolesResponse]) error
 	// GET /users
 	// Scope: Read Users.
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
+	// Every page of ListUsers, one message a page. To go on after the end, set `request.after` to the
+	// last cursor.
+	StreamUsers(*StreamUsersRequest, grpc.ServerStreamingServer[StreamUsersResponse]) error
 	// POST /users
 	// Scope: Write Users.
 	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
@@ -159,8 +211,14 @@ type UnimplementedUsersServiceServer struct{}
 func (UnimplementedUsersServiceServer) ListUserRoles(context.Context, *ListUserRolesRequest) (*ListUserRolesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListUserRoles not implemented")
 }
+func (UnimplementedUsersServiceServer) StreamUserRoles(*StreamUserRolesRequest, grpc.ServerStreamingServer[StreamUserRolesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamUserRoles not implemented")
+}
 func (UnimplementedUsersServiceServer) ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListUsers not implemented")
+}
+func (UnimplementedUsersServiceServer) StreamUsers(*StreamUsersRequest, grpc.ServerStreamingServer[StreamUsersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamUsers not implemented")
 }
 func (UnimplementedUsersServiceServer) CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateUser not implemented")
@@ -212,6 +270,17 @@ func _UsersService_ListUserRoles_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UsersService_StreamUserRoles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamUserRolesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(UsersServiceServer).StreamUserRoles(m, &grpc.GenericServerStream[StreamUserRolesRequest, StreamUserRolesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UsersService_StreamUserRolesServer = grpc.ServerStreamingServer[StreamUserRolesResponse]
+
 func _UsersService_ListUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListUsersRequest)
 	if err := dec(in); err != nil {
@@ -229,6 +298,17 @@ func _UsersService_ListUsers_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _UsersService_StreamUsers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamUsersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(UsersServiceServer).StreamUsers(m, &grpc.GenericServerStream[StreamUsersRequest, StreamUsersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UsersService_StreamUsersServer = grpc.ServerStreamingServer[StreamUsersResponse]
 
 func _UsersService_CreateUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateUserRequest)
@@ -334,6 +414,17 @@ var UsersService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _UsersService_DeleteUser_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamUserRoles",
+			Handler:       _UsersService_StreamUserRoles_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamUsers",
+			Handler:       _UsersService_StreamUsers_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/users/v1/users.proto",
 }

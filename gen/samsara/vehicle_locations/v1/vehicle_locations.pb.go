@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -162,6 +162,116 @@ func (x *GetVehicleLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamVehicleLocations.
+type StreamVehicleLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocations is asked, page after page.
+	Request *GetVehicleLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleLocationsRequest) Reset() {
+	*x = StreamVehicleLocationsRequest{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleLocationsRequest) ProtoMessage() {}
+
+func (x *StreamVehicleLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleLocationsRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamVehicleLocationsRequest) GetRequest() *GetVehicleLocationsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleLocationsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleLocations.
+type StreamVehicleLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocations answers.
+	Page *GetVehicleLocationsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleLocationsResponse) Reset() {
+	*x = StreamVehicleLocationsResponse{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleLocationsResponse) ProtoMessage() {}
+
+func (x *StreamVehicleLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleLocationsResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamVehicleLocationsResponse) GetPage() *GetVehicleLocationsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetVehicleLocationsFeed.
 type GetVehicleLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -179,7 +289,7 @@ type GetVehicleLocationsFeedRequest struct {
 
 func (x *GetVehicleLocationsFeedRequest) Reset() {
 	*x = GetVehicleLocationsFeedRequest{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[2]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +301,7 @@ func (x *GetVehicleLocationsFeedRequest) String() string {
 func (*GetVehicleLocationsFeedRequest) ProtoMessage() {}
 
 func (x *GetVehicleLocationsFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[2]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +314,7 @@ func (x *GetVehicleLocationsFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleLocationsFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleLocationsFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{2}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetVehicleLocationsFeedRequest) GetAfter() string {
@@ -248,7 +358,7 @@ type GetVehicleLocationsFeedResponse struct {
 
 func (x *GetVehicleLocationsFeedResponse) Reset() {
 	*x = GetVehicleLocationsFeedResponse{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[3]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +370,7 @@ func (x *GetVehicleLocationsFeedResponse) String() string {
 func (*GetVehicleLocationsFeedResponse) ProtoMessage() {}
 
 func (x *GetVehicleLocationsFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[3]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +383,7 @@ func (x *GetVehicleLocationsFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleLocationsFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleLocationsFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{3}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetVehicleLocationsFeedResponse) GetData() []*VehicleLocationsListData {
@@ -286,6 +396,235 @@ func (x *GetVehicleLocationsFeedResponse) GetData() []*VehicleLocationsListData 
 func (x *GetVehicleLocationsFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamVehicleLocationsFeed.
+type StreamVehicleLocationsFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocationsFeed is asked, page after page.
+	Request *GetVehicleLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleLocationsFeedRequest) Reset() {
+	*x = StreamVehicleLocationsFeedRequest{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleLocationsFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleLocationsFeedRequest) ProtoMessage() {}
+
+func (x *StreamVehicleLocationsFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleLocationsFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleLocationsFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamVehicleLocationsFeedRequest) GetRequest() *GetVehicleLocationsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleLocationsFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleLocationsFeed.
+type StreamVehicleLocationsFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocationsFeed answers.
+	Page *GetVehicleLocationsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleLocationsFeedResponse) Reset() {
+	*x = StreamVehicleLocationsFeedResponse{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleLocationsFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleLocationsFeedResponse) ProtoMessage() {}
+
+func (x *StreamVehicleLocationsFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleLocationsFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleLocationsFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamVehicleLocationsFeedResponse) GetPage() *GetVehicleLocationsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleLocationsFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowVehicleLocations.
+type FollowVehicleLocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocationsFeed is asked, page after page.
+	Request *GetVehicleLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowVehicleLocationsRequest) Reset() {
+	*x = FollowVehicleLocationsRequest{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowVehicleLocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowVehicleLocationsRequest) ProtoMessage() {}
+
+func (x *FollowVehicleLocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowVehicleLocationsRequest.ProtoReflect.Descriptor instead.
+func (*FollowVehicleLocationsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowVehicleLocationsRequest) GetRequest() *GetVehicleLocationsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowVehicleLocationsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowVehicleLocations.
+type FollowVehicleLocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocationsFeed answers. Unset in a keep-alive.
+	Page *GetVehicleLocationsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowVehicleLocationsResponse) Reset() {
+	*x = FollowVehicleLocationsResponse{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowVehicleLocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowVehicleLocationsResponse) ProtoMessage() {}
+
+func (x *FollowVehicleLocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowVehicleLocationsResponse.ProtoReflect.Descriptor instead.
+func (*FollowVehicleLocationsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowVehicleLocationsResponse) GetPage() *GetVehicleLocationsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowVehicleLocationsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowVehicleLocationsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -311,7 +650,7 @@ type GetVehicleLocationsHistoryRequest struct {
 
 func (x *GetVehicleLocationsHistoryRequest) Reset() {
 	*x = GetVehicleLocationsHistoryRequest{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[4]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +662,7 @@ func (x *GetVehicleLocationsHistoryRequest) String() string {
 func (*GetVehicleLocationsHistoryRequest) ProtoMessage() {}
 
 func (x *GetVehicleLocationsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[4]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +675,7 @@ func (x *GetVehicleLocationsHistoryRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use GetVehicleLocationsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleLocationsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{4}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetVehicleLocationsHistoryRequest) GetAfter() string {
@@ -394,7 +733,7 @@ type GetVehicleLocationsHistoryResponse struct {
 
 func (x *GetVehicleLocationsHistoryResponse) Reset() {
 	*x = GetVehicleLocationsHistoryResponse{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[5]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +745,7 @@ func (x *GetVehicleLocationsHistoryResponse) String() string {
 func (*GetVehicleLocationsHistoryResponse) ProtoMessage() {}
 
 func (x *GetVehicleLocationsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[5]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +758,7 @@ func (x *GetVehicleLocationsHistoryResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetVehicleLocationsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleLocationsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{5}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetVehicleLocationsHistoryResponse) GetData() []*VehicleLocationsListData {
@@ -434,6 +773,116 @@ func (x *GetVehicleLocationsHistoryResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamVehicleLocationsHistory.
+type StreamVehicleLocationsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocationsHistory is asked, page after page.
+	Request *GetVehicleLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleLocationsHistoryRequest) Reset() {
+	*x = StreamVehicleLocationsHistoryRequest{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleLocationsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleLocationsHistoryRequest) ProtoMessage() {}
+
+func (x *StreamVehicleLocationsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleLocationsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleLocationsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamVehicleLocationsHistoryRequest) GetRequest() *GetVehicleLocationsHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleLocationsHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleLocationsHistory.
+type StreamVehicleLocationsHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleLocationsHistory answers.
+	Page *GetVehicleLocationsHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleLocationsHistoryResponse) Reset() {
+	*x = StreamVehicleLocationsHistoryResponse{}
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleLocationsHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleLocationsHistoryResponse) ProtoMessage() {}
+
+func (x *StreamVehicleLocationsHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleLocationsHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleLocationsHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamVehicleLocationsHistoryResponse) GetPage() *GetVehicleLocationsHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleLocationsHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Schema VehicleLocation.
@@ -457,7 +906,7 @@ type VehicleLocation struct {
 
 func (x *VehicleLocation) Reset() {
 	*x = VehicleLocation{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[6]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +918,7 @@ func (x *VehicleLocation) String() string {
 func (*VehicleLocation) ProtoMessage() {}
 
 func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[6]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +931,7 @@ func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocation.ProtoReflect.Descriptor instead.
 func (*VehicleLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{6}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *VehicleLocation) GetHeading() float64 {
@@ -542,7 +991,7 @@ type VehicleLocationsData struct {
 
 func (x *VehicleLocationsData) Reset() {
 	*x = VehicleLocationsData{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[7]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +1003,7 @@ func (x *VehicleLocationsData) String() string {
 func (*VehicleLocationsData) ProtoMessage() {}
 
 func (x *VehicleLocationsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[7]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +1016,7 @@ func (x *VehicleLocationsData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocationsData.ProtoReflect.Descriptor instead.
 func (*VehicleLocationsData) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{7}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *VehicleLocationsData) GetId() string {
@@ -606,7 +1055,7 @@ type VehicleLocationsListData struct {
 
 func (x *VehicleLocationsListData) Reset() {
 	*x = VehicleLocationsListData{}
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[8]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +1067,7 @@ func (x *VehicleLocationsListData) String() string {
 func (*VehicleLocationsListData) ProtoMessage() {}
 
 func (x *VehicleLocationsListData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[8]
+	mi := &file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +1080,7 @@ func (x *VehicleLocationsListData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocationsListData.ProtoReflect.Descriptor instead.
 func (*VehicleLocationsListData) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{8}
+	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *VehicleLocationsListData) GetId() string {
@@ -659,7 +1108,7 @@ var File_samsara_vehicle_locations_v1_vehicle_locations_proto protoreflect.FileD
 
 const file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc = "" +
 	"\n" +
-	"4samsara/vehicle_locations/v1/vehicle_locations.proto\x12\x1csamsara.vehicle_locations.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfc\x01\n" +
+	"4samsara/vehicle_locations/v1/vehicle_locations.proto\x12\x1csamsara.vehicle_locations.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfc\x01\n" +
 	"\x1aGetVehicleLocationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
@@ -673,7 +1122,14 @@ const file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v22.samsara.vehicle_locations.v1.VehicleLocationsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xcb\x01\n" +
+	"pagination\"\xb0\x01\n" +
+	"\x1dStreamVehicleLocationsRequest\x12R\n" +
+	"\arequest\x18\x01 \x01(\v28.samsara.vehicle_locations.v1.GetVehicleLocationsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x97\x01\n" +
+	"\x1eStreamVehicleLocationsResponse\x12M\n" +
+	"\x04page\x18\x01 \x01(\v29.samsara.vehicle_locations.v1.GetVehicleLocationsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xcb\x01\n" +
 	"\x1eGetVehicleLocationsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
@@ -685,7 +1141,23 @@ const file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v26.samsara.vehicle_locations.v1.VehicleLocationsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd8\x02\n" +
+	"pagination\"\xb8\x01\n" +
+	"!StreamVehicleLocationsFeedRequest\x12V\n" +
+	"\arequest\x18\x01 \x01(\v2<.samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x9f\x01\n" +
+	"\"StreamVehicleLocationsFeedResponse\x12Q\n" +
+	"\x04page\x18\x01 \x01(\v2=.samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb4\x01\n" +
+	"\x1dFollowVehicleLocationsRequest\x12V\n" +
+	"\arequest\x18\x01 \x01(\v2<.samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xd9\x01\n" +
+	"\x1eFollowVehicleLocationsResponse\x12Q\n" +
+	"\x04page\x18\x01 \x01(\v2=.samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xd8\x02\n" +
 	"!GetVehicleLocationsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
@@ -702,7 +1174,14 @@ const file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v26.samsara.vehicle_locations.v1.VehicleLocationsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xd9\x02\n" +
+	"pagination\"\xbe\x01\n" +
+	"$StreamVehicleLocationsHistoryRequest\x12Y\n" +
+	"\arequest\x18\x01 \x01(\v2?.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa5\x01\n" +
+	"%StreamVehicleLocationsHistoryResponse\x12T\n" +
+	"\x04page\x18\x01 \x01(\v2@.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xd9\x02\n" +
 	"\x0fVehicleLocation\x12\x1d\n" +
 	"\aheading\x18\x01 \x01(\x01H\x00R\aheading\x88\x01\x01\x12'\n" +
 	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
@@ -729,14 +1208,22 @@ const file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc = "" +
 	"\tlocations\x18\x02 \x03(\v2-.samsara.vehicle_locations.v1.VehicleLocationB\x06\xda\xce\x18\x02 \x01R\tlocations\x12\x1f\n" +
 	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:%\xda\xce\x18!VehicleLocationsListResponse_dataB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\x89\x06\n" +
-	"\x17VehicleLocationsService\x12\xe4\x01\n" +
-	"\x13GetVehicleLocations\x128.samsara.vehicle_locations.v1.GetVehicleLocationsRequest\x1a9.samsara.vehicle_locations.v1.GetVehicleLocationsResponse\"X\xda\xce\x18T\n" +
-	"\x13getVehicleLocations\x10\x01\x1a\x19/fleet/vehicles/locations(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01\x12\xfb\x01\n" +
-	"\x17GetVehicleLocationsFeed\x12<.samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest\x1a=.samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse\"c\xda\xce\x18_\n" +
-	"\x17getVehicleLocationsFeed\x10\x01\x1a\x1e/fleet/vehicles/locations/feed(\x010\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01\x12\x88\x02\n" +
-	"\x1aGetVehicleLocationsHistory\x12?.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest\x1a@.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse\"g\xda\xce\x18c\n" +
-	"\x1agetVehicleLocationsHistory\x10\x01\x1a!/fleet/vehicles/locations/history(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/vehicle_locations/v1;vehiclelocationsv1b\x06proto3"
+	"\x05_name2\x9f\f\n" +
+	"\x17VehicleLocationsService\x12\xea\x01\n" +
+	"\x13GetVehicleLocations\x128.samsara.vehicle_locations.v1.GetVehicleLocationsRequest\x1a9.samsara.vehicle_locations.v1.GetVehicleLocationsResponse\"^\xda\xce\x18Z\n" +
+	"\x13getVehicleLocations\x10\x01\x1a\x19/fleet/vehicles/locations(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xb2\x01\n" +
+	"\x16StreamVehicleLocations\x12;.samsara.vehicle_locations.v1.StreamVehicleLocationsRequest\x1a<.samsara.vehicle_locations.v1.StreamVehicleLocationsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetVehicleLocations\x10\x010\x01\x12\x81\x02\n" +
+	"\x17GetVehicleLocationsFeed\x12<.samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest\x1a=.samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse\"i\xda\xce\x18e\n" +
+	"\x17getVehicleLocationsFeed\x10\x01\x1a\x1e/fleet/vehicles/locations/feed(\x010\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xc2\x01\n" +
+	"\x1aStreamVehicleLocationsFeed\x12?.samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest\x1a@.samsara.vehicle_locations.v1.StreamVehicleLocationsFeedResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetVehicleLocationsFeed\x10\x010\x01\x12\xb6\x01\n" +
+	"\x16FollowVehicleLocations\x12;.samsara.vehicle_locations.v1.FollowVehicleLocationsRequest\x1a<.samsara.vehicle_locations.v1.FollowVehicleLocationsResponse\"\x1f\xe2\xce\x18\x1b\n" +
+	"\x17GetVehicleLocationsFeed\x10\x020\x01\x12\x8e\x02\n" +
+	"\x1aGetVehicleLocationsHistory\x12?.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest\x1a@.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse\"m\xda\xce\x18i\n" +
+	"\x1agetVehicleLocationsHistory\x10\x01\x1a!/fleet/vehicles/locations/history(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xce\x01\n" +
+	"\x1dStreamVehicleLocationsHistory\x12B.samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest\x1aC.samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aGetVehicleLocationsHistory\x10\x010\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/vehicle_locations/v1;vehiclelocationsv1b\x06proto3"
 
 var (
 	file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescOnce sync.Once
@@ -750,41 +1237,73 @@ func file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescGZIP() []b
 	return file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescData
 }
 
-var file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_samsara_vehicle_locations_v1_vehicle_locations_proto_goTypes = []any{
-	(*GetVehicleLocationsRequest)(nil),         // 0: samsara.vehicle_locations.v1.GetVehicleLocationsRequest
-	(*GetVehicleLocationsResponse)(nil),        // 1: samsara.vehicle_locations.v1.GetVehicleLocationsResponse
-	(*GetVehicleLocationsFeedRequest)(nil),     // 2: samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest
-	(*GetVehicleLocationsFeedResponse)(nil),    // 3: samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse
-	(*GetVehicleLocationsHistoryRequest)(nil),  // 4: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest
-	(*GetVehicleLocationsHistoryResponse)(nil), // 5: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse
-	(*VehicleLocation)(nil),                    // 6: samsara.vehicle_locations.v1.VehicleLocation
-	(*VehicleLocationsData)(nil),               // 7: samsara.vehicle_locations.v1.VehicleLocationsData
-	(*VehicleLocationsListData)(nil),           // 8: samsara.vehicle_locations.v1.VehicleLocationsListData
-	(*v1.Pagination)(nil),                      // 9: samsara.types.v1.Pagination
-	(*v1.ReverseGeo)(nil),                      // 10: samsara.types.v1.ReverseGeo
+	(*GetVehicleLocationsRequest)(nil),            // 0: samsara.vehicle_locations.v1.GetVehicleLocationsRequest
+	(*GetVehicleLocationsResponse)(nil),           // 1: samsara.vehicle_locations.v1.GetVehicleLocationsResponse
+	(*StreamVehicleLocationsRequest)(nil),         // 2: samsara.vehicle_locations.v1.StreamVehicleLocationsRequest
+	(*StreamVehicleLocationsResponse)(nil),        // 3: samsara.vehicle_locations.v1.StreamVehicleLocationsResponse
+	(*GetVehicleLocationsFeedRequest)(nil),        // 4: samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest
+	(*GetVehicleLocationsFeedResponse)(nil),       // 5: samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse
+	(*StreamVehicleLocationsFeedRequest)(nil),     // 6: samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest
+	(*StreamVehicleLocationsFeedResponse)(nil),    // 7: samsara.vehicle_locations.v1.StreamVehicleLocationsFeedResponse
+	(*FollowVehicleLocationsRequest)(nil),         // 8: samsara.vehicle_locations.v1.FollowVehicleLocationsRequest
+	(*FollowVehicleLocationsResponse)(nil),        // 9: samsara.vehicle_locations.v1.FollowVehicleLocationsResponse
+	(*GetVehicleLocationsHistoryRequest)(nil),     // 10: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest
+	(*GetVehicleLocationsHistoryResponse)(nil),    // 11: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse
+	(*StreamVehicleLocationsHistoryRequest)(nil),  // 12: samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest
+	(*StreamVehicleLocationsHistoryResponse)(nil), // 13: samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse
+	(*VehicleLocation)(nil),                       // 14: samsara.vehicle_locations.v1.VehicleLocation
+	(*VehicleLocationsData)(nil),                  // 15: samsara.vehicle_locations.v1.VehicleLocationsData
+	(*VehicleLocationsListData)(nil),              // 16: samsara.vehicle_locations.v1.VehicleLocationsListData
+	(*v1.Pagination)(nil),                         // 17: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                     // 18: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                     // 19: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                         // 20: samsara.gateway.v1.KeepAlive
+	(*v1.ReverseGeo)(nil),                         // 21: samsara.types.v1.ReverseGeo
 }
 var file_samsara_vehicle_locations_v1_vehicle_locations_proto_depIdxs = []int32{
-	7,  // 0: samsara.vehicle_locations.v1.GetVehicleLocationsResponse.data:type_name -> samsara.vehicle_locations.v1.VehicleLocationsData
-	9,  // 1: samsara.vehicle_locations.v1.GetVehicleLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse.data:type_name -> samsara.vehicle_locations.v1.VehicleLocationsListData
-	9,  // 3: samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 4: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse.data:type_name -> samsara.vehicle_locations.v1.VehicleLocationsListData
-	9,  // 5: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 6: samsara.vehicle_locations.v1.VehicleLocation.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	6,  // 7: samsara.vehicle_locations.v1.VehicleLocationsData.location:type_name -> samsara.vehicle_locations.v1.VehicleLocation
-	6,  // 8: samsara.vehicle_locations.v1.VehicleLocationsListData.locations:type_name -> samsara.vehicle_locations.v1.VehicleLocation
-	0,  // 9: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocations:input_type -> samsara.vehicle_locations.v1.GetVehicleLocationsRequest
-	2,  // 10: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsFeed:input_type -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest
-	4,  // 11: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsHistory:input_type -> samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest
-	1,  // 12: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocations:output_type -> samsara.vehicle_locations.v1.GetVehicleLocationsResponse
-	3,  // 13: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsFeed:output_type -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse
-	5,  // 14: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsHistory:output_type -> samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	15, // 0: samsara.vehicle_locations.v1.GetVehicleLocationsResponse.data:type_name -> samsara.vehicle_locations.v1.VehicleLocationsData
+	17, // 1: samsara.vehicle_locations.v1.GetVehicleLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.vehicle_locations.v1.StreamVehicleLocationsRequest.request:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsRequest
+	18, // 3: samsara.vehicle_locations.v1.StreamVehicleLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.vehicle_locations.v1.StreamVehicleLocationsResponse.page:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsResponse
+	16, // 5: samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse.data:type_name -> samsara.vehicle_locations.v1.VehicleLocationsListData
+	17, // 6: samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,  // 7: samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest.request:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest
+	18, // 8: samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,  // 9: samsara.vehicle_locations.v1.StreamVehicleLocationsFeedResponse.page:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse
+	4,  // 10: samsara.vehicle_locations.v1.FollowVehicleLocationsRequest.request:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest
+	19, // 11: samsara.vehicle_locations.v1.FollowVehicleLocationsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	5,  // 12: samsara.vehicle_locations.v1.FollowVehicleLocationsResponse.page:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse
+	20, // 13: samsara.vehicle_locations.v1.FollowVehicleLocationsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	16, // 14: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse.data:type_name -> samsara.vehicle_locations.v1.VehicleLocationsListData
+	17, // 15: samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 16: samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest.request:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest
+	18, // 17: samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11, // 18: samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse.page:type_name -> samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse
+	21, // 19: samsara.vehicle_locations.v1.VehicleLocation.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	14, // 20: samsara.vehicle_locations.v1.VehicleLocationsData.location:type_name -> samsara.vehicle_locations.v1.VehicleLocation
+	14, // 21: samsara.vehicle_locations.v1.VehicleLocationsListData.locations:type_name -> samsara.vehicle_locations.v1.VehicleLocation
+	0,  // 22: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocations:input_type -> samsara.vehicle_locations.v1.GetVehicleLocationsRequest
+	2,  // 23: samsara.vehicle_locations.v1.VehicleLocationsService.StreamVehicleLocations:input_type -> samsara.vehicle_locations.v1.StreamVehicleLocationsRequest
+	4,  // 24: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsFeed:input_type -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest
+	6,  // 25: samsara.vehicle_locations.v1.VehicleLocationsService.StreamVehicleLocationsFeed:input_type -> samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest
+	8,  // 26: samsara.vehicle_locations.v1.VehicleLocationsService.FollowVehicleLocations:input_type -> samsara.vehicle_locations.v1.FollowVehicleLocationsRequest
+	10, // 27: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsHistory:input_type -> samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest
+	12, // 28: samsara.vehicle_locations.v1.VehicleLocationsService.StreamVehicleLocationsHistory:input_type -> samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest
+	1,  // 29: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocations:output_type -> samsara.vehicle_locations.v1.GetVehicleLocationsResponse
+	3,  // 30: samsara.vehicle_locations.v1.VehicleLocationsService.StreamVehicleLocations:output_type -> samsara.vehicle_locations.v1.StreamVehicleLocationsResponse
+	5,  // 31: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsFeed:output_type -> samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse
+	7,  // 32: samsara.vehicle_locations.v1.VehicleLocationsService.StreamVehicleLocationsFeed:output_type -> samsara.vehicle_locations.v1.StreamVehicleLocationsFeedResponse
+	9,  // 33: samsara.vehicle_locations.v1.VehicleLocationsService.FollowVehicleLocations:output_type -> samsara.vehicle_locations.v1.FollowVehicleLocationsResponse
+	11, // 34: samsara.vehicle_locations.v1.VehicleLocationsService.GetVehicleLocationsHistory:output_type -> samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse
+	13, // 35: samsara.vehicle_locations.v1.VehicleLocationsService.StreamVehicleLocationsHistory:output_type -> samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_samsara_vehicle_locations_v1_vehicle_locations_proto_init() }
@@ -793,18 +1312,22 @@ func file_samsara_vehicle_locations_v1_vehicle_locations_proto_init() {
 		return
 	}
 	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[7].OneofWrappers = []any{}
-	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[10].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[14].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_vehicle_locations_v1_vehicle_locations_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc), len(file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

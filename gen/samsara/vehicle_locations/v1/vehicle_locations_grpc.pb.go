@@ -21,9 +21,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VehicleLocationsService_GetVehicleLocations_FullMethodName        = "/samsara.vehicle_locations.v1.VehicleLocationsService/GetVehicleLocations"
-	VehicleLocationsService_GetVehicleLocationsFeed_FullMethodName    = "/samsara.vehicle_locations.v1.VehicleLocationsService/GetVehicleLocationsFeed"
-	VehicleLocationsService_GetVehicleLocationsHistory_FullMethodName = "/samsara.vehicle_locations.v1.VehicleLocationsService/GetVehicleLocationsHistory"
+	VehicleLocationsService_GetVehicleLocations_FullMethodName           = "/samsara.vehicle_locations.v1.VehicleLocationsService/GetVehicleLocations"
+	VehicleLocationsService_StreamVehicleLocations_FullMethodName        = "/samsara.vehicle_locations.v1.VehicleLocationsService/StreamVehicleLocations"
+	VehicleLocationsService_GetVehicleLocationsFeed_FullMethodName       = "/samsara.vehicle_locations.v1.VehicleLocationsService/GetVehicleLocationsFeed"
+	VehicleLocationsService_StreamVehicleLocationsFeed_FullMethodName    = "/samsara.vehicle_locations.v1.VehicleLocationsService/StreamVehicleLocationsFeed"
+	VehicleLocationsService_FollowVehicleLocations_FullMethodName        = "/samsara.vehicle_locations.v1.VehicleLocationsService/FollowVehicleLocations"
+	VehicleLocationsService_GetVehicleLocationsHistory_FullMethodName    = "/samsara.vehicle_locations.v1.VehicleLocationsService/GetVehicleLocationsHistory"
+	VehicleLocationsService_StreamVehicleLocationsHistory_FullMethodName = "/samsara.vehicle_locations.v1.VehicleLocationsService/StreamVehicleLocationsHistory"
 )
 
 // VehicleLocationsServiceClient is the client API for VehicleLocationsService service.
@@ -35,12 +39,26 @@ type VehicleLocationsServiceClient interface {
 	// GET /fleet/vehicles/locations
 	// Scope: Read Vehicle Statistics.
 	GetVehicleLocations(ctx context.Context, in *GetVehicleLocationsRequest, opts ...grpc.CallOption) (*GetVehicleLocationsResponse, error)
+	// Every page of GetVehicleLocations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleLocations(ctx context.Context, in *StreamVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsResponse], error)
 	// GET /fleet/vehicles/locations/feed
 	// Scope: Read Vehicle Statistics.
 	GetVehicleLocationsFeed(ctx context.Context, in *GetVehicleLocationsFeedRequest, opts ...grpc.CallOption) (*GetVehicleLocationsFeedResponse, error)
+	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleLocationsFeed(ctx context.Context, in *StreamVehicleLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsFeedResponse], error)
+	// Every page of GetVehicleLocationsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowVehicleLocations(ctx context.Context, in *FollowVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleLocationsResponse], error)
 	// GET /fleet/vehicles/locations/history
 	// Scope: Read Vehicle Statistics.
 	GetVehicleLocationsHistory(ctx context.Context, in *GetVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleLocationsHistoryResponse, error)
+	// Every page of GetVehicleLocationsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleLocationsHistory(ctx context.Context, in *StreamVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsHistoryResponse], error)
 }
 
 type vehicleLocationsServiceClient struct {
@@ -61,6 +79,25 @@ func (c *vehicleLocationsServiceClient) GetVehicleLocations(ctx context.Context,
 	return out, nil
 }
 
+func (c *vehicleLocationsServiceClient) StreamVehicleLocations(ctx context.Context, in *StreamVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleLocationsService_ServiceDesc.Streams[0], VehicleLocationsService_StreamVehicleLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleLocationsRequest, StreamVehicleLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_StreamVehicleLocationsClient = grpc.ServerStreamingClient[StreamVehicleLocationsResponse]
+
 func (c *vehicleLocationsServiceClient) GetVehicleLocationsFeed(ctx context.Context, in *GetVehicleLocationsFeedRequest, opts ...grpc.CallOption) (*GetVehicleLocationsFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVehicleLocationsFeedResponse)
@@ -70,6 +107,44 @@ func (c *vehicleLocationsServiceClient) GetVehicleLocationsFeed(ctx context.Cont
 	}
 	return out, nil
 }
+
+func (c *vehicleLocationsServiceClient) StreamVehicleLocationsFeed(ctx context.Context, in *StreamVehicleLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleLocationsService_ServiceDesc.Streams[1], VehicleLocationsService_StreamVehicleLocationsFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleLocationsFeedRequest, StreamVehicleLocationsFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_StreamVehicleLocationsFeedClient = grpc.ServerStreamingClient[StreamVehicleLocationsFeedResponse]
+
+func (c *vehicleLocationsServiceClient) FollowVehicleLocations(ctx context.Context, in *FollowVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleLocationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleLocationsService_ServiceDesc.Streams[2], VehicleLocationsService_FollowVehicleLocations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowVehicleLocationsRequest, FollowVehicleLocationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_FollowVehicleLocationsClient = grpc.ServerStreamingClient[FollowVehicleLocationsResponse]
 
 func (c *vehicleLocationsServiceClient) GetVehicleLocationsHistory(ctx context.Context, in *GetVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleLocationsHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -81,6 +156,25 @@ func (c *vehicleLocationsServiceClient) GetVehicleLocationsHistory(ctx context.C
 	return out, nil
 }
 
+func (c *vehicleLocationsServiceClient) StreamVehicleLocationsHistory(ctx context.Context, in *StreamVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleLocationsService_ServiceDesc.Streams[3], VehicleLocationsService_StreamVehicleLocationsHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleLocationsHistoryRequest, StreamVehicleLocationsHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_StreamVehicleLocationsHistoryClient = grpc.ServerStreamingClient[StreamVehicleLocationsHistoryResponse]
+
 // VehicleLocationsServiceServer is the server API for VehicleLocationsService service.
 // All implementations should embed UnimplementedVehicleLocationsServiceServer
 // for forward compatibility.
@@ -90,12 +184,26 @@ type VehicleLocationsServiceServer interface {
 	// GET /fleet/vehicles/locations
 	// Scope: Read Vehicle Statistics.
 	GetVehicleLocations(context.Context, *GetVehicleLocationsRequest) (*GetVehicleLocationsResponse, error)
+	// Every page of GetVehicleLocations, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleLocations(*StreamVehicleLocationsRequest, grpc.ServerStreamingServer[StreamVehicleLocationsResponse]) error
 	// GET /fleet/vehicles/locations/feed
 	// Scope: Read Vehicle Statistics.
 	GetVehicleLocationsFeed(context.Context, *GetVehicleLocationsFeedRequest) (*GetVehicleLocationsFeedResponse, error)
+	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleLocationsFeed(*StreamVehicleLocationsFeedRequest, grpc.ServerStreamingServer[StreamVehicleLocationsFeedResponse]) error
+	// Every page of GetVehicleLocationsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowVehicleLocations(*FollowVehicleLocationsRequest, grpc.ServerStreamingServer[FollowVehicleLocationsResponse]) error
 	// GET /fleet/vehicles/locations/history
 	// Scope: Read Vehicle Statistics.
 	GetVehicleLocationsHistory(context.Context, *GetVehicleLocationsHistoryRequest) (*GetVehicleLocationsHistoryResponse, error)
+	// Every page of GetVehicleLocationsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleLocationsHistory(*StreamVehicleLocationsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleLocationsHistoryResponse]) error
 }
 
 // UnimplementedVehicleLocationsServiceServer should be embedded to have
@@ -108,11 +216,23 @@ type UnimplementedVehicleLocationsServiceServer struct{}
 func (UnimplementedVehicleLocationsServiceServer) GetVehicleLocations(context.Context, *GetVehicleLocationsRequest) (*GetVehicleLocationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleLocations not implemented")
 }
+func (UnimplementedVehicleLocationsServiceServer) StreamVehicleLocations(*StreamVehicleLocationsRequest, grpc.ServerStreamingServer[StreamVehicleLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleLocations not implemented")
+}
 func (UnimplementedVehicleLocationsServiceServer) GetVehicleLocationsFeed(context.Context, *GetVehicleLocationsFeedRequest) (*GetVehicleLocationsFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleLocationsFeed not implemented")
 }
+func (UnimplementedVehicleLocationsServiceServer) StreamVehicleLocationsFeed(*StreamVehicleLocationsFeedRequest, grpc.ServerStreamingServer[StreamVehicleLocationsFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleLocationsFeed not implemented")
+}
+func (UnimplementedVehicleLocationsServiceServer) FollowVehicleLocations(*FollowVehicleLocationsRequest, grpc.ServerStreamingServer[FollowVehicleLocationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowVehicleLocations not implemented")
+}
 func (UnimplementedVehicleLocationsServiceServer) GetVehicleLocationsHistory(context.Context, *GetVehicleLocationsHistoryRequest) (*GetVehicleLocationsHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleLocationsHistory not implemented")
+}
+func (UnimplementedVehicleLocationsServiceServer) StreamVehicleLocationsHistory(*StreamVehicleLocationsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleLocationsHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleLocationsHistory not implemented")
 }
 func (UnimplementedVehicleLocationsServiceServer) testEmbeddedByValue() {}
 
@@ -152,6 +272,17 @@ func _VehicleLocationsService_GetVehicleLocations_Handler(srv interface{}, ctx c
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VehicleLocationsService_StreamVehicleLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleLocationsServiceServer).StreamVehicleLocations(m, &grpc.GenericServerStream[StreamVehicleLocationsRequest, StreamVehicleLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_StreamVehicleLocationsServer = grpc.ServerStreamingServer[StreamVehicleLocationsResponse]
+
 func _VehicleLocationsService_GetVehicleLocationsFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleLocationsFeedRequest)
 	if err := dec(in); err != nil {
@@ -170,6 +301,28 @@ func _VehicleLocationsService_GetVehicleLocationsFeed_Handler(srv interface{}, c
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VehicleLocationsService_StreamVehicleLocationsFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleLocationsFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleLocationsServiceServer).StreamVehicleLocationsFeed(m, &grpc.GenericServerStream[StreamVehicleLocationsFeedRequest, StreamVehicleLocationsFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_StreamVehicleLocationsFeedServer = grpc.ServerStreamingServer[StreamVehicleLocationsFeedResponse]
+
+func _VehicleLocationsService_FollowVehicleLocations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowVehicleLocationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleLocationsServiceServer).FollowVehicleLocations(m, &grpc.GenericServerStream[FollowVehicleLocationsRequest, FollowVehicleLocationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_FollowVehicleLocationsServer = grpc.ServerStreamingServer[FollowVehicleLocationsResponse]
+
 func _VehicleLocationsService_GetVehicleLocationsHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleLocationsHistoryRequest)
 	if err := dec(in); err != nil {
@@ -187,6 +340,17 @@ func _VehicleLocationsService_GetVehicleLocationsHistory_Handler(srv interface{}
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _VehicleLocationsService_StreamVehicleLocationsHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleLocationsHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleLocationsServiceServer).StreamVehicleLocationsHistory(m, &grpc.GenericServerStream[StreamVehicleLocationsHistoryRequest, StreamVehicleLocationsHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleLocationsService_StreamVehicleLocationsHistoryServer = grpc.ServerStreamingServer[StreamVehicleLocationsHistoryResponse]
 
 // VehicleLocationsService_ServiceDesc is the grpc.ServiceDesc for VehicleLocationsService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -208,6 +372,27 @@ var VehicleLocationsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _VehicleLocationsService_GetVehicleLocationsHistory_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamVehicleLocations",
+			Handler:       _VehicleLocationsService_StreamVehicleLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleLocationsFeed",
+			Handler:       _VehicleLocationsService_StreamVehicleLocationsFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowVehicleLocations",
+			Handler:       _VehicleLocationsService_FollowVehicleLocations_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleLocationsHistory",
+			Handler:       _VehicleLocationsService_StreamVehicleLocationsHistory_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/vehicle_locations/v1/vehicle_locations.proto",
 }

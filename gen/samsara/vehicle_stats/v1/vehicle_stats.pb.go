@@ -12,7 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -186,6 +186,116 @@ func (x *GetVehicleStatsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamVehicleStats.
+type StreamVehicleStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStats is asked, page after page.
+	Request *GetVehicleStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleStatsRequest) Reset() {
+	*x = StreamVehicleStatsRequest{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleStatsRequest) ProtoMessage() {}
+
+func (x *StreamVehicleStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleStatsRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleStatsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamVehicleStatsRequest) GetRequest() *GetVehicleStatsRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleStatsRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleStats.
+type StreamVehicleStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStats answers.
+	Page *GetVehicleStatsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleStatsResponse) Reset() {
+	*x = StreamVehicleStatsResponse{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleStatsResponse) ProtoMessage() {}
+
+func (x *StreamVehicleStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleStatsResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleStatsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamVehicleStatsResponse) GetPage() *GetVehicleStatsResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleStatsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetVehicleStatsFeed.
 type GetVehicleStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -233,7 +343,7 @@ type GetVehicleStatsFeedRequest struct {
 
 func (x *GetVehicleStatsFeedRequest) Reset() {
 	*x = GetVehicleStatsFeedRequest{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[2]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +355,7 @@ func (x *GetVehicleStatsFeedRequest) String() string {
 func (*GetVehicleStatsFeedRequest) ProtoMessage() {}
 
 func (x *GetVehicleStatsFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[2]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +368,7 @@ func (x *GetVehicleStatsFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleStatsFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleStatsFeedRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{2}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetVehicleStatsFeedRequest) GetAfter() string {
@@ -316,7 +426,7 @@ type GetVehicleStatsFeedResponse struct {
 
 func (x *GetVehicleStatsFeedResponse) Reset() {
 	*x = GetVehicleStatsFeedResponse{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[3]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +438,7 @@ func (x *GetVehicleStatsFeedResponse) String() string {
 func (*GetVehicleStatsFeedResponse) ProtoMessage() {}
 
 func (x *GetVehicleStatsFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[3]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +451,7 @@ func (x *GetVehicleStatsFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleStatsFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleStatsFeedResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{3}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetVehicleStatsFeedResponse) GetData() []*VehicleStatsListData {
@@ -354,6 +464,235 @@ func (x *GetVehicleStatsFeedResponse) GetData() []*VehicleStatsListData {
 func (x *GetVehicleStatsFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
+	}
+	return nil
+}
+
+// Request of StreamVehicleStatsFeed.
+type StreamVehicleStatsFeedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStatsFeed is asked, page after page.
+	Request *GetVehicleStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleStatsFeedRequest) Reset() {
+	*x = StreamVehicleStatsFeedRequest{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleStatsFeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleStatsFeedRequest) ProtoMessage() {}
+
+func (x *StreamVehicleStatsFeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleStatsFeedRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleStatsFeedRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamVehicleStatsFeedRequest) GetRequest() *GetVehicleStatsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleStatsFeedRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleStatsFeed.
+type StreamVehicleStatsFeedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStatsFeed answers.
+	Page *GetVehicleStatsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleStatsFeedResponse) Reset() {
+	*x = StreamVehicleStatsFeedResponse{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleStatsFeedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleStatsFeedResponse) ProtoMessage() {}
+
+func (x *StreamVehicleStatsFeedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleStatsFeedResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleStatsFeedResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamVehicleStatsFeedResponse) GetPage() *GetVehicleStatsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleStatsFeedResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowVehicleStats.
+type FollowVehicleStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStatsFeed is asked, page after page.
+	Request *GetVehicleStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowVehicleStatsRequest) Reset() {
+	*x = FollowVehicleStatsRequest{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowVehicleStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowVehicleStatsRequest) ProtoMessage() {}
+
+func (x *FollowVehicleStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowVehicleStatsRequest.ProtoReflect.Descriptor instead.
+func (*FollowVehicleStatsRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowVehicleStatsRequest) GetRequest() *GetVehicleStatsFeedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowVehicleStatsRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowVehicleStats.
+type FollowVehicleStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStatsFeed answers. Unset in a keep-alive.
+	Page *GetVehicleStatsFeedResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowVehicleStatsResponse) Reset() {
+	*x = FollowVehicleStatsResponse{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowVehicleStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowVehicleStatsResponse) ProtoMessage() {}
+
+func (x *FollowVehicleStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowVehicleStatsResponse.ProtoReflect.Descriptor instead.
+func (*FollowVehicleStatsResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowVehicleStatsResponse) GetPage() *GetVehicleStatsFeedResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowVehicleStatsResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowVehicleStatsResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
 	}
 	return nil
 }
@@ -409,7 +748,7 @@ type GetVehicleStatsHistoryRequest struct {
 
 func (x *GetVehicleStatsHistoryRequest) Reset() {
 	*x = GetVehicleStatsHistoryRequest{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[4]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +760,7 @@ func (x *GetVehicleStatsHistoryRequest) String() string {
 func (*GetVehicleStatsHistoryRequest) ProtoMessage() {}
 
 func (x *GetVehicleStatsHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[4]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +773,7 @@ func (x *GetVehicleStatsHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleStatsHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleStatsHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{4}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetVehicleStatsHistoryRequest) GetAfter() string {
@@ -506,7 +845,7 @@ type GetVehicleStatsHistoryResponse struct {
 
 func (x *GetVehicleStatsHistoryResponse) Reset() {
 	*x = GetVehicleStatsHistoryResponse{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[5]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +857,7 @@ func (x *GetVehicleStatsHistoryResponse) String() string {
 func (*GetVehicleStatsHistoryResponse) ProtoMessage() {}
 
 func (x *GetVehicleStatsHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[5]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +870,7 @@ func (x *GetVehicleStatsHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleStatsHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleStatsHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{5}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetVehicleStatsHistoryResponse) GetData() []*VehicleStatsListData {
@@ -548,6 +887,116 @@ func (x *GetVehicleStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamVehicleStatsHistory.
+type StreamVehicleStatsHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStatsHistory is asked, page after page.
+	Request *GetVehicleStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleStatsHistoryRequest) Reset() {
+	*x = StreamVehicleStatsHistoryRequest{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleStatsHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleStatsHistoryRequest) ProtoMessage() {}
+
+func (x *StreamVehicleStatsHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleStatsHistoryRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehicleStatsHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamVehicleStatsHistoryRequest) GetRequest() *GetVehicleStatsHistoryRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehicleStatsHistoryRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicleStatsHistory.
+type StreamVehicleStatsHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetVehicleStatsHistory answers.
+	Page *GetVehicleStatsHistoryResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehicleStatsHistoryResponse) Reset() {
+	*x = StreamVehicleStatsHistoryResponse{}
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehicleStatsHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehicleStatsHistoryResponse) ProtoMessage() {}
+
+func (x *StreamVehicleStatsHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehicleStatsHistoryResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehicleStatsHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StreamVehicleStatsHistoryResponse) GetPage() *GetVehicleStatsHistoryResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehicleStatsHistoryResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Schema VehicleLocationAddress.
 type VehicleLocationAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -561,7 +1010,7 @@ type VehicleLocationAddress struct {
 
 func (x *VehicleLocationAddress) Reset() {
 	*x = VehicleLocationAddress{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[6]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +1022,7 @@ func (x *VehicleLocationAddress) String() string {
 func (*VehicleLocationAddress) ProtoMessage() {}
 
 func (x *VehicleLocationAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[6]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +1035,7 @@ func (x *VehicleLocationAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocationAddress.ProtoReflect.Descriptor instead.
 func (*VehicleLocationAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{6}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *VehicleLocationAddress) GetId() string {
@@ -616,7 +1065,7 @@ type VehicleStatsAmbientAirTempMilliC struct {
 
 func (x *VehicleStatsAmbientAirTempMilliC) Reset() {
 	*x = VehicleStatsAmbientAirTempMilliC{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[7]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +1077,7 @@ func (x *VehicleStatsAmbientAirTempMilliC) String() string {
 func (*VehicleStatsAmbientAirTempMilliC) ProtoMessage() {}
 
 func (x *VehicleStatsAmbientAirTempMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[7]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +1090,7 @@ func (x *VehicleStatsAmbientAirTempMilliC) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsAmbientAirTempMilliC.ProtoReflect.Descriptor instead.
 func (*VehicleStatsAmbientAirTempMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{7}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *VehicleStatsAmbientAirTempMilliC) GetTime() string {
@@ -673,7 +1122,7 @@ type VehicleStatsAmbientAirTempMilliCWithDecoration struct {
 
 func (x *VehicleStatsAmbientAirTempMilliCWithDecoration) Reset() {
 	*x = VehicleStatsAmbientAirTempMilliCWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[8]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +1134,7 @@ func (x *VehicleStatsAmbientAirTempMilliCWithDecoration) String() string {
 func (*VehicleStatsAmbientAirTempMilliCWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsAmbientAirTempMilliCWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[8]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +1147,7 @@ func (x *VehicleStatsAmbientAirTempMilliCWithDecoration) ProtoReflect() protoref
 
 // Deprecated: Use VehicleStatsAmbientAirTempMilliCWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsAmbientAirTempMilliCWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{8}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *VehicleStatsAmbientAirTempMilliCWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -737,7 +1186,7 @@ type VehicleStatsAuxInput struct {
 
 func (x *VehicleStatsAuxInput) Reset() {
 	*x = VehicleStatsAuxInput{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[9]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +1198,7 @@ func (x *VehicleStatsAuxInput) String() string {
 func (*VehicleStatsAuxInput) ProtoMessage() {}
 
 func (x *VehicleStatsAuxInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[9]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +1211,7 @@ func (x *VehicleStatsAuxInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsAuxInput.ProtoReflect.Descriptor instead.
 func (*VehicleStatsAuxInput) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{9}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *VehicleStatsAuxInput) GetName() string {
@@ -799,7 +1248,7 @@ type VehicleStatsAuxInputDecoration struct {
 
 func (x *VehicleStatsAuxInputDecoration) Reset() {
 	*x = VehicleStatsAuxInputDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[10]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +1260,7 @@ func (x *VehicleStatsAuxInputDecoration) String() string {
 func (*VehicleStatsAuxInputDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsAuxInputDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[10]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +1273,7 @@ func (x *VehicleStatsAuxInputDecoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsAuxInputDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsAuxInputDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{10}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *VehicleStatsAuxInputDecoration) GetName() string {
@@ -858,7 +1307,7 @@ type VehicleStatsAuxInputWithDecoration struct {
 
 func (x *VehicleStatsAuxInputWithDecoration) Reset() {
 	*x = VehicleStatsAuxInputWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[11]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +1319,7 @@ func (x *VehicleStatsAuxInputWithDecoration) String() string {
 func (*VehicleStatsAuxInputWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsAuxInputWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[11]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +1332,7 @@ func (x *VehicleStatsAuxInputWithDecoration) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VehicleStatsAuxInputWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsAuxInputWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{11}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VehicleStatsAuxInputWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -927,7 +1376,7 @@ type VehicleStatsBarometricPressurePa struct {
 
 func (x *VehicleStatsBarometricPressurePa) Reset() {
 	*x = VehicleStatsBarometricPressurePa{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[12]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1388,7 @@ func (x *VehicleStatsBarometricPressurePa) String() string {
 func (*VehicleStatsBarometricPressurePa) ProtoMessage() {}
 
 func (x *VehicleStatsBarometricPressurePa) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[12]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1401,7 @@ func (x *VehicleStatsBarometricPressurePa) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsBarometricPressurePa.ProtoReflect.Descriptor instead.
 func (*VehicleStatsBarometricPressurePa) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{12}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *VehicleStatsBarometricPressurePa) GetTime() string {
@@ -984,7 +1433,7 @@ type VehicleStatsBarometricPressurePaWithDecoration struct {
 
 func (x *VehicleStatsBarometricPressurePaWithDecoration) Reset() {
 	*x = VehicleStatsBarometricPressurePaWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[13]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1445,7 @@ func (x *VehicleStatsBarometricPressurePaWithDecoration) String() string {
 func (*VehicleStatsBarometricPressurePaWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsBarometricPressurePaWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[13]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1458,7 @@ func (x *VehicleStatsBarometricPressurePaWithDecoration) ProtoReflect() protoref
 
 // Deprecated: Use VehicleStatsBarometricPressurePaWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsBarometricPressurePaWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{13}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VehicleStatsBarometricPressurePaWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -1046,7 +1495,7 @@ type VehicleStatsBatteryVoltage struct {
 
 func (x *VehicleStatsBatteryVoltage) Reset() {
 	*x = VehicleStatsBatteryVoltage{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[14]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1507,7 @@ func (x *VehicleStatsBatteryVoltage) String() string {
 func (*VehicleStatsBatteryVoltage) ProtoMessage() {}
 
 func (x *VehicleStatsBatteryVoltage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[14]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1520,7 @@ func (x *VehicleStatsBatteryVoltage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsBatteryVoltage.ProtoReflect.Descriptor instead.
 func (*VehicleStatsBatteryVoltage) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{14}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VehicleStatsBatteryVoltage) GetTime() string {
@@ -1103,7 +1552,7 @@ type VehicleStatsBatteryVoltageWithDecoration struct {
 
 func (x *VehicleStatsBatteryVoltageWithDecoration) Reset() {
 	*x = VehicleStatsBatteryVoltageWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[15]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1564,7 @@ func (x *VehicleStatsBatteryVoltageWithDecoration) String() string {
 func (*VehicleStatsBatteryVoltageWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsBatteryVoltageWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[15]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1577,7 @@ func (x *VehicleStatsBatteryVoltageWithDecoration) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VehicleStatsBatteryVoltageWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsBatteryVoltageWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{15}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VehicleStatsBatteryVoltageWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -1291,7 +1740,7 @@ type VehicleStatsData struct {
 
 func (x *VehicleStatsData) Reset() {
 	*x = VehicleStatsData{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[16]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1752,7 @@ func (x *VehicleStatsData) String() string {
 func (*VehicleStatsData) ProtoMessage() {}
 
 func (x *VehicleStatsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[16]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1765,7 @@ func (x *VehicleStatsData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsData.ProtoReflect.Descriptor instead.
 func (*VehicleStatsData) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{16}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VehicleStatsData) GetAmbientAirTemperatureMilliC() *VehicleStatsAmbientAirTempMilliC {
@@ -1905,7 +2354,7 @@ type VehicleStatsDecorations struct {
 
 func (x *VehicleStatsDecorations) Reset() {
 	*x = VehicleStatsDecorations{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[17]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2366,7 @@ func (x *VehicleStatsDecorations) String() string {
 func (*VehicleStatsDecorations) ProtoMessage() {}
 
 func (x *VehicleStatsDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[17]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2379,7 @@ func (x *VehicleStatsDecorations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsDecorations.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{17}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *VehicleStatsDecorations) GetAmbientAirTemperatureMilliC() *VehicleStatsDecorationsAmbientAirTemperatureMilliC {
@@ -2371,7 +2820,7 @@ type VehicleStatsDecorationsAmbientAirTemperatureMilliC struct {
 
 func (x *VehicleStatsDecorationsAmbientAirTemperatureMilliC) Reset() {
 	*x = VehicleStatsDecorationsAmbientAirTemperatureMilliC{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[18]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2832,7 @@ func (x *VehicleStatsDecorationsAmbientAirTemperatureMilliC) String() string {
 func (*VehicleStatsDecorationsAmbientAirTemperatureMilliC) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsAmbientAirTemperatureMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[18]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2845,7 @@ func (x *VehicleStatsDecorationsAmbientAirTemperatureMilliC) ProtoReflect() prot
 
 // Deprecated: Use VehicleStatsDecorationsAmbientAirTemperatureMilliC.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsAmbientAirTemperatureMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{18}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *VehicleStatsDecorationsAmbientAirTemperatureMilliC) GetValue() int64 {
@@ -2417,7 +2866,7 @@ type VehicleStatsDecorationsBarometricPressurePa struct {
 
 func (x *VehicleStatsDecorationsBarometricPressurePa) Reset() {
 	*x = VehicleStatsDecorationsBarometricPressurePa{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[19]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2878,7 @@ func (x *VehicleStatsDecorationsBarometricPressurePa) String() string {
 func (*VehicleStatsDecorationsBarometricPressurePa) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsBarometricPressurePa) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[19]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2891,7 @@ func (x *VehicleStatsDecorationsBarometricPressurePa) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsDecorationsBarometricPressurePa.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsBarometricPressurePa) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{19}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *VehicleStatsDecorationsBarometricPressurePa) GetValue() int64 {
@@ -2463,7 +2912,7 @@ type VehicleStatsDecorationsBatteryMilliVolts struct {
 
 func (x *VehicleStatsDecorationsBatteryMilliVolts) Reset() {
 	*x = VehicleStatsDecorationsBatteryMilliVolts{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[20]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2924,7 @@ func (x *VehicleStatsDecorationsBatteryMilliVolts) String() string {
 func (*VehicleStatsDecorationsBatteryMilliVolts) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsBatteryMilliVolts) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[20]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2937,7 @@ func (x *VehicleStatsDecorationsBatteryMilliVolts) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VehicleStatsDecorationsBatteryMilliVolts.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsBatteryMilliVolts) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{20}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *VehicleStatsDecorationsBatteryMilliVolts) GetValue() int64 {
@@ -2509,7 +2958,7 @@ type VehicleStatsDecorationsDefLevelMilliPercent struct {
 
 func (x *VehicleStatsDecorationsDefLevelMilliPercent) Reset() {
 	*x = VehicleStatsDecorationsDefLevelMilliPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[21]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2970,7 @@ func (x *VehicleStatsDecorationsDefLevelMilliPercent) String() string {
 func (*VehicleStatsDecorationsDefLevelMilliPercent) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsDefLevelMilliPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[21]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2983,7 @@ func (x *VehicleStatsDecorationsDefLevelMilliPercent) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsDecorationsDefLevelMilliPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsDefLevelMilliPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{21}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *VehicleStatsDecorationsDefLevelMilliPercent) GetValue() int64 {
@@ -2555,7 +3004,7 @@ type VehicleStatsDecorationsEcuSpeedMph struct {
 
 func (x *VehicleStatsDecorationsEcuSpeedMph) Reset() {
 	*x = VehicleStatsDecorationsEcuSpeedMph{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[22]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +3016,7 @@ func (x *VehicleStatsDecorationsEcuSpeedMph) String() string {
 func (*VehicleStatsDecorationsEcuSpeedMph) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsEcuSpeedMph) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[22]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +3029,7 @@ func (x *VehicleStatsDecorationsEcuSpeedMph) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VehicleStatsDecorationsEcuSpeedMph.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsEcuSpeedMph) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{22}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *VehicleStatsDecorationsEcuSpeedMph) GetValue() float64 {
@@ -2601,7 +3050,7 @@ type VehicleStatsDecorationsEngineCoolantTemperatureMilliC struct {
 
 func (x *VehicleStatsDecorationsEngineCoolantTemperatureMilliC) Reset() {
 	*x = VehicleStatsDecorationsEngineCoolantTemperatureMilliC{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[23]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +3062,7 @@ func (x *VehicleStatsDecorationsEngineCoolantTemperatureMilliC) String() string 
 func (*VehicleStatsDecorationsEngineCoolantTemperatureMilliC) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsEngineCoolantTemperatureMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[23]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +3075,7 @@ func (x *VehicleStatsDecorationsEngineCoolantTemperatureMilliC) ProtoReflect() p
 
 // Deprecated: Use VehicleStatsDecorationsEngineCoolantTemperatureMilliC.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsEngineCoolantTemperatureMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{23}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *VehicleStatsDecorationsEngineCoolantTemperatureMilliC) GetValue() int64 {
@@ -2647,7 +3096,7 @@ type VehicleStatsDecorationsEngineLoadPercent struct {
 
 func (x *VehicleStatsDecorationsEngineLoadPercent) Reset() {
 	*x = VehicleStatsDecorationsEngineLoadPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[24]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +3108,7 @@ func (x *VehicleStatsDecorationsEngineLoadPercent) String() string {
 func (*VehicleStatsDecorationsEngineLoadPercent) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsEngineLoadPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[24]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +3121,7 @@ func (x *VehicleStatsDecorationsEngineLoadPercent) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VehicleStatsDecorationsEngineLoadPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsEngineLoadPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{24}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *VehicleStatsDecorationsEngineLoadPercent) GetValue() int64 {
@@ -2693,7 +3142,7 @@ type VehicleStatsDecorationsEngineOilPressureKPa struct {
 
 func (x *VehicleStatsDecorationsEngineOilPressureKPa) Reset() {
 	*x = VehicleStatsDecorationsEngineOilPressureKPa{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[25]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +3154,7 @@ func (x *VehicleStatsDecorationsEngineOilPressureKPa) String() string {
 func (*VehicleStatsDecorationsEngineOilPressureKPa) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsEngineOilPressureKPa) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[25]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +3167,7 @@ func (x *VehicleStatsDecorationsEngineOilPressureKPa) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsDecorationsEngineOilPressureKPa.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsEngineOilPressureKPa) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{25}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *VehicleStatsDecorationsEngineOilPressureKPa) GetValue() int64 {
@@ -2739,7 +3188,7 @@ type VehicleStatsDecorationsEngineRpm struct {
 
 func (x *VehicleStatsDecorationsEngineRpm) Reset() {
 	*x = VehicleStatsDecorationsEngineRpm{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[26]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +3200,7 @@ func (x *VehicleStatsDecorationsEngineRpm) String() string {
 func (*VehicleStatsDecorationsEngineRpm) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsEngineRpm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[26]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +3213,7 @@ func (x *VehicleStatsDecorationsEngineRpm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsDecorationsEngineRpm.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsEngineRpm) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{26}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *VehicleStatsDecorationsEngineRpm) GetValue() int64 {
@@ -2785,7 +3234,7 @@ type VehicleStatsDecorationsEngineStates struct {
 
 func (x *VehicleStatsDecorationsEngineStates) Reset() {
 	*x = VehicleStatsDecorationsEngineStates{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[27]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3246,7 @@ func (x *VehicleStatsDecorationsEngineStates) String() string {
 func (*VehicleStatsDecorationsEngineStates) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsEngineStates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[27]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3259,7 @@ func (x *VehicleStatsDecorationsEngineStates) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsDecorationsEngineStates.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsEngineStates) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{27}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *VehicleStatsDecorationsEngineStates) GetValue() string {
@@ -2831,7 +3280,7 @@ type VehicleStatsDecorationsFuelConsumedMilliliters struct {
 
 func (x *VehicleStatsDecorationsFuelConsumedMilliliters) Reset() {
 	*x = VehicleStatsDecorationsFuelConsumedMilliliters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[28]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +3292,7 @@ func (x *VehicleStatsDecorationsFuelConsumedMilliliters) String() string {
 func (*VehicleStatsDecorationsFuelConsumedMilliliters) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsFuelConsumedMilliliters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[28]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +3305,7 @@ func (x *VehicleStatsDecorationsFuelConsumedMilliliters) ProtoReflect() protoref
 
 // Deprecated: Use VehicleStatsDecorationsFuelConsumedMilliliters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsFuelConsumedMilliliters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{28}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *VehicleStatsDecorationsFuelConsumedMilliliters) GetValue() int64 {
@@ -2877,7 +3326,7 @@ type VehicleStatsDecorationsFuelPercents struct {
 
 func (x *VehicleStatsDecorationsFuelPercents) Reset() {
 	*x = VehicleStatsDecorationsFuelPercents{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[29]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3338,7 @@ func (x *VehicleStatsDecorationsFuelPercents) String() string {
 func (*VehicleStatsDecorationsFuelPercents) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsFuelPercents) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[29]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3351,7 @@ func (x *VehicleStatsDecorationsFuelPercents) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsDecorationsFuelPercents.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsFuelPercents) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{29}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *VehicleStatsDecorationsFuelPercents) GetValue() int64 {
@@ -2935,7 +3384,7 @@ type VehicleStatsDecorationsGps struct {
 
 func (x *VehicleStatsDecorationsGps) Reset() {
 	*x = VehicleStatsDecorationsGps{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[30]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3396,7 @@ func (x *VehicleStatsDecorationsGps) String() string {
 func (*VehicleStatsDecorationsGps) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsGps) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[30]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3409,7 @@ func (x *VehicleStatsDecorationsGps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsDecorationsGps.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsGps) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{30}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *VehicleStatsDecorationsGps) GetAddress() *VehicleLocationAddress {
@@ -3023,7 +3472,7 @@ type VehicleStatsDecorationsGpsDistanceMeters struct {
 
 func (x *VehicleStatsDecorationsGpsDistanceMeters) Reset() {
 	*x = VehicleStatsDecorationsGpsDistanceMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[31]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3484,7 @@ func (x *VehicleStatsDecorationsGpsDistanceMeters) String() string {
 func (*VehicleStatsDecorationsGpsDistanceMeters) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsGpsDistanceMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[31]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3497,7 @@ func (x *VehicleStatsDecorationsGpsDistanceMeters) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VehicleStatsDecorationsGpsDistanceMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsGpsDistanceMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{31}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *VehicleStatsDecorationsGpsDistanceMeters) GetValue() float64 {
@@ -3069,7 +3518,7 @@ type VehicleStatsDecorationsGpsOdometerMeters struct {
 
 func (x *VehicleStatsDecorationsGpsOdometerMeters) Reset() {
 	*x = VehicleStatsDecorationsGpsOdometerMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[32]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3081,7 +3530,7 @@ func (x *VehicleStatsDecorationsGpsOdometerMeters) String() string {
 func (*VehicleStatsDecorationsGpsOdometerMeters) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsGpsOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[32]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3094,7 +3543,7 @@ func (x *VehicleStatsDecorationsGpsOdometerMeters) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VehicleStatsDecorationsGpsOdometerMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsGpsOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{32}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *VehicleStatsDecorationsGpsOdometerMeters) GetValue() int64 {
@@ -3115,7 +3564,7 @@ type VehicleStatsDecorationsIdlingDurationMilliseconds struct {
 
 func (x *VehicleStatsDecorationsIdlingDurationMilliseconds) Reset() {
 	*x = VehicleStatsDecorationsIdlingDurationMilliseconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[33]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3576,7 @@ func (x *VehicleStatsDecorationsIdlingDurationMilliseconds) String() string {
 func (*VehicleStatsDecorationsIdlingDurationMilliseconds) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsIdlingDurationMilliseconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[33]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3589,7 @@ func (x *VehicleStatsDecorationsIdlingDurationMilliseconds) ProtoReflect() proto
 
 // Deprecated: Use VehicleStatsDecorationsIdlingDurationMilliseconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsIdlingDurationMilliseconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{33}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *VehicleStatsDecorationsIdlingDurationMilliseconds) GetValue() int64 {
@@ -3161,7 +3610,7 @@ type VehicleStatsDecorationsIntakeManifoldTemperatureMilliC struct {
 
 func (x *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) Reset() {
 	*x = VehicleStatsDecorationsIntakeManifoldTemperatureMilliC{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[34]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3622,7 @@ func (x *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) String() string
 func (*VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[34]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3635,7 @@ func (x *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) ProtoReflect() 
 
 // Deprecated: Use VehicleStatsDecorationsIntakeManifoldTemperatureMilliC.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{34}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) GetValue() int64 {
@@ -3207,7 +3656,7 @@ type VehicleStatsDecorationsObdEngineSeconds struct {
 
 func (x *VehicleStatsDecorationsObdEngineSeconds) Reset() {
 	*x = VehicleStatsDecorationsObdEngineSeconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[35]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3668,7 @@ func (x *VehicleStatsDecorationsObdEngineSeconds) String() string {
 func (*VehicleStatsDecorationsObdEngineSeconds) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsObdEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[35]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3681,7 @@ func (x *VehicleStatsDecorationsObdEngineSeconds) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VehicleStatsDecorationsObdEngineSeconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsObdEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{35}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *VehicleStatsDecorationsObdEngineSeconds) GetValue() int64 {
@@ -3253,7 +3702,7 @@ type VehicleStatsDecorationsObdOdometerMeters struct {
 
 func (x *VehicleStatsDecorationsObdOdometerMeters) Reset() {
 	*x = VehicleStatsDecorationsObdOdometerMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[36]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3714,7 @@ func (x *VehicleStatsDecorationsObdOdometerMeters) String() string {
 func (*VehicleStatsDecorationsObdOdometerMeters) ProtoMessage() {}
 
 func (x *VehicleStatsDecorationsObdOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[36]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3727,7 @@ func (x *VehicleStatsDecorationsObdOdometerMeters) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VehicleStatsDecorationsObdOdometerMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDecorationsObdOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{36}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *VehicleStatsDecorationsObdOdometerMeters) GetValue() int64 {
@@ -3301,7 +3750,7 @@ type VehicleStatsDefLevelMilliPercent struct {
 
 func (x *VehicleStatsDefLevelMilliPercent) Reset() {
 	*x = VehicleStatsDefLevelMilliPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[37]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3313,7 +3762,7 @@ func (x *VehicleStatsDefLevelMilliPercent) String() string {
 func (*VehicleStatsDefLevelMilliPercent) ProtoMessage() {}
 
 func (x *VehicleStatsDefLevelMilliPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[37]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,7 +3775,7 @@ func (x *VehicleStatsDefLevelMilliPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsDefLevelMilliPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDefLevelMilliPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{37}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *VehicleStatsDefLevelMilliPercent) GetTime() string {
@@ -3358,7 +3807,7 @@ type VehicleStatsDefLevelMilliPercentWithDecoration struct {
 
 func (x *VehicleStatsDefLevelMilliPercentWithDecoration) Reset() {
 	*x = VehicleStatsDefLevelMilliPercentWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[38]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3819,7 @@ func (x *VehicleStatsDefLevelMilliPercentWithDecoration) String() string {
 func (*VehicleStatsDefLevelMilliPercentWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsDefLevelMilliPercentWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[38]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3832,7 @@ func (x *VehicleStatsDefLevelMilliPercentWithDecoration) ProtoReflect() protoref
 
 // Deprecated: Use VehicleStatsDefLevelMilliPercentWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsDefLevelMilliPercentWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{38}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *VehicleStatsDefLevelMilliPercentWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -3420,7 +3869,7 @@ type VehicleStatsEcuDoorStatus struct {
 
 func (x *VehicleStatsEcuDoorStatus) Reset() {
 	*x = VehicleStatsEcuDoorStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[39]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3881,7 @@ func (x *VehicleStatsEcuDoorStatus) String() string {
 func (*VehicleStatsEcuDoorStatus) ProtoMessage() {}
 
 func (x *VehicleStatsEcuDoorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[39]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3894,7 @@ func (x *VehicleStatsEcuDoorStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEcuDoorStatus.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEcuDoorStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{39}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *VehicleStatsEcuDoorStatus) GetTime() string {
@@ -3475,7 +3924,7 @@ type VehicleStatsEcuSpeedMph struct {
 
 func (x *VehicleStatsEcuSpeedMph) Reset() {
 	*x = VehicleStatsEcuSpeedMph{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[40]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3936,7 @@ func (x *VehicleStatsEcuSpeedMph) String() string {
 func (*VehicleStatsEcuSpeedMph) ProtoMessage() {}
 
 func (x *VehicleStatsEcuSpeedMph) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[40]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3949,7 @@ func (x *VehicleStatsEcuSpeedMph) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEcuSpeedMph.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEcuSpeedMph) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{40}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VehicleStatsEcuSpeedMph) GetTime() string {
@@ -3532,7 +3981,7 @@ type VehicleStatsEcuSpeedMphWithDecoration struct {
 
 func (x *VehicleStatsEcuSpeedMphWithDecoration) Reset() {
 	*x = VehicleStatsEcuSpeedMphWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[41]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3993,7 @@ func (x *VehicleStatsEcuSpeedMphWithDecoration) String() string {
 func (*VehicleStatsEcuSpeedMphWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEcuSpeedMphWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[41]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +4006,7 @@ func (x *VehicleStatsEcuSpeedMphWithDecoration) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VehicleStatsEcuSpeedMphWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEcuSpeedMphWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{41}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *VehicleStatsEcuSpeedMphWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -3594,7 +4043,7 @@ type VehicleStatsEngineCoolantTempMilliC struct {
 
 func (x *VehicleStatsEngineCoolantTempMilliC) Reset() {
 	*x = VehicleStatsEngineCoolantTempMilliC{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[42]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3606,7 +4055,7 @@ func (x *VehicleStatsEngineCoolantTempMilliC) String() string {
 func (*VehicleStatsEngineCoolantTempMilliC) ProtoMessage() {}
 
 func (x *VehicleStatsEngineCoolantTempMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[42]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3619,7 +4068,7 @@ func (x *VehicleStatsEngineCoolantTempMilliC) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsEngineCoolantTempMilliC.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineCoolantTempMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{42}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *VehicleStatsEngineCoolantTempMilliC) GetTime() string {
@@ -3651,7 +4100,7 @@ type VehicleStatsEngineCoolantTempMilliCWithDecoration struct {
 
 func (x *VehicleStatsEngineCoolantTempMilliCWithDecoration) Reset() {
 	*x = VehicleStatsEngineCoolantTempMilliCWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[43]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3663,7 +4112,7 @@ func (x *VehicleStatsEngineCoolantTempMilliCWithDecoration) String() string {
 func (*VehicleStatsEngineCoolantTempMilliCWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEngineCoolantTempMilliCWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[43]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3676,7 +4125,7 @@ func (x *VehicleStatsEngineCoolantTempMilliCWithDecoration) ProtoReflect() proto
 
 // Deprecated: Use VehicleStatsEngineCoolantTempMilliCWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineCoolantTempMilliCWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{43}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *VehicleStatsEngineCoolantTempMilliCWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -3715,7 +4164,7 @@ type VehicleStatsEngineImmobilizer struct {
 
 func (x *VehicleStatsEngineImmobilizer) Reset() {
 	*x = VehicleStatsEngineImmobilizer{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[44]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +4176,7 @@ func (x *VehicleStatsEngineImmobilizer) String() string {
 func (*VehicleStatsEngineImmobilizer) ProtoMessage() {}
 
 func (x *VehicleStatsEngineImmobilizer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[44]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +4189,7 @@ func (x *VehicleStatsEngineImmobilizer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEngineImmobilizer.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineImmobilizer) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{44}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VehicleStatsEngineImmobilizer) GetConnected() bool {
@@ -3781,7 +4230,7 @@ type VehicleStatsEngineImmobilizerWithDecoration struct {
 
 func (x *VehicleStatsEngineImmobilizerWithDecoration) Reset() {
 	*x = VehicleStatsEngineImmobilizerWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[45]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3793,7 +4242,7 @@ func (x *VehicleStatsEngineImmobilizerWithDecoration) String() string {
 func (*VehicleStatsEngineImmobilizerWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEngineImmobilizerWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[45]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3806,7 +4255,7 @@ func (x *VehicleStatsEngineImmobilizerWithDecoration) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsEngineImmobilizerWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineImmobilizerWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{45}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VehicleStatsEngineImmobilizerWithDecoration) GetConnected() bool {
@@ -3850,7 +4299,7 @@ type VehicleStatsEngineLoadPercent struct {
 
 func (x *VehicleStatsEngineLoadPercent) Reset() {
 	*x = VehicleStatsEngineLoadPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[46]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3862,7 +4311,7 @@ func (x *VehicleStatsEngineLoadPercent) String() string {
 func (*VehicleStatsEngineLoadPercent) ProtoMessage() {}
 
 func (x *VehicleStatsEngineLoadPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[46]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3875,7 +4324,7 @@ func (x *VehicleStatsEngineLoadPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEngineLoadPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineLoadPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{46}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *VehicleStatsEngineLoadPercent) GetTime() string {
@@ -3907,7 +4356,7 @@ type VehicleStatsEngineLoadPercentWithDecoration struct {
 
 func (x *VehicleStatsEngineLoadPercentWithDecoration) Reset() {
 	*x = VehicleStatsEngineLoadPercentWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[47]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3919,7 +4368,7 @@ func (x *VehicleStatsEngineLoadPercentWithDecoration) String() string {
 func (*VehicleStatsEngineLoadPercentWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEngineLoadPercentWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[47]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3932,7 +4381,7 @@ func (x *VehicleStatsEngineLoadPercentWithDecoration) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsEngineLoadPercentWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineLoadPercentWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{47}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *VehicleStatsEngineLoadPercentWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -3969,7 +4418,7 @@ type VehicleStatsEngineOilPressureKPa struct {
 
 func (x *VehicleStatsEngineOilPressureKPa) Reset() {
 	*x = VehicleStatsEngineOilPressureKPa{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[48]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3981,7 +4430,7 @@ func (x *VehicleStatsEngineOilPressureKPa) String() string {
 func (*VehicleStatsEngineOilPressureKPa) ProtoMessage() {}
 
 func (x *VehicleStatsEngineOilPressureKPa) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[48]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3994,7 +4443,7 @@ func (x *VehicleStatsEngineOilPressureKPa) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEngineOilPressureKPa.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineOilPressureKPa) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{48}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *VehicleStatsEngineOilPressureKPa) GetTime() string {
@@ -4026,7 +4475,7 @@ type VehicleStatsEngineOilPressureKPaWithDecoration struct {
 
 func (x *VehicleStatsEngineOilPressureKPaWithDecoration) Reset() {
 	*x = VehicleStatsEngineOilPressureKPaWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[49]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4038,7 +4487,7 @@ func (x *VehicleStatsEngineOilPressureKPaWithDecoration) String() string {
 func (*VehicleStatsEngineOilPressureKPaWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEngineOilPressureKPaWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[49]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4051,7 +4500,7 @@ func (x *VehicleStatsEngineOilPressureKPaWithDecoration) ProtoReflect() protoref
 
 // Deprecated: Use VehicleStatsEngineOilPressureKPaWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineOilPressureKPaWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{49}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *VehicleStatsEngineOilPressureKPaWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -4088,7 +4537,7 @@ type VehicleStatsEngineRpm struct {
 
 func (x *VehicleStatsEngineRpm) Reset() {
 	*x = VehicleStatsEngineRpm{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[50]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4100,7 +4549,7 @@ func (x *VehicleStatsEngineRpm) String() string {
 func (*VehicleStatsEngineRpm) ProtoMessage() {}
 
 func (x *VehicleStatsEngineRpm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[50]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4113,7 +4562,7 @@ func (x *VehicleStatsEngineRpm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEngineRpm.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineRpm) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{50}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *VehicleStatsEngineRpm) GetTime() string {
@@ -4145,7 +4594,7 @@ type VehicleStatsEngineRpmWithDecoration struct {
 
 func (x *VehicleStatsEngineRpmWithDecoration) Reset() {
 	*x = VehicleStatsEngineRpmWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[51]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4157,7 +4606,7 @@ func (x *VehicleStatsEngineRpmWithDecoration) String() string {
 func (*VehicleStatsEngineRpmWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEngineRpmWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[51]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4170,7 +4619,7 @@ func (x *VehicleStatsEngineRpmWithDecoration) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsEngineRpmWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineRpmWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{51}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *VehicleStatsEngineRpmWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -4207,7 +4656,7 @@ type VehicleStatsEngineState struct {
 
 func (x *VehicleStatsEngineState) Reset() {
 	*x = VehicleStatsEngineState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[52]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4219,7 +4668,7 @@ func (x *VehicleStatsEngineState) String() string {
 func (*VehicleStatsEngineState) ProtoMessage() {}
 
 func (x *VehicleStatsEngineState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[52]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4232,7 +4681,7 @@ func (x *VehicleStatsEngineState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEngineState.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{52}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *VehicleStatsEngineState) GetTime() string {
@@ -4264,7 +4713,7 @@ type VehicleStatsEngineStateWithDecoration struct {
 
 func (x *VehicleStatsEngineStateWithDecoration) Reset() {
 	*x = VehicleStatsEngineStateWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[53]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4276,7 +4725,7 @@ func (x *VehicleStatsEngineStateWithDecoration) String() string {
 func (*VehicleStatsEngineStateWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsEngineStateWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[53]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4289,7 +4738,7 @@ func (x *VehicleStatsEngineStateWithDecoration) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VehicleStatsEngineStateWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEngineStateWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{53}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *VehicleStatsEngineStateWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -4327,7 +4776,7 @@ type VehicleStatsEvAverageBatteryTemperatureMilliCelsius struct {
 
 func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) Reset() {
 	*x = VehicleStatsEvAverageBatteryTemperatureMilliCelsius{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[54]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4788,7 @@ func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) String() string {
 func (*VehicleStatsEvAverageBatteryTemperatureMilliCelsius) ProtoMessage() {}
 
 func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[54]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4801,7 @@ func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) ProtoReflect() pro
 
 // Deprecated: Use VehicleStatsEvAverageBatteryTemperatureMilliCelsius.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvAverageBatteryTemperatureMilliCelsius) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{54}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) GetTime() string {
@@ -4382,7 +4831,7 @@ type VehicleStatsEvBatteryCurrentMilliAmp struct {
 
 func (x *VehicleStatsEvBatteryCurrentMilliAmp) Reset() {
 	*x = VehicleStatsEvBatteryCurrentMilliAmp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[55]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4394,7 +4843,7 @@ func (x *VehicleStatsEvBatteryCurrentMilliAmp) String() string {
 func (*VehicleStatsEvBatteryCurrentMilliAmp) ProtoMessage() {}
 
 func (x *VehicleStatsEvBatteryCurrentMilliAmp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[55]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4407,7 +4856,7 @@ func (x *VehicleStatsEvBatteryCurrentMilliAmp) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VehicleStatsEvBatteryCurrentMilliAmp.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvBatteryCurrentMilliAmp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{55}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *VehicleStatsEvBatteryCurrentMilliAmp) GetTime() string {
@@ -4438,7 +4887,7 @@ type VehicleStatsEvBatteryStateOfHealthMilliPercent struct {
 
 func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) Reset() {
 	*x = VehicleStatsEvBatteryStateOfHealthMilliPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[56]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4450,7 +4899,7 @@ func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) String() string {
 func (*VehicleStatsEvBatteryStateOfHealthMilliPercent) ProtoMessage() {}
 
 func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[56]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4463,7 +4912,7 @@ func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) ProtoReflect() protoref
 
 // Deprecated: Use VehicleStatsEvBatteryStateOfHealthMilliPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvBatteryStateOfHealthMilliPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{56}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) GetTime() string {
@@ -4493,7 +4942,7 @@ type VehicleStatsEvBatteryVoltageMilliVolt struct {
 
 func (x *VehicleStatsEvBatteryVoltageMilliVolt) Reset() {
 	*x = VehicleStatsEvBatteryVoltageMilliVolt{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[57]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4505,7 +4954,7 @@ func (x *VehicleStatsEvBatteryVoltageMilliVolt) String() string {
 func (*VehicleStatsEvBatteryVoltageMilliVolt) ProtoMessage() {}
 
 func (x *VehicleStatsEvBatteryVoltageMilliVolt) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[57]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4518,7 +4967,7 @@ func (x *VehicleStatsEvBatteryVoltageMilliVolt) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VehicleStatsEvBatteryVoltageMilliVolt.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvBatteryVoltageMilliVolt) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{57}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *VehicleStatsEvBatteryVoltageMilliVolt) GetTime() string {
@@ -4548,7 +4997,7 @@ type VehicleStatsEvChargingCurrentMilliAmp struct {
 
 func (x *VehicleStatsEvChargingCurrentMilliAmp) Reset() {
 	*x = VehicleStatsEvChargingCurrentMilliAmp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[58]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +5009,7 @@ func (x *VehicleStatsEvChargingCurrentMilliAmp) String() string {
 func (*VehicleStatsEvChargingCurrentMilliAmp) ProtoMessage() {}
 
 func (x *VehicleStatsEvChargingCurrentMilliAmp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[58]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +5022,7 @@ func (x *VehicleStatsEvChargingCurrentMilliAmp) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VehicleStatsEvChargingCurrentMilliAmp.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvChargingCurrentMilliAmp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{58}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *VehicleStatsEvChargingCurrentMilliAmp) GetTime() string {
@@ -4603,7 +5052,7 @@ type VehicleStatsEvChargingEnergyMicroWh struct {
 
 func (x *VehicleStatsEvChargingEnergyMicroWh) Reset() {
 	*x = VehicleStatsEvChargingEnergyMicroWh{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[59]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4615,7 +5064,7 @@ func (x *VehicleStatsEvChargingEnergyMicroWh) String() string {
 func (*VehicleStatsEvChargingEnergyMicroWh) ProtoMessage() {}
 
 func (x *VehicleStatsEvChargingEnergyMicroWh) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[59]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4628,7 +5077,7 @@ func (x *VehicleStatsEvChargingEnergyMicroWh) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsEvChargingEnergyMicroWh.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvChargingEnergyMicroWh) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{59}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *VehicleStatsEvChargingEnergyMicroWh) GetTime() string {
@@ -4658,7 +5107,7 @@ type VehicleStatsEvChargingStatus struct {
 
 func (x *VehicleStatsEvChargingStatus) Reset() {
 	*x = VehicleStatsEvChargingStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[60]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4670,7 +5119,7 @@ func (x *VehicleStatsEvChargingStatus) String() string {
 func (*VehicleStatsEvChargingStatus) ProtoMessage() {}
 
 func (x *VehicleStatsEvChargingStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[60]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +5132,7 @@ func (x *VehicleStatsEvChargingStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsEvChargingStatus.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvChargingStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{60}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *VehicleStatsEvChargingStatus) GetTime() string {
@@ -4713,7 +5162,7 @@ type VehicleStatsEvChargingVoltageMilliVolt struct {
 
 func (x *VehicleStatsEvChargingVoltageMilliVolt) Reset() {
 	*x = VehicleStatsEvChargingVoltageMilliVolt{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[61]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4725,7 +5174,7 @@ func (x *VehicleStatsEvChargingVoltageMilliVolt) String() string {
 func (*VehicleStatsEvChargingVoltageMilliVolt) ProtoMessage() {}
 
 func (x *VehicleStatsEvChargingVoltageMilliVolt) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[61]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4738,7 +5187,7 @@ func (x *VehicleStatsEvChargingVoltageMilliVolt) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VehicleStatsEvChargingVoltageMilliVolt.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvChargingVoltageMilliVolt) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{61}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *VehicleStatsEvChargingVoltageMilliVolt) GetTime() string {
@@ -4768,7 +5217,7 @@ type VehicleStatsEvConsumedEnergyMicroWh struct {
 
 func (x *VehicleStatsEvConsumedEnergyMicroWh) Reset() {
 	*x = VehicleStatsEvConsumedEnergyMicroWh{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[62]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4780,7 +5229,7 @@ func (x *VehicleStatsEvConsumedEnergyMicroWh) String() string {
 func (*VehicleStatsEvConsumedEnergyMicroWh) ProtoMessage() {}
 
 func (x *VehicleStatsEvConsumedEnergyMicroWh) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[62]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4793,7 +5242,7 @@ func (x *VehicleStatsEvConsumedEnergyMicroWh) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsEvConsumedEnergyMicroWh.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvConsumedEnergyMicroWh) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{62}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *VehicleStatsEvConsumedEnergyMicroWh) GetTime() string {
@@ -4823,7 +5272,7 @@ type VehicleStatsEvDistanceDrivenMeters struct {
 
 func (x *VehicleStatsEvDistanceDrivenMeters) Reset() {
 	*x = VehicleStatsEvDistanceDrivenMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[63]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4835,7 +5284,7 @@ func (x *VehicleStatsEvDistanceDrivenMeters) String() string {
 func (*VehicleStatsEvDistanceDrivenMeters) ProtoMessage() {}
 
 func (x *VehicleStatsEvDistanceDrivenMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[63]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4848,7 +5297,7 @@ func (x *VehicleStatsEvDistanceDrivenMeters) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VehicleStatsEvDistanceDrivenMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvDistanceDrivenMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{63}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *VehicleStatsEvDistanceDrivenMeters) GetTime() string {
@@ -4878,7 +5327,7 @@ type VehicleStatsEvRegeneratedEnergyMicroWh struct {
 
 func (x *VehicleStatsEvRegeneratedEnergyMicroWh) Reset() {
 	*x = VehicleStatsEvRegeneratedEnergyMicroWh{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[64]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4890,7 +5339,7 @@ func (x *VehicleStatsEvRegeneratedEnergyMicroWh) String() string {
 func (*VehicleStatsEvRegeneratedEnergyMicroWh) ProtoMessage() {}
 
 func (x *VehicleStatsEvRegeneratedEnergyMicroWh) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[64]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4903,7 +5352,7 @@ func (x *VehicleStatsEvRegeneratedEnergyMicroWh) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VehicleStatsEvRegeneratedEnergyMicroWh.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvRegeneratedEnergyMicroWh) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{64}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *VehicleStatsEvRegeneratedEnergyMicroWh) GetTime() string {
@@ -4934,7 +5383,7 @@ type VehicleStatsEvStateOfChargeMilliPercent struct {
 
 func (x *VehicleStatsEvStateOfChargeMilliPercent) Reset() {
 	*x = VehicleStatsEvStateOfChargeMilliPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[65]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4946,7 +5395,7 @@ func (x *VehicleStatsEvStateOfChargeMilliPercent) String() string {
 func (*VehicleStatsEvStateOfChargeMilliPercent) ProtoMessage() {}
 
 func (x *VehicleStatsEvStateOfChargeMilliPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[65]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4959,7 +5408,7 @@ func (x *VehicleStatsEvStateOfChargeMilliPercent) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VehicleStatsEvStateOfChargeMilliPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsEvStateOfChargeMilliPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{65}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *VehicleStatsEvStateOfChargeMilliPercent) GetTime() string {
@@ -4995,7 +5444,7 @@ type VehicleStatsFaultCodes struct {
 
 func (x *VehicleStatsFaultCodes) Reset() {
 	*x = VehicleStatsFaultCodes{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[66]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5007,7 +5456,7 @@ func (x *VehicleStatsFaultCodes) String() string {
 func (*VehicleStatsFaultCodes) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[66]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5020,7 +5469,7 @@ func (x *VehicleStatsFaultCodes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodes.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodes) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{66}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *VehicleStatsFaultCodes) GetCanBusType() string {
@@ -5071,7 +5520,7 @@ type VehicleStatsFaultCodesJ1939 struct {
 
 func (x *VehicleStatsFaultCodesJ1939) Reset() {
 	*x = VehicleStatsFaultCodesJ1939{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[67]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5083,7 +5532,7 @@ func (x *VehicleStatsFaultCodesJ1939) String() string {
 func (*VehicleStatsFaultCodesJ1939) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesJ1939) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[67]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5096,7 +5545,7 @@ func (x *VehicleStatsFaultCodesJ1939) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesJ1939.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesJ1939) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{67}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *VehicleStatsFaultCodesJ1939) GetCheckEngineLights() *VehicleStatsFaultCodesJ1939Lights {
@@ -5130,7 +5579,7 @@ type VehicleStatsFaultCodesJ1939Lights struct {
 
 func (x *VehicleStatsFaultCodesJ1939Lights) Reset() {
 	*x = VehicleStatsFaultCodesJ1939Lights{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[68]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5142,7 +5591,7 @@ func (x *VehicleStatsFaultCodesJ1939Lights) String() string {
 func (*VehicleStatsFaultCodesJ1939Lights) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesJ1939Lights) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[68]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5155,7 +5604,7 @@ func (x *VehicleStatsFaultCodesJ1939Lights) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VehicleStatsFaultCodesJ1939Lights.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesJ1939Lights) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{68}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *VehicleStatsFaultCodesJ1939Lights) GetEmissionsIsOn() bool {
@@ -5213,7 +5662,7 @@ type VehicleStatsFaultCodesJ1939TroubleCode struct {
 
 func (x *VehicleStatsFaultCodesJ1939TroubleCode) Reset() {
 	*x = VehicleStatsFaultCodesJ1939TroubleCode{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[69]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5225,7 +5674,7 @@ func (x *VehicleStatsFaultCodesJ1939TroubleCode) String() string {
 func (*VehicleStatsFaultCodesJ1939TroubleCode) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesJ1939TroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[69]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5238,7 +5687,7 @@ func (x *VehicleStatsFaultCodesJ1939TroubleCode) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VehicleStatsFaultCodesJ1939TroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesJ1939TroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{69}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *VehicleStatsFaultCodesJ1939TroubleCode) GetFmiDescription() string {
@@ -5317,7 +5766,7 @@ type VehicleStatsFaultCodesOBDII struct {
 
 func (x *VehicleStatsFaultCodesOBDII) Reset() {
 	*x = VehicleStatsFaultCodesOBDII{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[70]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5329,7 +5778,7 @@ func (x *VehicleStatsFaultCodesOBDII) String() string {
 func (*VehicleStatsFaultCodesOBDII) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesOBDII) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[70]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5342,7 +5791,7 @@ func (x *VehicleStatsFaultCodesOBDII) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesOBDII.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesOBDII) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{70}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *VehicleStatsFaultCodesOBDII) GetCheckEngineLightIsOn() bool {
@@ -5382,7 +5831,7 @@ type VehicleStatsFaultCodesOBDIITroubleCode struct {
 
 func (x *VehicleStatsFaultCodesOBDIITroubleCode) Reset() {
 	*x = VehicleStatsFaultCodesOBDIITroubleCode{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[71]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5394,7 +5843,7 @@ func (x *VehicleStatsFaultCodesOBDIITroubleCode) String() string {
 func (*VehicleStatsFaultCodesOBDIITroubleCode) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesOBDIITroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[71]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5407,7 +5856,7 @@ func (x *VehicleStatsFaultCodesOBDIITroubleCode) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VehicleStatsFaultCodesOBDIITroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesOBDIITroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{71}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *VehicleStatsFaultCodesOBDIITroubleCode) GetConfirmedDtcs() []*VehicleStatsFaultCodesPassengerDtc {
@@ -5470,7 +5919,7 @@ type VehicleStatsFaultCodesOem struct {
 
 func (x *VehicleStatsFaultCodesOem) Reset() {
 	*x = VehicleStatsFaultCodesOem{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[72]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5482,7 +5931,7 @@ func (x *VehicleStatsFaultCodesOem) String() string {
 func (*VehicleStatsFaultCodesOem) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesOem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[72]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5495,7 +5944,7 @@ func (x *VehicleStatsFaultCodesOem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesOem.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesOem) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{72}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *VehicleStatsFaultCodesOem) GetDiagnosticTroubleCodes() []*VehicleStatsFaultCodesOemTroubleCode {
@@ -5522,7 +5971,7 @@ type VehicleStatsFaultCodesOemTroubleCode struct {
 
 func (x *VehicleStatsFaultCodesOemTroubleCode) Reset() {
 	*x = VehicleStatsFaultCodesOemTroubleCode{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[73]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5534,7 +5983,7 @@ func (x *VehicleStatsFaultCodesOemTroubleCode) String() string {
 func (*VehicleStatsFaultCodesOemTroubleCode) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesOemTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[73]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5547,7 +5996,7 @@ func (x *VehicleStatsFaultCodesOemTroubleCode) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VehicleStatsFaultCodesOemTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesOemTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{73}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *VehicleStatsFaultCodesOemTroubleCode) GetCodeDescription() string {
@@ -5593,7 +6042,7 @@ type VehicleStatsFaultCodesPassengerDtc struct {
 
 func (x *VehicleStatsFaultCodesPassengerDtc) Reset() {
 	*x = VehicleStatsFaultCodesPassengerDtc{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[74]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +6054,7 @@ func (x *VehicleStatsFaultCodesPassengerDtc) String() string {
 func (*VehicleStatsFaultCodesPassengerDtc) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesPassengerDtc) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[74]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +6067,7 @@ func (x *VehicleStatsFaultCodesPassengerDtc) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VehicleStatsFaultCodesPassengerDtc.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesPassengerDtc) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{74}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *VehicleStatsFaultCodesPassengerDtc) GetDtcDescription() string {
@@ -5675,7 +6124,7 @@ type VehicleStatsFaultCodesPassengerMonitorStatus struct {
 
 func (x *VehicleStatsFaultCodesPassengerMonitorStatus) Reset() {
 	*x = VehicleStatsFaultCodesPassengerMonitorStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[75]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5687,7 +6136,7 @@ func (x *VehicleStatsFaultCodesPassengerMonitorStatus) String() string {
 func (*VehicleStatsFaultCodesPassengerMonitorStatus) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesPassengerMonitorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[75]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5700,7 +6149,7 @@ func (x *VehicleStatsFaultCodesPassengerMonitorStatus) ProtoReflect() protorefle
 
 // Deprecated: Use VehicleStatsFaultCodesPassengerMonitorStatus.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesPassengerMonitorStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{75}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *VehicleStatsFaultCodesPassengerMonitorStatus) GetCatalyst() string {
@@ -5804,7 +6253,7 @@ type VehicleStatsFaultCodesValue struct {
 
 func (x *VehicleStatsFaultCodesValue) Reset() {
 	*x = VehicleStatsFaultCodesValue{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[76]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5816,7 +6265,7 @@ func (x *VehicleStatsFaultCodesValue) String() string {
 func (*VehicleStatsFaultCodesValue) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[76]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5829,7 +6278,7 @@ func (x *VehicleStatsFaultCodesValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesValue.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValue) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{76}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *VehicleStatsFaultCodesValue) GetCanBusType() string {
@@ -5873,7 +6322,7 @@ type VehicleStatsFaultCodesValueJ1939 struct {
 
 func (x *VehicleStatsFaultCodesValueJ1939) Reset() {
 	*x = VehicleStatsFaultCodesValueJ1939{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[77]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5885,7 +6334,7 @@ func (x *VehicleStatsFaultCodesValueJ1939) String() string {
 func (*VehicleStatsFaultCodesValueJ1939) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueJ1939) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[77]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5898,7 +6347,7 @@ func (x *VehicleStatsFaultCodesValueJ1939) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesValueJ1939.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueJ1939) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{77}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *VehicleStatsFaultCodesValueJ1939) GetCheckEngineLights() *VehicleStatsFaultCodesValueJ1939CheckEngineLights {
@@ -5932,7 +6381,7 @@ type VehicleStatsFaultCodesValueJ1939CheckEngineLights struct {
 
 func (x *VehicleStatsFaultCodesValueJ1939CheckEngineLights) Reset() {
 	*x = VehicleStatsFaultCodesValueJ1939CheckEngineLights{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[78]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5944,7 +6393,7 @@ func (x *VehicleStatsFaultCodesValueJ1939CheckEngineLights) String() string {
 func (*VehicleStatsFaultCodesValueJ1939CheckEngineLights) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueJ1939CheckEngineLights) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[78]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5957,7 +6406,7 @@ func (x *VehicleStatsFaultCodesValueJ1939CheckEngineLights) ProtoReflect() proto
 
 // Deprecated: Use VehicleStatsFaultCodesValueJ1939CheckEngineLights.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueJ1939CheckEngineLights) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{78}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *VehicleStatsFaultCodesValueJ1939CheckEngineLights) GetEmissionsIsOn() bool {
@@ -6015,7 +6464,7 @@ type VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode struct {
 
 func (x *VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) Reset() {
 	*x = VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[79]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6027,7 +6476,7 @@ func (x *VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) String() string 
 func (*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[79]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6040,7 +6489,7 @@ func (x *VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) ProtoReflect() p
 
 // Deprecated: Use VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{79}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) GetFmiDescription() string {
@@ -6119,7 +6568,7 @@ type VehicleStatsFaultCodesValueJ1939VendorSpecificFields struct {
 
 func (x *VehicleStatsFaultCodesValueJ1939VendorSpecificFields) Reset() {
 	*x = VehicleStatsFaultCodesValueJ1939VendorSpecificFields{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[80]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6131,7 +6580,7 @@ func (x *VehicleStatsFaultCodesValueJ1939VendorSpecificFields) String() string {
 func (*VehicleStatsFaultCodesValueJ1939VendorSpecificFields) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueJ1939VendorSpecificFields) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[80]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6144,7 +6593,7 @@ func (x *VehicleStatsFaultCodesValueJ1939VendorSpecificFields) ProtoReflect() pr
 
 // Deprecated: Use VehicleStatsFaultCodesValueJ1939VendorSpecificFields.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueJ1939VendorSpecificFields) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{80}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *VehicleStatsFaultCodesValueJ1939VendorSpecificFields) GetDtcDescription() string {
@@ -6174,7 +6623,7 @@ type VehicleStatsFaultCodesValueObdii struct {
 
 func (x *VehicleStatsFaultCodesValueObdii) Reset() {
 	*x = VehicleStatsFaultCodesValueObdii{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[81]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6186,7 +6635,7 @@ func (x *VehicleStatsFaultCodesValueObdii) String() string {
 func (*VehicleStatsFaultCodesValueObdii) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueObdii) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[81]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6199,7 +6648,7 @@ func (x *VehicleStatsFaultCodesValueObdii) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesValueObdii.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueObdii) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{81}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *VehicleStatsFaultCodesValueObdii) GetCheckEngineLightIsOn() bool {
@@ -6231,7 +6680,7 @@ type VehicleStatsFaultCodesValueObdiiConfirmedDtc struct {
 
 func (x *VehicleStatsFaultCodesValueObdiiConfirmedDtc) Reset() {
 	*x = VehicleStatsFaultCodesValueObdiiConfirmedDtc{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[82]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6243,7 +6692,7 @@ func (x *VehicleStatsFaultCodesValueObdiiConfirmedDtc) String() string {
 func (*VehicleStatsFaultCodesValueObdiiConfirmedDtc) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueObdiiConfirmedDtc) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[82]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6256,7 +6705,7 @@ func (x *VehicleStatsFaultCodesValueObdiiConfirmedDtc) ProtoReflect() protorefle
 
 // Deprecated: Use VehicleStatsFaultCodesValueObdiiConfirmedDtc.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueObdiiConfirmedDtc) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{82}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *VehicleStatsFaultCodesValueObdiiConfirmedDtc) GetDtcDescription() string {
@@ -6303,7 +6752,7 @@ type VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode struct {
 
 func (x *VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) Reset() {
 	*x = VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[83]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6315,7 +6764,7 @@ func (x *VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) String() string 
 func (*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[83]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6328,7 +6777,7 @@ func (x *VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) ProtoReflect() p
 
 // Deprecated: Use VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{83}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) GetConfirmedDtcs() []*VehicleStatsFaultCodesValueObdiiConfirmedDtc {
@@ -6413,7 +6862,7 @@ type VehicleStatsFaultCodesValueObdiiMonitorStatus struct {
 
 func (x *VehicleStatsFaultCodesValueObdiiMonitorStatus) Reset() {
 	*x = VehicleStatsFaultCodesValueObdiiMonitorStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[84]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6425,7 +6874,7 @@ func (x *VehicleStatsFaultCodesValueObdiiMonitorStatus) String() string {
 func (*VehicleStatsFaultCodesValueObdiiMonitorStatus) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueObdiiMonitorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[84]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6438,7 +6887,7 @@ func (x *VehicleStatsFaultCodesValueObdiiMonitorStatus) ProtoReflect() protorefl
 
 // Deprecated: Use VehicleStatsFaultCodesValueObdiiMonitorStatus.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueObdiiMonitorStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{84}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *VehicleStatsFaultCodesValueObdiiMonitorStatus) GetCatalyst() string {
@@ -6536,7 +6985,7 @@ type VehicleStatsFaultCodesValueOem struct {
 
 func (x *VehicleStatsFaultCodesValueOem) Reset() {
 	*x = VehicleStatsFaultCodesValueOem{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[85]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6548,7 +6997,7 @@ func (x *VehicleStatsFaultCodesValueOem) String() string {
 func (*VehicleStatsFaultCodesValueOem) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueOem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[85]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6561,7 +7010,7 @@ func (x *VehicleStatsFaultCodesValueOem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFaultCodesValueOem.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueOem) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{85}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *VehicleStatsFaultCodesValueOem) GetDiagnosticTroubleCodes() []*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode {
@@ -6588,7 +7037,7 @@ type VehicleStatsFaultCodesValueOemDiagnosticTroubleCode struct {
 
 func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) Reset() {
 	*x = VehicleStatsFaultCodesValueOemDiagnosticTroubleCode{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[86]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6600,7 +7049,7 @@ func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) String() string {
 func (*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[86]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6613,7 +7062,7 @@ func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) ProtoReflect() pro
 
 // Deprecated: Use VehicleStatsFaultCodesValueOemDiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{86}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) GetCodeDescription() string {
@@ -6657,7 +7106,7 @@ type VehicleStatsFaultCodesVendorSpecificFields struct {
 
 func (x *VehicleStatsFaultCodesVendorSpecificFields) Reset() {
 	*x = VehicleStatsFaultCodesVendorSpecificFields{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[87]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6669,7 +7118,7 @@ func (x *VehicleStatsFaultCodesVendorSpecificFields) String() string {
 func (*VehicleStatsFaultCodesVendorSpecificFields) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesVendorSpecificFields) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[87]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6682,7 +7131,7 @@ func (x *VehicleStatsFaultCodesVendorSpecificFields) ProtoReflect() protoreflect
 
 // Deprecated: Use VehicleStatsFaultCodesVendorSpecificFields.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesVendorSpecificFields) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{87}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *VehicleStatsFaultCodesVendorSpecificFields) GetDtcDescription() string {
@@ -6720,7 +7169,7 @@ type VehicleStatsFaultCodesWithDecoration struct {
 
 func (x *VehicleStatsFaultCodesWithDecoration) Reset() {
 	*x = VehicleStatsFaultCodesWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[88]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6732,7 +7181,7 @@ func (x *VehicleStatsFaultCodesWithDecoration) String() string {
 func (*VehicleStatsFaultCodesWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsFaultCodesWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[88]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6745,7 +7194,7 @@ func (x *VehicleStatsFaultCodesWithDecoration) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VehicleStatsFaultCodesWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFaultCodesWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{88}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *VehicleStatsFaultCodesWithDecoration) GetCanBusType() string {
@@ -6803,7 +7252,7 @@ type VehicleStatsFuelConsumedMilliliters struct {
 
 func (x *VehicleStatsFuelConsumedMilliliters) Reset() {
 	*x = VehicleStatsFuelConsumedMilliliters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[89]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6815,7 +7264,7 @@ func (x *VehicleStatsFuelConsumedMilliliters) String() string {
 func (*VehicleStatsFuelConsumedMilliliters) ProtoMessage() {}
 
 func (x *VehicleStatsFuelConsumedMilliliters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[89]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6828,7 +7277,7 @@ func (x *VehicleStatsFuelConsumedMilliliters) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use VehicleStatsFuelConsumedMilliliters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFuelConsumedMilliliters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{89}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *VehicleStatsFuelConsumedMilliliters) GetTime() string {
@@ -6860,7 +7309,7 @@ type VehicleStatsFuelConsumedMillilitersWithDecoration struct {
 
 func (x *VehicleStatsFuelConsumedMillilitersWithDecoration) Reset() {
 	*x = VehicleStatsFuelConsumedMillilitersWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[90]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6872,7 +7321,7 @@ func (x *VehicleStatsFuelConsumedMillilitersWithDecoration) String() string {
 func (*VehicleStatsFuelConsumedMillilitersWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsFuelConsumedMillilitersWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[90]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6885,7 +7334,7 @@ func (x *VehicleStatsFuelConsumedMillilitersWithDecoration) ProtoReflect() proto
 
 // Deprecated: Use VehicleStatsFuelConsumedMillilitersWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFuelConsumedMillilitersWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{90}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *VehicleStatsFuelConsumedMillilitersWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -6922,7 +7371,7 @@ type VehicleStatsFuelPercent struct {
 
 func (x *VehicleStatsFuelPercent) Reset() {
 	*x = VehicleStatsFuelPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[91]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6934,7 +7383,7 @@ func (x *VehicleStatsFuelPercent) String() string {
 func (*VehicleStatsFuelPercent) ProtoMessage() {}
 
 func (x *VehicleStatsFuelPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[91]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6947,7 +7396,7 @@ func (x *VehicleStatsFuelPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsFuelPercent.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFuelPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{91}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *VehicleStatsFuelPercent) GetTime() string {
@@ -6979,7 +7428,7 @@ type VehicleStatsFuelPercentWithDecoration struct {
 
 func (x *VehicleStatsFuelPercentWithDecoration) Reset() {
 	*x = VehicleStatsFuelPercentWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[92]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6991,7 +7440,7 @@ func (x *VehicleStatsFuelPercentWithDecoration) String() string {
 func (*VehicleStatsFuelPercentWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsFuelPercentWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[92]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7004,7 +7453,7 @@ func (x *VehicleStatsFuelPercentWithDecoration) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VehicleStatsFuelPercentWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsFuelPercentWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{92}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *VehicleStatsFuelPercentWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -7053,7 +7502,7 @@ type VehicleStatsGps struct {
 
 func (x *VehicleStatsGps) Reset() {
 	*x = VehicleStatsGps{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[93]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7065,7 +7514,7 @@ func (x *VehicleStatsGps) String() string {
 func (*VehicleStatsGps) ProtoMessage() {}
 
 func (x *VehicleStatsGps) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[93]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7078,7 +7527,7 @@ func (x *VehicleStatsGps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsGps.ProtoReflect.Descriptor instead.
 func (*VehicleStatsGps) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{93}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *VehicleStatsGps) GetAddress() *VehicleLocationAddress {
@@ -7150,7 +7599,7 @@ type VehicleStatsGpsDistanceMeters struct {
 
 func (x *VehicleStatsGpsDistanceMeters) Reset() {
 	*x = VehicleStatsGpsDistanceMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[94]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7162,7 +7611,7 @@ func (x *VehicleStatsGpsDistanceMeters) String() string {
 func (*VehicleStatsGpsDistanceMeters) ProtoMessage() {}
 
 func (x *VehicleStatsGpsDistanceMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[94]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7175,7 +7624,7 @@ func (x *VehicleStatsGpsDistanceMeters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsGpsDistanceMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsGpsDistanceMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{94}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *VehicleStatsGpsDistanceMeters) GetTime() string {
@@ -7207,7 +7656,7 @@ type VehicleStatsGpsDistanceMetersWithDecoration struct {
 
 func (x *VehicleStatsGpsDistanceMetersWithDecoration) Reset() {
 	*x = VehicleStatsGpsDistanceMetersWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[95]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7219,7 +7668,7 @@ func (x *VehicleStatsGpsDistanceMetersWithDecoration) String() string {
 func (*VehicleStatsGpsDistanceMetersWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsGpsDistanceMetersWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[95]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7232,7 +7681,7 @@ func (x *VehicleStatsGpsDistanceMetersWithDecoration) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsGpsDistanceMetersWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsGpsDistanceMetersWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{95}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *VehicleStatsGpsDistanceMetersWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -7269,7 +7718,7 @@ type VehicleStatsGpsOdometerMeters struct {
 
 func (x *VehicleStatsGpsOdometerMeters) Reset() {
 	*x = VehicleStatsGpsOdometerMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[96]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7281,7 +7730,7 @@ func (x *VehicleStatsGpsOdometerMeters) String() string {
 func (*VehicleStatsGpsOdometerMeters) ProtoMessage() {}
 
 func (x *VehicleStatsGpsOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[96]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7294,7 +7743,7 @@ func (x *VehicleStatsGpsOdometerMeters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsGpsOdometerMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsGpsOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{96}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *VehicleStatsGpsOdometerMeters) GetTime() string {
@@ -7326,7 +7775,7 @@ type VehicleStatsGpsOdometerMetersWithDecoration struct {
 
 func (x *VehicleStatsGpsOdometerMetersWithDecoration) Reset() {
 	*x = VehicleStatsGpsOdometerMetersWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[97]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7338,7 +7787,7 @@ func (x *VehicleStatsGpsOdometerMetersWithDecoration) String() string {
 func (*VehicleStatsGpsOdometerMetersWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsGpsOdometerMetersWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[97]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7351,7 +7800,7 @@ func (x *VehicleStatsGpsOdometerMetersWithDecoration) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsGpsOdometerMetersWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsGpsOdometerMetersWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{97}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *VehicleStatsGpsOdometerMetersWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -7388,7 +7837,7 @@ type VehicleStatsIdlingDurationMilliseconds struct {
 
 func (x *VehicleStatsIdlingDurationMilliseconds) Reset() {
 	*x = VehicleStatsIdlingDurationMilliseconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[98]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7400,7 +7849,7 @@ func (x *VehicleStatsIdlingDurationMilliseconds) String() string {
 func (*VehicleStatsIdlingDurationMilliseconds) ProtoMessage() {}
 
 func (x *VehicleStatsIdlingDurationMilliseconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[98]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7413,7 +7862,7 @@ func (x *VehicleStatsIdlingDurationMilliseconds) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VehicleStatsIdlingDurationMilliseconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsIdlingDurationMilliseconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{98}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *VehicleStatsIdlingDurationMilliseconds) GetTime() string {
@@ -7445,7 +7894,7 @@ type VehicleStatsIdlingDurationMillisecondsWithDecoration struct {
 
 func (x *VehicleStatsIdlingDurationMillisecondsWithDecoration) Reset() {
 	*x = VehicleStatsIdlingDurationMillisecondsWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[99]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7457,7 +7906,7 @@ func (x *VehicleStatsIdlingDurationMillisecondsWithDecoration) String() string {
 func (*VehicleStatsIdlingDurationMillisecondsWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsIdlingDurationMillisecondsWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[99]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7470,7 +7919,7 @@ func (x *VehicleStatsIdlingDurationMillisecondsWithDecoration) ProtoReflect() pr
 
 // Deprecated: Use VehicleStatsIdlingDurationMillisecondsWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsIdlingDurationMillisecondsWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{99}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *VehicleStatsIdlingDurationMillisecondsWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -7507,7 +7956,7 @@ type VehicleStatsIntakeManifoldTempMilliC struct {
 
 func (x *VehicleStatsIntakeManifoldTempMilliC) Reset() {
 	*x = VehicleStatsIntakeManifoldTempMilliC{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[100]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7519,7 +7968,7 @@ func (x *VehicleStatsIntakeManifoldTempMilliC) String() string {
 func (*VehicleStatsIntakeManifoldTempMilliC) ProtoMessage() {}
 
 func (x *VehicleStatsIntakeManifoldTempMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[100]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7532,7 +7981,7 @@ func (x *VehicleStatsIntakeManifoldTempMilliC) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VehicleStatsIntakeManifoldTempMilliC.ProtoReflect.Descriptor instead.
 func (*VehicleStatsIntakeManifoldTempMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{100}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *VehicleStatsIntakeManifoldTempMilliC) GetTime() string {
@@ -7564,7 +8013,7 @@ type VehicleStatsIntakeManifoldTempMilliCWithDecoration struct {
 
 func (x *VehicleStatsIntakeManifoldTempMilliCWithDecoration) Reset() {
 	*x = VehicleStatsIntakeManifoldTempMilliCWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[101]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7576,7 +8025,7 @@ func (x *VehicleStatsIntakeManifoldTempMilliCWithDecoration) String() string {
 func (*VehicleStatsIntakeManifoldTempMilliCWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsIntakeManifoldTempMilliCWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[101]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7589,7 +8038,7 @@ func (x *VehicleStatsIntakeManifoldTempMilliCWithDecoration) ProtoReflect() prot
 
 // Deprecated: Use VehicleStatsIntakeManifoldTempMilliCWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsIntakeManifoldTempMilliCWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{101}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *VehicleStatsIntakeManifoldTempMilliCWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -7752,7 +8201,7 @@ type VehicleStatsListData struct {
 
 func (x *VehicleStatsListData) Reset() {
 	*x = VehicleStatsListData{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[102]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7764,7 +8213,7 @@ func (x *VehicleStatsListData) String() string {
 func (*VehicleStatsListData) ProtoMessage() {}
 
 func (x *VehicleStatsListData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[102]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7777,7 +8226,7 @@ func (x *VehicleStatsListData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsListData.ProtoReflect.Descriptor instead.
 func (*VehicleStatsListData) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{102}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *VehicleStatsListData) GetAmbientAirTemperatureMilliC() []*VehicleStatsAmbientAirTempMilliCWithDecoration {
@@ -8262,7 +8711,7 @@ type VehicleStatsListGps struct {
 
 func (x *VehicleStatsListGps) Reset() {
 	*x = VehicleStatsListGps{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[103]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8274,7 +8723,7 @@ func (x *VehicleStatsListGps) String() string {
 func (*VehicleStatsListGps) ProtoMessage() {}
 
 func (x *VehicleStatsListGps) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[103]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8287,7 +8736,7 @@ func (x *VehicleStatsListGps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsListGps.ProtoReflect.Descriptor instead.
 func (*VehicleStatsListGps) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{103}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *VehicleStatsListGps) GetAddress() *VehicleLocationAddress {
@@ -8368,7 +8817,7 @@ type VehicleStatsListSyntheticEngineSeconds struct {
 
 func (x *VehicleStatsListSyntheticEngineSeconds) Reset() {
 	*x = VehicleStatsListSyntheticEngineSeconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[104]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8380,7 +8829,7 @@ func (x *VehicleStatsListSyntheticEngineSeconds) String() string {
 func (*VehicleStatsListSyntheticEngineSeconds) ProtoMessage() {}
 
 func (x *VehicleStatsListSyntheticEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[104]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8393,7 +8842,7 @@ func (x *VehicleStatsListSyntheticEngineSeconds) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VehicleStatsListSyntheticEngineSeconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsListSyntheticEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{104}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *VehicleStatsListSyntheticEngineSeconds) GetDecorations() *VehicleStatsDecorations {
@@ -8430,7 +8879,7 @@ type VehicleStatsNfcCardScan struct {
 
 func (x *VehicleStatsNfcCardScan) Reset() {
 	*x = VehicleStatsNfcCardScan{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[105]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8442,7 +8891,7 @@ func (x *VehicleStatsNfcCardScan) String() string {
 func (*VehicleStatsNfcCardScan) ProtoMessage() {}
 
 func (x *VehicleStatsNfcCardScan) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[105]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8455,7 +8904,7 @@ func (x *VehicleStatsNfcCardScan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsNfcCardScan.ProtoReflect.Descriptor instead.
 func (*VehicleStatsNfcCardScan) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{105}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *VehicleStatsNfcCardScan) GetCard() *VehicleStatsNfcCardScanCard {
@@ -8483,7 +8932,7 @@ type VehicleStatsNfcCardScanCard struct {
 
 func (x *VehicleStatsNfcCardScanCard) Reset() {
 	*x = VehicleStatsNfcCardScanCard{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[106]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8495,7 +8944,7 @@ func (x *VehicleStatsNfcCardScanCard) String() string {
 func (*VehicleStatsNfcCardScanCard) ProtoMessage() {}
 
 func (x *VehicleStatsNfcCardScanCard) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[106]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8508,7 +8957,7 @@ func (x *VehicleStatsNfcCardScanCard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsNfcCardScanCard.ProtoReflect.Descriptor instead.
 func (*VehicleStatsNfcCardScanCard) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{106}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *VehicleStatsNfcCardScanCard) GetId() string {
@@ -8533,7 +8982,7 @@ type VehicleStatsNfcCardScanWithDecoration struct {
 
 func (x *VehicleStatsNfcCardScanWithDecoration) Reset() {
 	*x = VehicleStatsNfcCardScanWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[107]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8545,7 +8994,7 @@ func (x *VehicleStatsNfcCardScanWithDecoration) String() string {
 func (*VehicleStatsNfcCardScanWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsNfcCardScanWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[107]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8558,7 +9007,7 @@ func (x *VehicleStatsNfcCardScanWithDecoration) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VehicleStatsNfcCardScanWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsNfcCardScanWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{107}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *VehicleStatsNfcCardScanWithDecoration) GetCard() *VehicleStatsNfcCardScanCard {
@@ -8595,7 +9044,7 @@ type VehicleStatsObdEngineSeconds struct {
 
 func (x *VehicleStatsObdEngineSeconds) Reset() {
 	*x = VehicleStatsObdEngineSeconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[108]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8607,7 +9056,7 @@ func (x *VehicleStatsObdEngineSeconds) String() string {
 func (*VehicleStatsObdEngineSeconds) ProtoMessage() {}
 
 func (x *VehicleStatsObdEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[108]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8620,7 +9069,7 @@ func (x *VehicleStatsObdEngineSeconds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsObdEngineSeconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsObdEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{108}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *VehicleStatsObdEngineSeconds) GetTime() string {
@@ -8652,7 +9101,7 @@ type VehicleStatsObdEngineSecondsWithDecoration struct {
 
 func (x *VehicleStatsObdEngineSecondsWithDecoration) Reset() {
 	*x = VehicleStatsObdEngineSecondsWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[109]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8664,7 +9113,7 @@ func (x *VehicleStatsObdEngineSecondsWithDecoration) String() string {
 func (*VehicleStatsObdEngineSecondsWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsObdEngineSecondsWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[109]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8677,7 +9126,7 @@ func (x *VehicleStatsObdEngineSecondsWithDecoration) ProtoReflect() protoreflect
 
 // Deprecated: Use VehicleStatsObdEngineSecondsWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsObdEngineSecondsWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{109}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *VehicleStatsObdEngineSecondsWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -8714,7 +9163,7 @@ type VehicleStatsObdOdometerMeters struct {
 
 func (x *VehicleStatsObdOdometerMeters) Reset() {
 	*x = VehicleStatsObdOdometerMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[110]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8726,7 +9175,7 @@ func (x *VehicleStatsObdOdometerMeters) String() string {
 func (*VehicleStatsObdOdometerMeters) ProtoMessage() {}
 
 func (x *VehicleStatsObdOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[110]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8739,7 +9188,7 @@ func (x *VehicleStatsObdOdometerMeters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsObdOdometerMeters.ProtoReflect.Descriptor instead.
 func (*VehicleStatsObdOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{110}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *VehicleStatsObdOdometerMeters) GetTime() string {
@@ -8771,7 +9220,7 @@ type VehicleStatsObdOdometerMetersWithDecoration struct {
 
 func (x *VehicleStatsObdOdometerMetersWithDecoration) Reset() {
 	*x = VehicleStatsObdOdometerMetersWithDecoration{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[111]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8783,7 +9232,7 @@ func (x *VehicleStatsObdOdometerMetersWithDecoration) String() string {
 func (*VehicleStatsObdOdometerMetersWithDecoration) ProtoMessage() {}
 
 func (x *VehicleStatsObdOdometerMetersWithDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[111]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8796,7 +9245,7 @@ func (x *VehicleStatsObdOdometerMetersWithDecoration) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleStatsObdOdometerMetersWithDecoration.ProtoReflect.Descriptor instead.
 func (*VehicleStatsObdOdometerMetersWithDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{111}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *VehicleStatsObdOdometerMetersWithDecoration) GetDecorations() *VehicleStatsDecorations {
@@ -8833,7 +9282,7 @@ type VehicleStatsSeatbeltDriver struct {
 
 func (x *VehicleStatsSeatbeltDriver) Reset() {
 	*x = VehicleStatsSeatbeltDriver{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8845,7 +9294,7 @@ func (x *VehicleStatsSeatbeltDriver) String() string {
 func (*VehicleStatsSeatbeltDriver) ProtoMessage() {}
 
 func (x *VehicleStatsSeatbeltDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8858,7 +9307,7 @@ func (x *VehicleStatsSeatbeltDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSeatbeltDriver.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSeatbeltDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{112}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *VehicleStatsSeatbeltDriver) GetTime() string {
@@ -8888,7 +9337,7 @@ type VehicleStatsSpreaderActive struct {
 
 func (x *VehicleStatsSpreaderActive) Reset() {
 	*x = VehicleStatsSpreaderActive{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8900,7 +9349,7 @@ func (x *VehicleStatsSpreaderActive) String() string {
 func (*VehicleStatsSpreaderActive) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderActive) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8913,7 +9362,7 @@ func (x *VehicleStatsSpreaderActive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderActive.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderActive) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{113}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *VehicleStatsSpreaderActive) GetTime() string {
@@ -8943,7 +9392,7 @@ type VehicleStatsSpreaderAirTemp struct {
 
 func (x *VehicleStatsSpreaderAirTemp) Reset() {
 	*x = VehicleStatsSpreaderAirTemp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8955,7 +9404,7 @@ func (x *VehicleStatsSpreaderAirTemp) String() string {
 func (*VehicleStatsSpreaderAirTemp) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderAirTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8968,7 +9417,7 @@ func (x *VehicleStatsSpreaderAirTemp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderAirTemp.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderAirTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{114}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *VehicleStatsSpreaderAirTemp) GetTime() string {
@@ -8998,7 +9447,7 @@ type VehicleStatsSpreaderBlastState struct {
 
 func (x *VehicleStatsSpreaderBlastState) Reset() {
 	*x = VehicleStatsSpreaderBlastState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9010,7 +9459,7 @@ func (x *VehicleStatsSpreaderBlastState) String() string {
 func (*VehicleStatsSpreaderBlastState) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderBlastState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9023,7 +9472,7 @@ func (x *VehicleStatsSpreaderBlastState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderBlastState.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderBlastState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{115}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *VehicleStatsSpreaderBlastState) GetTime() string {
@@ -9053,7 +9502,7 @@ type VehicleStatsSpreaderGranularName struct {
 
 func (x *VehicleStatsSpreaderGranularName) Reset() {
 	*x = VehicleStatsSpreaderGranularName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9065,7 +9514,7 @@ func (x *VehicleStatsSpreaderGranularName) String() string {
 func (*VehicleStatsSpreaderGranularName) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderGranularName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9078,7 +9527,7 @@ func (x *VehicleStatsSpreaderGranularName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderGranularName.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderGranularName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{116}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *VehicleStatsSpreaderGranularName) GetTime() string {
@@ -9108,7 +9557,7 @@ type VehicleStatsSpreaderGranularRate struct {
 
 func (x *VehicleStatsSpreaderGranularRate) Reset() {
 	*x = VehicleStatsSpreaderGranularRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9120,7 +9569,7 @@ func (x *VehicleStatsSpreaderGranularRate) String() string {
 func (*VehicleStatsSpreaderGranularRate) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderGranularRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9133,7 +9582,7 @@ func (x *VehicleStatsSpreaderGranularRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderGranularRate.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderGranularRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{117}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *VehicleStatsSpreaderGranularRate) GetTime() string {
@@ -9163,7 +9612,7 @@ type VehicleStatsSpreaderLiquidName struct {
 
 func (x *VehicleStatsSpreaderLiquidName) Reset() {
 	*x = VehicleStatsSpreaderLiquidName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9175,7 +9624,7 @@ func (x *VehicleStatsSpreaderLiquidName) String() string {
 func (*VehicleStatsSpreaderLiquidName) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderLiquidName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9188,7 +9637,7 @@ func (x *VehicleStatsSpreaderLiquidName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderLiquidName.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderLiquidName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{118}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *VehicleStatsSpreaderLiquidName) GetTime() string {
@@ -9218,7 +9667,7 @@ type VehicleStatsSpreaderLiquidRate struct {
 
 func (x *VehicleStatsSpreaderLiquidRate) Reset() {
 	*x = VehicleStatsSpreaderLiquidRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9230,7 +9679,7 @@ func (x *VehicleStatsSpreaderLiquidRate) String() string {
 func (*VehicleStatsSpreaderLiquidRate) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderLiquidRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9243,7 +9692,7 @@ func (x *VehicleStatsSpreaderLiquidRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderLiquidRate.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderLiquidRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{119}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *VehicleStatsSpreaderLiquidRate) GetTime() string {
@@ -9273,7 +9722,7 @@ type VehicleStatsSpreaderOnState struct {
 
 func (x *VehicleStatsSpreaderOnState) Reset() {
 	*x = VehicleStatsSpreaderOnState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9285,7 +9734,7 @@ func (x *VehicleStatsSpreaderOnState) String() string {
 func (*VehicleStatsSpreaderOnState) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderOnState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9298,7 +9747,7 @@ func (x *VehicleStatsSpreaderOnState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderOnState.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderOnState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{120}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *VehicleStatsSpreaderOnState) GetTime() string {
@@ -9328,7 +9777,7 @@ type VehicleStatsSpreaderPlowStatus struct {
 
 func (x *VehicleStatsSpreaderPlowStatus) Reset() {
 	*x = VehicleStatsSpreaderPlowStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9340,7 +9789,7 @@ func (x *VehicleStatsSpreaderPlowStatus) String() string {
 func (*VehicleStatsSpreaderPlowStatus) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderPlowStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9353,7 +9802,7 @@ func (x *VehicleStatsSpreaderPlowStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderPlowStatus.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderPlowStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{121}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *VehicleStatsSpreaderPlowStatus) GetTime() string {
@@ -9383,7 +9832,7 @@ type VehicleStatsSpreaderPrewetName struct {
 
 func (x *VehicleStatsSpreaderPrewetName) Reset() {
 	*x = VehicleStatsSpreaderPrewetName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9395,7 +9844,7 @@ func (x *VehicleStatsSpreaderPrewetName) String() string {
 func (*VehicleStatsSpreaderPrewetName) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderPrewetName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9408,7 +9857,7 @@ func (x *VehicleStatsSpreaderPrewetName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderPrewetName.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderPrewetName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{122}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *VehicleStatsSpreaderPrewetName) GetTime() string {
@@ -9438,7 +9887,7 @@ type VehicleStatsSpreaderPrewetRate struct {
 
 func (x *VehicleStatsSpreaderPrewetRate) Reset() {
 	*x = VehicleStatsSpreaderPrewetRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9450,7 +9899,7 @@ func (x *VehicleStatsSpreaderPrewetRate) String() string {
 func (*VehicleStatsSpreaderPrewetRate) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderPrewetRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9463,7 +9912,7 @@ func (x *VehicleStatsSpreaderPrewetRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderPrewetRate.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderPrewetRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{123}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *VehicleStatsSpreaderPrewetRate) GetTime() string {
@@ -9493,7 +9942,7 @@ type VehicleStatsSpreaderRoadTemp struct {
 
 func (x *VehicleStatsSpreaderRoadTemp) Reset() {
 	*x = VehicleStatsSpreaderRoadTemp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9505,7 +9954,7 @@ func (x *VehicleStatsSpreaderRoadTemp) String() string {
 func (*VehicleStatsSpreaderRoadTemp) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderRoadTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9518,7 +9967,7 @@ func (x *VehicleStatsSpreaderRoadTemp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderRoadTemp.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderRoadTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{124}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *VehicleStatsSpreaderRoadTemp) GetTime() string {
@@ -9550,7 +9999,7 @@ type VehicleStatsSyntheticEngineSeconds struct {
 
 func (x *VehicleStatsSyntheticEngineSeconds) Reset() {
 	*x = VehicleStatsSyntheticEngineSeconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9562,7 +10011,7 @@ func (x *VehicleStatsSyntheticEngineSeconds) String() string {
 func (*VehicleStatsSyntheticEngineSeconds) ProtoMessage() {}
 
 func (x *VehicleStatsSyntheticEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9575,7 +10024,7 @@ func (x *VehicleStatsSyntheticEngineSeconds) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VehicleStatsSyntheticEngineSeconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSyntheticEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{125}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *VehicleStatsSyntheticEngineSeconds) GetDecorations() *VehicleStatsDecorations {
@@ -9616,7 +10065,7 @@ type VehicleStatsTirePressures struct {
 
 func (x *VehicleStatsTirePressures) Reset() {
 	*x = VehicleStatsTirePressures{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9628,7 +10077,7 @@ func (x *VehicleStatsTirePressures) String() string {
 func (*VehicleStatsTirePressures) ProtoMessage() {}
 
 func (x *VehicleStatsTirePressures) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9641,7 +10090,7 @@ func (x *VehicleStatsTirePressures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsTirePressures.ProtoReflect.Descriptor instead.
 func (*VehicleStatsTirePressures) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{126}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *VehicleStatsTirePressures) GetBackLeftTirePressureKPa() int64 {
@@ -9676,7 +10125,7 @@ var File_samsara_vehicle_stats_v1_vehicle_stats_proto protoreflect.FileDescripto
 
 const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\n" +
-	",samsara/vehicle_stats/v1/vehicle_stats.proto\x12\x18samsara.vehicle_stats.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd4\v\n" +
+	",samsara/vehicle_stats/v1/vehicle_stats.proto\x12\x18samsara.vehicle_stats.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd4\v\n" +
 	"\x16GetVehicleStatsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
@@ -9696,7 +10145,14 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.vehicle_stats.v1.VehicleStatsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x90\x12\n" +
+	"pagination\"\xa4\x01\n" +
+	"\x19StreamVehicleStatsRequest\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.samsara.vehicle_stats.v1.GetVehicleStatsRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x8b\x01\n" +
+	"\x1aStreamVehicleStatsResponse\x12E\n" +
+	"\x04page\x18\x01 \x01(\v21.samsara.vehicle_stats.v1.GetVehicleStatsResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\x90\x12\n" +
 	"\x1aGetVehicleStatsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xea\x06\n" +
 	"\vdecorations\x18\x02 \x03(\tB\xc7\x06\xda\xce\x18\xc2\x06\b\x02\x18\x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
@@ -9720,7 +10176,23 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2..samsara.vehicle_stats.v1.VehicleStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x9d\x13\n" +
+	"pagination\"\xac\x01\n" +
+	"\x1dStreamVehicleStatsFeedRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x93\x01\n" +
+	"\x1eStreamVehicleStatsFeedResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa8\x01\n" +
+	"\x19FollowVehicleStatsRequest\x12N\n" +
+	"\arequest\x18\x01 \x01(\v24.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xcd\x01\n" +
+	"\x1aFollowVehicleStatsResponse\x12I\n" +
+	"\x04page\x18\x01 \x01(\v25.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x9d\x13\n" +
 	"\x1dGetVehicleStatsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xea\x06\n" +
 	"\vdecorations\x18\x02 \x03(\tB\xc7\x06\xda\xce\x18\xc2\x06\b\x02\x18\x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
@@ -9749,7 +10221,14 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2..samsara.vehicle_stats.v1.VehicleStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"r\n" +
+	"pagination\"\xb2\x01\n" +
+	" StreamVehicleStatsHistoryRequest\x12Q\n" +
+	"\arequest\x18\x01 \x01(\v27.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x99\x01\n" +
+	"!StreamVehicleStatsHistoryResponse\x12L\n" +
+	"\x04page\x18\x01 \x01(\v28.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"r\n" +
 	"\x16VehicleLocationAddress\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x1a\xda\xce\x18\x16VehicleLocationAddressB\x05\n" +
@@ -10741,14 +11220,23 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x1d_back_left_tire_pressure_k_paB \n" +
 	"\x1e_back_right_tire_pressure_k_paB \n" +
 	"\x1e_front_left_tire_pressure_k_paB!\n" +
-	"\x1f_front_right_tire_pressure_k_pa2\xb1\x05\n" +
-	"\x13VehicleStatsService\x12\xc8\x01\n" +
-	"\x0fGetVehicleStats\x120.samsara.vehicle_stats.v1.GetVehicleStatsRequest\x1a1.samsara.vehicle_stats.v1.GetVehicleStatsResponse\"P\xda\xce\x18L\n" +
-	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01\x12\xdf\x01\n" +
-	"\x13GetVehicleStatsFeed\x124.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest\x1a5.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse\"[\xda\xce\x18W\n" +
-	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01\x12\xec\x01\n" +
-	"\x16GetVehicleStatsHistory\x127.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest\x1a8.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse\"_\xda\xce\x18[\n" +
-	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/vehicle_stats/v1;vehiclestatsv1b\x06proto3"
+	"\x1f_front_right_tire_pressure_k_pa2\xe7\n" +
+	"\n" +
+	"\x13VehicleStatsService\x12\xce\x01\n" +
+	"\x0fGetVehicleStats\x120.samsara.vehicle_stats.v1.GetVehicleStatsRequest\x1a1.samsara.vehicle_stats.v1.GetVehicleStatsResponse\"V\xda\xce\x18R\n" +
+	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
+	"\x12StreamVehicleStats\x123.samsara.vehicle_stats.v1.StreamVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.StreamVehicleStatsResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetVehicleStats\x10\x010\x01\x12\xe5\x01\n" +
+	"\x13GetVehicleStatsFeed\x124.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest\x1a5.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse\"a\xda\xce\x18]\n" +
+	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
+	"\x16StreamVehicleStatsFeed\x127.samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest\x1a8.samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetVehicleStatsFeed\x10\x010\x01\x12\x9e\x01\n" +
+	"\x12FollowVehicleStats\x123.samsara.vehicle_stats.v1.FollowVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.FollowVehicleStatsResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetVehicleStatsFeed\x10\x020\x01\x12\xf2\x01\n" +
+	"\x16GetVehicleStatsHistory\x127.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest\x1a8.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse\"e\xda\xce\x18a\n" +
+	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
+	"\x19StreamVehicleStatsHistory\x12:.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest\x1a;.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse\"\x1e\xe2\xce\x18\x1a\n" +
+	"\x16GetVehicleStatsHistory\x10\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/vehicle_stats/v1;vehiclestatsv1b\x06proto3"
 
 var (
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescOnce sync.Once
@@ -10762,405 +11250,437 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP() []byte {
 	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescData
 }
 
-var file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
+var file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes = make([]protoimpl.MessageInfo, 137)
 var file_samsara_vehicle_stats_v1_vehicle_stats_proto_goTypes = []any{
 	(*GetVehicleStatsRequest)(nil),                                 // 0: samsara.vehicle_stats.v1.GetVehicleStatsRequest
 	(*GetVehicleStatsResponse)(nil),                                // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse
-	(*GetVehicleStatsFeedRequest)(nil),                             // 2: samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
-	(*GetVehicleStatsFeedResponse)(nil),                            // 3: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
-	(*GetVehicleStatsHistoryRequest)(nil),                          // 4: samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
-	(*GetVehicleStatsHistoryResponse)(nil),                         // 5: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
-	(*VehicleLocationAddress)(nil),                                 // 6: samsara.vehicle_stats.v1.VehicleLocationAddress
-	(*VehicleStatsAmbientAirTempMilliC)(nil),                       // 7: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliC
-	(*VehicleStatsAmbientAirTempMilliCWithDecoration)(nil),         // 8: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration
-	(*VehicleStatsAuxInput)(nil),                                   // 9: samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	(*VehicleStatsAuxInputDecoration)(nil),                         // 10: samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	(*VehicleStatsAuxInputWithDecoration)(nil),                     // 11: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	(*VehicleStatsBarometricPressurePa)(nil),                       // 12: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
-	(*VehicleStatsBarometricPressurePaWithDecoration)(nil),         // 13: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration
-	(*VehicleStatsBatteryVoltage)(nil),                             // 14: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
-	(*VehicleStatsBatteryVoltageWithDecoration)(nil),               // 15: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration
-	(*VehicleStatsData)(nil),                                       // 16: samsara.vehicle_stats.v1.VehicleStatsData
-	(*VehicleStatsDecorations)(nil),                                // 17: samsara.vehicle_stats.v1.VehicleStatsDecorations
-	(*VehicleStatsDecorationsAmbientAirTemperatureMilliC)(nil),     // 18: samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
-	(*VehicleStatsDecorationsBarometricPressurePa)(nil),            // 19: samsara.vehicle_stats.v1.VehicleStatsDecorationsBarometricPressurePa
-	(*VehicleStatsDecorationsBatteryMilliVolts)(nil),               // 20: samsara.vehicle_stats.v1.VehicleStatsDecorationsBatteryMilliVolts
-	(*VehicleStatsDecorationsDefLevelMilliPercent)(nil),            // 21: samsara.vehicle_stats.v1.VehicleStatsDecorationsDefLevelMilliPercent
-	(*VehicleStatsDecorationsEcuSpeedMph)(nil),                     // 22: samsara.vehicle_stats.v1.VehicleStatsDecorationsEcuSpeedMph
-	(*VehicleStatsDecorationsEngineCoolantTemperatureMilliC)(nil),  // 23: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineCoolantTemperatureMilliC
-	(*VehicleStatsDecorationsEngineLoadPercent)(nil),               // 24: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineLoadPercent
-	(*VehicleStatsDecorationsEngineOilPressureKPa)(nil),            // 25: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineOilPressureKPa
-	(*VehicleStatsDecorationsEngineRpm)(nil),                       // 26: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineRpm
-	(*VehicleStatsDecorationsEngineStates)(nil),                    // 27: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineStates
-	(*VehicleStatsDecorationsFuelConsumedMilliliters)(nil),         // 28: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelConsumedMilliliters
-	(*VehicleStatsDecorationsFuelPercents)(nil),                    // 29: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelPercents
-	(*VehicleStatsDecorationsGps)(nil),                             // 30: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps
-	(*VehicleStatsDecorationsGpsDistanceMeters)(nil),               // 31: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsDistanceMeters
-	(*VehicleStatsDecorationsGpsOdometerMeters)(nil),               // 32: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsOdometerMeters
-	(*VehicleStatsDecorationsIdlingDurationMilliseconds)(nil),      // 33: samsara.vehicle_stats.v1.VehicleStatsDecorationsIdlingDurationMilliseconds
-	(*VehicleStatsDecorationsIntakeManifoldTemperatureMilliC)(nil), // 34: samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
-	(*VehicleStatsDecorationsObdEngineSeconds)(nil),                // 35: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
-	(*VehicleStatsDecorationsObdOdometerMeters)(nil),               // 36: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
-	(*VehicleStatsDefLevelMilliPercent)(nil),                       // 37: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
-	(*VehicleStatsDefLevelMilliPercentWithDecoration)(nil),         // 38: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration
-	(*VehicleStatsEcuDoorStatus)(nil),                              // 39: samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
-	(*VehicleStatsEcuSpeedMph)(nil),                                // 40: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
-	(*VehicleStatsEcuSpeedMphWithDecoration)(nil),                  // 41: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration
-	(*VehicleStatsEngineCoolantTempMilliC)(nil),                    // 42: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
-	(*VehicleStatsEngineCoolantTempMilliCWithDecoration)(nil),      // 43: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration
-	(*VehicleStatsEngineImmobilizer)(nil),                          // 44: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
-	(*VehicleStatsEngineImmobilizerWithDecoration)(nil),            // 45: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration
-	(*VehicleStatsEngineLoadPercent)(nil),                          // 46: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercent
-	(*VehicleStatsEngineLoadPercentWithDecoration)(nil),            // 47: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration
-	(*VehicleStatsEngineOilPressureKPa)(nil),                       // 48: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
-	(*VehicleStatsEngineOilPressureKPaWithDecoration)(nil),         // 49: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration
-	(*VehicleStatsEngineRpm)(nil),                                  // 50: samsara.vehicle_stats.v1.VehicleStatsEngineRpm
-	(*VehicleStatsEngineRpmWithDecoration)(nil),                    // 51: samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration
-	(*VehicleStatsEngineState)(nil),                                // 52: samsara.vehicle_stats.v1.VehicleStatsEngineState
-	(*VehicleStatsEngineStateWithDecoration)(nil),                  // 53: samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration
-	(*VehicleStatsEvAverageBatteryTemperatureMilliCelsius)(nil),    // 54: samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
-	(*VehicleStatsEvBatteryCurrentMilliAmp)(nil),                   // 55: samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
-	(*VehicleStatsEvBatteryStateOfHealthMilliPercent)(nil),         // 56: samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
-	(*VehicleStatsEvBatteryVoltageMilliVolt)(nil),                  // 57: samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
-	(*VehicleStatsEvChargingCurrentMilliAmp)(nil),                  // 58: samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
-	(*VehicleStatsEvChargingEnergyMicroWh)(nil),                    // 59: samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
-	(*VehicleStatsEvChargingStatus)(nil),                           // 60: samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
-	(*VehicleStatsEvChargingVoltageMilliVolt)(nil),                 // 61: samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
-	(*VehicleStatsEvConsumedEnergyMicroWh)(nil),                    // 62: samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
-	(*VehicleStatsEvDistanceDrivenMeters)(nil),                     // 63: samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
-	(*VehicleStatsEvRegeneratedEnergyMicroWh)(nil),                 // 64: samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
-	(*VehicleStatsEvStateOfChargeMilliPercent)(nil),                // 65: samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
-	(*VehicleStatsFaultCodes)(nil),                                 // 66: samsara.vehicle_stats.v1.VehicleStatsFaultCodes
-	(*VehicleStatsFaultCodesJ1939)(nil),                            // 67: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
-	(*VehicleStatsFaultCodesJ1939Lights)(nil),                      // 68: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939Lights
-	(*VehicleStatsFaultCodesJ1939TroubleCode)(nil),                 // 69: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode
-	(*VehicleStatsFaultCodesOBDII)(nil),                            // 70: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
-	(*VehicleStatsFaultCodesOBDIITroubleCode)(nil),                 // 71: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode
-	(*VehicleStatsFaultCodesOem)(nil),                              // 72: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
-	(*VehicleStatsFaultCodesOemTroubleCode)(nil),                   // 73: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOemTroubleCode
-	(*VehicleStatsFaultCodesPassengerDtc)(nil),                     // 74: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
-	(*VehicleStatsFaultCodesPassengerMonitorStatus)(nil),           // 75: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerMonitorStatus
-	(*VehicleStatsFaultCodesValue)(nil),                            // 76: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue
-	(*VehicleStatsFaultCodesValueJ1939)(nil),                       // 77: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939
-	(*VehicleStatsFaultCodesValueJ1939CheckEngineLights)(nil),      // 78: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939CheckEngineLights
-	(*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode)(nil),  // 79: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode
-	(*VehicleStatsFaultCodesValueJ1939VendorSpecificFields)(nil),   // 80: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939VendorSpecificFields
-	(*VehicleStatsFaultCodesValueObdii)(nil),                       // 81: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii
-	(*VehicleStatsFaultCodesValueObdiiConfirmedDtc)(nil),           // 82: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
-	(*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode)(nil),  // 83: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode
-	(*VehicleStatsFaultCodesValueObdiiMonitorStatus)(nil),          // 84: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiMonitorStatus
-	(*VehicleStatsFaultCodesValueOem)(nil),                         // 85: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem
-	(*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode)(nil),    // 86: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOemDiagnosticTroubleCode
-	(*VehicleStatsFaultCodesVendorSpecificFields)(nil),             // 87: samsara.vehicle_stats.v1.VehicleStatsFaultCodesVendorSpecificFields
-	(*VehicleStatsFaultCodesWithDecoration)(nil),                   // 88: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
-	(*VehicleStatsFuelConsumedMilliliters)(nil),                    // 89: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
-	(*VehicleStatsFuelConsumedMillilitersWithDecoration)(nil),      // 90: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
-	(*VehicleStatsFuelPercent)(nil),                                // 91: samsara.vehicle_stats.v1.VehicleStatsFuelPercent
-	(*VehicleStatsFuelPercentWithDecoration)(nil),                  // 92: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
-	(*VehicleStatsGps)(nil),                                        // 93: samsara.vehicle_stats.v1.VehicleStatsGps
-	(*VehicleStatsGpsDistanceMeters)(nil),                          // 94: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMeters
-	(*VehicleStatsGpsDistanceMetersWithDecoration)(nil),            // 95: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration
-	(*VehicleStatsGpsOdometerMeters)(nil),                          // 96: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMeters
-	(*VehicleStatsGpsOdometerMetersWithDecoration)(nil),            // 97: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration
-	(*VehicleStatsIdlingDurationMilliseconds)(nil),                 // 98: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMilliseconds
-	(*VehicleStatsIdlingDurationMillisecondsWithDecoration)(nil),   // 99: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration
-	(*VehicleStatsIntakeManifoldTempMilliC)(nil),                   // 100: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliC
-	(*VehicleStatsIntakeManifoldTempMilliCWithDecoration)(nil),     // 101: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration
-	(*VehicleStatsListData)(nil),                                   // 102: samsara.vehicle_stats.v1.VehicleStatsListData
-	(*VehicleStatsListGps)(nil),                                    // 103: samsara.vehicle_stats.v1.VehicleStatsListGps
-	(*VehicleStatsListSyntheticEngineSeconds)(nil),                 // 104: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
-	(*VehicleStatsNfcCardScan)(nil),                                // 105: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
-	(*VehicleStatsNfcCardScanCard)(nil),                            // 106: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
-	(*VehicleStatsNfcCardScanWithDecoration)(nil),                  // 107: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
-	(*VehicleStatsObdEngineSeconds)(nil),                           // 108: samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
-	(*VehicleStatsObdEngineSecondsWithDecoration)(nil),             // 109: samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
-	(*VehicleStatsObdOdometerMeters)(nil),                          // 110: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
-	(*VehicleStatsObdOdometerMetersWithDecoration)(nil),            // 111: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
-	(*VehicleStatsSeatbeltDriver)(nil),                             // 112: samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	(*VehicleStatsSpreaderActive)(nil),                             // 113: samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	(*VehicleStatsSpreaderAirTemp)(nil),                            // 114: samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	(*VehicleStatsSpreaderBlastState)(nil),                         // 115: samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	(*VehicleStatsSpreaderGranularName)(nil),                       // 116: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	(*VehicleStatsSpreaderGranularRate)(nil),                       // 117: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	(*VehicleStatsSpreaderLiquidName)(nil),                         // 118: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	(*VehicleStatsSpreaderLiquidRate)(nil),                         // 119: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	(*VehicleStatsSpreaderOnState)(nil),                            // 120: samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	(*VehicleStatsSpreaderPlowStatus)(nil),                         // 121: samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	(*VehicleStatsSpreaderPrewetName)(nil),                         // 122: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	(*VehicleStatsSpreaderPrewetRate)(nil),                         // 123: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	(*VehicleStatsSpreaderRoadTemp)(nil),                           // 124: samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
-	(*VehicleStatsSyntheticEngineSeconds)(nil),                     // 125: samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
-	(*VehicleStatsTirePressures)(nil),                              // 126: samsara.vehicle_stats.v1.VehicleStatsTirePressures
-	nil,                                                            // 127: samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
-	nil,                                                            // 128: samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
-	(*v1.Pagination)(nil),                                          // 129: samsara.types.v1.Pagination
-	(*v1.ReverseGeo)(nil),                                          // 130: samsara.types.v1.ReverseGeo
+	(*StreamVehicleStatsRequest)(nil),                              // 2: samsara.vehicle_stats.v1.StreamVehicleStatsRequest
+	(*StreamVehicleStatsResponse)(nil),                             // 3: samsara.vehicle_stats.v1.StreamVehicleStatsResponse
+	(*GetVehicleStatsFeedRequest)(nil),                             // 4: samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
+	(*GetVehicleStatsFeedResponse)(nil),                            // 5: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
+	(*StreamVehicleStatsFeedRequest)(nil),                          // 6: samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest
+	(*StreamVehicleStatsFeedResponse)(nil),                         // 7: samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse
+	(*FollowVehicleStatsRequest)(nil),                              // 8: samsara.vehicle_stats.v1.FollowVehicleStatsRequest
+	(*FollowVehicleStatsResponse)(nil),                             // 9: samsara.vehicle_stats.v1.FollowVehicleStatsResponse
+	(*GetVehicleStatsHistoryRequest)(nil),                          // 10: samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
+	(*GetVehicleStatsHistoryResponse)(nil),                         // 11: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
+	(*StreamVehicleStatsHistoryRequest)(nil),                       // 12: samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest
+	(*StreamVehicleStatsHistoryResponse)(nil),                      // 13: samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse
+	(*VehicleLocationAddress)(nil),                                 // 14: samsara.vehicle_stats.v1.VehicleLocationAddress
+	(*VehicleStatsAmbientAirTempMilliC)(nil),                       // 15: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliC
+	(*VehicleStatsAmbientAirTempMilliCWithDecoration)(nil),         // 16: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration
+	(*VehicleStatsAuxInput)(nil),                                   // 17: samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	(*VehicleStatsAuxInputDecoration)(nil),                         // 18: samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	(*VehicleStatsAuxInputWithDecoration)(nil),                     // 19: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	(*VehicleStatsBarometricPressurePa)(nil),                       // 20: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
+	(*VehicleStatsBarometricPressurePaWithDecoration)(nil),         // 21: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration
+	(*VehicleStatsBatteryVoltage)(nil),                             // 22: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
+	(*VehicleStatsBatteryVoltageWithDecoration)(nil),               // 23: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration
+	(*VehicleStatsData)(nil),                                       // 24: samsara.vehicle_stats.v1.VehicleStatsData
+	(*VehicleStatsDecorations)(nil),                                // 25: samsara.vehicle_stats.v1.VehicleStatsDecorations
+	(*VehicleStatsDecorationsAmbientAirTemperatureMilliC)(nil),     // 26: samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
+	(*VehicleStatsDecorationsBarometricPressurePa)(nil),            // 27: samsara.vehicle_stats.v1.VehicleStatsDecorationsBarometricPressurePa
+	(*VehicleStatsDecorationsBatteryMilliVolts)(nil),               // 28: samsara.vehicle_stats.v1.VehicleStatsDecorationsBatteryMilliVolts
+	(*VehicleStatsDecorationsDefLevelMilliPercent)(nil),            // 29: samsara.vehicle_stats.v1.VehicleStatsDecorationsDefLevelMilliPercent
+	(*VehicleStatsDecorationsEcuSpeedMph)(nil),                     // 30: samsara.vehicle_stats.v1.VehicleStatsDecorationsEcuSpeedMph
+	(*VehicleStatsDecorationsEngineCoolantTemperatureMilliC)(nil),  // 31: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineCoolantTemperatureMilliC
+	(*VehicleStatsDecorationsEngineLoadPercent)(nil),               // 32: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineLoadPercent
+	(*VehicleStatsDecorationsEngineOilPressureKPa)(nil),            // 33: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineOilPressureKPa
+	(*VehicleStatsDecorationsEngineRpm)(nil),                       // 34: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineRpm
+	(*VehicleStatsDecorationsEngineStates)(nil),                    // 35: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineStates
+	(*VehicleStatsDecorationsFuelConsumedMilliliters)(nil),         // 36: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelConsumedMilliliters
+	(*VehicleStatsDecorationsFuelPercents)(nil),                    // 37: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelPercents
+	(*VehicleStatsDecorationsGps)(nil),                             // 38: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps
+	(*VehicleStatsDecorationsGpsDistanceMeters)(nil),               // 39: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsDistanceMeters
+	(*VehicleStatsDecorationsGpsOdometerMeters)(nil),               // 40: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsOdometerMeters
+	(*VehicleStatsDecorationsIdlingDurationMilliseconds)(nil),      // 41: samsara.vehicle_stats.v1.VehicleStatsDecorationsIdlingDurationMilliseconds
+	(*VehicleStatsDecorationsIntakeManifoldTemperatureMilliC)(nil), // 42: samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
+	(*VehicleStatsDecorationsObdEngineSeconds)(nil),                // 43: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
+	(*VehicleStatsDecorationsObdOdometerMeters)(nil),               // 44: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
+	(*VehicleStatsDefLevelMilliPercent)(nil),                       // 45: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
+	(*VehicleStatsDefLevelMilliPercentWithDecoration)(nil),         // 46: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration
+	(*VehicleStatsEcuDoorStatus)(nil),                              // 47: samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
+	(*VehicleStatsEcuSpeedMph)(nil),                                // 48: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
+	(*VehicleStatsEcuSpeedMphWithDecoration)(nil),                  // 49: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration
+	(*VehicleStatsEngineCoolantTempMilliC)(nil),                    // 50: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
+	(*VehicleStatsEngineCoolantTempMilliCWithDecoration)(nil),      // 51: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration
+	(*VehicleStatsEngineImmobilizer)(nil),                          // 52: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
+	(*VehicleStatsEngineImmobilizerWithDecoration)(nil),            // 53: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration
+	(*VehicleStatsEngineLoadPercent)(nil),                          // 54: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercent
+	(*VehicleStatsEngineLoadPercentWithDecoration)(nil),            // 55: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration
+	(*VehicleStatsEngineOilPressureKPa)(nil),                       // 56: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
+	(*VehicleStatsEngineOilPressureKPaWithDecoration)(nil),         // 57: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration
+	(*VehicleStatsEngineRpm)(nil),                                  // 58: samsara.vehicle_stats.v1.VehicleStatsEngineRpm
+	(*VehicleStatsEngineRpmWithDecoration)(nil),                    // 59: samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration
+	(*VehicleStatsEngineState)(nil),                                // 60: samsara.vehicle_stats.v1.VehicleStatsEngineState
+	(*VehicleStatsEngineStateWithDecoration)(nil),                  // 61: samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration
+	(*VehicleStatsEvAverageBatteryTemperatureMilliCelsius)(nil),    // 62: samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
+	(*VehicleStatsEvBatteryCurrentMilliAmp)(nil),                   // 63: samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
+	(*VehicleStatsEvBatteryStateOfHealthMilliPercent)(nil),         // 64: samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
+	(*VehicleStatsEvBatteryVoltageMilliVolt)(nil),                  // 65: samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
+	(*VehicleStatsEvChargingCurrentMilliAmp)(nil),                  // 66: samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
+	(*VehicleStatsEvChargingEnergyMicroWh)(nil),                    // 67: samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
+	(*VehicleStatsEvChargingStatus)(nil),                           // 68: samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
+	(*VehicleStatsEvChargingVoltageMilliVolt)(nil),                 // 69: samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
+	(*VehicleStatsEvConsumedEnergyMicroWh)(nil),                    // 70: samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
+	(*VehicleStatsEvDistanceDrivenMeters)(nil),                     // 71: samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
+	(*VehicleStatsEvRegeneratedEnergyMicroWh)(nil),                 // 72: samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
+	(*VehicleStatsEvStateOfChargeMilliPercent)(nil),                // 73: samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
+	(*VehicleStatsFaultCodes)(nil),                                 // 74: samsara.vehicle_stats.v1.VehicleStatsFaultCodes
+	(*VehicleStatsFaultCodesJ1939)(nil),                            // 75: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
+	(*VehicleStatsFaultCodesJ1939Lights)(nil),                      // 76: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939Lights
+	(*VehicleStatsFaultCodesJ1939TroubleCode)(nil),                 // 77: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode
+	(*VehicleStatsFaultCodesOBDII)(nil),                            // 78: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
+	(*VehicleStatsFaultCodesOBDIITroubleCode)(nil),                 // 79: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode
+	(*VehicleStatsFaultCodesOem)(nil),                              // 80: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
+	(*VehicleStatsFaultCodesOemTroubleCode)(nil),                   // 81: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOemTroubleCode
+	(*VehicleStatsFaultCodesPassengerDtc)(nil),                     // 82: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
+	(*VehicleStatsFaultCodesPassengerMonitorStatus)(nil),           // 83: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerMonitorStatus
+	(*VehicleStatsFaultCodesValue)(nil),                            // 84: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue
+	(*VehicleStatsFaultCodesValueJ1939)(nil),                       // 85: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939
+	(*VehicleStatsFaultCodesValueJ1939CheckEngineLights)(nil),      // 86: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939CheckEngineLights
+	(*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode)(nil),  // 87: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode
+	(*VehicleStatsFaultCodesValueJ1939VendorSpecificFields)(nil),   // 88: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939VendorSpecificFields
+	(*VehicleStatsFaultCodesValueObdii)(nil),                       // 89: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii
+	(*VehicleStatsFaultCodesValueObdiiConfirmedDtc)(nil),           // 90: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
+	(*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode)(nil),  // 91: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode
+	(*VehicleStatsFaultCodesValueObdiiMonitorStatus)(nil),          // 92: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiMonitorStatus
+	(*VehicleStatsFaultCodesValueOem)(nil),                         // 93: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem
+	(*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode)(nil),    // 94: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOemDiagnosticTroubleCode
+	(*VehicleStatsFaultCodesVendorSpecificFields)(nil),             // 95: samsara.vehicle_stats.v1.VehicleStatsFaultCodesVendorSpecificFields
+	(*VehicleStatsFaultCodesWithDecoration)(nil),                   // 96: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
+	(*VehicleStatsFuelConsumedMilliliters)(nil),                    // 97: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
+	(*VehicleStatsFuelConsumedMillilitersWithDecoration)(nil),      // 98: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
+	(*VehicleStatsFuelPercent)(nil),                                // 99: samsara.vehicle_stats.v1.VehicleStatsFuelPercent
+	(*VehicleStatsFuelPercentWithDecoration)(nil),                  // 100: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
+	(*VehicleStatsGps)(nil),                                        // 101: samsara.vehicle_stats.v1.VehicleStatsGps
+	(*VehicleStatsGpsDistanceMeters)(nil),                          // 102: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMeters
+	(*VehicleStatsGpsDistanceMetersWithDecoration)(nil),            // 103: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration
+	(*VehicleStatsGpsOdometerMeters)(nil),                          // 104: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMeters
+	(*VehicleStatsGpsOdometerMetersWithDecoration)(nil),            // 105: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration
+	(*VehicleStatsIdlingDurationMilliseconds)(nil),                 // 106: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMilliseconds
+	(*VehicleStatsIdlingDurationMillisecondsWithDecoration)(nil),   // 107: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration
+	(*VehicleStatsIntakeManifoldTempMilliC)(nil),                   // 108: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliC
+	(*VehicleStatsIntakeManifoldTempMilliCWithDecoration)(nil),     // 109: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration
+	(*VehicleStatsListData)(nil),                                   // 110: samsara.vehicle_stats.v1.VehicleStatsListData
+	(*VehicleStatsListGps)(nil),                                    // 111: samsara.vehicle_stats.v1.VehicleStatsListGps
+	(*VehicleStatsListSyntheticEngineSeconds)(nil),                 // 112: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
+	(*VehicleStatsNfcCardScan)(nil),                                // 113: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
+	(*VehicleStatsNfcCardScanCard)(nil),                            // 114: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
+	(*VehicleStatsNfcCardScanWithDecoration)(nil),                  // 115: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
+	(*VehicleStatsObdEngineSeconds)(nil),                           // 116: samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
+	(*VehicleStatsObdEngineSecondsWithDecoration)(nil),             // 117: samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
+	(*VehicleStatsObdOdometerMeters)(nil),                          // 118: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
+	(*VehicleStatsObdOdometerMetersWithDecoration)(nil),            // 119: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
+	(*VehicleStatsSeatbeltDriver)(nil),                             // 120: samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	(*VehicleStatsSpreaderActive)(nil),                             // 121: samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	(*VehicleStatsSpreaderAirTemp)(nil),                            // 122: samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	(*VehicleStatsSpreaderBlastState)(nil),                         // 123: samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	(*VehicleStatsSpreaderGranularName)(nil),                       // 124: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	(*VehicleStatsSpreaderGranularRate)(nil),                       // 125: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	(*VehicleStatsSpreaderLiquidName)(nil),                         // 126: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	(*VehicleStatsSpreaderLiquidRate)(nil),                         // 127: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	(*VehicleStatsSpreaderOnState)(nil),                            // 128: samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	(*VehicleStatsSpreaderPlowStatus)(nil),                         // 129: samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	(*VehicleStatsSpreaderPrewetName)(nil),                         // 130: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	(*VehicleStatsSpreaderPrewetRate)(nil),                         // 131: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	(*VehicleStatsSpreaderRoadTemp)(nil),                           // 132: samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	(*VehicleStatsSyntheticEngineSeconds)(nil),                     // 133: samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
+	(*VehicleStatsTirePressures)(nil),                              // 134: samsara.vehicle_stats.v1.VehicleStatsTirePressures
+	nil,                                                            // 135: samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
+	nil,                                                            // 136: samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                          // 137: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                                      // 138: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                                      // 139: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                                          // 140: samsara.gateway.v1.KeepAlive
+	(*v1.ReverseGeo)(nil),                                          // 141: samsara.types.v1.ReverseGeo
 }
 var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
-	16,  // 0: samsara.vehicle_stats.v1.GetVehicleStatsResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsData
-	129, // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	102, // 2: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData
-	129, // 3: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	102, // 4: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData
-	129, // 5: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	17,  // 6: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 7: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 8: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 9: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	7,   // 10: samsara.vehicle_stats.v1.VehicleStatsData.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliC
-	9,   // 11: samsara.vehicle_stats.v1.VehicleStatsData.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 12: samsara.vehicle_stats.v1.VehicleStatsData.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 13: samsara.vehicle_stats.v1.VehicleStatsData.aux_input11:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 14: samsara.vehicle_stats.v1.VehicleStatsData.aux_input12:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 15: samsara.vehicle_stats.v1.VehicleStatsData.aux_input13:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 16: samsara.vehicle_stats.v1.VehicleStatsData.aux_input2:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 17: samsara.vehicle_stats.v1.VehicleStatsData.aux_input3:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 18: samsara.vehicle_stats.v1.VehicleStatsData.aux_input4:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 19: samsara.vehicle_stats.v1.VehicleStatsData.aux_input5:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 20: samsara.vehicle_stats.v1.VehicleStatsData.aux_input6:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 21: samsara.vehicle_stats.v1.VehicleStatsData.aux_input7:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 22: samsara.vehicle_stats.v1.VehicleStatsData.aux_input8:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	9,   // 23: samsara.vehicle_stats.v1.VehicleStatsData.aux_input9:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	12,  // 24: samsara.vehicle_stats.v1.VehicleStatsData.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
-	14,  // 25: samsara.vehicle_stats.v1.VehicleStatsData.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
-	37,  // 26: samsara.vehicle_stats.v1.VehicleStatsData.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
-	39,  // 27: samsara.vehicle_stats.v1.VehicleStatsData.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
-	40,  // 28: samsara.vehicle_stats.v1.VehicleStatsData.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
-	42,  // 29: samsara.vehicle_stats.v1.VehicleStatsData.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
-	44,  // 30: samsara.vehicle_stats.v1.VehicleStatsData.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
-	46,  // 31: samsara.vehicle_stats.v1.VehicleStatsData.engine_load_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercent
-	48,  // 32: samsara.vehicle_stats.v1.VehicleStatsData.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
-	50,  // 33: samsara.vehicle_stats.v1.VehicleStatsData.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineRpm
-	52,  // 34: samsara.vehicle_stats.v1.VehicleStatsData.engine_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineState
-	54,  // 35: samsara.vehicle_stats.v1.VehicleStatsData.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
-	55,  // 36: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
-	56,  // 37: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
-	57,  // 38: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
-	58,  // 39: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
-	59,  // 40: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
-	60,  // 41: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
-	61,  // 42: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
-	62,  // 43: samsara.vehicle_stats.v1.VehicleStatsData.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
-	63,  // 44: samsara.vehicle_stats.v1.VehicleStatsData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
-	64,  // 45: samsara.vehicle_stats.v1.VehicleStatsData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
-	65,  // 46: samsara.vehicle_stats.v1.VehicleStatsData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
-	127, // 47: samsara.vehicle_stats.v1.VehicleStatsData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
-	66,  // 48: samsara.vehicle_stats.v1.VehicleStatsData.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodes
-	89,  // 49: samsara.vehicle_stats.v1.VehicleStatsData.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
-	91,  // 50: samsara.vehicle_stats.v1.VehicleStatsData.fuel_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelPercent
-	93,  // 51: samsara.vehicle_stats.v1.VehicleStatsData.gps:type_name -> samsara.vehicle_stats.v1.VehicleStatsGps
-	94,  // 52: samsara.vehicle_stats.v1.VehicleStatsData.gps_distance_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMeters
-	96,  // 53: samsara.vehicle_stats.v1.VehicleStatsData.gps_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMeters
-	98,  // 54: samsara.vehicle_stats.v1.VehicleStatsData.idling_duration_milliseconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMilliseconds
-	100, // 55: samsara.vehicle_stats.v1.VehicleStatsData.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliC
-	105, // 56: samsara.vehicle_stats.v1.VehicleStatsData.nfc_card_scan:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
-	108, // 57: samsara.vehicle_stats.v1.VehicleStatsData.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
-	110, // 58: samsara.vehicle_stats.v1.VehicleStatsData.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
-	112, // 59: samsara.vehicle_stats.v1.VehicleStatsData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	113, // 60: samsara.vehicle_stats.v1.VehicleStatsData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	114, // 61: samsara.vehicle_stats.v1.VehicleStatsData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	115, // 62: samsara.vehicle_stats.v1.VehicleStatsData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	116, // 63: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	117, // 64: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	118, // 65: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	119, // 66: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	120, // 67: samsara.vehicle_stats.v1.VehicleStatsData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	121, // 68: samsara.vehicle_stats.v1.VehicleStatsData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	122, // 69: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	123, // 70: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	124, // 71: samsara.vehicle_stats.v1.VehicleStatsData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
-	125, // 72: samsara.vehicle_stats.v1.VehicleStatsData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
-	18,  // 73: samsara.vehicle_stats.v1.VehicleStatsDecorations.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
-	10,  // 74: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 75: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 76: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input11:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 77: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input12:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 78: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input13:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 79: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input2:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 80: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input3:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 81: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input4:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 82: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input5:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 83: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input6:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 84: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input7:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 85: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input8:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	10,  // 86: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input9:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	19,  // 87: samsara.vehicle_stats.v1.VehicleStatsDecorations.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsBarometricPressurePa
-	20,  // 88: samsara.vehicle_stats.v1.VehicleStatsDecorations.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsBatteryMilliVolts
-	21,  // 89: samsara.vehicle_stats.v1.VehicleStatsDecorations.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsDefLevelMilliPercent
-	39,  // 90: samsara.vehicle_stats.v1.VehicleStatsDecorations.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
-	22,  // 91: samsara.vehicle_stats.v1.VehicleStatsDecorations.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEcuSpeedMph
-	23,  // 92: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineCoolantTemperatureMilliC
-	44,  // 93: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
-	24,  // 94: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_load_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineLoadPercent
-	25,  // 95: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineOilPressureKPa
-	26,  // 96: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineRpm
-	27,  // 97: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_states:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineStates
-	54,  // 98: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
-	55,  // 99: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
-	56,  // 100: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
-	57,  // 101: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
-	58,  // 102: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
-	59,  // 103: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
-	60,  // 104: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
-	61,  // 105: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
-	62,  // 106: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
-	63,  // 107: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
-	64,  // 108: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
-	65,  // 109: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
-	76,  // 110: samsara.vehicle_stats.v1.VehicleStatsDecorations.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue
-	28,  // 111: samsara.vehicle_stats.v1.VehicleStatsDecorations.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelConsumedMilliliters
-	29,  // 112: samsara.vehicle_stats.v1.VehicleStatsDecorations.fuel_percents:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelPercents
-	30,  // 113: samsara.vehicle_stats.v1.VehicleStatsDecorations.gps:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsGps
-	31,  // 114: samsara.vehicle_stats.v1.VehicleStatsDecorations.gps_distance_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsDistanceMeters
-	32,  // 115: samsara.vehicle_stats.v1.VehicleStatsDecorations.gps_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsOdometerMeters
-	33,  // 116: samsara.vehicle_stats.v1.VehicleStatsDecorations.idling_duration_milliseconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsIdlingDurationMilliseconds
-	34,  // 117: samsara.vehicle_stats.v1.VehicleStatsDecorations.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
-	35,  // 118: samsara.vehicle_stats.v1.VehicleStatsDecorations.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
-	36,  // 119: samsara.vehicle_stats.v1.VehicleStatsDecorations.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
-	112, // 120: samsara.vehicle_stats.v1.VehicleStatsDecorations.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	113, // 121: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	114, // 122: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	115, // 123: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	116, // 124: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	117, // 125: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	118, // 126: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	119, // 127: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	120, // 128: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	121, // 129: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	122, // 130: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	123, // 131: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	124, // 132: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
-	126, // 133: samsara.vehicle_stats.v1.VehicleStatsDecorations.tire_pressure:type_name -> samsara.vehicle_stats.v1.VehicleStatsTirePressures
-	6,   // 134: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
-	130, // 135: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	17,  // 136: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 137: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 138: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 139: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 140: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 141: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 142: samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 143: samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	67,  // 144: samsara.vehicle_stats.v1.VehicleStatsFaultCodes.j1939:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
-	70,  // 145: samsara.vehicle_stats.v1.VehicleStatsFaultCodes.obdii:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
-	72,  // 146: samsara.vehicle_stats.v1.VehicleStatsFaultCodes.oem:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
-	68,  // 147: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939.check_engine_lights:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939Lights
-	69,  // 148: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode
-	87,  // 149: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode.vendor_specific_fields:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesVendorSpecificFields
-	71,  // 150: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode
-	74,  // 151: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.confirmed_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
-	75,  // 152: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.monitor_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerMonitorStatus
-	74,  // 153: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.pending_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
-	74,  // 154: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.permanent_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
-	73,  // 155: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOemTroubleCode
-	77,  // 156: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue.j1939:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939
-	81,  // 157: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue.obdii:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii
-	85,  // 158: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue.oem:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem
-	78,  // 159: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939.check_engine_lights:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939CheckEngineLights
-	79,  // 160: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode
-	80,  // 161: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode.vendor_specific_fields:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939VendorSpecificFields
-	83,  // 162: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode
-	82,  // 163: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.confirmed_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
-	84,  // 164: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.monitor_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiMonitorStatus
-	82,  // 165: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.pending_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
-	82,  // 166: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.permanent_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
-	86,  // 167: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOemDiagnosticTroubleCode
-	17,  // 168: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	67,  // 169: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.j1939:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
-	70,  // 170: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.obdii:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
-	72,  // 171: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.oem:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
-	17,  // 172: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 173: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	6,   // 174: samsara.vehicle_stats.v1.VehicleStatsGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
-	130, // 175: samsara.vehicle_stats.v1.VehicleStatsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	17,  // 176: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 177: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 178: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 179: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	8,   // 180: samsara.vehicle_stats.v1.VehicleStatsListData.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration
-	11,  // 181: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 182: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 183: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input11:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 184: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input12:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 185: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input13:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 186: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input2:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 187: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input3:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 188: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input4:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 189: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input5:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 190: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input6:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 191: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input7:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 192: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input8:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	11,  // 193: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input9:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	13,  // 194: samsara.vehicle_stats.v1.VehicleStatsListData.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration
-	15,  // 195: samsara.vehicle_stats.v1.VehicleStatsListData.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration
-	38,  // 196: samsara.vehicle_stats.v1.VehicleStatsListData.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration
-	39,  // 197: samsara.vehicle_stats.v1.VehicleStatsListData.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
-	41,  // 198: samsara.vehicle_stats.v1.VehicleStatsListData.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration
-	43,  // 199: samsara.vehicle_stats.v1.VehicleStatsListData.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration
-	45,  // 200: samsara.vehicle_stats.v1.VehicleStatsListData.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration
-	47,  // 201: samsara.vehicle_stats.v1.VehicleStatsListData.engine_load_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration
-	49,  // 202: samsara.vehicle_stats.v1.VehicleStatsListData.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration
-	51,  // 203: samsara.vehicle_stats.v1.VehicleStatsListData.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration
-	53,  // 204: samsara.vehicle_stats.v1.VehicleStatsListData.engine_states:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration
-	54,  // 205: samsara.vehicle_stats.v1.VehicleStatsListData.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
-	55,  // 206: samsara.vehicle_stats.v1.VehicleStatsListData.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
-	56,  // 207: samsara.vehicle_stats.v1.VehicleStatsListData.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
-	57,  // 208: samsara.vehicle_stats.v1.VehicleStatsListData.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
-	58,  // 209: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
-	59,  // 210: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
-	60,  // 211: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
-	61,  // 212: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
-	62,  // 213: samsara.vehicle_stats.v1.VehicleStatsListData.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
-	63,  // 214: samsara.vehicle_stats.v1.VehicleStatsListData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
-	64,  // 215: samsara.vehicle_stats.v1.VehicleStatsListData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
-	65,  // 216: samsara.vehicle_stats.v1.VehicleStatsListData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
-	128, // 217: samsara.vehicle_stats.v1.VehicleStatsListData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
-	88,  // 218: samsara.vehicle_stats.v1.VehicleStatsListData.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
-	90,  // 219: samsara.vehicle_stats.v1.VehicleStatsListData.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
-	92,  // 220: samsara.vehicle_stats.v1.VehicleStatsListData.fuel_percents:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
-	103, // 221: samsara.vehicle_stats.v1.VehicleStatsListData.gps:type_name -> samsara.vehicle_stats.v1.VehicleStatsListGps
-	95,  // 222: samsara.vehicle_stats.v1.VehicleStatsListData.gps_distance_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration
-	97,  // 223: samsara.vehicle_stats.v1.VehicleStatsListData.gps_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration
-	99,  // 224: samsara.vehicle_stats.v1.VehicleStatsListData.idling_duration_milliseconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration
-	101, // 225: samsara.vehicle_stats.v1.VehicleStatsListData.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration
-	107, // 226: samsara.vehicle_stats.v1.VehicleStatsListData.nfc_card_scans:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
-	109, // 227: samsara.vehicle_stats.v1.VehicleStatsListData.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
-	111, // 228: samsara.vehicle_stats.v1.VehicleStatsListData.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
-	112, // 229: samsara.vehicle_stats.v1.VehicleStatsListData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	113, // 230: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	114, // 231: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	115, // 232: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	116, // 233: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	117, // 234: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	118, // 235: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	119, // 236: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	120, // 237: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	121, // 238: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	122, // 239: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	123, // 240: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	124, // 241: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
-	104, // 242: samsara.vehicle_stats.v1.VehicleStatsListData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
-	6,   // 243: samsara.vehicle_stats.v1.VehicleStatsListGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
-	17,  // 244: samsara.vehicle_stats.v1.VehicleStatsListGps.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	130, // 245: samsara.vehicle_stats.v1.VehicleStatsListGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
-	17,  // 246: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	106, // 247: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan.card:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
-	106, // 248: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration.card:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
-	17,  // 249: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 250: samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 251: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	17,  // 252: samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	0,   // 253: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStats:input_type -> samsara.vehicle_stats.v1.GetVehicleStatsRequest
-	2,   // 254: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsFeed:input_type -> samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
-	4,   // 255: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsHistory:input_type -> samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
-	1,   // 256: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStats:output_type -> samsara.vehicle_stats.v1.GetVehicleStatsResponse
-	3,   // 257: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsFeed:output_type -> samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
-	5,   // 258: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsHistory:output_type -> samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
-	256, // [256:259] is the sub-list for method output_type
-	253, // [253:256] is the sub-list for method input_type
-	253, // [253:253] is the sub-list for extension type_name
-	253, // [253:253] is the sub-list for extension extendee
-	0,   // [0:253] is the sub-list for field type_name
+	24,  // 0: samsara.vehicle_stats.v1.GetVehicleStatsResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsData
+	137, // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,   // 2: samsara.vehicle_stats.v1.StreamVehicleStatsRequest.request:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsRequest
+	138, // 3: samsara.vehicle_stats.v1.StreamVehicleStatsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,   // 4: samsara.vehicle_stats.v1.StreamVehicleStatsResponse.page:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsResponse
+	110, // 5: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData
+	137, // 6: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	4,   // 7: samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest.request:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
+	138, // 8: samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	5,   // 9: samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse.page:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
+	4,   // 10: samsara.vehicle_stats.v1.FollowVehicleStatsRequest.request:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
+	139, // 11: samsara.vehicle_stats.v1.FollowVehicleStatsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	5,   // 12: samsara.vehicle_stats.v1.FollowVehicleStatsResponse.page:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
+	140, // 13: samsara.vehicle_stats.v1.FollowVehicleStatsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	110, // 14: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData
+	137, // 15: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10,  // 16: samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest.request:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
+	138, // 17: samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	11,  // 18: samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse.page:type_name -> samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
+	25,  // 19: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 20: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 21: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 22: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	15,  // 23: samsara.vehicle_stats.v1.VehicleStatsData.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliC
+	17,  // 24: samsara.vehicle_stats.v1.VehicleStatsData.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 25: samsara.vehicle_stats.v1.VehicleStatsData.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 26: samsara.vehicle_stats.v1.VehicleStatsData.aux_input11:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 27: samsara.vehicle_stats.v1.VehicleStatsData.aux_input12:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 28: samsara.vehicle_stats.v1.VehicleStatsData.aux_input13:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 29: samsara.vehicle_stats.v1.VehicleStatsData.aux_input2:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 30: samsara.vehicle_stats.v1.VehicleStatsData.aux_input3:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 31: samsara.vehicle_stats.v1.VehicleStatsData.aux_input4:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 32: samsara.vehicle_stats.v1.VehicleStatsData.aux_input5:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 33: samsara.vehicle_stats.v1.VehicleStatsData.aux_input6:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 34: samsara.vehicle_stats.v1.VehicleStatsData.aux_input7:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 35: samsara.vehicle_stats.v1.VehicleStatsData.aux_input8:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	17,  // 36: samsara.vehicle_stats.v1.VehicleStatsData.aux_input9:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	20,  // 37: samsara.vehicle_stats.v1.VehicleStatsData.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
+	22,  // 38: samsara.vehicle_stats.v1.VehicleStatsData.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
+	45,  // 39: samsara.vehicle_stats.v1.VehicleStatsData.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
+	47,  // 40: samsara.vehicle_stats.v1.VehicleStatsData.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
+	48,  // 41: samsara.vehicle_stats.v1.VehicleStatsData.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
+	50,  // 42: samsara.vehicle_stats.v1.VehicleStatsData.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
+	52,  // 43: samsara.vehicle_stats.v1.VehicleStatsData.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
+	54,  // 44: samsara.vehicle_stats.v1.VehicleStatsData.engine_load_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercent
+	56,  // 45: samsara.vehicle_stats.v1.VehicleStatsData.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
+	58,  // 46: samsara.vehicle_stats.v1.VehicleStatsData.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineRpm
+	60,  // 47: samsara.vehicle_stats.v1.VehicleStatsData.engine_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineState
+	62,  // 48: samsara.vehicle_stats.v1.VehicleStatsData.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
+	63,  // 49: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
+	64,  // 50: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
+	65,  // 51: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
+	66,  // 52: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
+	67,  // 53: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
+	68,  // 54: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
+	69,  // 55: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
+	70,  // 56: samsara.vehicle_stats.v1.VehicleStatsData.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
+	71,  // 57: samsara.vehicle_stats.v1.VehicleStatsData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
+	72,  // 58: samsara.vehicle_stats.v1.VehicleStatsData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
+	73,  // 59: samsara.vehicle_stats.v1.VehicleStatsData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
+	135, // 60: samsara.vehicle_stats.v1.VehicleStatsData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
+	74,  // 61: samsara.vehicle_stats.v1.VehicleStatsData.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodes
+	97,  // 62: samsara.vehicle_stats.v1.VehicleStatsData.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
+	99,  // 63: samsara.vehicle_stats.v1.VehicleStatsData.fuel_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelPercent
+	101, // 64: samsara.vehicle_stats.v1.VehicleStatsData.gps:type_name -> samsara.vehicle_stats.v1.VehicleStatsGps
+	102, // 65: samsara.vehicle_stats.v1.VehicleStatsData.gps_distance_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMeters
+	104, // 66: samsara.vehicle_stats.v1.VehicleStatsData.gps_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMeters
+	106, // 67: samsara.vehicle_stats.v1.VehicleStatsData.idling_duration_milliseconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMilliseconds
+	108, // 68: samsara.vehicle_stats.v1.VehicleStatsData.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliC
+	113, // 69: samsara.vehicle_stats.v1.VehicleStatsData.nfc_card_scan:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
+	116, // 70: samsara.vehicle_stats.v1.VehicleStatsData.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
+	118, // 71: samsara.vehicle_stats.v1.VehicleStatsData.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
+	120, // 72: samsara.vehicle_stats.v1.VehicleStatsData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	121, // 73: samsara.vehicle_stats.v1.VehicleStatsData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	122, // 74: samsara.vehicle_stats.v1.VehicleStatsData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	123, // 75: samsara.vehicle_stats.v1.VehicleStatsData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	124, // 76: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	125, // 77: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	126, // 78: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	127, // 79: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	128, // 80: samsara.vehicle_stats.v1.VehicleStatsData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	129, // 81: samsara.vehicle_stats.v1.VehicleStatsData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	130, // 82: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	131, // 83: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	132, // 84: samsara.vehicle_stats.v1.VehicleStatsData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	133, // 85: samsara.vehicle_stats.v1.VehicleStatsData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
+	26,  // 86: samsara.vehicle_stats.v1.VehicleStatsDecorations.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
+	18,  // 87: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 88: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 89: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input11:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 90: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input12:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 91: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input13:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 92: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input2:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 93: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input3:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 94: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input4:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 95: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input5:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 96: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input6:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 97: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input7:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 98: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input8:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	18,  // 99: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input9:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	27,  // 100: samsara.vehicle_stats.v1.VehicleStatsDecorations.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsBarometricPressurePa
+	28,  // 101: samsara.vehicle_stats.v1.VehicleStatsDecorations.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsBatteryMilliVolts
+	29,  // 102: samsara.vehicle_stats.v1.VehicleStatsDecorations.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsDefLevelMilliPercent
+	47,  // 103: samsara.vehicle_stats.v1.VehicleStatsDecorations.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
+	30,  // 104: samsara.vehicle_stats.v1.VehicleStatsDecorations.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEcuSpeedMph
+	31,  // 105: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineCoolantTemperatureMilliC
+	52,  // 106: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
+	32,  // 107: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_load_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineLoadPercent
+	33,  // 108: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineOilPressureKPa
+	34,  // 109: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineRpm
+	35,  // 110: samsara.vehicle_stats.v1.VehicleStatsDecorations.engine_states:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineStates
+	62,  // 111: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
+	63,  // 112: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
+	64,  // 113: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
+	65,  // 114: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
+	66,  // 115: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
+	67,  // 116: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
+	68,  // 117: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
+	69,  // 118: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
+	70,  // 119: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
+	71,  // 120: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
+	72,  // 121: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
+	73,  // 122: samsara.vehicle_stats.v1.VehicleStatsDecorations.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
+	84,  // 123: samsara.vehicle_stats.v1.VehicleStatsDecorations.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue
+	36,  // 124: samsara.vehicle_stats.v1.VehicleStatsDecorations.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelConsumedMilliliters
+	37,  // 125: samsara.vehicle_stats.v1.VehicleStatsDecorations.fuel_percents:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelPercents
+	38,  // 126: samsara.vehicle_stats.v1.VehicleStatsDecorations.gps:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsGps
+	39,  // 127: samsara.vehicle_stats.v1.VehicleStatsDecorations.gps_distance_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsDistanceMeters
+	40,  // 128: samsara.vehicle_stats.v1.VehicleStatsDecorations.gps_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsOdometerMeters
+	41,  // 129: samsara.vehicle_stats.v1.VehicleStatsDecorations.idling_duration_milliseconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsIdlingDurationMilliseconds
+	42,  // 130: samsara.vehicle_stats.v1.VehicleStatsDecorations.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
+	43,  // 131: samsara.vehicle_stats.v1.VehicleStatsDecorations.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
+	44,  // 132: samsara.vehicle_stats.v1.VehicleStatsDecorations.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
+	120, // 133: samsara.vehicle_stats.v1.VehicleStatsDecorations.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	121, // 134: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	122, // 135: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	123, // 136: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	124, // 137: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	125, // 138: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	126, // 139: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	127, // 140: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	128, // 141: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	129, // 142: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	130, // 143: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	131, // 144: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	132, // 145: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	134, // 146: samsara.vehicle_stats.v1.VehicleStatsDecorations.tire_pressure:type_name -> samsara.vehicle_stats.v1.VehicleStatsTirePressures
+	14,  // 147: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
+	141, // 148: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	25,  // 149: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 150: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 151: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 152: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 153: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 154: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 155: samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 156: samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	75,  // 157: samsara.vehicle_stats.v1.VehicleStatsFaultCodes.j1939:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
+	78,  // 158: samsara.vehicle_stats.v1.VehicleStatsFaultCodes.obdii:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
+	80,  // 159: samsara.vehicle_stats.v1.VehicleStatsFaultCodes.oem:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
+	76,  // 160: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939.check_engine_lights:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939Lights
+	77,  // 161: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode
+	95,  // 162: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode.vendor_specific_fields:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesVendorSpecificFields
+	79,  // 163: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode
+	82,  // 164: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.confirmed_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
+	83,  // 165: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.monitor_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerMonitorStatus
+	82,  // 166: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.pending_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
+	82,  // 167: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode.permanent_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
+	81,  // 168: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOemTroubleCode
+	85,  // 169: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue.j1939:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939
+	89,  // 170: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue.obdii:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii
+	93,  // 171: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue.oem:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem
+	86,  // 172: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939.check_engine_lights:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939CheckEngineLights
+	87,  // 173: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode
+	88,  // 174: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode.vendor_specific_fields:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939VendorSpecificFields
+	91,  // 175: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode
+	90,  // 176: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.confirmed_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
+	92,  // 177: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.monitor_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiMonitorStatus
+	90,  // 178: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.pending_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
+	90,  // 179: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode.permanent_dtcs:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
+	94,  // 180: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem.diagnostic_trouble_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOemDiagnosticTroubleCode
+	25,  // 181: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	75,  // 182: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.j1939:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
+	78,  // 183: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.obdii:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
+	80,  // 184: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration.oem:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
+	25,  // 185: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 186: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	14,  // 187: samsara.vehicle_stats.v1.VehicleStatsGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
+	141, // 188: samsara.vehicle_stats.v1.VehicleStatsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	25,  // 189: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 190: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 191: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 192: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	16,  // 193: samsara.vehicle_stats.v1.VehicleStatsListData.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration
+	19,  // 194: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 195: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 196: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input11:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 197: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input12:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 198: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input13:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 199: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input2:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 200: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input3:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 201: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input4:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 202: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input5:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 203: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input6:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 204: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input7:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 205: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input8:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	19,  // 206: samsara.vehicle_stats.v1.VehicleStatsListData.aux_input9:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	21,  // 207: samsara.vehicle_stats.v1.VehicleStatsListData.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration
+	23,  // 208: samsara.vehicle_stats.v1.VehicleStatsListData.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration
+	46,  // 209: samsara.vehicle_stats.v1.VehicleStatsListData.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration
+	47,  // 210: samsara.vehicle_stats.v1.VehicleStatsListData.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
+	49,  // 211: samsara.vehicle_stats.v1.VehicleStatsListData.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration
+	51,  // 212: samsara.vehicle_stats.v1.VehicleStatsListData.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration
+	53,  // 213: samsara.vehicle_stats.v1.VehicleStatsListData.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration
+	55,  // 214: samsara.vehicle_stats.v1.VehicleStatsListData.engine_load_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration
+	57,  // 215: samsara.vehicle_stats.v1.VehicleStatsListData.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration
+	59,  // 216: samsara.vehicle_stats.v1.VehicleStatsListData.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration
+	61,  // 217: samsara.vehicle_stats.v1.VehicleStatsListData.engine_states:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration
+	62,  // 218: samsara.vehicle_stats.v1.VehicleStatsListData.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
+	63,  // 219: samsara.vehicle_stats.v1.VehicleStatsListData.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
+	64,  // 220: samsara.vehicle_stats.v1.VehicleStatsListData.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
+	65,  // 221: samsara.vehicle_stats.v1.VehicleStatsListData.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
+	66,  // 222: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
+	67,  // 223: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
+	68,  // 224: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
+	69,  // 225: samsara.vehicle_stats.v1.VehicleStatsListData.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
+	70,  // 226: samsara.vehicle_stats.v1.VehicleStatsListData.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
+	71,  // 227: samsara.vehicle_stats.v1.VehicleStatsListData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
+	72,  // 228: samsara.vehicle_stats.v1.VehicleStatsListData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
+	73,  // 229: samsara.vehicle_stats.v1.VehicleStatsListData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
+	136, // 230: samsara.vehicle_stats.v1.VehicleStatsListData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
+	96,  // 231: samsara.vehicle_stats.v1.VehicleStatsListData.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
+	98,  // 232: samsara.vehicle_stats.v1.VehicleStatsListData.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
+	100, // 233: samsara.vehicle_stats.v1.VehicleStatsListData.fuel_percents:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
+	111, // 234: samsara.vehicle_stats.v1.VehicleStatsListData.gps:type_name -> samsara.vehicle_stats.v1.VehicleStatsListGps
+	103, // 235: samsara.vehicle_stats.v1.VehicleStatsListData.gps_distance_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration
+	105, // 236: samsara.vehicle_stats.v1.VehicleStatsListData.gps_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration
+	107, // 237: samsara.vehicle_stats.v1.VehicleStatsListData.idling_duration_milliseconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration
+	109, // 238: samsara.vehicle_stats.v1.VehicleStatsListData.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration
+	115, // 239: samsara.vehicle_stats.v1.VehicleStatsListData.nfc_card_scans:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
+	117, // 240: samsara.vehicle_stats.v1.VehicleStatsListData.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
+	119, // 241: samsara.vehicle_stats.v1.VehicleStatsListData.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
+	120, // 242: samsara.vehicle_stats.v1.VehicleStatsListData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	121, // 243: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	122, // 244: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	123, // 245: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	124, // 246: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	125, // 247: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	126, // 248: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	127, // 249: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	128, // 250: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	129, // 251: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	130, // 252: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	131, // 253: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	132, // 254: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	112, // 255: samsara.vehicle_stats.v1.VehicleStatsListData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
+	14,  // 256: samsara.vehicle_stats.v1.VehicleStatsListGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
+	25,  // 257: samsara.vehicle_stats.v1.VehicleStatsListGps.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	141, // 258: samsara.vehicle_stats.v1.VehicleStatsListGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	25,  // 259: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	114, // 260: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan.card:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
+	114, // 261: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration.card:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
+	25,  // 262: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 263: samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 264: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	25,  // 265: samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
+	0,   // 266: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStats:input_type -> samsara.vehicle_stats.v1.GetVehicleStatsRequest
+	2,   // 267: samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStats:input_type -> samsara.vehicle_stats.v1.StreamVehicleStatsRequest
+	4,   // 268: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsFeed:input_type -> samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
+	6,   // 269: samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStatsFeed:input_type -> samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest
+	8,   // 270: samsara.vehicle_stats.v1.VehicleStatsService.FollowVehicleStats:input_type -> samsara.vehicle_stats.v1.FollowVehicleStatsRequest
+	10,  // 271: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsHistory:input_type -> samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
+	12,  // 272: samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStatsHistory:input_type -> samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest
+	1,   // 273: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStats:output_type -> samsara.vehicle_stats.v1.GetVehicleStatsResponse
+	3,   // 274: samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStats:output_type -> samsara.vehicle_stats.v1.StreamVehicleStatsResponse
+	5,   // 275: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsFeed:output_type -> samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
+	7,   // 276: samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStatsFeed:output_type -> samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse
+	9,   // 277: samsara.vehicle_stats.v1.VehicleStatsService.FollowVehicleStats:output_type -> samsara.vehicle_stats.v1.FollowVehicleStatsResponse
+	11,  // 278: samsara.vehicle_stats.v1.VehicleStatsService.GetVehicleStatsHistory:output_type -> samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
+	13,  // 279: samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStatsHistory:output_type -> samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse
+	273, // [273:280] is the sub-list for method output_type
+	266, // [266:273] is the sub-list for method input_type
+	266, // [266:266] is the sub-list for extension type_name
+	266, // [266:266] is the sub-list for extension extendee
+	0,   // [0:266] is the sub-list for field type_name
 }
 
 func init() { file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() }
@@ -11169,19 +11689,16 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() {
 		return
 	}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[7].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[16].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[20].OneofWrappers = []any{}
@@ -11189,7 +11706,6 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() {
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[28].OneofWrappers = []any{}
@@ -11231,17 +11747,18 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() {
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[64].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[65].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[66].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[67].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[68].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[69].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[70].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[71].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[72].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[73].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[74].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[75].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[76].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[77].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[78].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[79].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[80].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[81].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[82].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[83].OneofWrappers = []any{}
@@ -11253,7 +11770,6 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() {
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[90].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[91].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[92].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[93].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[94].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[95].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[96].OneofWrappers = []any{}
@@ -11287,13 +11803,21 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() {
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[127].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[128].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[129].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[130].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[131].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[132].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[133].OneofWrappers = []any{}
+	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[134].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc), len(file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   129,
+			NumMessages:   137,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,9 +21,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VehicleStatsService_GetVehicleStats_FullMethodName        = "/samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStats"
-	VehicleStatsService_GetVehicleStatsFeed_FullMethodName    = "/samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStatsFeed"
-	VehicleStatsService_GetVehicleStatsHistory_FullMethodName = "/samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStatsHistory"
+	VehicleStatsService_GetVehicleStats_FullMethodName           = "/samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStats"
+	VehicleStatsService_StreamVehicleStats_FullMethodName        = "/samsara.vehicle_stats.v1.VehicleStatsService/StreamVehicleStats"
+	VehicleStatsService_GetVehicleStatsFeed_FullMethodName       = "/samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStatsFeed"
+	VehicleStatsService_StreamVehicleStatsFeed_FullMethodName    = "/samsara.vehicle_stats.v1.VehicleStatsService/StreamVehicleStatsFeed"
+	VehicleStatsService_FollowVehicleStats_FullMethodName        = "/samsara.vehicle_stats.v1.VehicleStatsService/FollowVehicleStats"
+	VehicleStatsService_GetVehicleStatsHistory_FullMethodName    = "/samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStatsHistory"
+	VehicleStatsService_StreamVehicleStatsHistory_FullMethodName = "/samsara.vehicle_stats.v1.VehicleStatsService/StreamVehicleStatsHistory"
 )
 
 // VehicleStatsServiceClient is the client API for VehicleStatsService service.
@@ -35,12 +39,26 @@ type VehicleStatsServiceClient interface {
 	// GET /fleet/vehicles/stats
 	// Scope: Read Vehicle Statistics.
 	GetVehicleStats(ctx context.Context, in *GetVehicleStatsRequest, opts ...grpc.CallOption) (*GetVehicleStatsResponse, error)
+	// Every page of GetVehicleStats, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamVehicleStats(ctx context.Context, in *StreamVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsResponse], error)
 	// GET /fleet/vehicles/stats/feed
 	// Scope: Read Vehicle Statistics.
 	GetVehicleStatsFeed(ctx context.Context, in *GetVehicleStatsFeedRequest, opts ...grpc.CallOption) (*GetVehicleStatsFeedResponse, error)
+	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleStatsFeed(ctx context.Context, in *StreamVehicleStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse], error)
+	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowVehicleStats(ctx context.Context, in *FollowVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleStatsResponse], error)
 	// GET /fleet/vehicles/stats/history
 	// Scope: Read Vehicle Statistics.
 	GetVehicleStatsHistory(ctx context.Context, in *GetVehicleStatsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleStatsHistoryResponse, error)
+	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleStatsHistory(ctx context.Context, in *StreamVehicleStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsHistoryResponse], error)
 }
 
 type vehicleStatsServiceClient struct {
@@ -61,6 +79,25 @@ func (c *vehicleStatsServiceClient) GetVehicleStats(ctx context.Context, in *Get
 	return out, nil
 }
 
+func (c *vehicleStatsServiceClient) StreamVehicleStats(ctx context.Context, in *StreamVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleStatsService_ServiceDesc.Streams[0], VehicleStatsService_StreamVehicleStats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleStatsRequest, StreamVehicleStatsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_StreamVehicleStatsClient = grpc.ServerStreamingClient[StreamVehicleStatsResponse]
+
 func (c *vehicleStatsServiceClient) GetVehicleStatsFeed(ctx context.Context, in *GetVehicleStatsFeedRequest, opts ...grpc.CallOption) (*GetVehicleStatsFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVehicleStatsFeedResponse)
@@ -70,6 +107,44 @@ func (c *vehicleStatsServiceClient) GetVehicleStatsFeed(ctx context.Context, in 
 	}
 	return out, nil
 }
+
+func (c *vehicleStatsServiceClient) StreamVehicleStatsFeed(ctx context.Context, in *StreamVehicleStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleStatsService_ServiceDesc.Streams[1], VehicleStatsService_StreamVehicleStatsFeed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleStatsFeedRequest, StreamVehicleStatsFeedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_StreamVehicleStatsFeedClient = grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse]
+
+func (c *vehicleStatsServiceClient) FollowVehicleStats(ctx context.Context, in *FollowVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleStatsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleStatsService_ServiceDesc.Streams[2], VehicleStatsService_FollowVehicleStats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowVehicleStatsRequest, FollowVehicleStatsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_FollowVehicleStatsClient = grpc.ServerStreamingClient[FollowVehicleStatsResponse]
 
 func (c *vehicleStatsServiceClient) GetVehicleStatsHistory(ctx context.Context, in *GetVehicleStatsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleStatsHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -81,6 +156,25 @@ func (c *vehicleStatsServiceClient) GetVehicleStatsHistory(ctx context.Context, 
 	return out, nil
 }
 
+func (c *vehicleStatsServiceClient) StreamVehicleStatsHistory(ctx context.Context, in *StreamVehicleStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsHistoryResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehicleStatsService_ServiceDesc.Streams[3], VehicleStatsService_StreamVehicleStatsHistory_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehicleStatsHistoryRequest, StreamVehicleStatsHistoryResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_StreamVehicleStatsHistoryClient = grpc.ServerStreamingClient[StreamVehicleStatsHistoryResponse]
+
 // VehicleStatsServiceServer is the server API for VehicleStatsService service.
 // All implementations should embed UnimplementedVehicleStatsServiceServer
 // for forward compatibility.
@@ -90,12 +184,26 @@ type VehicleStatsServiceServer interface {
 	// GET /fleet/vehicles/stats
 	// Scope: Read Vehicle Statistics.
 	GetVehicleStats(context.Context, *GetVehicleStatsRequest) (*GetVehicleStatsResponse, error)
+	// Every page of GetVehicleStats, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamVehicleStats(*StreamVehicleStatsRequest, grpc.ServerStreamingServer[StreamVehicleStatsResponse]) error
 	// GET /fleet/vehicles/stats/feed
 	// Scope: Read Vehicle Statistics.
 	GetVehicleStatsFeed(context.Context, *GetVehicleStatsFeedRequest) (*GetVehicleStatsFeedResponse, error)
+	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleStatsFeed(*StreamVehicleStatsFeedRequest, grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]) error
+	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// It begins with the most recent values.
+	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	FollowVehicleStats(*FollowVehicleStatsRequest, grpc.ServerStreamingServer[FollowVehicleStatsResponse]) error
 	// GET /fleet/vehicles/stats/history
 	// Scope: Read Vehicle Statistics.
 	GetVehicleStatsHistory(context.Context, *GetVehicleStatsHistoryRequest) (*GetVehicleStatsHistoryResponse, error)
+	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamVehicleStatsHistory(*StreamVehicleStatsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleStatsHistoryResponse]) error
 }
 
 // UnimplementedVehicleStatsServiceServer should be embedded to have
@@ -108,11 +216,23 @@ type UnimplementedVehicleStatsServiceServer struct{}
 func (UnimplementedVehicleStatsServiceServer) GetVehicleStats(context.Context, *GetVehicleStatsRequest) (*GetVehicleStatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleStats not implemented")
 }
+func (UnimplementedVehicleStatsServiceServer) StreamVehicleStats(*StreamVehicleStatsRequest, grpc.ServerStreamingServer[StreamVehicleStatsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleStats not implemented")
+}
 func (UnimplementedVehicleStatsServiceServer) GetVehicleStatsFeed(context.Context, *GetVehicleStatsFeedRequest) (*GetVehicleStatsFeedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleStatsFeed not implemented")
 }
+func (UnimplementedVehicleStatsServiceServer) StreamVehicleStatsFeed(*StreamVehicleStatsFeedRequest, grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleStatsFeed not implemented")
+}
+func (UnimplementedVehicleStatsServiceServer) FollowVehicleStats(*FollowVehicleStatsRequest, grpc.ServerStreamingServer[FollowVehicleStatsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowVehicleStats not implemented")
+}
 func (UnimplementedVehicleStatsServiceServer) GetVehicleStatsHistory(context.Context, *GetVehicleStatsHistoryRequest) (*GetVehicleStatsHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicleStatsHistory not implemented")
+}
+func (UnimplementedVehicleStatsServiceServer) StreamVehicleStatsHistory(*StreamVehicleStatsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleStatsHistoryResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicleStatsHistory not implemented")
 }
 func (UnimplementedVehicleStatsServiceServer) testEmbeddedByValue() {}
 
@@ -152,6 +272,17 @@ func _VehicleStatsService_GetVehicleStats_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VehicleStatsService_StreamVehicleStats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleStatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleStatsServiceServer).StreamVehicleStats(m, &grpc.GenericServerStream[StreamVehicleStatsRequest, StreamVehicleStatsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_StreamVehicleStatsServer = grpc.ServerStreamingServer[StreamVehicleStatsResponse]
+
 func _VehicleStatsService_GetVehicleStatsFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleStatsFeedRequest)
 	if err := dec(in); err != nil {
@@ -170,6 +301,28 @@ func _VehicleStatsService_GetVehicleStatsFeed_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VehicleStatsService_StreamVehicleStatsFeed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleStatsFeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleStatsServiceServer).StreamVehicleStatsFeed(m, &grpc.GenericServerStream[StreamVehicleStatsFeedRequest, StreamVehicleStatsFeedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_StreamVehicleStatsFeedServer = grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]
+
+func _VehicleStatsService_FollowVehicleStats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowVehicleStatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleStatsServiceServer).FollowVehicleStats(m, &grpc.GenericServerStream[FollowVehicleStatsRequest, FollowVehicleStatsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_FollowVehicleStatsServer = grpc.ServerStreamingServer[FollowVehicleStatsResponse]
+
 func _VehicleStatsService_GetVehicleStatsHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleStatsHistoryRequest)
 	if err := dec(in); err != nil {
@@ -187,6 +340,17 @@ func _VehicleStatsService_GetVehicleStatsHistory_Handler(srv interface{}, ctx co
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _VehicleStatsService_StreamVehicleStatsHistory_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehicleStatsHistoryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehicleStatsServiceServer).StreamVehicleStatsHistory(m, &grpc.GenericServerStream[StreamVehicleStatsHistoryRequest, StreamVehicleStatsHistoryResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehicleStatsService_StreamVehicleStatsHistoryServer = grpc.ServerStreamingServer[StreamVehicleStatsHistoryResponse]
 
 // VehicleStatsService_ServiceDesc is the grpc.ServiceDesc for VehicleStatsService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -208,6 +372,27 @@ var VehicleStatsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _VehicleStatsService_GetVehicleStatsHistory_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamVehicleStats",
+			Handler:       _VehicleStatsService_StreamVehicleStats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleStatsFeed",
+			Handler:       _VehicleStatsService_StreamVehicleStatsFeed_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowVehicleStats",
+			Handler:       _VehicleStatsService_FollowVehicleStats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamVehicleStatsHistory",
+			Handler:       _VehicleStatsService_StreamVehicleStatsHistory_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/vehicle_stats/v1/vehicle_stats.proto",
 }

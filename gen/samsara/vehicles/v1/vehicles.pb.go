@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -190,6 +190,116 @@ func (x *ListVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamVehicles.
+type StreamVehiclesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListVehicles is asked, page after page.
+	Request *ListVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehiclesRequest) Reset() {
+	*x = StreamVehiclesRequest{}
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehiclesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehiclesRequest) ProtoMessage() {}
+
+func (x *StreamVehiclesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehiclesRequest.ProtoReflect.Descriptor instead.
+func (*StreamVehiclesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamVehiclesRequest) GetRequest() *ListVehiclesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamVehiclesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamVehicles.
+type StreamVehiclesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListVehicles answers.
+	Page *ListVehiclesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamVehiclesResponse) Reset() {
+	*x = StreamVehiclesResponse{}
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamVehiclesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamVehiclesResponse) ProtoMessage() {}
+
+func (x *StreamVehiclesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamVehiclesResponse.ProtoReflect.Descriptor instead.
+func (*StreamVehiclesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamVehiclesResponse) GetPage() *ListVehiclesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamVehiclesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetVehicle.
 type GetVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -201,7 +311,7 @@ type GetVehicleRequest struct {
 
 func (x *GetVehicleRequest) Reset() {
 	*x = GetVehicleRequest{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[2]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -213,7 +323,7 @@ func (x *GetVehicleRequest) String() string {
 func (*GetVehicleRequest) ProtoMessage() {}
 
 func (x *GetVehicleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[2]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -226,7 +336,7 @@ func (x *GetVehicleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleRequest.ProtoReflect.Descriptor instead.
 func (*GetVehicleRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{2}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetVehicleRequest) GetId() string {
@@ -247,7 +357,7 @@ type GetVehicleResponse struct {
 
 func (x *GetVehicleResponse) Reset() {
 	*x = GetVehicleResponse{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[3]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -259,7 +369,7 @@ func (x *GetVehicleResponse) String() string {
 func (*GetVehicleResponse) ProtoMessage() {}
 
 func (x *GetVehicleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[3]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -272,7 +382,7 @@ func (x *GetVehicleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVehicleResponse.ProtoReflect.Descriptor instead.
 func (*GetVehicleResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{3}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetVehicleResponse) GetData() *Vehicle {
@@ -392,7 +502,7 @@ type UpdateVehicleRequest struct {
 
 func (x *UpdateVehicleRequest) Reset() {
 	*x = UpdateVehicleRequest{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[4]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +514,7 @@ func (x *UpdateVehicleRequest) String() string {
 func (*UpdateVehicleRequest) ProtoMessage() {}
 
 func (x *UpdateVehicleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[4]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +527,7 @@ func (x *UpdateVehicleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateVehicleRequest.ProtoReflect.Descriptor instead.
 func (*UpdateVehicleRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{4}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateVehicleRequest) GetId() string {
@@ -641,7 +751,7 @@ type UpdateVehicleResponse struct {
 
 func (x *UpdateVehicleResponse) Reset() {
 	*x = UpdateVehicleResponse{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[5]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +763,7 @@ func (x *UpdateVehicleResponse) String() string {
 func (*UpdateVehicleResponse) ProtoMessage() {}
 
 func (x *UpdateVehicleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[5]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +776,7 @@ func (x *UpdateVehicleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateVehicleResponse.ProtoReflect.Descriptor instead.
 func (*UpdateVehicleResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{5}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateVehicleResponse) GetData() *Vehicle {
@@ -689,7 +799,7 @@ type GrossVehicleWeight struct {
 
 func (x *GrossVehicleWeight) Reset() {
 	*x = GrossVehicleWeight{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +811,7 @@ func (x *GrossVehicleWeight) String() string {
 func (*GrossVehicleWeight) ProtoMessage() {}
 
 func (x *GrossVehicleWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +824,7 @@ func (x *GrossVehicleWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrossVehicleWeight.ProtoReflect.Descriptor instead.
 func (*GrossVehicleWeight) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{6}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GrossVehicleWeight) GetUnit() string {
@@ -746,7 +856,7 @@ type Sensor struct {
 
 func (x *Sensor) Reset() {
 	*x = Sensor{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +868,7 @@ func (x *Sensor) String() string {
 func (*Sensor) ProtoMessage() {}
 
 func (x *Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +881,7 @@ func (x *Sensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sensor.ProtoReflect.Descriptor instead.
 func (*Sensor) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{7}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Sensor) GetId() string {
@@ -873,7 +983,7 @@ type Vehicle struct {
 
 func (x *Vehicle) Reset() {
 	*x = Vehicle{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +995,7 @@ func (x *Vehicle) String() string {
 func (*Vehicle) ProtoMessage() {}
 
 func (x *Vehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1008,7 @@ func (x *Vehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vehicle.ProtoReflect.Descriptor instead.
 func (*Vehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{8}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Vehicle) GetAttributes() []*v1.AttributeTiny {
@@ -1226,7 +1336,7 @@ type VehicleObject struct {
 
 func (x *VehicleObject) Reset() {
 	*x = VehicleObject{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1348,7 @@ func (x *VehicleObject) String() string {
 func (*VehicleObject) ProtoMessage() {}
 
 func (x *VehicleObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1361,7 @@ func (x *VehicleObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleObject.ProtoReflect.Descriptor instead.
 func (*VehicleObject) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{9}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VehicleObject) GetAttributes() []*v1.AttributeTiny {
@@ -1540,7 +1650,7 @@ type VehicleSensorConfiguration struct {
 
 func (x *VehicleSensorConfiguration) Reset() {
 	*x = VehicleSensorConfiguration{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1662,7 @@ func (x *VehicleSensorConfiguration) String() string {
 func (*VehicleSensorConfiguration) ProtoMessage() {}
 
 func (x *VehicleSensorConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1675,7 @@ func (x *VehicleSensorConfiguration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSensorConfiguration.ProtoReflect.Descriptor instead.
 func (*VehicleSensorConfiguration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{10}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VehicleSensorConfiguration) GetAreas() []*VehicleSensorConfigurationArea {
@@ -1600,7 +1710,7 @@ type VehicleSensorConfigurationArea struct {
 
 func (x *VehicleSensorConfigurationArea) Reset() {
 	*x = VehicleSensorConfigurationArea{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1722,7 @@ func (x *VehicleSensorConfigurationArea) String() string {
 func (*VehicleSensorConfigurationArea) ProtoMessage() {}
 
 func (x *VehicleSensorConfigurationArea) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1735,7 @@ func (x *VehicleSensorConfigurationArea) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSensorConfigurationArea.ProtoReflect.Descriptor instead.
 func (*VehicleSensorConfigurationArea) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{11}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *VehicleSensorConfigurationArea) GetCargoSensors() []*Sensor {
@@ -1669,7 +1779,7 @@ type VehicleSensorConfigurationDoor struct {
 
 func (x *VehicleSensorConfigurationDoor) Reset() {
 	*x = VehicleSensorConfigurationDoor{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1791,7 @@ func (x *VehicleSensorConfigurationDoor) String() string {
 func (*VehicleSensorConfigurationDoor) ProtoMessage() {}
 
 func (x *VehicleSensorConfigurationDoor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1804,7 @@ func (x *VehicleSensorConfigurationDoor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSensorConfigurationDoor.ProtoReflect.Descriptor instead.
 func (*VehicleSensorConfigurationDoor) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{12}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *VehicleSensorConfigurationDoor) GetPosition() string {
@@ -1715,7 +1825,7 @@ var File_samsara_vehicles_v1_vehicles_proto protoreflect.FileDescriptor
 
 const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/vehicles/v1/vehicles.proto\x12\x13samsara.vehicles.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xb7\x04\n" +
+	"\"samsara/vehicles/v1/vehicles.proto\x12\x13samsara.vehicles.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb7\x04\n" +
 	"\x13ListVehiclesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
 	"\x13attribute_value_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11attributeValueIds\x88\x01\x01\x12(\n" +
@@ -1739,7 +1849,14 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\".samsara.vehicles.v1.VehicleObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"9\n" +
+	"pagination\"\x98\x01\n" +
+	"\x15StreamVehiclesRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.vehicles.v1.ListVehiclesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x7f\n" +
+	"\x16StreamVehiclesResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.vehicles.v1.ListVehiclesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"9\n" +
 	"\x11GetVehicleRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"N\n" +
@@ -1999,10 +2116,12 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x1eVehicleSensorConfigurationDoor\x12W\n" +
 	"\bposition\x18\x01 \x01(\tB6\xda\xce\x1822\x04back2\x04left2\x05right2\rPosition_Left2\x0ePosition_RightH\x00R\bposition\x88\x01\x01\x123\n" +
 	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorR\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
-	"\t_position2\x8b\x04\n" +
-	"\x0fVehiclesService\x12\xaa\x01\n" +
-	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"E\xda\xce\x18A\n" +
-	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\x9d\x01\n" +
+	"\t_position2\x95\x05\n" +
+	"\x0fVehiclesService\x12\xb0\x01\n" +
+	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"K\xda\xce\x18G\n" +
+	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
+	"\x0eStreamVehicles\x12*.samsara.vehicles.v1.StreamVehiclesRequest\x1a+.samsara.vehicles.v1.StreamVehiclesResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fListVehicles\x10\x010\x01\x12\x9d\x01\n" +
 	"\n" +
 	"GetVehicle\x12&.samsara.vehicles.v1.GetVehicleRequest\x1a'.samsara.vehicles.v1.GetVehicleResponse\">\xda\xce\x18:\n" +
 	"\n" +
@@ -2022,71 +2141,79 @@ func file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP() []byte {
 	return file_samsara_vehicles_v1_vehicles_proto_rawDescData
 }
 
-var file_samsara_vehicles_v1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_vehicles_v1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_samsara_vehicles_v1_vehicles_proto_goTypes = []any{
 	(*ListVehiclesRequest)(nil),            // 0: samsara.vehicles.v1.ListVehiclesRequest
 	(*ListVehiclesResponse)(nil),           // 1: samsara.vehicles.v1.ListVehiclesResponse
-	(*GetVehicleRequest)(nil),              // 2: samsara.vehicles.v1.GetVehicleRequest
-	(*GetVehicleResponse)(nil),             // 3: samsara.vehicles.v1.GetVehicleResponse
-	(*UpdateVehicleRequest)(nil),           // 4: samsara.vehicles.v1.UpdateVehicleRequest
-	(*UpdateVehicleResponse)(nil),          // 5: samsara.vehicles.v1.UpdateVehicleResponse
-	(*GrossVehicleWeight)(nil),             // 6: samsara.vehicles.v1.GrossVehicleWeight
-	(*Sensor)(nil),                         // 7: samsara.vehicles.v1.Sensor
-	(*Vehicle)(nil),                        // 8: samsara.vehicles.v1.Vehicle
-	(*VehicleObject)(nil),                  // 9: samsara.vehicles.v1.VehicleObject
-	(*VehicleSensorConfiguration)(nil),     // 10: samsara.vehicles.v1.VehicleSensorConfiguration
-	(*VehicleSensorConfigurationArea)(nil), // 11: samsara.vehicles.v1.VehicleSensorConfigurationArea
-	(*VehicleSensorConfigurationDoor)(nil), // 12: samsara.vehicles.v1.VehicleSensorConfigurationDoor
-	nil,                                    // 13: samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
-	nil,                                    // 14: samsara.vehicles.v1.Vehicle.ExternalIdsEntry
-	nil,                                    // 15: samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
-	(*v1.Pagination)(nil),                  // 16: samsara.types.v1.Pagination
-	(*v1.AttributeTiny)(nil),               // 17: samsara.types.v1.AttributeTiny
-	(*fieldmaskpb.FieldMask)(nil),          // 18: google.protobuf.FieldMask
-	(*v1.GatewayTiny)(nil),                 // 19: samsara.types.v1.GatewayTiny
-	(*v1.DriverTiny2)(nil),                 // 20: samsara.types.v1.DriverTiny2
-	(*v1.TagTiny)(nil),                     // 21: samsara.types.v1.TagTiny
-	(*v1.Driver)(nil),                      // 22: samsara.types.v1.Driver
+	(*StreamVehiclesRequest)(nil),          // 2: samsara.vehicles.v1.StreamVehiclesRequest
+	(*StreamVehiclesResponse)(nil),         // 3: samsara.vehicles.v1.StreamVehiclesResponse
+	(*GetVehicleRequest)(nil),              // 4: samsara.vehicles.v1.GetVehicleRequest
+	(*GetVehicleResponse)(nil),             // 5: samsara.vehicles.v1.GetVehicleResponse
+	(*UpdateVehicleRequest)(nil),           // 6: samsara.vehicles.v1.UpdateVehicleRequest
+	(*UpdateVehicleResponse)(nil),          // 7: samsara.vehicles.v1.UpdateVehicleResponse
+	(*GrossVehicleWeight)(nil),             // 8: samsara.vehicles.v1.GrossVehicleWeight
+	(*Sensor)(nil),                         // 9: samsara.vehicles.v1.Sensor
+	(*Vehicle)(nil),                        // 10: samsara.vehicles.v1.Vehicle
+	(*VehicleObject)(nil),                  // 11: samsara.vehicles.v1.VehicleObject
+	(*VehicleSensorConfiguration)(nil),     // 12: samsara.vehicles.v1.VehicleSensorConfiguration
+	(*VehicleSensorConfigurationArea)(nil), // 13: samsara.vehicles.v1.VehicleSensorConfigurationArea
+	(*VehicleSensorConfigurationDoor)(nil), // 14: samsara.vehicles.v1.VehicleSensorConfigurationDoor
+	nil,                                    // 15: samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
+	nil,                                    // 16: samsara.vehicles.v1.Vehicle.ExternalIdsEntry
+	nil,                                    // 17: samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
+	(*v1.Pagination)(nil),                  // 18: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),              // 19: samsara.gateway.v1.StreamOptions
+	(*v1.AttributeTiny)(nil),               // 20: samsara.types.v1.AttributeTiny
+	(*fieldmaskpb.FieldMask)(nil),          // 21: google.protobuf.FieldMask
+	(*v1.GatewayTiny)(nil),                 // 22: samsara.types.v1.GatewayTiny
+	(*v1.DriverTiny2)(nil),                 // 23: samsara.types.v1.DriverTiny2
+	(*v1.TagTiny)(nil),                     // 24: samsara.types.v1.TagTiny
+	(*v1.Driver)(nil),                      // 25: samsara.types.v1.Driver
 }
 var file_samsara_vehicles_v1_vehicles_proto_depIdxs = []int32{
-	9,  // 0: samsara.vehicles.v1.ListVehiclesResponse.data:type_name -> samsara.vehicles.v1.VehicleObject
-	16, // 1: samsara.vehicles.v1.ListVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	8,  // 2: samsara.vehicles.v1.GetVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
-	17, // 3: samsara.vehicles.v1.UpdateVehicleRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
-	13, // 4: samsara.vehicles.v1.UpdateVehicleRequest.external_ids:type_name -> samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
-	6,  // 5: samsara.vehicles.v1.UpdateVehicleRequest.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
-	18, // 6: samsara.vehicles.v1.UpdateVehicleRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,  // 7: samsara.vehicles.v1.UpdateVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
-	17, // 8: samsara.vehicles.v1.Vehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
-	14, // 9: samsara.vehicles.v1.Vehicle.external_ids:type_name -> samsara.vehicles.v1.Vehicle.ExternalIdsEntry
-	19, // 10: samsara.vehicles.v1.Vehicle.gateway:type_name -> samsara.types.v1.GatewayTiny
-	6,  // 11: samsara.vehicles.v1.Vehicle.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
-	10, // 12: samsara.vehicles.v1.Vehicle.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
-	20, // 13: samsara.vehicles.v1.Vehicle.static_assigned_driver:type_name -> samsara.types.v1.DriverTiny2
-	21, // 14: samsara.vehicles.v1.Vehicle.tags:type_name -> samsara.types.v1.TagTiny
-	17, // 15: samsara.vehicles.v1.VehicleObject.attributes:type_name -> samsara.types.v1.AttributeTiny
-	15, // 16: samsara.vehicles.v1.VehicleObject.external_ids:type_name -> samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
-	19, // 17: samsara.vehicles.v1.VehicleObject.gateway:type_name -> samsara.types.v1.GatewayTiny
-	10, // 18: samsara.vehicles.v1.VehicleObject.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
-	22, // 19: samsara.vehicles.v1.VehicleObject.static_assigned_driver:type_name -> samsara.types.v1.Driver
-	21, // 20: samsara.vehicles.v1.VehicleObject.tags:type_name -> samsara.types.v1.TagTiny
-	11, // 21: samsara.vehicles.v1.VehicleSensorConfiguration.areas:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationArea
-	12, // 22: samsara.vehicles.v1.VehicleSensorConfiguration.doors:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationDoor
-	7,  // 23: samsara.vehicles.v1.VehicleSensorConfigurationArea.cargo_sensors:type_name -> samsara.vehicles.v1.Sensor
-	7,  // 24: samsara.vehicles.v1.VehicleSensorConfigurationArea.humidity_sensors:type_name -> samsara.vehicles.v1.Sensor
-	7,  // 25: samsara.vehicles.v1.VehicleSensorConfigurationArea.temperature_sensors:type_name -> samsara.vehicles.v1.Sensor
-	7,  // 26: samsara.vehicles.v1.VehicleSensorConfigurationDoor.sensor:type_name -> samsara.vehicles.v1.Sensor
-	0,  // 27: samsara.vehicles.v1.VehiclesService.ListVehicles:input_type -> samsara.vehicles.v1.ListVehiclesRequest
-	2,  // 28: samsara.vehicles.v1.VehiclesService.GetVehicle:input_type -> samsara.vehicles.v1.GetVehicleRequest
-	4,  // 29: samsara.vehicles.v1.VehiclesService.UpdateVehicle:input_type -> samsara.vehicles.v1.UpdateVehicleRequest
-	1,  // 30: samsara.vehicles.v1.VehiclesService.ListVehicles:output_type -> samsara.vehicles.v1.ListVehiclesResponse
-	3,  // 31: samsara.vehicles.v1.VehiclesService.GetVehicle:output_type -> samsara.vehicles.v1.GetVehicleResponse
-	5,  // 32: samsara.vehicles.v1.VehiclesService.UpdateVehicle:output_type -> samsara.vehicles.v1.UpdateVehicleResponse
-	30, // [30:33] is the sub-list for method output_type
-	27, // [27:30] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	11, // 0: samsara.vehicles.v1.ListVehiclesResponse.data:type_name -> samsara.vehicles.v1.VehicleObject
+	18, // 1: samsara.vehicles.v1.ListVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.vehicles.v1.StreamVehiclesRequest.request:type_name -> samsara.vehicles.v1.ListVehiclesRequest
+	19, // 3: samsara.vehicles.v1.StreamVehiclesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.vehicles.v1.StreamVehiclesResponse.page:type_name -> samsara.vehicles.v1.ListVehiclesResponse
+	10, // 5: samsara.vehicles.v1.GetVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
+	20, // 6: samsara.vehicles.v1.UpdateVehicleRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	15, // 7: samsara.vehicles.v1.UpdateVehicleRequest.external_ids:type_name -> samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
+	8,  // 8: samsara.vehicles.v1.UpdateVehicleRequest.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
+	21, // 9: samsara.vehicles.v1.UpdateVehicleRequest.update_mask:type_name -> google.protobuf.FieldMask
+	10, // 10: samsara.vehicles.v1.UpdateVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
+	20, // 11: samsara.vehicles.v1.Vehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
+	16, // 12: samsara.vehicles.v1.Vehicle.external_ids:type_name -> samsara.vehicles.v1.Vehicle.ExternalIdsEntry
+	22, // 13: samsara.vehicles.v1.Vehicle.gateway:type_name -> samsara.types.v1.GatewayTiny
+	8,  // 14: samsara.vehicles.v1.Vehicle.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
+	12, // 15: samsara.vehicles.v1.Vehicle.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
+	23, // 16: samsara.vehicles.v1.Vehicle.static_assigned_driver:type_name -> samsara.types.v1.DriverTiny2
+	24, // 17: samsara.vehicles.v1.Vehicle.tags:type_name -> samsara.types.v1.TagTiny
+	20, // 18: samsara.vehicles.v1.VehicleObject.attributes:type_name -> samsara.types.v1.AttributeTiny
+	17, // 19: samsara.vehicles.v1.VehicleObject.external_ids:type_name -> samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
+	22, // 20: samsara.vehicles.v1.VehicleObject.gateway:type_name -> samsara.types.v1.GatewayTiny
+	12, // 21: samsara.vehicles.v1.VehicleObject.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
+	25, // 22: samsara.vehicles.v1.VehicleObject.static_assigned_driver:type_name -> samsara.types.v1.Driver
+	24, // 23: samsara.vehicles.v1.VehicleObject.tags:type_name -> samsara.types.v1.TagTiny
+	13, // 24: samsara.vehicles.v1.VehicleSensorConfiguration.areas:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationArea
+	14, // 25: samsara.vehicles.v1.VehicleSensorConfiguration.doors:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationDoor
+	9,  // 26: samsara.vehicles.v1.VehicleSensorConfigurationArea.cargo_sensors:type_name -> samsara.vehicles.v1.Sensor
+	9,  // 27: samsara.vehicles.v1.VehicleSensorConfigurationArea.humidity_sensors:type_name -> samsara.vehicles.v1.Sensor
+	9,  // 28: samsara.vehicles.v1.VehicleSensorConfigurationArea.temperature_sensors:type_name -> samsara.vehicles.v1.Sensor
+	9,  // 29: samsara.vehicles.v1.VehicleSensorConfigurationDoor.sensor:type_name -> samsara.vehicles.v1.Sensor
+	0,  // 30: samsara.vehicles.v1.VehiclesService.ListVehicles:input_type -> samsara.vehicles.v1.ListVehiclesRequest
+	2,  // 31: samsara.vehicles.v1.VehiclesService.StreamVehicles:input_type -> samsara.vehicles.v1.StreamVehiclesRequest
+	4,  // 32: samsara.vehicles.v1.VehiclesService.GetVehicle:input_type -> samsara.vehicles.v1.GetVehicleRequest
+	6,  // 33: samsara.vehicles.v1.VehiclesService.UpdateVehicle:input_type -> samsara.vehicles.v1.UpdateVehicleRequest
+	1,  // 34: samsara.vehicles.v1.VehiclesService.ListVehicles:output_type -> samsara.vehicles.v1.ListVehiclesResponse
+	3,  // 35: samsara.vehicles.v1.VehiclesService.StreamVehicles:output_type -> samsara.vehicles.v1.StreamVehiclesResponse
+	5,  // 36: samsara.vehicles.v1.VehiclesService.GetVehicle:output_type -> samsara.vehicles.v1.GetVehicleResponse
+	7,  // 37: samsara.vehicles.v1.VehiclesService.UpdateVehicle:output_type -> samsara.vehicles.v1.UpdateVehicleResponse
+	34, // [34:38] is the sub-list for method output_type
+	30, // [30:34] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_samsara_vehicles_v1_vehicles_proto_init() }
@@ -2095,21 +2222,22 @@ func file_samsara_vehicles_v1_vehicles_proto_init() {
 		return
 	}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_vehicles_v1_vehicles_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[9].OneofWrappers = []any{}
+	file_samsara_vehicles_v1_vehicles_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_vehicles_v1_vehicles_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_vehicles_v1_vehicles_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicles_v1_vehicles_proto_rawDesc), len(file_samsara_vehicles_v1_vehicles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

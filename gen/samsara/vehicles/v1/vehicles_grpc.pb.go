@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VehiclesService_ListVehicles_FullMethodName  = "/samsara.vehicles.v1.VehiclesService/ListVehicles"
-	VehiclesService_GetVehicle_FullMethodName    = "/samsara.vehicles.v1.VehiclesService/GetVehicle"
-	VehiclesService_UpdateVehicle_FullMethodName = "/samsara.vehicles.v1.VehiclesService/UpdateVehicle"
+	VehiclesService_ListVehicles_FullMethodName   = "/samsara.vehicles.v1.VehiclesService/ListVehicles"
+	VehiclesService_StreamVehicles_FullMethodName = "/samsara.vehicles.v1.VehiclesService/StreamVehicles"
+	VehiclesService_GetVehicle_FullMethodName     = "/samsara.vehicles.v1.VehiclesService/GetVehicle"
+	VehiclesService_UpdateVehicle_FullMethodName  = "/samsara.vehicles.v1.VehiclesService/UpdateVehicle"
 )
 
 // VehiclesServiceClient is the client API for VehiclesService service.
@@ -36,6 +37,9 @@ type VehiclesServiceClient interface {
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
 	ListVehicles(ctx context.Context, in *ListVehiclesRequest, opts ...grpc.CallOption) (*ListVehiclesResponse, error)
+	// Every page of ListVehicles, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamVehicles(ctx context.Context, in *StreamVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesResponse], error)
 	// GET /fleet/vehicles/{id}
 	// Scope: Read Vehicles.
 	GetVehicle(ctx context.Context, in *GetVehicleRequest, opts ...grpc.CallOption) (*GetVehicleResponse, error)
@@ -61,6 +65,25 @@ func (c *vehiclesServiceClient) ListVehicles(ctx context.Context, in *ListVehicl
 	}
 	return out, nil
 }
+
+func (c *vehiclesServiceClient) StreamVehicles(ctx context.Context, in *StreamVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehiclesService_ServiceDesc.Streams[0], VehiclesService_StreamVehicles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamVehiclesRequest, StreamVehiclesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehiclesService_StreamVehiclesClient = grpc.ServerStreamingClient[StreamVehiclesResponse]
 
 func (c *vehiclesServiceClient) GetVehicle(ctx context.Context, in *GetVehicleRequest, opts ...grpc.CallOption) (*GetVehicleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -92,6 +115,9 @@ type VehiclesServiceServer interface {
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
 	ListVehicles(context.Context, *ListVehiclesRequest) (*ListVehiclesResponse, error)
+	// Every page of ListVehicles, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamVehicles(*StreamVehiclesRequest, grpc.ServerStreamingServer[StreamVehiclesResponse]) error
 	// GET /fleet/vehicles/{id}
 	// Scope: Read Vehicles.
 	GetVehicle(context.Context, *GetVehicleRequest) (*GetVehicleResponse, error)
@@ -109,6 +135,9 @@ type UnimplementedVehiclesServiceServer struct{}
 
 func (UnimplementedVehiclesServiceServer) ListVehicles(context.Context, *ListVehiclesRequest) (*ListVehiclesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListVehicles not implemented")
+}
+func (UnimplementedVehiclesServiceServer) StreamVehicles(*StreamVehiclesRequest, grpc.ServerStreamingServer[StreamVehiclesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamVehicles not implemented")
 }
 func (UnimplementedVehiclesServiceServer) GetVehicle(context.Context, *GetVehicleRequest) (*GetVehicleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVehicle not implemented")
@@ -153,6 +182,17 @@ func _VehiclesService_ListVehicles_Handler(srv interface{}, ctx context.Context,
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _VehiclesService_StreamVehicles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamVehiclesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehiclesServiceServer).StreamVehicles(m, &grpc.GenericServerStream[StreamVehiclesRequest, StreamVehiclesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehiclesService_StreamVehiclesServer = grpc.ServerStreamingServer[StreamVehiclesResponse]
 
 func _VehiclesService_GetVehicle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVehicleRequest)
@@ -210,6 +250,12 @@ var VehiclesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _VehiclesService_UpdateVehicle_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamVehicles",
+			Handler:       _VehiclesService_StreamVehicles_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/vehicles/v1/vehicles.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -256,6 +256,235 @@ func (x *GetEngineImmobilizerStatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamEngineImmobilizerStates.
+type StreamEngineImmobilizerStatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEngineImmobilizerStates is asked, page after page.
+	Request *GetEngineImmobilizerStatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEngineImmobilizerStatesRequest) Reset() {
+	*x = StreamEngineImmobilizerStatesRequest{}
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEngineImmobilizerStatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEngineImmobilizerStatesRequest) ProtoMessage() {}
+
+func (x *StreamEngineImmobilizerStatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEngineImmobilizerStatesRequest.ProtoReflect.Descriptor instead.
+func (*StreamEngineImmobilizerStatesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StreamEngineImmobilizerStatesRequest) GetRequest() *GetEngineImmobilizerStatesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamEngineImmobilizerStatesRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamEngineImmobilizerStates.
+type StreamEngineImmobilizerStatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEngineImmobilizerStates answers.
+	Page *GetEngineImmobilizerStatesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEngineImmobilizerStatesResponse) Reset() {
+	*x = StreamEngineImmobilizerStatesResponse{}
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEngineImmobilizerStatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEngineImmobilizerStatesResponse) ProtoMessage() {}
+
+func (x *StreamEngineImmobilizerStatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEngineImmobilizerStatesResponse.ProtoReflect.Descriptor instead.
+func (*StreamEngineImmobilizerStatesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StreamEngineImmobilizerStatesResponse) GetPage() *GetEngineImmobilizerStatesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamEngineImmobilizerStatesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowEngineImmobilizerStates.
+type FollowEngineImmobilizerStatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEngineImmobilizerStates is asked, page after page.
+	Request *GetEngineImmobilizerStatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEngineImmobilizerStatesRequest) Reset() {
+	*x = FollowEngineImmobilizerStatesRequest{}
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEngineImmobilizerStatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEngineImmobilizerStatesRequest) ProtoMessage() {}
+
+func (x *FollowEngineImmobilizerStatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEngineImmobilizerStatesRequest.ProtoReflect.Descriptor instead.
+func (*FollowEngineImmobilizerStatesRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FollowEngineImmobilizerStatesRequest) GetRequest() *GetEngineImmobilizerStatesRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowEngineImmobilizerStatesRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowEngineImmobilizerStates.
+type FollowEngineImmobilizerStatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetEngineImmobilizerStates answers. Unset in a keep-alive.
+	Page *GetEngineImmobilizerStatesResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowEngineImmobilizerStatesResponse) Reset() {
+	*x = FollowEngineImmobilizerStatesResponse{}
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowEngineImmobilizerStatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowEngineImmobilizerStatesResponse) ProtoMessage() {}
+
+func (x *FollowEngineImmobilizerStatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowEngineImmobilizerStatesResponse.ProtoReflect.Descriptor instead.
+func (*FollowEngineImmobilizerStatesResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *FollowEngineImmobilizerStatesResponse) GetPage() *GetEngineImmobilizerStatesResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowEngineImmobilizerStatesResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowEngineImmobilizerStatesResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schemas EngineImmobilizerRelayStateResponseBody,
 // UpdateEngineImmobilizerRelayStateRequestBodyRequestBody.
 type EngineImmobilizerRelayState struct {
@@ -270,7 +499,7 @@ type EngineImmobilizerRelayState struct {
 
 func (x *EngineImmobilizerRelayState) Reset() {
 	*x = EngineImmobilizerRelayState{}
-	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[4]
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +511,7 @@ func (x *EngineImmobilizerRelayState) String() string {
 func (*EngineImmobilizerRelayState) ProtoMessage() {}
 
 func (x *EngineImmobilizerRelayState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[4]
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +524,7 @@ func (x *EngineImmobilizerRelayState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineImmobilizerRelayState.ProtoReflect.Descriptor instead.
 func (*EngineImmobilizerRelayState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{4}
+	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EngineImmobilizerRelayState) GetId() string {
@@ -329,7 +558,7 @@ type EngineImmobilizerState struct {
 
 func (x *EngineImmobilizerState) Reset() {
 	*x = EngineImmobilizerState{}
-	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[5]
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +570,7 @@ func (x *EngineImmobilizerState) String() string {
 func (*EngineImmobilizerState) ProtoMessage() {}
 
 func (x *EngineImmobilizerState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[5]
+	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +583,7 @@ func (x *EngineImmobilizerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineImmobilizerState.ProtoReflect.Descriptor instead.
 func (*EngineImmobilizerState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{5}
+	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EngineImmobilizerState) GetHappenedAtTime() string {
@@ -389,7 +618,7 @@ var File_samsara_vehicles_v1beta1_vehicles_proto protoreflect.FileDescriptor
 
 const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"\n" +
-	"'samsara/vehicles/v1beta1/vehicles.proto\x12\x18samsara.vehicles.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xf4\x01\n" +
+	"'samsara/vehicles/v1beta1/vehicles.proto\x12\x18samsara.vehicles.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xf4\x01\n" +
 	"#UpdateEngineImmobilizerStateRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12b\n" +
 	"\frelay_states\x18\x02 \x03(\v25.samsara.vehicles.v1beta1.EngineImmobilizerRelayStateB\b\xda\xce\x18\x04\b\x03 \x01R\vrelayStates\x12C\n" +
@@ -412,7 +641,23 @@ const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v20.samsara.vehicles.v1beta1.EngineImmobilizerStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xeb\x01\n" +
+	"pagination\"\xba\x01\n" +
+	"$StreamEngineImmobilizerStatesRequest\x12U\n" +
+	"\arequest\x18\x01 \x01(\v2;.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\xa1\x01\n" +
+	"%StreamEngineImmobilizerStatesResponse\x12P\n" +
+	"\x04page\x18\x01 \x01(\v2<.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xba\x01\n" +
+	"$FollowEngineImmobilizerStatesRequest\x12U\n" +
+	"\arequest\x18\x01 \x01(\v2;.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xdf\x01\n" +
+	"%FollowEngineImmobilizerStatesResponse\x12P\n" +
+	"\x04page\x18\x01 \x01(\v2<.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\xeb\x01\n" +
 	"\x1bEngineImmobilizerRelayState\x12+\n" +
 	"\x02id\x18\x01 \x01(\tB\x16\xda\xce\x18\x12 \x012\x06relay12\x06relay2H\x00R\x02id\x88\x01\x01\x12$\n" +
 	"\ais_open\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\x06isOpen\x88\x01\x01:f\xda\xce\x18'EngineImmobilizerRelayStateResponseBody\xda\xce\x187UpdateEngineImmobilizerRelayStateRequestBodyRequestBodyB\x05\n" +
@@ -427,12 +672,16 @@ const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"vehicle_id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\tvehicleId\x88\x01\x01:&\xda\xce\x18\"EngineImmobilizerStateResponseBodyB\x13\n" +
 	"\x11_happened_at_timeB\x1a\n" +
 	"\x18_is_connected_to_vehicleB\r\n" +
-	"\v_vehicle_id2\xbd\x04\n" +
+	"\v_vehicle_id2\xd5\a\n" +
 	"\x0fVehiclesService\x12\x97\x02\n" +
 	"\x1cUpdateEngineImmobilizerState\x12=.samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest\x1a>.samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse\"x\xda\xce\x18t\n" +
-	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\x8f\x02\n" +
-	"\x1aGetEngineImmobilizerStates\x12;.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest\x1a<.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse\"v\xda\xce\x18r\n" +
-	"\x1agetEngineImmobilizerStates\x10\x01\x1a\"/fleet/vehicles/immobilizer/stream(\x010\x018\x01B\x1bRead Vehicle ImmobilizationJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01BIP\x01ZEsamsara.internal/gateway/gen/samsara/vehicles/v1beta1;vehiclesv1beta1b\x06proto3"
+	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\x95\x02\n" +
+	"\x1aGetEngineImmobilizerStates\x12;.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest\x1a<.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse\"|\xda\xce\x18x\n" +
+	"\x1agetEngineImmobilizerStates\x10\x01\x1a\"/fleet/vehicles/immobilizer/stream(\x010\x018\x01B\x1bRead Vehicle ImmobilizationJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc6\x01\n" +
+	"\x1dStreamEngineImmobilizerStates\x12>.samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest\x1a?.samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aGetEngineImmobilizerStates\x10\x010\x01\x12\xc6\x01\n" +
+	"\x1dFollowEngineImmobilizerStates\x12>.samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest\x1a?.samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse\"\"\xe2\xce\x18\x1e\n" +
+	"\x1aGetEngineImmobilizerStates\x10\x020\x01BIP\x01ZEsamsara.internal/gateway/gen/samsara/vehicles/v1beta1;vehiclesv1beta1b\x06proto3"
 
 var (
 	file_samsara_vehicles_v1beta1_vehicles_proto_rawDescOnce sync.Once
@@ -446,32 +695,50 @@ func file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP() []byte {
 	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescData
 }
 
-var file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_samsara_vehicles_v1beta1_vehicles_proto_goTypes = []any{
-	(*UpdateEngineImmobilizerStateRequest)(nil),  // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest
-	(*UpdateEngineImmobilizerStateResponse)(nil), // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse
-	(*GetEngineImmobilizerStatesRequest)(nil),    // 2: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
-	(*GetEngineImmobilizerStatesResponse)(nil),   // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
-	(*EngineImmobilizerRelayState)(nil),          // 4: samsara.vehicles.v1beta1.EngineImmobilizerRelayState
-	(*EngineImmobilizerState)(nil),               // 5: samsara.vehicles.v1beta1.EngineImmobilizerState
-	(*fieldmaskpb.FieldMask)(nil),                // 6: google.protobuf.FieldMask
-	(*v1.Pagination)(nil),                        // 7: samsara.types.v1.Pagination
+	(*UpdateEngineImmobilizerStateRequest)(nil),   // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest
+	(*UpdateEngineImmobilizerStateResponse)(nil),  // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse
+	(*GetEngineImmobilizerStatesRequest)(nil),     // 2: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
+	(*GetEngineImmobilizerStatesResponse)(nil),    // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
+	(*StreamEngineImmobilizerStatesRequest)(nil),  // 4: samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest
+	(*StreamEngineImmobilizerStatesResponse)(nil), // 5: samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesResponse
+	(*FollowEngineImmobilizerStatesRequest)(nil),  // 6: samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest
+	(*FollowEngineImmobilizerStatesResponse)(nil), // 7: samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse
+	(*EngineImmobilizerRelayState)(nil),           // 8: samsara.vehicles.v1beta1.EngineImmobilizerRelayState
+	(*EngineImmobilizerState)(nil),                // 9: samsara.vehicles.v1beta1.EngineImmobilizerState
+	(*fieldmaskpb.FieldMask)(nil),                 // 10: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),                         // 11: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                     // 12: samsara.gateway.v1.StreamOptions
+	(*v11.FollowOptions)(nil),                     // 13: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                         // 14: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_vehicles_v1beta1_vehicles_proto_depIdxs = []int32{
-	4, // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.relay_states:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerRelayState
-	6, // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.update_mask:type_name -> google.protobuf.FieldMask
-	5, // 2: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.data:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerState
-	7, // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	4, // 4: samsara.vehicles.v1beta1.EngineImmobilizerState.relay_states:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerRelayState
-	0, // 5: samsara.vehicles.v1beta1.VehiclesService.UpdateEngineImmobilizerState:input_type -> samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest
-	2, // 6: samsara.vehicles.v1beta1.VehiclesService.GetEngineImmobilizerStates:input_type -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
-	1, // 7: samsara.vehicles.v1beta1.VehiclesService.UpdateEngineImmobilizerState:output_type -> samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse
-	3, // 8: samsara.vehicles.v1beta1.VehiclesService.GetEngineImmobilizerStates:output_type -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	8,  // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.relay_states:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerRelayState
+	10, // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.update_mask:type_name -> google.protobuf.FieldMask
+	9,  // 2: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.data:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerState
+	11, // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	2,  // 4: samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest.request:type_name -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
+	12, // 5: samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	3,  // 6: samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesResponse.page:type_name -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
+	2,  // 7: samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest.request:type_name -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
+	13, // 8: samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	3,  // 9: samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse.page:type_name -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
+	14, // 10: samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	8,  // 11: samsara.vehicles.v1beta1.EngineImmobilizerState.relay_states:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerRelayState
+	0,  // 12: samsara.vehicles.v1beta1.VehiclesService.UpdateEngineImmobilizerState:input_type -> samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest
+	2,  // 13: samsara.vehicles.v1beta1.VehiclesService.GetEngineImmobilizerStates:input_type -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
+	4,  // 14: samsara.vehicles.v1beta1.VehiclesService.StreamEngineImmobilizerStates:input_type -> samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest
+	6,  // 15: samsara.vehicles.v1beta1.VehiclesService.FollowEngineImmobilizerStates:input_type -> samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest
+	1,  // 16: samsara.vehicles.v1beta1.VehiclesService.UpdateEngineImmobilizerState:output_type -> samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse
+	3,  // 17: samsara.vehicles.v1beta1.VehiclesService.GetEngineImmobilizerStates:output_type -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
+	5,  // 18: samsara.vehicles.v1beta1.VehiclesService.StreamEngineImmobilizerStates:output_type -> samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesResponse
+	7,  // 19: samsara.vehicles.v1beta1.VehiclesService.FollowEngineImmobilizerStates:output_type -> samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_vehicles_v1beta1_vehicles_proto_init() }
@@ -481,15 +748,17 @@ func file_samsara_vehicles_v1beta1_vehicles_proto_init() {
 	}
 	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[2].OneofWrappers = []any{}
-	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[7].OneofWrappers = []any{}
+	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc), len(file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

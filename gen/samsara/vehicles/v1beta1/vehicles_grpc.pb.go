@@ -21,8 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VehiclesService_UpdateEngineImmobilizerState_FullMethodName = "/samsara.vehicles.v1beta1.VehiclesService/UpdateEngineImmobilizerState"
-	VehiclesService_GetEngineImmobilizerStates_FullMethodName   = "/samsara.vehicles.v1beta1.VehiclesService/GetEngineImmobilizerStates"
+	VehiclesService_UpdateEngineImmobilizerState_FullMethodName  = "/samsara.vehicles.v1beta1.VehiclesService/UpdateEngineImmobilizerState"
+	VehiclesService_GetEngineImmobilizerStates_FullMethodName    = "/samsara.vehicles.v1beta1.VehiclesService/GetEngineImmobilizerStates"
+	VehiclesService_StreamEngineImmobilizerStates_FullMethodName = "/samsara.vehicles.v1beta1.VehiclesService/StreamEngineImmobilizerStates"
+	VehiclesService_FollowEngineImmobilizerStates_FullMethodName = "/samsara.vehicles.v1beta1.VehiclesService/FollowEngineImmobilizerStates"
 )
 
 // VehiclesServiceClient is the client API for VehiclesService service.
@@ -41,6 +43,15 @@ type VehiclesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetEngineImmobilizerStates(ctx context.Context, in *GetEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (*GetEngineImmobilizerStatesResponse, error)
+	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEngineImmobilizerStates(ctx context.Context, in *StreamEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse], error)
+	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowEngineImmobilizerStates(ctx context.Context, in *FollowEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEngineImmobilizerStatesResponse], error)
 }
 
 type vehiclesServiceClient struct {
@@ -71,6 +82,44 @@ func (c *vehiclesServiceClient) GetEngineImmobilizerStates(ctx context.Context, 
 	return out, nil
 }
 
+func (c *vehiclesServiceClient) StreamEngineImmobilizerStates(ctx context.Context, in *StreamEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehiclesService_ServiceDesc.Streams[0], VehiclesService_StreamEngineImmobilizerStates_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamEngineImmobilizerStatesRequest, StreamEngineImmobilizerStatesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehiclesService_StreamEngineImmobilizerStatesClient = grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse]
+
+func (c *vehiclesServiceClient) FollowEngineImmobilizerStates(ctx context.Context, in *FollowEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEngineImmobilizerStatesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &VehiclesService_ServiceDesc.Streams[1], VehiclesService_FollowEngineImmobilizerStates_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowEngineImmobilizerStatesRequest, FollowEngineImmobilizerStatesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehiclesService_FollowEngineImmobilizerStatesClient = grpc.ServerStreamingClient[FollowEngineImmobilizerStatesResponse]
+
 // VehiclesServiceServer is the server API for VehiclesService service.
 // All implementations should embed UnimplementedVehiclesServiceServer
 // for forward compatibility.
@@ -87,6 +136,15 @@ type VehiclesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetEngineImmobilizerStates(context.Context, *GetEngineImmobilizerStatesRequest) (*GetEngineImmobilizerStatesResponse, error)
+	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamEngineImmobilizerStates(*StreamEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]) error
+	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
+	// than every 5 seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowEngineImmobilizerStates(*FollowEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[FollowEngineImmobilizerStatesResponse]) error
 }
 
 // UnimplementedVehiclesServiceServer should be embedded to have
@@ -101,6 +159,12 @@ func (UnimplementedVehiclesServiceServer) UpdateEngineImmobilizerState(context.C
 }
 func (UnimplementedVehiclesServiceServer) GetEngineImmobilizerStates(context.Context, *GetEngineImmobilizerStatesRequest) (*GetEngineImmobilizerStatesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEngineImmobilizerStates not implemented")
+}
+func (UnimplementedVehiclesServiceServer) StreamEngineImmobilizerStates(*StreamEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamEngineImmobilizerStates not implemented")
+}
+func (UnimplementedVehiclesServiceServer) FollowEngineImmobilizerStates(*FollowEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[FollowEngineImmobilizerStatesResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowEngineImmobilizerStates not implemented")
 }
 func (UnimplementedVehiclesServiceServer) testEmbeddedByValue() {}
 
@@ -158,6 +222,28 @@ func _VehiclesService_GetEngineImmobilizerStates_Handler(srv interface{}, ctx co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VehiclesService_StreamEngineImmobilizerStates_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamEngineImmobilizerStatesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehiclesServiceServer).StreamEngineImmobilizerStates(m, &grpc.GenericServerStream[StreamEngineImmobilizerStatesRequest, StreamEngineImmobilizerStatesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehiclesService_StreamEngineImmobilizerStatesServer = grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]
+
+func _VehiclesService_FollowEngineImmobilizerStates_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowEngineImmobilizerStatesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(VehiclesServiceServer).FollowEngineImmobilizerStates(m, &grpc.GenericServerStream[FollowEngineImmobilizerStatesRequest, FollowEngineImmobilizerStatesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type VehiclesService_FollowEngineImmobilizerStatesServer = grpc.ServerStreamingServer[FollowEngineImmobilizerStatesResponse]
+
 // VehiclesService_ServiceDesc is the grpc.ServiceDesc for VehiclesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -174,6 +260,17 @@ var VehiclesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _VehiclesService_GetEngineImmobilizerStates_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamEngineImmobilizerStates",
+			Handler:       _VehiclesService_StreamEngineImmobilizerStates_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowEngineImmobilizerStates",
+			Handler:       _VehiclesService_FollowEngineImmobilizerStates_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/vehicles/v1beta1/vehicles.proto",
 }

@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -145,6 +145,116 @@ func (x *ListWebhooksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamWebhooks.
+type StreamWebhooksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListWebhooks is asked, page after page.
+	Request *ListWebhooksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWebhooksRequest) Reset() {
+	*x = StreamWebhooksRequest{}
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWebhooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWebhooksRequest) ProtoMessage() {}
+
+func (x *StreamWebhooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWebhooksRequest.ProtoReflect.Descriptor instead.
+func (*StreamWebhooksRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamWebhooksRequest) GetRequest() *ListWebhooksRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamWebhooksRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamWebhooks.
+type StreamWebhooksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ListWebhooks answers.
+	Page *ListWebhooksResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWebhooksResponse) Reset() {
+	*x = StreamWebhooksResponse{}
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWebhooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWebhooksResponse) ProtoMessage() {}
+
+func (x *StreamWebhooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWebhooksResponse.ProtoReflect.Descriptor instead.
+func (*StreamWebhooksResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamWebhooksResponse) GetPage() *ListWebhooksResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamWebhooksResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of PostWebhooks.
 type PostWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -172,7 +282,7 @@ type PostWebhooksRequest struct {
 
 func (x *PostWebhooksRequest) Reset() {
 	*x = PostWebhooksRequest{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[2]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -184,7 +294,7 @@ func (x *PostWebhooksRequest) String() string {
 func (*PostWebhooksRequest) ProtoMessage() {}
 
 func (x *PostWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[2]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -197,7 +307,7 @@ func (x *PostWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*PostWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{2}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PostWebhooksRequest) GetCustomHeaders() []*CustomHeaders {
@@ -266,7 +376,7 @@ type PostWebhooksResponse struct {
 
 func (x *PostWebhooksResponse) Reset() {
 	*x = PostWebhooksResponse{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[3]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +388,7 @@ func (x *PostWebhooksResponse) String() string {
 func (*PostWebhooksResponse) ProtoMessage() {}
 
 func (x *PostWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[3]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +401,7 @@ func (x *PostWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*PostWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{3}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PostWebhooksResponse) GetCustomHeaders() []*CustomHeaders {
@@ -354,7 +464,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[4]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +476,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[4]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +489,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{4}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -420,7 +530,7 @@ type GetWebhookResponse struct {
 
 func (x *GetWebhookResponse) Reset() {
 	*x = GetWebhookResponse{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[5]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +542,7 @@ func (x *GetWebhookResponse) String() string {
 func (*GetWebhookResponse) ProtoMessage() {}
 
 func (x *GetWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[5]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +555,7 @@ func (x *GetWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookResponse.ProtoReflect.Descriptor instead.
 func (*GetWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{5}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetWebhookResponse) GetCustomHeaders() []*CustomHeaders {
@@ -519,7 +629,7 @@ type PatchWebhookRequest struct {
 
 func (x *PatchWebhookRequest) Reset() {
 	*x = PatchWebhookRequest{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[6]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +641,7 @@ func (x *PatchWebhookRequest) String() string {
 func (*PatchWebhookRequest) ProtoMessage() {}
 
 func (x *PatchWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[6]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +654,7 @@ func (x *PatchWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchWebhookRequest.ProtoReflect.Descriptor instead.
 func (*PatchWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{6}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PatchWebhookRequest) GetId() string {
@@ -620,7 +730,7 @@ type PatchWebhookResponse struct {
 
 func (x *PatchWebhookResponse) Reset() {
 	*x = PatchWebhookResponse{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[7]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +742,7 @@ func (x *PatchWebhookResponse) String() string {
 func (*PatchWebhookResponse) ProtoMessage() {}
 
 func (x *PatchWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[7]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +755,7 @@ func (x *PatchWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchWebhookResponse.ProtoReflect.Descriptor instead.
 func (*PatchWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{7}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PatchWebhookResponse) GetCustomHeaders() []*CustomHeaders {
@@ -708,7 +818,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[8]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +830,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[8]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +843,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{8}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -752,7 +862,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[9]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +874,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[9]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +887,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{9}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{11}
 }
 
 // Schemas CustomHeadersObjectRequestBody, CustomHeadersObjectResponseBody.
@@ -793,7 +903,7 @@ type CustomHeaders struct {
 
 func (x *CustomHeaders) Reset() {
 	*x = CustomHeaders{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[10]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +915,7 @@ func (x *CustomHeaders) String() string {
 func (*CustomHeaders) ProtoMessage() {}
 
 func (x *CustomHeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[10]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +928,7 @@ func (x *CustomHeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomHeaders.ProtoReflect.Descriptor instead.
 func (*CustomHeaders) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{10}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CustomHeaders) GetKey() string {
@@ -866,7 +976,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +988,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1001,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{11}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Webhook) GetCustomHeaders() []*CustomHeaders {
@@ -947,7 +1057,7 @@ var File_samsara_webhooks_v1_webhooks_proto protoreflect.FileDescriptor
 
 const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/webhooks/v1/webhooks.proto\x12\x13samsara.webhooks.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xad\x01\n" +
+	"\"samsara/webhooks/v1/webhooks.proto\x12\x13samsara.webhooks.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xad\x01\n" +
 	"\x13ListWebhooksRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
 	"\x03ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x03ids\x88\x01\x01\x128\n" +
@@ -959,7 +1069,14 @@ const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.webhooks.v1.WebhookB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf0\a\n" +
+	"pagination\"\x98\x01\n" +
+	"\x15StreamWebhooksRequest\x12B\n" +
+	"\arequest\x18\x01 \x01(\v2(.samsara.webhooks.v1.ListWebhooksRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x7f\n" +
+	"\x16StreamWebhooksResponse\x12=\n" +
+	"\x04page\x18\x01 \x01(\v2).samsara.webhooks.v1.ListWebhooksResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xf0\a\n" +
 	"\x13PostWebhooksRequest\x12Z\n" +
 	"\x0ecustom_headers\x18\x01 \x03(\v2\".samsara.webhooks.v1.CustomHeadersB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x14@R\rcustomHeaders\x12\xb2\x05\n" +
 	"\vevent_types\x18\x02 \x03(\tB\x90\x05\xda\xce\x18\x8b\x05\b\x032\x0eAddressCreated2\x0eAddressDeleted2\x0eAddressUpdated2\rAlertIncident2\x10AlertObjectEvent2\x11DocumentSubmitted2\rDriverCreated2\rDriverUpdated2\rDvirSubmitted2\x0eEngineFaultOff2\rEngineFaultOn2\rFormSubmitted2\vFormUpdated2\x10GatewayUnplugged2\rGeofenceEntry2\fGeofenceExit2\fIssueCreated2\x12MissingDvirPastDue2\x1aPredictiveMaintenanceAlert2\x10RouteStopArrival2\x12RouteStopDeparture2\x19RouteStopEarlyLateArrival2\x13RouteStopEtaUpdated2\x13RouteStopResequence2\x13SevereSpeedingEnded2\x15SevereSpeedingStarted2\x12SpeedingEventEnded2\x14SpeedingEventStarted2\x13SuddenFuelLevelDrop2\x13SuddenFuelLevelRise2\x0eVehicleCreated2\x0eVehicleUpdated2\x15ShipmentTrackingEvent2\x11VisualSearchMatch2\x19WorkOrderCreatedOrChangedR\n" +
@@ -1075,10 +1192,12 @@ const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\v_secret_keyB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_version2\xda\x06\n" +
-	"\x0fWebhooksService\x12\xa4\x01\n" +
-	"\fListWebhooks\x12(.samsara.webhooks.v1.ListWebhooksRequest\x1a).samsara.webhooks.v1.ListWebhooksResponse\"?\xda\xce\x18;\n" +
-	"\flistWebhooks\x10\x01\x1a\t/webhooks(\x018\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa3\x01\n" +
+	"\b_version2\xe4\a\n" +
+	"\x0fWebhooksService\x12\xaa\x01\n" +
+	"\fListWebhooks\x12(.samsara.webhooks.v1.ListWebhooksRequest\x1a).samsara.webhooks.v1.ListWebhooksResponse\"E\xda\xce\x18A\n" +
+	"\flistWebhooks\x10\x01\x1a\t/webhooks(\x018\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
+	"\x0eStreamWebhooks\x12*.samsara.webhooks.v1.StreamWebhooksRequest\x1a+.samsara.webhooks.v1.StreamWebhooksResponse\"\x14\xe2\xce\x18\x10\n" +
+	"\fListWebhooks\x10\x010\x01\x12\xa3\x01\n" +
 	"\fPostWebhooks\x12(.samsara.webhooks.v1.PostWebhooksRequest\x1a).samsara.webhooks.v1.PostWebhooksResponse\">\xda\xce\x18:\n" +
 	"\fpostWebhooks\x10\x02\x1a\t/webhooks \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9f\x01\n" +
 	"\n" +
@@ -1102,48 +1221,56 @@ func file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP() []byte {
 	return file_samsara_webhooks_v1_webhooks_proto_rawDescData
 }
 
-var file_samsara_webhooks_v1_webhooks_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_samsara_webhooks_v1_webhooks_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_webhooks_v1_webhooks_proto_goTypes = []any{
-	(*ListWebhooksRequest)(nil),   // 0: samsara.webhooks.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),  // 1: samsara.webhooks.v1.ListWebhooksResponse
-	(*PostWebhooksRequest)(nil),   // 2: samsara.webhooks.v1.PostWebhooksRequest
-	(*PostWebhooksResponse)(nil),  // 3: samsara.webhooks.v1.PostWebhooksResponse
-	(*GetWebhookRequest)(nil),     // 4: samsara.webhooks.v1.GetWebhookRequest
-	(*GetWebhookResponse)(nil),    // 5: samsara.webhooks.v1.GetWebhookResponse
-	(*PatchWebhookRequest)(nil),   // 6: samsara.webhooks.v1.PatchWebhookRequest
-	(*PatchWebhookResponse)(nil),  // 7: samsara.webhooks.v1.PatchWebhookResponse
-	(*DeleteWebhookRequest)(nil),  // 8: samsara.webhooks.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil), // 9: samsara.webhooks.v1.DeleteWebhookResponse
-	(*CustomHeaders)(nil),         // 10: samsara.webhooks.v1.CustomHeaders
-	(*Webhook)(nil),               // 11: samsara.webhooks.v1.Webhook
-	(*v1.Pagination)(nil),         // 12: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil), // 13: google.protobuf.FieldMask
+	(*ListWebhooksRequest)(nil),    // 0: samsara.webhooks.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),   // 1: samsara.webhooks.v1.ListWebhooksResponse
+	(*StreamWebhooksRequest)(nil),  // 2: samsara.webhooks.v1.StreamWebhooksRequest
+	(*StreamWebhooksResponse)(nil), // 3: samsara.webhooks.v1.StreamWebhooksResponse
+	(*PostWebhooksRequest)(nil),    // 4: samsara.webhooks.v1.PostWebhooksRequest
+	(*PostWebhooksResponse)(nil),   // 5: samsara.webhooks.v1.PostWebhooksResponse
+	(*GetWebhookRequest)(nil),      // 6: samsara.webhooks.v1.GetWebhookRequest
+	(*GetWebhookResponse)(nil),     // 7: samsara.webhooks.v1.GetWebhookResponse
+	(*PatchWebhookRequest)(nil),    // 8: samsara.webhooks.v1.PatchWebhookRequest
+	(*PatchWebhookResponse)(nil),   // 9: samsara.webhooks.v1.PatchWebhookResponse
+	(*DeleteWebhookRequest)(nil),   // 10: samsara.webhooks.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),  // 11: samsara.webhooks.v1.DeleteWebhookResponse
+	(*CustomHeaders)(nil),          // 12: samsara.webhooks.v1.CustomHeaders
+	(*Webhook)(nil),                // 13: samsara.webhooks.v1.Webhook
+	(*v1.Pagination)(nil),          // 14: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),      // 15: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),  // 16: google.protobuf.FieldMask
 }
 var file_samsara_webhooks_v1_webhooks_proto_depIdxs = []int32{
-	11, // 0: samsara.webhooks.v1.ListWebhooksResponse.data:type_name -> samsara.webhooks.v1.Webhook
-	12, // 1: samsara.webhooks.v1.ListWebhooksResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 2: samsara.webhooks.v1.PostWebhooksRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	10, // 3: samsara.webhooks.v1.PostWebhooksResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	10, // 4: samsara.webhooks.v1.GetWebhookResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	10, // 5: samsara.webhooks.v1.PatchWebhookRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	13, // 6: samsara.webhooks.v1.PatchWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 7: samsara.webhooks.v1.PatchWebhookResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	10, // 8: samsara.webhooks.v1.Webhook.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	0,  // 9: samsara.webhooks.v1.WebhooksService.ListWebhooks:input_type -> samsara.webhooks.v1.ListWebhooksRequest
-	2,  // 10: samsara.webhooks.v1.WebhooksService.PostWebhooks:input_type -> samsara.webhooks.v1.PostWebhooksRequest
-	4,  // 11: samsara.webhooks.v1.WebhooksService.GetWebhook:input_type -> samsara.webhooks.v1.GetWebhookRequest
-	6,  // 12: samsara.webhooks.v1.WebhooksService.PatchWebhook:input_type -> samsara.webhooks.v1.PatchWebhookRequest
-	8,  // 13: samsara.webhooks.v1.WebhooksService.DeleteWebhook:input_type -> samsara.webhooks.v1.DeleteWebhookRequest
-	1,  // 14: samsara.webhooks.v1.WebhooksService.ListWebhooks:output_type -> samsara.webhooks.v1.ListWebhooksResponse
-	3,  // 15: samsara.webhooks.v1.WebhooksService.PostWebhooks:output_type -> samsara.webhooks.v1.PostWebhooksResponse
-	5,  // 16: samsara.webhooks.v1.WebhooksService.GetWebhook:output_type -> samsara.webhooks.v1.GetWebhookResponse
-	7,  // 17: samsara.webhooks.v1.WebhooksService.PatchWebhook:output_type -> samsara.webhooks.v1.PatchWebhookResponse
-	9,  // 18: samsara.webhooks.v1.WebhooksService.DeleteWebhook:output_type -> samsara.webhooks.v1.DeleteWebhookResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	13, // 0: samsara.webhooks.v1.ListWebhooksResponse.data:type_name -> samsara.webhooks.v1.Webhook
+	14, // 1: samsara.webhooks.v1.ListWebhooksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	0,  // 2: samsara.webhooks.v1.StreamWebhooksRequest.request:type_name -> samsara.webhooks.v1.ListWebhooksRequest
+	15, // 3: samsara.webhooks.v1.StreamWebhooksRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	1,  // 4: samsara.webhooks.v1.StreamWebhooksResponse.page:type_name -> samsara.webhooks.v1.ListWebhooksResponse
+	12, // 5: samsara.webhooks.v1.PostWebhooksRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	12, // 6: samsara.webhooks.v1.PostWebhooksResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	12, // 7: samsara.webhooks.v1.GetWebhookResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	12, // 8: samsara.webhooks.v1.PatchWebhookRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	16, // 9: samsara.webhooks.v1.PatchWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 10: samsara.webhooks.v1.PatchWebhookResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	12, // 11: samsara.webhooks.v1.Webhook.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	0,  // 12: samsara.webhooks.v1.WebhooksService.ListWebhooks:input_type -> samsara.webhooks.v1.ListWebhooksRequest
+	2,  // 13: samsara.webhooks.v1.WebhooksService.StreamWebhooks:input_type -> samsara.webhooks.v1.StreamWebhooksRequest
+	4,  // 14: samsara.webhooks.v1.WebhooksService.PostWebhooks:input_type -> samsara.webhooks.v1.PostWebhooksRequest
+	6,  // 15: samsara.webhooks.v1.WebhooksService.GetWebhook:input_type -> samsara.webhooks.v1.GetWebhookRequest
+	8,  // 16: samsara.webhooks.v1.WebhooksService.PatchWebhook:input_type -> samsara.webhooks.v1.PatchWebhookRequest
+	10, // 17: samsara.webhooks.v1.WebhooksService.DeleteWebhook:input_type -> samsara.webhooks.v1.DeleteWebhookRequest
+	1,  // 18: samsara.webhooks.v1.WebhooksService.ListWebhooks:output_type -> samsara.webhooks.v1.ListWebhooksResponse
+	3,  // 19: samsara.webhooks.v1.WebhooksService.StreamWebhooks:output_type -> samsara.webhooks.v1.StreamWebhooksResponse
+	5,  // 20: samsara.webhooks.v1.WebhooksService.PostWebhooks:output_type -> samsara.webhooks.v1.PostWebhooksResponse
+	7,  // 21: samsara.webhooks.v1.WebhooksService.GetWebhook:output_type -> samsara.webhooks.v1.GetWebhookResponse
+	9,  // 22: samsara.webhooks.v1.WebhooksService.PatchWebhook:output_type -> samsara.webhooks.v1.PatchWebhookResponse
+	11, // 23: samsara.webhooks.v1.WebhooksService.DeleteWebhook:output_type -> samsara.webhooks.v1.DeleteWebhookResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_webhooks_v1_webhooks_proto_init() }
@@ -1152,22 +1279,23 @@ func file_samsara_webhooks_v1_webhooks_proto_init() {
 		return
 	}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[0].OneofWrappers = []any{}
-	file_samsara_webhooks_v1_webhooks_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_webhooks_v1_webhooks_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_webhooks_v1_webhooks_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_webhooks_v1_webhooks_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_webhooks_v1_webhooks_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_webhooks_v1_webhooks_proto_rawDesc), len(file_samsara_webhooks_v1_webhooks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WebhooksService_ListWebhooks_FullMethodName  = "/samsara.webhooks.v1.WebhooksService/ListWebhooks"
-	WebhooksService_PostWebhooks_FullMethodName  = "/samsara.webhooks.v1.WebhooksService/PostWebhooks"
-	WebhooksService_GetWebhook_FullMethodName    = "/samsara.webhooks.v1.WebhooksService/GetWebhook"
-	WebhooksService_PatchWebhook_FullMethodName  = "/samsara.webhooks.v1.WebhooksService/PatchWebhook"
-	WebhooksService_DeleteWebhook_FullMethodName = "/samsara.webhooks.v1.WebhooksService/DeleteWebhook"
+	WebhooksService_ListWebhooks_FullMethodName   = "/samsara.webhooks.v1.WebhooksService/ListWebhooks"
+	WebhooksService_StreamWebhooks_FullMethodName = "/samsara.webhooks.v1.WebhooksService/StreamWebhooks"
+	WebhooksService_PostWebhooks_FullMethodName   = "/samsara.webhooks.v1.WebhooksService/PostWebhooks"
+	WebhooksService_GetWebhook_FullMethodName     = "/samsara.webhooks.v1.WebhooksService/GetWebhook"
+	WebhooksService_PatchWebhook_FullMethodName   = "/samsara.webhooks.v1.WebhooksService/PatchWebhook"
+	WebhooksService_DeleteWebhook_FullMethodName  = "/samsara.webhooks.v1.WebhooksService/DeleteWebhook"
 )
 
 // WebhooksServiceClient is the client API for WebhooksService service.
@@ -38,6 +39,9 @@ type WebhooksServiceClient interface {
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
 	ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error)
+	// Every page of ListWebhooks, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamWebhooks(ctx context.Context, in *StreamWebhooksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWebhooksResponse], error)
 	// POST /webhooks
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
@@ -73,6 +77,25 @@ func (c *webhooksServiceClient) ListWebhooks(ctx context.Context, in *ListWebhoo
 	}
 	return out, nil
 }
+
+func (c *webhooksServiceClient) StreamWebhooks(ctx context.Context, in *StreamWebhooksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWebhooksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WebhooksService_ServiceDesc.Streams[0], WebhooksService_StreamWebhooks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamWebhooksRequest, StreamWebhooksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WebhooksService_StreamWebhooksClient = grpc.ServerStreamingClient[StreamWebhooksResponse]
 
 func (c *webhooksServiceClient) PostWebhooks(ctx context.Context, in *PostWebhooksRequest, opts ...grpc.CallOption) (*PostWebhooksResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -124,6 +147,9 @@ type WebhooksServiceServer interface {
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
 	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
+	// Every page of ListWebhooks, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamWebhooks(*StreamWebhooksRequest, grpc.ServerStreamingServer[StreamWebhooksResponse]) error
 	// POST /webhooks
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
@@ -151,6 +177,9 @@ type UnimplementedWebhooksServiceServer struct{}
 
 func (UnimplementedWebhooksServiceServer) ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWebhooks not implemented")
+}
+func (UnimplementedWebhooksServiceServer) StreamWebhooks(*StreamWebhooksRequest, grpc.ServerStreamingServer[StreamWebhooksResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamWebhooks not implemented")
 }
 func (UnimplementedWebhooksServiceServer) PostWebhooks(context.Context, *PostWebhooksRequest) (*PostWebhooksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostWebhooks not implemented")
@@ -201,6 +230,17 @@ func _WebhooksService_ListWebhooks_Handler(srv interface{}, ctx context.Context,
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _WebhooksService_StreamWebhooks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamWebhooksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WebhooksServiceServer).StreamWebhooks(m, &grpc.GenericServerStream[StreamWebhooksRequest, StreamWebhooksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WebhooksService_StreamWebhooksServer = grpc.ServerStreamingServer[StreamWebhooksResponse]
 
 func _WebhooksService_PostWebhooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostWebhooksRequest)
@@ -302,6 +342,12 @@ var WebhooksService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _WebhooksService_DeleteWebhook_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamWebhooks",
+			Handler:       _WebhooksService_StreamWebhooks_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/webhooks/v1/webhooks.proto",
 }

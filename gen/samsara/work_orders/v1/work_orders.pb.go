@@ -13,7 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v11 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -255,6 +255,116 @@ func (x *GetServiceTasksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamServiceTasks.
+type StreamServiceTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetServiceTasks is asked, page after page.
+	Request *GetServiceTasksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamServiceTasksRequest) Reset() {
+	*x = StreamServiceTasksRequest{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamServiceTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamServiceTasksRequest) ProtoMessage() {}
+
+func (x *StreamServiceTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamServiceTasksRequest.ProtoReflect.Descriptor instead.
+func (*StreamServiceTasksRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StreamServiceTasksRequest) GetRequest() *GetServiceTasksRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamServiceTasksRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamServiceTasks.
+type StreamServiceTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetServiceTasks answers.
+	Page *GetServiceTasksResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamServiceTasksResponse) Reset() {
+	*x = StreamServiceTasksResponse{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamServiceTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamServiceTasksResponse) ProtoMessage() {}
+
+func (x *StreamServiceTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamServiceTasksResponse.ProtoReflect.Descriptor instead.
+func (*StreamServiceTasksResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StreamServiceTasksResponse) GetPage() *GetServiceTasksResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamServiceTasksResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
 // Request of GetWorkOrders.
 type GetWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -270,7 +380,7 @@ type GetWorkOrdersRequest struct {
 
 func (x *GetWorkOrdersRequest) Reset() {
 	*x = GetWorkOrdersRequest{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[4]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +392,7 @@ func (x *GetWorkOrdersRequest) String() string {
 func (*GetWorkOrdersRequest) ProtoMessage() {}
 
 func (x *GetWorkOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[4]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +405,7 @@ func (x *GetWorkOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkOrdersRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{4}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetWorkOrdersRequest) GetAfter() string {
@@ -332,7 +442,7 @@ type GetWorkOrdersResponse struct {
 
 func (x *GetWorkOrdersResponse) Reset() {
 	*x = GetWorkOrdersResponse{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[5]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -344,7 +454,7 @@ func (x *GetWorkOrdersResponse) String() string {
 func (*GetWorkOrdersResponse) ProtoMessage() {}
 
 func (x *GetWorkOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[5]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -357,7 +467,7 @@ func (x *GetWorkOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkOrdersResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{5}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetWorkOrdersResponse) GetData() []*WorkOrderWithTimeEntries {
@@ -372,6 +482,116 @@ func (x *GetWorkOrdersResponse) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Request of StreamWorkOrders.
+type StreamWorkOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrders is asked, page after page.
+	Request *GetWorkOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWorkOrdersRequest) Reset() {
+	*x = StreamWorkOrdersRequest{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWorkOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWorkOrdersRequest) ProtoMessage() {}
+
+func (x *StreamWorkOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWorkOrdersRequest.ProtoReflect.Descriptor instead.
+func (*StreamWorkOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamWorkOrdersRequest) GetRequest() *GetWorkOrdersRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamWorkOrdersRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamWorkOrders.
+type StreamWorkOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrders answers.
+	Page *GetWorkOrdersResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWorkOrdersResponse) Reset() {
+	*x = StreamWorkOrdersResponse{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWorkOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWorkOrdersResponse) ProtoMessage() {}
+
+func (x *StreamWorkOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWorkOrdersResponse.ProtoReflect.Descriptor instead.
+func (*StreamWorkOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamWorkOrdersResponse) GetPage() *GetWorkOrdersResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamWorkOrdersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
 }
 
 // Request of PostWorkOrders.
@@ -426,7 +646,7 @@ type PostWorkOrdersRequest struct {
 
 func (x *PostWorkOrdersRequest) Reset() {
 	*x = PostWorkOrdersRequest{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[6]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +658,7 @@ func (x *PostWorkOrdersRequest) String() string {
 func (*PostWorkOrdersRequest) ProtoMessage() {}
 
 func (x *PostWorkOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[6]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +671,7 @@ func (x *PostWorkOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostWorkOrdersRequest.ProtoReflect.Descriptor instead.
 func (*PostWorkOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{6}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PostWorkOrdersRequest) GetArchivedAtTime() string {
@@ -612,7 +832,7 @@ type PostWorkOrdersResponse struct {
 
 func (x *PostWorkOrdersResponse) Reset() {
 	*x = PostWorkOrdersResponse{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[7]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +844,7 @@ func (x *PostWorkOrdersResponse) String() string {
 func (*PostWorkOrdersResponse) ProtoMessage() {}
 
 func (x *PostWorkOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[7]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +857,7 @@ func (x *PostWorkOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostWorkOrdersResponse.ProtoReflect.Descriptor instead.
 func (*PostWorkOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{7}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PostWorkOrdersResponse) GetData() *WorkOrder {
@@ -704,7 +924,7 @@ type PatchWorkOrdersRequest struct {
 
 func (x *PatchWorkOrdersRequest) Reset() {
 	*x = PatchWorkOrdersRequest{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[8]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +936,7 @@ func (x *PatchWorkOrdersRequest) String() string {
 func (*PatchWorkOrdersRequest) ProtoMessage() {}
 
 func (x *PatchWorkOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[8]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +949,7 @@ func (x *PatchWorkOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchWorkOrdersRequest.ProtoReflect.Descriptor instead.
 func (*PatchWorkOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{8}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PatchWorkOrdersRequest) GetArchivedAtTime() string {
@@ -904,7 +1124,7 @@ type PatchWorkOrdersResponse struct {
 
 func (x *PatchWorkOrdersResponse) Reset() {
 	*x = PatchWorkOrdersResponse{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[9]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1136,7 @@ func (x *PatchWorkOrdersResponse) String() string {
 func (*PatchWorkOrdersResponse) ProtoMessage() {}
 
 func (x *PatchWorkOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[9]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1149,7 @@ func (x *PatchWorkOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchWorkOrdersResponse.ProtoReflect.Descriptor instead.
 func (*PatchWorkOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{9}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PatchWorkOrdersResponse) GetData() *WorkOrder {
@@ -950,7 +1170,7 @@ type DeleteWorkOrdersRequest struct {
 
 func (x *DeleteWorkOrdersRequest) Reset() {
 	*x = DeleteWorkOrdersRequest{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[10]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1182,7 @@ func (x *DeleteWorkOrdersRequest) String() string {
 func (*DeleteWorkOrdersRequest) ProtoMessage() {}
 
 func (x *DeleteWorkOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[10]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1195,7 @@ func (x *DeleteWorkOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkOrdersRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{10}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteWorkOrdersRequest) GetId() string {
@@ -994,7 +1214,7 @@ type DeleteWorkOrdersResponse struct {
 
 func (x *DeleteWorkOrdersResponse) Reset() {
 	*x = DeleteWorkOrdersResponse{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[11]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1226,7 @@ func (x *DeleteWorkOrdersResponse) String() string {
 func (*DeleteWorkOrdersResponse) ProtoMessage() {}
 
 func (x *DeleteWorkOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[11]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1239,7 @@ func (x *DeleteWorkOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkOrdersResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{11}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{15}
 }
 
 // Request of GetWorkOrdersStream.
@@ -1047,7 +1267,7 @@ type GetWorkOrdersStreamRequest struct {
 
 func (x *GetWorkOrdersStreamRequest) Reset() {
 	*x = GetWorkOrdersStreamRequest{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[12]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1279,7 @@ func (x *GetWorkOrdersStreamRequest) String() string {
 func (*GetWorkOrdersStreamRequest) ProtoMessage() {}
 
 func (x *GetWorkOrdersStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[12]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1292,7 @@ func (x *GetWorkOrdersStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkOrdersStreamRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkOrdersStreamRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{12}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetWorkOrdersStreamRequest) GetAfter() string {
@@ -1137,7 +1357,7 @@ type GetWorkOrdersStreamResponse struct {
 
 func (x *GetWorkOrdersStreamResponse) Reset() {
 	*x = GetWorkOrdersStreamResponse{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[13]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1369,7 @@ func (x *GetWorkOrdersStreamResponse) String() string {
 func (*GetWorkOrdersStreamResponse) ProtoMessage() {}
 
 func (x *GetWorkOrdersStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[13]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1382,7 @@ func (x *GetWorkOrdersStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkOrdersStreamResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkOrdersStreamResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{13}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetWorkOrdersStreamResponse) GetData() []*WorkOrderWithTimeEntries {
@@ -1179,6 +1399,235 @@ func (x *GetWorkOrdersStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
+// Request of StreamWorkOrdersStream.
+type StreamWorkOrdersStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrdersStream is asked, page after page.
+	Request *GetWorkOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How much to read.
+	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWorkOrdersStreamRequest) Reset() {
+	*x = StreamWorkOrdersStreamRequest{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWorkOrdersStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWorkOrdersStreamRequest) ProtoMessage() {}
+
+func (x *StreamWorkOrdersStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWorkOrdersStreamRequest.ProtoReflect.Descriptor instead.
+func (*StreamWorkOrdersStreamRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamWorkOrdersStreamRequest) GetRequest() *GetWorkOrdersStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StreamWorkOrdersStreamRequest) GetOptions() *v11.StreamOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of StreamWorkOrdersStream.
+type StreamWorkOrdersStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrdersStream answers.
+	Page *GetWorkOrdersStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor        *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamWorkOrdersStreamResponse) Reset() {
+	*x = StreamWorkOrdersStreamResponse{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamWorkOrdersStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamWorkOrdersStreamResponse) ProtoMessage() {}
+
+func (x *StreamWorkOrdersStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamWorkOrdersStreamResponse.ProtoReflect.Descriptor instead.
+func (*StreamWorkOrdersStreamResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamWorkOrdersStreamResponse) GetPage() *GetWorkOrdersStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *StreamWorkOrdersStreamResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+// Request of FollowWorkOrders.
+type FollowWorkOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrdersStream is asked, page after page.
+	Request *GetWorkOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// How to follow.
+	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowWorkOrdersRequest) Reset() {
+	*x = FollowWorkOrdersRequest{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowWorkOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowWorkOrdersRequest) ProtoMessage() {}
+
+func (x *FollowWorkOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowWorkOrdersRequest.ProtoReflect.Descriptor instead.
+func (*FollowWorkOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FollowWorkOrdersRequest) GetRequest() *GetWorkOrdersStreamRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *FollowWorkOrdersRequest) GetOptions() *v11.FollowOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// Response of FollowWorkOrders.
+type FollowWorkOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetWorkOrdersStream answers. Unset in a keep-alive.
+	Page *GetWorkOrdersStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Where to go on from after this message.
+	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// How it is going while there is no page.
+	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowWorkOrdersResponse) Reset() {
+	*x = FollowWorkOrdersResponse{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowWorkOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowWorkOrdersResponse) ProtoMessage() {}
+
+func (x *FollowWorkOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowWorkOrdersResponse.ProtoReflect.Descriptor instead.
+func (*FollowWorkOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *FollowWorkOrdersResponse) GetPage() *GetWorkOrdersStreamResponse {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *FollowWorkOrdersResponse) GetCursor() string {
+	if x != nil && x.Cursor != nil {
+		return *x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowWorkOrdersResponse) GetKeepAlive() *v11.KeepAlive {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return nil
+}
+
 // Schema PostInvoiceScanResponseDataResponseBody.
 type InvoiceScanData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1190,7 +1639,7 @@ type InvoiceScanData struct {
 
 func (x *InvoiceScanData) Reset() {
 	*x = InvoiceScanData{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1651,7 @@ func (x *InvoiceScanData) String() string {
 func (*InvoiceScanData) ProtoMessage() {}
 
 func (x *InvoiceScanData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1664,7 @@ func (x *InvoiceScanData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceScanData.ProtoReflect.Descriptor instead.
 func (*InvoiceScanData) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{14}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *InvoiceScanData) GetWorkOrderId() string {
@@ -1238,7 +1687,7 @@ type InvoiceScanFile struct {
 
 func (x *InvoiceScanFile) Reset() {
 	*x = InvoiceScanFile{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1699,7 @@ func (x *InvoiceScanFile) String() string {
 func (*InvoiceScanFile) ProtoMessage() {}
 
 func (x *InvoiceScanFile) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1712,7 @@ func (x *InvoiceScanFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceScanFile.ProtoReflect.Descriptor instead.
 func (*InvoiceScanFile) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{15}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *InvoiceScanFile) GetBase64Content() string {
@@ -1297,7 +1746,7 @@ type PartInstance struct {
 
 func (x *PartInstance) Reset() {
 	*x = PartInstance{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1758,7 @@ func (x *PartInstance) String() string {
 func (*PartInstance) ProtoMessage() {}
 
 func (x *PartInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1771,7 @@ func (x *PartInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInstance.ProtoReflect.Descriptor instead.
 func (*PartInstance) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{16}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PartInstance) GetCostCentsOverride() int64 {
@@ -1376,7 +1825,7 @@ type ServiceTaskDefinition struct {
 
 func (x *ServiceTaskDefinition) Reset() {
 	*x = ServiceTaskDefinition{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1837,7 @@ func (x *ServiceTaskDefinition) String() string {
 func (*ServiceTaskDefinition) ProtoMessage() {}
 
 func (x *ServiceTaskDefinition) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1850,7 @@ func (x *ServiceTaskDefinition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskDefinition.ProtoReflect.Descriptor instead.
 func (*ServiceTaskDefinition) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{17}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ServiceTaskDefinition) GetCategory() string {
@@ -1464,7 +1913,7 @@ type ServiceTaskFormSubtask struct {
 
 func (x *ServiceTaskFormSubtask) Reset() {
 	*x = ServiceTaskFormSubtask{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1925,7 @@ func (x *ServiceTaskFormSubtask) String() string {
 func (*ServiceTaskFormSubtask) ProtoMessage() {}
 
 func (x *ServiceTaskFormSubtask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1938,7 @@ func (x *ServiceTaskFormSubtask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskFormSubtask.ProtoReflect.Descriptor instead.
 func (*ServiceTaskFormSubtask) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{18}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ServiceTaskFormSubtask) GetFormSubmissionUuid() string {
@@ -1527,7 +1976,7 @@ type ServiceTaskInstance struct {
 
 func (x *ServiceTaskInstance) Reset() {
 	*x = ServiceTaskInstance{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1988,7 @@ func (x *ServiceTaskInstance) String() string {
 func (*ServiceTaskInstance) ProtoMessage() {}
 
 func (x *ServiceTaskInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +2001,7 @@ func (x *ServiceTaskInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskInstance.ProtoReflect.Descriptor instead.
 func (*ServiceTaskInstance) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{19}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ServiceTaskInstance) GetId() string {
@@ -1644,7 +2093,7 @@ type ServiceTaskInstanceInput struct {
 
 func (x *ServiceTaskInstanceInput) Reset() {
 	*x = ServiceTaskInstanceInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +2105,7 @@ func (x *ServiceTaskInstanceInput) String() string {
 func (*ServiceTaskInstanceInput) ProtoMessage() {}
 
 func (x *ServiceTaskInstanceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +2118,7 @@ func (x *ServiceTaskInstanceInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskInstanceInput.ProtoReflect.Descriptor instead.
 func (*ServiceTaskInstanceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{20}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ServiceTaskInstanceInput) GetId() string {
@@ -1758,7 +2207,7 @@ type ServiceTaskInstanceWithTimeEntries struct {
 
 func (x *ServiceTaskInstanceWithTimeEntries) Reset() {
 	*x = ServiceTaskInstanceWithTimeEntries{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +2219,7 @@ func (x *ServiceTaskInstanceWithTimeEntries) String() string {
 func (*ServiceTaskInstanceWithTimeEntries) ProtoMessage() {}
 
 func (x *ServiceTaskInstanceWithTimeEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +2232,7 @@ func (x *ServiceTaskInstanceWithTimeEntries) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ServiceTaskInstanceWithTimeEntries.ProtoReflect.Descriptor instead.
 func (*ServiceTaskInstanceWithTimeEntries) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{21}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ServiceTaskInstanceWithTimeEntries) GetId() string {
@@ -1869,7 +2318,7 @@ type ServiceTaskProcedureSubtask struct {
 
 func (x *ServiceTaskProcedureSubtask) Reset() {
 	*x = ServiceTaskProcedureSubtask{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2330,7 @@ func (x *ServiceTaskProcedureSubtask) String() string {
 func (*ServiceTaskProcedureSubtask) ProtoMessage() {}
 
 func (x *ServiceTaskProcedureSubtask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2343,7 @@ func (x *ServiceTaskProcedureSubtask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskProcedureSubtask.ProtoReflect.Descriptor instead.
 func (*ServiceTaskProcedureSubtask) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{22}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ServiceTaskProcedureSubtask) GetIsCompleted() bool {
@@ -1924,7 +2373,7 @@ type ServiceTaskSubtask struct {
 
 func (x *ServiceTaskSubtask) Reset() {
 	*x = ServiceTaskSubtask{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2385,7 @@ func (x *ServiceTaskSubtask) String() string {
 func (*ServiceTaskSubtask) ProtoMessage() {}
 
 func (x *ServiceTaskSubtask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2398,7 @@ func (x *ServiceTaskSubtask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskSubtask.ProtoReflect.Descriptor instead.
 func (*ServiceTaskSubtask) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{23}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ServiceTaskSubtask) GetForm() *ServiceTaskFormSubtask {
@@ -2032,7 +2481,7 @@ type WorkOrder struct {
 
 func (x *WorkOrder) Reset() {
 	*x = WorkOrder{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2493,7 @@ func (x *WorkOrder) String() string {
 func (*WorkOrder) ProtoMessage() {}
 
 func (x *WorkOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2506,7 @@ func (x *WorkOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrder.ProtoReflect.Descriptor instead.
 func (*WorkOrder) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{24}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WorkOrder) GetArchivedAtTime() string {
@@ -2273,7 +2722,7 @@ type WorkOrderAttachment struct {
 
 func (x *WorkOrderAttachment) Reset() {
 	*x = WorkOrderAttachment{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2734,7 @@ func (x *WorkOrderAttachment) String() string {
 func (*WorkOrderAttachment) ProtoMessage() {}
 
 func (x *WorkOrderAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2747,7 @@ func (x *WorkOrderAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderAttachment.ProtoReflect.Descriptor instead.
 func (*WorkOrderAttachment) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{25}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WorkOrderAttachment) GetId() string {
@@ -2342,7 +2791,7 @@ type WorkOrderDiscount struct {
 
 func (x *WorkOrderDiscount) Reset() {
 	*x = WorkOrderDiscount{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2803,7 @@ func (x *WorkOrderDiscount) String() string {
 func (*WorkOrderDiscount) ProtoMessage() {}
 
 func (x *WorkOrderDiscount) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2816,7 @@ func (x *WorkOrderDiscount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderDiscount.ProtoReflect.Descriptor instead.
 func (*WorkOrderDiscount) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{26}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WorkOrderDiscount) GetBasisPoints() int64 {
@@ -2398,7 +2847,7 @@ type WorkOrderItem struct {
 
 func (x *WorkOrderItem) Reset() {
 	*x = WorkOrderItem{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2859,7 @@ func (x *WorkOrderItem) String() string {
 func (*WorkOrderItem) ProtoMessage() {}
 
 func (x *WorkOrderItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2872,7 @@ func (x *WorkOrderItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderItem.ProtoReflect.Descriptor instead.
 func (*WorkOrderItem) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{27}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WorkOrderItem) GetId() string {
@@ -2455,7 +2904,7 @@ type WorkOrderMaintenanceSite struct {
 
 func (x *WorkOrderMaintenanceSite) Reset() {
 	*x = WorkOrderMaintenanceSite{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2916,7 @@ func (x *WorkOrderMaintenanceSite) String() string {
 func (*WorkOrderMaintenanceSite) ProtoMessage() {}
 
 func (x *WorkOrderMaintenanceSite) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2929,7 @@ func (x *WorkOrderMaintenanceSite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderMaintenanceSite.ProtoReflect.Descriptor instead.
 func (*WorkOrderMaintenanceSite) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{28}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WorkOrderMaintenanceSite) GetName() string {
@@ -2517,7 +2966,7 @@ type WorkOrderMoney struct {
 
 func (x *WorkOrderMoney) Reset() {
 	*x = WorkOrderMoney{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2978,7 @@ func (x *WorkOrderMoney) String() string {
 func (*WorkOrderMoney) ProtoMessage() {}
 
 func (x *WorkOrderMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2991,7 @@ func (x *WorkOrderMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderMoney.ProtoReflect.Descriptor instead.
 func (*WorkOrderMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{29}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WorkOrderMoney) GetAmount() string {
@@ -2572,7 +3021,7 @@ type WorkOrderTax struct {
 
 func (x *WorkOrderTax) Reset() {
 	*x = WorkOrderTax{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +3033,7 @@ func (x *WorkOrderTax) String() string {
 func (*WorkOrderTax) ProtoMessage() {}
 
 func (x *WorkOrderTax) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +3046,7 @@ func (x *WorkOrderTax) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTax.ProtoReflect.Descriptor instead.
 func (*WorkOrderTax) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{30}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WorkOrderTax) GetBasisPoints() int64 {
@@ -2627,7 +3076,7 @@ type WorkOrderTaxCreate struct {
 
 func (x *WorkOrderTaxCreate) Reset() {
 	*x = WorkOrderTaxCreate{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +3088,7 @@ func (x *WorkOrderTaxCreate) String() string {
 func (*WorkOrderTaxCreate) ProtoMessage() {}
 
 func (x *WorkOrderTaxCreate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +3101,7 @@ func (x *WorkOrderTaxCreate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTaxCreate.ProtoReflect.Descriptor instead.
 func (*WorkOrderTaxCreate) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{31}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WorkOrderTaxCreate) GetBasisPoints() int64 {
@@ -2686,7 +3135,7 @@ type WorkOrderTimeEntry struct {
 
 func (x *WorkOrderTimeEntry) Reset() {
 	*x = WorkOrderTimeEntry{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +3147,7 @@ func (x *WorkOrderTimeEntry) String() string {
 func (*WorkOrderTimeEntry) ProtoMessage() {}
 
 func (x *WorkOrderTimeEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +3160,7 @@ func (x *WorkOrderTimeEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTimeEntry.ProtoReflect.Descriptor instead.
 func (*WorkOrderTimeEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{32}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WorkOrderTimeEntry) GetClockInAtTime() string {
@@ -2755,7 +3204,7 @@ type WorkOrderUnallocatedLabor struct {
 
 func (x *WorkOrderUnallocatedLabor) Reset() {
 	*x = WorkOrderUnallocatedLabor{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +3216,7 @@ func (x *WorkOrderUnallocatedLabor) String() string {
 func (*WorkOrderUnallocatedLabor) ProtoMessage() {}
 
 func (x *WorkOrderUnallocatedLabor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2780,7 +3229,7 @@ func (x *WorkOrderUnallocatedLabor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderUnallocatedLabor.ProtoReflect.Descriptor instead.
 func (*WorkOrderUnallocatedLabor) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{33}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WorkOrderUnallocatedLabor) GetCost() *WorkOrderMoney {
@@ -2863,7 +3312,7 @@ type WorkOrderWithTimeEntries struct {
 
 func (x *WorkOrderWithTimeEntries) Reset() {
 	*x = WorkOrderWithTimeEntries{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +3324,7 @@ func (x *WorkOrderWithTimeEntries) String() string {
 func (*WorkOrderWithTimeEntries) ProtoMessage() {}
 
 func (x *WorkOrderWithTimeEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +3337,7 @@ func (x *WorkOrderWithTimeEntries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderWithTimeEntries.ProtoReflect.Descriptor instead.
 func (*WorkOrderWithTimeEntries) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{34}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WorkOrderWithTimeEntries) GetArchivedAtTime() string {
@@ -3091,7 +3540,7 @@ var File_samsara_work_orders_v1_work_orders_proto protoreflect.FileDescriptor
 
 const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\n" +
-	"(samsara/work_orders/v1/work_orders.proto\x12\x16samsara.work_orders.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd7\x01\n" +
+	"(samsara/work_orders/v1/work_orders.proto\x12\x16samsara.work_orders.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd7\x01\n" +
 	"\x16PostInvoiceScanRequest\x12&\n" +
 	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\aassetId\x88\x01\x01\x12E\n" +
 	"\x04file\x18\x02 \x01(\v2'.samsara.work_orders.v1.InvoiceScanFileB\b\xda\xce\x18\x04\b\x03 \x01R\x04file\x12/\n" +
@@ -3110,7 +3559,14 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2-.samsara.work_orders.v1.ServiceTaskDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb7\x01\n" +
+	"pagination\"\xa2\x01\n" +
+	"\x19StreamServiceTasksRequest\x12H\n" +
+	"\arequest\x18\x01 \x01(\v2..samsara.work_orders.v1.GetServiceTasksRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x89\x01\n" +
+	"\x1aStreamServiceTasksResponse\x12C\n" +
+	"\x04page\x18\x01 \x01(\v2/.samsara.work_orders.v1.GetServiceTasksResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xb7\x01\n" +
 	"\x14GetWorkOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\x03ids\x12=\n" +
@@ -3121,7 +3577,14 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v20.samsara.work_orders.v1.WorkOrderWithTimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xed\f\n" +
+	"pagination\"\x9e\x01\n" +
+	"\x17StreamWorkOrdersRequest\x12F\n" +
+	"\arequest\x18\x01 \x01(\v2,.samsara.work_orders.v1.GetWorkOrdersRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x85\x01\n" +
+	"\x18StreamWorkOrdersResponse\x12A\n" +
+	"\x04page\x18\x01 \x01(\v2-.samsara.work_orders.v1.GetWorkOrdersResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xed\f\n" +
 	"\x15PostWorkOrdersRequest\x12@\n" +
 	"\x10archived_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0earchivedAtTime\x88\x01\x01\x12(\n" +
 	"\basset_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\aassetId\x88\x01\x01\x125\n" +
@@ -3237,7 +3700,23 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v20.samsara.work_orders.v1.WorkOrderWithTimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x81\x01\n" +
+	"pagination\"\xaa\x01\n" +
+	"\x1dStreamWorkOrdersStreamRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.work_orders.v1.GetWorkOrdersStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.StreamOptionsR\aoptions\"\x91\x01\n" +
+	"\x1eStreamWorkOrdersStreamResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.work_orders.v1.GetWorkOrdersStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
+	"\a_cursor\"\xa4\x01\n" +
+	"\x17FollowWorkOrdersRequest\x12L\n" +
+	"\arequest\x18\x01 \x01(\v22.samsara.work_orders.v1.GetWorkOrdersStreamRequestR\arequest\x12;\n" +
+	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xc9\x01\n" +
+	"\x18FollowWorkOrdersResponse\x12G\n" +
+	"\x04page\x18\x01 \x01(\v23.samsara.work_orders.v1.GetWorkOrdersStreamResponseR\x04page\x12\x1b\n" +
+	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
+	"\n" +
+	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
+	"\a_cursor\"\x81\x01\n" +
 	"\x0fInvoiceScanData\x12/\n" +
 	"\rwork_order_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vworkOrderId\x88\x01\x01:+\xda\xce\x18'PostInvoiceScanResponseDataResponseBodyB\x10\n" +
 	"\x0e_work_order_id\"\xb9\x01\n" +
@@ -3491,22 +3970,30 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x10_started_at_timeB\t\n" +
 	"\a_statusB\x12\n" +
 	"\x10_updated_at_timeB\x0e\n" +
-	"\f_vendor_uuid2\xae\v\n" +
+	"\f_vendor_uuid2\xaa\x10\n" +
 	"\x11WorkOrdersService\x12\xc9\x01\n" +
 	"\x0fPostInvoiceScan\x12..samsara.work_orders.v1.PostInvoiceScanRequest\x1a/.samsara.work_orders.v1.PostInvoiceScanResponse\"U\xda\xce\x18Q\n" +
-	"\x0fpostInvoiceScan\x10\x02\x1a\x1a/maintenance/invoice-scans \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xca\x01\n" +
-	"\x0fGetServiceTasks\x12..samsara.work_orders.v1.GetServiceTasksRequest\x1a/.samsara.work_orders.v1.GetServiceTasksResponse\"V\xda\xce\x18R\n" +
-	"\x0fgetServiceTasks\x10\x01\x1a\x1a/maintenance/service-tasks(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc0\x01\n" +
-	"\rGetWorkOrders\x12,.samsara.work_orders.v1.GetWorkOrdersRequest\x1a-.samsara.work_orders.v1.GetWorkOrdersResponse\"R\xda\xce\x18N\n" +
-	"\rgetWorkOrders\x10\x01\x1a\x18/maintenance/work-orders(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc3\x01\n" +
+	"\x0fpostInvoiceScan\x10\x02\x1a\x1a/maintenance/invoice-scans \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd0\x01\n" +
+	"\x0fGetServiceTasks\x12..samsara.work_orders.v1.GetServiceTasksRequest\x1a/.samsara.work_orders.v1.GetServiceTasksResponse\"\\\xda\xce\x18X\n" +
+	"\x0fgetServiceTasks\x10\x01\x1a\x1a/maintenance/service-tasks(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x96\x01\n" +
+	"\x12StreamServiceTasks\x121.samsara.work_orders.v1.StreamServiceTasksRequest\x1a2.samsara.work_orders.v1.StreamServiceTasksResponse\"\x17\xe2\xce\x18\x13\n" +
+	"\x0fGetServiceTasks\x10\x010\x01\x12\xc6\x01\n" +
+	"\rGetWorkOrders\x12,.samsara.work_orders.v1.GetWorkOrdersRequest\x1a-.samsara.work_orders.v1.GetWorkOrdersResponse\"X\xda\xce\x18T\n" +
+	"\rgetWorkOrders\x10\x01\x1a\x18/maintenance/work-orders(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8e\x01\n" +
+	"\x10StreamWorkOrders\x12/.samsara.work_orders.v1.StreamWorkOrdersRequest\x1a0.samsara.work_orders.v1.StreamWorkOrdersResponse\"\x15\xe2\xce\x18\x11\n" +
+	"\rGetWorkOrders\x10\x010\x01\x12\xc3\x01\n" +
 	"\x0ePostWorkOrders\x12-.samsara.work_orders.v1.PostWorkOrdersRequest\x1a..samsara.work_orders.v1.PostWorkOrdersResponse\"R\xda\xce\x18N\n" +
 	"\x0epostWorkOrders\x10\x02\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc7\x01\n" +
 	"\x0fPatchWorkOrders\x12..samsara.work_orders.v1.PatchWorkOrdersRequest\x1a/.samsara.work_orders.v1.PatchWorkOrdersResponse\"S\xda\xce\x18O\n" +
 	"\x0fpatchWorkOrders\x10\x04\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xcb\x01\n" +
 	"\x10DeleteWorkOrders\x12/.samsara.work_orders.v1.DeleteWorkOrdersRequest\x1a0.samsara.work_orders.v1.DeleteWorkOrdersResponse\"T\xda\xce\x18P\n" +
-	"\x10deleteWorkOrders\x10\x05\x1a\x18/maintenance/work-orders8\x01B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xde\x01\n" +
-	"\x13GetWorkOrdersStream\x122.samsara.work_orders.v1.GetWorkOrdersStreamRequest\x1a3.samsara.work_orders.v1.GetWorkOrdersStreamResponse\"^\xda\xce\x18Z\n" +
-	"\x10streamWorkOrders\x10\x01\x1a\x1f/maintenance/work-orders/stream(\x010\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BDP\x01Z@samsara.internal/gateway/gen/samsara/work_orders/v1;workordersv1b\x06proto3"
+	"\x10deleteWorkOrders\x10\x05\x1a\x18/maintenance/work-orders8\x01B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xe4\x01\n" +
+	"\x13GetWorkOrdersStream\x122.samsara.work_orders.v1.GetWorkOrdersStreamRequest\x1a3.samsara.work_orders.v1.GetWorkOrdersStreamResponse\"d\xda\xce\x18`\n" +
+	"\x10streamWorkOrders\x10\x01\x1a\x1f/maintenance/work-orders/stream(\x010\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa6\x01\n" +
+	"\x16StreamWorkOrdersStream\x125.samsara.work_orders.v1.StreamWorkOrdersStreamRequest\x1a6.samsara.work_orders.v1.StreamWorkOrdersStreamResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetWorkOrdersStream\x10\x010\x01\x12\x94\x01\n" +
+	"\x10FollowWorkOrders\x12/.samsara.work_orders.v1.FollowWorkOrdersRequest\x1a0.samsara.work_orders.v1.FollowWorkOrdersResponse\"\x1b\xe2\xce\x18\x17\n" +
+	"\x13GetWorkOrdersStream\x10\x020\x01BDP\x01Z@samsara.internal/gateway/gen/samsara/work_orders/v1;workordersv1b\x06proto3"
 
 var (
 	file_samsara_work_orders_v1_work_orders_proto_rawDescOnce sync.Once
@@ -3520,120 +4007,152 @@ func file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP() []byte {
 	return file_samsara_work_orders_v1_work_orders_proto_rawDescData
 }
 
-var file_samsara_work_orders_v1_work_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_samsara_work_orders_v1_work_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_samsara_work_orders_v1_work_orders_proto_goTypes = []any{
 	(*PostInvoiceScanRequest)(nil),             // 0: samsara.work_orders.v1.PostInvoiceScanRequest
 	(*PostInvoiceScanResponse)(nil),            // 1: samsara.work_orders.v1.PostInvoiceScanResponse
 	(*GetServiceTasksRequest)(nil),             // 2: samsara.work_orders.v1.GetServiceTasksRequest
 	(*GetServiceTasksResponse)(nil),            // 3: samsara.work_orders.v1.GetServiceTasksResponse
-	(*GetWorkOrdersRequest)(nil),               // 4: samsara.work_orders.v1.GetWorkOrdersRequest
-	(*GetWorkOrdersResponse)(nil),              // 5: samsara.work_orders.v1.GetWorkOrdersResponse
-	(*PostWorkOrdersRequest)(nil),              // 6: samsara.work_orders.v1.PostWorkOrdersRequest
-	(*PostWorkOrdersResponse)(nil),             // 7: samsara.work_orders.v1.PostWorkOrdersResponse
-	(*PatchWorkOrdersRequest)(nil),             // 8: samsara.work_orders.v1.PatchWorkOrdersRequest
-	(*PatchWorkOrdersResponse)(nil),            // 9: samsara.work_orders.v1.PatchWorkOrdersResponse
-	(*DeleteWorkOrdersRequest)(nil),            // 10: samsara.work_orders.v1.DeleteWorkOrdersRequest
-	(*DeleteWorkOrdersResponse)(nil),           // 11: samsara.work_orders.v1.DeleteWorkOrdersResponse
-	(*GetWorkOrdersStreamRequest)(nil),         // 12: samsara.work_orders.v1.GetWorkOrdersStreamRequest
-	(*GetWorkOrdersStreamResponse)(nil),        // 13: samsara.work_orders.v1.GetWorkOrdersStreamResponse
-	(*InvoiceScanData)(nil),                    // 14: samsara.work_orders.v1.InvoiceScanData
-	(*InvoiceScanFile)(nil),                    // 15: samsara.work_orders.v1.InvoiceScanFile
-	(*PartInstance)(nil),                       // 16: samsara.work_orders.v1.PartInstance
-	(*ServiceTaskDefinition)(nil),              // 17: samsara.work_orders.v1.ServiceTaskDefinition
-	(*ServiceTaskFormSubtask)(nil),             // 18: samsara.work_orders.v1.ServiceTaskFormSubtask
-	(*ServiceTaskInstance)(nil),                // 19: samsara.work_orders.v1.ServiceTaskInstance
-	(*ServiceTaskInstanceInput)(nil),           // 20: samsara.work_orders.v1.ServiceTaskInstanceInput
-	(*ServiceTaskInstanceWithTimeEntries)(nil), // 21: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
-	(*ServiceTaskProcedureSubtask)(nil),        // 22: samsara.work_orders.v1.ServiceTaskProcedureSubtask
-	(*ServiceTaskSubtask)(nil),                 // 23: samsara.work_orders.v1.ServiceTaskSubtask
-	(*WorkOrder)(nil),                          // 24: samsara.work_orders.v1.WorkOrder
-	(*WorkOrderAttachment)(nil),                // 25: samsara.work_orders.v1.WorkOrderAttachment
-	(*WorkOrderDiscount)(nil),                  // 26: samsara.work_orders.v1.WorkOrderDiscount
-	(*WorkOrderItem)(nil),                      // 27: samsara.work_orders.v1.WorkOrderItem
-	(*WorkOrderMaintenanceSite)(nil),           // 28: samsara.work_orders.v1.WorkOrderMaintenanceSite
-	(*WorkOrderMoney)(nil),                     // 29: samsara.work_orders.v1.WorkOrderMoney
-	(*WorkOrderTax)(nil),                       // 30: samsara.work_orders.v1.WorkOrderTax
-	(*WorkOrderTaxCreate)(nil),                 // 31: samsara.work_orders.v1.WorkOrderTaxCreate
-	(*WorkOrderTimeEntry)(nil),                 // 32: samsara.work_orders.v1.WorkOrderTimeEntry
-	(*WorkOrderUnallocatedLabor)(nil),          // 33: samsara.work_orders.v1.WorkOrderUnallocatedLabor
-	(*WorkOrderWithTimeEntries)(nil),           // 34: samsara.work_orders.v1.WorkOrderWithTimeEntries
-	nil,                                        // 35: samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
-	(*v1.Pagination)(nil),                      // 36: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),              // 37: google.protobuf.FieldMask
+	(*StreamServiceTasksRequest)(nil),          // 4: samsara.work_orders.v1.StreamServiceTasksRequest
+	(*StreamServiceTasksResponse)(nil),         // 5: samsara.work_orders.v1.StreamServiceTasksResponse
+	(*GetWorkOrdersRequest)(nil),               // 6: samsara.work_orders.v1.GetWorkOrdersRequest
+	(*GetWorkOrdersResponse)(nil),              // 7: samsara.work_orders.v1.GetWorkOrdersResponse
+	(*StreamWorkOrdersRequest)(nil),            // 8: samsara.work_orders.v1.StreamWorkOrdersRequest
+	(*StreamWorkOrdersResponse)(nil),           // 9: samsara.work_orders.v1.StreamWorkOrdersResponse
+	(*PostWorkOrdersRequest)(nil),              // 10: samsara.work_orders.v1.PostWorkOrdersRequest
+	(*PostWorkOrdersResponse)(nil),             // 11: samsara.work_orders.v1.PostWorkOrdersResponse
+	(*PatchWorkOrdersRequest)(nil),             // 12: samsara.work_orders.v1.PatchWorkOrdersRequest
+	(*PatchWorkOrdersResponse)(nil),            // 13: samsara.work_orders.v1.PatchWorkOrdersResponse
+	(*DeleteWorkOrdersRequest)(nil),            // 14: samsara.work_orders.v1.DeleteWorkOrdersRequest
+	(*DeleteWorkOrdersResponse)(nil),           // 15: samsara.work_orders.v1.DeleteWorkOrdersResponse
+	(*GetWorkOrdersStreamRequest)(nil),         // 16: samsara.work_orders.v1.GetWorkOrdersStreamRequest
+	(*GetWorkOrdersStreamResponse)(nil),        // 17: samsara.work_orders.v1.GetWorkOrdersStreamResponse
+	(*StreamWorkOrdersStreamRequest)(nil),      // 18: samsara.work_orders.v1.StreamWorkOrdersStreamRequest
+	(*StreamWorkOrdersStreamResponse)(nil),     // 19: samsara.work_orders.v1.StreamWorkOrdersStreamResponse
+	(*FollowWorkOrdersRequest)(nil),            // 20: samsara.work_orders.v1.FollowWorkOrdersRequest
+	(*FollowWorkOrdersResponse)(nil),           // 21: samsara.work_orders.v1.FollowWorkOrdersResponse
+	(*InvoiceScanData)(nil),                    // 22: samsara.work_orders.v1.InvoiceScanData
+	(*InvoiceScanFile)(nil),                    // 23: samsara.work_orders.v1.InvoiceScanFile
+	(*PartInstance)(nil),                       // 24: samsara.work_orders.v1.PartInstance
+	(*ServiceTaskDefinition)(nil),              // 25: samsara.work_orders.v1.ServiceTaskDefinition
+	(*ServiceTaskFormSubtask)(nil),             // 26: samsara.work_orders.v1.ServiceTaskFormSubtask
+	(*ServiceTaskInstance)(nil),                // 27: samsara.work_orders.v1.ServiceTaskInstance
+	(*ServiceTaskInstanceInput)(nil),           // 28: samsara.work_orders.v1.ServiceTaskInstanceInput
+	(*ServiceTaskInstanceWithTimeEntries)(nil), // 29: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
+	(*ServiceTaskProcedureSubtask)(nil),        // 30: samsara.work_orders.v1.ServiceTaskProcedureSubtask
+	(*ServiceTaskSubtask)(nil),                 // 31: samsara.work_orders.v1.ServiceTaskSubtask
+	(*WorkOrder)(nil),                          // 32: samsara.work_orders.v1.WorkOrder
+	(*WorkOrderAttachment)(nil),                // 33: samsara.work_orders.v1.WorkOrderAttachment
+	(*WorkOrderDiscount)(nil),                  // 34: samsara.work_orders.v1.WorkOrderDiscount
+	(*WorkOrderItem)(nil),                      // 35: samsara.work_orders.v1.WorkOrderItem
+	(*WorkOrderMaintenanceSite)(nil),           // 36: samsara.work_orders.v1.WorkOrderMaintenanceSite
+	(*WorkOrderMoney)(nil),                     // 37: samsara.work_orders.v1.WorkOrderMoney
+	(*WorkOrderTax)(nil),                       // 38: samsara.work_orders.v1.WorkOrderTax
+	(*WorkOrderTaxCreate)(nil),                 // 39: samsara.work_orders.v1.WorkOrderTaxCreate
+	(*WorkOrderTimeEntry)(nil),                 // 40: samsara.work_orders.v1.WorkOrderTimeEntry
+	(*WorkOrderUnallocatedLabor)(nil),          // 41: samsara.work_orders.v1.WorkOrderUnallocatedLabor
+	(*WorkOrderWithTimeEntries)(nil),           // 42: samsara.work_orders.v1.WorkOrderWithTimeEntries
+	nil,                                        // 43: samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
+	(*v1.Pagination)(nil),                      // 44: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                  // 45: samsara.gateway.v1.StreamOptions
+	(*fieldmaskpb.FieldMask)(nil),              // 46: google.protobuf.FieldMask
+	(*v11.FollowOptions)(nil),                  // 47: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                      // 48: samsara.gateway.v1.KeepAlive
 }
 var file_samsara_work_orders_v1_work_orders_proto_depIdxs = []int32{
-	15, // 0: samsara.work_orders.v1.PostInvoiceScanRequest.file:type_name -> samsara.work_orders.v1.InvoiceScanFile
-	14, // 1: samsara.work_orders.v1.PostInvoiceScanResponse.data:type_name -> samsara.work_orders.v1.InvoiceScanData
-	17, // 2: samsara.work_orders.v1.GetServiceTasksResponse.data:type_name -> samsara.work_orders.v1.ServiceTaskDefinition
-	36, // 3: samsara.work_orders.v1.GetServiceTasksResponse.pagination:type_name -> samsara.types.v1.Pagination
-	34, // 4: samsara.work_orders.v1.GetWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
-	36, // 5: samsara.work_orders.v1.GetWorkOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	26, // 6: samsara.work_orders.v1.PostWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
-	27, // 7: samsara.work_orders.v1.PostWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItem
-	20, // 8: samsara.work_orders.v1.PostWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
-	31, // 9: samsara.work_orders.v1.PostWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTaxCreate
-	24, // 10: samsara.work_orders.v1.PostWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
-	26, // 11: samsara.work_orders.v1.PatchWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
-	27, // 12: samsara.work_orders.v1.PatchWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItem
-	20, // 13: samsara.work_orders.v1.PatchWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
-	30, // 14: samsara.work_orders.v1.PatchWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
-	37, // 15: samsara.work_orders.v1.PatchWorkOrdersRequest.update_mask:type_name -> google.protobuf.FieldMask
-	24, // 16: samsara.work_orders.v1.PatchWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
-	34, // 17: samsara.work_orders.v1.GetWorkOrdersStreamResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
-	36, // 18: samsara.work_orders.v1.GetWorkOrdersStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
-	29, // 19: samsara.work_orders.v1.ServiceTaskDefinition.estimated_parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	29, // 20: samsara.work_orders.v1.ServiceTaskInstance.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	16, // 21: samsara.work_orders.v1.ServiceTaskInstance.parts:type_name -> samsara.work_orders.v1.PartInstance
-	29, // 22: samsara.work_orders.v1.ServiceTaskInstance.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	23, // 23: samsara.work_orders.v1.ServiceTaskInstance.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
-	29, // 24: samsara.work_orders.v1.ServiceTaskInstanceInput.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	16, // 25: samsara.work_orders.v1.ServiceTaskInstanceInput.parts:type_name -> samsara.work_orders.v1.PartInstance
-	29, // 26: samsara.work_orders.v1.ServiceTaskInstanceInput.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	29, // 27: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	16, // 28: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts:type_name -> samsara.work_orders.v1.PartInstance
-	29, // 29: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	23, // 30: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
-	32, // 31: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.time_entries:type_name -> samsara.work_orders.v1.WorkOrderTimeEntry
-	18, // 32: samsara.work_orders.v1.ServiceTaskSubtask.form:type_name -> samsara.work_orders.v1.ServiceTaskFormSubtask
-	22, // 33: samsara.work_orders.v1.ServiceTaskSubtask.procedure:type_name -> samsara.work_orders.v1.ServiceTaskProcedureSubtask
-	25, // 34: samsara.work_orders.v1.WorkOrder.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
-	26, // 35: samsara.work_orders.v1.WorkOrder.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
-	27, // 36: samsara.work_orders.v1.WorkOrder.items:type_name -> samsara.work_orders.v1.WorkOrderItem
-	28, // 37: samsara.work_orders.v1.WorkOrder.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
-	19, // 38: samsara.work_orders.v1.WorkOrder.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstance
-	30, // 39: samsara.work_orders.v1.WorkOrder.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
-	33, // 40: samsara.work_orders.v1.WorkOrder.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
-	29, // 41: samsara.work_orders.v1.WorkOrderDiscount.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	35, // 42: samsara.work_orders.v1.WorkOrderMaintenanceSite.place_external_ids:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
-	29, // 43: samsara.work_orders.v1.WorkOrderTax.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	29, // 44: samsara.work_orders.v1.WorkOrderTaxCreate.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	29, // 45: samsara.work_orders.v1.WorkOrderUnallocatedLabor.cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	25, // 46: samsara.work_orders.v1.WorkOrderWithTimeEntries.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
-	26, // 47: samsara.work_orders.v1.WorkOrderWithTimeEntries.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
-	27, // 48: samsara.work_orders.v1.WorkOrderWithTimeEntries.items:type_name -> samsara.work_orders.v1.WorkOrderItem
-	28, // 49: samsara.work_orders.v1.WorkOrderWithTimeEntries.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
-	21, // 50: samsara.work_orders.v1.WorkOrderWithTimeEntries.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
-	30, // 51: samsara.work_orders.v1.WorkOrderWithTimeEntries.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
-	33, // 52: samsara.work_orders.v1.WorkOrderWithTimeEntries.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
-	0,  // 53: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:input_type -> samsara.work_orders.v1.PostInvoiceScanRequest
-	2,  // 54: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:input_type -> samsara.work_orders.v1.GetServiceTasksRequest
-	4,  // 55: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:input_type -> samsara.work_orders.v1.GetWorkOrdersRequest
-	6,  // 56: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:input_type -> samsara.work_orders.v1.PostWorkOrdersRequest
-	8,  // 57: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:input_type -> samsara.work_orders.v1.PatchWorkOrdersRequest
-	10, // 58: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:input_type -> samsara.work_orders.v1.DeleteWorkOrdersRequest
-	12, // 59: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:input_type -> samsara.work_orders.v1.GetWorkOrdersStreamRequest
-	1,  // 60: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:output_type -> samsara.work_orders.v1.PostInvoiceScanResponse
-	3,  // 61: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:output_type -> samsara.work_orders.v1.GetServiceTasksResponse
-	5,  // 62: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:output_type -> samsara.work_orders.v1.GetWorkOrdersResponse
-	7,  // 63: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:output_type -> samsara.work_orders.v1.PostWorkOrdersResponse
-	9,  // 64: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:output_type -> samsara.work_orders.v1.PatchWorkOrdersResponse
-	11, // 65: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:output_type -> samsara.work_orders.v1.DeleteWorkOrdersResponse
-	13, // 66: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:output_type -> samsara.work_orders.v1.GetWorkOrdersStreamResponse
-	60, // [60:67] is the sub-list for method output_type
-	53, // [53:60] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	23, // 0: samsara.work_orders.v1.PostInvoiceScanRequest.file:type_name -> samsara.work_orders.v1.InvoiceScanFile
+	22, // 1: samsara.work_orders.v1.PostInvoiceScanResponse.data:type_name -> samsara.work_orders.v1.InvoiceScanData
+	25, // 2: samsara.work_orders.v1.GetServiceTasksResponse.data:type_name -> samsara.work_orders.v1.ServiceTaskDefinition
+	44, // 3: samsara.work_orders.v1.GetServiceTasksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	2,  // 4: samsara.work_orders.v1.StreamServiceTasksRequest.request:type_name -> samsara.work_orders.v1.GetServiceTasksRequest
+	45, // 5: samsara.work_orders.v1.StreamServiceTasksRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	3,  // 6: samsara.work_orders.v1.StreamServiceTasksResponse.page:type_name -> samsara.work_orders.v1.GetServiceTasksResponse
+	42, // 7: samsara.work_orders.v1.GetWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
+	44, // 8: samsara.work_orders.v1.GetWorkOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 9: samsara.work_orders.v1.StreamWorkOrdersRequest.request:type_name -> samsara.work_orders.v1.GetWorkOrdersRequest
+	45, // 10: samsara.work_orders.v1.StreamWorkOrdersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	7,  // 11: samsara.work_orders.v1.StreamWorkOrdersResponse.page:type_name -> samsara.work_orders.v1.GetWorkOrdersResponse
+	34, // 12: samsara.work_orders.v1.PostWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	35, // 13: samsara.work_orders.v1.PostWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	28, // 14: samsara.work_orders.v1.PostWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
+	39, // 15: samsara.work_orders.v1.PostWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTaxCreate
+	32, // 16: samsara.work_orders.v1.PostWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
+	34, // 17: samsara.work_orders.v1.PatchWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	35, // 18: samsara.work_orders.v1.PatchWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	28, // 19: samsara.work_orders.v1.PatchWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
+	38, // 20: samsara.work_orders.v1.PatchWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
+	46, // 21: samsara.work_orders.v1.PatchWorkOrdersRequest.update_mask:type_name -> google.protobuf.FieldMask
+	32, // 22: samsara.work_orders.v1.PatchWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
+	42, // 23: samsara.work_orders.v1.GetWorkOrdersStreamResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
+	44, // 24: samsara.work_orders.v1.GetWorkOrdersStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16, // 25: samsara.work_orders.v1.StreamWorkOrdersStreamRequest.request:type_name -> samsara.work_orders.v1.GetWorkOrdersStreamRequest
+	45, // 26: samsara.work_orders.v1.StreamWorkOrdersStreamRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17, // 27: samsara.work_orders.v1.StreamWorkOrdersStreamResponse.page:type_name -> samsara.work_orders.v1.GetWorkOrdersStreamResponse
+	16, // 28: samsara.work_orders.v1.FollowWorkOrdersRequest.request:type_name -> samsara.work_orders.v1.GetWorkOrdersStreamRequest
+	47, // 29: samsara.work_orders.v1.FollowWorkOrdersRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	17, // 30: samsara.work_orders.v1.FollowWorkOrdersResponse.page:type_name -> samsara.work_orders.v1.GetWorkOrdersStreamResponse
+	48, // 31: samsara.work_orders.v1.FollowWorkOrdersResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	37, // 32: samsara.work_orders.v1.ServiceTaskDefinition.estimated_parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	37, // 33: samsara.work_orders.v1.ServiceTaskInstance.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	24, // 34: samsara.work_orders.v1.ServiceTaskInstance.parts:type_name -> samsara.work_orders.v1.PartInstance
+	37, // 35: samsara.work_orders.v1.ServiceTaskInstance.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	31, // 36: samsara.work_orders.v1.ServiceTaskInstance.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
+	37, // 37: samsara.work_orders.v1.ServiceTaskInstanceInput.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	24, // 38: samsara.work_orders.v1.ServiceTaskInstanceInput.parts:type_name -> samsara.work_orders.v1.PartInstance
+	37, // 39: samsara.work_orders.v1.ServiceTaskInstanceInput.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	37, // 40: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	24, // 41: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts:type_name -> samsara.work_orders.v1.PartInstance
+	37, // 42: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	31, // 43: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
+	40, // 44: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.time_entries:type_name -> samsara.work_orders.v1.WorkOrderTimeEntry
+	26, // 45: samsara.work_orders.v1.ServiceTaskSubtask.form:type_name -> samsara.work_orders.v1.ServiceTaskFormSubtask
+	30, // 46: samsara.work_orders.v1.ServiceTaskSubtask.procedure:type_name -> samsara.work_orders.v1.ServiceTaskProcedureSubtask
+	33, // 47: samsara.work_orders.v1.WorkOrder.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
+	34, // 48: samsara.work_orders.v1.WorkOrder.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	35, // 49: samsara.work_orders.v1.WorkOrder.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	36, // 50: samsara.work_orders.v1.WorkOrder.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
+	27, // 51: samsara.work_orders.v1.WorkOrder.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstance
+	38, // 52: samsara.work_orders.v1.WorkOrder.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
+	41, // 53: samsara.work_orders.v1.WorkOrder.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
+	37, // 54: samsara.work_orders.v1.WorkOrderDiscount.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	43, // 55: samsara.work_orders.v1.WorkOrderMaintenanceSite.place_external_ids:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
+	37, // 56: samsara.work_orders.v1.WorkOrderTax.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	37, // 57: samsara.work_orders.v1.WorkOrderTaxCreate.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	37, // 58: samsara.work_orders.v1.WorkOrderUnallocatedLabor.cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	33, // 59: samsara.work_orders.v1.WorkOrderWithTimeEntries.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
+	34, // 60: samsara.work_orders.v1.WorkOrderWithTimeEntries.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	35, // 61: samsara.work_orders.v1.WorkOrderWithTimeEntries.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	36, // 62: samsara.work_orders.v1.WorkOrderWithTimeEntries.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
+	29, // 63: samsara.work_orders.v1.WorkOrderWithTimeEntries.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
+	38, // 64: samsara.work_orders.v1.WorkOrderWithTimeEntries.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
+	41, // 65: samsara.work_orders.v1.WorkOrderWithTimeEntries.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
+	0,  // 66: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:input_type -> samsara.work_orders.v1.PostInvoiceScanRequest
+	2,  // 67: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:input_type -> samsara.work_orders.v1.GetServiceTasksRequest
+	4,  // 68: samsara.work_orders.v1.WorkOrdersService.StreamServiceTasks:input_type -> samsara.work_orders.v1.StreamServiceTasksRequest
+	6,  // 69: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:input_type -> samsara.work_orders.v1.GetWorkOrdersRequest
+	8,  // 70: samsara.work_orders.v1.WorkOrdersService.StreamWorkOrders:input_type -> samsara.work_orders.v1.StreamWorkOrdersRequest
+	10, // 71: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:input_type -> samsara.work_orders.v1.PostWorkOrdersRequest
+	12, // 72: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:input_type -> samsara.work_orders.v1.PatchWorkOrdersRequest
+	14, // 73: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:input_type -> samsara.work_orders.v1.DeleteWorkOrdersRequest
+	16, // 74: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:input_type -> samsara.work_orders.v1.GetWorkOrdersStreamRequest
+	18, // 75: samsara.work_orders.v1.WorkOrdersService.StreamWorkOrdersStream:input_type -> samsara.work_orders.v1.StreamWorkOrdersStreamRequest
+	20, // 76: samsara.work_orders.v1.WorkOrdersService.FollowWorkOrders:input_type -> samsara.work_orders.v1.FollowWorkOrdersRequest
+	1,  // 77: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:output_type -> samsara.work_orders.v1.PostInvoiceScanResponse
+	3,  // 78: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:output_type -> samsara.work_orders.v1.GetServiceTasksResponse
+	5,  // 79: samsara.work_orders.v1.WorkOrdersService.StreamServiceTasks:output_type -> samsara.work_orders.v1.StreamServiceTasksResponse
+	7,  // 80: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:output_type -> samsara.work_orders.v1.GetWorkOrdersResponse
+	9,  // 81: samsara.work_orders.v1.WorkOrdersService.StreamWorkOrders:output_type -> samsara.work_orders.v1.StreamWorkOrdersResponse
+	11, // 82: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:output_type -> samsara.work_orders.v1.PostWorkOrdersResponse
+	13, // 83: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:output_type -> samsara.work_orders.v1.PatchWorkOrdersResponse
+	15, // 84: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:output_type -> samsara.work_orders.v1.DeleteWorkOrdersResponse
+	17, // 85: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:output_type -> samsara.work_orders.v1.GetWorkOrdersStreamResponse
+	19, // 86: samsara.work_orders.v1.WorkOrdersService.StreamWorkOrdersStream:output_type -> samsara.work_orders.v1.StreamWorkOrdersStreamResponse
+	21, // 87: samsara.work_orders.v1.WorkOrdersService.FollowWorkOrders:output_type -> samsara.work_orders.v1.FollowWorkOrdersResponse
+	77, // [77:88] is the sub-list for method output_type
+	66, // [66:77] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_samsara_work_orders_v1_work_orders_proto_init() }
@@ -3643,20 +4162,17 @@ func file_samsara_work_orders_v1_work_orders_proto_init() {
 	}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[2].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[4].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[5].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[17].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[22].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[26].OneofWrappers = []any{}
@@ -3664,17 +4180,24 @@ func file_samsara_work_orders_v1_work_orders_proto_init() {
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[30].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[34].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[35].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[37].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[38].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[39].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[40].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[41].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_work_orders_v1_work_orders_proto_rawDesc), len(file_samsara_work_orders_v1_work_orders_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

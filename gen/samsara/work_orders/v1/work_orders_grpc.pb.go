@@ -21,13 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WorkOrdersService_PostInvoiceScan_FullMethodName     = "/samsara.work_orders.v1.WorkOrdersService/PostInvoiceScan"
-	WorkOrdersService_GetServiceTasks_FullMethodName     = "/samsara.work_orders.v1.WorkOrdersService/GetServiceTasks"
-	WorkOrdersService_GetWorkOrders_FullMethodName       = "/samsara.work_orders.v1.WorkOrdersService/GetWorkOrders"
-	WorkOrdersService_PostWorkOrders_FullMethodName      = "/samsara.work_orders.v1.WorkOrdersService/PostWorkOrders"
-	WorkOrdersService_PatchWorkOrders_FullMethodName     = "/samsara.work_orders.v1.WorkOrdersService/PatchWorkOrders"
-	WorkOrdersService_DeleteWorkOrders_FullMethodName    = "/samsara.work_orders.v1.WorkOrdersService/DeleteWorkOrders"
-	WorkOrdersService_GetWorkOrdersStream_FullMethodName = "/samsara.work_orders.v1.WorkOrdersService/GetWorkOrdersStream"
+	WorkOrdersService_PostInvoiceScan_FullMethodName        = "/samsara.work_orders.v1.WorkOrdersService/PostInvoiceScan"
+	WorkOrdersService_GetServiceTasks_FullMethodName        = "/samsara.work_orders.v1.WorkOrdersService/GetServiceTasks"
+	WorkOrdersService_StreamServiceTasks_FullMethodName     = "/samsara.work_orders.v1.WorkOrdersService/StreamServiceTasks"
+	WorkOrdersService_GetWorkOrders_FullMethodName          = "/samsara.work_orders.v1.WorkOrdersService/GetWorkOrders"
+	WorkOrdersService_StreamWorkOrders_FullMethodName       = "/samsara.work_orders.v1.WorkOrdersService/StreamWorkOrders"
+	WorkOrdersService_PostWorkOrders_FullMethodName         = "/samsara.work_orders.v1.WorkOrdersService/PostWorkOrders"
+	WorkOrdersService_PatchWorkOrders_FullMethodName        = "/samsara.work_orders.v1.WorkOrdersService/PatchWorkOrders"
+	WorkOrdersService_DeleteWorkOrders_FullMethodName       = "/samsara.work_orders.v1.WorkOrdersService/DeleteWorkOrders"
+	WorkOrdersService_GetWorkOrdersStream_FullMethodName    = "/samsara.work_orders.v1.WorkOrdersService/GetWorkOrdersStream"
+	WorkOrdersService_StreamWorkOrdersStream_FullMethodName = "/samsara.work_orders.v1.WorkOrdersService/StreamWorkOrdersStream"
+	WorkOrdersService_FollowWorkOrders_FullMethodName       = "/samsara.work_orders.v1.WorkOrdersService/FollowWorkOrders"
 )
 
 // WorkOrdersServiceClient is the client API for WorkOrdersService service.
@@ -44,10 +48,16 @@ type WorkOrdersServiceClient interface {
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetServiceTasks(ctx context.Context, in *GetServiceTasksRequest, opts ...grpc.CallOption) (*GetServiceTasksResponse, error)
+	// Every page of GetServiceTasks, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamServiceTasks(ctx context.Context, in *StreamServiceTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamServiceTasksResponse], error)
 	// GET /maintenance/work-orders
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrders(ctx context.Context, in *GetWorkOrdersRequest, opts ...grpc.CallOption) (*GetWorkOrdersResponse, error)
+	// Every page of GetWorkOrders, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamWorkOrders(ctx context.Context, in *StreamWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersResponse], error)
 	// POST /maintenance/work-orders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
@@ -64,6 +74,15 @@ type WorkOrdersServiceClient interface {
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrdersStream(ctx context.Context, in *GetWorkOrdersStreamRequest, opts ...grpc.CallOption) (*GetWorkOrdersStreamResponse, error)
+	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamWorkOrdersStream(ctx context.Context, in *StreamWorkOrdersStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersStreamResponse], error)
+	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowWorkOrders(ctx context.Context, in *FollowWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowWorkOrdersResponse], error)
 }
 
 type workOrdersServiceClient struct {
@@ -94,6 +113,25 @@ func (c *workOrdersServiceClient) GetServiceTasks(ctx context.Context, in *GetSe
 	return out, nil
 }
 
+func (c *workOrdersServiceClient) StreamServiceTasks(ctx context.Context, in *StreamServiceTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamServiceTasksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WorkOrdersService_ServiceDesc.Streams[0], WorkOrdersService_StreamServiceTasks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamServiceTasksRequest, StreamServiceTasksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_StreamServiceTasksClient = grpc.ServerStreamingClient[StreamServiceTasksResponse]
+
 func (c *workOrdersServiceClient) GetWorkOrders(ctx context.Context, in *GetWorkOrdersRequest, opts ...grpc.CallOption) (*GetWorkOrdersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetWorkOrdersResponse)
@@ -103,6 +141,25 @@ func (c *workOrdersServiceClient) GetWorkOrders(ctx context.Context, in *GetWork
 	}
 	return out, nil
 }
+
+func (c *workOrdersServiceClient) StreamWorkOrders(ctx context.Context, in *StreamWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WorkOrdersService_ServiceDesc.Streams[1], WorkOrdersService_StreamWorkOrders_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamWorkOrdersRequest, StreamWorkOrdersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_StreamWorkOrdersClient = grpc.ServerStreamingClient[StreamWorkOrdersResponse]
 
 func (c *workOrdersServiceClient) PostWorkOrders(ctx context.Context, in *PostWorkOrdersRequest, opts ...grpc.CallOption) (*PostWorkOrdersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -144,6 +201,44 @@ func (c *workOrdersServiceClient) GetWorkOrdersStream(ctx context.Context, in *G
 	return out, nil
 }
 
+func (c *workOrdersServiceClient) StreamWorkOrdersStream(ctx context.Context, in *StreamWorkOrdersStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersStreamResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WorkOrdersService_ServiceDesc.Streams[2], WorkOrdersService_StreamWorkOrdersStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamWorkOrdersStreamRequest, StreamWorkOrdersStreamResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_StreamWorkOrdersStreamClient = grpc.ServerStreamingClient[StreamWorkOrdersStreamResponse]
+
+func (c *workOrdersServiceClient) FollowWorkOrders(ctx context.Context, in *FollowWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowWorkOrdersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WorkOrdersService_ServiceDesc.Streams[3], WorkOrdersService_FollowWorkOrders_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowWorkOrdersRequest, FollowWorkOrdersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_FollowWorkOrdersClient = grpc.ServerStreamingClient[FollowWorkOrdersResponse]
+
 // WorkOrdersServiceServer is the server API for WorkOrdersService service.
 // All implementations should embed UnimplementedWorkOrdersServiceServer
 // for forward compatibility.
@@ -158,10 +253,16 @@ type WorkOrdersServiceServer interface {
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetServiceTasks(context.Context, *GetServiceTasksRequest) (*GetServiceTasksResponse, error)
+	// Every page of GetServiceTasks, one message a page. To go on after the end, set `request.after`
+	// to the last cursor.
+	StreamServiceTasks(*StreamServiceTasksRequest, grpc.ServerStreamingServer[StreamServiceTasksResponse]) error
 	// GET /maintenance/work-orders
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrders(context.Context, *GetWorkOrdersRequest) (*GetWorkOrdersResponse, error)
+	// Every page of GetWorkOrders, one message a page. To go on after the end, set `request.after` to
+	// the last cursor.
+	StreamWorkOrders(*StreamWorkOrdersRequest, grpc.ServerStreamingServer[StreamWorkOrdersResponse]) error
 	// POST /maintenance/work-orders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
@@ -178,6 +279,15 @@ type WorkOrdersServiceServer interface {
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrdersStream(context.Context, *GetWorkOrdersStreamRequest) (*GetWorkOrdersStreamResponse, error)
+	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
+	// `request.after` to the last cursor.
+	StreamWorkOrdersStream(*StreamWorkOrdersStreamRequest, grpc.ServerStreamingServer[StreamWorkOrdersStreamResponse]) error
+	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
+	// Keeps polling, though the document says that without an end time the feed ends now.
+	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
+	// and has no end.
+	FollowWorkOrders(*FollowWorkOrdersRequest, grpc.ServerStreamingServer[FollowWorkOrdersResponse]) error
 }
 
 // UnimplementedWorkOrdersServiceServer should be embedded to have
@@ -193,8 +303,14 @@ func (UnimplementedWorkOrdersServiceServer) PostInvoiceScan(context.Context, *Po
 func (UnimplementedWorkOrdersServiceServer) GetServiceTasks(context.Context, *GetServiceTasksRequest) (*GetServiceTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetServiceTasks not implemented")
 }
+func (UnimplementedWorkOrdersServiceServer) StreamServiceTasks(*StreamServiceTasksRequest, grpc.ServerStreamingServer[StreamServiceTasksResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamServiceTasks not implemented")
+}
 func (UnimplementedWorkOrdersServiceServer) GetWorkOrders(context.Context, *GetWorkOrdersRequest) (*GetWorkOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetWorkOrders not implemented")
+}
+func (UnimplementedWorkOrdersServiceServer) StreamWorkOrders(*StreamWorkOrdersRequest, grpc.ServerStreamingServer[StreamWorkOrdersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamWorkOrders not implemented")
 }
 func (UnimplementedWorkOrdersServiceServer) PostWorkOrders(context.Context, *PostWorkOrdersRequest) (*PostWorkOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PostWorkOrders not implemented")
@@ -207,6 +323,12 @@ func (UnimplementedWorkOrdersServiceServer) DeleteWorkOrders(context.Context, *D
 }
 func (UnimplementedWorkOrdersServiceServer) GetWorkOrdersStream(context.Context, *GetWorkOrdersStreamRequest) (*GetWorkOrdersStreamResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetWorkOrdersStream not implemented")
+}
+func (UnimplementedWorkOrdersServiceServer) StreamWorkOrdersStream(*StreamWorkOrdersStreamRequest, grpc.ServerStreamingServer[StreamWorkOrdersStreamResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamWorkOrdersStream not implemented")
+}
+func (UnimplementedWorkOrdersServiceServer) FollowWorkOrders(*FollowWorkOrdersRequest, grpc.ServerStreamingServer[FollowWorkOrdersResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowWorkOrders not implemented")
 }
 func (UnimplementedWorkOrdersServiceServer) testEmbeddedByValue() {}
 
@@ -264,6 +386,17 @@ func _WorkOrdersService_GetServiceTasks_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkOrdersService_StreamServiceTasks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamServiceTasksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WorkOrdersServiceServer).StreamServiceTasks(m, &grpc.GenericServerStream[StreamServiceTasksRequest, StreamServiceTasksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_StreamServiceTasksServer = grpc.ServerStreamingServer[StreamServiceTasksResponse]
+
 func _WorkOrdersService_GetWorkOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetWorkOrdersRequest)
 	if err := dec(in); err != nil {
@@ -281,6 +414,17 @@ func _WorkOrdersService_GetWorkOrders_Handler(srv interface{}, ctx context.Conte
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _WorkOrdersService_StreamWorkOrders_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamWorkOrdersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WorkOrdersServiceServer).StreamWorkOrders(m, &grpc.GenericServerStream[StreamWorkOrdersRequest, StreamWorkOrdersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_StreamWorkOrdersServer = grpc.ServerStreamingServer[StreamWorkOrdersResponse]
 
 func _WorkOrdersService_PostWorkOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PostWorkOrdersRequest)
@@ -354,6 +498,28 @@ func _WorkOrdersService_GetWorkOrdersStream_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkOrdersService_StreamWorkOrdersStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamWorkOrdersStreamRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WorkOrdersServiceServer).StreamWorkOrdersStream(m, &grpc.GenericServerStream[StreamWorkOrdersStreamRequest, StreamWorkOrdersStreamResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_StreamWorkOrdersStreamServer = grpc.ServerStreamingServer[StreamWorkOrdersStreamResponse]
+
+func _WorkOrdersService_FollowWorkOrders_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowWorkOrdersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WorkOrdersServiceServer).FollowWorkOrders(m, &grpc.GenericServerStream[FollowWorkOrdersRequest, FollowWorkOrdersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkOrdersService_FollowWorkOrdersServer = grpc.ServerStreamingServer[FollowWorkOrdersResponse]
+
 // WorkOrdersService_ServiceDesc is the grpc.ServiceDesc for WorkOrdersService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -390,6 +556,27 @@ var WorkOrdersService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _WorkOrdersService_GetWorkOrdersStream_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamServiceTasks",
+			Handler:       _WorkOrdersService_StreamServiceTasks_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamWorkOrders",
+			Handler:       _WorkOrdersService_StreamWorkOrders_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "StreamWorkOrdersStream",
+			Handler:       _WorkOrdersService_StreamWorkOrdersStream_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FollowWorkOrders",
+			Handler:       _WorkOrdersService_FollowWorkOrders_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "samsara/work_orders/v1/work_orders.proto",
 }

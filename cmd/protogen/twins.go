@@ -1,0 +1,204 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// twin is a server-streaming method that reads the pages of a unary one of the same service.
+type twin struct {
+	name              string
+	stream            *gatewayv1.Stream
+	request, response *message
+	deprecated        bool
+}
+
+// shapes are the shapes of the twins that the operation should have.
+func (o operation) shapes() []gatewayv1.StreamShape {
+	switch {
+	case o.annotation.GetFeed():
+		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}
+	case o.annotation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES}
+	}
+	return nil
+}
+
+// twin returns the method's twin of a shape, nil if there is none.
+func (m *method) twin(shape gatewayv1.StreamShape) *twin {
+	for _, t := range m.twins {
+		if t.stream.GetShape() == shape {
+			return t
+		}
+	}
+	return nil
+}
+
+// claim is a method's want of a twin. It could have any of the names, the first is the best.
+type claim struct {
+	method *method
+	shape  gatewayv1.StreamShape
+	names  []string
+}
+
+// addTwins adds the twins that operations lack where they belong; those that moved away get
+// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
+// is the twin of ListTrips, if there is one, and not of GetTripsStream.
+func addTwins(bindings []binding) []error {
+	var claims []claim
+	for _, b := range bindings {
+		for _, shape := range b.operation.shapes() {
+			if b.method.twin(shape) == nil && b.method.place() == b.operation.place {
+				claims = append(claims, claim{b.method, shape, twinNames(shape, b.method.name)})
+			}
+		}
+	}
+	slices.SortStableFunc(claims, func(a, b claim) int { return cmp.Compare(len(a.names), len(b.names)) })
+	var problems []error
+	for _, c := range claims {
+		problems = append(problems, c.settle())
+	}
+	return problems
+}
+
+// twinNames lists names for a twin, the best first: without the verb of the unary method and what
+// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
+func twinNames(shape gatewayv1.StreamShape, unary string) []string {
+	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
+	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
+	if shape == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
+	}
+	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
+}
+
+// settle adds the twin under the first name that is free.
+func (c claim) settle() error {
+	p := c.method.request.pkg
+	var holders []string
+	for _, name := range c.names {
+		holder := p.holder(name)
+		if holder == "" {
+			c.method.addTwin(name, c.shape)
+			return nil
+		}
+		holders = append(holders, name+" is "+holder)
+	}
+	return fmt.Errorf("%s: no name for a twin of %s: %s: %w", p, c.method.name, strings.Join(holders, ", "), ErrUnsupported)
+}
+
+// holder says what holds the name of a method, or of its request or response; nothing if it is
+// free.
+func (p *pkg) holder(name string) string {
+	for _, m := range p.methods {
+		if m.name == name {
+			return "another method"
+		}
+		for _, t := range m.twins {
+			if t.name == name {
+				return "the twin of " + m.name
+			}
+		}
+	}
+	taken := p.names()
+	for _, message := range []string{name + "Request", name + "Response"} {
+		if taken[message] {
+			return "in the name of the message " + message
+		}
+	}
+	return ""
+}
+
+func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
+	p := m.request.pkg
+	t := &twin{
+		name:       name,
+		stream:     &gatewayv1.Stream{Method: m.name, Shape: shape},
+		request:    p.addNamed(name + "Request"),
+		response:   p.addNamed(name + "Response"),
+		deprecated: m.deprecated,
+	}
+	m.attach(t)
+}
+
+// attach makes t a twin of the method, and gives its messages their fields, which are the same
+// in every twin of a shape.
+func (m *method) attach(t *twin) {
+	own := func(number int32, name string, k kind, text string) *field {
+		return &field{name: name, jsonName: derivedJSONName(name), number: number, kind: k, options: &gatewayv1.Field{}, text: text}
+	}
+	request := own(1, "request", kindMessage, "What "+m.name+" is asked, page after page.")
+	request.message = m.request
+	page := own(1, "page", kindMessage, "What "+m.name+" answers.")
+	page.message = m.response
+	cursor := own(2, "cursor", kindString, "Where to go on from after this message.")
+	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		page.text += " Unset in a keep-alive."
+		t.request.fields = []*field{request, own(2, "options", kindFollowOptions, "How to follow.")}
+		t.response.fields = []*field{page, cursor, own(3, "keep_alive", kindKeepAlive, "How it is going while there is no page.")}
+	} else {
+		t.request.fields = []*field{request, own(2, "options", kindStreamOptions, "How much to read.")}
+		t.response.fields = []*field{page, cursor}
+	}
+	m.twins = append(m.twins, t)
+	slices.SortFunc(m.twins, func(a, b *twin) int { return cmp.Compare(a.stream.GetShape(), b.stream.GetShape()) })
+}
+
+// finish says what streams need to know of the operation: where a page's records are, and
+// whether an end must be set to have one.
+func (b binding) finish() error {
+	for _, t := range b.method.twins {
+		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		t.stream.EndRequired = paged && b.operation.feed.contradictory()
+	}
+	if len(b.operation.shapes()) == 0 {
+		return nil
+	}
+	lists := b.method.response.recordLists()
+	if len(lists) != 1 {
+		return fmt.Errorf("%s %s: pages with %d lists of records %q, want 1: %w", b.method.place(), b.method.name, len(lists), lists, ErrUnsupported)
+	}
+	b.method.operation.Items = lists[0]
+	return nil
+}
+
+// recordLists returns the paths of the lists of a response that could hold a page's records:
+// its own, of which `data` is the one if it is among them, or if it has none, its members'.
+func (m *message) recordLists() []string {
+	var paths []string
+	for _, f := range m.lists() {
+		if f.wire() == "data" {
+			return []string{f.name}
+		}
+		paths = append(paths, f.name)
+	}
+	if len(paths) > 0 {
+		return paths
+	}
+	for _, member := range m.fields {
+		if member.label != single || member.message == nil || member.deprecated {
+			continue
+		}
+		for _, f := range member.message.lists() {
+			paths = append(paths, member.name+"."+f.name)
+		}
+	}
+	return paths
+}
+
+// lists returns the lists of a message. Columns and links describe a page and hold no records.
+func (m *message) lists() []*field {
+	var found []*field
+	for _, f := range m.fields {
+		wire := strings.ToLower(f.wire())
+		if f.label == list && !f.deprecated && wire != "columns" && wire != "links" {
+			found = append(found, f)
+		}
+	}
+	return found
+}

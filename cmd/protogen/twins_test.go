@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+func TestTwinNames(t *testing.T) {
+	t.Parallel()
+	const pages, follow = gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW
+	for _, test := range []struct {
+		name, unary string
+		shape       gatewayv1.StreamShape
+		want        []string
+	}{
+		{"a list loses its verb", "ListVehicles", pages, []string{"StreamVehicles", "StreamListVehicles"}},
+		{"all is part of the verb", "GetAllAssets", pages, []string{"StreamAssets", "StreamGetAllAssets"}},
+		{"a word that begins with all is not", "GetAllocations", pages, []string{"StreamAllocations", "StreamGetAllocations"}},
+		{"a verb that does not read stays", "ReplaceTags", pages, []string{"StreamReplaceTags"}},
+		{"a stream is not one twice", "GetTripsStream", pages, []string{"StreamTrips", "StreamTripsStream", "StreamGetTripsStream"}},
+		{"the pages of a feed are not what they are a feed of", "GetStatsFeed", pages, []string{"StreamStatsFeed", "StreamGetStatsFeed"}},
+		{"what is followed is no feed by name", "GetStatsFeed", follow, []string{"FollowStats", "FollowStatsFeed", "FollowGetStatsFeed"}},
+		{"nor a stream", "FetchTripsStream", follow, []string{"FollowTrips", "FollowTripsStream", "FollowFetchTripsStream"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, twinNames(test.shape, test.unary)); diff != "" {
+				t.Errorf("twinNames(%s, %s) (-want +got):\n%s", test.shape, test.unary, diff)
+			}
+		})
+	}
+}
+
+func TestTwinsThatCannotBeWrittenAreRefused(t *testing.T) {
+	t.Parallel()
+	get := func(id, query string, lists ...string) string {
+		properties := make([]string, len(lists))
+		for i, name := range lists {
+			properties[i] = `"` + name + `":{"type":"array","items":{"type":"string"}}`
+		}
+		return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
+			`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
+			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
+			`{"type":"object","properties":{` + strings.Join(properties, ",") + `}}}}}}}}`
+	}
+	for _, test := range []struct {
+		name  string
+		paths []string
+		want  string
+	}{
+		{"no list of records", []string{get("listThings", "after", "links")}, `samsara.things.v1 ListThings: pages with 0 lists of records [], want 1`},
+		{"two lists of records", []string{get("listThings", "after", "a", "b")}, `samsara.things.v1 ListThings: pages with 2 lists of records ["a" "b"], want 1`},
+		{
+			"no name that is free",
+			[]string{get("listThings", "after", "data"), get("getThings", "after", "data"), get("StreamListThings", "id", "data")},
+			"samsara.things.v1: no name for a twin of ListThings: StreamThings is the twin of GetThings, StreamListThings is another method",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+			writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+strings.Join(test.paths, ",")+`}}`)
+			_, err := generate(t.Context(), spec, root)
+			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("generate: %v, want %q", err, test.want)
+			}
+			if diff := cmp.Diff(map[string]string{}, readFiles(t, root)); diff != "" {
+				t.Errorf("a run that failed wrote files:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), `syntax = "proto3"; package samsara.things.v1; message StreamThingsResponse {}`)
+	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+		t.Fatal(err)
+	}
+	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	if want := "rpc StreamListThings("; !strings.Contains(made, want) {
+		t.Errorf("no %q in:\n%s", want, made)
+	}
+}
+
+func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
+	t.Parallel()
+	const twin = "  rpc StreamThings(StreamThingsRequest) returns (stream StreamThingsResponse) {\n"
+	for name, change := range map[string][2]string{
+		"of no method":               {`method: "ListThings"`, `method: "ListNothing"`},
+		"of no shape":                {"STREAM_SHAPE_PAGES", "STREAM_SHAPE_UNSPECIFIED"},
+		"with messages of the other": {"samsara.gateway.v1.StreamOptions", "samsara.gateway.v1.FollowOptions"},
+		"with one more field":        {"optional string cursor = 2;", "optional string cursor = 2;\n  optional string more = 3;"},
+		"with a field renumbered":    {"optional string cursor = 2;", "optional string cursor = 3;"},
+		"with a stream of requests":  {"(StreamThingsRequest)", "(stream StreamThingsRequest)"},
+		"there already":              {twin, strings.Replace(twin, "Things(", "ThingsAgain(", 1) + "    option (samsara.gateway.v1.stream) = {\n      method: \"ListThings\"\n      shape: STREAM_SHAPE_PAGES\n    };\n  }\n" + twin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(root, "samsara/things/v1/things.proto")
+			have, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := strings.Replace(string(have), change[0], change[1], 1)
+			if changed == string(have) {
+				t.Fatalf("no %q in:\n%s", change[0], have)
+			}
+			writeFile(t, file, changed)
+			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
+				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, ErrForeign)
+			}
+		})
+	}
+}
+
+func TestAnEndIsRequiredWhileTheDocumentContradictsItself(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, spec := range []string{"testdata/evolution-1.json", "testdata/evolution-2.json"} {
+		if _, err := generate(t.Context(), spec, root); err != nil {
+			t.Fatal(err)
+		}
+		made := readFiles(t, root)["samsara/probes/v1/probes.proto"]
+		if have, want := strings.Contains(made, "end_required: true"), spec == "testdata/evolution-1.json"; have != want {
+			t.Errorf("after %s an end is required: %t, want %t", spec, have, want)
+		}
+	}
+}

@@ -160,7 +160,7 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("no response: %w", err)
 	}
 	for range maxInformational + 1 {
-		resp, err := http.ReadResponse(c.reader, req) //nolint:bodyclose // the exchange's end closes it
+		resp, err := http.ReadResponse(c.reader, req)
 		if err != nil {
 			return nil, err
 		}

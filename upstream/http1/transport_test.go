@@ -155,13 +155,6 @@ func wantOK(t *testing.T, transport http.RoundTripper, req *http.Request) {
 	}
 }
 
-// virtual runs a test in a bubble of virtual time.
-func virtual(t *testing.T, test func(*testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, test)
-}
-
 func TestRequestIsWrittenAsServersReadIt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -175,7 +168,8 @@ func TestRequestIsWrittenAsServersReadIt(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.method, func(t *testing.T) {
-			virtual(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				var got []byte
 				p := newPeer(t, func(w *wire) {
 					got = make([]byte, len(test.want))
@@ -212,7 +206,8 @@ func TestMalformedRequestIsNotSent(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				transport := newTransport(t, config(newPeer(t).dial))
 				req := request(t.Context(), http.MethodGet, "")
 				test.edit(req)
@@ -237,7 +232,8 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 		"after a header in many packets": okReply,
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				p := newPeer(t, func(w *wire) {
 					for range 3 {
 						w.expect(http.MethodGet)
@@ -271,7 +267,8 @@ func TestConnectionIsNotUsedAgain(t *testing.T) {
 		"after a body without size": okHead + "\r\nok",
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				p := newPeer(t, func(w *wire) {
 					w.expect(http.MethodGet)
 					w.send(reply)
@@ -300,7 +297,8 @@ func TestConnectionIsNotUsedAgain(t *testing.T) {
 }
 
 func TestRequestWithoutEffectsSurvivesAConnectionThatTheServerClosed(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		once := func(w *wire) { w.expect(http.MethodGet); w.send(okReply) }
 		gone := func(w *wire) { w.expect(http.MethodGet); w.send(okReply); w.expect(http.MethodGet) }
 		p := newPeer(t, once, gone, answers(1))
@@ -313,7 +311,8 @@ func TestRequestWithoutEffectsSurvivesAConnectionThatTheServerClosed(t *testing.
 }
 
 func TestRequestWithEffectsIsNotSentTwice(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, func(w *wire) {
 			w.expect(http.MethodPost)
 			w.send(okReply)
@@ -332,7 +331,8 @@ func TestRequestWithEffectsIsNotSentTwice(t *testing.T) {
 }
 
 func TestFirstUseOfAConnectionIsNotRepeated(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, func(w *wire) { w.expect(http.MethodGet) })
 		_, _, err := exchange(t, newTransport(t, config(p.dial)), request(t.Context(), http.MethodGet, ""))
 		if !errors.Is(err, io.EOF) {
@@ -342,7 +342,8 @@ func TestFirstUseOfAConnectionIsNotRepeated(t *testing.T) {
 }
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		const calls = 5
 		var hungUp []time.Duration
 		start := time.Now()
@@ -361,7 +362,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 		transport := newTransport(t, cfg)
 		var bodies []io.ReadCloser
 		for range calls {
-			resp, err := transport.RoundTrip(request(t.Context(), http.MethodGet, ""))
+			resp, err := transport.RoundTrip(request(t.Context(), http.MethodGet, "")) //nolint:bodyclose // reading it to its end does
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -382,10 +383,11 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 }
 
 func TestClosedTransportKeepsNothing(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, answers(1), answers(1))
 		transport := newTransport(t, config(p.dial))
-		resp, err := transport.RoundTrip(request(t.Context(), http.MethodGet, ""))
+		resp, err := transport.RoundTrip(request(t.Context(), http.MethodGet, "")) //nolint:bodyclose // reading it to its end does
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,7 +421,8 @@ func TestContextEndsAnExchangeAtOnce(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				p := newPeer(t, test.script)
 				transport := newTransport(t, config(p.dial))
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errGone)
@@ -442,7 +445,8 @@ func (w *wire) untilClosedAfter() {
 }
 
 func TestResponseBeforeTheRequestIsSentIsRead(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, func(w *wire) {
 			if _, err := http.ReadRequest(w.in); err != nil {
 				w.t.Error(err)
@@ -469,7 +473,8 @@ func TestBoundsOfAResponse(t *testing.T) {
 		"an end before the header":   {"", "no response: EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				p := newPeer(t, func(w *wire) { w.expect(http.MethodGet); w.send(test.reply) })
 				_, _, err := exchange(t, newTransport(t, config(p.dial)), request(t.Context(), http.MethodGet, ""))
 				if err == nil || err.Error() != test.want {
@@ -481,7 +486,8 @@ func TestBoundsOfAResponse(t *testing.T) {
 }
 
 func TestHeaderLimitDoesNotBoundTheBody(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		long := strings.Repeat("x", 1<<20)
 		p := newPeer(t, func(w *wire) {
 			for range 2 {
@@ -592,6 +598,7 @@ func TestRequestWithEffectsAvoidsAConnectionThatTheServerClosed(t *testing.T) {
 					}
 				case http.StateClosed:
 					closed <- c
+				default:
 				}
 			})
 			transport := newTransport(t, cfg)

@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// tick is the pace of the fleet: every vehicle reports once a tick.
-const tick = 5 * time.Second
-
-// listSize is how many elements a list within a record has.
-const listSize = 2
+// listSize is how many elements a list within a record has, maxListSize where more are required.
+const (
+	listSize    = 2
+	maxListSize = 12
+)
 
 // fleet invents the values of records. What it invents depends on nothing but the seed, what a
 // record is called and which one of its kind it is, the member's name, and the time, so that one
 // vehicle looks alike in all replies. It is immutable.
-type fleet struct{ seed uint64 }
+type fleet struct {
+	seed uint64
+	size uint64 // how many records of a kind there are
+}
 
 // subject is what values are invented for.
 type subject struct {
@@ -27,12 +30,16 @@ type subject struct {
 	at   time.Time // the time that its report is of
 	// How many levels of objects to invent below; required ones go maxRequiredDepth deeper.
 	depth int
-	hash  uint64 // of seed, noun, n, and the members on the way down; set by about
+	// The member whose object this is, which a member called value is the quantity of.
+	within term
+	report bool   // of a feed: the record has changed at its time
+	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
+	size   uint64 // of the fleet; set by about
 }
 
-// about returns s with its hash.
+// about returns s with its hash and the size of its fleet.
 func (f *fleet) about(s subject) subject {
-	s.hash = mix(mixNumber(f.seed, s.n), s.noun)
+	s.hash, s.size = mix(mixNumber(f.seed, s.n), s.noun), f.size
 	return s
 }
 
@@ -44,7 +51,7 @@ func (s subject) id() string {
 }
 
 // ref returns the number of the seeded record that the i-th reference of a record leads to.
-func ref(n uint64, i int) uint64 { return (n+uint64(i)-1)%fleetSize + 1 }
+func ref(n uint64, i int, size uint64) uint64 { return (n+uint64(i)-1)%size + 1 }
 
 // object invents an object. What skip reports is left out; nil skips nothing.
 func (f *fleet) object(s *schema, sub subject, skip func(*member) bool) map[string]any {
@@ -71,7 +78,7 @@ func (f *fleet) member(m *member, sub subject) any {
 	case list:
 		n := listSize
 		if m.rule.Minimum != nil {
-			n = max(n, int(min(m.rule.GetMinimum(), fleetSize)))
+			n = max(n, int(min(m.rule.GetMinimum(), maxListSize)))
 		}
 		if m.rule.Maximum != nil {
 			n = min(n, int(m.rule.GetMaximum()))
@@ -100,12 +107,13 @@ func (f *fleet) one(m *member, sub subject, i int) any {
 		return scalar(m, sub, i)
 	}
 	sub.depth--
+	sub.within = m.term
 	if root := m.schema.root; root != nil {
 		return f.member(root, sub)
 	}
 	switch {
 	case hasID(m.schema) && m.noun != "data": // another record
-		sub = f.about(subject{noun: m.noun, n: ref(sub.n, i), at: sub.at, depth: sub.depth})
+		sub = f.about(subject{noun: m.noun, n: ref(sub.n, i, f.size), at: sub.at, depth: sub.depth, report: sub.report})
 	case m.shape == list: // the last one is the latest
 		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
 	}
@@ -172,12 +180,13 @@ type view struct {
 	echo   map[string]any     // members that the request says
 	skip   func(*member) bool // members that are left out; nil for none
 	at     time.Time
+	report bool // at is the time of a report in a feed
 }
 
 // present returns a record in a view: what clients have set where it fits, what the request says,
 // and what is invented for the rest.
 func (f *fleet) present(r record, v view) map[string]any {
-	sub := f.about(subject{noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth})
+	sub := f.about(subject{noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth, report: v.report})
 	out := f.object(v.schema, sub, v.skip)
 	for _, m := range v.schema.members {
 		if v.skip != nil && v.skip(m) {

@@ -12,7 +12,7 @@ import (
 )
 
 // operate answers a request that no fault keeps from its operation.
-func (s *Sandbox) operate(r *http.Request, path, id string) reply {
+func (s *Sandbox) operate(r *http.Request, path, id string, odd OddPage) reply {
 	op, names, verbs := s.routes.find(r.Method, path)
 	switch {
 	case op == nil && len(verbs) > 0:
@@ -22,7 +22,7 @@ func (s *Sandbox) operate(r *http.Request, path, id string) reply {
 	case op == nil:
 		return refused(path, id, refuse(http.StatusNotFound, "there is no such path"))
 	}
-	q, why := op.read(r, names, s.now())
+	q, why := op.read(r, names, s.now(), odd)
 	if why != nil {
 		return refused(path, id, why)
 	}
@@ -128,7 +128,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) any {
 	if len(op.response.members) == 0 {
 		return nil
 	}
-	moment := q.until().Truncate(tick)
+	moment := q.until().Truncate(Tick)
 	first := c.first()
 	if len(subjects) > 0 {
 		first = subjects[0]
@@ -140,6 +140,8 @@ func (s *Sandbox) response(q *request, subjects []record, p page) any {
 		return s.fleet.member(op.response.root, about)
 	case e.record == nil:
 		out = s.fleet.object(op.response, about, nil)
+	case e.isList && p.null && len(p.items) == 0:
+		out = nil
 	case e.isList:
 		out = s.list(q, p, moment)
 	default:
@@ -170,7 +172,7 @@ func (s *Sandbox) list(q *request, p page, moment time.Time) []any {
 	v := q.view(moment)
 	for _, i := range p.items {
 		if i.tick != 0 {
-			v.at = time.UnixMilli(i.tick * tick.Milliseconds())
+			v.at, v.report = timeOfTick(i.tick), true
 		}
 		values = append(values, s.fleet.present(i.record, v))
 	}
@@ -180,7 +182,7 @@ func (s *Sandbox) list(q *request, p page, moment time.Time) []any {
 // cursors fills in a pagination object.
 func (s *Sandbox) cursors(q *request, p page) map[string]any {
 	out := map[string]any{"hasNextPage": p.hasNext, "hasPrevPage": p.hasPrev, "startCursor": "", "endCursor": ""}
-	if p.hasNext || p.openEnded {
+	if (p.hasNext || p.openEnded) && !p.cursorless {
 		out["endCursor"] = s.cursor(q, p.last)
 	}
 	if p.hasPrev {

@@ -25,11 +25,17 @@ type request struct {
 	body        map[string]any    // nil without a body
 	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
 	now         time.Time
+	odd         OddPage // what is to be odd about the page that answers it
+
+	// Of a request for a page: the cursor sent, empty with the first page, and where the page
+	// begins.
+	cursor string
+	from   position
 }
 
 // read checks a request against its operation. All that is wrong with it is in the one refusal.
-func (op *operation) read(r *http.Request, names []string, now time.Time) (*request, *refusal) {
-	q := &request{op: op, now: now, path: map[string]string{}, args: map[string]any{}}
+func (op *operation) read(r *http.Request, names []string, now time.Time, odd OddPage) (*request, *refusal) {
+	q := &request{op: op, now: now, odd: odd, path: map[string]string{}, args: map[string]any{}}
 	var problems []string
 	for i, m := range op.path {
 		v, rule := m.parse(names[i])

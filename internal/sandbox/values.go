@@ -185,13 +185,12 @@ func phrase(m *member, sub subject) string {
 	return "Sample " + words(name)
 }
 
-// number invents a number by the quantity that a name stands for. Positions, speeds and
-// counters follow the time: every record drives its own circle around the depot once an hour.
+// number invents a number by the quantity that a name stands for.
 func number(m *member, sub subject, i int) float64 {
 	t, h := m.term, sub.hash
-	age := max(0, sub.at.Sub(epoch()).Seconds())
-	turn := 2 * math.Pi * (age/3600 + float64(sub.n)/fleetSize)
-	radius := 0.02 + 0.01*float64(sub.n%fleetSize)
+	if t.is("value") {
+		t = sub.within
+	}
 	between := func(low, high float64) float64 { return math.Trunc(low + float64(h%10_000)/10_000*(high-low)) }
 	switch {
 	case t.is("id"):
@@ -206,26 +205,19 @@ func number(m *member, sub subject, i int) float64 {
 		return 2016 + float64(sub.n%10)
 	case isInstant(t):
 		return float64(timeOf(t, sub).UnixMilli())
-	case t.has("latitude"), t.ends("lat"):
-		return round(37.8044+radius*math.Sin(turn), 6)
-	case t.has("longitude"), t.ends("lng", "lon"):
-		return round(-122.2712+radius*math.Cos(turn), 6)
-	case t.has("heading"):
-		return math.Trunc(math.Mod(turn*180/math.Pi, 360))
+	}
+	if v, ok := driven(t, sub.n, sub.at); ok {
+		return v
+	}
+	switch {
 	case t.has("percent", "score"):
 		return between(20, 100)
-	case t.has("odometer", "accumulatedvehiclemeters", "totalvehiclemeters"):
-		return 1e8 + 1e6*float64(sub.n) + math.Trunc(age*20)
-	case t.has("speed"):
-		return round(40+20*math.Sin(3*turn), 1)
-	case t.has("engineseconds"):
-		return 1e6 + math.Trunc(age/2)
-	case t.has("enginehours"):
-		return 300 + math.Trunc(age/7200)
 	case t.has("milliseconds"), t.ends("ms"):
 		return between(60_000, 3_600_000)
 	case t.has("seconds"):
 		return between(30, 3600)
+	case t.has("speed"):
+		return between(50, 110)
 	case t.has("hour"):
 		return float64(h % 24)
 	case t.has("meters"):
@@ -252,7 +244,7 @@ func (s subject) reference(noun string, i int) string {
 	if noun == s.noun {
 		return s.id()
 	}
-	return idOf(ref(s.n, i))
+	return idOf(ref(s.n, i, s.size))
 }
 
 // isReference reports whether a name is that of an id, or of a list of ids.
@@ -293,6 +285,8 @@ func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, tim
 // minutes before.
 func timeOf(t term, sub subject) time.Time {
 	switch {
+	case isChangeTime(t) && sub.report:
+		return sub.at
 	case t.has("birth"):
 		return epoch().AddDate(-40, 0, int(sub.n%365))
 	case t.has("created"), isChangeTime(t):
@@ -300,7 +294,7 @@ func timeOf(t term, sub subject) time.Time {
 	case t.has("expir", "due", "next"):
 		return sub.at.Add(24 * time.Hour)
 	case t.has("start", "begin", "first"):
-		return sub.at.Add(-time.Duration(1+sub.n%fleetSize) * time.Minute)
+		return sub.at.Add(-time.Duration(1+sub.n%12) * time.Minute)
 	}
 	return sub.at
 }

@@ -58,8 +58,8 @@ func newCollection(path string, seeded uint64) *collection {
 // idOf returns the id of the n-th record of any collection.
 func idOf(n uint64) string { return strconv.FormatUint(firstID+n, 10) }
 
-// numberOf returns the number that an id stands for, 0 where it cannot be one of the fleet's.
-func numberOf(id string) uint64 {
+// numberOfID returns the number that an id stands for, 0 where it cannot be one of the fleet's.
+func numberOfID(id string) uint64 {
 	v, err := strconv.ParseUint(id, 10, 64)
 	if err != nil || v < firstID {
 		return 0
@@ -132,7 +132,7 @@ func (c *collection) find(id string) (record, bool) {
 }
 
 func (c *collection) lookup(id string) (record, bool) {
-	if r, ok := c.get(numberOf(id)); ok && r.key == id {
+	if r, ok := c.get(numberOfID(id)); ok && r.key == id {
 		return r, true
 	}
 	if r, ok := c.get(c.keys[id]); ok && r.key == id {
@@ -261,7 +261,7 @@ func (c *collection) matching(f filter) order {
 		if r, ok := c.lookup(id); ok && f.noun == c.noun {
 			numbers = append(numbers, r.n)
 		}
-		if n := numberOf(id); f.noun != c.noun && n >= 1 && n <= c.seeded {
+		if n := numberOfID(id); f.noun != c.noun && n >= 1 && n <= c.seeded {
 			numbers = append(numbers, n, (n+c.seeded-2)%c.seeded+1) // see refers
 		}
 	}

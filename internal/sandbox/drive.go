@@ -1,9 +1,6 @@
 package sandbox
 
-import (
-	"math"
-	"time"
-)
+import "math"
 
 // drive is how one asset moves. It drives counter-clockwise on a circle around the depot, for ever,
 // now faster and now slower. Its distance is a formula of the time and all else one of the
@@ -37,6 +34,9 @@ func (d drive) distance(age float64) float64 {
 	return d.speed * (age - swing/swingRate*math.Cos(swingRate*age+d.phase))
 }
 
+// odometer is in metres.
+func (d drive) odometer(age float64) float64 { return odometerBefore + d.distance(age) }
+
 // velocity is in metres a second, and always above 0.
 func (d drive) velocity(age float64) float64 {
 	return d.speed * (1 + swing*math.Sin(swingRate*age+d.phase))
@@ -66,32 +66,31 @@ const (
 	odometerBefore, engineSecondsBefore = 1e8, 1e6
 )
 
-// driven returns the quantity of an asset's drive that a name stands for, false where it stands
-// for none. Counters only grow.
-func driven(t term, n uint64, at time.Time) (float64, bool) {
-	d, age := driveOf(n), max(0, at.Sub(epoch()).Seconds())
+// driven returns the quantity of a drive, at an age of the fleet in seconds, that a name stands for;
+// nil where it stands for none. Counters only grow.
+func driven(t term) func(drive, float64) float64 {
 	switch {
 	case t.has("latitude"), t.ends("lat"):
-		return round(d.latitude(age), 6), true
+		return func(d drive, age float64) float64 { return round(d.latitude(age), 6) }
 	case t.has("longitude"), t.ends("lng", "lon"):
-		return round(d.longitude(age), 6), true
+		return func(d drive, age float64) float64 { return round(d.longitude(age), 6) }
 	case t.has("heading"):
-		return math.Mod(round(d.heading(age), 1), 360), true
+		return func(d drive, age float64) float64 { return math.Mod(round(d.heading(age), 1), 360) }
 	case t.has("odometermiles"):
-		return math.Trunc((odometerBefore + d.distance(age)) / metresPerMile), true
+		return func(d drive, age float64) float64 { return math.Trunc(d.odometer(age) / metresPerMile) }
 	case t.has("odometer", "gpsdistancemeters", "evdistancedriven", "accumulatedvehiclemeters", "totalvehiclemeters"):
-		return math.Trunc(odometerBefore + d.distance(age)), true
+		return func(d drive, age float64) float64 { return math.Trunc(d.odometer(age)) }
 	case t.has("speeding", "threshold", "limit", "weight", "max", "over"):
-	case t.has("speed") && t.has("kilometers", "kph"):
-		return round(d.velocity(age)*secondsPerHour/1000, 1), true
+	case t.has("speedkilometers", "speedkph"):
+		return func(d drive, age float64) float64 { return round(d.velocity(age)*secondsPerHour/1000, 1) }
 	case t.has("speedmeterspersecond"), t.is("gpsmeterspersecond"):
-		return round(d.velocity(age), 1), true
+		return func(d drive, age float64) float64 { return round(d.velocity(age), 1) }
 	case t.has("speed"):
-		return round(d.velocity(age)*secondsPerHour/metresPerMile, 1), true
+		return func(d drive, age float64) float64 { return round(d.velocity(age)*secondsPerHour/metresPerMile, 1) }
 	case t.has("engineseconds"):
-		return math.Trunc(engineSecondsBefore + age), true
+		return func(_ drive, age float64) float64 { return math.Trunc(engineSecondsBefore + age) }
 	case t.has("enginehours"):
-		return math.Trunc((engineSecondsBefore + age) / secondsPerHour), true
+		return func(_ drive, age float64) float64 { return math.Trunc((engineSecondsBefore + age) / secondsPerHour) }
 	}
-	return 0, false
+	return nil
 }

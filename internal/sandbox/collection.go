@@ -90,20 +90,6 @@ func (c *collection) all() order {
 	}}
 }
 
-// live returns the records of an order from index i on, backwards where step is -1, until there are
-// limit of them. It leaves out what keep does not hold for, and what is deleted.
-func (c *collection) live(o order, i, step, limit int, keep func(record) bool) []record {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []record
-	for ; i >= 0 && i < o.count && len(out) < limit; i += step {
-		if r, ok := c.get(o.at(i)); ok && keep(r) {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
 // get returns the record of a number, if there is one.
 func (c *collection) get(n uint64) (record, bool) {
 	r, ok := c.touched[n]
@@ -118,7 +104,7 @@ func (c *collection) get(n uint64) (record, bool) {
 
 // first returns the first live record, or what it was where all are deleted.
 func (c *collection) first() record {
-	if found := c.live(c.all(), 0, 1, 1, func(record) bool { return true }); len(found) > 0 {
+	if found := (listing{of: c, order: c.all()}).after(0, 1); len(found) > 0 {
 		return found[0]
 	}
 	return record{n: 1, key: idOf(1)}

@@ -187,7 +187,7 @@ func TestEveryFeedTellsTheTimeOfEachReport(t *testing.T) {
 func TestAHistoryIsReadWholeAndInOrderAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	fleet := func(c *sandbox.Config) { c.Fleet = 100 }
-	const target = locations + "&startTime=2026-03-02T11:55:03Z"
+	const target = locations + "&startTime=2026-03-02T11:58:03Z"
 	var got []report
 	after, more := "", true
 	for more {
@@ -198,7 +198,7 @@ func TestAHistoryIsReadWholeAndInOrderAcrossRestarts(t *testing.T) {
 		}
 		after, more = p.cursor, p.more
 	}
-	if diff := cmp.Diff(reports(100, start.Add(-5*time.Minute+3*time.Second), start), got, cmp.AllowUnexported(report{})); diff != "" {
+	if diff := cmp.Diff(reports(100, start.Add(-2*time.Minute+3*time.Second), start), got, cmp.AllowUnexported(report{})); diff != "" {
 		t.Errorf("reports (-want +got):\n%.2000s", diff)
 	}
 	other := serve(t, func(c *sandbox.Config) { c.Fleet, c.Seed = 100, 2 })

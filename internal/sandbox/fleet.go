@@ -32,6 +32,7 @@ type subject struct {
 	depth int
 	// The member whose object this is: a member called value is what it measures.
 	within *member
+	index  int    // which element of its list it is, 0 outside lists
 	report bool   // of a feed: the record has changed at its time
 	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
 	size   uint64 // of the fleet; set by about
@@ -71,11 +72,14 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 		if set && v == nil {
 			continue
 		}
-		before, ok := len(b), true
+		before := len(b)
 		b = append(separate(b), m.label...)
 		if set {
 			b = appendJSON(b, v)
-		} else if b, ok = f.member(b, m, sub); !ok {
+			continue
+		}
+		var ok bool
+		if b, ok = f.member(b, m, sub); !ok {
 			b = b[:before] // which keeps the room that has been made
 		}
 	}
@@ -88,7 +92,7 @@ func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 	if sub.depth <= 0 && m.kind == object && !m.rule.GetRequired() || sub.depth < -maxRequiredDepth {
 		return b, false
 	}
-	sub.hash = mix(sub.hash, m.name)
+	sub.hash, sub.index = mix(sub.hash, m.name), 0
 	switch m.shape {
 	case list:
 		return f.elements(b, m, sub), true
@@ -96,13 +100,13 @@ func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 		if m.term.ends("externalids") {
 			return appendJSON(b, externalIDs(sub.noun, sub.n)), true
 		}
-		if entry, ok := f.one(append(b, `{"sample":`...), m, sub, 0); ok {
+		if entry, ok := f.one(append(b, `{"sample":`...), m, sub); ok {
 			return append(entry, '}'), true
 		}
 		return append(b, "{}"...), true
 	case single:
 	}
-	return f.one(b, m, sub, 0)
+	return f.one(b, m, sub)
 }
 
 // elements writes an invented list.
@@ -116,19 +120,22 @@ func (f *fleet) elements(b []byte, m *member, sub subject) []byte {
 	}
 	b = append(b, '[')
 	for i := range n {
-		sub.hash = mixNumber(sub.hash, uint64(i))
-		before, ok := len(b), true
-		if b, ok = f.one(separate(b), m, sub, i); !ok {
+		sub.hash, sub.index = mixNumber(sub.hash, uint64(i)), i
+		var (
+			before = len(b)
+			ok     bool
+		)
+		if b, ok = f.one(separate(b), m, sub); !ok {
 			b = b[:before]
 		}
 	}
 	return append(b, ']')
 }
 
-// one writes one invented value, as member does; i tells the elements of a list apart.
-func (f *fleet) one(b []byte, m *member, sub subject, i int) ([]byte, bool) {
+// one writes one invented value, as member does.
+func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	if m.kind != object {
-		return scalar(b, m, sub, i), true
+		return scalar(b, m, sub), true
 	}
 	sub.depth--
 	sub.within = m
@@ -137,9 +144,9 @@ func (f *fleet) one(b []byte, m *member, sub subject, i int) ([]byte, bool) {
 	}
 	switch {
 	case hasID(m.schema) && m.noun != "data": // another record
-		sub = f.about(subject{noun: m.noun, n: ref(sub.n, i, f.size), at: sub.at, depth: sub.depth, report: sub.report})
+		sub = f.about(subject{noun: m.noun, n: ref(sub.n, sub.index, f.size), at: sub.at, depth: sub.depth, report: sub.report})
 	case m.shape == list: // the last one is the latest
-		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
+		sub.at = sub.at.Add(-time.Duration(listSize-1-sub.index) * time.Second)
 	}
 	return f.object(b, m.schema, sub, nil), true
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // operate answers a request that no fault keeps from its operation.
-func (s *Sandbox) operate(r *http.Request, path, id string, odd OddPage) reply {
+func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
+	path := r.URL.EscapedPath()
 	op, names, verbs := s.routes.find(r.Method, path)
 	switch {
 	case op == nil && len(verbs) > 0:
@@ -23,10 +24,11 @@ func (s *Sandbox) operate(r *http.Request, path, id string, odd OddPage) reply {
 	case op == nil:
 		return refused(path, id, refuse(http.StatusNotFound, "there is no such path"))
 	}
-	q, why := op.read(r, names, s.now(), odd)
+	q, why := op.read(r, names, s.now())
 	if why != nil {
 		return refused(path, id, why)
 	}
+	q.odd = odd
 	body, why := s.perform(q)
 	if why != nil {
 		return refused(path, id, why)
@@ -141,13 +143,27 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		first = subjects[0]
 	}
 	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth})
+	// around writes an object around its member content, with the cursors and links of the page.
+	around := func(holder *schema, content *member, written []byte) []byte {
+		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {
+			switch {
+			case m == content:
+				return json.RawMessage(written), true
+			case m == e.paging:
+				return s.cursors(q, p), true
+			case strings.EqualFold(m.name, linksName) && op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+				return q.links(p), true
+			}
+			return nil, false
+		})
+	}
 	var out []byte
 	switch {
 	case e.record == nil && op.response.root != nil:
 		out, _ = s.fleet.member(nil, op.response.root, about)
 		return out
 	case e.record == nil:
-		return s.frame(q, op.response, about, p, nil, nil)
+		return around(op.response, nil, nil)
 	case e.isList && p.null && len(p.items) == 0:
 		out = []byte("null")
 	case e.isList:
@@ -163,24 +179,9 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		if holder.root != nil {
 			break // a bare list
 		}
-		out = s.frame(q, holder, about, p, m, out)
+		out = around(holder, m, out)
 	}
 	return out
-}
-
-// frame writes an object around what its member content is, with the cursors and links of a page.
-func (s *Sandbox) frame(q *request, holder *schema, about subject, p page, content *member, written []byte) []byte {
-	return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {
-		switch {
-		case m == content:
-			return json.RawMessage(written), true
-		case m == q.op.envelope.paging:
-			return s.cursors(q, p), true
-		case strings.EqualFold(m.name, linksName) && q.op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
-			return q.links(p), true
-		}
-		return nil, false
-	})
 }
 
 // list presents the records of a page, each at its time.

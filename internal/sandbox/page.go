@@ -176,11 +176,11 @@ func (q *request) cursorName() (string, *refusal) {
 	return found, nil
 }
 
-// listing is the records that pass the filters of a request, in order.
+// listing is the records of a collection that pass some filters, in order.
 type listing struct {
-	of    *collection
-	order order // numbers that may be theirs
-	keep  func(record) bool
+	of      *collection
+	order   order // numbers that may be theirs
+	filters []filter
 }
 
 // listing returns what the request selects by its parameters called ids or xIds, which name records
@@ -188,29 +188,44 @@ type listing struct {
 // many clients have touched, and not on how many there are.
 func (q *request) listing() listing {
 	c := q.op.target.collection
-	var filters []filter
+	l := listing{of: c, order: c.all()}
 	for _, name := range slices.Sorted(maps.Keys(q.args)) {
 		m := q.op.query[name]
 		switch {
 		case m == nil || m.kind == truth || name == q.op.target.param:
 		case name == "ids":
-			filters = append(filters, filter{noun: c.noun, ids: split(q.args[name])})
+			l.filters = append(l.filters, filter{noun: c.noun, ids: split(q.args[name])})
 		case strings.HasSuffix(name, "ds") && isReference(name):
-			filters = append(filters, filter{noun: nounOfReference(name), ids: split(q.args[name])})
+			l.filters = append(l.filters, filter{noun: nounOfReference(name), ids: split(q.args[name])})
 		}
 	}
-	l := listing{of: c, order: c.all(), keep: func(r record) bool {
-		return !slices.ContainsFunc(filters, func(f filter) bool { return !c.passes(r, f) })
-	}}
-	if len(filters) > 0 {
-		l.order = c.matching(filters[0])
+	if len(l.filters) > 0 {
+		l.order = c.matching(l.filters[0])
 	}
 	return l
 }
 
+// from returns the records from index i of the order on, backwards where step is -1, until there
+// are limit of them.
+func (l listing) from(i, step, limit int) []record {
+	l.of.mu.Lock()
+	defer l.of.mu.Unlock()
+	var out []record
+	for ; i >= 0 && i < l.order.count && len(out) < limit; i += step {
+		if r, ok := l.of.get(l.order.at(i)); ok && l.keeps(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (l listing) keeps(r record) bool {
+	return !slices.ContainsFunc(l.filters, func(f filter) bool { return !l.of.passes(r, f) })
+}
+
 // after returns at most limit records that come after a number.
 func (l listing) after(n uint64, limit int) []record {
-	return l.of.live(l.order, l.order.past(n), 1, limit, l.keep)
+	return l.from(l.order.past(n), 1, limit)
 }
 
 // page returns the records after a number.
@@ -223,7 +238,7 @@ func (l listing) page(n uint64, limit int) page {
 
 // pageBefore returns the last records before a number.
 func (l listing) pageBefore(n uint64, limit int) page {
-	found := l.of.live(l.order, l.order.past(max(n, 1)-1)-1, -1, limit+1, l.keep)
+	found := l.from(l.order.past(max(n, 1)-1)-1, -1, limit+1)
 	more := len(found) > limit
 	found = found[:min(limit, len(found))]
 	slices.Reverse(found)
@@ -256,7 +271,7 @@ func (l listing) numbered(number string) (page, *refusal) {
 	}
 	first := (n - 1) * numberedPageSize
 	l.order.count = min(l.order.count, first+numberedPageSize)
-	p := pageOf(l.of.live(l.order, first, 1, numberedPageSize, l.keep))
+	p := pageOf(l.from(first, 1, numberedPageSize))
 	p.hasNext = n < pages
 	return p, nil
 }

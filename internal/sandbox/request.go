@@ -34,8 +34,8 @@ type request struct {
 }
 
 // read checks a request against its operation. All that is wrong with it is in the one refusal.
-func (op *operation) read(r *http.Request, names []string, now time.Time, odd OddPage) (*request, *refusal) {
-	q := &request{op: op, now: now, odd: odd, path: map[string]string{}, args: map[string]any{}}
+func (op *operation) read(r *http.Request, names []string, now time.Time) (*request, *refusal) {
+	q := &request{op: op, now: now, path: map[string]string{}, args: map[string]any{}}
 	var problems []string
 	for i, m := range op.path {
 		v, rule := m.parse(names[i])

@@ -224,7 +224,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	if fault.Status != 0 {
 		out = refused(path, id, refuse(fault.Status, "%s", cmp.Or(http.StatusText(fault.Status), "Fault")))
 	} else {
-		out = s.operate(r, path, id, fault.Page)
+		out = s.operate(r, id, fault.Page)
 	}
 	out.retryAfter = fault.RetryAfter
 	return out, fault

@@ -53,8 +53,8 @@ type member struct {
 	noun   string   // what it holds or refers to, such as vehicle
 	refers bool     // it holds the id of another record, or several
 	values []string // the allowed ones that are not empty
-	text   func(s subject, i int) string
-	number func(s subject, i int) float64
+	text   func(subject) string
+	number func(subject) float64
 }
 
 // schema is a message as JSON.

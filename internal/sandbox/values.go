@@ -11,8 +11,8 @@ import (
 )
 
 // scalar writes an invented value that is no object: by what the annotation allows first, by the
-// member's name second, by its type last. i tells the elements of a list apart.
-func scalar(b []byte, m *member, sub subject, i int) []byte {
+// member's name second, by its type last.
+func scalar(b []byte, m *member, sub subject) []byte {
 	h := sub.hash
 	if len(m.values) > 0 {
 		v := m.values[h%uint64(len(m.values))]
@@ -29,12 +29,12 @@ func scalar(b []byte, m *member, sub subject, i int) []byte {
 	case row:
 		return appendJSON(b, []any{freeForm("", h), freeForm("", h>>8)})
 	case real:
-		return appendFloat(b, m.bounded(m.number(sub, i)))
+		return appendFloat(b, m.bounded(m.number(sub)))
 	case whole:
-		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(m.number(sub, i)))), 10)
+		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(m.number(sub)))), 10)
 	case text, object:
 	}
-	s := m.text(sub, i)
+	s := m.text(sub)
 	if m.shape == single && m.rule.Maximum != nil {
 		s = strings.ToValidUTF8(s[:min(len(s), int(m.rule.GetMaximum()))], "")
 	}
@@ -86,87 +86,87 @@ func (t term) is(names ...string) bool { return slices.Contains(names, string(t)
 
 // textOf returns how to invent a string of a member. What its name tells is found out here, once,
 // because there are many values to invent; so are numbers and times.
-func textOf(m *member) func(subject, int) string {
+func textOf(m *member) func(subject) string {
 	name, t := m.name, m.term
 	at := timeOf(t)
 	switch m.rule.GetFormat() {
 	case "date-time":
-		return func(s subject, _ int) string { return timestamp(at(s)) }
+		return func(s subject) string { return timestamp(at(s)) }
 	case "date":
-		return func(s subject, _ int) string { return at(s).Format(time.DateOnly) }
+		return func(s subject) string { return at(s).Format(time.DateOnly) }
 	case "uuid":
-		return func(s subject, _ int) string { return uuidOf(s.hash) }
+		return func(s subject) string { return uuidOf(s.hash) }
 	case "uri":
-		return func(s subject, _ int) string { return urlOf(name, s.hash) }
+		return func(s subject) string { return urlOf(name, s.hash) }
 	case "byte":
 		return always(base64.StdEncoding.EncodeToString([]byte("sample " + name)))
 	}
 	switch {
 	case t.is("id"):
-		return func(s subject, _ int) string { return s.id() }
+		return func(s subject) string { return s.id() }
 	case t.has("uuid"), t.is("requestid"):
-		return func(s subject, _ int) string { return uuidOf(s.hash) }
+		return func(s subject) string { return uuidOf(s.hash) }
 	case t.has("base64", "md5"):
 		return always(base64.StdEncoding.EncodeToString([]byte("sample " + name)))
 	case m.refers:
-		return func(s subject, i int) string { return s.reference(m.noun, i) }
+		return func(s subject) string { return s.reference(m.noun) }
 	case t.has("latitude", "longitude"):
-		return func(s subject, i int) string { return strconv.FormatFloat(m.number(s, i), 'f', 6, 64) }
+		return func(s subject) string { return strconv.FormatFloat(m.number(s), 'f', 6, 64) }
 	case t.has("timezone"):
 		return always("America/Los_Angeles")
 	case t.ends("timeofday"):
 		return always("08:30")
 	case t.ends("date", "dateofbirth") && !t.ends("update"):
-		return func(s subject, _ int) string { return at(s).Format(time.DateOnly) }
+		return func(s subject) string { return at(s).Format(time.DateOnly) }
 	case t.ends("time", "hour", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
-		return func(s subject, _ int) string { return timestamp(at(s)) }
+		return func(s subject) string { return timestamp(at(s)) }
 	}
 	return phraseOf(m)
 }
 
-func always(s string) func(subject, int) string { return func(subject, int) string { return s } }
+func always(s string) func(subject) string { return func(subject) string { return s } }
 
 // phraseOf returns how to invent a string that is neither an id nor a time.
-func phraseOf(m *member) func(subject, int) string {
+func phraseOf(m *member) func(subject) string {
 	name, t := m.name, m.term
 	switch {
 	case t.has("email"):
-		return func(s subject, _ int) string { return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(s.noun), s.n) }
+		return func(s subject) string { return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(s.noun), s.n) }
 	case t.has("url", "href", "link"):
-		return func(s subject, _ int) string { return urlOf(name, s.hash) }
+		return func(s subject) string { return urlOf(name, s.hash) }
 	case t.has("phone"):
-		return func(s subject, _ int) string { return fmt.Sprintf("+1415555%04d", 100+s.n) }
+		return func(s subject) string { return fmt.Sprintf("+1415555%04d", 100+s.n) }
 	case t.ends("vin"):
-		return func(s subject, _ int) string { return vinOf(s.n) }
+		return func(s subject) string { return vinOf(s.n) }
 	case t.has("licenseplate"):
-		return func(s subject, _ int) string { return fmt.Sprintf("SBX%04d", s.n) }
+		return func(s subject) string { return fmt.Sprintf("SBX%04d", s.n) }
 	case t.has("serial"), t.is("mac", "esn"):
-		return func(s subject, _ int) string { return serialOf(s.n) }
+		return func(s subject) string { return serialOf(s.n) }
 	case t.is("username"):
-		return func(s subject, _ int) string { return fmt.Sprintf("driver%d", s.n) }
+		return func(s subject) string { return fmt.Sprintf("driver%d", s.n) }
 	case t.ends("firstname"):
-		return func(s subject, _ int) string { first, _, _ := strings.Cut(personOf(s.n), " "); return first }
+		return func(s subject) string { first, _, _ := strings.Cut(personOf(s.n), " "); return first }
 	case t.ends("lastname"):
-		return func(s subject, _ int) string { _, last, _ := strings.Cut(personOf(s.n), " "); return last }
+		return func(s subject) string { _, last, _ := strings.Cut(personOf(s.n), " "); return last }
 	case t.is("name", "displayname", "title"):
-		return func(s subject, _ int) string { return nameOf(s.noun, s.n) }
+		return func(s subject) string { return nameOf(s.noun, s.n) }
 	case t.ends("name"):
 		noun := nounIn(name[:len(name)-len("name")])
-		return func(s subject, _ int) string { return nameOf(noun, s.n) }
+		return func(s subject) string { return nameOf(noun, s.n) }
 	case t.ends("year"):
-		return func(s subject, _ int) string { return strconv.FormatUint(2016+s.n%10, 10) }
+		return func(s subject) string { return strconv.FormatUint(2016+s.n%10, 10) }
 	case t.ends("month"):
 		return always("March")
 	case t.ends("quarter"):
 		return always("Q1")
 	case t.is("make", "oemname", "manufacturer"):
-		return func(s subject, _ int) string { return pick(s.n, "Freightliner", "Kenworth", "Volvo", "Mack") }
+		return func(s subject) string { return pick(s.n, "Freightliner", "Kenworth", "Volvo", "Mack") }
 	case t.is("model"):
-		return func(s subject, _ int) string { return pick(s.n, "Cascadia", "T680", "VNL 860", "Anthem") }
+		return func(s subject) string { return pick(s.n, "Cascadia", "T680", "VNL 860", "Anthem") }
 	case t.has("currency"):
 		return always("usd")
 	case t.has("address", "location") && !t.has("type"):
-		return func(s subject, _ int) string { return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+s.n) }
+		return func(s subject) string { return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+s.n) }
 	case t.is("city"):
 		return always("Oakland")
 	case t.ends("state"), t.has("jurisdiction"):
@@ -178,44 +178,44 @@ func phraseOf(m *member) func(subject, int) string {
 	case t.is("street", "line1", "roadname"):
 		return always("Harbor Road")
 	case t.has("token", "secret", "password"):
-		return func(s subject, _ int) string { return fmt.Sprintf("sandbox-%016x", s.hash) }
+		return func(s subject) string { return fmt.Sprintf("sandbox-%016x", s.hash) }
 	case t.has("amount", "cost", "price", "quantity", "score", "percent", "value"):
-		return func(s subject, _ int) string { return strconv.FormatFloat(float64(s.hash%10_000)/100, 'f', 2, 64) }
+		return func(s subject) string { return strconv.FormatFloat(float64(s.hash%10_000)/100, 'f', 2, 64) }
 	case t.has("number", "code", "version"):
-		return func(s subject, _ int) string { return strconv.FormatUint(1000+s.hash%9000, 10) }
+		return func(s subject) string { return strconv.FormatUint(1000+s.hash%9000, 10) }
 	}
 	return always("Sample " + words(name))
 }
 
 // numberOf returns how to invent a number of a member: by the quantity that its name stands for, or
 // that of the member it is the value of.
-func numberOf(m *member) func(subject, int) float64 {
+func numberOf(m *member) func(subject) float64 {
 	t := m.term
 	at, drives := timeOf(t), driven(t)
 	switch {
 	case t.is("value"):
-		return func(s subject, i int) float64 {
+		return func(s subject) float64 {
 			if s.within == nil || s.within.term.is("value") {
-				return between(100, 10_000)(s, i) / 100
+				return between(100, 10_000)(s) / 100
 			}
-			return s.within.number(s, i)
+			return s.within.number(s)
 		}
 	case t.is("id"):
-		return func(s subject, _ int) float64 { return firstID + float64(s.n) }
+		return func(s subject) float64 { return firstID + float64(s.n) }
 	case m.refers:
-		return func(s subject, i int) float64 {
-			id, err := strconv.ParseFloat(s.reference(m.noun, i), 64)
+		return func(s subject) float64 {
+			id, err := strconv.ParseFloat(s.reference(m.noun), 64)
 			if err != nil {
 				return firstID + float64(s.n)
 			}
 			return id
 		}
 	case t.is("year"):
-		return func(s subject, _ int) float64 { return 2016 + float64(s.n%10) }
+		return func(s subject) float64 { return 2016 + float64(s.n%10) }
 	case isInstant(t):
-		return func(s subject, _ int) float64 { return float64(at(s).UnixMilli()) }
+		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
-		return func(s subject, _ int) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
+		return func(s subject) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
 	case t.has("percent", "score"):
 		return between(20, 100)
 	case t.has("milliseconds"), t.ends("ms"):
@@ -225,7 +225,7 @@ func numberOf(m *member) func(subject, int) float64 {
 	case t.has("speed"):
 		return between(50, 110)
 	case t.has("hour"):
-		return func(s subject, _ int) float64 { return float64(s.hash % 24) }
+		return func(s subject) float64 { return float64(s.hash % 24) }
 	case t.has("accuracy"):
 		return between(2, 15)
 	case t.has("meters"):
@@ -233,18 +233,18 @@ func numberOf(m *member) func(subject, int) float64 {
 	case t.has("millic"):
 		return between(-5000, 30_000)
 	case t.has("amount", "cost", "price"):
-		return func(s subject, i int) float64 { return between(500, 50_000)(s, i) / 100 }
+		return func(s subject) float64 { return between(500, 50_000)(s) / 100 }
 	case t.has("count", "number", "index"):
-		return func(s subject, _ int) float64 { return float64(s.hash % 10) }
+		return func(s subject) float64 { return float64(s.hash % 10) }
 	case t.has("weight"):
 		return between(5000, 35_000)
 	}
-	return func(s subject, i int) float64 { return between(100, 10_000)(s, i) / 100 }
+	return func(s subject) float64 { return between(100, 10_000)(s) / 100 }
 }
 
 // between returns how to invent a whole number of at least low and below high.
-func between(low, high float64) func(subject, int) float64 {
-	return func(s subject, _ int) float64 {
+func between(low, high float64) func(subject) float64 {
+	return func(s subject) float64 {
 		return math.Trunc(low + float64(s.hash%10_000)/10_000*(high-low))
 	}
 }
@@ -254,12 +254,12 @@ func round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// reference returns the id of the record that the i-th reference to a noun leads to.
-func (s subject) reference(noun string, i int) string {
+// reference returns the id of the record that a reference to a noun leads to.
+func (s subject) reference(noun string) string {
 	if noun == s.noun {
 		return s.id()
 	}
-	return idOf(ref(s.n, i, s.size))
+	return idOf(ref(s.n, s.index, s.size))
 }
 
 // isReference reports whether a name is that of an id, or of a list of ids.

@@ -21,8 +21,8 @@ const (
 // MaxFaultDelay bounds a fault's Latency and RetryAfter.
 const MaxFaultDelay = 10 * time.Minute
 
-// OddPage is what is odd about a page. It is for operations that page by cursor; all others
-// answer as ever.
+// OddPage is what is odd about a page that is read forwards by cursor. All other replies are as
+// ever.
 type OddPage string
 
 const (

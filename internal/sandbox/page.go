@@ -107,8 +107,7 @@ type page struct {
 	null             bool // the list is null, unless it has records
 }
 
-// page selects the records of a list or stream that the request asks for, and does to the page
-// what its fault says.
+// page selects the records of a list or stream that the request asks for.
 func (s *Sandbox) page(q *request) (page, *refusal) {
 	limit, refused := s.limit(q)
 	if refused != nil {
@@ -134,19 +133,26 @@ func (s *Sandbox) page(q *request) (page, *refusal) {
 	case q.op.GetFeed():
 		q.from = q.begin()
 	}
+	if name == "endingBefore" {
+		return l.pageBefore(q.from.n, limit), nil
+	}
+	return q.oddPage(l, limit), nil
+}
+
+// oddPage returns the page from where the request begins, with what is to be odd about it.
+func (q *request) oddPage(l listing, limit int) page {
+	if q.odd == PageEmpty {
+		next := q.from
+		next.empties++
+		return page{hasNext: true, last: next}
+	}
 	if q.odd == PageShort {
 		limit = (limit + 1) / 2
 	}
 	var p page
-	switch {
-	case q.odd == PageEmpty:
-		p = page{hasNext: true, last: q.from}
-		p.last.empties++
-	case q.op.GetFeed():
+	if q.op.GetFeed() {
 		p = q.feedPage(l, limit)
-	case name == "endingBefore":
-		p = l.pageBefore(q.from.n, limit)
-	default:
+	} else {
 		p = l.page(q.from.n, limit)
 	}
 	switch q.odd {
@@ -158,7 +164,7 @@ func (s *Sandbox) page(q *request) (page, *refusal) {
 		p.null = true
 	case PageWhole, PageShort, PageEmpty:
 	}
-	return p, nil
+	return p
 }
 
 // cursorName returns the parameter that holds the cursor, empty on the first page.

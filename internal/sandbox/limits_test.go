@@ -29,7 +29,7 @@ func TestRateLimitOfAnOperationIsForAnyIntervalOfItsWindow(t *testing.T) {
 	want := func(step string, n, admitted int, retryAfter string) {
 		t.Helper()
 		if got, after := calls(n); got != admitted || after != retryAfter {
-			t.Errorf("%s: %d of %d calls were admitted, Retry-After %q; want %d, %q", step, got, n, admitted, after, retryAfter)
+			t.Errorf("%s: %d of %d calls were admitted, Retry-After %q; want %d, %q", step, got, n, after, admitted, retryAfter)
 		}
 	}
 	want("at first", 3, 3, "")

@@ -7,13 +7,13 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
+
+	"samsara.internal/gateway/upstream/http1"
 )
 
 // aim sets the URL, and says why the request breaks the rules of its fields. It shows nothing
@@ -54,14 +54,12 @@ type reply struct {
 func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
 	defer cancel()
-	var connected atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
-	resp, err := c.send(c.httpRequest(traced, call)) //nolint:bodyclose // drain closes it
+	resp, err := c.send(c.httpRequest(ctx, call)) //nolint:bodyclose // drain closes it
 	if err != nil {
-		failure := interrupted(ctx, call, err, connected.Load())
-		failure.unsent = !connected.Load()
+		var notSent *http1.NotSentError
+		unsent := errors.As(err, &notSent)
+		failure := interrupted(ctx, call, err, !unsent)
+		failure.unsent = unsent
 		return reply{}, failure
 	}
 	defer drain(resp.Body)

@@ -105,7 +105,7 @@ type Client struct {
 	scheme, host, prefix string
 	fixed                http.Header
 
-	transport *http.Transport
+	transport transport
 	budget    *budget
 	memory    *memory
 	bodies    bodies
@@ -126,7 +126,7 @@ func New(cfg Config) (*Client, error) {
 		host:      cfg.BaseURL.Host,
 		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
 		fixed:     fixedHeader(cfg),
-		transport: newTransport(cfg.Transport),
+		transport: newTransport(cfg.Transport, cfg.BaseURL),
 		budget:    newBudget(cfg.Retry.Budget),
 		memory:    lent,
 		bodies:    bodies{memory: lent},

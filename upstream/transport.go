@@ -6,8 +6,13 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"samsara.internal/gateway/upstream/http1"
 )
 
 const (
@@ -44,17 +49,66 @@ type TransportConfig struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// newTransport leaves the wait for the response header unbounded: an attempt's timeout
-// covers it. Within an attempt net/http sends a GET once more where a connection that was kept
-// idle turns out to be closed.
-func newTransport(cfg TransportConfig) *http.Transport {
+// transport makes exchanges. Its error is, or wraps, an *http1.NotSentError where nothing of the
+// request reached the upstream. Within an attempt it sends a GET once more where a connection
+// that was kept idle turns out to be closed. It leaves the wait for the response header
+// unbounded: an attempt's timeout covers it.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// newTransport returns the transport that costs least and can do what is needed.
+func newTransport(cfg TransportConfig, base *url.URL) transport {
+	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs}
+	if cfg.HTTP2 || cfg.DialContext == nil && behindProxy(base) {
+		return newStandardTransport(cfg, trust)
+	}
+	dial := cfg.DialContext
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	return http1.New(http1.Config{
+		Server:                 &url.URL{Scheme: base.Scheme, Host: base.Host},
+		DialContext:            dial,
+		TLS:                    trust,
+		HandshakeTimeout:       handshakeTimeout,
+		MaxIdleConns:           cfg.MaxIdleConns,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	})
+}
+
+// behindProxy reports whether the environment names a proxy, be it a malformed one.
+func behindProxy(base *url.URL) bool {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base})
+	return proxy != nil || err != nil
+}
+
+// standardTransport is net/http's, which knows HTTP/2 and proxies.
+type standardTransport struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (t standardTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	var connected atomic.Bool
+	traced := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
+	resp, err := t.Transport.RoundTrip(traced)
+	if err != nil && !connected.Load() {
+		return nil, &http1.NotSentError{Err: err}
+	}
+	return resp, err
+}
+
+func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(cfg.HTTP2)
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
+		TLSClientConfig:        trust,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		DisableCompression:     true,
 		MaxIdleConns:           cfg.MaxIdleConns,
@@ -68,7 +122,7 @@ func newTransport(cfg TransportConfig) *http.Transport {
 		transport.Proxy = nil
 		transport.DialContext = cfg.DialContext
 	}
-	return transport
+	return standardTransport{transport}
 }
 
 // send sends a request, following redirects as redirected does. The response's body must be

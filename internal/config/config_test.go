@@ -462,19 +462,21 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 		want config.Sandbox
 		err  []string
 	}{
-		{"defaults", nil, config.Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: 1, LogFormat: config.LogText}, nil},
+		{"defaults", nil, config.Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: 1, Fleet: 12, LogFormat: config.LogText}, nil},
 		{
 			"everything set",
-			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
+			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fleet=1000", "--page-size=512", "--rate-limits", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
 			config.Sandbox{
-				Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []sandbox.Fault{{Status: 503}, {Reset: true}},
-				LogLevel: slog.LevelDebug, LogFormat: config.LogJSON,
+				Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Fleet: 1000, PageSize: 512, RateLimits: true,
+				Faults: []sandbox.Fault{{Status: 503}, {Reset: true}}, LogLevel: slog.LevelDebug, LogFormat: config.LogJSON,
 			},
 			nil,
 		},
-		{"everything wrong", []string{"--listen=0.0.0.0:1", "--token=", "--seed=x", "--sandbox"}, config.Sandbox{}, []string{
+		{"everything wrong", []string{"--listen=0.0.0.0:1", "--token=", "--seed=x", "--fleet=0", "--page-size=1025", "--sandbox"}, config.Sandbox{}, []string{
 			"--sandbox (from the command line): no such flag",
 			`--seed "x" (from the command line): not a whole number between 0 and 2^64-1`,
+			`--fleet "0" (from the command line): not between 1 and 100000`,
+			`--page-size "1025" (from the command line): not between 0 and 1024`,
 			`--token "" (from the command line): empty`,
 			`--listen "0.0.0.0:1" (from the command line): beyond loopback, and plaintext: needs --insecure`,
 		}},

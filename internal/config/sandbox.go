@@ -19,6 +19,13 @@ type Sandbox struct {
 	Token string
 	// Seed picks the fleet.
 	Seed uint64
+	// Fleet is how many records each collection begins with, and so how many assets report.
+	Fleet int
+	// PageSize is how many records a page has where the client does not say; 0 leaves it to
+	// the sandbox.
+	PageSize int
+	// RateLimits answers 429 above Samsara's rate limits.
+	RateLimits bool
 	// Faults are what goes wrong.
 	Faults []sandbox.Fault
 	// LogLevel is the least level that is logged; debug has a line a request.
@@ -34,6 +41,9 @@ func (s *Sandbox) settings() []setting {
 		{"insecure", group, "allow listening beyond loopback, in plaintext", boolean(&s.Insecure)},
 		{"token", group, "`TOKEN` that requests must bear", text(&s.Token)},
 		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed)},
+		{"fleet", group, "`NUMBER` of vehicles, drivers and all else there is from the start; each reports to feeds every 5 seconds", whole(&s.Fleet, 1, sandbox.MaxFleet)},
+		{"page-size", group, "`NUMBER` of records on a page where the client does not say; 0: 10, fewer of large ones", whole(&s.PageSize, 0, sandbox.MaxPageSize)},
+		{"rate-limits", group, "answer 429 above Samsara's rate limits", boolean(&s.RateLimits)},
 		{"fault", group, faultUsage, faults(&s.Faults)},
 		{"log-level", group, logLevelUsage, level(&s.LogLevel)},
 		{"log-format", group, logFormatUsage, logFormat(&s.LogFormat)},
@@ -43,7 +53,7 @@ func (s *Sandbox) settings() []setting {
 func sandboxDefaults() Sandbox {
 	d := defaults()
 	return Sandbox{
-		Listen: "127.0.0.1:8080", Token: "sandbox", Seed: d.SandboxSeed,
+		Listen: "127.0.0.1:8080", Token: "sandbox", Seed: d.SandboxSeed, Fleet: sandbox.DefaultFleet,
 		LogLevel: d.LogLevel, LogFormat: d.LogFormat,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,11 +16,9 @@ import (
 const (
 	// firstID is the id below the first one that the fleet uses; Samsara's look like it.
 	firstID = 281474976710656
-	// fleetSize is how many seeded records a collection has, with the ids after firstID.
-	fleetSize = 12
 	// maxCreated is how many records a client may add to a collection.
 	maxCreated = 10_000
-	// createdOffset keeps the ids of created records apart from those of seeded ones.
+	// createdOffset keeps the ids of created records apart from those of a small fleet.
 	createdOffset = 1000
 )
 
@@ -31,58 +30,125 @@ type record struct {
 	changed time.Time      // zero for a record as the fleet began
 }
 
-// collection is the records behind a group of paths. It is safe for concurrent use.
+// collection is the records behind a group of paths, numbered from 1 to seeded and, for those that
+// clients create, from offset on. Only what clients have done is kept, so that neither its size nor
+// the time to find a record depends on how many are seeded. It is safe for concurrent use.
 type collection struct {
 	noun     string // what one record is called, such as vehicle
 	keyField string // the parameter by which single records are asked for, such as id
 	readable bool   // records can be asked for, so that creating them means something
+	seeded   uint64
+	offset   uint64
 
 	mu      sync.Mutex
-	records []record // ordered by n
+	touched map[uint64]record // created or changed by clients, by number
+	deleted map[uint64]bool
+	keys    map[string]uint64 // numbers by the keys that clients chose
 	created uint64
 }
 
 // newCollection returns the seeded records of a path.
-func newCollection(path string) *collection {
-	c := &collection{noun: nounOf(path)}
-	for n := range uint64(fleetSize) {
-		c.records = append(c.records, record{n: n + 1, key: idOf(n + 1)})
+func newCollection(path string, seeded uint64) *collection {
+	return &collection{
+		noun: nounOf(path), seeded: seeded, offset: max(createdOffset, seeded+1),
+		touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
 	}
-	return c
 }
 
 // idOf returns the id of the n-th record of any collection.
 func idOf(n uint64) string { return strconv.FormatUint(firstID+n, 10) }
 
-// all returns the live records in order. The slice is the caller's.
-func (c *collection) all() []record {
+// numberOfID returns the number that an id stands for, 0 where it cannot be one of the fleet's.
+func numberOfID(id string) uint64 {
+	v, err := strconv.ParseUint(id, 10, 64)
+	if err != nil || v < firstID {
+		return 0
+	}
+	return v - firstID
+}
+
+// order is a list of numbers, ascending.
+type order struct {
+	count int
+	at    func(i int) uint64
+}
+
+// past returns the index of the first number above n.
+func (o order) past(n uint64) int {
+	return sort.Search(o.count, func(i int) bool { return o.at(i) > n })
+}
+
+// all returns the numbers of all records there have been.
+func (c *collection) all() order {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.records)
+	return order{count: int(c.seeded + c.created), at: func(i int) uint64 { // bounded by MaxFleet and maxCreated
+		if n := uint64(i) + 1; n <= c.seeded {
+			return n
+		}
+		return c.offset + uint64(i) - c.seeded
+	}}
+}
+
+// get returns the record of a number, if there is one.
+func (c *collection) get(n uint64) (record, bool) {
+	r, ok := c.touched[n]
+	switch {
+	case c.deleted[n]:
+		return record{}, false
+	case !ok && n >= 1 && n <= c.seeded:
+		return record{n: n, key: idOf(n)}, true
+	}
+	return r, ok
 }
 
 // first returns the first live record, or what it was where all are deleted.
 func (c *collection) first() record {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.records) == 0 {
-		return record{n: 1, key: idOf(1)}
+	if found := (listing{of: c, order: c.all()}).after(0, 1); len(found) > 0 {
+		return found[0]
 	}
-	return c.records[0]
+	return record{n: 1, key: idOf(1)}
 }
 
 // find returns the record that an id or, as key:value, an external id stands for.
 func (c *collection) find(id string) (record, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i := c.index(id); i >= 0 {
-		return c.records[i], true
-	}
-	return record{}, false
+	return c.lookup(id)
 }
 
-func (c *collection) index(id string) int {
-	return slices.IndexFunc(c.records, func(r record) bool { return r.key == id || c.isAlias(r, id) })
+func (c *collection) lookup(id string) (record, bool) {
+	if r, ok := c.get(numberOfID(id)); ok && r.key == id {
+		return r, true
+	}
+	if r, ok := c.get(c.keys[id]); ok && r.key == id {
+		return r, true
+	}
+	// The aliases of what is seeded end in its number.
+	if r, ok := c.get(lastNumber(id)); ok && c.isAlias(r, id) {
+		return r, true
+	}
+	var found record
+	for n, r := range c.touched {
+		if !c.deleted[n] && (found.n == 0 || n < found.n) && c.isAlias(r, id) {
+			found = r
+		}
+	}
+	return found, found.n != 0
+}
+
+// lastNumber returns the number in the last six digits of a text, hyphens left out.
+func lastNumber(s string) uint64 {
+	n, unit := uint64(0), uint64(1)
+	for i := len(s) - 1; i >= 0 && unit < 1_000_000; i-- {
+		switch {
+		case s[i] >= '0' && s[i] <= '9':
+			n, unit = n+uint64(s[i]-'0')*unit, unit*10
+		case s[i] != '-':
+			return n
+		}
+	}
+	return n
 }
 
 // isAlias reports whether a record has an id besides its key: an external one, or a seeded name
@@ -112,20 +178,19 @@ func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *r
 	}
 	added := make([]record, 0, len(overlays))
 	for _, overlay := range overlays {
-		n := createdOffset + c.created
+		n := c.offset + c.created
 		r := record{n: n, key: idOf(n), overlay: overlay, changed: now}
-		place := -1
 		if given := c.givenKey(overlay); given != "" {
+			if other, ok := c.lookup(given); ok {
+				r.n = other.n
+			}
 			r.key = given
-			place = c.index(given)
+			c.keys[given] = r.n
 		}
-		if place >= 0 {
-			r.n = c.records[place].n
-			c.records[place] = r
-		} else {
+		if r.n == n {
 			c.created++
-			c.records = append(c.records, r)
 		}
+		c.touched[r.n] = r
 		added = append(added, r)
 	}
 	return added, nil
@@ -146,25 +211,69 @@ func (c *collection) givenKey(overlay map[string]any) string {
 func (c *collection) update(id string, now time.Time, change func(record) map[string]any) (record, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := c.index(id)
-	if i < 0 {
-		return record{}, false
+	r, ok := c.lookup(id)
+	if ok {
+		r.overlay, r.changed = change(r), now
+		c.touched[r.n] = r
 	}
-	c.records[i].overlay = change(c.records[i])
-	c.records[i].changed = now
-	return c.records[i], true
+	return r, ok
 }
 
 func (c *collection) remove(id string) (record, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := c.index(id)
-	if i < 0 {
-		return record{}, false
+	r, ok := c.lookup(id)
+	if ok {
+		c.deleted[r.n] = true
+		delete(c.touched, r.n)
+		delete(c.keys, r.key)
 	}
-	r := c.records[i]
-	c.records = slices.Delete(c.records, i, i+1)
-	return r, true
+	return r, ok
+}
+
+// filter is a parameter that selects records: those that have one of the ids, or refer to it.
+type filter struct {
+	noun string // of the records that the ids belong to
+	ids  []string
+}
+
+// matching returns the numbers of the records that may pass a filter: the few that it can be about,
+// and whatever clients have touched.
+func (c *collection) matching(f filter) order {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	numbers := slices.Collect(maps.Keys(c.touched))
+	for _, id := range f.ids {
+		if r, ok := c.lookup(id); ok && f.noun == c.noun {
+			numbers = append(numbers, r.n)
+		}
+		if n := numberOfID(id); f.noun != c.noun && n >= 1 && n <= c.seeded {
+			numbers = append(numbers, n, (n+c.seeded-2)%c.seeded+1) // see refers
+		}
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	return order{count: len(numbers), at: func(i int) uint64 { return numbers[i] }}
+}
+
+// passes reports whether a record is one that a filter names, or refers to one.
+func (c *collection) passes(r record, f filter) bool {
+	return slices.ContainsFunc(f.ids, func(id string) bool { return c.refers(r, f.noun, id) })
+}
+
+// refers reports whether a record is the one with an id, or refers to it as its noun. Seeded
+// records refer to the one of their own number, and by tags to the next one, too.
+func (c *collection) refers(r record, noun, id string) bool {
+	if noun == c.noun {
+		return r.key == id || c.isAlias(r, id)
+	}
+	if v, ok := r.overlay[noun+"Id"]; ok {
+		return jsonText(v) == id
+	}
+	if values, ok := r.overlay[noun+"Ids"].([]any); ok {
+		return slices.Contains(texts(values), id)
+	}
+	return id == idOf(ref(r.n, 0, c.seeded)) || noun == "tag" && id == idOf(ref(r.n, 1, c.seeded))
 }
 
 // merged returns overlay with a merge patch (RFC 7396) applied. shown is what the record looks

@@ -21,8 +21,29 @@ const (
 // MaxFaultDelay bounds a fault's Latency and RetryAfter.
 const MaxFaultDelay = 10 * time.Minute
 
-// Fault is a way in which the sandbox misbehaves. Reset wins over Status, Status over Truncate;
-// Latency goes before each of them. A request that is reset or answered with Status has no
+// OddPage is what is odd about a page that is read forwards by cursor. All other replies are as
+// ever.
+type OddPage string
+
+const (
+	// PageWhole is nothing odd.
+	PageWhole OddPage = ""
+	// PageShort has at most half as many records as were asked for. Allowed to Samsara.
+	PageShort OddPage = "short"
+	// PageEmpty has no records, a next page and a new cursor that leads to where this one
+	// would have led. Allowed to Samsara.
+	PageEmpty OddPage = "empty"
+	// PageNull has null for its list where it has no records. Samsara does so.
+	PageNull OddPage = "null"
+	// PageNoCursor has a next page, and no cursor to it. A contract violation.
+	PageNoCursor OddPage = "no-cursor"
+	// PageSameCursor has a next page, and a cursor that leads to this one again: the one that
+	// was sent, where one was. A contract violation.
+	PageSameCursor OddPage = "same-cursor"
+)
+
+// Fault is a way in which the sandbox misbehaves. Reset wins over Status, Status over Page and
+// Truncate; Latency goes before each of them. A request that is reset or answered with Status has no
 // effect on the sandbox's records; one whose reply is only late or truncated has.
 type Fault struct {
 	// Status is the HTTP status to answer, 400 to 599; 0 for the true answer.
@@ -31,6 +52,8 @@ type Fault struct {
 	RetryAfter time.Duration
 	// Latency is the time to wait before answering.
 	Latency time.Duration
+	// Page is what is odd about the page that is answered.
+	Page OddPage
 	// Truncate cuts the reply's body in half, with Content-Length of the whole. A reply
 	// without a body is not changed.
 	Truncate bool
@@ -38,6 +61,8 @@ type Fault struct {
 	Reset bool
 	// First is how many requests are affected, from the first on; 0 for all.
 	First int
+	// Nth is the one request that is affected, counted from 1 among those that Match; 0 for all.
+	Nth int
 	// Share is the share of requests that is affected, above 0 and below 1; 0 for all.
 	Share float64
 	// Match is the path that is affected; one that ends in * stands for all that begin so.
@@ -48,10 +73,10 @@ type Fault struct {
 // ParseFault reads the text form of a fault: parts joined by semicolons, in any order, spaces
 // around them ignored, each at most once:
 //
-//	status=503; retry-after=0.4; latency=200ms; truncate; reset; first=2; share=0.2; match=/fleet/*
+//	status=503; retry-after=0.4; latency=200ms; page=empty; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/*
 //
-// At least one of status, retry-after, latency, truncate and reset is needed. The error names
-// every part that is wrong.
+// At least one of status, retry-after, latency, page, truncate and reset is needed. Of first, nth,
+// share and match all that are given must hold. The error names every part that is wrong.
 func ParseFault(s string) (Fault, error) {
 	var (
 		f    Fault
@@ -74,7 +99,7 @@ func ParseFault(s string) (Fault, error) {
 		}
 	}
 	if len(errs) == 0 && !f.doesSomething() {
-		errs = append(errs, fmt.Errorf("%s: needs one of status, retry-after, latency, truncate and reset", quote(s)))
+		errs = append(errs, fmt.Errorf("%s: needs one of status, retry-after, latency, page, truncate and reset", quote(s)))
 	}
 	if len(errs) > 0 {
 		return Fault{}, errors.Join(errs...)
@@ -92,7 +117,7 @@ func (f *Fault) set(key, value string, hasValue bool) string {
 		f.Truncate = f.Truncate || key == "truncate"
 		f.Reset = f.Reset || key == "reset"
 		return ""
-	case "status", "first":
+	case "status", "first", "nth":
 		return f.setCount(key, value)
 	case "retry-after":
 		seconds, err := strconv.ParseFloat(value, 64)
@@ -106,6 +131,13 @@ func (f *Fault) set(key, value string, hasValue bool) string {
 			return fmt.Sprintf("must be a duration such as 200ms, above 0 and at most %s, is %s", MaxFaultDelay, quote(value))
 		}
 		f.Latency = d
+	case "page":
+		switch p := OddPage(value); p {
+		case PageShort, PageEmpty, PageNull, PageNoCursor, PageSameCursor:
+			f.Page = p
+		default:
+			return fmt.Sprintf("must be short, empty, null, no-cursor or same-cursor, is %s", quote(value))
+		}
 	case "share":
 		share, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(share > 0 && share < 1) {
@@ -132,6 +164,8 @@ func (f *Fault) setCount(key, value string) string {
 		f.Status = n
 	case err != nil || n < 1:
 		return fmt.Sprintf("must be a whole number of at least 1, is %s", quote(value))
+	case key == "nth":
+		f.Nth = n
 	default:
 		f.First = n
 	}
@@ -139,7 +173,7 @@ func (f *Fault) setCount(key, value string) string {
 }
 
 func (f *Fault) doesSomething() bool {
-	return f.Status != 0 || f.RetryAfter != 0 || f.Latency != 0 || f.Truncate || f.Reset
+	return f.Status != 0 || f.RetryAfter != 0 || f.Latency != 0 || f.Page != PageWhole || f.Truncate || f.Reset
 }
 
 // String returns the text form, which ParseFault reads back to an equal fault.
@@ -154,6 +188,9 @@ func (f Fault) String() string {
 	if f.Latency != 0 {
 		parts = append(parts, "latency="+f.Latency.String())
 	}
+	if f.Page != PageWhole {
+		parts = append(parts, "page="+string(f.Page))
+	}
 	if f.Truncate {
 		parts = append(parts, "truncate")
 	}
@@ -162,6 +199,9 @@ func (f Fault) String() string {
 	}
 	if f.First != 0 {
 		parts = append(parts, "first="+strconv.Itoa(f.First))
+	}
+	if f.Nth != 0 {
+		parts = append(parts, "nth="+strconv.Itoa(f.Nth))
 	}
 	if f.Share != 0 {
 		parts = append(parts, "share="+strconv.FormatFloat(f.Share, 'g', -1, 64))

@@ -59,7 +59,7 @@ func (f *faults) due(r *http.Request) (Fault, error) {
 // applies counts a request that a fault is about, and decides. The decisions for a share are one
 // sequence for each seed and fault.
 func (f *faults) applies(fault Fault, attempt int) bool {
-	if fault.First == 0 && fault.Share == 0 {
+	if fault.First == 0 && fault.Nth == 0 && fault.Share == 0 {
 		return true
 	}
 	text := fault.String()
@@ -68,6 +68,9 @@ func (f *faults) applies(fault Fault, attempt int) bool {
 	}
 	f.counts[text]++
 	count := f.counts[text]
+	if fault.Nth != 0 && count != fault.Nth {
+		return false
+	}
 	if fault.Share != 0 {
 		draw := mixNumber(mix(f.seed, text), uint64(count)) >> 11
 		if float64(draw)/(1<<53) >= fault.Share {

@@ -51,6 +51,7 @@ func TestFaultsHappenAsConfigured(t *testing.T) {
 		"to no other path":                {[]string{"status=503; match=/fleet/vehicles"}, "GET /fleet/vehicles/" + knownID, []int{200}},
 		"to paths that begin so":          {[]string{"status=503; match=/fleet/veh*"}, "GET /fleet/vehicles/" + knownID, []int{503}},
 		"in order, the first that is due": {[]string{"status=503; first=1", "status=429; first=2"}, "GET /fleet/vehicles", []int{503, 429, 429, 200}},
+		"to the one request":              {[]string{"status=503; nth=2"}, "GET /fleet/vehicles", []int{200, 503, 200}},
 		"counted only where they match":   {[]string{"status=503; first=1; match=/tags"}, "GET /fleet/vehicles", []int{200, 200}},
 	}
 	for name, tt := range tests {

@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// tick is the pace of the fleet: every vehicle reports once a tick.
-const tick = 5 * time.Second
-
-// listSize is how many elements a list within a record has.
-const listSize = 2
+// listSize is how many elements a list within a record has, maxListSize where more are required.
+const (
+	listSize    = 2
+	maxListSize = 12
+)
 
 // fleet invents the values of records. What it invents depends on nothing but the seed, what a
 // record is called and which one of its kind it is, the member's name, and the time, so that one
 // vehicle looks alike in all replies. It is immutable.
-type fleet struct{ seed uint64 }
+type fleet struct {
+	seed uint64
+	size uint64 // how many records of a kind there are
+}
 
 // subject is what values are invented for.
 type subject struct {
@@ -27,12 +30,17 @@ type subject struct {
 	at   time.Time // the time that its report is of
 	// How many levels of objects to invent below; required ones go maxRequiredDepth deeper.
 	depth int
-	hash  uint64 // of seed, noun, n, and the members on the way down; set by about
+	// The member whose object this is: a member called value is what it measures.
+	within *member
+	index  int    // which element of its list it is, 0 outside lists
+	report bool   // of a feed: the record has changed at its time
+	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
+	size   uint64 // of the fleet; set by about
 }
 
-// about returns s with its hash.
+// about returns s with its hash and the size of its fleet.
 func (f *fleet) about(s subject) subject {
-	s.hash = mix(mixNumber(f.seed, s.n), s.noun)
+	s.hash, s.size = mix(mixNumber(f.seed, s.n), s.noun), f.size
 	return s
 }
 
@@ -44,72 +52,103 @@ func (s subject) id() string {
 }
 
 // ref returns the number of the seeded record that the i-th reference of a record leads to.
-func ref(n uint64, i int) uint64 { return (n+uint64(i)-1)%fleetSize + 1 }
+func ref(n uint64, i int, size uint64) uint64 { return (n+uint64(i)-1)%size + 1 }
 
-// object invents an object. What skip reports is left out; nil skips nothing.
-func (f *fleet) object(s *schema, sub subject, skip func(*member) bool) map[string]any {
-	out := make(map[string]any, len(s.members))
+// told says of a member that is not to be invented what its value is; nil leaves the member out.
+type told func(*member) (value any, ok bool)
+
+// object writes an object: what is told of it and, for all else, inventions. A nil tell tells
+// nothing.
+func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
+	b = append(b, '{')
 	for _, m := range s.members {
-		if skip != nil && skip(m) {
+		var (
+			v   any
+			set bool
+		)
+		if tell != nil {
+			v, set = tell(m)
+		}
+		if set && v == nil {
 			continue
 		}
-		if v := f.member(m, sub); v != nil {
-			out[m.name] = v
+		before := len(b)
+		b = append(separate(b), m.label...)
+		if set {
+			b = appendJSON(b, v)
+			continue
+		}
+		var ok bool
+		if b, ok = f.member(b, m, sub); !ok {
+			b = b[:before] // which keeps the room that has been made
 		}
 	}
-	return out
+	return append(b, '}')
 }
 
-// member invents the value of a member, nil where the object is deep enough without it.
-func (f *fleet) member(m *member, sub subject) any {
-	below := sub
-	below.hash = mix(sub.hash, m.name)
+// member writes the invented value of a member. Where the object is deep enough without it the
+// result is false, and what has been written is to be thrown away.
+func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 	if sub.depth <= 0 && m.kind == object && !m.rule.GetRequired() || sub.depth < -maxRequiredDepth {
-		return nil
+		return b, false
 	}
+	sub.hash, sub.index = mix(sub.hash, m.name), 0
 	switch m.shape {
 	case list:
-		n := listSize
-		if m.rule.Minimum != nil {
-			n = max(n, int(min(m.rule.GetMinimum(), fleetSize)))
-		}
-		if m.rule.Maximum != nil {
-			n = min(n, int(m.rule.GetMaximum()))
-		}
-		values := make([]any, 0, n)
-		for i := range n {
-			below.hash = mixNumber(below.hash, uint64(i))
-			if v := f.one(m, below, i); v != nil {
-				values = append(values, v)
-			}
-		}
-		return values
+		return f.elements(b, m, sub), true
 	case dict:
 		if m.term.ends("externalids") {
-			return externalIDs(sub.noun, sub.n)
+			return appendJSON(b, externalIDs(sub.noun, sub.n)), true
 		}
-		return map[string]any{"sample": f.one(m, below, 0)}
+		if entry, ok := f.one(append(b, `{"sample":`...), m, sub); ok {
+			return append(entry, '}'), true
+		}
+		return append(b, "{}"...), true
 	case single:
 	}
-	return f.one(m, below, 0)
+	return f.one(b, m, sub)
 }
 
-// one invents one value; i tells the elements of a list apart.
-func (f *fleet) one(m *member, sub subject, i int) any {
+// elements writes an invented list.
+func (f *fleet) elements(b []byte, m *member, sub subject) []byte {
+	n := listSize
+	if m.rule.Minimum != nil {
+		n = max(n, int(min(m.rule.GetMinimum(), maxListSize)))
+	}
+	if m.rule.Maximum != nil {
+		n = min(n, int(m.rule.GetMaximum()))
+	}
+	b = append(b, '[')
+	for i := range n {
+		sub.hash, sub.index = mixNumber(sub.hash, uint64(i)), i
+		var (
+			before = len(b)
+			ok     bool
+		)
+		if b, ok = f.one(separate(b), m, sub); !ok {
+			b = b[:before]
+		}
+	}
+	return append(b, ']')
+}
+
+// one writes one invented value, as member does.
+func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	if m.kind != object {
-		return scalar(m, sub, i)
+		return scalar(b, m, sub), true
 	}
 	sub.depth--
+	sub.within = m
 	if root := m.schema.root; root != nil {
-		return f.member(root, sub)
+		return f.member(b, root, sub)
 	}
 	switch {
 	case hasID(m.schema) && m.noun != "data": // another record
-		sub = f.about(subject{noun: m.noun, n: ref(sub.n, i), at: sub.at, depth: sub.depth})
+		sub = f.about(subject{noun: m.noun, n: ref(sub.n, sub.index, f.size), at: sub.at, depth: sub.depth, report: sub.report})
 	case m.shape == list: // the last one is the latest
-		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
+		sub.at = sub.at.Add(-time.Duration(listSize-1-sub.index) * time.Second)
 	}
-	return f.object(m.schema, sub, nil)
+	return f.object(b, m.schema, sub, nil), true
 }
 
 func hasID(s *schema) bool {
@@ -169,52 +208,43 @@ func spend(s *schema, depth int, left *int) bool {
 type view struct {
 	schema *schema
 	of     *collection
-	echo   map[string]any     // members that the request says
-	skip   func(*member) bool // members that are left out; nil for none
+	key    *member        // that holds the record's key; nil for none
+	echo   map[string]any // members that the request says
 	at     time.Time
+	report bool // at is the time of a report in a feed
 }
 
-// present returns a record in a view: what clients have set where it fits, what the request says,
+// present writes a record in a view: what clients have set where it fits, what the request says,
 // and what is invented for the rest.
-func (f *fleet) present(r record, v view) map[string]any {
-	sub := f.about(subject{noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth})
-	out := f.object(v.schema, sub, v.skip)
-	for _, m := range v.schema.members {
-		if v.skip != nil && v.skip(m) {
-			continue
-		}
-		switch set, ok := r.overlay[m.name]; {
-		case ok && set == nil:
-			delete(out, m.name)
-		case ok:
-			if fitting, ok := m.fit(set); ok {
-				f.complete(m, fitting, sub)
-				out[m.name] = fitting
-			}
-		default:
-			if refs, ok := f.references(m, r, v.at); ok {
-				out[m.name] = refs
-			}
-		}
-		if said, ok := v.echo[m.name]; ok && m.kind != object {
-			if fitting, ok := m.fit(said); ok {
-				out[m.name] = fitting
+func (f *fleet) present(b []byte, r record, v view) []byte {
+	sub := f.about(subject{noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth, report: v.report})
+	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
+		if m == v.key && r.overlay[m.name] == nil {
+			if id, ok := m.fit(r.key); ok {
+				return id, true
 			}
 		}
 		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.term) {
-			out[m.name] = timestamp(r.changed)
+			return timestamp(r.changed), true
 		}
-	}
-	keyField := v.schema.named[v.of.keyField]
-	if keyField == nil {
-		keyField = v.schema.named["id"]
-	}
-	if keyField != nil && keyField.name != "name" && r.overlay[keyField.name] == nil {
-		if id, ok := keyField.fit(r.key); ok {
-			out[keyField.name] = id
+		if said, ok := v.echo[m.name]; ok && m.kind != object {
+			if fitting, ok := m.fit(said); ok {
+				return fitting, true
+			}
 		}
-	}
-	return out
+		set, ok := r.overlay[m.name]
+		switch {
+		case !ok:
+			return f.references(m, r, v.at)
+		case set == nil:
+			return nil, true
+		}
+		fitting, ok := m.fit(set)
+		if ok {
+			f.complete(m, fitting, sub)
+		}
+		return fitting, ok
+	})
 }
 
 // complete adds to objects that a client has written what their schema requires besides.
@@ -241,7 +271,9 @@ func (f *fleet) complete(m *member, v any, sub subject) {
 			if has, ok := values[below.name]; ok {
 				f.complete(below, has, sub)
 			} else if below.rule.GetRequired() {
-				values[below.name] = f.member(below, sub)
+				if invented, ok := f.member(nil, below, sub); ok {
+					values[below.name] = json.RawMessage(invented)
+				}
 			}
 		}
 	}
@@ -261,9 +293,8 @@ func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
 		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
 			n = number - firstID
 		}
-		out := f.object(m.schema, f.about(subject{noun: m.noun, n: n, at: at, depth: 1}), nil)
-		out["id"] = v
-		return out
+		about := f.about(subject{noun: m.noun, n: n, at: at, depth: 1})
+		return json.RawMessage(f.object(nil, m.schema, about, func(m *member) (any, bool) { return v, m.name == "id" }))
 	}
 	switch m.shape {
 	case single:

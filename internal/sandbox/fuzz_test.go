@@ -26,6 +26,9 @@ func FuzzRequestsAreAnswered(f *testing.F) {
 	f.Add("PATCH", "/fleet/vehicles/281474976710657", `{"externalIds":{"a":"b"},"name":null}`)
 	f.Add("POST", "/hub/locations", `{"data":[]}`)
 	f.Add("GET", "/v1/fleet/trips?vehicleId=9223372036854775807&startMs=-9223372036854775808&endMs=-1", "")
+	f.Add("GET", "/fleet/vehicles?after=2zhptIkZAK4AAAAAAAAAAAAAAAAAAAAFAAAAAGmle8DtYBto-Biy3Q", "")
+	f.Add("GET", "/assets/location-and-speed/stream?startTime=0000-01-01T00:00:00Z&endTime=9999-12-31T23:59:59Z&ids=,1,erpId:asset-1&limit=512", "")
+	f.Add("GET", "/v1/fleet/assets/locations?endingBefore=AAAA&startingAfter=", "")
 	f.Add("GET", "/places/geofence?latitude=1e999&longitude=-0", "")
 	s, err := sandbox.New(sandbox.Config{Endpoints: all, Token: token})
 	if err != nil {

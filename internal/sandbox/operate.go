@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,7 +13,8 @@ import (
 )
 
 // operate answers a request that no fault keeps from its operation.
-func (s *Sandbox) operate(r *http.Request, path, id string) reply {
+func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
+	path := r.URL.EscapedPath()
 	op, names, verbs := s.routes.find(r.Method, path)
 	switch {
 	case op == nil && len(verbs) > 0:
@@ -26,20 +28,21 @@ func (s *Sandbox) operate(r *http.Request, path, id string) reply {
 	if why != nil {
 		return refused(path, id, why)
 	}
-	v, why := s.perform(q)
+	q.odd = odd
+	body, why := s.perform(q)
 	if why != nil {
 		return refused(path, id, why)
 	}
 	out := reply{status: int(op.GetSuccessStatus())}
-	if v != nil && out.status != http.StatusNoContent {
-		out.contentType, out.body = "application/json", encode(v)
+	if body != nil && out.status != http.StatusNoContent {
+		out.contentType, out.body = "application/json", body
 	}
 	return out
 }
 
-// perform does what an operation does to the records and returns the response, nil where the
+// perform does what an operation does to the records and returns the response's JSON, nil where the
 // operation has none.
-func (s *Sandbox) perform(q *request) (any, *refusal) {
+func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
 	for _, k := range op.keys {
 		if _, ok := k.collection.find(q.path[k.param]); !ok {
@@ -116,34 +119,57 @@ func (s *Sandbox) shown(q *request, r record) map[string]any {
 	if q.op.envelope.record == nil {
 		return nil
 	}
-	return s.fleet.present(r, q.view(q.now))
+	v, err := decodeBody(s.fleet.present(nil, r, q.view(q.now)))
+	shown, _ := v.(map[string]any)
+	if err != nil {
+		return nil // cannot happen: it is JSON
+	}
+	return shown
 }
 
 // frameDepth is how many levels of objects are invented around the records of a response.
 const frameDepth = 2
 
-// response builds the JSON of a response around the records that it is about.
-func (s *Sandbox) response(q *request, subjects []record, p page) any {
+// response writes the JSON of a response around the records that it is about, nothing where the
+// operation has none.
+func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 	op, c, e := q.op, q.op.target.collection, q.op.envelope
 	if len(op.response.members) == 0 {
 		return nil
 	}
-	moment := q.until().Truncate(tick)
+	moment := q.until().Truncate(Tick)
 	first := c.first()
 	if len(subjects) > 0 {
 		first = subjects[0]
 	}
 	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth})
-	var out any
+	// around writes an object around its member content, with the cursors and links of the page.
+	around := func(holder *schema, content *member, written []byte) []byte {
+		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {
+			switch {
+			case m == content:
+				return json.RawMessage(written), true
+			case m == e.paging:
+				return s.cursors(q, p), true
+			case strings.EqualFold(m.name, linksName) && op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+				return q.links(p), true
+			}
+			return nil, false
+		})
+	}
+	var out []byte
 	switch {
 	case e.record == nil && op.response.root != nil:
-		return s.fleet.member(op.response.root, about)
+		out, _ = s.fleet.member(nil, op.response.root, about)
+		return out
 	case e.record == nil:
-		out = s.fleet.object(op.response, about, nil)
+		return around(op.response, nil, nil)
+	case e.isList && p.null && len(p.items) == 0:
+		out = []byte("null")
 	case e.isList:
 		out = s.list(q, p, moment)
 	default:
-		out = s.fleet.present(first, q.view(moment))
+		out = s.fleet.present(nil, first, q.view(moment))
 	}
 	for i, m := range slices.Backward(e.at) {
 		holder := op.response
@@ -153,34 +179,28 @@ func (s *Sandbox) response(q *request, subjects []record, p page) any {
 		if holder.root != nil {
 			break // a bare list
 		}
-		frame := s.fleet.object(holder, about, func(other *member) bool { return other == m || other == e.paging })
-		frame[m.name] = out
-		q.link(holder, frame, p)
-		out = frame
-	}
-	if outer, ok := out.(map[string]any); ok && e.paging != nil {
-		outer[e.paging.name] = s.cursors(q, p)
+		out = around(holder, m, out)
 	}
 	return out
 }
 
 // list presents the records of a page, each at its time.
-func (s *Sandbox) list(q *request, p page, moment time.Time) []any {
-	values := make([]any, 0, len(p.items))
+func (s *Sandbox) list(q *request, p page, moment time.Time) []byte {
+	b := []byte{'['}
 	v := q.view(moment)
 	for _, i := range p.items {
 		if i.tick != 0 {
-			v.at = time.UnixMilli(i.tick * tick.Milliseconds())
+			v.at, v.report = timeOfTick(i.tick), true
 		}
-		values = append(values, s.fleet.present(i.record, v))
+		b = s.fleet.present(separate(b), i.record, v)
 	}
-	return values
+	return append(b, ']')
 }
 
 // cursors fills in a pagination object.
 func (s *Sandbox) cursors(q *request, p page) map[string]any {
 	out := map[string]any{"hasNextPage": p.hasNext, "hasPrevPage": p.hasPrev, "startCursor": "", "endCursor": ""}
-	if p.hasNext || p.openEnded {
+	if (p.hasNext || p.openEnded) && !p.cursorless {
 		out["endCursor"] = s.cursor(q, p.last)
 	}
 	if p.hasPrev {
@@ -190,21 +210,12 @@ func (s *Sandbox) cursors(q *request, p page) map[string]any {
 	return out
 }
 
-// link sets the links of an AEMP document to its other pages.
-func (q *request) link(s *schema, document map[string]any, p page) {
-	for _, m := range s.members {
-		if !strings.EqualFold(m.name, linksName) || q.op.GetPagination() != gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
-			continue
-		}
-		number, err := strconv.Atoi(q.path["pageNumber"])
-		if err != nil {
-			continue
-		}
-		base := strings.TrimSuffix(q.op.GetPath(), "{pageNumber}")
-		links := []any{map[string]any{"rel": "self", "href": base + strconv.Itoa(number)}}
-		if p.hasNext {
-			links = append(links, map[string]any{"rel": "next", "href": base + strconv.Itoa(number+1)})
-		}
-		document[m.name] = links
+// links returns the links of an AEMP document to itself and its next page.
+func (q *request) links(p page) []any {
+	base := strings.TrimSuffix(q.op.GetPath(), "{pageNumber}")
+	links := []any{map[string]any{"rel": "self", "href": base + q.path["pageNumber"]}}
+	if n, err := strconv.Atoi(q.path["pageNumber"]); err == nil && p.hasNext {
+		links = append(links, map[string]any{"rel": "next", "href": base + strconv.Itoa(n+1)})
 	}
+	return links
 }

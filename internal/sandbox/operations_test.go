@@ -76,6 +76,8 @@ service TestService {
 }`
 	_, err := sandbox.New(sandbox.Config{
 		Endpoints: endpointsIn(testproto.Compile(t, source)),
+		Fleet:     sandbox.MaxFleet + 1,
+		PageSize:  -1,
 		Faults:    []sandbox.Fault{{Status: 200}, {Reset: true, Latency: -1}, {Reset: true, Match: "/a; truncate"}},
 	})
 	if err == nil {
@@ -83,6 +85,8 @@ service TestService {
 	}
 	want := []string{
 		"token: must not be empty",
+		"fleet: must be from 0 to 100000, is 100001",
+		"page size: must be from 0 to 1024, is -1",
 		`fault 0: status: must be an HTTP status from 400 to 599, is "200"`,
 		`fault 1: latency: must be a duration such as 200ms, above 0 and at most 10m0s, is "-1ns"`,
 		`fault 2: is "reset; match=/a; truncate" in its text form, which stands for another fault`,

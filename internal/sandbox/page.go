@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -15,55 +16,77 @@ import (
 )
 
 const (
-	// pageSize is how many records a page has where the client does not say; fewer, where
-	// records are large.
+	// pageSize is how many records a page has where neither the client nor the configuration
+	// says; fewer, where records are large.
 	pageSize = 10
-	// maxPageSize bounds every page of an operation that pages.
-	maxPageSize = 1024
+	// MaxPageSize bounds every page, and the whole of a list that does not page.
+	MaxPageSize = 1024
 	// maxPageLeaves is about how many values a page of pageSize may have.
 	maxPageLeaves = 800
-	// history is how many ticks before the end of the time asked for a stream begins, at
-	// the earliest. It bounds what a stream without an end has to catch up with.
-	history = 60
-	// cursorLifetime is how long Samsara keeps a cursor.
-	cursorLifetime = 30 * 24 * time.Hour
+	// History is how long before the end of the time asked for a stream begins, at the
+	// earliest.
+	History = 24 * time.Hour
+	// CursorLifetime is how long a cursor is taken: from the time of the report that it is
+	// behind, or from its making where that is a list's record or a report older than half of
+	// this.
+	CursorLifetime = 30 * 24 * time.Hour
 )
 
 // position is a place between two records of a list or a stream: after the record with number n
-// of a tick. Lists have one tick, 0.
+// of a tick. Lists have one tick, 0. Behind all records of a tick n is end, so that each place is
+// written in one way.
 type position struct {
 	tick int64
 	n    uint64
+	// empties counts the empty pages that faults have put at this place, so that each of them
+	// has a cursor of its own.
+	empties uint16
 }
 
 // end is after the last record of a tick.
 const end = math.MaxUint64
 
-// cursor writes a position so that it is opaque, long, and bound to its parameters, to this seed
-// and to the time of its making.
+// cursorBytes is the size of a cursor: fingerprint, tick, number, empties and birth, checksum.
+const cursorBytes = 40
+
+// cursor writes a position so that it is opaque, long, and bound to its parameters and to this
+// seed. The place that a request asks to go on from keeps its cursor.
 func (s *Sandbox) cursor(q *request, p position) string {
-	raw := make([]byte, 0, 40)
-	for _, part := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(q.now.Unix())} {
+	if q.cursor != "" && p == q.from {
+		return q.cursor
+	}
+	raw := make([]byte, 0, cursorBytes)
+	for _, part := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(p.empties)<<48 | uint64(q.birth(p).Unix())&(1<<48-1)} {
 		raw = binary.BigEndian.AppendUint64(raw, part)
 	}
 	raw = binary.BigEndian.AppendUint64(raw, mix(s.fleet.seed, string(raw)))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// position reads back the cursor in a parameter.
-func (s *Sandbox) position(q *request, name string) (position, *refusal) {
+// birth returns from when on the age of a position's cursor counts. It is the time of the position,
+// so that a place has one cursor whenever it is asked for, but where that cursor would be old from
+// its first day.
+func (q *request) birth(p position) time.Time {
+	if at := timeOfTick(p.tick); q.op.GetFeed() && q.now.Sub(at) < CursorLifetime/2 {
+		return at
+	}
+	return q.now
+}
+
+// readPosition reads back the cursor in a parameter.
+func (s *Sandbox) readPosition(q *request, name string) (position, *refusal) {
 	text := jsonText(q.args[name])
 	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) != 40 || binary.BigEndian.Uint64(raw[32:]) != mix(s.fleet.seed, string(raw[:32])) {
+	if err != nil || len(raw) != cursorBytes || binary.BigEndian.Uint64(raw[32:]) != mix(s.fleet.seed, string(raw[:32])) {
 		return position{}, refuse(http.StatusBadRequest, "%s: %s is not a cursor of this API", name, quote(text))
 	}
-	p := position{tick: int64(binary.BigEndian.Uint64(raw[8:])), n: binary.BigEndian.Uint64(raw[16:])}
-	made := time.Unix(int64(binary.BigEndian.Uint64(raw[24:])), 0)
+	p := position{tick: int64(binary.BigEndian.Uint64(raw[8:])), n: binary.BigEndian.Uint64(raw[16:]), empties: binary.BigEndian.Uint16(raw[24:])}
+	born := time.Unix(int64(binary.BigEndian.Uint64(raw[24:])&(1<<48-1)), 0)
 	switch {
 	case binary.BigEndian.Uint64(raw) != q.fingerprint:
-		return position{}, refuse(http.StatusBadRequest, "the parameters are not those of the first page")
-	case q.now.Sub(made) > cursorLifetime:
-		return position{}, refuse(http.StatusBadRequest, "%s: the cursor is older than %d days", name, int(cursorLifetime.Hours()/24))
+		return position{}, refuse(http.StatusBadRequest, "Parameters differ from previous paginated request.")
+	case q.now.Sub(born) > CursorLifetime:
+		return position{}, refuse(http.StatusBadRequest, "invalid or expired pagination cursor: %s is older than %d days", name, int(CursorLifetime.Hours()/24))
 	}
 	return p, nil
 }
@@ -80,44 +103,68 @@ type page struct {
 	first, last      position
 	hasNext, hasPrev bool
 	openEnded        bool // the last page has a cursor, too
+	cursorless       bool // no page has one
+	null             bool // the list is null, unless it has records
 }
 
 // page selects the records of a list or stream that the request asks for.
 func (s *Sandbox) page(q *request) (page, *refusal) {
-	limit, refused := q.limit()
+	limit, refused := s.limit(q)
 	if refused != nil {
 		return page{}, refused
 	}
-	records := slices.DeleteFunc(q.op.target.collection.all(), func(r record) bool { return !q.keeps(r) })
+	l := q.listing()
 	switch q.op.GetPagination() {
 	case gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
-		return listPage(records, 0, len(records)), nil
+		return l.page(0, MaxPageSize), nil
 	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
-		return q.numberedPage(records)
+		return l.numbered(q.path["pageNumber"])
 	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
 	}
-	cursor, refused := q.cursorName()
-	if refused != nil {
+	name, refused := q.cursorName()
+	switch {
+	case refused != nil:
 		return page{}, refused
-	}
-	from := position{}
-	if cursor != "" {
-		if from, refused = s.position(q, cursor); refused != nil {
+	case name != "":
+		q.cursor = jsonText(q.args[name])
+		if q.from, refused = s.readPosition(q, name); refused != nil {
 			return page{}, refused
 		}
-	}
-	switch {
 	case q.op.GetFeed():
-		if cursor == "" {
-			from = q.begin()
-		}
-		return q.feedPage(records, from, limit), nil
-	case cursor == "endingBefore":
-		stop := countWhile(records, func(r record) bool { return r.n < from.n })
-		return listPage(records, max(0, stop-limit), stop), nil
+		q.from = q.begin()
 	}
-	start := countWhile(records, func(r record) bool { return r.n <= from.n })
-	return listPage(records, start, min(len(records), start+limit)), nil
+	if name == "endingBefore" {
+		return l.pageBefore(q.from.n, limit), nil
+	}
+	return q.oddPage(l, limit), nil
+}
+
+// oddPage returns the page from where the request begins, with what is to be odd about it.
+func (q *request) oddPage(l listing, limit int) page {
+	if q.odd == PageEmpty {
+		next := q.from
+		next.empties++
+		return page{hasNext: true, last: next}
+	}
+	if q.odd == PageShort {
+		limit = (limit + 1) / 2
+	}
+	var p page
+	if q.op.GetFeed() {
+		p = q.feedPage(l, limit)
+	} else {
+		p = l.page(q.from.n, limit)
+	}
+	switch q.odd {
+	case PageSameCursor:
+		p.hasNext, p.last = true, q.from
+	case PageNoCursor:
+		p.hasNext, p.cursorless = true, true
+	case PageNull:
+		p.null = true
+	case PageWhole, PageShort, PageEmpty:
+	}
+	return p
 }
 
 // cursorName returns the parameter that holds the cursor, empty on the first page.
@@ -135,17 +182,80 @@ func (q *request) cursorName() (string, *refusal) {
 	return found, nil
 }
 
-// countWhile returns how many records come first for which keep holds.
-func countWhile(records []record, keep func(record) bool) int {
-	if i := slices.IndexFunc(records, func(r record) bool { return !keep(r) }); i >= 0 {
-		return i
-	}
-	return len(records)
+// listing is the records of a collection that pass some filters, in order.
+type listing struct {
+	of      *collection
+	order   order // numbers that may be theirs
+	filters []filter
 }
 
-func listPage(records []record, start, stop int) page {
-	p := page{hasPrev: start > 0, hasNext: stop < len(records)}
-	for _, r := range records[start:stop] {
+// listing returns what the request selects by its parameters called ids or xIds, which name records
+// by id or as key:value by external id. The time it takes depends on how many they name and how
+// many clients have touched, and not on how many there are.
+func (q *request) listing() listing {
+	c := q.op.target.collection
+	l := listing{of: c, order: c.all()}
+	for _, name := range slices.Sorted(maps.Keys(q.args)) {
+		m := q.op.query[name]
+		switch {
+		case m == nil || m.kind == truth || name == q.op.target.param:
+		case name == "ids":
+			l.filters = append(l.filters, filter{noun: c.noun, ids: split(q.args[name])})
+		case strings.HasSuffix(name, "ds") && isReference(name):
+			l.filters = append(l.filters, filter{noun: nounOfReference(name), ids: split(q.args[name])})
+		}
+	}
+	if len(l.filters) > 0 {
+		l.order = c.matching(l.filters[0])
+	}
+	return l
+}
+
+// from returns the records from index i of the order on, backwards where step is -1, until there
+// are limit of them.
+func (l listing) from(i, step, limit int) []record {
+	l.of.mu.Lock()
+	defer l.of.mu.Unlock()
+	var out []record
+	for ; i >= 0 && i < l.order.count && len(out) < limit; i += step {
+		if r, ok := l.of.get(l.order.at(i)); ok && l.keeps(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (l listing) keeps(r record) bool {
+	return !slices.ContainsFunc(l.filters, func(f filter) bool { return !l.of.passes(r, f) })
+}
+
+// after returns at most limit records that come after a number.
+func (l listing) after(n uint64, limit int) []record {
+	return l.from(l.order.past(n), 1, limit)
+}
+
+// page returns the records after a number.
+func (l listing) page(n uint64, limit int) page {
+	found := l.after(n, limit+1) // one more, to know whether there is a next page
+	p := pageOf(found[:min(limit, len(found))])
+	p.hasNext, p.hasPrev = len(found) > limit, n > 0
+	return p
+}
+
+// pageBefore returns the last records before a number.
+func (l listing) pageBefore(n uint64, limit int) page {
+	found := l.from(l.order.past(max(n, 1)-1)-1, -1, limit+1)
+	more := len(found) > limit
+	found = found[:min(limit, len(found))]
+	slices.Reverse(found)
+	p := pageOf(found)
+	p.hasNext, p.hasPrev = len(l.after(max(n, 1)-1, 1)) > 0, more
+	return p
+}
+
+func pageOf(records []record) page {
+	p := page{}
+	for _, r := range records {
 		p.items = append(p.items, item{record: r})
 	}
 	if len(p.items) > 0 {
@@ -157,13 +267,19 @@ func listPage(records []record, start, stop int) page {
 // numberedPageSize is the page size of AEMP documents.
 const numberedPageSize = 100
 
-func (q *request) numberedPage(records []record) (page, *refusal) {
-	n, err := strconv.Atoi(q.path["pageNumber"])
-	start := (n - 1) * numberedPageSize
-	if err != nil || n < 1 || n > 1 && (n > len(records) || start >= len(records)) {
-		return page{}, refuse(http.StatusNotFound, "pageNumber: there is no page %s", quote(q.path["pageNumber"]))
+// numbered returns a page by its number, from 1. Pages keep their records: where some are deleted
+// a page is short.
+func (l listing) numbered(number string) (page, *refusal) {
+	pages := max(1, (l.order.count+numberedPageSize-1)/numberedPageSize)
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || n > pages {
+		return page{}, refuse(http.StatusNotFound, "pageNumber: there is no page %s", quote(number))
 	}
-	return listPage(records, start, min(len(records), start+numberedPageSize)), nil
+	first := (n - 1) * numberedPageSize
+	l.order.count = min(l.order.count, first+numberedPageSize)
+	p := pageOf(l.from(first, 1, numberedPageSize))
+	p.hasNext = n < pages
+	return p, nil
 }
 
 // begin returns where the first page of a feed or stream begins: at its start time, or with the
@@ -171,35 +287,49 @@ func (q *request) numberedPage(records []record) (page, *refusal) {
 func (q *request) begin() position {
 	last := ticks(q.until())
 	if start, ok := q.time("startTime"); ok {
-		return position{tick: max(ticks(start.Add(tick-1))-1, last-history), n: end}
+		return position{tick: max(ticks(start.Add(Tick-1))-1, last-int64(History/Tick)), n: end}
 	}
 	return position{tick: last - 1, n: end}
 }
 
 // feedPage selects from a feed or stream, in which each record reports once a tick.
-func (q *request) feedPage(records []record, from position, limit int) page {
+func (q *request) feedPage(l listing, limit int) page {
+	p := page{openEnded: true, last: position{tick: q.from.tick, n: q.from.n}, hasNext: q.isEndless()}
 	last := ticks(q.until())
-	p := page{openEnded: true, last: from}
-	for t := from.tick; t <= last; t++ {
-		for _, r := range records {
-			if t == from.tick && r.n <= from.n {
-				continue
-			}
-			if len(p.items) == limit {
-				p.hasNext = true
-				return p
-			}
+	for t, n := q.from.tick, q.from.n; t <= last; t, n = t+1, 0 {
+		room := limit - len(p.items)
+		found := l.after(n, room+1)
+		if n == 0 && len(found) == 0 {
+			break // nothing reports, at this tick or another
+		}
+		for _, r := range found[:min(room, len(found))] {
 			p.items = append(p.items, item{record: r, tick: t})
 			p.last = position{tick: t, n: r.n}
 		}
-	}
-	if last >= from.tick {
-		p.last = position{tick: last, n: end}
+		if len(found) > room {
+			p.hasNext = true
+			return p
+		}
+		if len(found) > 0 {
+			p.last.n = end
+		}
 	}
 	return p
 }
 
-func ticks(t time.Time) int64 { return t.UnixMilli() / tick.Milliseconds() }
+// isEndless reports whether a stream says that it has a next page even when it has caught up, as
+// the OpenAPI document states of these two while they are read without an end.
+func (q *request) isEndless() bool {
+	switch q.op.GetId() {
+	case "getQualificationRecordsStream", "getTrainingAssignmentsStream":
+		return q.args["endTime"] == nil
+	}
+	return false
+}
+
+func ticks(t time.Time) int64 { return t.UnixMilli() / Tick.Milliseconds() }
+
+func timeOfTick(n int64) time.Time { return time.UnixMilli(n * Tick.Milliseconds()) }
 
 // until returns the latest time that a reply may be about.
 func (q *request) until() time.Time {
@@ -225,35 +355,19 @@ func (q *request) time(name string) (time.Time, bool) {
 }
 
 // limit returns how many records a page may have.
-func (q *request) limit() (int, *refusal) {
+func (s *Sandbox) limit(q *request) (int, *refusal) {
 	sent, ok := q.args["limit"]
-	if !ok {
+	switch {
+	case !ok && s.pageSize > 0:
+		return s.pageSize, nil
+	case !ok:
 		return max(2, min(pageSize, maxPageLeaves/max(1, q.op.envelope.record.leaves))), nil
 	}
 	limit, err := strconv.Atoi(jsonText(sent))
-	if err != nil || limit < 1 || limit > maxPageSize {
-		return 0, refuse(http.StatusBadRequest, "limit: must be from 1 to %d, is %v", maxPageSize, sent)
+	if err != nil || limit < 1 || limit > MaxPageSize {
+		return 0, refuse(http.StatusBadRequest, "limit: must be from 1 to %d, is %v", MaxPageSize, sent)
 	}
 	return limit, nil
-}
-
-// keeps reports whether a record passes the filters of a request: its parameters called ids or
-// xIds, which name records by id or as key:value by external id.
-func (q *request) keeps(r record) bool {
-	for name, v := range q.args {
-		if !strings.HasSuffix(name, "ds") || name == q.op.target.param || !isReference(name) && name != "ids" {
-			continue
-		}
-		c := q.op.target.collection
-		noun := c.noun
-		if name != "ids" {
-			noun = nounOfReference(name)
-		}
-		if !slices.ContainsFunc(split(v), func(id string) bool { return c.refers(r, noun, id) }) {
-			return false
-		}
-	}
-	return true
 }
 
 // split returns the values of a list parameter; some are declared as one string.
@@ -262,18 +376,4 @@ func split(v any) []string {
 		return texts(values)
 	}
 	return strings.Split(jsonText(v), ",")
-}
-
-// refers reports whether a record is the one with an id, or refers to it as its noun.
-func (c *collection) refers(r record, noun, id string) bool {
-	if noun == c.noun {
-		return r.key == id || c.isAlias(r, id)
-	}
-	if v, ok := r.overlay[noun+"Id"]; ok {
-		return jsonText(v) == id
-	}
-	if values, ok := r.overlay[noun+"Ids"].([]any); ok {
-		return slices.Contains(texts(values), id)
-	}
-	return id == idOf(ref(r.n, 0)) || noun == "tag" && id == idOf(ref(r.n, 1))
 }

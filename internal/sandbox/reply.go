@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -46,14 +48,71 @@ func refused(path, id string, why *refusal) reply {
 	return out
 }
 
-// encode writes JSON. Whatever it is given consists of strings, numbers, bools, maps and slices,
-// all of which can be written.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return []byte(strconv.Quote(err.Error()))
+// encode writes JSON, of what appendJSON takes.
+func encode(v any) []byte { return appendJSON(nil, v) }
+
+// separate writes a comma, but for the first element of a list or member of an object.
+func separate(b []byte) []byte {
+	if last := b[len(b)-1]; last == '[' || last == '{' {
+		return b
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return append(b, ',')
+}
+
+// appendJSON writes what the sandbox's values consist of: strings, numbers, bools, nil, maps and
+// slices of these, and JSON. Of anything else it writes null. Members are in the order of their
+// names.
+func appendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return appendString(b, v)
+	case json.Number:
+		return append(b, v...)
+	case json.RawMessage:
+		return append(b, v...)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case float64:
+		return appendFloat(b, v)
+	case []any:
+		b = append(b, '[')
+		for _, element := range v {
+			b = appendJSON(separate(b), element)
+		}
+		return append(b, ']')
+	case map[string]any:
+		b = append(b, '{')
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			b = append(appendString(separate(b), name), ':')
+			b = appendJSON(b, v[name])
+		}
+		return append(b, '}')
+	}
+	return append(b, "null"...)
+}
+
+func appendFloat(b []byte, v float64) []byte { return strconv.AppendFloat(b, v, 'f', -1, 64) }
+
+// appendString writes a string as encoding/json does without escapes for HTML.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return appendEscaped(b, s)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	var quoted bytes.Buffer
+	e := json.NewEncoder(&quoted)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return append(b, `""`...) // cannot happen: every string can be written
+	}
+	return append(b, bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))...)
 }

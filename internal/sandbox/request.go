@@ -25,6 +25,12 @@ type request struct {
 	body        map[string]any    // nil without a body
 	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
 	now         time.Time
+	odd         OddPage // what is to be odd about the page that answers it
+
+	// Of a request for a page: the cursor sent, empty with the first page, and where the page
+	// begins.
+	cursor string
+	from   position
 }
 
 // read checks a request against its operation. All that is wrong with it is in the one refusal.
@@ -255,23 +261,37 @@ func isPaging(name string) bool {
 	return isCursor(name) || name == "limit" || name == "startTime" || name == "endTime"
 }
 
-// unselected reports which members of a record a request does not ask for: the statistics that
-// its types do not name. It is nil where all are asked for.
-func (q *request) unselected() func(*member) bool {
+// selected returns the record's schema, less the statistics that the request's types do not name.
+// Where they name none of its members it is the whole.
+func (q *request) selected() *schema {
+	whole := q.op.envelope.record
 	types, ok := q.args["types"].([]any)
-	if !ok || q.op.envelope.record == nil {
-		return nil
+	if !ok {
+		return whole
 	}
-	selected := func(m *member) bool {
-		return slices.ContainsFunc(texts(types), func(t string) bool { return singular(t) == singular(m.name) })
+	wanted := map[string]bool{}
+	for _, t := range texts(types) {
+		wanted[singular(t)] = true
 	}
-	if !slices.ContainsFunc(q.op.envelope.record.members, selected) {
-		return nil
+	isWanted := func(m *member) bool { return wanted[singular(m.name)] }
+	if !slices.ContainsFunc(whole.members, isWanted) {
+		return whole
 	}
-	return func(m *member) bool { return m.isRecord() && m.schema.named["time"] != nil && !selected(m) }
+	part := *whole
+	part.members = slices.DeleteFunc(slices.Clone(whole.members), func(m *member) bool {
+		return m.isRecord() && m.schema.named["time"] != nil && !isWanted(m)
+	})
+	return &part
 }
 
 // view returns how the operation shows its records at a time.
 func (q *request) view(at time.Time) view {
-	return view{schema: q.op.envelope.record, of: q.op.target.collection, echo: q.echo(), skip: q.unselected(), at: at}
+	v := view{schema: q.selected(), of: q.op.target.collection, echo: q.echo(), at: at}
+	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
+		v.key = v.schema.named["id"]
+	}
+	if v.key != nil && v.key.name == "name" {
+		v.key = nil // is what clients call it
+	}
+	return v
 }

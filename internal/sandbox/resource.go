@@ -8,8 +8,11 @@ import (
 	"strings"
 )
 
-// collections by normalised path.
-type collections map[string]*collection
+// collections are the collections by normalised path, each of size seeded records.
+type collections struct {
+	size   uint64
+	byPath map[string]*collection
+}
 
 // resolve gives each operation the collections that its ids belong to, and says what it does
 // to them.
@@ -17,7 +20,7 @@ type collections map[string]*collection
 // The collection of /a/b and of /a/b/{id} is /a/b. Paths below it that have no records of their
 // own, such as /a/b/stats and /a/b/{id}/score, belong to it too, and so do their counterparts
 // below /v1, /beta and /preview.
-func resolve(ops []*operation) {
+func resolve(ops []*operation, fleetSize uint64) {
 	lists, users := map[string]bool{}, map[string]int{}
 	for _, op := range ops {
 		op.base, op.item = op.place()
@@ -26,7 +29,7 @@ func resolve(ops []*operation) {
 	}
 	// Short paths first: what lies below a path finds its collection.
 	slices.SortStableFunc(ops, func(a, b *operation) int { return cmp.Compare(len(a.base), len(b.base)) })
-	cs, reads := collections{}, map[string]*operation{}
+	cs, reads := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
 	for _, op := range ops {
 		// One path is in the singular where its list is in the plural.
 		if plural := op.base + "s"; op.item && !lists[op.base] && lists[plural] {
@@ -73,8 +76,8 @@ func (op *operation) claim(cs collections, users int) {
 
 func (op *operation) resolve(cs collections, reads map[string]*operation) {
 	switch {
-	case op.verb == http.MethodPost && !op.item && cs[op.base] != nil && cs[op.base].readable:
-		op.target.collection = cs[op.base]
+	case op.verb == http.MethodPost && !op.item && cs.byPath[op.base] != nil && cs.byPath[op.base].readable:
+		op.target.collection = cs.byPath[op.base]
 		op.effect = creates
 		return
 	case len(op.keys) > 0:
@@ -88,7 +91,7 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 	op.target.collection = cs.home(op.base)
 	op.target.from, op.target.param = op.looseKey()
 	switch {
-	case cs[op.base] == nil: // an action upon the records of a path above
+	case cs.byPath[op.base] == nil: // an action upon the records of a path above
 	case op.target.from != nowhere:
 		op.effect = effectOf(op.verb)
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
@@ -111,17 +114,17 @@ func effectOf(verb string) effect {
 
 // at returns the collection of a path, a new one where there is none.
 func (cs collections) at(path string) *collection {
-	if cs[path] == nil {
-		cs[path] = newCollection(path)
+	if cs.byPath[path] == nil {
+		cs.byPath[path] = newCollection(path, cs.size)
 	}
-	return cs[path]
+	return cs.byPath[path]
 }
 
 // home returns the collection of the longest known path that path is below, or its own.
 func (cs collections) home(path string) *collection {
 	for p := path; p != ""; p = p[:strings.LastIndexByte(p, '/')] {
-		if cs[p] != nil {
-			return cs[p]
+		if c := cs.byPath[p]; c != nil {
+			return c
 		}
 	}
 	return cs.at(path)

@@ -11,16 +11,21 @@
 // Guarantees:
 //   - Replies follow from the seed, the request, what clients have written and the clock, and
 //     from nothing else. The same vehicle looks alike in all of them.
-//   - Every collection has the ids 281474976710657 to 281474976710668, and those of records
-//     created since; all others are unknown. Where one record refers to another, that one exists.
+//   - Every collection has the ids from 281474976710657 on, as many as the fleet is large, and
+//     those of records created since; all others are unknown. Where one record refers to another,
+//     that one exists.
 //   - What clients create, change and delete is kept in memory until the process ends, for every
 //     resource that can be read back; at most 10,000 records may be created in a collection.
 //     Deleting has no effect on the records that refer to the deleted one.
-//   - In feeds and streams each record reports anew every 5 seconds; a stream goes back at most
-//     5 minutes before its end.
-//   - Every wait, table and reply is bounded; nothing runs between requests.
+//   - In feeds and streams each record reports at every Tick, and what it reports of its drive
+//     agrees with its other reports: positions, headings, speeds and counters are one movement.
+//     A stream goes back at most History before its end.
+//   - A place in a feed has one cursor, whoever asks for it and when. Two sandboxes of one seed
+//     understand each other's.
+//   - Every wait, table and reply is bounded; nothing runs between requests. A page takes time in
+//     proportion to its records, however large the fleet is and however far back it reaches.
 //
-// It does not know scopes, rate limits or what a filter other than by ids means, and it refuses
+// It does not know scopes or what a filter other than by ids means, and it refuses
 // to be reached without a token.
 package sandbox
 
@@ -41,6 +46,16 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
+// How large a fleet is.
+const (
+	DefaultFleet = 12
+	MaxFleet     = 100_000
+)
+
+// Tick is how far apart the reports of an asset in a feed or stream are. They are made at the whole
+// multiples of it since the Unix epoch, by each asset of the fleet once.
+const Tick = 5 * time.Second
+
 // Config says what a sandbox serves.
 type Config struct {
 	// Endpoints are the operations to answer. Of two with one method and path the one that is
@@ -50,8 +65,16 @@ type Config struct {
 	Token string
 	// Seed selects the fleet.
 	Seed uint64
+	// Fleet is how many records each collection begins with, and so how many assets report in
+	// feeds and streams; at most MaxFleet, 0 for DefaultFleet.
+	Fleet int
+	// PageSize is how many records a page has where the client does not say; at most
+	// MaxPageSize. 0 leaves it to the sandbox: 10, fewer of large records.
+	PageSize int
 	// Now is the clock; nil for time.Now. It must be safe for concurrent use.
 	Now func() time.Time
+	// RateLimits answers 429 above Samsara's rate limits.
+	RateLimits bool
 	// Faults apply to all requests with the right token. The first that is due wins. Each must
 	// be one that ParseFault returns.
 	Faults []Fault
@@ -61,27 +84,33 @@ type Config struct {
 
 // Sandbox answers as Samsara does. It is safe for concurrent use.
 type Sandbox struct {
-	token  [sha256.Size]byte
-	fleet  *fleet
-	now    func() time.Time
-	log    *slog.Logger
-	routes *router
-	faults *faults
-	served atomic.Uint64
+	token    [sha256.Size]byte
+	fleet    *fleet
+	pageSize int
+	now      func() time.Time
+	log      *slog.Logger
+	routes   *router
+	faults   *faults
+	limits   *limits // nil: none
+	served   atomic.Uint64
 }
 
 // New compiles the endpoints. The error joins everything that is wrong with the configuration.
 func New(c Config) (*Sandbox, error) {
 	s := &Sandbox{
-		token:  sha256.Sum256([]byte(c.Token)),
-		fleet:  &fleet{seed: c.Seed},
-		now:    c.Now,
-		log:    c.Logger,
-		routes: &router{},
-		faults: newFaults(c.Seed, c.Faults),
+		token:    sha256.Sum256([]byte(c.Token)),
+		fleet:    &fleet{seed: c.Seed, size: uint64(cmp.Or(max(c.Fleet, 0), DefaultFleet))},
+		pageSize: c.PageSize,
+		now:      c.Now,
+		log:      c.Logger,
+		routes:   &router{},
+		faults:   newFaults(c.Seed, c.Faults),
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if c.RateLimits {
+		s.limits = newLimits(s.now)
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -89,6 +118,12 @@ func New(c Config) (*Sandbox, error) {
 	var errs []error
 	if c.Token == "" {
 		errs = append(errs, errors.New("token: must not be empty"))
+	}
+	if c.Fleet < 0 || c.Fleet > MaxFleet {
+		errs = append(errs, fmt.Errorf("fleet: must be from 0 to %d, is %d", MaxFleet, c.Fleet))
+	}
+	if c.PageSize < 0 || c.PageSize > MaxPageSize {
+		errs = append(errs, fmt.Errorf("page size: must be from 0 to %d, is %d", MaxPageSize, c.PageSize))
 	}
 	for i, f := range c.Faults {
 		if again, err := ParseFault(f.String()); err != nil {
@@ -108,7 +143,7 @@ func New(c Config) (*Sandbox, error) {
 		ops = append(ops, op)
 	}
 	// Deprecated ones last, so that they find their place taken.
-	slices.SortStableFunc(ops, func(a, b *operation) int { return order(a.deprecated) - order(b.deprecated) })
+	slices.SortStableFunc(ops, func(a, b *operation) int { return rank(a.deprecated) - rank(b.deprecated) })
 	ops = slices.DeleteFunc(ops, func(op *operation) bool {
 		other := s.routes.add(op)
 		if other != nil && !op.deprecated {
@@ -124,11 +159,11 @@ func New(c Config) (*Sandbox, error) {
 			op.envelope.record.measure()
 		}
 	}
-	resolve(ops)
+	resolve(ops, s.fleet.size)
 	return s, nil
 }
 
-func order(deprecated bool) int {
+func rank(deprecated bool) int {
 	if deprecated {
 		return 1
 	}
@@ -181,6 +216,12 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 		// Samsara leaves the request id out of this one.
 		return refused(path, "", refuse(http.StatusUnauthorized, "Invalid token.")), Fault{}
 	}
+	if s.limits != nil {
+		op, _, _ := s.routes.find(r.Method, path)
+		if wait := s.limits.wait(op); wait > 0 {
+			return tooMany(path, id, wait), Fault{}
+		}
+	}
 	fault, err := s.faults.due(r)
 	if err != nil {
 		return refused(path, id, refuse(http.StatusBadRequest, "%s", err)), Fault{}
@@ -195,7 +236,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	if fault.Status != 0 {
 		out = refused(path, id, refuse(fault.Status, "%s", cmp.Or(http.StatusText(fault.Status), "Fault")))
 	} else {
-		out = s.operate(r, path, id)
+		out = s.operate(r, id, fault.Page)
 	}
 	out.retryAfter = fault.RetryAfter
 	return out, fault

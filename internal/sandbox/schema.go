@@ -46,11 +46,15 @@ type member struct {
 	shape  shape
 	schema *schema // of an object, else nil
 
+	label []byte // the name as it stands in JSON, with its colon
+
 	// What a name tells, for inventing values.
 	term   term
 	noun   string   // what it holds or refers to, such as vehicle
 	refers bool     // it holds the id of another record, or several
 	values []string // the allowed ones that are not empty
+	text   func(subject) string
+	number func(subject) float64
 }
 
 // schema is a message as JSON.
@@ -101,6 +105,8 @@ func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
 		m.noun = nounOfReference(m.name)
 	}
 	m.values = slices.DeleteFunc(slices.Clone(m.rule.GetValues()), func(v string) bool { return v == "" })
+	m.label = append(appendString(nil, m.name), ':')
+	m.text, m.number = textOf(m), numberOf(m)
 	value := fd
 	switch {
 	case fd.IsMap():

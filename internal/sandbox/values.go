@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -11,38 +10,38 @@ import (
 	"time"
 )
 
-// scalar invents a value that is no object: by what the annotation allows first, by the
-// member's name second, by its type last. i tells the elements of a list apart.
-func scalar(m *member, sub subject, i int) any {
+// scalar writes an invented value that is no object: by what the annotation allows first, by the
+// member's name second, by its type last.
+func scalar(b []byte, m *member, sub subject) []byte {
 	h := sub.hash
 	if len(m.values) > 0 {
 		v := m.values[h%uint64(len(m.values))]
 		if m.kind == text {
-			return v
+			return appendString(b, v)
 		}
-		return json.Number(v)
+		return append(b, v...)
 	}
 	switch m.kind {
 	case truth:
-		return h&1 == 0
+		return strconv.AppendBool(b, h&1 == 0)
 	case free:
-		return freeForm(m.name, h)
+		return appendJSON(b, freeForm(m.name, h))
 	case row:
-		return []any{freeForm("", h), freeForm("", h>>8)}
+		return appendJSON(b, []any{freeForm("", h), freeForm("", h>>8)})
 	case real:
-		return m.bounded(number(m, sub, i))
+		return appendFloat(b, m.bounded(m.number(sub)))
 	case whole:
-		return int64(m.bounded(math.Trunc(number(m, sub, i))))
+		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(m.number(sub)))), 10)
 	case text, object:
 	}
-	s := textOf(m, sub, i)
+	s := m.text(sub)
 	if m.shape == single && m.rule.Maximum != nil {
 		s = strings.ToValidUTF8(s[:min(len(s), int(m.rule.GetMaximum()))], "")
 	}
 	if m.shape == single && m.rule.Minimum != nil {
 		s += strings.Repeat("x", max(0, int(min(m.rule.GetMinimum(), 1024))-len(s)))
 	}
-	return s
+	return appendString(b, s)
 }
 
 // bounded returns v or the bound that it breaks.
@@ -85,161 +84,169 @@ func (t term) ends(parts ...string) bool {
 
 func (t term) is(names ...string) bool { return slices.Contains(names, string(t)) }
 
-// textOf invents a string.
-func textOf(m *member, sub subject, i int) string {
-	name, t, h := m.name, m.term, sub.hash
+// textOf returns how to invent a string of a member. What its name tells is found out here, once,
+// because there are many values to invent; so are numbers and times.
+func textOf(m *member) func(subject) string {
+	name, t := m.name, m.term
+	at := timeOf(t)
 	switch m.rule.GetFormat() {
 	case "date-time":
-		return timestamp(timeOf(t, sub))
+		return func(s subject) string { return timestamp(at(s)) }
 	case "date":
-		return timeOf(t, sub).Format(time.DateOnly)
+		return func(s subject) string { return at(s).Format(time.DateOnly) }
 	case "uuid":
-		return uuidOf(h)
+		return func(s subject) string { return uuidOf(s.hash) }
 	case "uri":
-		return urlOf(name, h)
+		return func(s subject) string { return urlOf(name, s.hash) }
 	case "byte":
-		return base64.StdEncoding.EncodeToString([]byte("sample " + name))
+		return always(base64.StdEncoding.EncodeToString([]byte("sample " + name)))
 	}
 	switch {
 	case t.is("id"):
-		return sub.id()
+		return func(s subject) string { return s.id() }
 	case t.has("uuid"), t.is("requestid"):
-		return uuidOf(h)
+		return func(s subject) string { return uuidOf(s.hash) }
 	case t.has("base64", "md5"):
-		return base64.StdEncoding.EncodeToString([]byte("sample " + name))
+		return always(base64.StdEncoding.EncodeToString([]byte("sample " + name)))
 	case m.refers:
-		return sub.reference(m.noun, i)
+		return func(s subject) string { return s.reference(m.noun) }
 	case t.has("latitude", "longitude"):
-		return strconv.FormatFloat(number(m, sub, i), 'f', 6, 64)
+		return func(s subject) string { return strconv.FormatFloat(m.number(s), 'f', 6, 64) }
 	case t.has("timezone"):
-		return "America/Los_Angeles"
+		return always("America/Los_Angeles")
 	case t.ends("timeofday"):
-		return "08:30"
+		return always("08:30")
 	case t.ends("date", "dateofbirth") && !t.ends("update"):
-		return timeOf(t, sub).Format(time.DateOnly)
+		return func(s subject) string { return at(s).Format(time.DateOnly) }
 	case t.ends("time", "hour", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
-		return timestamp(timeOf(t, sub))
+		return func(s subject) string { return timestamp(at(s)) }
 	}
-	return phrase(m, sub)
+	return phraseOf(m)
 }
 
-// phrase invents a string that is neither an id nor a time.
-func phrase(m *member, sub subject) string {
-	name, t, h, n := m.name, m.term, sub.hash, sub.n
+func always(s string) func(subject) string { return func(subject) string { return s } }
+
+// phraseOf returns how to invent a string that is neither an id nor a time.
+func phraseOf(m *member) func(subject) string {
+	name, t := m.name, m.term
 	switch {
 	case t.has("email"):
-		return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(sub.noun), n)
+		return func(s subject) string { return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(s.noun), s.n) }
 	case t.has("url", "href", "link"):
-		return urlOf(name, h)
+		return func(s subject) string { return urlOf(name, s.hash) }
 	case t.has("phone"):
-		return fmt.Sprintf("+1415555%04d", 100+n)
+		return func(s subject) string { return fmt.Sprintf("+1415555%04d", 100+s.n) }
 	case t.ends("vin"):
-		return vinOf(n)
+		return func(s subject) string { return vinOf(s.n) }
 	case t.has("licenseplate"):
-		return fmt.Sprintf("SBX%04d", n)
+		return func(s subject) string { return fmt.Sprintf("SBX%04d", s.n) }
 	case t.has("serial"), t.is("mac", "esn"):
-		return serialOf(n)
+		return func(s subject) string { return serialOf(s.n) }
 	case t.is("username"):
-		return fmt.Sprintf("driver%d", n)
+		return func(s subject) string { return fmt.Sprintf("driver%d", s.n) }
 	case t.ends("firstname"):
-		first, _, _ := strings.Cut(personOf(n), " ")
-		return first
+		return func(s subject) string { first, _, _ := strings.Cut(personOf(s.n), " "); return first }
 	case t.ends("lastname"):
-		_, last, _ := strings.Cut(personOf(n), " ")
-		return last
+		return func(s subject) string { _, last, _ := strings.Cut(personOf(s.n), " "); return last }
 	case t.is("name", "displayname", "title"):
-		return nameOf(sub.noun, n)
+		return func(s subject) string { return nameOf(s.noun, s.n) }
 	case t.ends("name"):
-		return nameOf(nounIn(name[:len(name)-len("name")]), n)
+		noun := nounIn(name[:len(name)-len("name")])
+		return func(s subject) string { return nameOf(noun, s.n) }
 	case t.ends("year"):
-		return strconv.FormatUint(2016+n%10, 10)
+		return func(s subject) string { return strconv.FormatUint(2016+s.n%10, 10) }
 	case t.ends("month"):
-		return "March"
+		return always("March")
 	case t.ends("quarter"):
-		return "Q1"
+		return always("Q1")
 	case t.is("make", "oemname", "manufacturer"):
-		return pick(n, "Freightliner", "Kenworth", "Volvo", "Mack")
+		return func(s subject) string { return pick(s.n, "Freightliner", "Kenworth", "Volvo", "Mack") }
 	case t.is("model"):
-		return pick(n, "Cascadia", "T680", "VNL 860", "Anthem")
+		return func(s subject) string { return pick(s.n, "Cascadia", "T680", "VNL 860", "Anthem") }
 	case t.has("currency"):
-		return "usd"
+		return always("usd")
 	case t.has("address", "location") && !t.has("type"):
-		return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+n)
+		return func(s subject) string { return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+s.n) }
 	case t.is("city"):
-		return "Oakland"
+		return always("Oakland")
 	case t.ends("state"), t.has("jurisdiction"):
-		return "CA"
+		return always("CA")
 	case t.is("country"):
-		return "US"
+		return always("US")
 	case t.has("postalcode", "postcode", "zip"):
-		return "94607"
+		return always("94607")
 	case t.is("street", "line1", "roadname"):
-		return "Harbor Road"
+		return always("Harbor Road")
 	case t.has("token", "secret", "password"):
-		return fmt.Sprintf("sandbox-%016x", h)
+		return func(s subject) string { return fmt.Sprintf("sandbox-%016x", s.hash) }
 	case t.has("amount", "cost", "price", "quantity", "score", "percent", "value"):
-		return strconv.FormatFloat(float64(h%10_000)/100, 'f', 2, 64)
+		return func(s subject) string { return strconv.FormatFloat(float64(s.hash%10_000)/100, 'f', 2, 64) }
 	case t.has("number", "code", "version"):
-		return strconv.FormatUint(1000+h%9000, 10)
+		return func(s subject) string { return strconv.FormatUint(1000+s.hash%9000, 10) }
 	}
-	return "Sample " + words(name)
+	return always("Sample " + words(name))
 }
 
-// number invents a number by the quantity that a name stands for. Positions, speeds and
-// counters follow the time: every record drives its own circle around the depot once an hour.
-func number(m *member, sub subject, i int) float64 {
-	t, h := m.term, sub.hash
-	age := max(0, sub.at.Sub(epoch()).Seconds())
-	turn := 2 * math.Pi * (age/3600 + float64(sub.n)/fleetSize)
-	radius := 0.02 + 0.01*float64(sub.n%fleetSize)
-	between := func(low, high float64) float64 { return math.Trunc(low + float64(h%10_000)/10_000*(high-low)) }
+// numberOf returns how to invent a number of a member: by the quantity that its name stands for, or
+// that of the member it is the value of.
+func numberOf(m *member) func(subject) float64 {
+	t := m.term
+	at, drives := timeOf(t), driven(t)
 	switch {
-	case t.is("id"):
-		return firstID + float64(sub.n)
-	case m.refers:
-		id, err := strconv.ParseFloat(sub.reference(m.noun, i), 64)
-		if err != nil {
-			return firstID + float64(sub.n)
+	case t.is("value"):
+		return func(s subject) float64 {
+			if s.within == nil || s.within.term.is("value") {
+				return between(100, 10_000)(s) / 100
+			}
+			return s.within.number(s)
 		}
-		return id
+	case t.is("id"):
+		return func(s subject) float64 { return firstID + float64(s.n) }
+	case m.refers:
+		return func(s subject) float64 {
+			id, err := strconv.ParseFloat(s.reference(m.noun), 64)
+			if err != nil {
+				return firstID + float64(s.n)
+			}
+			return id
+		}
 	case t.is("year"):
-		return 2016 + float64(sub.n%10)
+		return func(s subject) float64 { return 2016 + float64(s.n%10) }
 	case isInstant(t):
-		return float64(timeOf(t, sub).UnixMilli())
-	case t.has("latitude"), t.ends("lat"):
-		return round(37.8044+radius*math.Sin(turn), 6)
-	case t.has("longitude"), t.ends("lng", "lon"):
-		return round(-122.2712+radius*math.Cos(turn), 6)
-	case t.has("heading"):
-		return math.Trunc(math.Mod(turn*180/math.Pi, 360))
+		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
+	case drives != nil:
+		return func(s subject) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
 	case t.has("percent", "score"):
 		return between(20, 100)
-	case t.has("odometer", "accumulatedvehiclemeters", "totalvehiclemeters"):
-		return 1e8 + 1e6*float64(sub.n) + math.Trunc(age*20)
-	case t.has("speed"):
-		return round(40+20*math.Sin(3*turn), 1)
-	case t.has("engineseconds"):
-		return 1e6 + math.Trunc(age/2)
-	case t.has("enginehours"):
-		return 300 + math.Trunc(age/7200)
 	case t.has("milliseconds"), t.ends("ms"):
 		return between(60_000, 3_600_000)
 	case t.has("seconds"):
 		return between(30, 3600)
+	case t.has("speed"):
+		return between(50, 110)
 	case t.has("hour"):
-		return float64(h % 24)
+		return func(s subject) float64 { return float64(s.hash % 24) }
+	case t.has("accuracy"):
+		return between(2, 15)
 	case t.has("meters"):
 		return between(50, 50_000)
 	case t.has("millic"):
 		return between(-5000, 30_000)
 	case t.has("amount", "cost", "price"):
-		return between(500, 50_000) / 100
+		return func(s subject) float64 { return between(500, 50_000)(s) / 100 }
 	case t.has("count", "number", "index"):
-		return float64(h % 10)
+		return func(s subject) float64 { return float64(s.hash % 10) }
 	case t.has("weight"):
 		return between(5000, 35_000)
 	}
-	return between(100, 10_000) / 100
+	return func(s subject) float64 { return between(100, 10_000)(s) / 100 }
+}
+
+// between returns how to invent a whole number of at least low and below high.
+func between(low, high float64) func(subject) float64 {
+	return func(s subject) float64 {
+		return math.Trunc(low + float64(s.hash%10_000)/10_000*(high-low))
+	}
 }
 
 func round(v float64, digits int) float64 {
@@ -247,12 +254,12 @@ func round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// reference returns the id of the record that the i-th reference to a noun leads to.
-func (s subject) reference(noun string, i int) string {
+// reference returns the id of the record that a reference to a noun leads to.
+func (s subject) reference(noun string) string {
 	if noun == s.noun {
 		return s.id()
 	}
-	return idOf(ref(s.n, i))
+	return idOf(ref(s.n, s.index, s.size))
 }
 
 // isReference reports whether a name is that of an id, or of a list of ids.
@@ -289,20 +296,28 @@ func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modi
 // epoch is when the fleet began.
 func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
 
-// timeOf invents a time: what happened once stays, ends lie at the report's time and starts a few
-// minutes before.
-func timeOf(t term, sub subject) time.Time {
+// timeOf returns how to invent a time: what happened once stays, ends lie at the report's time and
+// starts a few minutes before.
+func timeOf(t term) func(subject) time.Time {
+	once := func(s subject) time.Time { return epoch().Add(time.Duration(s.n) * time.Hour) }
 	switch {
 	case t.has("birth"):
-		return epoch().AddDate(-40, 0, int(sub.n%365))
-	case t.has("created"), isChangeTime(t):
-		return epoch().Add(time.Duration(sub.n) * time.Hour)
+		return func(s subject) time.Time { return epoch().AddDate(-40, 0, int(s.n%365)) }
+	case t.has("created"):
+		return once
+	case isChangeTime(t):
+		return func(s subject) time.Time {
+			if s.report {
+				return s.at
+			}
+			return once(s)
+		}
 	case t.has("expir", "due", "next"):
-		return sub.at.Add(24 * time.Hour)
+		return func(s subject) time.Time { return s.at.Add(24 * time.Hour) }
 	case t.has("start", "begin", "first"):
-		return sub.at.Add(-time.Duration(1+sub.n%fleetSize) * time.Minute)
+		return func(s subject) time.Time { return s.at.Add(-time.Duration(1+s.n%12) * time.Minute) }
 	}
-	return sub.at
+	return func(s subject) time.Time { return s.at }
 }
 
 // timestamp writes a time as Samsara does.

@@ -28,7 +28,7 @@ func responses() []protoreflect.MessageDescriptor {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {
-				if md := methods.Get(j).Output(); !seen[md.FullName()] {
+				if md := methods.Get(j).Output(); !methods.Get(j).IsStreamingServer() && !seen[md.FullName()] {
 					seen[md.FullName()] = true
 					messages = append(messages, md)
 				}

@@ -1,0 +1,227 @@
+package http1
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+)
+
+const (
+	// readBufferBytes holds a header and a small body, which then take one system call.
+	readBufferBytes = 4 << 10
+	// atOnceBytes is how long a request may be to be written before its response is read. Less
+	// than any socket buffers, it does not wait for the server to read it.
+	atOnceBytes = 16 << 10
+	// lastWords is how long a response may take once its request has failed to be written.
+	lastWords = time.Second
+	// maxInformational is how many 1XX responses may precede a response.
+	maxInformational = 5
+)
+
+var (
+	errHeaderTooLarge = errors.New("response header exceeds its limit")
+	errInformational  = fmt.Errorf("more than %d informational responses", maxInformational)
+)
+
+// conn is a connection. It has one owner at a time: the pool, or an exchange.
+type conn struct {
+	transport *Transport
+	raw       net.Conn // below TLS
+	stream    net.Conn
+	reader    *bufio.Reader // of conn itself, which bounds headers
+
+	idleSince time.Time
+	reused    bool
+	wrote     int   // bytes of the request
+	read      int64 // bytes of the response
+	readable  int64 // bytes that may be read until a header is too large
+}
+
+// Read implements io.Reader.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.readable <= 0 {
+		return 0, fmt.Errorf("%w of %d bytes", errHeaderTooLarge, c.transport.cfg.MaxResponseHeaderBytes)
+	}
+	n, err := c.stream.Read(p[:min(int64(len(p)), c.readable)])
+	c.read += int64(n)
+	c.readable -= int64(n)
+	return n, err
+}
+
+// hangUp closes a connection that nobody uses, as the peer expects it.
+func (c *conn) hangUp() { _ = c.stream.Close() }
+
+// roundTrip makes one exchange. The connection becomes idle again, or is closed, by the end of
+// the response's body, or by the error.
+func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (*http.Response, error) {
+	c.wrote, c.read = 0, 0
+	ex := &exchange{conn: c, ctx: ctx}
+	// Deadlines of the context end the exchange in the same way as cancellation.
+	ex.stop = context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+	resp, err := ex.run(req, head)
+	if err != nil {
+		ex.finish(false)
+		return nil, ended(ctx, err)
+	}
+	return resp, nil
+}
+
+// stale reports whether the exchange that failed should be made again, because the server had
+// closed the connection before it saw the request.
+func (c *conn) stale(ctx context.Context, req *http.Request) bool {
+	return c.reused && ctx.Err() == nil && (c.wrote == 0 || c.read == 0 && replayable(req))
+}
+
+// exchange is one request and its response; it is also the response's body.
+type exchange struct {
+	conn *conn
+	ctx  context.Context //nolint:containedctx // a body has no other way to learn why it broke
+	stop func() bool
+	// written is closed when the request's body has been sent by a goroutine of its own; nil
+	// where there is none.
+	written chan struct{}
+	keep    bool // the connection may be used again
+
+	body io.Reader // nil once the exchange is over
+	err  error     // what Read returns then
+}
+
+func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error) {
+	if err := ex.send(req, head); err != nil {
+		return nil, err
+	}
+	resp, err := ex.receive(req)
+	if err != nil {
+		return nil, err
+	}
+	ex.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		// The body after an upgrade is the connection, which need not ever end.
+		resp.Body = http.NoBody
+		ex.finish(true)
+		return resp, nil
+	}
+	ex.body, resp.Body = resp.Body, ex
+	return resp, nil
+}
+
+// send writes the request, the body of a large one in the background. A small one is one write.
+func (ex *exchange) send(req *http.Request, head *[]byte) error {
+	c := ex.conn
+	if req.Body == nil {
+		return c.write(*head)
+	}
+	if int64(len(*head))+req.ContentLength <= atOnceBytes {
+		defer closeBody(req)
+		start := len(*head)
+		whole := slices.Grow(*head, int(req.ContentLength))[:start+int(req.ContentLength)]
+		*head = whole[:start]
+		if _, err := io.ReadFull(req.Body, whole[start:]); err != nil {
+			return fmt.Errorf("read request body: %w", err)
+		}
+		return c.write(whole)
+	}
+	if err := c.write(*head); err != nil {
+		closeBody(req)
+		return err
+	}
+	ex.written = make(chan struct{})
+	go func() {
+		defer close(ex.written)
+		defer closeBody(req)
+		if _, err := io.CopyN(c.stream, req.Body, req.ContentLength); err != nil {
+			// What the server has said of a request that it did not read to its end can still
+			// be read, but nothing more will come.
+			_ = c.raw.SetReadDeadline(time.Now().Add(lastWords))
+		}
+	}()
+	return nil
+}
+
+func (c *conn) write(p []byte) error {
+	n, err := c.stream.Write(p)
+	c.wrote += n
+	return err
+}
+
+// receive reads the header of the response.
+func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
+	c := ex.conn
+	c.readable = c.transport.cfg.MaxResponseHeaderBytes
+	// ReadResponse does not tell the end of the connection from that of a header.
+	if _, err := c.reader.Peek(1); err != nil {
+		return nil, fmt.Errorf("no response: %w", err)
+	}
+	for range maxInformational + 1 {
+		resp, err := http.ReadResponse(c.reader, req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			c.readable = math.MaxInt64
+			return resp, nil
+		}
+	}
+	return nil, errInformational
+}
+
+// Read implements io.Reader for the response's body.
+func (ex *exchange) Read(p []byte) (int, error) {
+	if ex.body == nil {
+		return 0, ex.err
+	}
+	n, err := ex.body.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	whole := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
+	if !whole {
+		err = ended(ex.ctx, err)
+	}
+	ex.err = err
+	ex.finish(whole)
+	return n, err
+}
+
+var errBodyClosed = errors.New("response body is closed")
+
+// Close implements io.Closer. Where the body has not been read to its end the connection is
+// closed with it.
+func (ex *exchange) Close() error {
+	if ex.body != nil {
+		ex.err = errBodyClosed
+		ex.finish(false)
+	}
+	return nil
+}
+
+// finish ends the exchange. Whole is whether the response was read to its end.
+func (ex *exchange) finish(whole bool) {
+	c := ex.conn
+	ex.body = nil
+	// Where the context has ended the deadline is set, or about to be.
+	undisturbed := ex.stop()
+	if ex.written != nil {
+		select {
+		case <-ex.written:
+		default:
+			whole = false
+		}
+	}
+	if whole && undisturbed && ex.keep && c.reader.Buffered() == 0 {
+		c.transport.idle.put(c)
+		return
+	}
+	// TLS would wait for the peer to take its farewell.
+	_ = c.raw.Close()
+	if ex.written != nil {
+		<-ex.written
+	}
+}

@@ -405,7 +405,7 @@ func TestFollowerThatComesLaterIsGivenWhatIsKept(t *testing.T) {
 func TestSlowFollowerFallsBackAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const pages = 60
+		const pages = 40
 		up := newLedger(t, pages, 1)
 		up.text = strings.Repeat("x", 200_000)
 		page := up.page
@@ -525,7 +525,7 @@ func TestReadersWhoseCursorsDifferAskOneAfterAnother(t *testing.T) {
 func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const clients, records = 30, 150
+		const clients, records = 20, 90
 		up := newLedger(t, 0, 3)
 		up.text = strings.Repeat("x", 20_000)
 		page := up.page

@@ -27,7 +27,7 @@ func TestACallerThatAsksForAHundredTimesAsMuchSlowsNobodyDown(t *testing.T) {
 	}{
 		// A small caller could make 1/(20 ms + wait) a second; its share is a tenth of the budget.
 		{"where the operation is short", 50, 90, 250 * time.Millisecond},
-		{"where the token is short", 0, 290, 100 * time.Millisecond},
+		{"where the token is short", 0, 280, 100 * time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +67,7 @@ func TestACallerWithManyOperationsSlowsNobodyDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
 		c := newCrowd()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
 		defer cancel()
 		mine := operation(t, l, "mine", 10, time.Second)
 		flood(ctx, c, 20, "big", mine, quota.Request{Caller: "big"})
@@ -75,13 +75,14 @@ func TestACallerWithManyOperationsSlowsNobodyDown(t *testing.T) {
 			o := operation(t, l, fmt.Sprint("other", i), 10, time.Second)
 			flood(ctx, c, 5, "big", o, quota.Request{Caller: "big"})
 		}
+		pause(ctx, time.Second)
 		flood(ctx, c, 1, "small", mine, quota.Request{Caller: "small"})
 		c.Wait()
 		if got, p99 := len(c.admitted["small"]), percentile(c.waits["small"], 0.99); got < 95 || p99 > 500*time.Millisecond {
 			t.Errorf("%d admitted, p99 wait %v; want at least 95 and at most 500ms", got, p99)
 		}
-		if got := len(c.all()); got < 2980 {
-			t.Errorf("%d admitted in all, want the 3000 of the token less few", got)
+		if got := len(c.all()); got < 3100 {
+			t.Errorf("%d admitted in all, want the 3150 of the token less few", got)
 		}
 	})
 }

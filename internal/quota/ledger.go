@@ -19,13 +19,15 @@ type caller struct {
 
 // ledger is start-time fair queueing between the callers of a budget. Of those who wait, the
 // one is next whose start is least; being admitted moves its next start on by 1/weight. Virtual
-// time is the start last admitted, and a caller that comes back starts no earlier. Callers that
-// neither wait nor are ahead of virtual time are forgotten.
+// time runs as if all who wait were served side by side. Who begins to wait starts no earlier,
+// and who waits lags behind by one admission at most, so that nobody saves up for later.
+// Callers that neither wait nor are ahead of virtual time are forgotten.
 type ledger struct {
 	virtual  [classes]float64
 	accounts map[caller]*account
 	sweepAt  int
 	waiting  [classes]int
+	weight   [classes]float64 // of the accounts that wait
 	// credit is what batch is owed, in percent of an admission.
 	credit int
 }
@@ -70,6 +72,10 @@ func (g *ledger) sweep() {
 }
 
 func (g *ledger) enter(a *account) {
+	if a.waiting == 0 {
+		a.finish = max(a.finish, g.virtual[a.class])
+		g.weight[a.class] += 1 / a.step
+	}
 	a.waiting++
 	g.waiting[a.class]++
 }
@@ -77,15 +83,21 @@ func (g *ledger) enter(a *account) {
 func (g *ledger) leave(a *account) {
 	a.waiting--
 	g.waiting[a.class]--
+	if a.waiting == 0 {
+		g.weight[a.class] -= 1 / a.step
+	}
+	if g.waiting[a.class] == 0 {
+		g.weight[a.class] = 0 // what rounding left
+	}
 }
 
 // start is the virtual time at which the caller's next waiter would be admitted.
-func (g *ledger) start(a *account) float64 { return max(g.virtual[a.class], a.finish) }
+func (g *ledger) start(a *account) float64 { return max(g.virtual[a.class]-a.step, a.finish) }
 
-// charge takes note that a waiter of the account was admitted.
+// charge takes note that a waiter of the account, not yet gone, is admitted.
 func (g *ledger) charge(a *account, batchPercent int) {
 	start := g.start(a)
-	g.virtual[a.class] = start
+	g.virtual[a.class] = max(start, g.virtual[a.class]+1/g.weight[a.class])
 	a.finish = start + a.step
 	switch {
 	case a.class == batch:

@@ -270,9 +270,9 @@ func (l *Limiter) dispatch(now instant) {
 	split := l.split(now)
 	for w := l.next(now, split); w != nil; w = l.next(now, split) {
 		o, f := w.operation, w.flow
-		l.dequeue(w)
 		o.ledger.charge(f.own, l.cfg.BatchPercent)
 		l.ledger.charge(f.shared, l.cfg.BatchPercent)
+		l.dequeue(w)
 		if l.link.up {
 			o.reserve(1)
 		} else {
@@ -312,13 +312,13 @@ func (l *Limiter) next(now instant, split int) *waiter {
 			}
 		}
 	}
-	held := closed && best != [classes]*flow{}
-	l.shared[0].held, l.shared[1].held = held, held
 	f := best[interactive]
 	if f == nil || best[batch] != nil && l.ledger.batchFirst(l.cfg.BatchPercent) {
 		f = best[batch]
 	}
 	if closed || f == nil {
+		// While they admit the last one picked, they hold up the next as they did before.
+		l.shared[0].held, l.shared[1].held = f != nil, f != nil
 		return nil
 	}
 	return f.waiters[0]

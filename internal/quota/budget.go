@@ -96,8 +96,8 @@ func (b *budget) due(now instant, split int) instant {
 		return never
 	}
 	due = max(due, b.log.last(n-b.asking)+window)
-	if b.pace(now, split) > 0 {
-		due = max(due, b.next)
+	if pace := b.pace(now, split); pace > 0 {
+		due = max(due, b.next+time.Duration(b.asking)*pace)
 	}
 	return due
 }
@@ -111,7 +111,6 @@ func (b *budget) after(now instant, split, ahead int) instant {
 	}
 	n, window := b.terms(now, split)
 	ahead += b.asking
-	rounds, rest := time.Duration(ahead/n), ahead%n
 	first = max(first, b.log.last(n)+window)
 	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
 	step := window / time.Duration(n)
@@ -123,7 +122,7 @@ func (b *budget) after(now instant, split, ahead int) instant {
 		lost := time.Duration(float64(rampTime(b.window)) * (1 - rampFrom) / 2)
 		spread = min(spread+lost, first+time.Duration(float64(ahead)*float64(step)/ramp))
 	}
-	return max(spread, b.log.last(n-rest)+window*(rounds+1))
+	return max(spread, b.log.last(n-ahead%n)+window*time.Duration(ahead/n+1))
 }
 
 // take records an admission.

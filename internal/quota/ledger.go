@@ -94,10 +94,14 @@ func (g *ledger) leave(a *account) {
 // start is the virtual time at which the caller's next waiter would be admitted.
 func (g *ledger) start(a *account) float64 { return max(g.virtual[a.class]-a.step, a.finish) }
 
-// charge takes note that a waiter of the account, not yet gone, is admitted.
+// charge takes note that one who waited for the account was admitted.
 func (g *ledger) charge(a *account, batchPercent int) {
+	side := g.weight[a.class]
+	if a.waiting == 0 {
+		side += 1 / a.step // it was there until now
+	}
 	start := g.start(a)
-	g.virtual[a.class] = max(start, g.virtual[a.class]+1/g.weight[a.class])
+	g.virtual[a.class] = max(start, g.virtual[a.class]+1/side)
 	a.finish = start + a.step
 	switch {
 	case a.class == batch:
@@ -107,9 +111,6 @@ func (g *ledger) charge(a *account, batchPercent int) {
 		g.credit = min(100, g.credit+batchPercent)
 	}
 }
-
-// refund takes a charge back, but for virtual time.
-func (g *ledger) refund(a *account) { a.finish -= a.step }
 
 // batchFirst says that batch is owed the next admission, if it can use it.
 func (g *ledger) batchFirst(batchPercent int) bool { return g.credit >= 100-batchPercent }

@@ -214,15 +214,21 @@ func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
 		want     quota.RefusedError
 	}{
 		{
-			"a slow budget", quota.Limit{Requests: 50, Window: time.Hour}, 0, 0,
+			"a slow budget",
+			quota.Limit{Requests: 50, Window: time.Hour},
+			0, 0,
 			quota.RefusedError{Budget: "operation:list", Limit: quota.Limit{Requests: 50, Window: time.Hour}, Wait: 72 * time.Second},
 		},
 		{
-			"a deadline shorter than the wait", quota.Limit{Requests: 100, Window: time.Minute}, 0, 599 * time.Millisecond,
+			"a deadline shorter than the wait",
+			quota.Limit{Requests: 100, Window: time.Minute},
+			0, 599 * time.Millisecond,
 			quota.RefusedError{Budget: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Wait: 600 * time.Millisecond},
 		},
 		{
-			"those who came before count", quota.Limit{Requests: 100, Window: time.Minute}, 4, 2999 * time.Millisecond,
+			"those who came before count",
+			quota.Limit{Requests: 100, Window: time.Minute},
+			4, 2999 * time.Millisecond,
 			quota.RefusedError{Budget: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Wait: 3 * time.Second},
 		},
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 //go:embed take.lua
@@ -57,6 +58,8 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 		// The error quotes the URL, with its password.
 		return nil, errors.New("quota: redis: the URL is not a valid redis://, rediss:// or unix://")
 	}
+	// It has one logger for the process and writes there what it also returns.
+	redis.SetLogger(&logging.VoidLogger{})
 	options.ContextTimeoutEnabled = true
 	options.MaxRetries = -1
 	options.DialerRetries = 1

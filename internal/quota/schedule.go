@@ -28,7 +28,7 @@ func (o *Operation) Admit(ctx context.Context, r Request) error {
 	if !l.closed && !l.link.up && l.free(o, now) {
 		o.take(now, l.split(now))
 		l.mu.Unlock()
-		l.cfg.Observer.Admitted(o.name, r, 0)
+		l.cfg.Observer.Admitted(Admission{Operation: o.name, Request: r})
 		return nil
 	}
 	w, err := l.join(ctx, o, r, now)
@@ -40,7 +40,7 @@ func (o *Operation) Admit(ctx context.Context, r Request) error {
 		l.cfg.Observer.Refused(o.name, r, err)
 		return err
 	}
-	l.cfg.Observer.Admitted(o.name, r, l.now()-now)
+	l.cfg.Observer.Admitted(Admission{Operation: o.name, Request: r, Budget: w.budget, Waited: l.now() - now})
 	return nil
 }
 
@@ -49,7 +49,9 @@ type waiter struct {
 	operation *Operation
 	flow      *flow
 	arrival   uint64
-	deadline  instant
+	joined    instant
+	deadline  instant // of its context, or the longest wait
+	budget    string  // what it waits for, as far as known
 	// signal holds one verdict at most: a waiter that is signalled has left the queue.
 	signal chan verdict
 }
@@ -106,7 +108,10 @@ func (l *Limiter) join(ctx context.Context, o *Operation, r Request, now instant
 		return nil, refused
 	}
 	l.arrivals++
-	w := &waiter{operation: o, flow: f, arrival: l.arrivals, deadline: deadline, signal: make(chan verdict, 1)}
+	w := &waiter{
+		operation: o, flow: f, arrival: l.arrivals, joined: now, deadline: deadline,
+		budget: refused.Budget, signal: make(chan verdict, 1),
+	}
 	l.enqueue(w, len(f.waiters))
 	l.dispatch(now)
 	return w, nil
@@ -235,6 +240,7 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 		if admitted, err := l.ask(ctx, w); admitted || err != nil {
 			return err
 		}
+		patience.Reset(w.joined + l.cfg.MaxWait - l.now())
 	}
 }
 
@@ -269,14 +275,11 @@ func (l *Limiter) tick() {
 func (l *Limiter) dispatch(now instant) {
 	split := l.split(now)
 	for w := l.next(now, split); w != nil; w = l.next(now, split) {
-		o, f := w.operation, w.flow
-		o.ledger.charge(f.own, l.cfg.BatchPercent)
-		l.ledger.charge(f.shared, l.cfg.BatchPercent)
 		l.dequeue(w)
 		if l.link.up {
-			o.reserve(1)
+			w.operation.reserve(1)
 		} else {
-			o.take(now, split)
+			l.admit(w, now)
 		}
 		w.signal <- verdict{ask: l.link.up}
 	}
@@ -291,22 +294,32 @@ func (l *Limiter) dispatch(now instant) {
 	l.timer.Reset(due - now)
 }
 
+// admit counts the admission of one who waited.
+func (l *Limiter) admit(w *waiter, now instant) {
+	o := w.operation
+	f := o.flow(w.flow.caller)
+	o.ledger.charge(f.own, l.cfg.BatchPercent)
+	l.ledger.charge(f.shared, l.cfg.BatchPercent)
+	o.take(now, l.split(now))
+}
+
 // next picks who is admitted next, and says of the budgets which ones hold somebody up. It
 // looks at everyone who could be: queues are bounded, and admissions are some hundreds a second.
 func (l *Limiter) next(now instant, split int) *waiter {
 	closed := max(l.shared[0].due(now, split), l.shared[1].due(now, split)) > now
+	held := false
 	var best [classes]*flow
 	for o := range l.lines {
 		own := o.budgets[0]
-		if own.due(now, split) > now {
+		switch {
+		case own.due(now, split) > now:
 			own.held = true
 			continue
+		case closed:
+			own.held, held = false, true
+			continue
 		}
-		if closed {
-			own.held = false
-		}
-		heads := o.heads(own.held, l)
-		for c, f := range heads {
+		for c, f := range o.heads(own.held) {
 			if f != nil && (best[c] == nil || earlier(f, best[c], &l.ledger, f.shared, best[c].shared)) {
 				best[c] = f
 			}
@@ -316,9 +329,8 @@ func (l *Limiter) next(now instant, split int) *waiter {
 	if f == nil || best[batch] != nil && l.ledger.batchFirst(l.cfg.BatchPercent) {
 		f = best[batch]
 	}
-	if closed || f == nil {
-		// While they admit the last one picked, they hold up the next as they did before.
-		l.shared[0].held, l.shared[1].held = f != nil, f != nil
+	if f == nil {
+		l.shared[0].held, l.shared[1].held = held, held
 		return nil
 	}
 	return f.waiters[0]
@@ -326,7 +338,8 @@ func (l *Limiter) next(now instant, split int) *waiter {
 
 // heads are those of each class whose turn it is at an operation: by its own ledger, and of one
 // class only, where the operation holds them up, else by the shared one.
-func (o *Operation) heads(held bool, l *Limiter) [classes]*flow {
+func (o *Operation) heads(held bool) [classes]*flow {
+	l := o.limiter
 	var heads [classes]*flow
 	for _, f := range o.flows {
 		h := heads[f.caller.class]

@@ -9,16 +9,26 @@ import (
 // Observer is told what becomes of attempts. Its methods are called concurrently, and attempts
 // wait for them.
 type Observer interface {
-	// Admitted is told how long an attempt waited, zero where it did not have to.
-	Admitted(operation string, r Request, waited time.Duration)
+	Admitted(a Admission)
 	// Refused is told what Admit returned.
 	Refused(operation string, r Request, err error)
 }
 
+// Admission is an attempt that was admitted.
+type Admission struct {
+	Operation string
+	Request   Request
+	// Budget is the one that held it up longest, as far as was known at first. It is empty
+	// where the attempt went through without a queue or a store.
+	Budget string
+	// Waited is zero where Budget is empty.
+	Waited time.Duration
+}
+
 type nobody struct{}
 
-func (nobody) Admitted(string, Request, time.Duration) {}
-func (nobody) Refused(string, Request, error)          {}
+func (nobody) Admitted(Admission)             {}
+func (nobody) Refused(string, Request, error) {}
 
 // Snapshot is the state of a limiter.
 type Snapshot struct {

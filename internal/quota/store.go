@@ -194,6 +194,9 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (bool, error) {
 	asked := now
 	now = l.now()
 	o.reserve(-1)
+	if l.closed {
+		return false, ErrClosed
+	}
 	if err != nil {
 		l.requeue(w)
 		l.lose(now, err)
@@ -208,7 +211,7 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (bool, error) {
 		for _, b := range o.budgets {
 			b.asks = min(2*b.asks, b.burst)
 		}
-		o.take(now, l.split(now))
+		l.admit(w, now)
 		l.dispatch(now)
 		return true, nil
 	}
@@ -224,11 +227,9 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (bool, error) {
 	return false, nil
 }
 
-// requeue puts a waiter back whom the store refused, where it was.
+// requeue puts a waiter back who was picked for nothing, where it was. Its flow may have ended
+// and another begun since.
 func (l *Limiter) requeue(w *waiter) {
-	w.operation.ledger.refund(w.flow.own)
-	l.ledger.refund(w.flow.shared)
-	// The flow may have ended, and another begun, while the store was asked.
 	w.flow = w.operation.flow(w.flow.caller)
 	l.enqueue(w, 0)
 }

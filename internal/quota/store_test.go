@@ -173,6 +173,55 @@ func TestOneReplicaAloneMayUseAll(t *testing.T) {
 	})
 }
 
+func TestCallersShareFairlyWithAStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := exact()
+		cfg.Weights = map[string]float64{"heavy": 3}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c := newCrowd()
+		for _, l := range replicas(t, 3, cfg, newFakeStore(3)) {
+			o := operation(t, l, "list", 100, time.Second)
+			flood(ctx, c, 100, "big", o, quota.Request{Caller: "big"})
+			flood(ctx, c, 20, "heavy", o, quota.Request{Caller: "heavy"})
+			flood(ctx, c, 10, "batch", o, quota.Request{Caller: "small", Batch: true})
+			pause(ctx, time.Millisecond)
+			flood(ctx, c, 2, "small", o, quota.Request{Caller: "small"})
+		}
+		pause(ctx, 30*time.Second)
+		cancel()
+		c.Wait()
+		// Of 3000: a tenth, and of the rest a fifth, a fifth and three.
+		for name, want := range map[string]int{"batch": 300, "small": 540, "big": 540, "heavy": 1620} {
+			if got := len(c.admitted[name]); got < want*85/100 || got > want*115/100+20 {
+				t.Errorf("%s: %d admitted, want about %d", name, got, want)
+			}
+		}
+		t.Logf("small %d, big %d, heavy %d, batch %d", len(c.admitted["small"]), len(c.admitted["big"]), len(c.admitted["heavy"]), len(c.admitted["batch"]))
+	})
+}
+
+func TestAStoreThatIsJustQuickEnoughKeepsTheBudgetInUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore(1)
+		store.set(20*time.Millisecond, false)
+		l := replicas(t, 1, exact(), store)[0]
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c := newCrowd()
+		flood(ctx, c, 200, "", operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+		pause(ctx, 20*time.Second)
+		cancel()
+		c.Wait()
+		if got := len(c.all()); got < 2700 {
+			t.Errorf("%d admitted in 20 s, want at least 2700 of 3000", got)
+		}
+		t.Logf("%d admitted, %d asked", len(c.all()), store.takes)
+	})
+}
+
 func TestWithoutTheStoreEachReplicaAdmitsItsShare(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

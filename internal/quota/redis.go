@@ -38,8 +38,9 @@ type RedisConfig struct {
 }
 
 // Redis is a Store in Redis 5 or later, or Valkey. Each decision is one script by the server's
-// clock, so that processes need not agree on the time. All keys of an organization have one
-// hash tag, hence one node of a cluster, and expire.
+// clock, so that processes need not agree on the time. All keys expire, and those of an
+// organization have one hash tag, so that they may lie behind a cluster's proxy; the client
+// itself talks to one server and follows no redirections.
 type Redis struct {
 	client            *redis.Client
 	prefix, token, id string

@@ -195,15 +195,6 @@ func TestRedisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
 	if got := most(c.all(), time.Second); got > 2*150 {
 		t.Errorf("%d in a second, want at most twice the budget", got)
 	}
-	for i := range 9 {
-		var n []time.Time
-		for _, at := range c.all() {
-			if s := at.Sub(c.all()[0]); s >= time.Duration(i)*time.Second && s < time.Duration(i+1)*time.Second {
-				n = append(n, at)
-			}
-		}
-		t.Log(i, len(n))
-	}
 	t.Logf("%d admitted, at most %d in a second; up again after %v", len(c.all()), most(c.all(), time.Second), recovered)
 }
 

@@ -52,7 +52,8 @@ type waiter struct {
 	joined    instant
 	deadline  instant // of its context, or the longest wait
 	budget    string  // what it waits for, as far as known
-	// signal holds one verdict at most: a waiter that is signalled has left the queue.
+	// signal never blocks who sends: a waiter that is signalled has left the queue, and comes
+	// back only after it has read.
 	signal chan verdict
 }
 
@@ -88,7 +89,8 @@ func (o *Operation) take(now instant, split int) {
 	}
 }
 
-// join queues an attempt, or refuses it.
+// join queues an attempt, or refuses it. It takes longer the more callers wait, but not the more
+// they ask for.
 func (l *Limiter) join(ctx context.Context, o *Operation, r Request, now instant) (*waiter, error) {
 	if l.closed {
 		return nil, ErrClosed
@@ -147,6 +149,9 @@ func (l *Limiter) estimate(o *Operation, f *flow, now instant) *RefusedError {
 // aheadShared estimates how many are admitted by the shared budgets before one more waiter.
 // Those whose operation holds them up do not count.
 func (l *Limiter) aheadShared(mine *account) int {
+	if !l.shared[0].held {
+		return 0
+	}
 	for _, a := range l.ledger.accounts {
 		a.ready = 0
 	}
@@ -199,7 +204,7 @@ func (l *Limiter) dequeue(w *waiter) bool {
 	return true
 }
 
-// refuse takes out those waiters for whom verdict returns an error.
+// refuse takes out those waiters for whom reason returns an error.
 func (l *Limiter) refuse(reason func(*waiter) error) {
 	var refused []*waiter
 	for o := range l.lines {
@@ -266,12 +271,11 @@ func (l *Limiter) late(w *waiter) error {
 func (l *Limiter) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed {
-		l.dispatch(l.now())
-	}
+	l.dispatch(l.now())
 }
 
-// dispatch admits all who may be admitted now, and sets the timer for the next.
+// dispatch admits all who may be admitted now, or lets them ask the store, and sets the timer
+// for the next.
 func (l *Limiter) dispatch(now instant) {
 	split := l.split(now)
 	for w := l.next(now, split); w != nil; w = l.next(now, split) {

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Store shares budgets between processes. Its methods are called concurrently and need not keep
-// ctx's deadline to be safe, only to be quick: any error makes the limiter do without the store
-// until Beat succeeds. Errors must not hold credentials, because Status shows them.
+// Store shares budgets between processes. Its methods are called concurrently and return when
+// ctx ends. Any error makes the limiter do without the store until Beat succeeds. Errors hold no
+// credentials, because Snapshot shows them.
 type Store interface {
-	// Take takes from all claims or from none, and returns what is known of each.
+	// Take takes from all claims or from none, and returns what is known of each. Where it fails
+	// it may have taken nonetheless, which wastes a place but exceeds nothing.
 	Take(ctx context.Context, claims []Claim) (Ruling, error)
 	// Pause tells all processes of a 429.
 	Pause(ctx context.Context, budget string, p Pause) error
@@ -138,9 +139,7 @@ func (l *Limiter) beat(ctx context.Context) {
 	if replicas > l.link.replicas || now >= l.link.graceUntil {
 		l.link.replicas = max(1, replicas)
 	}
-	if !l.closed {
-		l.dispatch(now)
-	}
+	l.dispatch(now)
 }
 
 // lose does without the store from now on.
@@ -154,9 +153,7 @@ func (l *Limiter) lose(now instant, err error) {
 			b.retry, b.asks = 0, b.burst
 		}
 	}
-	if !l.closed {
-		l.dispatch(now)
-	}
+	l.dispatch(now)
 }
 
 // reserve holds n places, or gives back -n, while the store is asked.

@@ -337,6 +337,8 @@ func TestNobodyWaitsForASlowStore(t *testing.T) {
 			t.Errorf("who came after waited %v, want 0", got)
 		}
 		pause(t.Context(), 10*time.Second)
+		store.mu.Lock()
+		defer store.mu.Unlock()
 		if store.slowest != 25*time.Millisecond {
 			t.Errorf("the store was waited for %v, want 25ms", store.slowest)
 		}

@@ -1,0 +1,125 @@
+package micro_test
+
+import (
+	"bufio"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+// plenty is a limit that no benchmark reaches.
+func plenty() quota.Config {
+	cfg := quota.Defaults()
+	cfg.Token = quota.Limit{Requests: 100_000, Window: time.Millisecond}
+	cfg.Organization = cfg.Token
+	return cfg
+}
+
+func admission(b *testing.B, cfg quota.Config) *quota.Operation {
+	b.Helper()
+	limiter, err := quota.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := limiter.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	operation, err := limiter.Operation("samsara.vehicles.v1.VehiclesService.ListVehicles", cfg.Token)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return operation
+}
+
+func BenchmarkQuotaInProcess(b *testing.B) {
+	operation := admission(b, plenty())
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkQuotaInProcessParallel(b *testing.B) {
+	operation := admission(b, plenty())
+	b.ReportAllocs()
+	b.RunParallel(func(loop *testing.PB) {
+		for loop.Next() {
+			if err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkQuotaRedis also reports the median, which is what is promised.
+func BenchmarkQuotaRedis(b *testing.B) {
+	cfg := plenty()
+	store, err := quota.NewRedis(quota.RedisConfig{URL: "redis://" + redisServer(b), Organization: "bench", Token: "bench"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg.Store = store
+	cfg.StoreTimeout = time.Second
+	operation := admission(b, cfg)
+	var took []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		if err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2]), "p50-ns")
+}
+
+// redisServer starts one and returns its address.
+func redisServer(b *testing.B) string {
+	b.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		b.Skip("redis-server is not installed")
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		b.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "")
+	server.Dir = b.TempDir()
+	out, err := server.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		// What it says of being killed is not news.
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			return address
+		}
+	}
+	b.Fatal("redis-server ended before it was ready")
+	return ""
+}

@@ -1,0 +1,228 @@
+package quota
+
+import (
+	"math"
+	"time"
+)
+
+// never is later than any time that a budget is free by itself.
+const never instant = math.MaxInt64
+
+// catchUp is how far admissions that came late, by a slow timer, may be made up for while they
+// are spread evenly. The log keeps the limit.
+const catchUp = 50 * time.Millisecond
+
+// budget is one limit and what was admitted by it. The limiter's lock guards it.
+type budget struct {
+	name  string
+	limit Limit
+	// At most burst admissions in any window: the largest divisor of the limit that is no more
+	// than one second's worth, so that the windows of bursts add up to that of the limit.
+	burst  int
+	window time.Duration
+	log    log
+	// held says that somebody waits for this budget alone. Admissions are then spread evenly,
+	// no earlier than next.
+	held bool
+	next instant
+	penalty
+
+	// asking attempts have a place here while the store decides on them; at most asks at a time,
+	// which is few after it refused. Before retry it has nothing for us.
+	asking, asks int
+	retry        instant
+
+	waiting             int
+	admitted, throttled uint64
+}
+
+func newBudget(name string, limit Limit, margin float64) *budget {
+	b := &budget{name: name, limit: limit}
+	if limit.Requests == 0 {
+		return b
+	}
+	second := float64(limit.Requests) * float64(time.Second) / float64(limit.Window)
+	b.burst = max(1, min(limit.Requests, int(second)))
+	for limit.Requests%b.burst != 0 {
+		b.burst--
+	}
+	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + margin) * float64(b.burst) / float64(limit.Requests)))
+	b.log = log{times: make([]instant, limit.Requests)}
+	b.asks = b.burst
+	return b
+}
+
+// terms are how many admissions in how long a window the budget has now, where it is divided by
+// so many processes. A share of less than one admission is one in a longer window.
+func (b *budget) terms(now instant, split int) (int, time.Duration) {
+	n, window := b.burst, b.window
+	if split > n {
+		n, window = 1, window*time.Duration(split)/time.Duration(n)
+	} else {
+		n /= split
+	}
+	if level := b.level(now); level < 1 {
+		window = time.Duration(float64(window) / level)
+	}
+	return n, window
+}
+
+// pace is how long after an admission at now the next is due while admissions are spread, and
+// zero while they need not be.
+func (b *budget) pace(now instant, split int) time.Duration {
+	ramping := b.ramp(now) < 1
+	if b.burst == 0 || !b.held && !ramping {
+		return 0
+	}
+	n, window := b.terms(now, split)
+	step := window / time.Duration(n)
+	if !ramping {
+		return step
+	}
+	// A budget whose steps are longer than the ramp is not held up by what the ramp began with.
+	return min(time.Duration(float64(step)/b.ramp(now)), max(step, b.until+rampTime(b.window)-now))
+}
+
+// due is when the next attempt may be admitted, not after now where it may be at once, and
+// never where it depends on those that are asking.
+func (b *budget) due(now instant, split int) instant {
+	due := max(b.until, b.retry)
+	if b.burst == 0 {
+		return due
+	}
+	n, window := b.terms(now, split)
+	free := min(n, b.asks) - b.asking
+	if free <= 0 {
+		return never
+	}
+	due = max(due, b.log.last(n-b.asking)+window)
+	if pace := b.pace(now, split); pace > 0 {
+		due = max(due, b.next+time.Duration(b.asking)*pace)
+	}
+	return due
+}
+
+// after estimates when an attempt that comes after ahead others may be admitted. Where nobody
+// comes in between it is no earlier than that.
+func (b *budget) after(now instant, split, ahead int) instant {
+	first := max(now, b.until, b.retry)
+	if b.burst == 0 {
+		return first
+	}
+	n, window := b.terms(now, split)
+	ahead += b.asking
+	first = max(first, b.log.last(n)+window)
+	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
+	step := window / time.Duration(n)
+	if b.held || b.ramp(now) < 1 {
+		first = max(first, b.next)
+	}
+	spread := first + time.Duration(ahead)*step
+	if ramp := b.ramp(now); ramp < 1 {
+		lost := time.Duration(float64(rampTime(b.window)) * (1 - rampFrom) / 2)
+		spread = min(spread+lost, first+time.Duration(float64(ahead)*float64(step)/ramp))
+	}
+	return max(spread, b.log.last(n-ahead%n)+window*time.Duration(ahead/n+1))
+}
+
+// take records an admission.
+func (b *budget) take(now instant, split int) {
+	b.admitted++
+	if b.burst == 0 {
+		return
+	}
+	b.next = max(b.next, now-catchUp) + b.pace(now, split)
+	b.log.add(now)
+}
+
+// log is the times of the last admissions.
+type log struct {
+	times []instant // a ring
+	count int       // of all admissions ever
+}
+
+func (g *log) add(at instant) {
+	g.times[g.count%len(g.times)] = at
+	g.count++
+}
+
+// last returns the time of the n-th last admission, n from 1 to the length of the ring, and a
+// time long past where there were fewer.
+func (g *log) last(n int) instant {
+	if n > g.count {
+		return math.MinInt64 / 2
+	}
+	return g.times[(g.count-n)%len(g.times)]
+}
+
+// since counts the admissions after a time.
+func (g *log) since(t instant) int {
+	n := 0
+	for n < min(g.count, len(g.times)) && g.last(n+1) > t {
+		n++
+	}
+	return n
+}
+
+// What a 429 does to a budget. The limit is lowered where one comes within repeatTime after
+// the pause of another: to cutTo of what it was, but not below cutFloor of the configured one.
+// It recovers by recoverPerMinute of the configured one.
+const (
+	repeatTime       = time.Minute
+	cutTo            = 0.8
+	cutFloor         = 0.2
+	recoverPerMinute = 0.1
+	// The pace after a pause, of the limit then; it rises to the whole limit in rampTime.
+	rampFrom = 0.25
+)
+
+// rampTime is how long it takes after a pause until the full pace is reached.
+func rampTime(window time.Duration) time.Duration { return min(4*window, 10*time.Second) }
+
+// penalty is what became of a budget by 429s. The zero value is that there were none.
+type penalty struct {
+	until instant
+	// scale is the part of the limit that is left, as of until; zero while there was no 429.
+	scale float64
+}
+
+// level is the part of the limit that may be used now.
+func (p *penalty) level(now instant) float64 {
+	if p.scale == 0 {
+		return 1
+	}
+	return min(1, p.scale+max(0, now-p.until).Minutes()*recoverPerMinute)
+}
+
+// ramp is the part of the pace that is allowed now.
+func (b *budget) ramp(now instant) float64 {
+	length := rampTime(b.window)
+	since := max(0, now-b.until)
+	if b.scale == 0 || since >= length {
+		return 1
+	}
+	return rampFrom + (1-rampFrom)*float64(since)/float64(length)
+}
+
+// pause takes note of a 429: nothing until a time, the later where there are several.
+func (b *budget) pause(now, until instant) {
+	b.throttled++
+	p := penalty{until: max(now, until), scale: b.level(now)}
+	switch {
+	case b.scale == 0:
+	case now < b.until:
+		// Others that were under way when the pause began say nothing new.
+		p.scale = b.scale
+	case now < b.until+repeatTime:
+		p.scale = max(cutFloor, p.scale*cutTo)
+	}
+	b.punish(p)
+}
+
+// punish takes over a penalty where it is later than the present one.
+func (b *budget) punish(p penalty) {
+	if p.until > b.until || b.scale == 0 {
+		b.penalty = p
+		b.next = max(b.next, p.until)
+	}
+}

@@ -1,0 +1,12 @@
+package quota
+
+// Remembered returns how many accounts of callers a limiter keeps in its largest ledger.
+func Remembered(l *Limiter) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := len(l.ledger.accounts)
+	for _, o := range l.operations {
+		most = max(most, len(o.ledger.accounts))
+	}
+	return most
+}

@@ -1,0 +1,495 @@
+package quota_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+func TestOfManyAtOnceAWindowAdmitsExactlyItsLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		o := operation(t, l, "list", 100, time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCrowd()
+		for i := range 2000 {
+			c.once(ctx, "", o, quota.Request{Caller: fmt.Sprint(i % 20)})
+		}
+		pause(ctx, time.Second-1)
+		if got := len(c.all()); got != 100 {
+			t.Errorf("%d admitted in the first window, want 100", got)
+		}
+		pause(ctx, 8*time.Second)
+		cancel()
+		c.Wait()
+		if got := most(c.all(), time.Second); got != 100 {
+			t.Errorf("%d admitted in some window, want 100", got)
+		}
+		if got := len(c.all()); got < 895 || got > 900 {
+			t.Errorf("%d admitted in 9 windows, want 895 to 900", got)
+		}
+	})
+}
+
+func TestABurstIsAtMostASecondsWorth(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		requests int
+		window   time.Duration
+		burst    int
+		next     time.Duration // of the one after the burst
+	}{
+		{5, time.Second, 5, time.Second},
+		{100, time.Minute, 1, 600 * time.Millisecond},
+		{50, time.Hour, 1, 72 * time.Second},
+		{2, time.Minute, 1, 30 * time.Second},
+		{600, time.Minute, 10, time.Second},
+		{601, time.Minute, 1, time.Minute / 601},
+		{150, 500 * time.Millisecond, 150, 500 * time.Millisecond},
+		{5, 2 * time.Second, 1, 400 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprintf("%d in %v", test.requests, test.window), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := exact()
+				cfg.Token, cfg.Organization = quota.Limit{}, quota.Limit{}
+				cfg.MaxWait = 2 * time.Minute
+				l := newLimiter(t, cfg)
+				o := operation(t, l, "list", test.requests, test.window)
+				begin := time.Now()
+				for range test.burst {
+					if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := time.Since(begin); got != 0 {
+					t.Errorf("the burst took %v, want 0", got)
+				}
+				if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+					t.Fatal(err)
+				}
+				if got := time.Since(begin).Round(time.Microsecond); got != test.next.Round(time.Microsecond) {
+					t.Errorf("the next came after %v, want %v", got, test.next)
+				}
+			})
+		})
+	}
+}
+
+func TestTheMarginLengthensTheWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, quota.Defaults())
+		o := operation(t, l, "list", 1, time.Second)
+		begin := time.Now()
+		for range 2 {
+			if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := time.Since(begin); got != 1030*time.Millisecond {
+			t.Errorf("the second came after %v, want 1.03s", got)
+		}
+	})
+}
+
+// It lets callers come and go at random. It is no fuzz target, because which goroutine runs
+// first changes what is covered, and the engine takes that for news.
+func TestNoWindowEverHoldsMoreThanItsLimit(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			cfg := exact()
+			cfg.Token = quota.Limit{Requests: 1 + r.IntN(200), Window: time.Second}
+			own := quota.Limit{Requests: 1 + r.IntN(200), Window: time.Duration(1+r.IntN(20_000)>>r.IntN(12)) * time.Millisecond}
+			own.Window = max(own.Window, time.Millisecond)
+			l := newLimiter(t, cfg)
+			limited := operation(t, l, "limited", own.Requests, own.Window)
+			free := operation(t, l, "free", 0, 0)
+			c := newCrowd()
+			for range r.IntN(500) {
+				o, name := limited, "limited"
+				if r.IntN(3) == 0 {
+					o, name = free, "free"
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(5000))*time.Millisecond)
+				defer cancel()
+				c.once(ctx, name, o, quota.Request{Caller: fmt.Sprint(r.IntN(4)), Batch: r.IntN(4) == 0})
+				if r.IntN(200) == 0 {
+					o.Pause(ctx, time.Now().Add(time.Duration(r.IntN(500))*time.Millisecond))
+				}
+				if r.IntN(20) == 0 {
+					pause(t.Context(), time.Duration(r.IntN(300))*time.Millisecond)
+				}
+			}
+			c.Wait()
+			if got := most(c.admitted["limited"], own.Window); got > own.Requests {
+				t.Errorf("seed %d: %d in a window of the operation's %v", seed, got, own)
+			}
+			if got := most(c.all(), cfg.Token.Window); got > cfg.Token.Requests {
+				t.Errorf("seed %d: %d in a window of the token's %v", seed, got, cfg.Token)
+			}
+			if got := l.Snapshot().Waiting; got != 0 {
+				t.Errorf("seed %d: %d still wait", seed, got)
+			}
+		})
+	}
+}
+
+func TestBudgetsAreTakenTogetherOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		slow, fast := operation(t, l, "slow", 1, time.Minute), operation(t, l, "fast", 0, 0)
+		for i := range 200 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err := slow.Admit(ctx, quota.Request{})
+			cancel()
+			if (err == nil) != (i == 0) {
+				t.Fatalf("attempt %d: %v", i, err)
+			}
+		}
+		for i := range 149 {
+			if err := fast.Admit(t.Context(), quota.Request{}); err != nil {
+				t.Fatalf("attempt %d: %v", i, err)
+			}
+		}
+		got := map[string]int{}
+		for _, b := range l.Snapshot().Budgets {
+			got[b.Name] = b.Used
+		}
+		want := map[string]int{"token": 150, "organization": 150, "operation:slow": 1, "operation:fast": 149}
+		want["operation:fast"] = 0 // without a limit there is no window
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("used (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhoeverIsBlockedByAnOperationBlocksNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		slow, fast := operation(t, l, "slow", 5, time.Second), operation(t, l, "fast", 0, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCrowd()
+		for range 40 {
+			c.once(ctx, "slow", slow, quota.Request{Caller: "a"})
+		}
+		synctest.Wait()
+		begin := time.Now()
+		for range 100 {
+			if err := fast.Admit(ctx, quota.Request{Caller: "a"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := time.Since(begin); got != 0 {
+			t.Errorf("others waited %v, want 0", got)
+		}
+		cancel()
+		c.Wait()
+	})
+}
+
+func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		limit    quota.Limit
+		queued   int
+		deadline time.Duration
+		want     quota.RefusedError
+	}{
+		{
+			"a slow budget",
+			quota.Limit{Requests: 50, Window: time.Hour},
+			0, 0,
+			quota.RefusedError{Budget: "operation:list", Limit: quota.Limit{Requests: 50, Window: time.Hour}, Wait: 72 * time.Second},
+		},
+		{
+			"a deadline shorter than the wait",
+			quota.Limit{Requests: 100, Window: time.Minute},
+			0, 599 * time.Millisecond,
+			quota.RefusedError{Budget: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Wait: 600 * time.Millisecond},
+		},
+		{
+			"those who came before count",
+			quota.Limit{Requests: 100, Window: time.Minute},
+			4, 2999 * time.Millisecond,
+			quota.RefusedError{Budget: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Wait: 3 * time.Second},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(t, exact())
+				o := operation(t, l, "list", test.limit.Requests, test.limit.Window)
+				c := newCrowd()
+				for range 1 + test.queued {
+					c.once(t.Context(), "", o, quota.Request{})
+				}
+				synctest.Wait()
+				ctx := t.Context()
+				if test.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, test.deadline)
+					defer cancel()
+				}
+				begin := time.Now()
+				err := o.Admit(ctx, quota.Request{})
+				var got *quota.RefusedError
+				if !errors.As(err, &got) {
+					t.Fatalf("%v, want a RefusedError", err)
+				}
+				if diff := cmp.Diff(test.want, *got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if waited := time.Since(begin); waited != 0 {
+					t.Errorf("waited %v, want 0", waited)
+				}
+				c.Wait()
+			})
+		})
+	}
+}
+
+func TestARefusalNeverPromisesLessThanTheTruth(t *testing.T) {
+	t.Parallel()
+	for _, queued := range []int{0, 1, 3, 4, 5, 9, 17, 40} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(t, exact())
+			o := operation(t, l, "list", 5, time.Second)
+			c := newCrowd()
+			for range 5 + queued {
+				c.once(t.Context(), "", o, quota.Request{})
+			}
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+			defer cancel()
+			var refused *quota.RefusedError
+			if err := o.Admit(ctx, quota.Request{}); !errors.As(err, &refused) {
+				t.Fatalf("%v, want a RefusedError", err)
+			}
+			begin := time.Now()
+			if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+				t.Fatal(err)
+			}
+			truth := time.Since(begin)
+			if refused.Wait < truth || refused.Wait > truth+500*time.Millisecond {
+				t.Errorf("with %d before it the wait was said to be %v, and was %v", queued, refused.Wait, truth)
+			}
+			c.Wait()
+		})
+	}
+}
+
+func TestTheQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*quota.Config)
+		caller string
+	}{
+		{"for all", func(c *quota.Config) { c.MaxQueue = 3 }, "b"},
+		{"for each caller", func(c *quota.Config) { c.MaxQueueCaller = 3 }, "a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := exact()
+				test.change(&cfg)
+				l := newLimiter(t, cfg)
+				o := operation(t, l, "list", 1, time.Second)
+				c := newCrowd()
+				for range 4 {
+					c.once(t.Context(), "", o, quota.Request{Caller: "a"})
+				}
+				synctest.Wait()
+				var refused *quota.RefusedError
+				if err := o.Admit(t.Context(), quota.Request{Caller: test.caller}); !errors.As(err, &refused) || !refused.Queue {
+					t.Errorf("%v, want the queue to be full", err)
+				}
+				if !strings.Contains(refused.Error(), "queue is full") {
+					t.Errorf("the error does not say so: %v", refused)
+				}
+				c.Wait()
+				if got := len(c.all()); got != 4 {
+					t.Errorf("%d admitted, want the 4 that were in", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAWaiterThatGivesUpLosesNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		o := operation(t, l, "list", 10, time.Second)
+		c := newCrowd()
+		for range 10 {
+			c.once(t.Context(), "first", o, quota.Request{})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 70 {
+			c.once(ctx, "gone", o, quota.Request{})
+		}
+		synctest.Wait()
+		for range 10 {
+			c.once(t.Context(), "stays", o, quota.Request{})
+		}
+		synctest.Wait()
+		cancel()
+		begin := time.Now()
+		c.Wait()
+		if got := len(c.admitted["stays"]); got != 10 || time.Since(begin) >= 2*time.Second {
+			t.Errorf("%d admitted in %v, want 10 in less than 2s", got, time.Since(begin))
+		}
+		for _, err := range c.refused["gone"] {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want the error of the context", err)
+			}
+		}
+		if got := len(c.refused["gone"]); got != 70 {
+			t.Errorf("%d gave up, want 70", got)
+		}
+	})
+}
+
+func TestNobodyWaitsLongerThanTheLongestWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := exact()
+		cfg.MaxWait = 2 * time.Second
+		cfg.BatchPercent = 0
+		l := newLimiter(t, cfg)
+		o := operation(t, l, "list", 10, time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		c := newCrowd()
+		for range 10 {
+			c.once(ctx, "", o, quota.Request{})
+		}
+		synctest.Wait()
+		begin := time.Now()
+		var err error
+		late := make(chan struct{})
+		go func() {
+			defer close(late)
+			err = o.Admit(ctx, quota.Request{Batch: true})
+		}()
+		synctest.Wait()
+		// With no share of its own, batch starves under these.
+		flood(ctx, c, 30, "", o, quota.Request{})
+		<-late
+		if got := time.Since(begin); got != 2*time.Second {
+			t.Errorf("refused after %v, want 2s", got)
+		}
+		var refused *quota.RefusedError
+		if !errors.As(err, &refused) || refused.Wait <= 0 {
+			t.Errorf("%v, want a RefusedError with the wait", err)
+		}
+		cancel()
+		c.Wait()
+	})
+}
+
+func TestAClosedLimiterRefuses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		o := operation(t, l, "list", 1, time.Second)
+		c := newCrowd()
+		for range 3 {
+			c.once(t.Context(), "", o, quota.Request{})
+		}
+		synctest.Wait()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		c.Wait()
+		for _, err := range append(c.refused[""], o.Admit(t.Context(), quota.Request{})) {
+			if !errors.Is(err, quota.ErrClosed) {
+				t.Errorf("%v, want ErrClosed", err)
+			}
+		}
+		if got := len(c.refused[""]); got != 2 {
+			t.Errorf("%d refused, want 2", got)
+		}
+	})
+}
+
+func TestOverridesReplaceWhatOperationsState(t *testing.T) {
+	t.Parallel()
+	cfg := quota.Defaults()
+	cfg.Overrides = []quota.Override{
+		{Pattern: "samsara.vehicles.v1.*.ListVehicles", Limit: quota.Limit{Requests: 50, Window: time.Second}},
+		{Pattern: "samsara.vehicles.*", Limit: quota.Limit{Requests: 2, Window: time.Second}},
+		{Pattern: "samsara.tags.*"},
+	}
+	l := newLimiter(t, cfg)
+	for _, name := range []string{
+		"samsara.vehicles.v1.VehiclesService.ListVehicles", "samsara.vehicles.v1.VehiclesService.GetVehicle",
+		"samsara.tags.v1.TagsService.ListTags", "samsara.users.v1.UsersService.ListUsers",
+	} {
+		operation(t, l, name, 25, time.Second)
+	}
+	var got []string
+	for _, b := range l.Snapshot().Budgets {
+		got = append(got, fmt.Sprint(b.Name, " ", b.Limit))
+	}
+	want := []string{
+		"token 150 in 1s", "organization 200 in 1s",
+		"operation:samsara.tags.v1.TagsService.ListTags none",
+		"operation:samsara.users.v1.UsersService.ListUsers 25 in 1s",
+		"operation:samsara.vehicles.v1.VehiclesService.GetVehicle 2 in 1s",
+		"operation:samsara.vehicles.v1.VehiclesService.ListVehicles 50 in 1s",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAConfigurationThatMakesNoSenseIsRefusedWithAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	_, err := quota.New(quota.Config{
+		Token:        quota.Limit{Requests: -1, Window: time.Second},
+		Organization: quota.Limit{Requests: 1, Window: 25 * time.Hour},
+		Overrides:    []quota.Override{{Pattern: "["}},
+		Margin:       -0.1,
+		Weights:      map[string]float64{"a": 0},
+		BatchPercent: 51,
+	})
+	want := strings.Join([]string{
+		"quota: token: requests must be from 1 to 100000, not -1",
+		"quota: organization: the window must be more than 0 and at most 24h0m0s, not 25h0m0s",
+		`quota: the pattern "[" is malformed`,
+		"quota: the margin must be from 0 to 1, not -0.1",
+		"quota: the longest wait must be more than 0, not 0s",
+		"quota: the queue must hold at least 1, not 0",
+		"quota: the queue must hold at least 1 of a caller, not 0",
+		"quota: the share of batch must be from 0 to 50 %, not 51",
+		"quota: the wait for the store must be more than 0, not 0s",
+		"quota: there is at least 1 replica, not 0",
+		`quota: the weight of "a" must be from 0.001 to 1000, not 0`,
+	}, "\n")
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	l := newLimiter(t, quota.Defaults())
+	if _, err := l.Operation("list", quota.Limit{Requests: 1}); err == nil {
+		t.Error("a limit without a window was taken")
+	}
+}

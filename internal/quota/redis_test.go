@@ -1,0 +1,346 @@
+package quota_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+const redisPassword = "a-secret-of-redis"
+
+// server is a real redis-server of the test's own.
+type server struct {
+	t    testing.TB
+	port string
+	cmd  *exec.Cmd
+}
+
+func startRedis(t testing.TB) *server {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, port: port}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+// start returns when the server takes connections.
+func (s *server) start() {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatalf("%v: install Debian's redis-server", err)
+	}
+	s.cmd = exec.Command(path, "--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--requirepass", redisPassword)
+	s.cmd.Dir = s.t.TempDir()
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			return
+		}
+	}
+	s.t.Fatal("redis-server ended before it was ready")
+}
+
+func (s *server) kill() {
+	// What it says of being killed is not news.
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+func (s *server) url() string {
+	return fmt.Sprintf("redis://:%s@127.0.0.1:%s", redisPassword, s.port)
+}
+
+// log returns the server's own times of the admissions by a budget.
+func (s *server) log(budget string) []time.Time {
+	s.t.Helper()
+	options, err := redis.ParseURL(s.url())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	texts, err := client.LRange(s.t.Context(), "samsara-quota:{org}:log:"+budget, 0, -1).Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	times := make([]time.Time, len(texts))
+	for i, text := range texts {
+		micros, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		times[len(texts)-1-i] = time.UnixMicro(micros)
+	}
+	return times
+}
+
+func newRedis(t testing.TB, url string) *quota.Redis {
+	t.Helper()
+	store, err := quota.NewRedis(quota.RedisConfig{URL: url, Organization: "org", Token: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// patient waits for Redis as long as a busy test machine may need.
+func patient() quota.Config {
+	cfg := quota.Defaults()
+	cfg.StoreTimeout = time.Second
+	return cfg
+}
+
+func TestThreeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := patient()
+	cfg.Margin = 0.01 // the server's clock knows no jitter
+	limiters := replicas(t, 3, cfg, newRedis(t, s.url()), newRedis(t, s.url()), newRedis(t, s.url()))
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newCrowd()
+	begin := time.Now()
+	for i, l := range limiters {
+		flood(ctx, c, 100, fmt.Sprint(i), operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+	}
+	pause(ctx, 5*time.Second)
+	lasted := time.Since(begin)
+	log := s.log("token:t") // the last 4 seconds
+	cancel()
+	c.Wait()
+	for i, l := range limiters {
+		if s := l.Snapshot().Store; !s.Up || s.Lost != 0 || s.Replicas != 3 {
+			t.Errorf("replica %d has a store %+v", i, s)
+		}
+	}
+	if got := most(log, 1010*time.Millisecond); got > 150 {
+		t.Errorf("%d in a window by the server's clock, want at most 150", got)
+	}
+	if got, want := len(c.all()), int(0.95*150*lasted.Seconds()); got < want {
+		t.Errorf("%d admitted in %v, want at least %d", got, lasted, want)
+	}
+	t.Logf("%d admitted in %v: %d, %d, %d; at most %d in a second", len(c.all()), lasted,
+		len(c.admitted["0"]), len(c.admitted["1"]), len(c.admitted["2"]), most(c.all(), time.Second))
+}
+
+func TestRedisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := quota.Defaults()
+	cfg.Replicas = 3
+	limiters := replicas(t, 3, cfg, newRedis(t, s.url()), newRedis(t, s.url()), newRedis(t, s.url()))
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newCrowd()
+	for i, l := range limiters {
+		flood(ctx, c, 80, fmt.Sprint(i), operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+	}
+	pause(ctx, 2*time.Second)
+	s.kill()
+	pause(ctx, 3*time.Second)
+	for i, l := range limiters {
+		if s := l.Snapshot().Store; s.Up || s.Lost == 0 || s.Err == nil {
+			t.Errorf("while Redis is away replica %d has a store %+v", i, s)
+		} else if strings.Contains(s.Err.Error(), redisPassword) {
+			t.Errorf("the error tells the password: %v", s.Err)
+		}
+	}
+	s.start()
+	restarted := time.Now()
+	for !limiters[0].Snapshot().Store.Up || !limiters[1].Snapshot().Store.Up || !limiters[2].Snapshot().Store.Up {
+		if time.Since(restarted) > 10*time.Second {
+			t.Fatal("Redis was not taken up again")
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+	recovered := time.Since(restarted)
+	pause(ctx, 3*time.Second)
+	cancel()
+	c.Wait()
+	for name, errs := range c.refused {
+		for _, err := range errs {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("replica %s: %v", name, err)
+			}
+		}
+	}
+	if got := most(c.all(), time.Second); got > 2*150 {
+		t.Errorf("%d in a second, want at most twice the budget", got)
+	}
+	t.Logf("%d admitted, at most %d in a second; up again after %v", len(c.all()), most(c.all(), time.Second), recovered)
+}
+
+func TestNobodyWaitsForASlowRedis(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	p := newProxy(t, "127.0.0.1:"+s.port)
+	l := replicas(t, 1, quota.Defaults(), newRedis(t, fmt.Sprintf("redis://:%s@%s", redisPassword, p.addr)))[0]
+	o := operation(t, l, "list", 0, 0)
+	if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.Snapshot().Store; !s.Up {
+		t.Fatalf("the store is %+v", s)
+	}
+	p.delay.Store(int64(time.Second))
+	c := newCrowd()
+	for range 10 {
+		c.once(t.Context(), "at once", o, quota.Request{})
+	}
+	c.Wait()
+	for range 10 {
+		_ = c.admit(t.Context(), "after", o, quota.Request{})
+	}
+	// As much again for a busy machine to wake up in; virtual time says 25 ms exactly.
+	if got := percentile(c.waits["at once"], 1); got > 50*time.Millisecond {
+		t.Errorf("waited %v for a slow Redis, want about 25ms", got)
+	}
+	if got := percentile(c.waits["after"], 1); got > 10*time.Millisecond {
+		t.Errorf("waited %v after that, want nothing", got)
+	}
+	t.Logf("waited %v for the slow Redis, %v after that", percentile(c.waits["at once"], 1), percentile(c.waits["after"], 1))
+}
+
+func TestAPauseInRedisHoldsForAllReplicas(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	limiters := replicas(t, 2, patient(), newRedis(t, s.url()), newRedis(t, s.url()))
+	here, there := operation(t, limiters[0], "list", 20, time.Second), operation(t, limiters[1], "list", 20, time.Second)
+	until := time.Now().Add(402350 * time.Microsecond)
+	here.Pause(t.Context(), until)
+	here.Pause(t.Context(), until.Add(-200*time.Millisecond))
+	for i, o := range []*quota.Operation{here, there} {
+		if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		if early := time.Until(until); early > time.Millisecond {
+			t.Errorf("replica %d was admitted %v too early", i, early)
+		}
+	}
+	a, b := state(t, limiters[0], "operation:list").Effective, state(t, limiters[1], "operation:list").Effective
+	if a > 10 || b > 10 {
+		t.Errorf("they resume with %v and %v a second, want a quarter of 20 and a little", a, b)
+	}
+}
+
+func TestReplicasWithDifferentLimitsKeepTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	limiters := replicas(t, 2, patient(), newRedis(t, s.url()), newRedis(t, s.url()))
+	low, high := operation(t, limiters[0], "list", 5, time.Minute), operation(t, limiters[1], "list", 40, 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	c := newCrowd()
+	for range 10 {
+		c.once(ctx, "low", low, quota.Request{})
+	}
+	flood(ctx, c, 10, "high", high, quota.Request{})
+	c.Wait()
+	if got := len(c.admitted["low"]); got > 1 {
+		t.Errorf("%d by the low limit, want 1 at most", got)
+	}
+	if got := most(c.all(), time.Second); got > 5 {
+		t.Errorf("%d in a second by the high limit, want 5 at most", got)
+	}
+}
+
+func TestARedisThatMakesNoSenseIsRefusedWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []quota.RedisConfig{
+		{URL: "redis://:" + redisPassword + "@host:port", Organization: "org", Token: "t"},
+		{URL: "http://:" + redisPassword + "@host", Organization: "org", Token: "t"},
+		{URL: "redis://:" + redisPassword + "@host\x7f/", Organization: "org", Token: "t"},
+		{URL: "redis://host", Token: "t"},
+		{URL: "redis://host", Organization: "o{r}g", Token: "t"},
+		{URL: "redis://host", Organization: "org"},
+	} {
+		_, err := quota.NewRedis(cfg)
+		if err == nil {
+			t.Errorf("%+v was taken", cfg)
+		} else if strings.Contains(err.Error(), redisPassword) {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
+// proxy passes bytes on to a server, and its answers after a delay.
+type proxy struct {
+	addr  string
+	delay atomic.Int64
+}
+
+func newProxy(t testing.TB, to string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{addr: listener.Addr().String()}
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() {
+		cancel()
+		_ = listener.Close()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			context.AfterFunc(ctx, func() { _, _ = client.Close(), upstream.Close() })
+			running.Go(func() { _, _ = io.Copy(upstream, client); _ = upstream.Close() })
+			running.Go(func() { p.answers(ctx, client, upstream) })
+		}
+	})
+	return p
+}
+
+func (p *proxy) answers(ctx context.Context, client, upstream net.Conn) {
+	defer func() { _ = client.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := upstream.Read(buffer)
+		if err != nil {
+			return
+		}
+		pause(ctx, time.Duration(p.delay.Load()))
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}

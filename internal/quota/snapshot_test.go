@@ -1,0 +1,100 @@
+package quota_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+// notes is an Observer that writes down what it is told.
+type notes struct {
+	mu       sync.Mutex
+	admitted []quota.Admission
+	refused  []string
+}
+
+func (n *notes) Admitted(a quota.Admission) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.admitted = append(n.admitted, a)
+}
+
+func (n *notes) Refused(operation string, r quota.Request, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refused = append(n.refused, operation+" "+r.Caller+": "+err.Error())
+}
+
+func TestAnObserverIsToldOfWaitsAndRefusals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := exact()
+		var told notes
+		cfg.Observer = &told
+		l := newLimiter(t, cfg)
+		o := operation(t, l, "list", 100, time.Minute)
+		for range 2 {
+			if err := o.Admit(t.Context(), quota.Request{Caller: "a", Batch: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		soon, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if err := o.Admit(soon, quota.Request{Caller: "b"}); err == nil {
+			t.Error("admitted after its deadline")
+		}
+		want := []quota.Admission{
+			{Operation: "list", Request: quota.Request{Caller: "a", Batch: true}},
+			{Operation: "list", Request: quota.Request{Caller: "a", Batch: true}, Budget: "operation:list", Waited: 600 * time.Millisecond},
+		}
+		if diff := cmp.Diff(want, told.admitted); diff != "" {
+			t.Errorf("admitted (-want +got):\n%s", diff)
+		}
+		refused := []string{"list b: quota: budget operation:list (100 in 1m0s) is free in 600ms, which is too long to wait"}
+		if diff := cmp.Diff(refused, told.refused); diff != "" {
+			t.Errorf("refused (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestASnapshotShowsEveryBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		list, get := operation(t, l, "list", 100, time.Minute), operation(t, l, "get", 0, 0)
+		c := newCrowd()
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 5 {
+			c.once(ctx, "", list, quota.Request{})
+		}
+		pause(ctx, time.Second)
+		get.Pause(ctx, time.Now().Add(time.Minute))
+		synctest.Wait()
+		want := quota.Snapshot{
+			Waiting: 3,
+			Budgets: []quota.BudgetState{
+				{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 150, Used: 1, Waiting: 3, Admitted: 2},
+				{Name: "organization", Limit: quota.Limit{Requests: 200, Window: time.Second}, Effective: 200, Used: 1, Waiting: 3, Admitted: 2},
+				{Name: "operation:get", PausedUntil: time.Now().Add(time.Minute), Throttled: 1},
+				{Name: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Effective: 100, Used: 2, Waiting: 3, Admitted: 2},
+			},
+		}
+		if diff := cmp.Diff(want, l.Snapshot()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		cancel()
+		c.Wait()
+		if err := list.Admit(ctx, quota.Request{}); err == nil {
+			t.Error("admitted although its context had ended")
+		}
+		if got := l.Snapshot().Waiting; got != 0 {
+			t.Errorf("%d wait in the end", got)
+		}
+	})
+}

@@ -1,0 +1,232 @@
+package quota
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Store shares budgets between processes. Its methods are called concurrently and return when
+// ctx ends. Any error makes the limiter do without the store until Beat succeeds. Errors hold no
+// credentials, because Snapshot shows them.
+type Store interface {
+	// Take takes from all claims or from none, and returns what is known of each. Where it fails
+	// it may have taken nonetheless, which wastes a place but exceeds nothing.
+	Take(ctx context.Context, claims []Claim) (Ruling, error)
+	// Pause tells all processes of a 429.
+	Pause(ctx context.Context, budget string, p Pause) error
+	// Beat says that this process is there, and returns how many are.
+	Beat(ctx context.Context) (replicas int, err error)
+	Close() error
+}
+
+// Claim is one budget's part in a decision.
+type Claim struct {
+	Budget string
+	// Requests in any interval of Window at most; zero where only pauses count.
+	Requests int
+	Window   time.Duration
+	// Pace is the time to the next admission while they are spread evenly, zero while they
+	// are not.
+	Pace time.Duration
+}
+
+// Ruling is a decision.
+type Ruling struct {
+	// Wait is until when the claims cannot be taken, from now; zero where they were.
+	Wait time.Duration
+	// Held is the index of the claim that Wait is of.
+	Held int
+	// Pauses are of each claim, in order.
+	Pauses []Pause
+}
+
+// Pause is the last pause of a budget.
+type Pause struct {
+	// For is how long from now, negative for how long ago it ended.
+	For time.Duration
+	// Scale is the part of the limit that is left when it ends; zero where there was no pause.
+	Scale float64
+}
+
+const (
+	// beatInterval is the time between heartbeats, probeInterval the least while the store is
+	// away, to which the same is added at random.
+	beatInterval  = time.Second
+	probeInterval = 250 * time.Millisecond
+	// recoverGrace is how long after a store came back the local share is kept too: until
+	// every process has noticed, and for the window of the fast budgets.
+	recoverGrace = 2 * time.Second
+	// retryJitter lets no process be the first at every slot.
+	retryJitter = time.Millisecond
+)
+
+// link is the state of the store. The limiter's lock guards it.
+type link struct {
+	up         bool
+	graceUntil instant
+	replicas   int
+	err        error
+	lost       uint64
+}
+
+// split is by how many a budget is divided.
+func (l *Limiter) split(now instant) int {
+	if l.cfg.Store == nil || l.link.up && now >= l.link.graceUntil {
+		return 1
+	}
+	return l.link.replicas
+}
+
+// connect begins the heartbeat, where there is a store.
+func (l *Limiter) connect() {
+	if l.cfg.Store == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop, l.stopped = stop, make(chan struct{})
+	l.beat(ctx)
+	l.link.graceUntil = 0
+	go func() {
+		defer close(l.stopped)
+		l.beats(ctx)
+	}()
+}
+
+func (l *Limiter) disconnect() error {
+	if l.cfg.Store == nil {
+		return nil
+	}
+	l.stop()
+	<-l.stopped
+	return l.cfg.Store.Close()
+}
+
+// beats keeps the heartbeat going until ctx ends.
+func (l *Limiter) beats(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		interval := beatInterval
+		if !l.link.up {
+			interval = probeInterval + rand.N(probeInterval) //nolint:gosec // jitter, not a secret
+		}
+		l.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+			l.beat(ctx)
+		}
+	}
+}
+
+func (l *Limiter) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.StoreTimeout)
+	defer cancel()
+	replicas, err := l.cfg.Store.Beat(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if err != nil {
+		l.lose(now, err)
+		return
+	}
+	if !l.link.up {
+		l.link.up, l.link.err = true, nil
+		l.link.graceUntil = now + recoverGrace
+	}
+	// A store that comes back empty has not heard of everyone yet.
+	if replicas > l.link.replicas || now >= l.link.graceUntil {
+		l.link.replicas = max(1, replicas)
+	}
+	l.dispatch(now)
+}
+
+// lose does without the store from now on.
+func (l *Limiter) lose(now instant, err error) {
+	if l.link.up {
+		l.link.lost++
+	}
+	l.link.up, l.link.err = false, err
+	for _, o := range l.operations {
+		for _, b := range o.budgets {
+			b.retry, b.asks = 0, b.burst
+		}
+	}
+	l.dispatch(now)
+}
+
+// reserve holds n places, or gives back -n, while the store is asked.
+func (o *Operation) reserve(n int) {
+	for _, b := range o.budgets {
+		if b.burst > 0 {
+			b.asking += n
+		}
+	}
+}
+
+// ask puts a waiter, for whom places are held, to the store. It returns true where it is
+// admitted, an error where it is refused for good, and false where it is in the queue again.
+func (l *Limiter) ask(ctx context.Context, w *waiter) (bool, error) {
+	o := w.operation
+	l.mu.Lock()
+	now := l.now()
+	var claims [len(o.budgets)]Claim
+	for i, b := range o.budgets {
+		claims[i] = Claim{Budget: b.name}
+		if b.burst > 0 {
+			claims[i].Requests, claims[i].Window = b.terms(now, 1)
+			claims[i].Pace = b.pace(now, 1)
+		}
+	}
+	l.mu.Unlock()
+
+	// Who gives up meanwhile is not a fault of the store.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.StoreTimeout)
+	defer cancel()
+	ruling, err := l.cfg.Store.Take(bounded, claims[:])
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	asked := now
+	now = l.now()
+	o.reserve(-1)
+	if l.closed {
+		return false, ErrClosed
+	}
+	if err != nil {
+		l.requeue(w)
+		l.lose(now, err)
+		return false, nil
+	}
+	for i, p := range ruling.Pauses {
+		if p.Scale > 0 {
+			o.budgets[i].punish(penalty{asked + p.For, p.Scale})
+		}
+	}
+	if ruling.Wait <= 0 {
+		for _, b := range o.budgets {
+			b.asks = min(2*b.asks, b.burst)
+		}
+		l.admit(w, now)
+		l.dispatch(now)
+		return true, nil
+	}
+	b := o.budgets[ruling.Held]
+	b.asks = min(1, b.burst)
+	b.retry = max(b.retry, now+ruling.Wait+rand.N(retryJitter)) //nolint:gosec // jitter, not a secret
+	l.requeue(w)
+	defer l.dispatch(now)
+	if b.retry > w.deadline {
+		l.dequeue(w)
+		return false, l.estimate(o, w.flow, now)
+	}
+	return false, nil
+}
+
+// requeue puts a waiter back who was picked for nothing, where it was. Its flow may have ended
+// and another begun since.
+func (l *Limiter) requeue(w *waiter) {
+	w.flow = w.operation.flow(w.flow.caller)
+	l.enqueue(w, 0)
+}

@@ -107,6 +107,7 @@ type Client struct {
 
 	transport transport
 	budget    *budget
+	breaker   *breaker
 	memory    *memory
 	bodies    bodies
 	// authorized is that of the token sent last.
@@ -128,6 +129,7 @@ func New(cfg Config) (*Client, error) {
 		fixed:     fixedHeader(cfg),
 		transport: newTransport(cfg.Transport, cfg.BaseURL),
 		budget:    newBudget(cfg.Retry.Budget),
+		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
 		memory:    lent,
 		bodies:    bodies{memory: lent},
 	}, nil
@@ -139,6 +141,9 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // InFlightBytes returns how much memory response bodies and messages hold now, those included
 // that have not been released. See Config.MaxInFlightBytes.
 func (c *Client) InFlightBytes() int64 { return c.memory.ledger.inFlight() }
+
+// Circuit returns the state of the circuit breaker. See BreakerPolicy.
+func (c *Client) Circuit() Circuit { return c.breaker.current() }
 
 // Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
 // error is an *Error. It returns when ctx ends at the latest. The response must be released.
@@ -191,8 +196,8 @@ func (call *call) failed(failure *Error) *Error {
 	return failure
 }
 
-// try makes one attempt and translates its result. Where the caller is gone or there is no
-// token there is no attempt, only the error.
+// try makes one attempt and translates its result. Where the caller is gone, there is no token
+// or the circuit is open there is no attempt, only the error.
 func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if ctx.Err() != nil {
 		return nil, call.failed(ended(ctx))
@@ -203,7 +208,15 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 		return nil, call.failed(fault(ReasonTokenUnavailable, "", err))
 	}
 	call.token, call.authorized = authorized.token, authorized.header
-	call.attempts++
+	pass, refusal := c.breaker.allow()
+	if refusal != nil {
+		return nil, call.failed(refusal)
+	}
+	outcome := errNoVerdict
+	defer func() { pass.end(outcome) }() // even where an Observer panics
+	if call.attempts++; call.attempts == 1 {
+		c.budget.countCall()
+	}
 	defer call.dropBody()
 
 	start := time.Now()
@@ -220,7 +233,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if failure == nil {
 		resp, failure = translate(call, got)
 	}
-	c.budget.record(failure)
+	outcome = health(failure)
 	if failure == nil {
 		return resp, nil
 	}

@@ -112,6 +112,8 @@ func explain(reason string) string {
 		return "the upstream's response ended early"
 	case ReasonTimeout:
 		return "the upstream did not answer in time"
+	case ReasonCircuitOpen:
+		return "the upstream fails too often to be asked now"
 	case ReasonBodyInvalid:
 		return "the upstream's response body is not what the operation returns"
 	case ReasonBodyTooLarge:

@@ -42,9 +42,14 @@ type Config struct {
 	// message needs beyond that, and error bodies, are counted but do not wait. Default
 	// 256 MiB; at least 16 KiB.
 	MaxInFlightBytes int64
-	Transport        TransportConfig
+	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
+	// there is no cache.
+	CacheBytes int64
+	Transport  TransportConfig
 	// Observer is told of every attempt. Default none.
 	Observer Observer
+	// ReadObserver is told of every read. Default none.
+	ReadObserver ReadObserver
 	// Logger gets one debug record a failed attempt, an error where there is no token, a warning
 	// where the circuit opens and a word when it has closed again. Default none.
 	Logger *slog.Logger
@@ -108,6 +113,7 @@ func (cfg *Config) check() error {
 	require(cfg.MaxResponseBytes > 0 && cfg.MaxResponseBytes <= math.MaxInt32,
 		"MaxResponseBytes: must be between 1 and %d, is %d", math.MaxInt32, cfg.MaxResponseBytes)
 	require(cfg.MaxInFlightBytes >= 16<<10, "MaxInFlightBytes: must be at least %d, is %d", 16<<10, cfg.MaxInFlightBytes)
+	require(cfg.CacheBytes >= 0, "CacheBytes: must not be negative, is %d", cfg.CacheBytes)
 	require(cfg.Transport.MaxIdleConns > 0, "Transport.MaxIdleConns: must be positive, is %d", cfg.Transport.MaxIdleConns)
 	return errors.Join(problems...)
 }

@@ -48,6 +48,9 @@ type Error struct {
 
 	// unsent is whether no connection was ever obtained for the last attempt.
 	unsent bool
+	// hurried is whether there is no further attempt only because the caller does not wait for
+	// RetryAfter.
+	hurried bool
 }
 
 func (e *Error) Error() string {

@@ -56,7 +56,7 @@ func (c *Client) again(ctx context.Context, call *call, failure *Error, waits *b
 		wait = failure.RetryAfter
 	}
 	if !affordable(ctx, wait) {
-		failure.RetryAfter, failure.RetryAfterKnown = wait, true
+		failure.RetryAfter, failure.RetryAfterKnown, failure.hurried = wait, true, true
 		return 0, false
 	}
 	return wait, c.budget.takeRetry()

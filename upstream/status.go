@@ -126,13 +126,23 @@ func (e *Error) transient() bool {
 	}
 }
 
+// endedByCaller reports whether it was the caller's context that ended the call.
+func (e *Error) endedByCaller() bool {
+	switch e.Reason {
+	case ReasonCancelled, ReasonDeadlineExceeded, ReasonMemoryInFlight:
+		return true
+	default:
+		return false
+	}
+}
+
 // health returns what the end of an attempt says of the upstream: nil that it works,
 // errNoVerdict nothing, and the failure that it does not.
 func health(failure *Error) error {
 	switch {
 	case failure == nil:
 		return nil
-	case failure.Reason == ReasonCancelled, failure.Reason == ReasonDeadlineExceeded, failure.Reason == ReasonMemoryInFlight:
+	case failure.endedByCaller():
 		return errNoVerdict
 	case failure.transient() && failure.HTTPStatus/100 != 4:
 		return failure

@@ -57,7 +57,7 @@ const (
 	SourceCache
 )
 
-// Read is a read as a ReadObserver sees it: a repeatable GET without Header and NoStore.
+// Read is a read as a ReadObserver sees it: a repeatable GET without Header, Body and NoStore.
 type Read struct {
 	Template string
 	Source   Source
@@ -203,7 +203,7 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 // Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
 // error is an *Error. It returns when ctx ends at the latest. The response must be released.
 //
-// Where a repeatable GET without Header and NoStore asks what another with the same token is
+// Where a repeatable GET without Header, Body and NoStore asks what another with the same token is
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
 // request that is no GET has ended in between. The end of that one's context does not become its
 // own.
@@ -212,14 +212,16 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	if err := c.aim(call); err != nil {
 		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
-	answer := c.exchange
-	switch {
-	case req.Method != http.MethodGet:
+	if req.Method != http.MethodGet {
 		defer c.flights.wrote()
-	case req.Repeatable && len(req.Header) == 0 && len(req.Body) == 0 && !req.NoStore:
-		answer = c.read
 	}
-	resp, failure := answer(ctx, call)
+	var resp *Response
+	var failure *Error
+	if req.isRead() {
+		resp, failure = c.read(ctx, call)
+	} else {
+		resp, failure = c.exchange(ctx, call)
+	}
 	if failure != nil {
 		return nil, failure
 	}

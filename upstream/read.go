@@ -2,10 +2,16 @@ package upstream
 
 import (
 	"context"
+	"net/http"
 	"sync"
 
 	"samsara.internal/gateway/internal/transcode"
 )
+
+// isRead reports whether the answer to a request may be that to another.
+func (r *Request) isRead() bool {
+	return r.Method == http.MethodGet && r.Repeatable && len(r.Header) == 0 && len(r.Body) == 0 && !r.NoStore
+}
 
 // readKey says which reads have the same answer. The token stands for itself by the header that
 // holds it, of which there is one for each token in use.

@@ -104,7 +104,8 @@ func fixedHeader(cfg Config) http.Header {
 }
 
 // authorized is the header of a request that has nothing of its own, with the token in it. It
-// is shared between requests, since net/http does not write to it.
+// is shared between requests, since net/http does not write to it. Requests with the same one have
+// the same token.
 type authorized struct {
 	token  string
 	header http.Header
@@ -116,7 +117,8 @@ func (c *Client) authorize() (*authorized, error) {
 	if err != nil {
 		return nil, err
 	}
-	if known := c.authorized.Load(); known != nil && known.token == token {
+	known := c.authorized.Load()
+	if known != nil && known.token == token {
 		return known, nil
 	}
 	if err := checkToken(token); err != nil {
@@ -125,15 +127,17 @@ func (c *Client) authorize() (*authorized, error) {
 	header := maps.Clone(c.fixed)
 	header.Set("Authorization", "Bearer "+token)
 	fresh := &authorized{token, header}
-	c.authorized.Store(fresh)
+	if !c.authorized.CompareAndSwap(known, fresh) {
+		return c.authorize() // Another call was quicker: a token has but one header.
+	}
 	return fresh, nil
 }
 
 func (c *Client) header(call *call) http.Header {
 	if len(call.Header) == 0 && len(call.Body) == 0 && c.cfg.AttemptHeader == "" {
-		return call.authorized
+		return call.header
 	}
-	header := maps.Clone(call.authorized)
+	header := maps.Clone(call.header)
 	for _, h := range call.Header {
 		if name := http.CanonicalHeaderKey(h.Name); !reserved(name) {
 			header[name] = append(header[name], h.Value)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -41,13 +42,16 @@ func class(n int) (int, int) {
 	return classSteps*doublings + steps - classSteps, steps * step
 }
 
-// buffer is memory on loan. It has one owner at a time, who releases it once.
+// buffer is memory on loan. It has one owner at a time, who releases it once, until it is shared.
+// Then nobody writes to it any more, and each of its owners releases it once.
 type buffer struct {
 	bytes []byte
 
 	from *memory
 	// reserved is what the ledger counts: the capacity, and what a translation may take.
 	reserved int64
+	// others is how many owners there are beside one.
+	others atomic.Int32
 }
 
 // lend waits, as ledger.take does, for an empty buffer with room for n bytes and for what is
@@ -83,12 +87,20 @@ func (m *memory) get(n int, reserved int64) *buffer {
 	return &buffer{bytes: make([]byte, 0, capacity), from: m, reserved: reserved}
 }
 
-// release ends the loan. Neither the buffer nor its bytes may be used any more. A nil buffer is
-// nobody's.
+// share adds n owners.
+func (b *buffer) share(n int) {
+	if b != nil {
+		b.others.Add(int32(n))
+	}
+}
+
+// release ends the loan, once all owners have released it. Neither the buffer nor its bytes may
+// be used any more. A nil buffer is nobody's.
 func (b *buffer) release() {
-	if b == nil {
+	if b == nil || b.others.Add(-1) >= 0 {
 		return
 	}
+	b.others.Store(0)
 	b.from.ledger.give(b.reserved)
 	b.reserved = 0
 	b.recycle()
@@ -162,8 +174,8 @@ func (b *buffer) grow(ctx context.Context, limit int64) error {
 	}
 	larger := b.from.get(n, reserved)
 	larger.bytes = append(larger.bytes, b.bytes...)
-	b.reserved = copied
-	*b, *larger = *larger, *b
+	b.bytes, larger.bytes = larger.bytes, b.bytes
+	b.reserved, larger.reserved = reserved, copied
 	larger.release()
 	return nil
 }

@@ -5,7 +5,8 @@
 // never from a text; that an attempt whose outcome is unknown is repeated only where the
 // request says that it may be; that no wait outlives the caller's deadline; that every wait and
 // every size is bounded, and the memory of all responses together; that connections and buffers
-// are used again; and that the API token goes to the configured host only and stands in no
+// are used again; that callers who ask the same at the same time share one upstream call, but
+// neither their deadlines nor their tokens; and that the API token goes to the configured host only and stands in no
 // error, log or observation.
 //
 // It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
@@ -43,6 +44,33 @@ type Observer interface {
 	ObserveAttempt(ctx context.Context, a Attempt)
 }
 
+// Source is where the answer to a read comes from.
+type Source int
+
+// The sources.
+const (
+	// SourceUpstream means that the upstream was asked.
+	SourceUpstream Source = iota
+	// SourceShared means that another call was asking the same.
+	SourceShared
+	// SourceCache means that the answer was in the cache.
+	SourceCache
+)
+
+// Read is a read as a ReadObserver sees it: a repeatable GET without Header, Body and NoStore.
+type Read struct {
+	Template string
+	Source   Source
+	// Cacheable is whether the cache was asked.
+	Cacheable bool
+}
+
+// ReadObserver is told where the answer to every read comes from, concurrently. The answer may be
+// an error, unless it was in the cache.
+type ReadObserver interface {
+	ObserveRead(ctx context.Context, r Read)
+}
+
 // Header is one header field.
 type Header struct{ Name, Value string }
 
@@ -71,9 +99,17 @@ type Request struct {
 	// NoBody is whether the operation returns nothing: the message has no fields, and a body
 	// that comes nonetheless is ignored.
 	NoBody bool
+	// CacheTTL is how old an answer from the cache may be, and how long one of the upstream may
+	// stay there; 0: neither. It counts for repeatable GETs with a Decoder and without Header,
+	// where Config.CacheBytes is set.
+	CacheTTL time.Duration
+	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
+	// for others.
+	NoStore bool
 }
 
-// Response is a 2XX response.
+// Response is a 2XX response. What its slices hold, those of Drift included, may be shared with
+// other responses: it must not be modified.
 type Response struct {
 	Status int
 	// Header is the response's header, sorted by name, where the request had no Decoder.
@@ -86,7 +122,13 @@ type Response struct {
 	Body      []byte
 	Drift     transcode.Drift
 	RequestID string
-	Attempts  int
+	// Attempts is how many HTTP attempts were made for the response, by this call or by one that
+	// asked the same; 0 where it is Cached.
+	Attempts int
+	// Cached is whether the response comes from the cache.
+	Cached bool
+	// Age is how long ago a cached response came from the upstream.
+	Age time.Duration
 
 	memory *buffer // holds Message or Body
 }
@@ -107,8 +149,11 @@ type Client struct {
 
 	transport transport
 	budget    *budget
+	breaker   *breaker
 	memory    *memory
 	bodies    bodies
+	flights   flights
+	cache     *cache // nil where there is none
 	// authorized is that of the token sent last.
 	authorized atomic.Pointer[authorized]
 }
@@ -119,6 +164,10 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
+	kept, err := newCache(cfg.CacheBytes)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: cache: %w", err)
+	}
 	lent := &memory{ledger: ledger{limit: cfg.MaxInFlightBytes}}
 	return &Client{
 		cfg:       cfg,
@@ -128,25 +177,59 @@ func New(cfg Config) (*Client, error) {
 		fixed:     fixedHeader(cfg),
 		transport: newTransport(cfg.Transport, cfg.BaseURL),
 		budget:    newBudget(cfg.Retry.Budget),
+		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
 		memory:    lent,
 		bodies:    bodies{memory: lent},
+		cache:     kept,
 	}, nil
 }
 
-// Close closes idle connections. Calls that run go on.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// Close closes idle connections and ends the cache's own goroutine. Calls that run go on.
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.cache.close()
+}
 
 // InFlightBytes returns how much memory response bodies and messages hold now, those included
 // that have not been released. See Config.MaxInFlightBytes.
 func (c *Client) InFlightBytes() int64 { return c.memory.ledger.inFlight() }
 
+// CachedBytes returns how much memory cached responses hold now. See Config.CacheBytes.
+func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
+
+// Circuit returns the state of the circuit breaker. See BreakerPolicy.
+func (c *Client) Circuit() Circuit { return c.breaker.current() }
+
 // Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
 // error is an *Error. It returns when ctx ends at the latest. The response must be released.
+//
+// Where a repeatable GET without Header, Body and NoStore asks what another with the same token is
+// asking, it gets that one's response or error instead of an upstream call of its own, unless a
+// request that is no GET has ended in between. The end of that one's context does not become its
+// own.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	call := &call{Request: req}
 	if err := c.aim(call); err != nil {
 		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
+	if req.Method != http.MethodGet {
+		defer c.flights.wrote()
+	}
+	var resp *Response
+	var failure *Error
+	if req.isRead() {
+		resp, failure = c.read(ctx, call)
+	} else {
+		resp, failure = c.exchange(ctx, call)
+	}
+	if failure != nil {
+		return nil, failure
+	}
+	return resp, nil
+}
+
+// exchange makes attempts until one succeeds or there is no other.
+func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 	var waits *backoff.ExponentialBackOff
 	for {
 		resp, failure := c.try(ctx, call)
@@ -169,11 +252,12 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 // call is the state of one Do.
 type call struct {
 	*Request
-	url   *url.URL
-	token string
-	// authorized is the shared header that holds the token.
-	authorized http.Header
-	attempts   int
+	url *url.URL
+	// authorized is what the last attempt was sent with.
+	*authorized
+	attempts int
+	// flight is what others that ask the same wait for.
+	flight flight
 	// body is that of the attempt, nil where there is none.
 	body *buffer
 }
@@ -191,8 +275,8 @@ func (call *call) failed(failure *Error) *Error {
 	return failure
 }
 
-// try makes one attempt and translates its result. Where the caller is gone or there is no
-// token there is no attempt, only the error.
+// try makes one attempt and translates its result. Where the caller is gone, there is no token
+// or the circuit is open there is no attempt, only the error.
 func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if ctx.Err() != nil {
 		return nil, call.failed(ended(ctx))
@@ -202,8 +286,16 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 		c.cfg.Logger.LogAttrs(ctx, slog.LevelError, "no API token", slog.Any("error", err))
 		return nil, call.failed(fault(ReasonTokenUnavailable, "", err))
 	}
-	call.token, call.authorized = authorized.token, authorized.header
-	call.attempts++
+	call.authorized = authorized
+	pass, refusal := c.breaker.allow()
+	if refusal != nil {
+		return nil, call.failed(refusal)
+	}
+	outcome := errNoVerdict
+	defer func() { pass.end(outcome) }() // even where an Observer panics
+	if call.attempts++; call.attempts == 1 {
+		c.budget.countCall()
+	}
 	defer call.dropBody()
 
 	start := time.Now()
@@ -220,7 +312,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if failure == nil {
 		resp, failure = translate(call, got)
 	}
-	c.budget.record(failure)
+	outcome = health(failure)
 	if failure == nil {
 		return resp, nil
 	}

@@ -28,6 +28,7 @@ type Config struct {
 	// 1; empty: not sent.
 	AttemptHeader string
 	Retry         RetryPolicy
+	Breaker       BreakerPolicy
 	// AttemptTimeout bounds one attempt, from connecting to the last byte of the body.
 	// Default 95 s, because the API itself gives up after 90 s.
 	AttemptTimeout time.Duration
@@ -41,11 +42,16 @@ type Config struct {
 	// message needs beyond that, and error bodies, are counted but do not wait. Default
 	// 256 MiB; at least 16 KiB.
 	MaxInFlightBytes int64
-	Transport        TransportConfig
+	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
+	// there is no cache.
+	CacheBytes int64
+	Transport  TransportConfig
 	// Observer is told of every attempt. Default none.
 	Observer Observer
-	// Logger gets one debug record a failed attempt, and an error where there is no token.
-	// Default none.
+	// ReadObserver is told of every read. Default none.
+	ReadObserver ReadObserver
+	// Logger gets one debug record a failed attempt, an error where there is no token, a warning
+	// where the circuit opens and a word when it has closed again. Default none.
 	Logger *slog.Logger
 }
 
@@ -54,7 +60,10 @@ func withDefaults(cfg Config) Config {
 	setDefault(&cfg.Retry.MaxAttempts, 4)
 	setDefault(&cfg.Retry.BaseDelay, 250*time.Millisecond)
 	setDefault(&cfg.Retry.MaxDelay, max(10*time.Second, cfg.Retry.BaseDelay))
-	setDefault(&cfg.Retry.Budget, 100)
+	setDefault(&cfg.Retry.Budget, 10)
+	setDefault(&cfg.Breaker.MinAttempts, 20)
+	setDefault(&cfg.Breaker.FailureRatio, 0.6)
+	setDefault(&cfg.Breaker.OpenFor, 5*time.Second)
 	setDefault(&cfg.AttemptTimeout, 95*time.Second)
 	setDefault(&cfg.MaxResponseBytes, 64<<20)
 	setDefault(&cfg.MaxInFlightBytes, 256<<20)
@@ -97,10 +106,14 @@ func (cfg *Config) check() error {
 		"Retry.MaxDelay: must be at least Retry.BaseDelay (%v), is %v", cfg.Retry.BaseDelay, cfg.Retry.MaxDelay)
 	require(cfg.Retry.Budget > 0 && cfg.Retry.Budget <= math.MaxInt32,
 		"Retry.Budget: must be between 1 and %d, is %d", math.MaxInt32, cfg.Retry.Budget)
+	require(cfg.Breaker.MinAttempts > 0, "Breaker.MinAttempts: must be at least 1, is %d", cfg.Breaker.MinAttempts)
+	require(cfg.Breaker.FailureRatio > 0, "Breaker.FailureRatio: must be above 0, is %v", cfg.Breaker.FailureRatio)
+	require(cfg.Breaker.OpenFor > 0, "Breaker.OpenFor: must be positive, is %v", cfg.Breaker.OpenFor)
 	require(cfg.AttemptTimeout > 0, "AttemptTimeout: must be positive, is %v", cfg.AttemptTimeout)
 	require(cfg.MaxResponseBytes > 0 && cfg.MaxResponseBytes <= math.MaxInt32,
 		"MaxResponseBytes: must be between 1 and %d, is %d", math.MaxInt32, cfg.MaxResponseBytes)
 	require(cfg.MaxInFlightBytes >= 16<<10, "MaxInFlightBytes: must be at least %d, is %d", 16<<10, cfg.MaxInFlightBytes)
+	require(cfg.CacheBytes >= 0, "CacheBytes: must not be negative, is %d", cfg.CacheBytes)
 	require(cfg.Transport.MaxIdleConns > 0, "Transport.MaxIdleConns: must be positive, is %d", cfg.Transport.MaxIdleConns)
 	return errors.Join(problems...)
 }

@@ -48,6 +48,9 @@ type Error struct {
 
 	// unsent is whether no connection was ever obtained for the last attempt.
 	unsent bool
+	// hurried is whether there is no further attempt only because the caller does not wait for
+	// RetryAfter.
+	hurried bool
 }
 
 func (e *Error) Error() string {
@@ -112,6 +115,8 @@ func explain(reason string) string {
 		return "the upstream's response ended early"
 	case ReasonTimeout:
 		return "the upstream did not answer in time"
+	case ReasonCircuitOpen:
+		return "the upstream fails too often to be asked now"
 	case ReasonBodyInvalid:
 		return "the upstream's response body is not what the operation returns"
 	case ReasonBodyTooLarge:

@@ -173,6 +173,12 @@ func newClient(tb testing.TB, cfg upstream.Config) *upstream.Client {
 
 func once(cfg *upstream.Config) { cfg.Retry.MaxAttempts = 1 }
 
+// stubborn never stops repeating attempts because others failed.
+func stubborn(cfg *upstream.Config) {
+	cfg.Retry.Budget = 1 << 20
+	cfg.Breaker.FailureRatio = 2
+}
+
 func get(path string) *upstream.Request {
 	return &upstream.Request{Method: http.MethodGet, Path: path, Template: "/things/{id}", Repeatable: true}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -175,9 +176,9 @@ func TestMemoryStaysWithinItsLimit(t *testing.T) {
 		client := newServer(t, answer(200, letters(size), "Content-Length", fmt.Sprint(size))).client(func(cfg *upstream.Config) { cfg.MaxInFlightBytes = limit })
 		var all sync.WaitGroup
 		var most atomic.Int64
-		for range 50 {
+		for n := range 50 {
 			all.Go(func() {
-				resp, err := client.Do(t.Context(), get("/x"))
+				resp, err := client.Do(t.Context(), get("/x/"+strconv.Itoa(n)))
 				if err != nil {
 					t.Error(err)
 					return
@@ -212,7 +213,9 @@ func TestConnectionsAreUsedAgainAtAnyConcurrency(t *testing.T) {
 					var all sync.WaitGroup
 					for range concurrency {
 						all.Go(func() {
-							resp, err := client.Do(t.Context(), get("/x"))
+							req := get("/x")
+							req.NoStore = true
+							resp, err := client.Do(t.Context(), req)
 							if err != nil {
 								t.Error(err)
 								return

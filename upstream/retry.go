@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -29,9 +28,8 @@ type RetryPolicy struct {
 	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay where that is more.
 	MaxDelay time.Duration
 	// Budget keeps repeated attempts from multiplying the load of an upstream that is down
-	// for all callers. It is the number of tokens that the client starts with and holds at
-	// most; a transient failure takes one, any other answer gives back a tenth, and nothing
-	// is repeated while half or less are left (gRPC proposal A6). Default 100.
+	// for all callers: within 10 s there are at most as many, and one more for every ten calls.
+	// Default 10.
 	Budget int
 }
 
@@ -50,7 +48,7 @@ func (p RetryPolicy) backoff() *backoff.ExponentialBackOff {
 // A wait that is not started is noted in the failure.
 func (c *Client) again(ctx context.Context, call *call, failure *Error, waits *backoff.ExponentialBackOff) (time.Duration, bool) {
 	repeatable := call.Repeatable || call.RetryAlways || failure.unprocessed()
-	if !failure.transient() || !repeatable || failure.Attempts >= c.cfg.Retry.MaxAttempts || !c.budget.allows() {
+	if !failure.transient() || !repeatable || failure.Attempts >= c.cfg.Retry.MaxAttempts || c.breaker.current() == CircuitOpen {
 		return 0, false
 	}
 	wait := waits.NextBackOff()
@@ -58,10 +56,10 @@ func (c *Client) again(ctx context.Context, call *call, failure *Error, waits *b
 		wait = failure.RetryAfter
 	}
 	if !affordable(ctx, wait) {
-		failure.RetryAfter, failure.RetryAfterKnown = wait, true
+		failure.RetryAfter, failure.RetryAfterKnown, failure.hurried = wait, true, true
 		return 0, false
 	}
-	return wait, true
+	return wait, c.budget.takeRetry()
 }
 
 func affordable(ctx context.Context, wait time.Duration) bool {
@@ -81,39 +79,5 @@ func sleep(ctx context.Context, wait time.Duration) bool {
 		return false
 	case <-timer.C:
 		return true
-	}
-}
-
-// budgetUnit is one token of a budget; an answer gives back one part of it.
-const budgetUnit = 10
-
-// budget is a retry budget. It is safe for concurrent use.
-type budget struct {
-	mu          sync.Mutex
-	parts, full int
-}
-
-func newBudget(tokens int) *budget {
-	return &budget{parts: tokens * budgetUnit, full: tokens * budgetUnit}
-}
-
-func (b *budget) allows() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.parts > b.full/2
-}
-
-// record takes the outcome of an attempt into account, nil for a success. A failure that says
-// nothing of the upstream, such as the caller's cancellation, changes nothing.
-func (b *budget) record(failure *Error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case failure == nil:
-		b.parts = min(b.parts+1, b.full)
-	case failure.transient():
-		b.parts = max(b.parts-budgetUnit, 0)
-	case failure.HTTPStatus != 0:
-		b.parts = min(b.parts+1, b.full)
 	}
 }

@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,10 +134,8 @@ func TestBackoffIsRandomBelowADoublingBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(503, ""))
 		client := f.client(func(cfg *upstream.Config) {
-			cfg.Retry = upstream.RetryPolicy{
-				MaxAttempts: 1 + len(bounds), BaseDelay: 100 * time.Millisecond, MaxDelay: 300 * time.Millisecond, Budget: 1 << 20,
-			}
-		})
+			cfg.Retry = upstream.RetryPolicy{MaxAttempts: 1 + len(bounds), BaseDelay: 100 * time.Millisecond, MaxDelay: 300 * time.Millisecond}
+		}, stubborn)
 		for range calls {
 			if _, err := client.Do(t.Context(), get("/x")); err == nil {
 				t.Error("Do succeeded")
@@ -289,51 +289,51 @@ func TestCallerThatGoesAwayEndsTheWait(t *testing.T) {
 	})
 }
 
-func TestBudgetStopsRetriesAndRecovers(t *testing.T) {
+// fickle answers as mood says, 200 at first.
+type fickle struct{ mood atomic.Int64 }
+
+func (f *fickle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer(cmp.Or(int(f.mood.Load()), 200), `{}`)(w, r)
+}
+
+func TestBudgetAllowsFewRetriesAndOneForTenCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		status := 503
-		set := func(s int) {
-			mu.Lock()
-			defer mu.Unlock()
-			status = s
-		}
-		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			defer mu.Unlock()
-			answer(status, "")(w, r)
+		var server fickle
+		client := newServer(t, server.ServeHTTP).client(stubborn, func(cfg *upstream.Config) {
+			cfg.Retry = upstream.RetryPolicy{Budget: 4, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond}
 		})
-		client := f.client(func(cfg *upstream.Config) { cfg.Retry.Budget = 10 })
-		attempts := func() int {
-			resp, err := client.Do(t.Context(), get("/x"))
-			if err == nil {
-				return resp.Attempts
+		// retries returns how often calls were repeated.
+		retries := func(calls int) int {
+			sum := 0
+			for range calls {
+				resp, err := client.Do(t.Context(), get("/x"))
+				if err == nil {
+					sum += resp.Attempts - 1
+				} else {
+					sum += failure(t, resp, err).Attempts - 1
+				}
 			}
-			return failure(t, resp, err).Attempts
+			return sum
 		}
-		// 10 tokens: the fifth failure leaves half of them.
-		for i, want := range []int{4, 1, 1, 1, 1, 1, 1, 1} {
-			if got := attempts(); got != want {
-				t.Errorf("call %d made %d attempts, want %d", i+1, got, want)
+		for _, step := range []struct {
+			name                string
+			status, calls, want int
+			after               time.Duration
+		}{
+			{name: "few calls have the floor", status: 503, calls: 5, want: 4},
+			{name: "which is used up", status: 503, calls: 4, want: 0},
+			{name: "ten calls in the window allow one more", status: 503, calls: 1, want: 1},
+			{name: "successes count as calls", status: 200, calls: 100, want: 0},
+			{name: "and so allow retries", status: 503, calls: 20, want: 12},
+			{name: "the window has not passed", status: 503, calls: 1, want: 0, after: 9 * time.Second},
+			{name: "it has, and its calls are forgotten as well", status: 503, calls: 8, want: 4, after: time.Second},
+		} {
+			<-time.After(step.after)
+			server.mood.Store(int64(step.status))
+			if got := retries(step.calls); got != step.want {
+				t.Errorf("%s: %d retries, want %d", step.name, got, step.want)
 			}
-		}
-		// The bucket is empty; 60 answers of whatever kind fill it above the half again.
-		for i := range 60 {
-			set([]int{200, 404}[i%2])
-			attempts()
-		}
-		set(503)
-		if got := attempts(); got != 1 {
-			t.Errorf("at 6 tokens %d attempts, want 1", got)
-		}
-		set(200)
-		for range 21 {
-			attempts()
-		}
-		set(503)
-		if got := attempts(); got != 3 {
-			t.Errorf("at 7.1 tokens %d attempts, want 3", got)
 		}
 	})
 }
@@ -343,19 +343,18 @@ func TestBudgetIsSharedBySimultaneousCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 200
 		f := newServer(t, answer(503, ""))
-		client := f.client()
+		client := f.client(func(cfg *upstream.Config) { cfg.Breaker.FailureRatio = 2 })
 		var running sync.WaitGroup
-		for range calls {
+		for n := range calls {
 			running.Go(func() {
-				if _, err := client.Do(t.Context(), get("/x")); err == nil {
+				if _, err := client.Do(t.Context(), get("/x/"+strconv.Itoa(n))); err == nil {
 					t.Error("Do succeeded")
 				}
 			})
 		}
 		running.Wait()
-		// Calls that saw the budget before it was used up may each have begun one retry.
-		if got := len(f.requests()); got > 2*calls {
-			t.Errorf("%d calls made %d requests", calls, got)
+		if got, most := len(f.requests()), calls+calls/10+10; got > most || got < most-10 {
+			t.Errorf("%d calls made %d requests, want at most %d and not much less", calls, got, most)
 		}
 	})
 }

@@ -25,6 +25,8 @@ const (
 	ReasonTruncated = "UPSTREAM_TRUNCATED"
 	// ReasonTimeout means that an attempt took longer than Config.AttemptTimeout.
 	ReasonTimeout = "UPSTREAM_TIMEOUT"
+	// ReasonCircuitOpen means that no attempt was made because too many had failed.
+	ReasonCircuitOpen = "UPSTREAM_CIRCUIT_OPEN"
 	// ReasonBodyInvalid means that a 2XX body is missing, or is not the JSON it should be.
 	ReasonBodyInvalid = "UPSTREAM_BODY_INVALID"
 	// ReasonBodyTooLarge means that a 2XX body is larger than Config.MaxResponseBytes.
@@ -98,7 +100,7 @@ func verdict(status int) (code codes.Code, reason, domain string) {
 // faultCode maps a reason of the gateway's own onto a code.
 func faultCode(reason string) codes.Code {
 	switch reason {
-	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonTokenUnavailable:
+	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonCircuitOpen, ReasonTokenUnavailable:
 		return codes.Unavailable
 	case ReasonBodyTooLarge, ReasonMemoryInFlight:
 		return codes.ResourceExhausted
@@ -114,10 +116,39 @@ func faultCode(reason string) codes.Code {
 // transient reports whether another attempt could end differently: the upstream was
 // unavailable, or asked for patience.
 func (e *Error) transient() bool {
-	if e.HTTPStatus == http.StatusTooManyRequests {
+	switch {
+	case e.HTTPStatus == http.StatusTooManyRequests:
 		return true
+	case e.Reason == ReasonTokenUnavailable, e.Reason == ReasonCircuitOpen: // no attempt was made
+		return false
+	default:
+		return e.Code == codes.Unavailable
 	}
-	return e.Code == codes.Unavailable && e.Reason != ReasonTokenUnavailable
+}
+
+// endedByCaller reports whether it was the caller's context that ended the call.
+func (e *Error) endedByCaller() bool {
+	switch e.Reason {
+	case ReasonCancelled, ReasonDeadlineExceeded, ReasonMemoryInFlight:
+		return true
+	default:
+		return false
+	}
+}
+
+// health returns what the end of an attempt says of the upstream: nil that it works,
+// errNoVerdict nothing, and the failure that it does not.
+func health(failure *Error) error {
+	switch {
+	case failure == nil:
+		return nil
+	case failure.endedByCaller():
+		return errNoVerdict
+	case failure.transient() && failure.HTTPStatus/100 != 4:
+		return failure
+	default:
+		return nil
+	}
 }
 
 // unprocessed reports whether the upstream certainly did not act on the attempt: there was no

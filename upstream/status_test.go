@@ -76,7 +76,7 @@ func TestEveryStatusHasItsVerdict(t *testing.T) {
 				_, _ = fmt.Fprintf(w, `{"message":"text %d","requestId":"r-2"}`, code)
 			}
 		})
-		client := f.client(func(cfg *upstream.Config) { cfg.Retry.Budget = 1 << 20 })
+		client := f.client(stubborn)
 		for httpStatus := 200; httpStatus <= 599; httpStatus++ {
 			code, reason, domain, attempts := verdictOf(httpStatus)
 			resp, err := client.Do(t.Context(), get(fmt.Sprintf("/%d", httpStatus)))

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,9 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 
 	endpoints, err := loadEndpoints()
 	if err != nil {
+		return err
+	}
+	if err := checkCache(cfg.Cache, endpoints); err != nil {
 		return err
 	}
 	metrics, err := telemetry.New(readBuild())
@@ -140,6 +144,22 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 	return endpoints, nil
 }
 
+// checkCache refuses rules that match no read: they are misspelt. The error is a *config.Error.
+func checkCache(rules []config.CacheRule, endpoints []*endpoint.Endpoint) error {
+	var problems []string
+	for _, rule := range rules {
+		if !slices.ContainsFunc(endpoints, func(e *endpoint.Endpoint) bool {
+			return e.HTTPMethod == http.MethodGet && rule.Methods.Match(e.FullMethod)
+		}) {
+			problems = append(problems, fmt.Sprintf("--cache %q: matches no method that reads", rule))
+		}
+	}
+	if len(problems) > 0 {
+		return &config.Error{Problems: problems}
+	}
+	return nil
+}
+
 // upstreamTarget is where requests go.
 type upstreamTarget struct {
 	url   *url.URL
@@ -174,6 +194,10 @@ func newClient(cfg config.Config, target upstreamTarget, observer upstream.Obser
 	if _, err := target.token(); err != nil {
 		return nil, fmt.Errorf("API token: %w", err)
 	}
+	var cacheBytes int64
+	if len(cfg.Cache) > 0 {
+		cacheBytes = cfg.CacheMaxBytes
+	}
 	return upstream.New(upstream.Config{
 		BaseURL:       target.url,
 		Token:         target.token,
@@ -186,6 +210,7 @@ func newClient(cfg config.Config, target upstreamTarget, observer upstream.Obser
 		AttemptTimeout:   cfg.UpstreamTimeout,
 		MaxResponseBytes: cfg.MaxResponseBytes,
 		MaxInFlightBytes: cfg.MaxInFlightBytes,
+		CacheBytes:       cacheBytes,
 		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
 		Observer:         observer,
 		Logger:           log,

@@ -79,6 +79,11 @@ type Config struct {
 	// RetryBaseDelay and RetryMaxDelay bound the wait before the second and any later attempt.
 	RetryBaseDelay, RetryMaxDelay time.Duration
 
+	// Cache says which reads may be answered from memory. See CacheTTL.
+	Cache []CacheRule
+	// CacheMaxBytes bounds the memory for that.
+	CacheMaxBytes int64
+
 	// DefaultDeadline bounds a call that comes without a deadline.
 	DefaultDeadline time.Duration
 	// MaxRequestBytes bounds a gRPC request message.
@@ -116,6 +121,7 @@ func defaults() Config {
 		RetryMaxAttempts:     4,
 		RetryBaseDelay:       250 * time.Millisecond,
 		RetryMaxDelay:        10 * time.Second,
+		CacheMaxBytes:        64 << 20,
 		DefaultDeadline:      5 * time.Minute,
 		MaxRequestBytes:      4 << 20,
 		MaxResponseBytes:     64 << 20,
@@ -126,6 +132,18 @@ func defaults() Config {
 		LogLevel:             slog.LevelInfo,
 		LogFormat:            LogText,
 	}
+}
+
+// CacheTTL returns how old a cached response to a gRPC method may be, whose name may have a slash
+// in front: what the first rule that matches says, or 0 where none does. 0 means that it is not
+// cached.
+func (c Config) CacheTTL(method string) time.Duration {
+	for _, rule := range c.Cache {
+		if rule.Methods.Match(method) {
+			return rule.TTL
+		}
+	}
+	return 0
 }
 
 // Load reads the configuration from the arguments, which do not include the program's name,

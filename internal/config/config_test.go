@@ -74,6 +74,7 @@ func TestDefaults(t *testing.T) {
 		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 512,
 		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
 		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
+		CacheMaxBytes:        64 << 20,
 		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
 		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
 	}
@@ -91,6 +92,7 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"upstream-url": "https://api.eu.samsara.com", "api-version": "2024-11-18",
 		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true", "upstream-http2": "true",
 		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",
+		"cache": "samsara.vehicles.v1.*=30s", "cache-max-bytes": "2MiB",
 		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
 		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -248,12 +249,27 @@ func (l *loader) fromFile(config assignment) []assignment {
 }
 
 // scalars returns the texts of a setting's value in the file: one, or a sequence of them for a
-// setting that may be repeated.
+// setting that may be repeated, or a mapping where they are pairs.
 func scalars(s setting, node *yaml.Node) ([]string, error) {
-	nodes := []*yaml.Node{node}
-	if _, ok := s.value.(repeatable); ok && node.Kind == yaml.SequenceNode {
-		nodes = node.Content
+	_, isList := s.value.(repeatable)
+	_, isPairs := s.value.(interface{ paired() })
+	switch {
+	case isPairs && node.Kind == yaml.MappingNode:
+		texts, err := plain(node.Content...)
+		var found []string
+		for pair := range slices.Chunk(texts, 2) {
+			found = append(found, strings.Join(pair, "="))
+		}
+		return found, err
+	case isList && node.Kind == yaml.SequenceNode:
+		return plain(node.Content...)
+	default:
+		return plain(node)
 	}
+}
+
+// plain returns the texts of scalars.
+func plain(nodes ...*yaml.Node) ([]string, error) {
 	texts := make([]string, 0, len(nodes))
 	for _, n := range nodes {
 		if n.Kind != yaml.ScalarNode {

@@ -23,6 +23,7 @@ func (c *Config) settings() []setting {
 		listening = "Listening"
 		samsara   = "Samsara"
 		retries   = "Retries"
+		caching   = "Caching"
 		limits    = "Limits"
 		sandboxed = "Sandbox"
 		logging   = "Logging"
@@ -47,6 +48,9 @@ func (c *Config) settings() []setting {
 		{"retry-max-attempts", retries, "`NUMBER` of attempts at most, the first included; 1 to 10", whole(&c.RetryMaxAttempts, 1, 10)},
 		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute)},
 		{"retry-max-delay", retries, "`TIME` that no such wait exceeds, except where Retry-After says so", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute)},
+
+		{"cache", caching, "`PATTERN=TIME` for which reads are answered from memory, such as samsara.vehicles.v1.*=30s; the first that matches a method counts; may be repeated, or several separated by commas", cacheRules(&c.Cache)},
+		{"cache-max-bytes", caching, "`SIZE` of all responses kept for that", bytes(&c.CacheMaxBytes, 1<<20, 1<<40)},
 
 		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},

@@ -70,6 +70,11 @@ func (l list[T]) Type() string { return "list" }
 
 func (l list[T]) clear() { *l.target = nil }
 
+// pairs is a list of texts KEY=VALUE, for which the file may have a mapping.
+type pairs[T any] struct{ list[T] }
+
+func (pairs[T]) paired() {}
+
 func text(target *string) value[string] {
 	return value[string]{target, "string", func(s string) (string, error) { return s, nil }, identity}
 }

@@ -1,0 +1,39 @@
+// Package glob says which gRPC methods a setting is for.
+//
+// A pattern is compared with a method's whole name, "samsara.vehicles.v1.VehiclesService/ListVehicles",
+// in which dots and the slash are characters like others: "samsara.vehicles.v1.*" is every method of
+// that package, "*/List*" every method that lists, "*" every one. Apart from * for any characters
+// there are ? for one and classes such as [A-C], as in package path.
+package glob
+
+import (
+	"errors"
+	"path"
+	"strings"
+)
+
+// Pattern is a pattern of method names. One that Parse did not return may be malformed, and then
+// matches none.
+type Pattern string
+
+// Parse reads a pattern. A slash in front, as gRPC writes it, may be there or not.
+func Parse(text string) (Pattern, error) {
+	text = strings.TrimPrefix(text, "/")
+	if text == "" {
+		return "", errors.New("pattern is empty")
+	}
+	if _, err := path.Match(text, ""); err != nil {
+		return "", errors.New("pattern has an open bracket or a backslash at its end")
+	}
+	return Pattern(text), nil
+}
+
+// Match reports whether a method's full name, with or without a slash in front, is one of the
+// pattern's.
+func (p Pattern) Match(method string) bool {
+	matched, err := path.Match(flat(string(p)), flat(strings.TrimPrefix(method, "/")))
+	return matched && err == nil
+}
+
+// flat makes the slash, which * does not match, a dot.
+func flat(name string) string { return strings.ReplaceAll(name, "/", ".") }

@@ -1,0 +1,154 @@
+package upstream
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// breakerWindow is how long an attempt counts, and breakerBucket how exactly.
+	breakerWindow = 10 * time.Second
+	breakerBucket = time.Second
+	// probes is how many attempts a half-open circuit lets through at a time, and how many of them
+	// must succeed one after another.
+	probes = 3
+	// probeMargin is added to a wait for the next probe: the library lets none through at the very
+	// end of its timeout, only after it.
+	probeMargin = time.Millisecond
+)
+
+// BreakerPolicy says when attempts are no longer made because the upstream fails. Zero fields
+// take the defaults.
+//
+// Failures are 5XX and what breaks on the way; a 4XX is none, and what the caller ends counts as
+// nothing. Where the last 10 s have at least MinAttempts attempts, of which at least the
+// FailureRatio failed, the circuit opens for OpenFor: calls fail at once with ReasonCircuitOpen.
+// Then it lets three attempts through at a time, closing when three have succeeded one after
+// another and opening again when one fails. An attempt among these that takes longer than OpenFor
+// makes room for another.
+type BreakerPolicy struct {
+	// MinAttempts is at least 1. Default 20.
+	MinAttempts int
+	// FailureRatio is above 0; where it is above 1 the circuit never opens. Default 0.6.
+	FailureRatio float64
+	// OpenFor is positive. Default 5 s.
+	OpenFor time.Duration
+}
+
+// Circuit is a state of the circuit breaker.
+type Circuit int
+
+// The states.
+const (
+	// CircuitClosed means that attempts are made.
+	CircuitClosed = Circuit(gobreaker.StateClosed)
+	// CircuitHalfOpen means that few attempts are made, to find out how they end.
+	CircuitHalfOpen = Circuit(gobreaker.StateHalfOpen)
+	// CircuitOpen means that no attempts are made.
+	CircuitOpen = Circuit(gobreaker.StateOpen)
+)
+
+// errNoVerdict is the outcome of an attempt that says nothing of the upstream.
+var errNoVerdict = errors.New("no verdict")
+
+// breaker is a circuit breaker. It is safe for concurrent use.
+type breaker struct {
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
+	policy  BreakerPolicy
+	log     *slog.Logger
+	began   time.Time
+
+	// changes is how often the state has changed.
+	changes atomic.Int64
+	// probeAt is when the next probe is let through, since began.
+	probeAt atomic.Int64
+}
+
+func newBreaker(policy BreakerPolicy, log *slog.Logger) *breaker {
+	b := &breaker{policy: policy, log: log, began: time.Now()}
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:  probes,
+		Interval:     breakerWindow,
+		BucketPeriod: breakerBucket,
+		Timeout:      policy.OpenFor,
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			return int(n.Requests) >= policy.MinAttempts && float64(n.TotalFailures) >= policy.FailureRatio*float64(n.Requests)
+		},
+		IsExcluded:    func(err error) bool { return errors.Is(err, errNoVerdict) },
+		OnStateChange: b.changed,
+	})
+	return b
+}
+
+// changed is called by the library, which holds a lock. One outage has one warning, however
+// often its probes fail.
+func (b *breaker) changed(_ string, from, to gobreaker.State) {
+	b.changes.Add(1)
+	if to == gobreaker.StateOpen {
+		b.delayProbe()
+	}
+	switch gobreaker.StateClosed {
+	case from:
+		b.log.Warn("upstream circuit opened", slog.Duration("probe_after", b.policy.OpenFor))
+	case to:
+		b.log.Info("upstream circuit closed")
+	default:
+	}
+}
+
+func (b *breaker) delayProbe() {
+	b.probeAt.Store(int64(time.Since(b.began) + b.policy.OpenFor + probeMargin))
+}
+
+func (b *breaker) current() Circuit { return Circuit(b.circuit.State()) }
+
+// allow returns the pass of an attempt, or the error of one that must not be made.
+func (b *breaker) allow() (pass, *Error) {
+	p := pass{breaker: b, changes: b.changes.Load()}
+	if b.current() == CircuitClosed {
+		return p, nil
+	}
+	done, err := b.circuit.Allow()
+	if err != nil {
+		refusal := fault(ReasonCircuitOpen, "", err)
+		refusal.RetryAfter = max(time.Duration(b.probeAt.Load())-time.Since(b.began), probeMargin)
+		refusal.RetryAfterKnown = true
+		return pass{}, refusal
+	}
+	b.delayProbe()
+	p.done = done
+	// To be without a verdict makes room for another attempt; a verdict may still follow.
+	p.slow = time.AfterFunc(b.policy.OpenFor, func() { done(errNoVerdict) })
+	return p, nil
+}
+
+// pass is the leave to make an attempt.
+type pass struct {
+	breaker *breaker
+	changes int64
+	// done and slow are a probe's.
+	done func(error)
+	slow *time.Timer
+}
+
+// end tells the outcome of the attempt, as health has it. It must be called once.
+func (p pass) end(outcome error) {
+	noVerdict := errors.Is(outcome, errNoVerdict)
+	switch {
+	case p.done != nil:
+		if inTime := p.slow.Stop(); inTime || !noVerdict {
+			p.done(outcome)
+		}
+	case noVerdict || p.breaker.changes.Load() != p.changes: // it is about the past
+	default:
+		// The library counts an attempt when it begins, and one that outlives the window not at
+		// all, as those do that time out. Thus it begins and ends here.
+		if done, err := p.breaker.circuit.Allow(); err == nil {
+			done(outcome)
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package upstream_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"samsara.internal/gateway/upstream"
+)
+
+// circuit is a client that does not retry, with a server behind it whose mood can be set.
+type circuit struct {
+	t      *testing.T
+	server fickle
+	fake   *fake
+	client *upstream.Client
+	log    bytes.Buffer
+}
+
+func newCircuit(t *testing.T, edits ...func(*upstream.Config)) *circuit {
+	t.Helper()
+	c := &circuit{t: t}
+	c.fake = newServer(t, c.server.ServeHTTP)
+	log := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	c.client = c.fake.client(append(edits, once, func(cfg *upstream.Config) { cfg.Logger = log })...)
+	return c
+}
+
+// calls makes calls in which the upstream answers alike.
+func (c *circuit) calls(n, status int) {
+	c.t.Helper()
+	c.server.mood.Store(int64(status))
+	for range n {
+		if resp, err := c.client.Do(c.t.Context(), get("/x")); err == nil {
+			resp.Release()
+		}
+	}
+}
+
+func (c *circuit) want(want upstream.Circuit) {
+	c.t.Helper()
+	if got := c.client.Circuit(); got != want {
+		c.t.Errorf("the circuit is in state %d, want %d", got, want)
+	}
+}
+
+// wantRefusal makes a call that must be refused without an attempt.
+func (c *circuit) wantRefusal(retryAfter time.Duration) {
+	c.t.Helper()
+	before := len(c.fake.requests())
+	resp, err := c.client.Do(c.t.Context(), get("/x"))
+	failed := failure(c.t, resp, err)
+	wantVerdict(c.t, failed, codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+	if !failed.RetryAfterKnown || failed.RetryAfter != retryAfter {
+		c.t.Errorf("RetryAfter = %v, %t, want %v", failed.RetryAfter, failed.RetryAfterKnown, retryAfter)
+	}
+	if after := len(c.fake.requests()); after != before {
+		c.t.Errorf("%d requests were made", after-before)
+	}
+}
+
+// millisecond is how much later than after its time the circuit is probed, at the latest.
+const millisecond = time.Millisecond
+
+func TestCircuitOpensOnSustainedFailureOnly(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		run  func(c *circuit)
+		want upstream.Circuit
+	}{
+		{"20 failures", func(c *circuit) { c.calls(20, 503) }, upstream.CircuitOpen},
+		{"19 failures", func(c *circuit) { c.calls(19, 503) }, upstream.CircuitClosed},
+		{"60 % failures", func(c *circuit) { c.calls(40, 200); c.calls(60, 500) }, upstream.CircuitOpen},
+		{"less than 60 % failures", func(c *circuit) { c.calls(40, 200); c.calls(59, 500) }, upstream.CircuitClosed},
+		{"20 failures, some long ago", func(c *circuit) {
+			c.calls(10, 503)
+			<-time.After(11 * time.Second)
+			c.calls(10, 503)
+		}, upstream.CircuitClosed},
+		{"20 failures within ten seconds", func(c *circuit) {
+			c.calls(10, 503)
+			<-time.After(8 * time.Second)
+			c.calls(10, 503)
+		}, upstream.CircuitOpen},
+		{"100 refusals", func(c *circuit) { c.calls(100, 400) }, upstream.CircuitClosed},
+		{"100 requests for patience", func(c *circuit) { c.calls(100, 429) }, upstream.CircuitClosed},
+		{"100 request timeouts of the upstream", func(c *circuit) { c.calls(100, 408) }, upstream.CircuitClosed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCircuit(t)
+				test.run(c)
+				c.want(test.want)
+			})
+		})
+	}
+}
+
+func TestCircuitOpensOnWhatBreaksOnTheWay(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		step http.HandlerFunc
+		// deadline is the caller's.
+		deadline time.Duration
+		want     upstream.Circuit
+	}{
+		{name: "a reset", step: raw(""), deadline: time.Hour, want: upstream.CircuitOpen},
+		{name: "a cut body", step: raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), deadline: time.Hour, want: upstream.CircuitOpen},
+		{name: "no answer", step: stall(""), deadline: time.Hour, want: upstream.CircuitOpen},
+		{name: "no answer until the caller's deadline", step: stall(""), deadline: time.Second, want: upstream.CircuitClosed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := newServer(t, test.step).client(once)
+				var all sync.WaitGroup
+				for n := range 30 {
+					all.Go(func() {
+						ctx, cancel := context.WithTimeout(t.Context(), test.deadline)
+						defer cancel()
+						if _, err := client.Do(ctx, get("/x/"+strconv.Itoa(n))); err == nil {
+							t.Error("Do succeeded")
+						}
+					})
+				}
+				all.Wait()
+				if got := client.Circuit(); got != test.want {
+					t.Errorf("the circuit is in state %d, want %d", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestOpenCircuitFailsFastProbesAndCloses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		c.wantRefusal(5*time.Second + millisecond)
+		<-time.After(2 * time.Second)
+		c.wantRefusal(3*time.Second + millisecond)
+
+		<-time.After(3*time.Second + millisecond)
+		c.calls(1, 503) // a probe
+		c.want(upstream.CircuitOpen)
+		c.wantRefusal(5*time.Second + millisecond)
+
+		<-time.After(5*time.Second + millisecond)
+		c.calls(2, 200)
+		c.want(upstream.CircuitHalfOpen)
+		c.calls(1, 429)
+		c.want(upstream.CircuitClosed)
+		c.calls(19, 503)
+		c.want(upstream.CircuitClosed)
+
+		const want = "level=WARN msg=\"upstream circuit opened\" probe_after=5s\nlevel=INFO msg=\"upstream circuit closed\"\n"
+		if got := c.log.String(); got != want {
+			t.Errorf("logged\n%swant\n%s", got, want)
+		}
+	})
+}
+
+// TestProbesThatHangMakeRoom has probes of which three hang: they neither keep the circuit from
+// being probed, nor from closing once they have succeeded.
+func TestProbesThatHangMakeRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+
+		release := make(chan struct{})
+		c.fake.every = func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/slow") {
+				<-release
+			}
+			answer(200, `{}`)(w, r)
+		}
+		ended := make(chan error)
+		for _, path := range []string{"/slow/1", "/slow/2", "/slow/3"} {
+			go func() {
+				_, err := c.client.Do(t.Context(), get(path))
+				ended <- err
+			}()
+		}
+		synctest.Wait()
+		before := len(c.fake.requests())
+		c.wantRefusal(5*time.Second + millisecond)
+		<-time.After(5*time.Second + millisecond)
+		c.calls(2, 200)
+		c.want(upstream.CircuitHalfOpen)
+		if got := len(c.fake.requests()) - before; got != 2 {
+			t.Errorf("%d more probes were made, want 2", got)
+		}
+		close(release)
+		for range 3 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		c.want(upstream.CircuitClosed)
+	})
+}
+
+func TestProbeThatItsCallerEndsMakesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		c.fake.every = stall("")
+		for range 5 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			resp, err := c.client.Do(ctx, get("/x"))
+			cancel()
+			wantVerdict(t, failure(t, resp, err), codes.DeadlineExceeded, upstream.ReasonDeadlineExceeded, 1)
+		}
+		c.want(upstream.CircuitHalfOpen)
+	})
+}
+
+func TestRetryFindsTheCircuitOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(503, "", "Retry-After", "3"))
+		client := f.client(func(cfg *upstream.Config) { cfg.Breaker.MinAttempts = 5 })
+		ended := make(chan *upstream.Error)
+		call := func(path string) {
+			resp, err := client.Do(t.Context(), get(path))
+			ended <- failure(t, resp, err)
+		}
+		for _, path := range []string{"/1", "/2", "/3", "/4"} {
+			go call(path)
+		}
+		<-time.After(time.Second)
+		go call("/5")
+		wantVerdict(t, <-ended, codes.Unavailable, "SERVICE_UNAVAILABLE", 1) // it opened the circuit
+		for range 4 {
+			failed := <-ended
+			wantVerdict(t, failed, codes.Unavailable, upstream.ReasonCircuitOpen, 1)
+			if want := 3*time.Second + millisecond; failed.RetryAfter != want {
+				t.Errorf("RetryAfter = %v, want %v", failed.RetryAfter, want)
+			}
+		}
+		if got := len(f.requests()); got != 5 {
+			t.Errorf("%d requests were made, want 5", got)
+		}
+	})
+}
+
+func TestPanicOfAnObserverIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var panics bool
+		c := newCircuit(t, func(cfg *upstream.Config) {
+			cfg.Observer = observerFunc(func() {
+				if panics {
+					panic("observer")
+				}
+			})
+		})
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		panics = true
+		for range 5 {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("the probe was not made")
+					}
+				}()
+				c.calls(1, 200)
+			}()
+		}
+		c.want(upstream.CircuitHalfOpen)
+	})
+}

@@ -1,0 +1,573 @@
+package upstream_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc/codes"
+
+	"samsara.internal/gateway/internal/transcode"
+	"samsara.internal/gateway/upstream"
+)
+
+// slowly is a step that waits a second before another.
+func slowly(step http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		<-time.After(time.Second)
+		step(w, r)
+	}
+}
+
+// outcome is how a call ended that ran on a goroutine of its own.
+type outcome struct {
+	resp *upstream.Response
+	err  error
+	took time.Duration
+}
+
+// goDo begins a call that has a deadline, and returns once it waits.
+func goDo(t *testing.T, client *upstream.Client, deadline time.Duration, req *upstream.Request) <-chan outcome {
+	t.Helper()
+	ended := make(chan outcome, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
+		began := time.Now()
+		resp, err := client.Do(ctx, req)
+		ended <- outcome{resp, err, time.Since(began)}
+	}()
+	synctest.Wait()
+	return ended
+}
+
+func wantBody(t *testing.T, got outcome, body string) {
+	t.Helper()
+	if got.err != nil || string(got.resp.Body) != body {
+		t.Fatalf("Do = %+v, %v, want body %q", got.resp, got.err, body)
+	}
+}
+
+func wantRequests(t *testing.T, f *fake, want int) {
+	t.Helper()
+	if got := len(f.requests()); got != want {
+		t.Errorf("%d requests were made, want %d", got, want)
+	}
+}
+
+func TestReadsOfTheSameShareOneRequestAndItsMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, slowly(answer(200, letters(10_000), "Request-Id", "r-1")))
+		client := f.client()
+		var all []<-chan outcome
+		for range 20 {
+			all = append(all, goDo(t, client, time.Minute, get("/x")))
+		}
+		var held int64
+		for i, ended := range all {
+			got := <-ended
+			wantBody(t, got, letters(10_000))
+			if got.took != time.Second || got.resp.Attempts != 1 || got.resp.RequestID != "r-1" || got.resp.Cached {
+				t.Errorf("after %v got %+v", got.took, got.resp)
+			}
+			if i == 0 {
+				held = client.InFlightBytes()
+			}
+			if now := client.InFlightBytes(); now != held || now < 10_000 || now > 30_000 {
+				t.Errorf("with %d responses left %d bytes are in flight, want what one takes, as before: %d", len(all)-i, now, held)
+			}
+			got.resp.Release()
+			got.resp.Release()
+		}
+		wantInFlight(t, client, 0)
+	})
+}
+
+func TestOnlyReadsOfTheSameAreShared(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	_, otherDecoder := thing(t)
+	edited := func(edit func(*upstream.Request)) *upstream.Request {
+		req := get("/x")
+		edit(req)
+		return req
+	}
+	decoded := edited(func(r *upstream.Request) { r.Decoder = decoder })
+	for _, test := range []struct {
+		name          string
+		first, second *upstream.Request
+		want          int
+	}{
+		{"the same", get("/x"), get("/x"), 1},
+		{"the same message", decoded, decoded, 1},
+		{"other paths", get("/x"), get("/y"), 2},
+		{"other queries", get("/x"), edited(func(r *upstream.Request) { r.Query = "a=b" }), 2},
+		{"other messages", decoded, edited(func(r *upstream.Request) { r.Decoder = otherDecoder }), 2},
+		{"a message and the body itself", decoded, get("/x"), 2},
+		{"a message and none", decoded, edited(func(r *upstream.Request) { r.Decoder, r.NoBody = decoder, true }), 2},
+		{"headers", get("/x"), edited(func(r *upstream.Request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }), 2},
+		{"a GET with a body", get("/x"), edited(func(r *upstream.Request) { r.Body = []byte("{}") }), 2},
+		{"a GET that does something", edited(func(r *upstream.Request) { r.Repeatable = false }), edited(func(r *upstream.Request) { r.Repeatable = false }), 2},
+		{"a second that must be fresh", get("/x"), edited(func(r *upstream.Request) { r.NoStore = true }), 2},
+		{"a first that is not for others", edited(func(r *upstream.Request) { r.NoStore = true }), get("/x"), 2},
+		{"POSTs", post(`{}`), post(`{}`), 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newServer(t, slowly(answer(200, `{"name":"n"}`)))
+				client := f.client()
+				first, second := goDo(t, client, time.Minute, test.first), goDo(t, client, time.Minute, test.second)
+				for _, ended := range []<-chan outcome{first, second} {
+					got := <-ended
+					if got.err != nil {
+						t.Fatal(got.err)
+					}
+					got.resp.Release()
+				}
+				wantRequests(t, f, test.want)
+				wantInFlight(t, client, 0)
+			})
+		})
+	}
+}
+
+func TestReadsAreNotSharedAcrossTokens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, slowly(func(w http.ResponseWriter, r *http.Request) {
+			answer(200, strconv.Quote(r.Header.Get("Authorization")))(w, r)
+		}))
+		var token atomic.Value
+		client := f.client(func(cfg *upstream.Config) {
+			cfg.Token = func() (string, error) { return fmt.Sprint(token.Load()), nil }
+		})
+		token.Store("one")
+		first := goDo(t, client, time.Minute, get("/x"))
+		token.Store("two")
+		second := goDo(t, client, time.Minute, get("/x"))
+		wantRequests(t, f, 2)
+		wantBody(t, <-first, `"Bearer one"`)
+		wantBody(t, <-second, `"Bearer two"`)
+	})
+}
+
+func TestReadDoesNotShareWhatWasAskedBeforeAWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var version atomic.Int64
+		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				version.Add(1)
+				answer(204, "")(w, r)
+				return
+			}
+			slowly(answer(200, strconv.FormatInt(version.Load(), 10)))(w, r)
+		})
+		client := f.client()
+		before := goDo(t, client, time.Minute, get("/x"))
+		write := <-goDo(t, client, time.Minute, post(`{}`))
+		if write.err != nil {
+			t.Fatal(write.err)
+		}
+		after, also := goDo(t, client, time.Minute, get("/x")), goDo(t, client, time.Minute, get("/x"))
+		wantBody(t, <-before, "0")
+		wantBody(t, <-after, "1")
+		wantBody(t, <-also, "1")
+		wantRequests(t, f, 3)
+	})
+}
+
+func TestFailureIsSharedAsACopy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, slowly(answer(404, `{"message":"no","requestId":"r-1"}`)))
+		client := f.client()
+		first, second := goDo(t, client, time.Minute, get("/x")), goDo(t, client, time.Minute, get("/x"))
+		got, want := <-first, <-second
+		a, b := failure(t, got.resp, got.err), failure(t, want.resp, want.err)
+		wantVerdict(t, a, codes.NotFound, "NOT_FOUND", 1)
+		if a == b {
+			t.Error("both have the same *Error")
+		}
+		if diff := cmp.Diff(a.GRPCStatus().String(), b.GRPCStatus().String()); diff != "" {
+			t.Errorf("they differ:\n%s", diff)
+		}
+	})
+}
+
+func TestEndOfOneCallIsNotTheEndOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name                     string
+		leader, follower         time.Duration // until their deadlines
+		wantLeader, wantFollower codes.Code
+		followerTook             time.Duration
+		requests                 int
+	}{
+		{
+			name: "the first ends early", leader: 500 * time.Millisecond, follower: time.Minute,
+			wantLeader: codes.DeadlineExceeded, followerTook: 1500 * time.Millisecond, requests: 2,
+		},
+		{
+			name: "the second ends early", leader: time.Minute, follower: 500 * time.Millisecond,
+			wantFollower: codes.DeadlineExceeded, followerTook: 500 * time.Millisecond, requests: 1,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newServer(t, slowly(answer(200, `{}`)))
+				client := f.client()
+				leader := goDo(t, client, test.leader, get("/x"))
+				follower := goDo(t, client, test.follower, get("/x"))
+				also := goDo(t, client, time.Minute, get("/x"))
+				for _, call := range []struct {
+					ended <-chan outcome
+					want  codes.Code
+				}{{leader, test.wantLeader}, {follower, test.wantFollower}, {also, codes.OK}} {
+					got := <-call.ended
+					switch {
+					case call.want != codes.OK:
+						if failed := failure(t, got.resp, got.err); failed.Code != call.want {
+							t.Errorf("got %v, want %v", failed, call.want)
+						}
+					case got.err != nil:
+						t.Error(got.err)
+					default:
+						got.resp.Release()
+					}
+					if call.ended == follower && got.took != test.followerTook {
+						t.Errorf("the second took %v, want %v", got.took, test.followerTook)
+					}
+				}
+				wantRequests(t, f, test.requests)
+				wantInFlight(t, client, 0)
+			})
+		})
+	}
+}
+
+// TestWaitThatOneCannotAffordIsAnothers has a first call whose deadline is too close to wait for
+// Retry-After. Who can wait does so; who cannot either does not ask the upstream once more.
+func TestWaitThatOneCannotAffordIsAnothers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limited := slowly(answer(429, "", "Retry-After", "10"))
+		f := newFake(t, limited, limited, answer(200, `{}`))
+		client := f.client()
+		hasty, alsoHasty := goDo(t, client, 5*time.Second, get("/x")), goDo(t, client, 6*time.Second, get("/x"))
+		patient := goDo(t, client, time.Minute, get("/x"))
+		for _, ended := range []<-chan outcome{hasty, alsoHasty} {
+			got := <-ended
+			wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, "RATE_LIMITED", 1)
+			if got.took != time.Second {
+				t.Errorf("it took %v, want 1s", got.took)
+			}
+		}
+		if got := <-patient; got.err != nil || got.resp.Attempts != 2 || got.took != 12*time.Second {
+			t.Errorf("after %v Do = %+v, %v, want success at the second attempt", got.took, got.resp, got.err)
+		}
+	})
+}
+
+func TestPanicOfOneCallIsNotThatOfOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, slowly(answer(200, `1`)), slowly(answer(200, `2`)))
+		var attempts atomic.Int64
+		client := f.client(func(cfg *upstream.Config) {
+			cfg.Observer = observerFunc(func() {
+				if attempts.Add(1) == 1 {
+					panic("observer")
+				}
+			})
+		})
+		var panicked sync.WaitGroup
+		panicked.Go(func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic did not come through")
+				}
+			}()
+			_, _ = client.Do(t.Context(), get("/x"))
+		})
+		synctest.Wait()
+		second := goDo(t, client, time.Minute, get("/x"))
+		panicked.Wait()
+		got := <-second
+		wantBody(t, got, "2")
+		got.resp.Release()
+		wantInFlight(t, client, 0)
+	})
+}
+
+// cached is a read that may come from the cache.
+func cached(path string, decoder *transcode.Decoder) *upstream.Request {
+	req := get(path)
+	req.Decoder, req.CacheTTL = decoder, 10*time.Second
+	return req
+}
+
+func withCache(cfg *upstream.Config) { cfg.CacheBytes = 1 << 20 }
+
+func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		answered := 0
+		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			answered++
+			answer(200, fmt.Sprintf(`{"size":%d,"colour":1}`, answered), "Request-Id", fmt.Sprintf("r-%d", answered))(w, r)
+		})
+		client := f.client(withCache)
+		for _, step := range []struct {
+			after    time.Duration
+			answered int
+			cached   bool
+			age      time.Duration
+		}{
+			{answered: 1},
+			{answered: 1, cached: true},
+			{after: 3 * time.Second, answered: 1, cached: true, age: 3 * time.Second},
+			{after: 7*time.Second - 1, answered: 1, cached: true, age: 10*time.Second - 1},
+			{after: 1, answered: 2},
+			{after: 5 * time.Second, answered: 2, cached: true, age: 5 * time.Second},
+			{after: time.Hour, answered: 3},
+		} {
+			<-time.After(step.after)
+			resp, err := client.Do(t.Context(), cached("/x", decoder))
+			if err != nil {
+				t.Fatal(err)
+			}
+			attempts := 1
+			if step.cached {
+				attempts = 0
+				wantInFlight(t, client, 0)
+			}
+			if want := []byte{16, byte(step.answered)}; !cmp.Equal(resp.Message, want) {
+				t.Errorf("Message = %v, want %v", resp.Message, want)
+			}
+			want := upstream.Response{
+				Status: 200, RequestID: fmt.Sprintf("r-%d", step.answered), Attempts: attempts, Cached: step.cached, Age: step.age,
+			}
+			if diff := cmp.Diff(want, *resp, cmpopts.IgnoreFields(want, "Drift", "Message"), cmpopts.IgnoreUnexported(want)); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
+			}
+			if got := resp.Drift.Findings(); len(got) != 1 || got[0].Member != "colour" {
+				t.Errorf("drift is %v, want colour", got)
+			}
+			resp.Release()
+			resp.Release()
+		}
+	})
+}
+
+func TestOnlyWhatMayBeIsCached(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	for _, test := range []struct {
+		name   string
+		status int
+		edit   func(*upstream.Request)
+		want   int
+	}{
+		{"a read", 200, func(*upstream.Request) {}, 1},
+		{"without content", 204, func(*upstream.Request) {}, 1},
+		{"no error", 404, func(*upstream.Request) {}, 2},
+		{"not without a time", 200, func(r *upstream.Request) { r.CacheTTL = 0 }, 2},
+		{"not where it must be fresh", 200, func(r *upstream.Request) { r.NoStore = true }, 2},
+		{"not where there is no decoder", 200, func(r *upstream.Request) { r.Decoder = nil }, 2},
+		{"not with headers", 200, func(r *upstream.Request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }, 2},
+		{"no POST", 200, func(r *upstream.Request) { r.Method = http.MethodPost }, 2},
+		{"no GET that does something", 200, func(r *upstream.Request) { r.Repeatable = false }, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				body := `{"name":"n"}`
+				if test.status == 204 {
+					body = ""
+				}
+				f := newServer(t, answer(test.status, body))
+				client := f.client(withCache)
+				for range 2 {
+					req := cached("/x", decoder)
+					test.edit(req)
+					if resp, err := client.Do(t.Context(), req); err == nil {
+						resp.Release()
+					}
+				}
+				wantRequests(t, f, test.want)
+			})
+		})
+	}
+}
+
+func TestFreshReadLeavesTheCacheAsItIs(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, answer(200, `{"size":1}`), answer(200, `{"size":2}`))
+		client := f.client(withCache)
+		for _, step := range []struct {
+			noStore bool
+			want    byte
+		}{{false, 1}, {true, 2}, {false, 1}} {
+			req := cached("/x", decoder)
+			req.NoStore = step.noStore
+			resp, err := client.Do(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := []byte{16, step.want}; !cmp.Equal(resp.Message, want) {
+				t.Errorf("Message = %v, want %v", resp.Message, want)
+			}
+			resp.Release()
+		}
+	})
+}
+
+func TestCacheIsNotSharedAcrossTokens(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{"name":"n"}`))
+		token := "one"
+		client := f.client(withCache, func(cfg *upstream.Config) {
+			cfg.Token = func() (string, error) { return token, nil }
+		})
+		for i, step := range []struct {
+			token  string
+			cached bool
+		}{{"one", false}, {"one", true}, {"two", false}, {"two", true}} {
+			token = step.token
+			resp, err := client.Do(t.Context(), cached("/x", decoder))
+			if err != nil || resp.Cached != step.cached {
+				t.Errorf("call %d: Do = %+v, %v, want one that is cached: %t", i+1, resp, err, step.cached)
+			}
+		}
+	})
+}
+
+func TestCacheStaysWithinItsLimit(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	const limit = 100_000
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			size := 1_000
+			if r.URL.Path == "/large" {
+				size = limit
+			}
+			answer(200, `{"name":`+letters(size)+`}`)(w, r)
+		})
+		client := f.client(func(cfg *upstream.Config) { cfg.CacheBytes = limit })
+		for n := range 500 {
+			resp, err := client.Do(t.Context(), cached("/"+strconv.Itoa(n), decoder))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Release()
+			if got := client.CachedBytes(); got > limit {
+				t.Fatalf("after %d responses %d bytes are cached, want at most %d", n+1, got, limit)
+			}
+		}
+		full := client.CachedBytes()
+		if full < limit/2 {
+			t.Errorf("%d bytes are cached, want close to %d", full, limit)
+		}
+		for range 2 {
+			resp, err := client.Do(t.Context(), cached("/large", decoder))
+			if err != nil || resp.Cached {
+				t.Fatalf("Do = %v, %v, want one that is not cached", resp, err)
+			}
+			resp.Release()
+		}
+		if got := client.CachedBytes(); got != full {
+			t.Errorf("%d bytes are cached, want %d as before: what is too large takes no room from others", got, full)
+		}
+		<-time.After(time.Minute)
+		if got := client.CachedBytes(); got != 0 {
+			t.Errorf("a minute later %d bytes are cached, want 0", got)
+		}
+	})
+}
+
+// reads is a ReadObserver.
+type reads struct {
+	mu   sync.Mutex
+	seen []upstream.Read
+}
+
+func (r *reads) ObserveRead(_ context.Context, read upstream.Read) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, read)
+}
+
+func TestReadsAreObserved(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, slowly(answer(200, `{}`)))
+		var seen reads
+		client := f.client(withCache, func(cfg *upstream.Config) { cfg.ReadObserver = &seen })
+		first, second := goDo(t, client, time.Minute, cached("/x", decoder)), goDo(t, client, time.Minute, cached("/x", decoder))
+		<-first
+		<-second
+		<-goDo(t, client, time.Minute, cached("/x", decoder))
+		<-goDo(t, client, time.Minute, get("/x"))
+		<-goDo(t, client, time.Minute, post(`{}`))
+		const template = "/things/{id}"
+		want := []upstream.Read{
+			{Template: template, Source: upstream.SourceUpstream, Cacheable: true},
+			{Template: template, Source: upstream.SourceShared, Cacheable: true},
+			{Template: template, Source: upstream.SourceCache, Cacheable: true},
+			{Template: template, Source: upstream.SourceUpstream},
+		}
+		if diff := cmp.Diff(want, seen.seen); diff != "" {
+			t.Errorf("reads (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{"name":`+letters(5_000)+`}`))
+		client := f.client(withCache)
+		var all sync.WaitGroup
+		for n := range 400 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%7)*time.Microsecond)
+				defer cancel()
+				if n%2 == 0 {
+					ctx = t.Context()
+				}
+				req := cached("/"+strconv.Itoa(n%3), decoder)
+				req.CacheTTL = time.Duration(n%2) * time.Millisecond
+				resp, err := client.Do(ctx, req)
+				if err != nil {
+					if n%2 == 0 {
+						t.Error(err)
+					}
+					return
+				}
+				resp.Release()
+			})
+		}
+		all.Wait()
+		wantInFlight(t, client, 0)
+	})
+}

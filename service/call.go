@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -40,11 +41,18 @@ func unary(fullMethod string, answer call) grpc.MethodDesc {
 	}
 }
 
-// handler answers the calls of every method. It is immutable and safe for concurrent use.
+// handler answers the calls of every method. It is safe for concurrent use; only what feeds
+// shares changes.
 type handler struct {
-	upstream      Upstream
-	drift         func(method string, findings []transcode.Finding)
-	sandboxFaults bool
+	presenter
+	upstream        Upstream
+	drift           func(method string, findings []transcode.Finding)
+	observer        StreamObserver
+	sandboxFaults   bool
+	defaultDeadline time.Duration
+	// stopping ends when the server begins to stop.
+	stopping context.Context //nolint:containedctx // the server's own, not a call's
+
 }
 
 // operation returns the method that stands for one operation of the REST API.
@@ -56,11 +64,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		}
 		bound, err := e.Bind(in)
 		if err != nil {
-			var refused *endpoint.ArgumentError
-			if errors.As(err, &refused) {
-				return nil, invalidArgument(e.HTTPMethod, e.Operation.GetPath(), refused.Violations)
-			}
-			return nil, err
+			return nil, refusal(e, err)
 		}
 		resp, err := h.do(ctx, &upstream.Request{
 			Method:     e.HTTPMethod,
@@ -125,7 +129,7 @@ func (h *handler) reportDrift(ctx context.Context, method string, d *transcode.D
 	if len(d.Findings()) == 0 {
 		return
 	}
-	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d)))
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d.Findings(), d.Dropped())))
 	if h.drift != nil {
 		h.drift(method, d.Findings())
 	}

@@ -14,32 +14,42 @@ import (
 // once grpc has written it or given it up.
 type frame struct{ *upstream.Response }
 
-// codec is grpc's protobuf codec, which every message that is not a frame goes through. It is
+// codec is grpc's protobuf codec, which every message goes through that is not in wire form. It is
 // forced on the server rather than registered, because the registry is global.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
-// Marshal implements encoding.CodecV2 without copying a frame, which belongs to grpc from then
-// on.
+// Marshal implements encoding.CodecV2 without copying frames and messages of streams, which
+// belong to grpc from then on.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	f, ok := v.(frame)
-	if !ok {
+	switch v := v.(type) {
+	case frame:
+		return mem.BufferSlice{lend(&v.Message, v)}, nil
+	case *message:
+		return v.buffers(), nil
+	default:
 		return c.CodecV2.Marshal(v)
 	}
-	if mem.IsBelowBufferPoolingThreshold(cap(f.Message)) {
+}
+
+// lend returns a buffer of wire, which owner gets back once nothing uses it any more.
+func lend(wire *[]byte, owner mem.BufferPool) mem.Buffer {
+	if mem.IsBelowBufferPoolingThreshold(cap(*wire)) {
 		// Of such a buffer grpc never says that it is done with it.
-		defer f.Release()
-		return mem.BufferSlice{mem.SliceBuffer(bytes.Clone(f.Message))}, nil
+		defer owner.Put(wire)
+		return mem.SliceBuffer(bytes.Clone(*wire))
 	}
-	return mem.BufferSlice{mem.NewBuffer(&f.Message, f)}, nil
+	return mem.NewBuffer(wire, owner)
+}
+
+func fresh(length int) *[]byte {
+	b := make([]byte, length)
+	return &b
 }
 
 // Get and Put make a frame the mem.BufferPool of its own message.
-func (f frame) Get(length int) *[]byte {
-	fresh := make([]byte, length)
-	return &fresh
-}
+func (f frame) Get(length int) *[]byte { return fresh(length) }
 
 // Put implements mem.BufferPool.
 func (f frame) Put(*[]byte) { f.Release() }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/upstream"
@@ -22,9 +24,12 @@ import (
 
 // The ErrorInfo reasons of the gateway's own errors, apart from those of package upstream.
 const (
-	reasonInvalidArgument = "INVALID_ARGUMENT"
-	reasonInternal        = "INTERNAL"
-	reasonPanic           = "PANIC"
+	reasonInvalidArgument   = "INVALID_ARGUMENT"
+	reasonInternal          = "INTERNAL"
+	reasonPanic             = "PANIC"
+	reasonCursorRejected    = "CURSOR_REJECTED"
+	reasonPaginationInvalid = "PAGINATION_INVALID"
+	reasonDraining          = "DRAINING"
 )
 
 // maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go
@@ -76,6 +81,25 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 		Metadata: map[string]string{"method": method, "path": template},
 	}
 	return newError(codes.InvalidArgument, message.String(), info, &bad)
+}
+
+// refusal is the error of a request that could not be bound to the operation of e.
+func refusal(e *endpoint.Endpoint, err error) error {
+	var refused *endpoint.ArgumentError
+	if errors.As(err, &refused) {
+		return invalidArgument(e.HTTPMethod, e.Operation.GetPath(), refused.Violations)
+	}
+	return err
+}
+
+// drainDelay is when a client that a stopping server has turned away may call again: at once,
+// but for the time that it takes to find another server.
+const drainDelay = time.Second
+
+// draining is the error of a stream that ends because the server stops.
+func draining() error {
+	return newError(codes.Unavailable, "the server is stopping: go on at another one, from the cursor in the trailer",
+		&errdetails.ErrorInfo{Reason: reasonDraining}, &errdetails.RetryInfo{RetryDelay: durationpb.New(drainDelay)})
 }
 
 // clip returns s, or its first n bytes and an ellipsis, as valid UTF-8.

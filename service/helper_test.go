@@ -87,8 +87,14 @@ const (
 // endpoints compiles the operations of vehicles.
 func endpoints(tb testing.TB) []*endpoint.Endpoint {
 	tb.Helper()
+	return load(tb, vehicles)
+}
+
+// load compiles the operations of a source.
+func load(tb testing.TB, source string) []*endpoint.Endpoint {
+	tb.Helper()
 	files := new(protoregistry.Files)
-	if err := files.RegisterFile(testproto.Compile(tb, vehicles)); err != nil {
+	if err := files.RegisterFile(testproto.Compile(tb, source)); err != nil {
 		tb.Fatalf("register file: %v", err)
 	}
 	loaded, err := endpoint.Load(files, new(protoregistry.Types))

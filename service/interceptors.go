@@ -21,8 +21,8 @@ func (c Config) unaryInterceptors() []grpc.UnaryServerInterceptor {
 }
 
 // streamInterceptors returns the chain of streams, outermost first, in the order and for the
-// reasons of unaryInterceptors. Streams have no default deadline, for they may be endless;
-// they end with stopping instead.
+// reasons of unaryInterceptors. Streams have no default deadline, for they may be endless; they
+// end with stopping instead.
 func (c Config) streamInterceptors(stopping context.Context) []grpc.StreamServerInterceptor {
 	p := presenter{c.Logger}
 	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(p.recovered())}
@@ -72,10 +72,13 @@ func (e edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo,
 	return handler(srv, contextStream{ss, ctx})
 }
 
-// endWith cancels every stream when stopping is: a graceful stop waits for streams, and a health
-// watch would keep it waiting for ever.
+// endWith cancels grpc's own streams when stopping is: a graceful stop waits for streams, and a
+// health watch would keep it waiting for ever. Streams of pages end by themselves, after a page.
 func endWith(stopping context.Context) grpc.StreamServerInterceptor {
-	return func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		if !isGRPCs(info.FullMethod) {
+			return handler(srv, ss)
+		}
 		ctx, cancel := context.WithCancel(ss.Context())
 		defer cancel()
 		defer context.AfterFunc(stopping, cancel)()

@@ -21,6 +21,8 @@ type logLine struct {
 	start     time.Time
 	attempts  int
 	requestID string
+	// pages and items count what a stream of pages has sent.
+	pages, items int64
 }
 
 type logLineKey struct{}
@@ -36,10 +38,21 @@ func logAttempts(ctx context.Context, attempts int, requestID string) {
 	}
 }
 
+// isGRPCs reports whether a method is of grpc's own services, such as health and reflection.
+func isGRPCs(fullMethod string) bool { return strings.HasPrefix(fullMethod, "/grpc.") }
+
+// logPage adds a page of a stream to the line of the call that ctx belongs to.
+func logPage(ctx context.Context, items int64) {
+	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
+		line.pages++
+		line.items += items
+	}
+}
+
 // level is what a call that ended so is logged at. Success is at debug: metrics count it, and a
 // line a call costs a tenth of the CPU that the call itself does. So are probes and tools.
 func level(fullMethod string, code codes.Code) slog.Level {
-	if code == codes.OK || strings.HasPrefix(fullMethod, "/grpc.") {
+	if code == codes.OK || isGRPCs(fullMethod) {
 		return slog.LevelDebug
 	}
 	return slog.Level(logging.DefaultServerCodeToLevel(code))
@@ -65,6 +78,9 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	}
 	if l.requestID != "" {
 		attrs = append(attrs, slog.String("request_id", l.requestID))
+	}
+	if l.pages > 0 {
+		attrs = append(attrs, slog.Int64("pages", l.pages), slog.Int64("items", l.items))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ const (
 	requestIDKey = "samsara-request-id"
 	attemptsKey  = "samsara-attempts"
 	driftKey     = "samsara-drift"
+	cursorKey    = "samsara-cursor"
 )
 
 // sandboxFaultHeader is what sandboxFaultKey becomes on the way to the sandbox.
@@ -65,14 +67,49 @@ func callMetadata(attempts int, requestID string) metadata.MD {
 	return md
 }
 
-// driftText writes findings in the grammar of the package comment. It is at most maxDriftBytes
-// long and has at most maxDriftEntries entries, the one that counts the rest included.
-func driftText(d *transcode.Drift) string {
+// maxCursorBytes bounds the trailer samsara-cursor: clients accept 8 KiB of metadata by default.
+const maxCursorBytes = 2 << 10
+
+// cursorMetadata says where to go on, unless that is no text that metadata carries unchanged.
+func cursorMetadata(cursor string) metadata.MD {
+	notPrintable := func(r rune) bool { return r <= ' ' || r > '~' }
+	if cursor == "" || len(cursor) > maxCursorBytes || strings.ContainsFunc(cursor, notPrintable) {
+		return nil
+	}
+	return metadata.Pairs(cursorKey, cursor)
+}
+
+// driftSum adds up what the pages of a stream differed in. It holds no more different findings
+// than one response does.
+type driftSum struct {
+	findings []transcode.Finding
+	dropped  int
+}
+
+func (s *driftSum) add(d *transcode.Drift) {
+	s.dropped += d.Dropped()
+	for _, f := range d.Findings() {
+		i := slices.IndexFunc(s.findings, func(known transcode.Finding) bool {
+			return known.Kind == f.Kind && known.Message == f.Message && known.Member == f.Member
+		})
+		switch {
+		case i >= 0:
+			s.findings[i].Count += f.Count
+		case len(s.findings) < transcode.MaxFindings:
+			s.findings = append(s.findings, f)
+		default:
+			s.dropped += f.Count
+		}
+	}
+}
+
+// driftText writes findings, and how often there were more, in the grammar of the package
+// comment. It is at most maxDriftBytes long and has at most maxDriftEntries entries, the one
+// that counts the rest included.
+func driftText(findings []transcode.Finding, more int) string {
 	// rest is room for ", *=more;n=" and a count.
 	const rest = 32
 	var b strings.Builder
-	findings := d.Findings()
-	more := d.Dropped()
 	for i, f := range findings {
 		entry := escape(f.Message) + "." + escape(f.Member) + "=" + f.Kind.String() + count(f.Count)
 		last := i == len(findings)-1 && more == 0

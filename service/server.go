@@ -83,12 +83,15 @@ type Config struct {
 	// Drift is told what responses differed in, by full method, concurrently. It must not keep
 	// the findings. It may be nil.
 	Drift func(method string, findings []transcode.Finding)
+	// Streams is told what streams of pages do. It may be nil.
+	Streams StreamObserver
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
 	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
 	// later, so that these see too what cannot be decoded.
 	UnaryInterceptors  []grpc.UnaryServerInterceptor
 	StreamInterceptors []grpc.StreamServerInterceptor
-	// DefaultDeadline bounds a unary call whose caller set no deadline; 0: 5 minutes.
+	// DefaultDeadline bounds a unary call whose caller set no deadline, and of a stream without
+	// one the asking for each page; 0: 5 minutes.
 	DefaultDeadline time.Duration
 	// MaxRequestBytes bounds a request message; 0: 4 MiB. Responses are bounded by what the
 	// upstream reads.
@@ -160,6 +163,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Streams == nil {
+		c.Streams = unobserved{}
+	}
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
 	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
@@ -221,7 +227,7 @@ func New(cfg Config) (*Server, error) {
 		health:     health.NewServer(),
 		endStreams: endStreams,
 	}
-	for _, desc := range cfg.services() {
+	for _, desc := range cfg.services(stopping) {
 		s.grpc.RegisterService(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
@@ -233,8 +239,16 @@ func New(cfg Config) (*Server, error) {
 }
 
 // services describes what c serves, apart from grpc's own services.
-func (c Config) services() []*grpc.ServiceDesc {
-	h := &handler{upstream: c.Upstream, drift: c.Drift, sandboxFaults: c.SandboxFaults}
+func (c Config) services(stopping context.Context) []*grpc.ServiceDesc {
+	h := &handler{
+		presenter:       presenter{c.Logger},
+		upstream:        c.Upstream,
+		drift:           c.Drift,
+		observer:        c.Streams,
+		sandboxFaults:   c.SandboxFaults,
+		defaultDeadline: c.DefaultDeadline,
+		stopping:        stopping,
+	}
 	var descs []*grpc.ServiceDesc
 	byName := make(map[protoreflect.FullName]*grpc.ServiceDesc)
 	for _, e := range c.Endpoints {
@@ -246,6 +260,9 @@ func (c Config) services() []*grpc.ServiceDesc {
 			descs = append(descs, desc)
 		}
 		desc.Methods = append(desc.Methods, h.operation(e))
+		for _, s := range e.Streams {
+			desc.Streams = append(desc.Streams, h.streaming(s))
+		}
 	}
 	if c.Passthrough {
 		descs = append(descs, &grpc.ServiceDesc{

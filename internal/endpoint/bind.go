@@ -40,9 +40,7 @@ const (
 // An update mask without paths is as one that is unset.
 func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
 	if m.Descriptor() != e.Input.Descriptor() {
-		return Request{}, &ArgumentError{Violations: []Violation{{
-			Description: fmt.Sprintf("message is %s, must be %s", m.Descriptor().FullName(), e.Input.Descriptor().FullName()),
-		}}}
+		return Request{}, wrongMessage(m, e.Input)
 	}
 	b := binding{line: make([]byte, 0, 256)}
 	b.path(e.path, m)
@@ -54,6 +52,12 @@ func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
 	}
 	line := string(b.line)
 	return Request{Path: line[:path], Query: line[path:], Body: body}, nil
+}
+
+func wrongMessage(m protoreflect.Message, want protoreflect.MessageType) error {
+	return &ArgumentError{Violations: []Violation{{
+		Description: fmt.Sprintf("message is %s, must be %s", m.Descriptor().FullName(), want.Descriptor().FullName()),
+	}}}
 }
 
 // binding is one call of Bind: path and query as they grow, and what is wrong so far.
@@ -107,21 +111,48 @@ func (b *binding) query(parameters []parameter, m protoreflect.Message) {
 		}
 		b.line = append(b.line, p.key...)
 		v := m.Get(p.field)
-		if !p.field.IsList() {
-			b.value(p.field, v, keptInQuery)
-			continue
-		}
-		values := v.List()
-		for i := 0; i < values.Len() && !b.full; i++ {
-			switch {
-			case i == 0:
-			case p.style == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA:
-				b.line = append(b.line, ',')
-			default:
-				b.line = append(b.line, '&')
-				b.line = append(b.line, p.key...)
+		switch {
+		case p.set:
+			b.set(p, v.List())
+		case p.field.IsList():
+			values := v.List()
+			for i := 0; i < values.Len() && !b.full; i++ {
+				b.separate(p, i)
+				b.value(p.field, values.Get(i), keptInQuery)
 			}
-			b.value(p.field, values.Get(i), keptInQuery)
+		default:
+			b.value(p.field, v, keptInQuery)
+		}
+	}
+}
+
+// separate adds what stands before the i-th value of a list.
+func (b *binding) separate(p *parameter, i int) {
+	switch {
+	case i == 0:
+	case p.style == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA:
+		b.line = append(b.line, ',')
+	default:
+		b.line = append(b.line, '&')
+		b.line = append(b.line, p.key...)
+	}
+}
+
+// set adds the values of a list in the order of their texts, each once.
+func (b *binding) set(p *parameter, values protoreflect.List) {
+	start := len(b.line)
+	texts := make([]string, 0, values.Len())
+	for i := 0; i < values.Len() && !b.full; i++ {
+		b.value(p.field, values.Get(i), keptInQuery)
+		texts = append(texts, string(b.line[start:]))
+		b.line = b.line[:start]
+	}
+	slices.Sort(texts)
+	for i, text := range slices.Compact(texts) {
+		b.separate(p, i)
+		b.line = append(b.line, text...)
+		if b.tooLong(p.field) {
+			return
 		}
 	}
 }
@@ -156,10 +187,16 @@ func (b *binding) value(fd protoreflect.FieldDescriptor, v protoreflect.Value, k
 	default: // The remaining kinds that Load lets pass are signed integers.
 		b.line = strconv.AppendInt(b.line, v.Int(), 10)
 	}
+	b.tooLong(fd)
+}
+
+// tooLong refuses a line that fd made too long.
+func (b *binding) tooLong(fd protoreflect.FieldDescriptor) bool {
 	if b.full || len(b.line) > MaxRequestLineBytes {
 		b.full = true
-		b.violation(name, fmt.Sprintf("makes path and query longer than %d bytes", MaxRequestLineBytes))
+		b.violation(string(fd.Name()), fmt.Sprintf("makes path and query longer than %d bytes", MaxRequestLineBytes))
 	}
+	return b.full
 }
 
 func floatBits(kind protoreflect.Kind) int {

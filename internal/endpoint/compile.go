@@ -25,7 +25,7 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 	}
 	problems := e.placeFields()
 	if method.IsStreamingClient() || method.IsStreamingServer() {
-		problems = append(problems, errors.New("streaming is not supported"))
+		problems = append(problems, errors.New("an operation does not stream"))
 	}
 	var noMethod, noEncoder, noDecoder error
 	e.HTTPMethod, noMethod = httpMethod(e.Operation.GetMethod())
@@ -142,17 +142,37 @@ type parameter struct {
 	key      string
 	required bool
 	style    gatewayv1.ArrayStyle
+	// set is whether the values of a list are sorted, none twice.
+	set bool
+}
+
+// cursorLast finds the cursor, and returns the query's fields with it at the end: what comes
+// before is the same for every page.
+func (e *Endpoint) cursorLast() []protoreflect.FieldDescriptor {
+	name := cursorName(e.Operation.GetPagination())
+	isCursor := func(fd protoreflect.FieldDescriptor) bool { return name != "" && transcode.WireName(fd) == name }
+	if i := slices.IndexFunc(e.PathFields, isCursor); i >= 0 {
+		e.cursor = e.PathFields[i]
+	}
+	ordered := slices.Clone(e.QueryFields)
+	if i := slices.IndexFunc(ordered, isCursor); i >= 0 {
+		e.cursor = ordered[i]
+		ordered = append(slices.Delete(ordered, i, i+1), e.cursor)
+	}
+	return ordered
 }
 
 func (e *Endpoint) compileQuery() error {
 	var problems []error
-	for _, fd := range e.QueryFields {
+	paged := e.Operation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED
+	for _, fd := range e.cursorLast() {
 		options := transcode.FieldOptions(fd)
 		p := parameter{
 			field:    fd,
 			key:      string(appendEscaped(nil, transcode.WireName(fd), keptInQuery)) + "=",
 			required: options.GetRequired(),
 			style:    options.GetArrayStyle(),
+			set:      fd.IsList() && paged,
 		}
 		if slices.ContainsFunc(e.query, func(other parameter) bool { return other.key == p.key }) {
 			problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))

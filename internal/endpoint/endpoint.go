@@ -6,8 +6,12 @@
 // exactly one place, in one form: the path, the query or the JSON body. A path keeps the shape
 // of its template whatever the values are: a value never adds, removes or climbs a segment.
 //
-// It refuses what it could not send faithfully: lists in a path, messages in a query, streaming
-// methods. It knows nothing of transport and quota.
+// Samsara binds a cursor to the very parameters it was made with. Of an operation that pages,
+// every query is therefore in one form only, by whichever method and in whichever process it is
+// bound: the values of a list are sorted, none twice, and the cursor comes last.
+//
+// It refuses what it could not send faithfully: lists in a path, messages in a query, operations
+// that stream. It knows nothing of transport and quota.
 package endpoint
 
 import (
@@ -43,13 +47,25 @@ type Endpoint struct {
 	HasResponse bool
 	// Response decodes the response body.
 	Response *transcode.Decoder
+	// Streams are the methods that read the pages, those that follow last.
+	Streams []*Stream
 
 	path  []segment
 	query []parameter
 	body  *transcode.Encoder
 	// mask is the field that holds the update mask, nil where there is none.
 	mask protoreflect.FieldDescriptor
+	// cursor is the field that holds the cursor or page number, nil where there is none.
+	cursor protoreflect.FieldDescriptor
 }
+
+// numbered reports whether pages have numbers rather than cursors.
+func (e *Endpoint) numbered() bool {
+	return e.Operation.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER
+}
+
+// cursorKey is the query parameter of the cursor with its equals sign, which is the last one.
+func (e *Endpoint) cursorKey() string { return e.query[len(e.query)-1].key }
 
 // Request is a bound HTTP request.
 type Request struct {

@@ -16,22 +16,30 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// Load compiles every annotated method of every package below samsara., sorted by
-// FullMethod. Request messages are made by types, or dynamically where types has none.
-// Methods without annotation are left out; retired fields are as if they were not there.
+// Load compiles every method of every package below samsara. that is annotated as an operation,
+// sorted by FullMethod, and those annotated as streams into the operations whose pages they
+// read. Request messages are made by types, or dynamically where types has none. Other methods
+// are left out; retired fields are as if they were not there.
 //
 // The error joins everything that is wrong, each with the method's name: annotations that
-// contradict each other or the request message, messages that have no JSON form, and two
-// methods, neither of them deprecated, for one operation.
+// contradict each other or the messages, messages that have no JSON form, two methods, neither
+// of them deprecated, for one operation, and streams over what does not page.
 func Load(files *protoregistry.Files, types *protoregistry.Types) ([]*Endpoint, error) {
 	var (
 		compiler  transcode.Compiler
 		endpoints []*Endpoint
 		problems  []error
 		bound     = map[string]protoreflect.FullName{} // non-deprecated methods by operation
+		compiled  = map[protoreflect.FullName]*Endpoint{}
 	)
-	for _, method := range annotatedMethods(files) {
+	fail := func(method protoreflect.MethodDescriptor, err error) {
+		for _, problem := range flatten(err) {
+			problems = append(problems, fmt.Errorf("method %s: %w", method.FullName(), problem))
+		}
+	}
+	for _, method := range methods(files, func(m protoreflect.MethodDescriptor) bool { return operation(m) != nil }) {
 		e, err := compile(method, types, &compiler)
+		compiled[method.FullName()] = e
 		if err == nil && !isDeprecated(method) {
 			operation := e.HTTPMethod + " " + shape(e.Operation.GetPath())
 			if other, taken := bound[operation]; taken {
@@ -40,21 +48,36 @@ func Load(files *protoregistry.Files, types *protoregistry.Types) ([]*Endpoint, 
 			bound[operation] = method.FullName()
 		}
 		if err != nil {
-			for _, problem := range flatten(err) {
-				problems = append(problems, fmt.Errorf("method %s: %w", method.FullName(), problem))
-			}
+			fail(method, err)
 			continue
 		}
 		endpoints = append(endpoints, e)
 	}
+	for _, method := range methods(files, func(m protoreflect.MethodDescriptor) bool { return streamOption(m) != nil }) {
+		name := protoreflect.Name(streamOption(method).GetMethod())
+		pages := compiled[method.Parent().FullName().Append(name)]
+		if pages == nil {
+			fail(method, fmt.Errorf("reads the pages of %q, which is not an operation of the service", name))
+			continue
+		}
+		s, err := compileStream(method, pages, types)
+		if err != nil {
+			fail(method, err)
+			continue
+		}
+		pages.Streams = append(pages.Streams, s)
+	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
+	}
+	for _, e := range endpoints {
+		slices.SortFunc(e.Streams, compareStreams)
 	}
 	return endpoints, nil
 }
 
-// annotatedMethods returns the methods to compile, sorted by name.
-func annotatedMethods(files *protoregistry.Files) []protoreflect.MethodDescriptor {
+// methods returns the wanted methods of the API, sorted by name.
+func methods(files *protoregistry.Files, wanted func(protoreflect.MethodDescriptor) bool) []protoreflect.MethodDescriptor {
 	var methods []protoreflect.MethodDescriptor
 	files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
 		if !strings.HasPrefix(string(file.Package()), "samsara.") {
@@ -63,7 +86,7 @@ func annotatedMethods(files *protoregistry.Files) []protoreflect.MethodDescripto
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {
-				if method := service.Methods().Get(j); operation(method) != nil {
+				if method := service.Methods().Get(j); wanted(method) {
 					methods = append(methods, method)
 				}
 			}

@@ -383,7 +383,7 @@ func TestLoadRefusesStreams(t *testing.T) {
 		}
 		message Request {}
 		message Response {}`)
-	want := "method samsara.test.v1.S.A: streaming is not supported\nmethod samsara.test.v1.S.B: streaming is not supported"
+	want := "method samsara.test.v1.S.A: an operation does not stream\nmethod samsara.test.v1.S.B: an operation does not stream"
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
 	}

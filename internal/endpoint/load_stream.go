@@ -1,0 +1,196 @@
+package endpoint
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/transcode"
+)
+
+// streamOption returns a method's annotation as a stream, nil where it has none.
+func streamOption(method protoreflect.MethodDescriptor) *gatewayv1.Stream {
+	option, ok := proto.GetExtension(method.Options(), gatewayv1.E_Stream).(*gatewayv1.Stream)
+	if !ok {
+		return nil
+	}
+	return option
+}
+
+// The fields of a stream's messages have the same numbers in all of them.
+const (
+	// PageNumber and CursorNumber are in every response.
+	PageNumber   protowire.Number = 1
+	CursorNumber protowire.Number = 2
+	// KeepAliveNumber is in the responses of streams that follow.
+	KeepAliveNumber protowire.Number = 3
+
+	requestNumber protowire.Number = 1
+	optionsNumber protowire.Number = 2
+)
+
+// compileStream returns the stream of a method over pages. Its error joins all that is wrong
+// with it.
+func compileStream(method protoreflect.MethodDescriptor, pages *Endpoint, types *protoregistry.Types) (*Stream, error) {
+	option := streamOption(method)
+	s := &Stream{
+		FullMethod:  fullMethod(method),
+		Method:      method,
+		Input:       messageType(types, method.Input()),
+		Pages:       pages,
+		Follow:      option.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW,
+		endRequired: option.GetEndRequired(),
+	}
+	var problems []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	require(operation(method) == nil, "is annotated as an operation too")
+	require(method.IsStreamingServer() && !method.IsStreamingClient(), "is not server streaming")
+	switch option.GetShape() {
+	case gatewayv1.StreamShape_STREAM_SHAPE_PAGES:
+	case gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW:
+		require(pages.Operation.GetFeed(), "follows %s, which is not a feed", pages.Method.Name())
+	default:
+		require(false, "shape is %s", option.GetShape())
+	}
+	problems = append(problems, s.placeMessages(), s.placeBounds(), s.placePage())
+	return s, errors.Join(problems...)
+}
+
+// placeMessages finds the fields of the stream's own messages.
+func (s *Stream) placeMessages() error {
+	options := new(gatewayv1.StreamOptions).ProtoReflect().Descriptor()
+	if s.Follow {
+		options = new(gatewayv1.FollowOptions).ProtoReflect().Descriptor()
+	}
+	input, output, inner := s.Method.Input(), s.Method.Output(), s.Pages.Method
+	var problems []error
+	field := func(in protoreflect.MessageDescriptor, name string, number protowire.Number, message protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
+		want := "string"
+		if message != nil {
+			want = string(message.FullName())
+		}
+		fd := in.Fields().ByNumber(number)
+		if fd == nil || fd.Name() != protoreflect.Name(name) || kindName(fd) != want {
+			problems = append(problems, fmt.Errorf("message %s has no field `%s %s = %d`", in.Name(), want, name, number))
+		}
+		return fd
+	}
+	s.request = field(input, "request", requestNumber, inner.Input())
+	s.options = field(input, "options", optionsNumber, options)
+	field(output, "page", PageNumber, inner.Output())
+	field(output, "cursor", CursorNumber, nil)
+	if s.Follow {
+		field(output, "keep_alive", KeepAliveNumber, new(gatewayv1.KeepAlive).ProtoReflect().Descriptor())
+	}
+	return errors.Join(problems...)
+}
+
+// placeBounds finds the fields that say where the stream begins and ends.
+func (s *Stream) placeBounds() error {
+	pages := s.Pages
+	for _, fd := range pages.QueryFields {
+		switch transcode.WireName(fd) {
+		case "endingBefore":
+			s.before = fd
+		case "endTime":
+			s.end = fd
+		}
+	}
+	var problems []error
+	switch {
+	case pages.cursor == nil:
+		problems = append(problems, fmt.Errorf("%s has no field for the cursor of %s", pages.Method.Input().Name(), pages.Operation.GetPagination()))
+	case pages.cursor.IsList() || pages.cursor.Kind() != protoreflect.StringKind:
+		problems = append(problems, fmt.Errorf("field %s: %s is not a cursor", pages.cursor.Name(), kindName(pages.cursor)))
+	case s.Follow:
+		s.CursorField = "options.from_cursor"
+	default:
+		s.CursorField = "request." + string(pages.cursor.Name())
+	}
+	if s.endRequired && s.end == nil {
+		problems = append(problems, fmt.Errorf("end_required: %s has no field endTime", pages.Method.Input().Name()))
+	}
+	return errors.Join(problems...)
+}
+
+// placePage finds the fields of a page.
+func (s *Stream) placePage() error {
+	output := s.Pages.Method.Output()
+	items, noItems := numbersOf(output, s.Pages.Operation.GetItems())
+	s.page.items = items
+	if s.Pages.numbered() {
+		return noItems
+	}
+	pagination := byWireName(output, "pagination")
+	if pagination == nil || pagination.Message() == nil || pagination.IsList() || pagination.IsMap() {
+		return errors.Join(noItems, fmt.Errorf("message %s has no message pagination", output.Name()))
+	}
+	end := byWireName(pagination.Message(), "endCursor")
+	more := byWireName(pagination.Message(), "hasNextPage")
+	if end == nil || kindName(end) != "string" || more == nil || kindName(more) != "bool" {
+		return errors.Join(noItems, fmt.Errorf("message %s has not both a string endCursor and a bool hasNextPage", pagination.Message().Name()))
+	}
+	s.page.pagination, s.page.end, s.page.more = pagination.Number(), end.Number(), more.Number()
+	return noItems
+}
+
+// numbersOf resolves the path of a list of records in proto names.
+func numbersOf(md protoreflect.MessageDescriptor, path string) ([]protowire.Number, error) {
+	var numbers []protowire.Number
+	names := strings.Split(path, ".")
+	for i, name := range names {
+		fd := md.Fields().ByName(protoreflect.Name(name))
+		last := i == len(names)-1
+		if fd == nil || last && (!fd.IsList() || fd.IsPacked()) || !last && (fd.Message() == nil || fd.IsList() || fd.IsMap()) {
+			return nil, fmt.Errorf("items %q is not the path of a list of messages or texts", path)
+		}
+		numbers = append(numbers, fd.Number())
+		md = fd.Message()
+	}
+	return numbers, nil
+}
+
+func byWireName(md protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+	for i := range md.Fields().Len() {
+		if fd := md.Fields().Get(i); transcode.WireName(fd) == name && !transcode.FieldOptions(fd).GetRetired() {
+			return fd
+		}
+	}
+	return nil
+}
+
+// cursorName is the wire name of the field that holds the cursor.
+func cursorName(p gatewayv1.Pagination) string {
+	switch p {
+	case gatewayv1.Pagination_PAGINATION_CURSOR:
+		return "after"
+	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+		return "startingAfter"
+	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+		return "pageNumber"
+	default:
+		return ""
+	}
+}
+
+// compareStreams puts streams that end before those that do not.
+func compareStreams(a, b *Stream) int {
+	if a.Follow != b.Follow {
+		if a.Follow {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Compare(a.FullMethod, b.FullMethod)
+}

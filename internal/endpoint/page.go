@@ -1,0 +1,124 @@
+package endpoint
+
+import (
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Page is what a page says of itself.
+type Page struct {
+	// Cursor asks for what follows; empty where the page names none.
+	Cursor string
+	// More is whether another page follows.
+	More bool
+	// Valid is whether the page says so at all.
+	Valid bool
+	// Items is the number of its records.
+	Items int64
+}
+
+// layout is where things are in the wire form of a page, as field numbers.
+type layout struct {
+	// items is the path of the records.
+	items []protowire.Number
+	// pagination is a message, end and more are its fields.
+	pagination, end, more protowire.Number
+}
+
+// Page reads what the page that was asked for with cursor says of itself, from its wire form.
+//
+// A numbered page says nothing of the kind: the document declares links without their relations,
+// so it is taken for the last one where it has no records. Its cursor is the next number.
+func (w *Walk) Page(cursor string, wire []byte) Page {
+	p := Page{Items: count(wire, w.stream.page.items)}
+	if w.stream.Pages.numbered() {
+		p.Valid, p.More = true, p.Items > 0
+		if number, err := strconv.ParseUint(cursor, 10, 32); err == nil && p.More {
+			p.Cursor = strconv.FormatUint(number+1, 10)
+		}
+		return p
+	}
+	l := &w.stream.page
+	for f := range fields(wire) {
+		if f.number != l.pagination {
+			continue
+		}
+		for f := range fields(f.value) {
+			switch f.number {
+			case l.end:
+				p.Cursor = string(f.value)
+			case l.more:
+				v, _ := protowire.ConsumeVarint(f.value)
+				p.More, p.Valid = protowire.DecodeBool(v), true
+			}
+		}
+	}
+	return p
+}
+
+// Cut returns the wire form of a page with its first n records only, in memory of its own.
+func (w *Walk) Cut(wire []byte, n int64) []byte {
+	return cut(make([]byte, 0, len(wire)), wire, w.stream.page.items, &n)
+}
+
+func cut(dst, wire []byte, path []protowire.Number, left *int64) []byte {
+	for f := range fields(wire) {
+		switch {
+		case f.number != path[0]:
+			dst = append(dst, f.whole...)
+		case len(path) > 1:
+			dst = protowire.AppendTag(dst, f.number, protowire.BytesType)
+			dst = protowire.AppendBytes(dst, cut(nil, f.value, path[1:], left))
+		case *left > 0:
+			*left--
+			dst = append(dst, f.whole...)
+		}
+	}
+	return dst
+}
+
+// count returns how many values there are at path.
+func count(wire []byte, path []protowire.Number) (n int64) {
+	for f := range fields(wire) {
+		switch {
+		case f.number != path[0]:
+		case len(path) > 1:
+			n += count(f.value, path[1:])
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// wireField is one field on the wire: all of it, and its value without tag and length.
+type wireField struct {
+	number       protowire.Number
+	whole, value []byte
+}
+
+// fields yields the fields of a message up to the first that is malformed, which those that the
+// gateway writes are not.
+func fields(wire []byte) func(yield func(wireField) bool) {
+	return func(yield func(wireField) bool) {
+		for len(wire) > 0 {
+			number, kind, tag := protowire.ConsumeTag(wire)
+			if tag < 0 {
+				return
+			}
+			length := protowire.ConsumeFieldValue(number, kind, wire[tag:])
+			if length < 0 {
+				return
+			}
+			f := wireField{number: number, whole: wire[:tag+length], value: wire[tag : tag+length]}
+			if kind == protowire.BytesType {
+				f.value, _ = protowire.ConsumeBytes(f.value)
+			}
+			if !yield(f) {
+				return
+			}
+			wire = wire[tag+length:]
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// The bounds and defaults of stream options, as stream.proto states them.
+const (
+	// MinPollInterval is the default as well.
+	MinPollInterval          = 5 * time.Second
+	maxPollInterval          = 24 * time.Hour
+	minKeepAliveInterval     = time.Second
+	defaultKeepAliveInterval = 30 * time.Second
+)
+
+// MaxCursorBytes bounds a cursor, before it is escaped.
+const MaxCursorBytes = 16 << 10
+
+// statusNotFound is the HTTP status of what does not exist.
+const statusNotFound = 404
+
+// Stream is a method that reads the pages of an operation one after another, made by Load. It
+// is immutable and safe for concurrent use.
+type Stream struct {
+	// FullMethod is "/samsara.vehicles.v1.VehiclesService/StreamVehicles".
+	FullMethod string
+	// Method is the method's descriptor.
+	Method protoreflect.MethodDescriptor
+	// Input makes request messages.
+	Input protoreflect.MessageType
+	// Pages is the operation that is read.
+	Pages *Endpoint
+	// Follow is whether the stream goes on after the last page.
+	Follow bool
+	// CursorField is where a caller says how to go on, such as "request.after".
+	CursorField string
+
+	// request and options are fields of Input.
+	request, options protoreflect.FieldDescriptor
+	// before and end are fields of the operation's request: where a page read backwards ends,
+	// and until when records are wanted. They are nil where the operation has none.
+	before, end protoreflect.FieldDescriptor
+	endRequired bool
+	// page says where things are in a page.
+	page layout
+}
+
+// Walk is a bound request to a Stream: with what every page is asked for, and how many are
+// wanted. It is immutable and safe for concurrent use.
+type Walk struct {
+	// Path and Query are those of every page but for the cursor.
+	Path, Query string
+	// Start is the cursor of the first page; empty: the page without cursor.
+	Start string
+	// MaxPages and MaxItems are at least 1, and math.MaxInt64 where the caller set no bound.
+	MaxPages, MaxItems int64
+	// PollInterval and KeepAliveInterval are for streams that follow.
+	PollInterval, KeepAliveInterval time.Duration
+
+	stream *Stream
+}
+
+// Bind turns a request message into a Walk, and changes the message on the way. The error is an
+// *ArgumentError with all that is wrong with it: options out of bounds, what [Endpoint.Bind]
+// refuses in the operation's request, and in that request also
+//
+//   - `endingBefore`, because a stream reads forward;
+//   - a page number that is not a whole number, and a cursor longer than MaxCursorBytes;
+//   - `endTime` unset, where the annotation requires it;
+//   - where the stream follows, a cursor, because it begins at the options' `from_cursor`, and
+//     `endTime`, because it has no end.
+func (s *Stream) Bind(m protoreflect.Message) (*Walk, error) {
+	if m.Descriptor() != s.Input.Descriptor() {
+		return nil, wrongMessage(m, s.Input)
+	}
+	options, err := s.readOptions(m.Get(s.options).Message())
+	if err != nil {
+		return nil, err
+	}
+	w := &Walk{stream: s}
+	var b binding
+	b.options(w, options)
+	inner := m.Mutable(s.request).Message()
+	b.bounds(w, options, inner)
+	if !s.Pages.numbered() {
+		inner.Clear(s.Pages.cursor)
+	}
+	bound, err := s.Pages.Bind(inner)
+	var refused *ArgumentError
+	if errors.As(err, &refused) {
+		for _, v := range refused.Violations {
+			b.violation(s.inRequest(v.Field), v.Description)
+		}
+	}
+	if len(b.violations) > 0 {
+		return nil, &ArgumentError{Violations: b.violations}
+	}
+	w.Path, w.Query = bound.Path, bound.Query
+	return w, err
+}
+
+// inRequest is the path of a field of the operation's request.
+func (s *Stream) inRequest(field string) string { return string(s.request.Name()) + "." + field }
+
+// readOptions returns the options of either kind: those of streams that end are part of the
+// others.
+func (s *Stream) readOptions(m protoreflect.Message) (*gatewayv1.FollowOptions, error) {
+	wire, err := proto.Marshal(m.Interface())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.options.Name(), err)
+	}
+	if s.Follow {
+		var options gatewayv1.FollowOptions
+		err = proto.Unmarshal(wire, &options)
+		return &options, err
+	}
+	var options gatewayv1.StreamOptions
+	err = proto.Unmarshal(wire, &options)
+	return &gatewayv1.FollowOptions{MaxPages: options.MaxPages, MaxItems: options.MaxItems}, err
+}
+
+func (b *binding) options(w *Walk, options *gatewayv1.FollowOptions) {
+	w.MaxPages = b.count("options.max_pages", options.MaxPages)
+	w.MaxItems = b.count("options.max_items", options.MaxItems)
+	w.PollInterval = b.interval("options.poll_interval", options.GetPollInterval(), MinPollInterval, MinPollInterval, maxPollInterval)
+	w.KeepAliveInterval = b.interval("options.keep_alive_interval", options.GetKeepAliveInterval(), defaultKeepAliveInterval, minKeepAliveInterval, math.MaxInt64)
+}
+
+func (b *binding) count(field string, n *int64) int64 {
+	if n == nil {
+		return math.MaxInt64
+	}
+	if *n < 1 {
+		b.violation(field, fmt.Sprintf("is %d, must be at least 1", *n))
+	}
+	return *n
+}
+
+func (b *binding) interval(field string, d *durationpb.Duration, unset, least, most time.Duration) time.Duration {
+	if d == nil {
+		return unset
+	}
+	switch value := d.AsDuration(); {
+	case d.CheckValid() != nil:
+		b.violation(field, fmt.Sprintf("is %d s and %d ns, must be a valid duration", d.GetSeconds(), d.GetNanos()))
+	case value < least:
+		b.violation(field, fmt.Sprintf("is %v, must be at least %v", value, least))
+	case value > most:
+		b.violation(field, fmt.Sprintf("is %v, must be at most %v", value, most))
+	}
+	return d.AsDuration()
+}
+
+// bounds finds out where the stream begins, and that it may end where it does.
+func (b *binding) bounds(w *Walk, options *gatewayv1.FollowOptions, inner protoreflect.Message) {
+	s := w.stream
+	refuse := func(fd protoreflect.FieldDescriptor, rule string) {
+		b.violation(s.inRequest(string(fd.Name())), rule)
+	}
+	cursor := s.Pages.cursor
+	w.Start = inner.Get(cursor).String()
+	if s.Follow {
+		if w.Start != "" {
+			refuse(cursor, "must not be set: a followed feed begins at "+s.CursorField)
+		}
+		w.Start = options.GetFromCursor()
+	}
+	if len(w.Start) > MaxCursorBytes {
+		b.violation(s.CursorField, fmt.Sprintf("is %d bytes long, must be at most %d", len(w.Start), MaxCursorBytes))
+	}
+	if _, err := strconv.ParseUint(w.Start, 10, 31); err != nil && w.Start != "" && s.Pages.numbered() {
+		b.violation(s.CursorField, "is "+quote(w.Start)+", must be a whole number")
+	}
+	if s.before != nil && inner.Has(s.before) {
+		refuse(s.before, "must not be set: a stream reads forward")
+	}
+	switch {
+	case s.end == nil:
+	case s.Follow && inner.Has(s.end):
+		refuse(s.end, "must not be set: a followed feed has no end")
+	case s.endRequired && !inner.Has(s.end):
+		refuse(s.end, isRequired+": it is not known where the stream would end without it")
+	}
+}
+
+// Request returns the request for the page at cursor; empty: the page without cursor.
+func (w *Walk) Request(cursor string) Request {
+	pages := w.stream.Pages
+	switch {
+	case cursor == "":
+		return Request{Path: w.Path, Query: w.Query}
+	case pages.numbered():
+		// The text before the first slash is empty, and no value adds a slash.
+		segments := strings.Split(w.Path, "/")
+		for i, s := range pages.path {
+			if s.field == pages.cursor {
+				segments[i+1] = string(appendEscaped(nil, cursor, keptInPath))
+			}
+		}
+		return Request{Path: strings.Join(segments, "/"), Query: w.Query}
+	default:
+		line := make([]byte, 0, len(w.Query)+len(cursor)+16)
+		line = append(line, w.Query...)
+		if len(line) > 0 {
+			line = append(line, '&')
+		}
+		line = append(line, pages.cursorKey()...)
+		return Request{Path: w.Path, Query: string(appendEscaped(line, cursor, keptInQuery))}
+	}
+}
+
+// PastEnd reports whether an answer with an HTTP status means that the page at cursor is behind
+// the last one: a numbered page that is not the first and was not found.
+func (w *Walk) PastEnd(cursor string, status int) bool {
+	number, err := strconv.ParseUint(cursor, 10, 32)
+	return w.stream.Pages.numbered() && err == nil && number > 1 && status == statusNotFound
+}

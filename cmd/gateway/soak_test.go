@@ -1,0 +1,186 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
+	"samsara.internal/gateway/internal/sandbox"
+)
+
+// What the soak reads where make soak does not say otherwise, with many small pages.
+const (
+	shortSoakRecords, shortSoakKills = 20_000, 2
+	mostRecordsPerPage               = 512
+)
+
+// soakFleet is how many assets report at each tick.
+const soakFleet = 1000
+
+// soakFaults hit about a fifth of the requests: 1 - 0.945^4 of them.
+const soakFaults = "status=503; share=0.055," +
+	"status=429; retry-after=0.015; share=0.055," +
+	"truncate; share=0.055," +
+	"reset; share=0.055"
+
+// TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled reads a feed through one
+// gateway after the other, each of which is killed, while a fifth of the requests to the sandbox
+// fail. The client stores a cursor now and then, as one that writes to a database does, and goes
+// on from it. It must see every record in order, and none twice but those behind that cursor.
+func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testing.T) {
+	t.Parallel()
+	records, kills := setting(t, "SAMSARA_SOAK_RECORDS", shortSoakRecords), setting(t, "SAMSARA_SOAK_KILLS", shortSoakKills)
+	box, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", soakFleet), "--fault="+soakFaults)
+	flags = append(flags, "--retry-base-delay=1ms", "--retry-max-delay=10ms")
+
+	begun := time.Now()
+	r := soakReader{
+		records: records,
+		// So that as many records lie in the past, the last of them at this tick.
+		first: begun.Truncate(sandbox.Tick).Add(-time.Duration((records-1)/soakFleet) * sandbox.Tick),
+		limit: min(records/200, mostRecordsPerPage),
+	}
+	for life := range kills {
+		gateway, at := startBefore(t, flags)
+		r.follow(t, at.GRPC, records*(life+1)/(kills+1), func() { gateway.kill(t) })
+	}
+	last, at := startBefore(t, flags)
+	r.follow(t, at.GRPC, records, func() { last.stop(t) })
+
+	requests, faults := 0, map[string]int{}
+	lines, _, _ := box.log()
+	for _, line := range lines {
+		kind, _, _ := strings.Cut(line.Fault, ";")
+		switch {
+		case line.Message == "connection reset":
+			kind = "reset"
+		case line.Message != "answered":
+			continue
+		}
+		requests++
+		if kind != "" {
+			faults[kind]++
+			faults["all"]++
+		}
+	}
+	t.Logf("%d records in %v: %d kills and resumes, %d records twice, %d keep-alives, %d of them with a failure",
+		r.read, time.Since(begun).Round(time.Millisecond), kills, r.repeated, r.keepAlives, r.failures)
+	t.Logf("%d upstream requests, %d of them failed: %v", requests, faults["all"], faults)
+	for _, kind := range []string{"status=503", "status=429", "truncate", "reset"} {
+		if faults[kind] == 0 {
+			t.Errorf("no request failed by %s", kind)
+		}
+	}
+	if share := float64(faults["all"]) / float64(requests); share < 0.15 || share > 0.25 {
+		t.Errorf("%.0f%% of the upstream requests failed, want about 20%%", share*100)
+	}
+}
+
+// setting returns a number from the environment.
+func setting(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv(name), strconv.Itoa(otherwise)))
+	if err != nil || n < 1 {
+		t.Fatalf("%s: must be a whole number of at least 1: %v", name, err)
+	}
+	return n
+}
+
+// soakReader is a client that reads a feed from first on until it has so many records.
+type soakReader struct {
+	records int
+	first   time.Time
+	limit   int
+
+	// read is how many records it has seen, repeated how many of them it has seen once more.
+	read, repeated int
+	// cursor is what it has stored, after as many records as stored says.
+	cursor string
+	stored int
+	// keepAlives is how many keep-alives came, failures how many of them told of a failure.
+	keepAlives, failures int
+}
+
+// storeEvery is after how many pages the reader stores the cursor.
+const storeEvery = 5
+
+// follow goes on from the stored cursor. Once it has read so many records it has the gateway
+// ended, and reads what still comes.
+func (r *soakReader) follow(t *testing.T, address string, until int, end func()) {
+	t.Helper()
+	conn := connect(t, address, insecure.NewCredentials())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
+		Request: &locationandspeedv1.GetLocationAndSpeedRequest{
+			StartTime: proto.String(r.first.UTC().Format(time.RFC3339)),
+			Limit:     proto.Int64(int64(r.limit)),
+		},
+		Options: &gatewayv1.FollowOptions{KeepAliveInterval: durationpb.New(time.Second)},
+	}
+	if r.cursor != "" {
+		request.Options.FromCursor = &r.cursor
+	}
+	stream, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).FollowLocationAndSpeed(ctx, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, ended := r.stored, false
+	for pages := 0; ; {
+		m, err := stream.Recv()
+		if err != nil {
+			if !ended || status.Code(err) != codes.Unavailable {
+				t.Fatalf("after %d records: the stream ended with %v", r.read, err)
+			}
+			return
+		}
+		if m.GetKeepAlive() != nil {
+			r.keepAlives++
+			if m.GetKeepAlive().GetFailure() != nil {
+				r.failures++
+			}
+		}
+		for _, record := range m.GetPage().GetData() {
+			r.check(t, next, record)
+			next++
+			if next <= r.read {
+				r.repeated++
+			}
+			r.read = max(r.read, next)
+		}
+		if pages++; pages%storeEvery == 0 {
+			r.cursor, r.stored = m.GetCursor(), next
+		}
+		if !ended && r.read >= until {
+			end()
+			ended = true
+		}
+	}
+}
+
+// check fails unless a record is the one that comes after n others: each asset of the fleet
+// reports once a tick, one after the other.
+func (r *soakReader) check(t *testing.T, n int, record *locationandspeedv1.LocationAndSpeed) {
+	t.Helper()
+	const firstID = 281474976710657
+	id := strconv.Itoa(firstID + n%soakFleet)
+	at := r.first.Add(time.Duration(n/soakFleet) * sandbox.Tick)
+	got, err := time.Parse(time.RFC3339, record.GetHappenedAtTime())
+	if err != nil || !got.Equal(at) || record.GetAsset().GetId() != id {
+		t.Fatalf("record %d is of asset %s at %s, want %s at %s", n,
+			record.GetAsset().GetId(), record.GetHappenedAtTime(), id, at.UTC().Format(time.RFC3339))
+	}
+}

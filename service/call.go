@@ -52,7 +52,7 @@ type handler struct {
 	defaultDeadline time.Duration
 	// stopping ends when the server begins to stop.
 	stopping context.Context //nolint:containedctx // the server's own, not a call's
-
+	feeds    feeds
 }
 
 // operation returns the method that stands for one operation of the REST API.

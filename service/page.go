@@ -203,8 +203,11 @@ func (m *message) setKeepAlive(k *gatewayv1.KeepAlive) error {
 // buffers hands the message to grpc.
 func (m *message) buffers() mem.BufferSlice {
 	m.sent = true
-	parts := mem.BufferSlice{mem.SliceBuffer(m.head), lend(&m.body, m), mem.SliceBuffer(m.tail)}
-	return slices.DeleteFunc(parts, func(b mem.Buffer) bool { return b.Len() == 0 })
+	if len(m.body) == 0 {
+		m.Put(nil)
+		return mem.BufferSlice{mem.SliceBuffer(slices.Concat(m.head, m.tail))}
+	}
+	return mem.BufferSlice{mem.SliceBuffer(m.head), lend(&m.body, m), mem.SliceBuffer(m.tail)}
 }
 
 // drop frees a message that grpc has never seen.

@@ -1,6 +1,6 @@
 // Package service is the gRPC side of the gateway. It serves every operation of the REST API as
-// a unary method, from its descriptor and annotation alone, together with health, reflection,
-// channelz and, where it is wanted, PassthroughService.
+// a unary method, and its pages as streams where it has any, from descriptors and annotations
+// alone, together with health, reflection, channelz and, where it is wanted, PassthroughService.
 //
 // # Guarantees
 //
@@ -10,6 +10,35 @@
 // more than a status: errors of package upstream and of this package carry an ErrorInfo, those
 // of grpc itself, such as that of a message which is too large, do not; any other error is
 // logged and appears as Internal with the message "internal error".
+//
+// # Streams
+//
+// A StreamX method sends every page of a list in order, and ends with OK after the one that says
+// that none follows, or after as much as the options ask for. Empty pages are passed over; one
+// that is the last for the options' sake is sent for the sake of its cursor. The next page is
+// fetched while one is being sent: two of them exist at most, however slowly the client reads.
+//
+// A FollowX method goes on after the last page. Where nothing is new it asks again after the
+// poll interval and up to a tenth more; nothing new means that the page is empty, that its
+// cursor is the one it was asked for with, or that no page follows. What has its request and
+// metadata in common is read once for all, see feeds; who reads too slowly for the others goes
+// on by itself. After the keep-alive interval without a message, one says how the feed is doing
+// and where it is. UNAVAILABLE and RESOURCE_EXHAUSTED do not end the stream but for a response
+// that is too large: they are waited out, from 1 second up to a minute at random, and not less
+// than the upstream asks for. MaxPages counts empty answers too.
+//
+// The cursor of a message asks for what comes after it, also at another server and after a
+// crash: who goes on from the last one that was dealt with misses nothing. The last page of a
+// list has none. These reasons are streams' own, all in the gateway's domain:
+//
+//	CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor, which
+//	                    is too old, was made for other parameters, or came with wrong ones. The
+//	                    metadata has the field it was given in as cursor_field.
+//	PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not say
+//	                    whether one follows, or leads back to where the stream has been. That
+//	                    page is not sent.
+//	DRAINING            UNAVAILABLE: the server stops. The stream ends after a whole message,
+//	                    and another server goes on with it.
 //
 // # Metadata of requests
 //
@@ -22,9 +51,13 @@
 //	samsara-attempts       HTTP attempts made, the first one included.
 //	samsara-request-id     Samsara's id of the last attempt, escaped, where it gave one.
 //	samsara-drift          How the response differed from its descriptor; absent if it did not.
+//	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
+//	                       message sent, or of the request where there was none. Absent if there
+//	                       is none, or none of at most 2 KiB of printable ASCII.
 //
-// The first two are in the header of a call that succeeds and in the trailer of one that fails.
-// samsara-drift is in the trailer of a call that succeeds, at most 16 entries and 1 KiB:
+// The first two are in the header of a call that succeeds and in the trailer of one that fails;
+// of a stream the header has those of the first page. samsara-drift is in the trailer of a call
+// that succeeds, and of every stream for all of its pages, at most 16 entries and 1 KiB:
 //
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]
@@ -261,7 +294,7 @@ func (c Config) services(stopping context.Context) []*grpc.ServiceDesc {
 		}
 		desc.Methods = append(desc.Methods, h.operation(e))
 		for _, s := range e.Streams {
-			desc.Streams = append(desc.Streams, h.streaming(s))
+			desc.Streams = append(desc.Streams, h.streaming(s)) //nolint:contextcheck // grpc hands streams their context
 		}
 	}
 	if c.Passthrough {
@@ -296,8 +329,8 @@ func (s *Server) SetServing(serving bool) {
 	}
 }
 
-// Stop ends serving: health says so, no call is accepted any more, streams end, and running
-// calls have until ctx ends. Those that remain are then cancelled, which is ErrAborted. It
+// Stop ends serving: health says so, no call is accepted any more, streams end after the message
+// that is being sent, and running calls have until ctx ends. Those that remain are then cancelled, which is ErrAborted. It
 // returns once every handler has, or 5 seconds after ctx ended. Further calls of Stop do the
 // same.
 func (s *Server) Stop(ctx context.Context) error {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
@@ -21,8 +21,9 @@ type StreamObserver interface {
 	PageSent(follow bool, items int64)
 	// FeedReaders tells of one reader of a feed more or less.
 	FeedReaders(delta int)
-	// FailureOutlasted tells of a failure that did not end the streams that follow a feed.
-	FailureOutlasted(code codes.Code)
+	// FailureOutlasted tells of a failure that did not end the streams that follow a feed, by
+	// the name of its gRPC code.
+	FailureOutlasted(code string)
 }
 
 // unobserved is a StreamObserver for nobody.
@@ -31,13 +32,13 @@ type unobserved struct{}
 func (unobserved) OpenStreams(bool, int)       {}
 func (unobserved) PageSent(bool, int64)        {}
 func (unobserved) FeedReaders(int)             {}
-func (unobserved) FailureOutlasted(codes.Code) {}
+func (unobserved) FailureOutlasted(string) {}
 
 // streaming returns the method that reads the pages of an operation.
 func (h *handler) streaming(s *endpoint.Stream) grpc.StreamDesc {
 	read := h.list
 	if s.Follow {
-		read = h.list
+		read = h.follow
 	}
 	return grpc.StreamDesc{
 		StreamName:    s.FullMethod[strings.LastIndexByte(s.FullMethod, '/')+1:],
@@ -217,19 +218,73 @@ func (a *ahead) read(ctx context.Context) error {
 		pages, items = pages-1, items-wanted.items
 		done := pages == 0 || items == 0
 		last := done || !p.More
-		if p.Items == 0 && !(done && p.More) {
+		if p.Items == 0 && (!done || !p.More) {
 			free()
-		} else {
-			select {
-			case a.out <- wanted:
-			case <-ctx.Done():
-				free()
-				return context.Cause(ctx)
-			}
+		} else if !a.put(ctx, wanted) {
+			return context.Cause(ctx)
 		}
 		if last {
 			return nil
 		}
 		cursor = next
+	}
+}
+
+// put puts a page out, and reports false where ctx ends first.
+func (a *ahead) put(ctx context.Context, p part) bool {
+	select {
+	case a.out <- p:
+		return true
+	case <-ctx.Done():
+		p.free()
+		return false
+	}
+}
+
+// follow sends what a feed has, for ever.
+func (h *handler) follow(c *client) error {
+	fo := h.feeds.follow(c.source)
+	defer h.feeds.leave(fo)
+	items := c.walk.MaxItems
+	silence := time.NewTimer(c.walk.KeepAliveInterval)
+	defer silence.Stop()
+	for silent := false; ; {
+		if err := context.Cause(h.stopping); err != nil {
+			return err
+		}
+		news := h.feeds.take(fo)
+		switch {
+		case news.err != nil:
+			return news.err
+		case news.page != nil:
+			wanted := min(news.page.Items, items)
+			items -= wanted
+			err := c.sendPage(news.page, wanted, func() { news.page.release(); h.feeds.freed(fo) })
+			if err != nil || items == 0 || news.pages >= c.walk.MaxPages {
+				return err
+			}
+		case news.pages >= c.walk.MaxPages:
+			return nil
+		case silent:
+			m := newMessage(news.cursor)
+			if err := m.setKeepAlive(news.keepAlive); err != nil {
+				return err
+			}
+			if err := c.send(m, news.cursor); err != nil {
+				return err
+			}
+		default:
+			select {
+			case <-news.changed:
+			case <-silence.C:
+				silent = true
+			case <-h.stopping.Done():
+			case <-c.Context().Done():
+				return c.Context().Err()
+			}
+			continue
+		}
+		silent = false
+		silence.Reset(c.walk.KeepAliveInterval)
 	}
 }

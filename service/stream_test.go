@@ -23,7 +23,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
@@ -140,7 +142,6 @@ type reader struct {
 	t      *testing.T
 	stream grpc.ClientStream
 	output protoreflect.MessageDescriptor
-	items  protoreflect.Name
 }
 
 // got is a message of a stream.
@@ -472,8 +473,8 @@ func TestStreamTellsOfARejectedCursor(t *testing.T) {
 	want := &errdetails.ErrorInfo{Reason: "CURSOR_REJECTED", Domain: upstream.DomainGateway, Metadata: map[string]string{
 		"method": "GET", "path": "/readings/{id}", "attempts": "1", "http_status": "400", "cursor_field": "request.after",
 	}}
-	if len(end.Details()) != 2 || !proto.Equal(end.Details()[0].(*errdetails.ErrorInfo), want) {
-		t.Errorf("details are %v, want %v and a RequestInfo", end.Details(), want)
+	if diff := cmp.Diff([]any{want, &errdetails.RequestInfo{RequestId: "r1"}}, end.Details(), protocmp.Transform()); diff != "" {
+		t.Errorf("details (-want +got):\n%s", diff)
 	}
 	if end.cursor() != "a" {
 		t.Errorf("samsara-cursor is %q, want a", end.cursor())
@@ -673,8 +674,12 @@ func TestStreamEndsAtAPageWhenTheServerStops(t *testing.T) {
 		if end.Code() != codes.Unavailable || end.reason() != "DRAINING" {
 			t.Errorf("stream ended with %v, want Unavailable, DRAINING", end.Err())
 		}
-		if len(end.Details()) != 2 || end.Details()[1].(*errdetails.RetryInfo).GetRetryDelay().AsDuration() != time.Second {
-			t.Errorf("details are %v, want a RetryInfo of 1s", end.Details())
+		want := []any{
+			&errdetails.ErrorInfo{Reason: "DRAINING", Domain: upstream.DomainGateway},
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)},
+		}
+		if diff := cmp.Diff(want, end.Details(), protocmp.Transform()); diff != "" {
+			t.Errorf("details (-want +got):\n%s", diff)
 		}
 
 		second := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: script(t, pages)})

@@ -208,6 +208,7 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		Passthrough:          cfg.Passthrough,
 		SandboxFaults:        cfg.Sandbox,
 		Drift:                metrics.Drift,
+		Streams:              metrics,
 		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
 		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
 		DefaultDeadline:      cfg.DefaultDeadline,

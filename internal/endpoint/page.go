@@ -45,10 +45,10 @@ func (w *Walk) Page(cursor string, wire []byte) Page {
 			continue
 		}
 		for f := range fields(f.value) {
-			switch f.number {
-			case l.end:
+			if f.number == l.end {
 				p.Cursor = string(f.value)
-			case l.more:
+			}
+			if f.number == l.more {
 				v, _ := protowire.ConsumeVarint(f.value)
 				p.More, p.Valid = protowire.DecodeBool(v), true
 			}

@@ -36,6 +36,7 @@ type Build struct{ Version, GoVersion, Revision, APIDocument string }
 type Metrics struct {
 	registry *prometheus.Registry
 	calls    *calls
+	streams  *streams
 	attempts *series[attemptKey, attempts]
 	drift    *series[driftKey, prometheus.Counter]
 }
@@ -82,6 +83,7 @@ func New(build Build) (*Metrics, error) {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		calls:    newCalls(seconds),
+		streams:  newStreams(),
 		attempts: &series[attemptKey, attempts]{make: func(k attemptKey) attempts {
 			return attempts{total.WithLabelValues(k.method, k.template, k.class), duration.WithLabelValues(k.method, k.template)}
 		}},
@@ -95,11 +97,11 @@ func New(build Build) (*Metrics, error) {
 			},
 		},
 	}
-	for _, c := range []prometheus.Collector{
+	for _, c := range append(m.streams.collectors(),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		info, m.calls.started, m.calls.handled, m.calls.seconds, total, duration, drift,
-	} {
+	) {
 		if err := m.registry.Register(c); err != nil {
 			return nil, err
 		}

@@ -180,6 +180,40 @@ func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // Alloc
 	}
 }
 
+func TestStreamsAreCountedByShape(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	for _, delta := range []int{1, 1, -1} {
+		m.OpenStreams(true, delta)
+		m.FeedReaders(delta)
+	}
+	m.OpenStreams(false, 1)
+	m.PageSent(true, 512)
+	m.PageSent(false, 7)
+	m.PageSent(false, 0)
+	m.FailureOutlasted("Unavailable")
+	for prefix, want := range map[string][]string{
+		"samsara_gateway_open_streams": {
+			`samsara_gateway_open_streams{shape="follow"} 1`,
+			`samsara_gateway_open_streams{shape="pages"} 1`,
+		},
+		"samsara_gateway_stream_pages_total": {
+			`samsara_gateway_stream_pages_total{shape="follow"} 1`,
+			`samsara_gateway_stream_pages_total{shape="pages"} 2`,
+		},
+		"samsara_gateway_stream_items_total": {
+			`samsara_gateway_stream_items_total{shape="follow"} 512`,
+			`samsara_gateway_stream_items_total{shape="pages"} 7`,
+		},
+		"samsara_gateway_feed_readers":                  {`samsara_gateway_feed_readers 1`},
+		"samsara_gateway_feed_failures_outlasted_total": {`samsara_gateway_feed_failures_outlasted_total{grpc_code="Unavailable"} 1`},
+	} {
+		if diff := cmp.Diff(want, scrape(t, m, prefix)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", prefix, diff)
+		}
+	}
+}
+
 func TestMemoryInFlightIsAGauge(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)

@@ -7,17 +7,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
 	"samsara.internal/gateway/internal/sandbox"
 )
 
@@ -44,21 +41,31 @@ func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testi
 	t.Parallel()
 	records, kills := setting(t, "SAMSARA_SOAK_RECORDS", shortSoakRecords), setting(t, "SAMSARA_SOAK_KILLS", shortSoakKills)
 	box, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", soakFleet), "--fault="+soakFaults)
-	flags = append(flags, "--retry-base-delay=1ms", "--retry-max-delay=10ms")
+	// So few attempts that some failures are left for the feed's reader to wait out.
+	flags = append(flags, "--retry-base-delay=1ms", "--retry-max-delay=10ms", "--retry-max-attempts=2")
 
 	begun := time.Now()
 	r := soakReader{
-		records: records,
 		// So that as many records lie in the past, the last of them at this tick.
-		first: begun.Truncate(sandbox.Tick).Add(-time.Duration((records-1)/soakFleet) * sandbox.Tick),
-		limit: min(records/200, mostRecordsPerPage),
+		from:  begun.Truncate(sandbox.Tick).Add(-time.Duration((records-1)/soakFleet) * sandbox.Tick),
+		limit: int64(min(max(1, records/200), mostRecordsPerPage)),
 	}
+	outlasted := 0.0
 	for life := range kills {
 		gateway, at := startBefore(t, flags)
-		r.follow(t, at.GRPC, records*(life+1)/(kills+1), func() { gateway.kill(t) })
+		r.follow(t, at.GRPC, records*(life+1)/(kills+1), func() {
+			outlasted += metric(t, at.Admin, "samsara_gateway_feed_failures_outlasted_total")
+			gateway.kill(t)
+		})
 	}
 	last, at := startBefore(t, flags)
-	r.follow(t, at.GRPC, records, func() { last.stop(t) })
+	r.follow(t, at.GRPC, records, func() {
+		outlasted += metric(t, at.Admin, "samsara_gateway_feed_failures_outlasted_total")
+		last.signal(t, syscall.SIGTERM)
+	})
+	if exit := last.wait(t); exit != nil {
+		t.Errorf("the last gateway ended with %v", exit)
+	}
 
 	requests, faults := 0, map[string]int{}
 	lines, _, _ := box.log()
@@ -78,11 +85,14 @@ func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testi
 	}
 	t.Logf("%d records in %v: %d kills and resumes, %d records twice, %d keep-alives, %d of them with a failure",
 		r.read, time.Since(begun).Round(time.Millisecond), kills, r.repeated, r.keepAlives, r.failures)
-	t.Logf("%d upstream requests, %d of them failed: %v", requests, faults["all"], faults)
+	t.Logf("%d upstream requests, %d of them failed: %v; outlasted by the feed's reader: %v", requests, faults["all"], faults, outlasted)
 	for _, kind := range []string{"status=503", "status=429", "truncate", "reset"} {
 		if faults[kind] == 0 {
 			t.Errorf("no request failed by %s", kind)
 		}
+	}
+	if outlasted == 0 {
+		t.Error("no failure reached the feed's reader")
 	}
 	if share := float64(faults["all"]) / float64(requests); share < 0.15 || share > 0.25 {
 		t.Errorf("%.0f%% of the upstream requests failed, want about 20%%", share*100)
@@ -99,11 +109,10 @@ func setting(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// soakReader is a client that reads a feed from first on until it has so many records.
+// soakReader is a client that reads a feed and keeps count.
 type soakReader struct {
-	records int
-	first   time.Time
-	limit   int
+	from  time.Time
+	limit int64
 
 	// read is how many records it has seen, repeated how many of them it has seen once more.
 	read, repeated int
@@ -114,32 +123,18 @@ type soakReader struct {
 	keepAlives, failures int
 }
 
-// storeEvery is after how many pages the reader stores the cursor.
+// storeEvery is after how many messages the reader stores the cursor.
 const storeEvery = 5
 
-// follow goes on from the stored cursor. Once it has read so many records it has the gateway
-// ended, and reads what still comes.
+// follow goes on from the stored cursor. Once it has seen so many records in all it has the
+// gateway ended, and reads what still comes.
 func (r *soakReader) follow(t *testing.T, address string, until int, end func()) {
 	t.Helper()
-	conn := connect(t, address, insecure.NewCredentials())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
-		Request: &locationandspeedv1.GetLocationAndSpeedRequest{
-			StartTime: proto.String(r.first.UTC().Format(time.RFC3339)),
-			Limit:     proto.Int64(int64(r.limit)),
-		},
-		Options: &gatewayv1.FollowOptions{KeepAliveInterval: durationpb.New(time.Second)},
-	}
-	if r.cursor != "" {
-		request.Options.FromCursor = &r.cursor
-	}
-	stream, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).FollowLocationAndSpeed(ctx, request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := followLocations(ctx, t, connect(t, address, insecure.NewCredentials()), r.from, r.limit, r.cursor)
 	next, ended := r.stored, false
-	for pages := 0; ; {
+	for messages := 1; ; messages++ {
 		m, err := stream.Recv()
 		if err != nil {
 			if !ended || status.Code(err) != codes.Unavailable {
@@ -154,33 +149,21 @@ func (r *soakReader) follow(t *testing.T, address string, until int, end func())
 			}
 		}
 		for _, record := range m.GetPage().GetData() {
-			r.check(t, next, record)
+			if got, want := placeOf(t, record, soakFleet), placeAt(r.from, soakFleet)+next; got != want {
+				t.Fatalf("record %d is %v, which is %d places off", next, record, got-want)
+			}
 			next++
 			if next <= r.read {
 				r.repeated++
 			}
 			r.read = max(r.read, next)
 		}
-		if pages++; pages%storeEvery == 0 {
+		if messages%storeEvery == 0 {
 			r.cursor, r.stored = m.GetCursor(), next
 		}
 		if !ended && r.read >= until {
 			end()
 			ended = true
 		}
-	}
-}
-
-// check fails unless a record is the one that comes after n others: each asset of the fleet
-// reports once a tick, one after the other.
-func (r *soakReader) check(t *testing.T, n int, record *locationandspeedv1.LocationAndSpeed) {
-	t.Helper()
-	const firstID = 281474976710657
-	id := strconv.Itoa(firstID + n%soakFleet)
-	at := r.first.Add(time.Duration(n/soakFleet) * sandbox.Tick)
-	got, err := time.Parse(time.RFC3339, record.GetHappenedAtTime())
-	if err != nil || !got.Equal(at) || record.GetAsset().GetId() != id {
-		t.Fatalf("record %d is of asset %s at %s, want %s at %s", n,
-			record.GetAsset().GetId(), record.GetHappenedAtTime(), id, at.UTC().Format(time.RFC3339))
 	}
 }

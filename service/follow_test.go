@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -515,6 +516,53 @@ func TestReadersWhoseCursorsDifferAskOneAfterAnother(t *testing.T) {
 		if n := len(up.requests()) - before; n > 12 {
 			t.Errorf("the upstream was asked %d times in a minute, want as for one follower", n)
 		}
+	})
+}
+
+// TestFollowersThatComeAndGoMissNothing lets clients follow a feed that grows, read as slowly as
+// they like, go and come back.
+func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const clients, records = 30, 150
+		up := newLedger(t, 0, 3)
+		up.text = strings.Repeat("x", 20_000)
+		page := up.page
+		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
+			if n%7 == 3 {
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: upstream.ReasonReset, Message: "reset"}
+			}
+			return page(ctx, cursor, n)
+		}
+		g := follows(t, up)
+		var all sync.WaitGroup
+		for client := range clients {
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(1, uint64(client)))
+				for got := 0; got < records; {
+					ctx, cancel := context.WithCancel(t.Context())
+					r := g.open(ctx, t, followReadings, fmt.Sprintf(`{"options":{"fromCursor":"%d"}}`, got))
+					for left := random.IntN(40); left >= 0 && got < records; left-- {
+						m := r.must()
+						for _, id := range strings.Fields(m.IDs) {
+							if got++; id != strconv.Itoa(got) {
+								t.Errorf("client %d got record %s, want %d", client, id, got)
+							}
+						}
+						if m.Cursor != strconv.Itoa(got) && got > 0 {
+							t.Errorf("client %d is at cursor %s after record %d", client, m.Cursor, got)
+						}
+						<-time.After(time.Duration(random.IntN(3000)) * time.Millisecond)
+					}
+					cancel()
+				}
+			})
+		}
+		for range records {
+			<-time.After(time.Second)
+			up.grow(1)
+		}
+		all.Wait()
 	})
 }
 

@@ -330,9 +330,9 @@ func (s *Server) SetServing(serving bool) {
 }
 
 // Stop ends serving: health says so, no call is accepted any more, streams end after the message
-// that is being sent, and running calls have until ctx ends. Those that remain are then cancelled, which is ErrAborted. It
-// returns once every handler has, or 5 seconds after ctx ended. Further calls of Stop do the
-// same.
+// that is being sent, and running calls have until ctx ends. Those that remain are then
+// cancelled, which is ErrAborted. It returns once every handler has, or 5 seconds after ctx
+// ended. Further calls of Stop do the same.
 func (s *Server) Stop(ctx context.Context) error {
 	s.health.Shutdown()
 	s.endStreams()

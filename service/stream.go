@@ -29,9 +29,9 @@ type StreamObserver interface {
 // unobserved is a StreamObserver for nobody.
 type unobserved struct{}
 
-func (unobserved) OpenStreams(bool, int)       {}
-func (unobserved) PageSent(bool, int64)        {}
-func (unobserved) FeedReaders(int)             {}
+func (unobserved) OpenStreams(bool, int)   {}
+func (unobserved) PageSent(bool, int64)    {}
+func (unobserved) FeedReaders(int)         {}
 func (unobserved) FailureOutlasted(string) {}
 
 // streaming returns the method that reads the pages of an operation.

@@ -593,6 +593,21 @@ func TestStreamThatIsCancelledFreesEverything(t *testing.T) {
 
 func TestStreamOfASlowReaderHoldsTwoPages(t *testing.T) {
 	t.Parallel()
+	for method, request := range map[string]string{
+		streamReadings: `{"request":{"id":"7"}}`,
+		followReadings: `{"options":{"maxPages":"20"}}`,
+	} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			readSlowly(t, method, request)
+		})
+	}
+}
+
+// readSlowly reads a stream of 20 large pages, and checks before each message how many pages
+// were fetched and are held.
+func readSlowly(t *testing.T, method, request string) {
+	t.Helper()
 	const pages, pageBytes = 20, 300_000
 	text := strings.Repeat("x", pageBytes)
 	var (
@@ -624,7 +639,7 @@ func TestStreamOfASlowReaderHoldsTwoPages(t *testing.T) {
 		return resp, err
 	})
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})
-	r := g.open(t.Context(), t, streamReadings, `{"request":{"id":"7"}}`)
+	r := g.open(t.Context(), t, method, request)
 	for n := 1; n <= pages; n++ {
 		mu.Lock()
 		// n-1 messages were received: one more is on its way, and another was fetched meanwhile.

@@ -25,6 +25,8 @@ type endpointRow struct {
 	RateLimit  string `json:"rateLimit,omitempty"`
 	Stage      string `json:"stage"`
 	Deprecated bool   `json:"deprecated,omitempty"`
+	// Streams are the names of the methods that read all pages, of the same service.
+	Streams []string `json:"streams,omitempty"`
 }
 
 func newEndpointRow(e *endpoint.Endpoint) endpointRow {
@@ -41,12 +43,15 @@ func newEndpointRow(e *endpoint.Endpoint) endpointRow {
 	if limit := op.GetRateLimit(); limit != nil {
 		row.RateLimit = fmt.Sprintf("%d/%s", limit.GetRequests(), windowName(limit.GetWindow().AsDuration()))
 	}
+	for _, s := range e.Streams {
+		row.Streams = append(row.Streams, string(s.Method.Name()))
+	}
 	return row
 }
 
 // holds reports whether one of the row's columns holds text, whatever its case.
 func (r endpointRow) holds(text string) bool {
-	all := strings.Join([]string{r.Method, r.HTTPMethod + " " + r.Path, r.Scope, r.Stage}, "\n")
+	all := strings.Join(append([]string{r.Method, r.HTTPMethod + " " + r.Path, r.Scope, r.Stage}, r.Streams...), "\n")
 	return strings.Contains(strings.ToLower(all), strings.ToLower(text))
 }
 
@@ -84,7 +89,7 @@ func endpointsUsage() string {
 	return `Endpoints lists the methods served, with what is known of each.
 
 Usage:
-  gateway endpoints [flags] [TEXT]   those whose method, path, scope or stage holds TEXT
+  gateway endpoints [flags] [TEXT]   those that hold TEXT in a column
 
 Flags:
 ` + endpointsFlags(new(string)).FlagUsagesWrapped(100)
@@ -140,13 +145,15 @@ func parse(fs *pflag.FlagSet, args []string, most int) error {
 
 func writeTable(w io.Writer, rows []endpointRow) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "METHOD\tHTTP\tPATH\tSCOPE\tRATE LIMIT\tSTAGE")
+	fmt.Fprintln(table, "METHOD\tHTTP\tPATH\tSCOPE\tRATE LIMIT\tSTAGE\tSTREAMS")
 	for _, r := range rows {
 		stage := r.Stage
 		if r.Deprecated {
 			stage += ", deprecated"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Method, r.HTTPMethod, r.Path, r.Scope, r.RateLimit, stage)
+		fmt.Fprintln(table, strings.Join([]string{
+			r.Method, r.HTTPMethod, r.Path, r.Scope, r.RateLimit, stage, strings.Join(r.Streams, " "),
+		}, "\t"))
 	}
 	return table.Flush()
 }

@@ -23,7 +23,7 @@ func serveSandbox(ctx context.Context, cfg config.Sandbox, stderr io.Writer) err
 		return err
 	}
 	box, err := newSandboxServer(sandbox.Config{
-		Endpoints: endpoints, Token: cfg.Token, Seed: cfg.Seed, Fleet: cfg.Fleet, PageSize: cfg.PageSize,
+		Endpoints: endpoints, Token: cfg.Token, Seed: cfg.Seed, Fleet: cfg.Fleet, PageSize: cfg.PageSize, RateLimits: cfg.RateLimits,
 		Faults: cfg.Faults, Logger: log,
 	})
 	if err != nil {

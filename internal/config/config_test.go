@@ -465,9 +465,9 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 		{"defaults", nil, config.Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: 1, Fleet: 12, LogFormat: config.LogText}, nil},
 		{
 			"everything set",
-			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fleet=1000", "--page-size=512", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
+			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fleet=1000", "--page-size=512", "--rate-limits", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
 			config.Sandbox{
-				Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Fleet: 1000, PageSize: 512,
+				Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Fleet: 1000, PageSize: 512, RateLimits: true,
 				Faults: []sandbox.Fault{{Status: 503}, {Reset: true}}, LogLevel: slog.LevelDebug, LogFormat: config.LogJSON,
 			},
 			nil,

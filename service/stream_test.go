@@ -150,10 +150,10 @@ type got struct {
 	KeepAlive   *gatewayv1.KeepAlive
 }
 
-// open begins a stream of the readings API, its request in protojson.
+// open begins a stream, its request in protojson.
 func (g *gateway) open(ctx context.Context, t *testing.T, method, request string) *reader {
 	t.Helper()
-	for _, e := range load(t, testproto.Readings) {
+	for _, e := range g.served {
 		for _, s := range e.Streams {
 			if string(s.Method.Name()) == method {
 				return g.openStream(ctx, t, s, request)

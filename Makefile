@@ -21,6 +21,8 @@ BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,bench)
 BASE ?=
 COUNT ?= 6
 BENCH ?= .
+RECORDS ?= 1000000
+KILLS ?= 5
 PACKAGES = $$(go list ./... | grep -v '^samsara.internal/gateway/gen')
 
 TOOLS := buf ghz golangci-lint grpcurl
@@ -46,6 +48,11 @@ test: build bin/grpcurl bin/ghz cc ## run all tests with the race detector
 	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)' \
 		go test -race -timeout 15m $(PACKAGES)
 	go -C bench test ./...
+
+.PHONY: soak
+soak: build cc ## follow a feed of RECORDS through failing requests and KILLS of the gateway
+	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
+		go test -race -count 1 -timeout 1h -v -run '^TestAFollowedFeedIsComplete' ./cmd/gateway
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless said otherwise

@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -224,8 +226,17 @@ func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	var succeeded atomic.Int64
 	enough := make(chan struct{})
 	var all sync.WaitGroup
+	var ready []vehiclesv1.VehiclesServiceClient
 	for range clients {
 		client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+		// A call that has yet to connect may find nobody there, though it began in time.
+		if _, err := client.ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		succeeded.Add(1)
+		ready = append(ready, client)
+	}
+	for _, client := range ready {
 		all.Go(func() {
 			for {
 				late := signalled.Load()
@@ -310,23 +321,47 @@ func TestCallsBeyondTheGracePeriodAreCutOffAndThatIsAFailure(t *testing.T) {
 	}
 }
 
-// awaitInFlight waits until a call has begun and not ended, by the gateway's metrics.
+// awaitInFlight waits until a call has begun, by the gateway's metrics.
 func awaitInFlight(t *testing.T, admin string) {
 	t.Helper()
-	const begun = `grpc_server_started_total{grpc_method="ListVehicles",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 1`
+	eventually(t, "a call begins", func() bool {
+		return metric(t, admin, "grpc_server_started_total", `grpc_method="ListVehicles"`) == 1
+	})
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	timeout := time.After(patience)
-	for {
-		if _, text := get(t, "http://"+admin+"/metrics", ""); strings.Contains(text, begun) {
-			return
-		}
+	for !holds() {
 		select {
 		case <-tick.C:
 		case <-timeout:
-			t.Fatal("no call has begun")
+			t.Fatalf("waited in vain until %s", what)
 		}
 	}
+}
+
+// metric returns the sum of a metric's series that have all these labels.
+func metric(t *testing.T, admin, name string, labels ...string) float64 {
+	t.Helper()
+	_, text := get(t, "http://"+admin+"/metrics", "")
+	sum := 0.0
+	for line := range strings.Lines(text) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		series, has, _ := strings.Cut(series, "{")
+		if series != name || slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(has, l) }) {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("metric %s: %v", name, err)
+		}
+		sum += n
+	}
+	return sum
 }
 
 // output runs a client program and returns what it printed on standard output and error.

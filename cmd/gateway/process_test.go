@@ -38,9 +38,10 @@ type logLine struct {
 	Sandbox string `json:"sandbox"`
 	Code    string `json:"code"`
 	Method  string `json:"method"`
+	Fault   string `json:"fault"`
 }
 
-// process is a running gateway.
+// process is a running gateway, or a sandbox alone.
 type process struct {
 	cmd *exec.Cmd
 	// exited is closed when the process has, with err.
@@ -151,6 +152,28 @@ func (p *process) stop(t *testing.T) {
 		_, text, _ := p.log()
 		t.Fatalf("the gateway ended with %v:\n%s", exit, text)
 	}
+}
+
+// startSandbox runs a sandbox alone on a port of its own. It returns it, logging every request,
+// and the flags of a gateway before it.
+func startSandbox(t *testing.T, args ...string) (*process, []string) {
+	t.Helper()
+	p := start(t, append([]string{"sandbox", "--token=open", "--log-format=json", "--log-level=debug", "--listen=127.0.0.1:0"}, args...)...)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p, []string{
+		"--upstream-url=" + p.await(t, "serving").Sandbox, "--api-token-file=" + token,
+		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+	}
+}
+
+// startBefore runs a gateway with the flags that startSandbox returned, and more.
+func startBefore(t *testing.T, flags []string, args ...string) (*process, logLine) {
+	t.Helper()
+	p := start(t, append(flags[:len(flags):len(flags)], args...)...)
+	return p, p.await(t, "serving")
 }
 
 // startSandboxed runs a gateway before its sandbox on ports of its own, and returns it with the

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -220,7 +221,14 @@ func (h *harness) startAll(ctx context.Context) (servers map[string]*process, st
 func (h *harness) measure(ctx context.Context, server *process, cell report.Cell, cpu time.Duration) (sample load.Sample, err error) {
 	client := load.NewHTTP("http://" + server.address + fleet.Path + "?after=" + cell.Body.Cursor())
 	if cell.Server != peer.FloorB {
-		client, err = load.NewGRPC(server.address, vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName, fleet.Request(cell.Body))
+		requests := make([]proto.Message, cell.Concurrency)
+		for worker := range requests {
+			request := fleet.Request(cell.Body)
+			// The upstream's answer does not depend on it.
+			request.Time = proto.String(strconv.Itoa(worker))
+			requests[worker] = request
+		}
+		client, err = load.NewGRPC(server.address, vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName, requests)
 		if err != nil {
 			return load.Sample{}, err
 		}

@@ -20,14 +20,19 @@ const Connections = 4
 // maxAnswerBytes bounds an answer.
 const maxAnswerBytes = 64 << 20
 
-// NewGRPC returns a client that sends one request to a unary method, again and again, in
-// plaintext.
-func NewGRPC(address, fullMethod string, request proto.Message) (Client, error) {
-	wire, err := proto.Marshal(request)
-	if err != nil {
-		return nil, err
+// NewGRPC returns a client of a unary method, in plaintext. Each worker sends one of the requests
+// again and again. There must be as many as workers: a gateway that finds two alike under way may
+// ask its upstream once for both.
+func NewGRPC(address, fullMethod string, requests []proto.Message) (Client, error) {
+	client := &grpcClient{method: fullMethod}
+	for _, request := range requests {
+		wire, err := proto.Marshal(request)
+		if err != nil {
+			return nil, err
+		}
+		client.requests = append(client.requests, wire)
 	}
-	client := &grpcClient{method: fullMethod, request: wire}
+	var err error
 	for i := range client.connections {
 		client.connections[i], err = grpc.NewClient(address,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -42,12 +47,12 @@ func NewGRPC(address, fullMethod string, request proto.Message) (Client, error) 
 type grpcClient struct {
 	connections [Connections]*grpc.ClientConn
 	method      string
-	request     []byte
+	requests    [][]byte // by worker
 }
 
 func (c *grpcClient) Call(ctx context.Context, worker int) (int, error) {
 	var size int
-	err := c.connections[worker%Connections].Invoke(ctx, c.method, c.request, &size)
+	err := c.connections[worker%Connections].Invoke(ctx, c.method, c.requests[worker], &size)
 	return size, err
 }
 

@@ -5,9 +5,9 @@
 // never from a text; that an attempt whose outcome is unknown is repeated only where the
 // request says that it may be; that no wait outlives the caller's deadline; that every wait and
 // every size is bounded, and the memory of all responses together; that connections and buffers
-// are used again; that callers who ask the same at the same time share one upstream call, but
-// neither their deadlines nor their tokens; and that the API token goes to the configured host only and stands in no
-// error, log or observation.
+// are used again; that callers who read the same at the same time share one upstream call, but
+// neither their deadlines nor their tokens; and that the API token goes to the configured host
+// only and stands in no error, log or observation.
 //
 // It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
 // of the expected kind.
@@ -100,8 +100,8 @@ type Request struct {
 	// that comes nonetheless is ignored.
 	NoBody bool
 	// CacheTTL is how old an answer from the cache may be, and how long one of the upstream may
-	// stay there; 0: neither. It counts for repeatable GETs with a Decoder and without Header,
-	// where Config.CacheBytes is set.
+	// stay there; 0: neither. It counts where Config.CacheBytes is set, for repeatable GETs with
+	// a Decoder and without Header, Body and NoStore.
 	CacheTTL time.Duration
 	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
 	// for others.

@@ -244,6 +244,7 @@ func TestConfigIsRefusedWithEveryProblem(t *testing.T) {
 		Breaker:          upstream.BreakerPolicy{MinAttempts: -1, FailureRatio: -1, OpenFor: -1},
 		AttemptTimeout:   -1,
 		MaxResponseBytes: 1 << 40,
+		CacheBytes:       -1,
 		Transport:        upstream.TransportConfig{MaxIdleConns: -1},
 	})
 	if err == nil {
@@ -264,6 +265,7 @@ func TestConfigIsRefusedWithEveryProblem(t *testing.T) {
 		`Breaker.OpenFor: must be positive, is -1ns`,
 		`AttemptTimeout: must be positive, is -1ns`,
 		`MaxResponseBytes: must be between 1 and 2147483647, is 1099511627776`,
+		`CacheBytes: must not be negative, is -1`,
 		`Transport.MaxIdleConns: must be positive, is -1`,
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {

@@ -13,8 +13,9 @@ func (r *Request) isRead() bool {
 	return r.Method == http.MethodGet && r.Repeatable && len(r.Header) == 0 && len(r.Body) == 0 && !r.NoStore
 }
 
-// readKey says which reads have the same answer. The token stands for itself by the header that
-// holds it, of which there is one for each token in use.
+// readKey says which reads have the same answer. The token is that at the read's beginning, in the
+// form of the header that holds it, of which there is one for each token in use. Where it changes
+// while reads are shared, they go on with the new one, as each of them would by itself.
 type readKey struct {
 	authorized  *authorized
 	path, query string

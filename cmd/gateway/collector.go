@@ -11,7 +11,7 @@ import (
 const (
 	// leastMemory is what Go may use before it collects more often than growth demands. With the
 	// program itself, about 20 MiB, the process stays below 100 MiB.
-	leastMemory = 72 << 20
+	leastMemory = 80 << 20
 	// spareMemory is what there is always room for beside the heap that is live: stacks, and what
 	// is allocated between two collections.
 	spareMemory = 24 << 20

@@ -440,7 +440,8 @@ func TestCancelledStreamsFreeEverythingWithinASecond(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for i := range streams / 2 {
-		streamVehicles(ctx, t, conns[i%connections], 10, "", nil)
+		// Each list is another one: of those that are alike only one is asked for.
+		streamVehicles(ctx, t, conns[i%connections], int64(10+i), "", nil)
 		followLocations(ctx, t, conns[i%connections], time.Time{}, 10, "")
 	}
 	// Each list has a request, and so a connection of its own; the followers have one together.

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -138,8 +139,27 @@ func (b *binding) separate(p *parameter, i int) {
 	}
 }
 
-// set adds the values of a list in the order of their texts, each once.
+// set adds the values of a list in the order of their texts, each once. Most come so.
 func (b *binding) set(p *parameter, values protoreflect.List) {
+	start, found := len(b.line), len(b.violations)
+	var last []byte
+	for i := range values.Len() {
+		b.separate(p, i)
+		from := len(b.line)
+		b.value(p.field, values.Get(i), keptInQuery)
+		if b.full {
+			return
+		}
+		if i > 0 && bytes.Compare(b.line[from:], last) <= 0 {
+			b.line, b.violations = b.line[:start], b.violations[:found]
+			b.sort(p, values)
+			return
+		}
+		last = b.line[from:]
+	}
+}
+
+func (b *binding) sort(p *parameter, values protoreflect.List) {
 	start := len(b.line)
 	texts := make([]string, 0, values.Len())
 	for i := 0; i < values.Len() && !b.full; i++ {

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -48,6 +49,8 @@ type handler struct {
 	upstream        Upstream
 	drift           func(method string, findings []transcode.Finding)
 	observer        StreamObserver
+	quota           budgets
+	cacheTTL        func(fullMethod string) time.Duration
 	sandboxFaults   bool
 	defaultDeadline time.Duration
 	// stopping ends when the server begins to stop.
@@ -57,6 +60,7 @@ type handler struct {
 
 // operation returns the method that stands for one operation of the REST API.
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
+	budget, ttl := h.quota.of[e], h.cacheTTL(e.FullMethod)
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
 		in := e.Input.New()
 		if err := decode(in.Interface()); err != nil {
@@ -75,6 +79,8 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 			Repeatable: e.Operation.GetRepeatable(),
 			Decoder:    e.Response,
 			NoBody:     !e.HasResponse,
+			Quota:      budget,
+			CacheTTL:   ttl,
 		})
 		if err != nil {
 			return nil, err
@@ -106,7 +112,11 @@ func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Resp
 		return nil, err
 	}
 	logAttempts(ctx, resp.Attempts, resp.RequestID)
-	_ = grpc.SetHeader(ctx, callMetadata(resp.Attempts, resp.RequestID))
+	header := callMetadata(resp.Attempts, resp.RequestID)
+	if resp.Cached {
+		header.Set(cacheKey, fmt.Sprintf("hit; age=%d", int64(resp.Age.Seconds())))
+	}
+	_ = grpc.SetHeader(ctx, header)
 	return resp, nil
 }
 
@@ -119,18 +129,19 @@ func (h *handler) framed(ctx context.Context, method string, resp *upstream.Resp
 			resp.Release()
 		}
 	}()
-	h.reportDrift(ctx, method, &resp.Drift)
+	h.reportDrift(ctx, method, resp)
 	reported = true
 	return frame{resp}
 }
 
 // reportDrift tells the caller and the metrics in what the response differed.
-func (h *handler) reportDrift(ctx context.Context, method string, d *transcode.Drift) {
+func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream.Response) {
+	d := &resp.Drift
 	if len(d.Findings()) == 0 {
 		return
 	}
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d.Findings(), d.Dropped())))
-	if h.drift != nil {
+	if h.drift != nil && !resp.Cached { // it was counted when it came
 		h.drift(method, d.Findings())
 	}
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,13 @@ const (
 	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
 	// its method.
 	retryKey = "samsara-retry"
+	// callerKey names the caller for the sharing of the quota, where no certificate does.
+	callerKey = "samsara-caller"
+	// priorityKey is "batch" for calls that give way to others, and "interactive".
+	priorityKey = "samsara-priority"
+	// cacheKey with the value "no-store" keeps a call from the cache. In responses it says that
+	// the answer is from there.
+	cacheKey = "samsara-cache"
 	// sandboxFaultKey asks the sandbox for a fault. It is read only with Config.SandboxFaults.
 	sandboxFaultKey = "samsara-sandbox-fault"
 )
@@ -39,17 +47,36 @@ const (
 	maxDriftBytes   = 1 << 10
 )
 
-// applyMetadata sets what the caller's metadata says of req.
+// applyMetadata sets what the caller's metadata says of req. The error names all that is wrong.
 func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) error {
-	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
-		if value != "always" {
-			return invalidArgument(req.Method, req.Template, []endpoint.Violation{{
-				Field:       retryKey,
-				Description: "is " + quote(value) + ", must be \"always\" or absent",
-			}})
-		}
-		req.RetryAlways = true
+	var violations []endpoint.Violation
+	refuse := func(key, value, rule string) {
+		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
 	}
+	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
+		if req.RetryAlways = value == "always"; !req.RetryAlways {
+			refuse(retryKey, value, "\"always\" or absent")
+		}
+	}
+	for _, value := range metadata.ValueFromIncomingContext(ctx, cacheKey) {
+		if req.NoStore = value == "no-store"; !req.NoStore {
+			refuse(cacheKey, value, "\"no-store\" or absent")
+		}
+	}
+	for _, value := range metadata.ValueFromIncomingContext(ctx, priorityKey) {
+		if req.Batch = value == "batch"; !req.Batch && value != "interactive" {
+			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
+		}
+	}
+	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
+		if req.Caller = value; value == "" || len(value) > maxCallerBytes {
+			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
+		}
+	}
+	if len(violations) > 0 {
+		return invalidArgument(req.Method, req.Template, violations)
+	}
+	identify(ctx, req)
 	if h.sandboxFaults {
 		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
 			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})

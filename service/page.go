@@ -68,6 +68,8 @@ func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive f
 		Template:   e.Operation.GetPath(),
 		Repeatable: e.Operation.GetRepeatable(),
 		Decoder:    e.Response,
+		Quota:      h.quota.of[e],
+		Batch:      true, // unless its caller says otherwise
 	}}
 	return s, h.applyMetadata(ctx, &s.request)
 }

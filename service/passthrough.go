@@ -49,6 +49,7 @@ func (h *handler) pass(ctx context.Context, in *gatewayv1.CallRequest) (*gateway
 		Query:      query,
 		Template:   passthroughTemplate,
 		Repeatable: in.GetMethod() != "POST" && in.GetMethod() != "PATCH",
+		Quota:      h.quota.at(in.GetMethod(), in.GetPath()),
 	}
 	if in.Body != nil {
 		req.Body = []byte(in.GetBody())

@@ -44,6 +44,12 @@
 //
 //	samsara-retry          "always": repeat the request even where that could do something twice.
 //	                       Any other value is refused.
+//	samsara-caller         Who calls, at most 64 bytes: callers share the quota fairly. What a
+//	                       verified client certificate says counts over it, and the address where
+//	                       there is neither.
+//	samsara-priority       "batch" gives way to "interactive". Unary calls are interactive and
+//	                       streams batch unless they say so.
+//	samsara-cache          "no-store": what answers must have been asked for by this call alone.
 //	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
 //
 // # Metadata of responses
@@ -51,6 +57,8 @@
 //	samsara-attempts       HTTP attempts made, the first one included.
 //	samsara-request-id     Samsara's id of the last attempt, escaped, where it gave one.
 //	samsara-drift          How the response differed from its descriptor; absent if it did not.
+//	samsara-cache          "hit; age=" and a number of seconds in the header of an answer from the
+//	                       cache.
 //	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
 //	                       message sent, or of the request where there was none. Absent if there
 //	                       is none, or none of at most 2 KiB of printable ASCII.
@@ -89,6 +97,7 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -118,6 +127,11 @@ type Config struct {
 	Drift func(method string, findings []transcode.Finding)
 	// Streams is told what streams of pages do. It may be nil.
 	Streams StreamObserver
+	// Quota admits what is sent upstream; nil: nothing is held up. It must outlive the server.
+	Quota *quota.Limiter
+	// CacheTTL says how old a cached answer to a unary method may be, by full method; nil: none
+	// is cached.
+	CacheTTL func(fullMethod string) time.Duration
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
 	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
 	// later, so that these see too what cannot be decoded.
@@ -199,6 +213,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Streams == nil {
 		c.Streams = unobserved{}
 	}
+	if c.CacheTTL == nil {
+		c.CacheTTL = func(string) time.Duration { return 0 }
+	}
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
 	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
@@ -254,13 +271,17 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	budgets, err := newBudgets(cfg.Quota, cfg.Endpoints)
+	if err != nil {
+		return nil, err
+	}
 	stopping, endStreams := context.WithCancel(context.Background())
 	s := &Server{
 		grpc:       grpc.NewServer(cfg.serverOptions(stopping)...),
 		health:     health.NewServer(),
 		endStreams: endStreams,
 	}
-	for _, desc := range cfg.services(stopping) {
+	for _, desc := range cfg.services(stopping, budgets) {
 		s.grpc.RegisterService(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
@@ -272,12 +293,14 @@ func New(cfg Config) (*Server, error) {
 }
 
 // services describes what c serves, apart from grpc's own services.
-func (c Config) services(stopping context.Context) []*grpc.ServiceDesc {
+func (c Config) services(stopping context.Context, shared budgets) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
 		upstream:        c.Upstream,
 		drift:           c.Drift,
 		observer:        c.Streams,
+		quota:           shared,
+		cacheTTL:        c.CacheTTL,
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
 		stopping:        stopping,

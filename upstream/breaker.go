@@ -106,6 +106,21 @@ func (b *breaker) delayProbe() {
 
 func (b *breaker) current() Circuit { return Circuit(b.circuit.State()) }
 
+// refusal returns the error of an attempt while the circuit is open, else nil.
+func (b *breaker) refusal() *Error {
+	if b.current() != CircuitOpen {
+		return nil
+	}
+	return b.refuse(gobreaker.ErrOpenState)
+}
+
+func (b *breaker) refuse(cause error) *Error {
+	refusal := fault(ReasonCircuitOpen, "", cause)
+	refusal.RetryAfter = max(time.Duration(b.probeAt.Load())-time.Since(b.began), probeMargin)
+	refusal.RetryAfterKnown = true
+	return refusal
+}
+
 // allow returns the pass of an attempt, or the error of one that must not be made.
 func (b *breaker) allow() (pass, *Error) {
 	p := pass{breaker: b, changes: b.changes.Load()}
@@ -114,10 +129,7 @@ func (b *breaker) allow() (pass, *Error) {
 	}
 	done, err := b.circuit.Allow()
 	if err != nil {
-		refusal := fault(ReasonCircuitOpen, "", err)
-		refusal.RetryAfter = max(time.Duration(b.probeAt.Load())-time.Since(b.began), probeMargin)
-		refusal.RetryAfterKnown = true
-		return pass{}, refusal
+		return pass{}, b.refuse(err)
 	}
 	b.delayProbe()
 	p.done = done

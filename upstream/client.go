@@ -25,6 +25,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -103,6 +104,11 @@ type Request struct {
 	// stay there; 0: neither. It counts where Config.CacheBytes is set, for repeatable GETs with
 	// a Decoder and without Header, Body and NoStore.
 	CacheTTL time.Duration
+	// Quota admits every attempt, in the name of Caller. Batch gives way to what is not. nil:
+	// nothing is waited for.
+	Quota  *quota.Operation
+	Caller string
+	Batch  bool
 	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
 	// for others.
 	NoStore bool
@@ -275,8 +281,8 @@ func (call *call) failed(failure *Error) *Error {
 	return failure
 }
 
-// try makes one attempt and translates its result. Where the caller is gone, there is no token
-// or the circuit is open there is no attempt, only the error.
+// try makes one attempt and translates its result. Where the caller is gone, there is no token,
+// the circuit is open or the quota is used up there is no attempt, only the error.
 func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if ctx.Err() != nil {
 		return nil, call.failed(ended(ctx))
@@ -287,6 +293,12 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 		return nil, call.failed(fault(ReasonTokenUnavailable, "", err))
 	}
 	call.authorized = authorized
+	if refusal := c.breaker.refusal(); refusal != nil {
+		return nil, call.failed(refusal) // without waiting first
+	}
+	if refusal := admit(ctx, call); refusal != nil {
+		return nil, call.failed(refusal)
+	}
 	pass, refusal := c.breaker.allow()
 	if refusal != nil {
 		return nil, call.failed(refusal)
@@ -316,6 +328,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if failure == nil {
 		return resp, nil
 	}
+	pauseQuota(ctx, call, failure)
 	c.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
 		slog.String("method", call.Method), slog.String("path", call.Template), slog.Int("attempt", call.attempts),
 		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),

@@ -61,8 +61,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo,
-// with RequestInfo where the upstream named the request, and with RetryInfo where a wait is
-// known.
+// with RequestInfo where the upstream named the request, with RetryInfo where a wait is known, and
+// with QuotaFailure where the gateway's own quota is used up.
 func (e *Error) GRPCStatus() *status.Status {
 	metadata := map[string]string{
 		"method":   e.Method,
@@ -80,6 +80,9 @@ func (e *Error) GRPCStatus() *status.Status {
 	}
 	if e.RetryAfterKnown {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})
+	}
+	if exceeded := e.quotaFailure(); exceeded != nil {
+		details = append(details, exceeded)
 	}
 	st := status.New(e.Code, e.Message)
 	detailed, err := st.WithDetails(details...)
@@ -123,6 +126,8 @@ func explain(reason string) string {
 		return "the upstream's response body is too large"
 	case ReasonMemoryInFlight:
 		return "the gateway has no memory left for the upstream's response"
+	case ReasonGatewayQuota:
+		return "the gateway's quota for the upstream is used up"
 	case ReasonErrorInBody:
 		return "the upstream answered success with an error for a body"
 	case ReasonDeadlineExceeded:

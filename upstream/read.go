@@ -21,6 +21,8 @@ type readKey struct {
 	path, query string
 	decoder     *transcode.Decoder
 	noBody      bool
+	// batch keeps what is not from waiting as long.
+	batch bool
 }
 
 // read is exchange for a call whose answer may be another's.
@@ -29,7 +31,7 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 	if err != nil {
 		return c.exchange(ctx, call) // which says so
 	}
-	key := readKey{authorized, call.Path, call.Query, call.Decoder, call.NoBody}
+	key := readKey{authorized, call.Path, call.Query, call.Decoder, call.NoBody, call.Batch}
 	cacheable := c.cache != nil && call.CacheTTL > 0 && call.Decoder != nil
 	observe := func(from Source) {
 		if c.cfg.ReadObserver != nil {

@@ -34,6 +34,9 @@ const (
 	// ReasonMemoryInFlight means that there was no room for a 2XX body within the caller's
 	// deadline: other responses hold Config.MaxInFlightBytes.
 	ReasonMemoryInFlight = "MEMORY_IN_FLIGHT"
+	// ReasonGatewayQuota means that an attempt would have waited too long for the quota, or that
+	// too many wait already. The upstream's own 429 is RATE_LIMITED.
+	ReasonGatewayQuota = "GATEWAY_QUOTA"
 	// ReasonErrorInBody means that a 2XX body is an error object and nothing else.
 	ReasonErrorInBody = "UPSTREAM_ERROR_IN_BODY"
 	// ReasonUnexpectedStatus means a status that is neither 2XX, 4XX nor 5XX, such as a
@@ -102,7 +105,7 @@ func faultCode(reason string) codes.Code {
 	switch reason {
 	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonCircuitOpen, ReasonTokenUnavailable:
 		return codes.Unavailable
-	case ReasonBodyTooLarge, ReasonMemoryInFlight:
+	case ReasonBodyTooLarge, ReasonMemoryInFlight, ReasonGatewayQuota:
 		return codes.ResourceExhausted
 	case ReasonDeadlineExceeded:
 		return codes.DeadlineExceeded

@@ -23,6 +23,7 @@ import (
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/service"
@@ -100,7 +101,16 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	if err := metrics.WatchMemory(client.InFlightBytes); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	server, err := newServer(cfg, endpoints, client, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
+	limiter, err := newLimiter(cfg)
+	if err != nil {
+		return err
+	}
+	if limiter != nil {
+		defer func() {
+			_ = limiter.Close() // Nobody waits for it any more.
+		}()
+	}
+	server, err := newServer(cfg, endpoints, client, limiter, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
 	if err != nil {
 		return err
 	}
@@ -217,7 +227,32 @@ func newClient(cfg config.Config, target upstreamTarget, observer upstream.Obser
 	})
 }
 
-func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+// newLimiter returns what keeps requests within the quota, nil where nothing shall.
+func newLimiter(cfg config.Config) (*quota.Limiter, error) {
+	if !cfg.Quota {
+		return nil, nil
+	}
+	limits := quota.Defaults()
+	limits.Token, limits.Organization, limits.Overrides = cfg.QuotaTokenLimit, cfg.QuotaOrganizationLimit, cfg.QuotaLimits
+	limits.Margin = float64(cfg.QuotaMargin) / 100
+	limits.MaxWait, limits.MaxQueue, limits.MaxQueueCaller = cfg.QuotaMaxWait, cfg.QuotaMaxQueue, cfg.QuotaMaxQueue/10
+	limits.BatchPercent, limits.Replicas = cfg.QuotaBatchPercent, cfg.QuotaReplicas
+	limits.Weights = make(map[string]float64, len(cfg.QuotaWeights))
+	for _, w := range cfg.QuotaWeights {
+		limits.Weights[w.Caller] = w.Weight
+	}
+	if url := cfg.QuotaRedis.Reveal(); url != "" {
+		// There is one token for each organization.
+		store, err := quota.NewRedis(quota.RedisConfig{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
+		if err != nil {
+			return nil, err
+		}
+		limits.Store = store
+	}
+	return quota.New(limits)
+}
+
+func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	var creds credentials.TransportCredentials
 	if cfg.TLSCertFile != "" {
 		var err error
@@ -234,6 +269,8 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		SandboxFaults:        cfg.Sandbox,
 		Drift:                metrics.Drift,
 		Streams:              metrics,
+		Quota:                limiter,
+		CacheTTL:             cfg.CacheTTL,
 		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
 		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
 		DefaultDeadline:      cfg.DefaultDeadline,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/sandbox"
 )
 
@@ -84,6 +85,28 @@ type Config struct {
 	// CacheMaxBytes bounds the memory for that.
 	CacheMaxBytes int64
 
+	// Quota keeps requests within Samsara's rate limits.
+	Quota bool
+	// QuotaTokenLimit and QuotaOrganizationLimit are for all operations together.
+	QuotaTokenLimit, QuotaOrganizationLimit quota.Limit
+	// QuotaLimits replace the limits that operations state.
+	QuotaLimits []quota.Override
+	// QuotaMargin lengthens every window by as many percent.
+	QuotaMargin int
+	// QuotaMaxWait bounds the wait for a slot, QuotaMaxQueue how many wait.
+	QuotaMaxWait  time.Duration
+	QuotaMaxQueue int
+	// QuotaWeights are the shares of callers that are not 1.
+	QuotaWeights []QuotaWeight
+	// QuotaBatchPercent is the least share of batch while it waits.
+	QuotaBatchPercent int
+	// QuotaRedis is the URL of the Redis that shares the quota between replicas; empty: none.
+	QuotaRedis Secret
+	// QuotaReplicas is how many replicas there are at the least.
+	QuotaReplicas int
+	// QuotaOrganization names the organization in that Redis.
+	QuotaOrganization string
+
 	// DefaultDeadline bounds a call that comes without a deadline.
 	DefaultDeadline time.Duration
 	// MaxRequestBytes bounds a gRPC request message.
@@ -111,26 +134,36 @@ type Config struct {
 }
 
 func defaults() Config {
+	limits := quota.Defaults()
 	return Config{
-		Listen:               "127.0.0.1:50051",
-		AdminListen:          "127.0.0.1:9464",
-		UpstreamURL:          &url.URL{Scheme: "https", Host: "api.samsara.com"},
-		APIVersion:           APIDocumentVersion,
-		UpstreamTimeout:      95 * time.Second,
-		UpstreamMaxIdleConns: 512,
-		RetryMaxAttempts:     4,
-		RetryBaseDelay:       250 * time.Millisecond,
-		RetryMaxDelay:        10 * time.Second,
-		CacheMaxBytes:        64 << 20,
-		DefaultDeadline:      5 * time.Minute,
-		MaxRequestBytes:      4 << 20,
-		MaxResponseBytes:     64 << 20,
-		MaxInFlightBytes:     256 << 20,
-		MaxConcurrentStreams: 1000,
-		ShutdownGrace:        30 * time.Second,
-		SandboxSeed:          1,
-		LogLevel:             slog.LevelInfo,
-		LogFormat:            LogText,
+		Listen:                 "127.0.0.1:50051",
+		AdminListen:            "127.0.0.1:9464",
+		UpstreamURL:            &url.URL{Scheme: "https", Host: "api.samsara.com"},
+		APIVersion:             APIDocumentVersion,
+		UpstreamTimeout:        95 * time.Second,
+		UpstreamMaxIdleConns:   512,
+		RetryMaxAttempts:       4,
+		RetryBaseDelay:         250 * time.Millisecond,
+		RetryMaxDelay:          10 * time.Second,
+		CacheMaxBytes:          64 << 20,
+		Quota:                  true,
+		QuotaTokenLimit:        limits.Token,
+		QuotaOrganizationLimit: limits.Organization,
+		QuotaMargin:            int(limits.Margin * 100),
+		QuotaMaxWait:           limits.MaxWait,
+		QuotaMaxQueue:          limits.MaxQueue,
+		QuotaBatchPercent:      limits.BatchPercent,
+		QuotaReplicas:          limits.Replicas,
+		QuotaOrganization:      "default",
+		DefaultDeadline:        5 * time.Minute,
+		MaxRequestBytes:        4 << 20,
+		MaxResponseBytes:       64 << 20,
+		MaxInFlightBytes:       256 << 20,
+		MaxConcurrentStreams:   1000,
+		ShutdownGrace:          30 * time.Second,
+		SandboxSeed:            1,
+		LogLevel:               slog.LevelInfo,
+		LogFormat:              LogText,
 	}
 }
 

@@ -24,6 +24,7 @@ func (c *Config) settings() []setting {
 		samsara   = "Samsara"
 		retries   = "Retries"
 		caching   = "Caching"
+		quotas    = "Quota"
 		limits    = "Limits"
 		sandboxed = "Sandbox"
 		logging   = "Logging"
@@ -51,6 +52,19 @@ func (c *Config) settings() []setting {
 
 		{"cache", caching, "`PATTERN=TIME` for which reads are answered from memory, such as samsara.vehicles.v1.*=30s; the first that matches a method counts; may be repeated, or several separated by commas", cacheRules(&c.Cache)},
 		{"cache-max-bytes", caching, "`SIZE` of all responses kept for that", bytes(&c.CacheMaxBytes, 1<<20, 1<<40)},
+
+		{"quota", quotas, "keep within Samsara's rate limits: requests wait for their turn", boolean(&c.Quota)},
+		{"quota-token-limit", quotas, "`LIMIT` of the API token, such as 150/s, or none", limit(&c.QuotaTokenLimit)},
+		{"quota-organization-limit", quotas, "`LIMIT` of the organization", limit(&c.QuotaOrganizationLimit)},
+		{"quota-limits", quotas, "`PATTERN=LIMIT` instead of what operations state, such as samsara.vehicles.v1.*=50/s (or /min, /h, /10s, or none); the first that matches a method counts; may be repeated, or several separated by commas", quotaLimits(&c.QuotaLimits)},
+		{"quota-margin", quotas, "`PERCENT` of a limit that is left unused, because the network squeezes requests together", whole(&c.QuotaMargin, 0, 100)},
+		{"quota-max-wait", quotas, "`TIME` that an attempt waits for its turn at most; where it would be longer it is refused at once", duration(&c.QuotaMaxWait, time.Millisecond, 5*time.Minute)},
+		{"quota-max-queue", quotas, "`NUMBER` of attempts that wait at most; a tenth of it of one caller", whole(&c.QuotaMaxQueue, 10, 1_000_000)},
+		{"quota-weights", quotas, "`CALLER=WEIGHT` for callers whose share is not 1, such as billing=2; may be repeated, or several separated by commas", quotaWeights(&c.QuotaWeights)},
+		{"quota-batch-percent", quotas, "`PERCENT` that batch calls get at least while they wait", whole(&c.QuotaBatchPercent, 0, 50)},
+		{"quota-redis", quotas, "`URL` of a Redis or Valkey that shares the quota between replicas", redisURL(&c.QuotaRedis)},
+		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000)},
+		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", text(&c.QuotaOrganization)},
 
 		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},

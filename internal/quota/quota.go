@@ -35,10 +35,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"sync"
 	"time"
+
+	"samsara.internal/gateway/internal/glob"
 )
 
 // The budgets that every operation takes from. An operation's own is OperationPrefix and the
@@ -87,9 +88,9 @@ func (l Limit) check() error {
 
 // Override is the limit of the operations that a pattern matches, higher or lower than stated.
 type Override struct {
-	// Pattern is matched with the operation's name as path.Match does; `*` stops only at `/`.
-	Pattern string
-	Limit   Limit
+	// Operations matches operations by name.
+	Operations glob.Pattern
+	Limit      Limit
 }
 
 // Config configures a Limiter. Defaults gives one to start from; New refuses what is out of
@@ -150,9 +151,9 @@ func (c Config) check() error {
 	limit(TokenBudget, c.Token)
 	limit(OrganizationBudget, c.Organization)
 	for _, o := range c.Overrides {
-		limit(o.Pattern, o.Limit)
-		_, err := path.Match(o.Pattern, "")
-		refuse(err != nil, "the pattern %q is malformed", o.Pattern)
+		limit(string(o.Operations), o.Limit)
+		_, err := glob.Parse(string(o.Operations))
+		refuse(err != nil, "%q: %v", o.Operations, err)
 	}
 	// Written so that NaN is refused too.
 	refuse(!(c.Margin >= 0 && c.Margin <= 1), "the margin must be from 0 to 1, not %v", c.Margin)
@@ -251,8 +252,7 @@ func (l *Limiter) Close() error {
 // and pauses.
 func (l *Limiter) Operation(name string, stated Limit) (*Operation, error) {
 	for _, o := range l.cfg.Overrides {
-		// New has refused malformed patterns.
-		if ok, _ := path.Match(o.Pattern, name); ok {
+		if o.Operations.Match(name) {
 			stated = o.Limit
 			break
 		}

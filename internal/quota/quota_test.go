@@ -435,9 +435,9 @@ func TestOverridesReplaceWhatOperationsState(t *testing.T) {
 	t.Parallel()
 	cfg := quota.Defaults()
 	cfg.Overrides = []quota.Override{
-		{Pattern: "samsara.vehicles.v1.*.ListVehicles", Limit: quota.Limit{Requests: 50, Window: time.Second}},
-		{Pattern: "samsara.vehicles.*", Limit: quota.Limit{Requests: 2, Window: time.Second}},
-		{Pattern: "samsara.tags.*"},
+		{Operations: "samsara.vehicles.v1.*.ListVehicles", Limit: quota.Limit{Requests: 50, Window: time.Second}},
+		{Operations: "samsara.vehicles.*", Limit: quota.Limit{Requests: 2, Window: time.Second}},
+		{Operations: "samsara.tags.*"},
 	}
 	l := newLimiter(t, cfg)
 	for _, name := range []string{
@@ -467,7 +467,7 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAllThatIsWrong(t *testing.T)
 	_, err := quota.New(quota.Config{
 		Token:        quota.Limit{Requests: -1, Window: time.Second},
 		Organization: quota.Limit{Requests: 1, Window: 25 * time.Hour},
-		Overrides:    []quota.Override{{Pattern: "["}},
+		Overrides:    []quota.Override{{Operations: "["}},
 		Margin:       -0.1,
 		Weights:      map[string]float64{"a": 0},
 		BatchPercent: 51,
@@ -475,7 +475,7 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAllThatIsWrong(t *testing.T)
 	want := strings.Join([]string{
 		"quota: token: requests must be from 1 to 100000, not -1",
 		"quota: organization: the window must be more than 0 and at most 24h0m0s, not 25h0m0s",
-		`quota: the pattern "[" is malformed`,
+		`quota: "[": pattern has an open bracket or a backslash at its end`,
 		"quota: the margin must be from 0 to 1, not -0.1",
 		"quota: the longest wait must be more than 0, not 0s",
 		"quota: the queue must hold at least 1, not 0",

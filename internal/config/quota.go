@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"samsara.internal/gateway/internal/glob"
+	"samsara.internal/gateway/internal/quota"
+)
+
+// QuotaWeight is the share of a caller, in times of one that is not named.
+type QuotaWeight struct {
+	Caller string
+	Weight float64
+}
+
+// The bounds of a limit and a weight; package quota has the same.
+const (
+	maxLimitRequests     = 100_000
+	maxLimitWindow       = 24 * time.Hour
+	minWeight, maxWeight = 0.001, 1000
+)
+
+func limit(target *quota.Limit) value[quota.Limit] {
+	return value[quota.Limit]{target, "limit", parseLimit, formatLimit}
+}
+
+func parseLimit(text string) (quota.Limit, error) {
+	if text == "none" {
+		return quota.Limit{}, nil
+	}
+	number, unit, found := strings.Cut(text, "/")
+	requests, err := strconv.Atoi(number)
+	if !found || err != nil {
+		return quota.Limit{}, errors.New(`not a limit such as "150/s", "100/min", "50/h", "10/30s" or "none"`)
+	}
+	if requests < 1 || requests > maxLimitRequests {
+		return quota.Limit{}, fmt.Errorf("requests not between 1 and %d", maxLimitRequests)
+	}
+	switch unit {
+	case "s", "m", "h":
+		unit = "1" + unit
+	case "min":
+		unit = "1m"
+	}
+	var window time.Duration
+	if err := duration(&window, time.Millisecond, maxLimitWindow).Set(unit); err != nil {
+		return quota.Limit{}, fmt.Errorf("window %w", err)
+	}
+	return quota.Limit{Requests: requests, Window: window}, nil
+}
+
+func formatLimit(l quota.Limit) string {
+	if l == (quota.Limit{}) {
+		return "none"
+	}
+	unit := formatDuration(l.Window)
+	switch l.Window {
+	case time.Second:
+		unit = "s"
+	case time.Minute:
+		unit = "min"
+	case time.Hour:
+		unit = "h"
+	}
+	return strconv.Itoa(l.Requests) + "/" + unit
+}
+
+func quotaLimits(target *[]quota.Override) pairs[quota.Override] {
+	return pairs[quota.Override]{list[quota.Override]{target, parseOverride, func(o quota.Override) string {
+		return string(o.Operations) + "=" + formatLimit(o.Limit)
+	}}}
+}
+
+func parseOverride(text string) (quota.Override, error) {
+	pattern, limit, found := strings.Cut(text, "=")
+	if !found {
+		return quota.Override{}, fmt.Errorf("%s: not of the form PATTERN=LIMIT", show(text))
+	}
+	operations, err := glob.Parse(strings.TrimSpace(pattern))
+	if err != nil {
+		return quota.Override{}, fmt.Errorf("%s: %w", show(text), err)
+	}
+	parsed, err := parseLimit(strings.TrimSpace(limit))
+	if err != nil {
+		return quota.Override{}, fmt.Errorf("%s: %w", show(text), err)
+	}
+	return quota.Override{Operations: operations, Limit: parsed}, nil
+}
+
+func quotaWeights(target *[]QuotaWeight) pairs[QuotaWeight] {
+	return pairs[QuotaWeight]{list[QuotaWeight]{target, parseWeight, func(w QuotaWeight) string {
+		return w.Caller + "=" + strconv.FormatFloat(w.Weight, 'g', -1, 64)
+	}}}
+}
+
+func parseWeight(text string) (QuotaWeight, error) {
+	caller, weight, found := strings.Cut(text, "=")
+	if caller = strings.TrimSpace(caller); !found || caller == "" {
+		return QuotaWeight{}, fmt.Errorf("%s: not of the form CALLER=WEIGHT", show(text))
+	}
+	w, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
+	if err != nil || !(w >= minWeight && w <= maxWeight) {
+		return QuotaWeight{}, fmt.Errorf("%s: weight not between %v and %v", show(text), minWeight, maxWeight)
+	}
+	return QuotaWeight{Caller: caller, Weight: w}, nil
+}
+
+// redisURL may hold a password.
+func redisURL(target *Secret) value[Secret] {
+	return value[Secret]{target, "string", func(text string) (Secret, error) {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix") {
+			return Secret{}, errors.New("not a redis://, rediss:// or unix:// URL")
+		}
+		return NewSecret(text), nil
+	}, func(s Secret) string {
+		u, err := url.Parse(s.Reveal())
+		if err != nil {
+			return s.String()
+		}
+		u.RawQuery = "" // which may hold credentials too
+		return u.Redacted()
+	}}
+}

@@ -1,0 +1,58 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+// unnamedPause is how long a quota pauses after a 429 that does not say.
+const unnamedPause = time.Second
+
+// admit waits until the quota lets the attempt be made, or says why it is not.
+func admit(ctx context.Context, call *call) *Error {
+	if call.Quota == nil {
+		return nil
+	}
+	err := call.Quota.Admit(ctx, quota.Request{Caller: call.Caller, Batch: call.Batch})
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	failure := fault(ReasonGatewayQuota, err.Error(), err)
+	var refused *quota.RefusedError
+	if errors.As(err, &refused) {
+		failure.RetryAfter, failure.RetryAfterKnown = refused.Wait, true
+		// A follower with more time may wait where its leader could not.
+		failure.hurried = !affordable(ctx, refused.Wait)
+	}
+	return failure
+}
+
+// pauseQuota lets nobody run into a limit that the upstream has just said is used up.
+func pauseQuota(ctx context.Context, call *call, failure *Error) {
+	if call.Quota == nil || failure.HTTPStatus != http.StatusTooManyRequests {
+		return
+	}
+	call.Quota.Pause(ctx, time.Now().Add(cmp.Or(failure.RetryAfter, unnamedPause)))
+}
+
+// quotaFailure names the budget that an error is about, or is nil.
+func (e *Error) quotaFailure() *errdetails.QuotaFailure {
+	var refused *quota.RefusedError
+	if !errors.As(e.Err, &refused) {
+		return nil
+	}
+	return &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{
+		Subject:     refused.Budget,
+		Description: "limit: " + refused.Limit.String(),
+	}}}
+}

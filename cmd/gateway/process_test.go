@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -29,8 +30,9 @@ func program(t *testing.T, name string) string {
 	return name
 }
 
-// logLine is a line of the gateway's log.
+// logLine is a line of the gateway's log, or of the sandbox's.
 type logLine struct {
+	Time    time.Time `json:"time"`
 	Message string `json:"msg"`
 	Level   string `json:"level"`
 	GRPC    string `json:"grpc"`
@@ -38,6 +40,8 @@ type logLine struct {
 	Sandbox string `json:"sandbox"`
 	Code    string `json:"code"`
 	Method  string `json:"method"`
+	Path    string `json:"path"`
+	Status  int `json:"status"`
 	Fault   string `json:"fault"`
 }
 
@@ -52,7 +56,7 @@ type process struct {
 	// grown is closed and replaced when lines or text grow.
 	grown chan struct{}
 	lines []logLine
-	text  string
+	text  strings.Builder
 }
 
 // start runs the gateway. Where the test does not end it, it is killed.
@@ -86,7 +90,8 @@ func (p *process) read(raw []byte) {
 	var line logLine
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.text += string(raw) + "\n"
+	p.text.Write(raw)
+	p.text.WriteByte('\n')
 	if json.Unmarshal(raw, &line) == nil {
 		p.lines = append(p.lines, line)
 	}
@@ -98,7 +103,7 @@ func (p *process) read(raw []byte) {
 func (p *process) log() ([]logLine, string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lines[:len(p.lines):len(p.lines)], p.text, p.grown
+	return p.lines[:len(p.lines):len(p.lines)], p.text.String(), p.grown
 }
 
 // await returns the first log line with a message, which it waits for.

@@ -150,18 +150,20 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, answer(200, `{}`), answer(200, `{}`))
-		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: 3 * time.Second})
-		if _, err := client.Do(t.Context(), within(budget, "/first")); err != nil {
-			t.Fatal(err)
+		slow := func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(500 * time.Millisecond) //nolint:forbidigo // virtual time
+			answer(503, "")(w, r)
 		}
+		f := newFake(t, slow, answer(200, `{}`))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: 3 * time.Second})
 		var calls sync.WaitGroup
 		calls.Go(func() {
-			hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+			hurried, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			resp, err := client.Do(hurried, within(budget, "/x"))
-			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 0)
+			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
 		})
+		synctest.Wait() // its first attempt is under way
 		calls.Go(func() {
 			if resp, err := client.Do(t.Context(), within(budget, "/x")); err != nil || resp.Status != http.StatusOK {
 				t.Errorf("Do = %+v, %v, want success", resp, err)

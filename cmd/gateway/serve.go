@@ -247,7 +247,7 @@ func newLimiter(cfg config.Config) (*quota.Limiter, error) {
 		if err != nil {
 			return nil, err
 		}
-		limits.Store = store
+		limits.Store, limits.StoreTimeout = store, cfg.QuotaRedisTimeout
 	}
 	return quota.New(limits)
 }

@@ -102,6 +102,8 @@ type Config struct {
 	QuotaBatchPercent int
 	// QuotaRedis is the URL of the Redis that shares the quota between replicas; empty: none.
 	QuotaRedis Secret
+	// QuotaRedisTimeout bounds each wait for it.
+	QuotaRedisTimeout time.Duration
 	// QuotaReplicas is how many replicas there are at the least.
 	QuotaReplicas int
 	// QuotaOrganization names the organization in that Redis.
@@ -153,6 +155,7 @@ func defaults() Config {
 		QuotaMaxWait:           limits.MaxWait,
 		QuotaMaxQueue:          limits.MaxQueue,
 		QuotaBatchPercent:      limits.BatchPercent,
+		QuotaRedisTimeout:      limits.StoreTimeout,
 		QuotaReplicas:          limits.Replicas,
 		QuotaOrganization:      "default",
 		DefaultDeadline:        5 * time.Minute,

@@ -63,6 +63,7 @@ func (c *Config) settings() []setting {
 		{"quota-weights", quotas, "`CALLER=WEIGHT` for callers whose share is not 1, such as billing=2; may be repeated, or several separated by commas", quotaWeights(&c.QuotaWeights)},
 		{"quota-batch-percent", quotas, "`PERCENT` that batch calls get at least while they wait", whole(&c.QuotaBatchPercent, 0, 50)},
 		{"quota-redis", quotas, "`URL` of a Redis or Valkey that shares the quota between replicas", redisURL(&c.QuotaRedis)},
+		{"quota-redis-timeout", quotas, "`TIME` that anybody waits for it at most; then a local share is used until it answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second)},
 		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000)},
 		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", text(&c.QuotaOrganization)},
 

@@ -77,7 +77,7 @@ func TestDefaults(t *testing.T) {
 		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
 		CacheMaxBytes: 64 << 20,
 		Quota:         true, QuotaTokenLimit: quota.Limit{Requests: 150, Window: time.Second}, QuotaOrganizationLimit: quota.Limit{Requests: 200, Window: time.Second},
-		QuotaMargin: 3, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaReplicas: 1, QuotaOrganization: "default",
+		QuotaMargin: 3, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaRedisTimeout: 25 * time.Millisecond, QuotaReplicas: 1, QuotaOrganization: "default",
 		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
 		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
 	}
@@ -98,7 +98,7 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"cache": "samsara.vehicles.v1.*=30s", "cache-max-bytes": "2MiB",
 		"quota": "false", "quota-token-limit": "15/10s", "quota-organization-limit": "none", "quota-limits": "samsara.vehicles.v1.*=50/min,*=1/h",
 		"quota-margin": "5", "quota-max-wait": "1s", "quota-max-queue": "50", "quota-weights": "billing=2,web=0.5", "quota-batch-percent": "20",
-		"quota-redis": "redis://redis.internal:6379/1", "quota-replicas": "3", "quota-organization": "acme",
+		"quota-redis": "redis://redis.internal:6379/1", "quota-redis-timeout": "40ms", "quota-replicas": "3", "quota-organization": "acme",
 		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
 		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}

@@ -33,16 +33,16 @@ func program(t *testing.T, name string) string {
 // logLine is a line of the gateway's log, or of the sandbox's.
 type logLine struct {
 	Time    time.Time `json:"time"`
-	Message string `json:"msg"`
-	Level   string `json:"level"`
-	GRPC    string `json:"grpc"`
-	Admin   string `json:"admin"`
-	Sandbox string `json:"sandbox"`
-	Code    string `json:"code"`
-	Method  string `json:"method"`
-	Path    string `json:"path"`
-	Status  int `json:"status"`
-	Fault   string `json:"fault"`
+	Message string    `json:"msg"`
+	Level   string    `json:"level"`
+	GRPC    string    `json:"grpc"`
+	Admin   string    `json:"admin"`
+	Sandbox string    `json:"sandbox"`
+	Code    string    `json:"code"`
+	Method  string    `json:"method"`
+	Path    string    `json:"path"`
+	Status  int       `json:"status"`
+	Fault   string    `json:"fault"`
 }
 
 // process is a running gateway, or a sandbox alone.

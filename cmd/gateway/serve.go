@@ -98,7 +98,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	if err := metrics.WatchMemory(client.InFlightBytes); err != nil {
+	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	limiter, err := newLimiter(cfg)

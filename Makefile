@@ -72,7 +72,7 @@ bench: build ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5
 
 .PHONY: bench-ghz
 bench-ghz: build bin/ghz ## load the gateway before its sandbox with ghz, into bench/ghz/summary.txt
-	env -u SAMSARA_API_TOKEN bin/gateway --sandbox --listen 127.0.0.1:50061 --admin-listen= --log-level error & \
+	env -u SAMSARA_API_TOKEN bin/gateway --sandbox --quota=false --listen 127.0.0.1:50061 --admin-listen= --log-level error & \
 	trap "kill $$!" EXIT; \
 	for _ in {1..100}; do (: </dev/tcp/127.0.0.1/50061) 2>/dev/null && break; sleep 0.1; done; \
 	for config in bench/ghz/*.json; do bin/ghz --config "$$config"; done | tee bench/ghz/summary.txt

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -52,8 +53,12 @@ type reply struct {
 
 // attempt is one exchange over HTTP. Where the response is 2XX, call.body becomes its body.
 func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
-	defer cancel()
+	// Most callers have less time than that.
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.cfg.AttemptTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
+		defer cancel()
+	}
 	resp, err := c.send(c.httpRequest(ctx, call)) //nolint:bodyclose // drain closes it
 	if err != nil {
 		var notSent *http1.NotSentError

@@ -6,9 +6,9 @@ func TestMemoryLimitFollowsTheHeapThatIsNeeded(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, test := range []struct{ live, want int64 }{
-		{0, 72 * mib},
-		{48 * mib, 72 * mib},
-		{48*mib + 1, 80 * mib},
+		{0, 80 * mib},
+		{56 * mib, 80 * mib},
+		{56*mib + 1, 88 * mib},
 		{300 * mib, 328 * mib},
 	} {
 		if got := memoryLimit(uint64(test.live)); got != test.want {

@@ -101,7 +101,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	limiter, err := newLimiter(cfg)
+	limiter, err := newLimiter(cfg) //nolint:contextcheck // It outlives ctx as calls do.
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/sandbox"
 )
 
@@ -74,11 +75,13 @@ func TestDefaults(t *testing.T) {
 		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 512,
 		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
 		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
-		CacheMaxBytes:        64 << 20,
+		CacheMaxBytes: 64 << 20,
+		Quota:         true, QuotaTokenLimit: quota.Limit{Requests: 150, Window: time.Second}, QuotaOrganizationLimit: quota.Limit{Requests: 200, Window: time.Second},
+		QuotaMargin: 3, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaReplicas: 1, QuotaOrganization: "default",
 		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
 		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "UpstreamURL", "APIToken")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "UpstreamURL", "APIToken", "QuotaRedis")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -93,6 +96,9 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true", "upstream-http2": "true",
 		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",
 		"cache": "samsara.vehicles.v1.*=30s", "cache-max-bytes": "2MiB",
+		"quota": "false", "quota-token-limit": "15/10s", "quota-organization-limit": "none", "quota-limits": "samsara.vehicles.v1.*=50/min,*=1/h",
+		"quota-margin": "5", "quota-max-wait": "1s", "quota-max-queue": "50", "quota-weights": "billing=2,web=0.5", "quota-batch-percent": "20",
+		"quota-redis": "redis://redis.internal:6379/1", "quota-replicas": "3", "quota-organization": "acme",
 		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
 		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}

@@ -59,13 +59,11 @@ func formatLimit(l quota.Limit) string {
 		return "none"
 	}
 	unit := formatDuration(l.Window)
-	switch l.Window {
-	case time.Second:
-		unit = "s"
-	case time.Minute:
+	switch unit {
+	case "1s", "1h":
+		unit = unit[1:]
+	case "1m":
 		unit = "min"
-	case time.Hour:
-		unit = "h"
 	}
 	return strconv.Itoa(l.Requests) + "/" + unit
 }

@@ -1,0 +1,205 @@
+package upstream_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/upstream"
+)
+
+// newQuota returns the budget of an operation, without a margin.
+func newQuota(t *testing.T, limit quota.Limit) *quota.Operation {
+	t.Helper()
+	cfg := quota.Defaults()
+	cfg.Margin = 0
+	limiter, err := quota.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := limiter.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	operation, err := limiter.Operation("things", limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return operation
+}
+
+// within returns get(path) with a quota.
+func within(budget *quota.Operation, path string) *upstream.Request {
+	req := get(path)
+	req.Quota, req.Caller = budget, "test"
+	return req
+}
+
+func TestAttemptWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{}`))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: time.Second})
+		for range 4 {
+			if resp, err := client.Do(t.Context(), within(budget, "/x")); err != nil {
+				t.Fatal(err)
+			} else {
+				resp.Release()
+			}
+		}
+		if diff := cmp.Diff([]time.Duration{time.Second, time.Second, time.Second}, f.gaps()); diff != "" {
+			t.Errorf("gaps (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAttemptThatWouldWaitTooLongIsRefusedWithTheBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, answer(200, `{}`))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: time.Minute})
+		if _, err := client.Do(t.Context(), within(budget, "/x")); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		resp, err := client.Do(t.Context(), within(budget, "/x"))
+		failed := failure(t, resp, err)
+		wantVerdict(t, failed, codes.ResourceExhausted, upstream.ReasonGatewayQuota, 0)
+		if failed.RetryAfter != time.Minute || time.Since(start) != 0 {
+			t.Errorf("refused after %v with a wait of %v, want at once with 1m", time.Since(start), failed.RetryAfter)
+		}
+		var got *errdetails.QuotaFailure
+		for _, detail := range failed.GRPCStatus().Details() {
+			if d, ok := detail.(*errdetails.QuotaFailure); ok {
+				got = d
+			}
+		}
+		want := &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "operation:things", Description: "limit: 1 in 1m0s"}}}
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+			t.Errorf("QuotaFailure (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestRetriesTakeFromTheQuotaToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, answer(503, ""), answer(503, ""), answer(200, `{}`))
+		budget := newQuota(t, quota.Limit{Requests: 1, Window: 3 * time.Second})
+		if _, err := f.client().Do(t.Context(), within(budget, "/x")); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]time.Duration{3 * time.Second, 3 * time.Second}, f.gaps()); diff != "" {
+			t.Errorf("gaps (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestA429PausesTheQuotaForEverybodyAndNoLonger(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		header []string
+		want   time.Duration
+	}{
+		"as long as it says":          {[]string{"Retry-After", "2.40235"}, 2402350 * time.Microsecond},
+		"a second if it says nothing": {nil, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t, answer(429, "", test.header...), answer(200, `{}`))
+				client, budget := f.client(once), newQuota(t, quota.Limit{Requests: 100, Window: time.Second})
+				resp, err := client.Do(t.Context(), within(budget, "/x"))
+				wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, "RATE_LIMITED", 1)
+				if _, err := client.Do(t.Context(), within(budget, "/another")); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]time.Duration{test.want}, f.gaps()); diff != "" {
+					t.Errorf("gaps (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(30, 500)
+		c.want(upstream.CircuitOpen)
+		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
+		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
+		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+		if err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+			t.Errorf("the budget is used up: %v", err)
+		}
+	})
+}
+
+func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(500 * time.Millisecond) //nolint:forbidigo // virtual time
+			answer(503, "")(w, r)
+		}
+		f := newFake(t, slow, answer(200, `{}`))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: 3 * time.Second})
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			hurried, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			resp, err := client.Do(hurried, within(budget, "/x"))
+			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+		})
+		synctest.Wait() // its first attempt is under way
+		calls.Go(func() {
+			if resp, err := client.Do(t.Context(), within(budget, "/x")); err != nil || resp.Status != http.StatusOK {
+				t.Errorf("Do = %+v, %v, want success", resp, err)
+			}
+		})
+		calls.Wait()
+		if diff := cmp.Diff([]time.Duration{3 * time.Second}, f.gaps()); diff != "" {
+			t.Errorf("gaps (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestBatchAndInteractiveReadsAreNotOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			<-release
+			answer(200, `{}`)(w, r)
+		})
+		client := f.client()
+		var calls sync.WaitGroup
+		for _, batch := range []bool{true, false, true, false} {
+			calls.Go(func() {
+				req := get("/x")
+				req.Batch = batch
+				if _, err := client.Do(t.Context(), req); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		calls.Wait()
+		if got := len(f.requests()); got != 2 {
+			t.Errorf("the upstream was asked %d times, want once for each class", got)
+		}
+	})
+}

@@ -74,7 +74,8 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return badUsage("--admin %q: not of the form HOST:PORT", address)
 	}
-	answer, err := askQuota(ctx, address)
+	// Without the proxy that the environment may name.
+	answer, err := askQuota(ctx, &http.Transport{DisableKeepAlives: true}, address)
 	if err != nil {
 		return err
 	}
@@ -90,16 +91,14 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // askQuota returns what a gateway's admin listener says of the quota.
-func askQuota(ctx context.Context, address string) ([]byte, error) {
+func askQuota(ctx context.Context, via http.RoundTripper, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, quotaPatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+admin.QuotaPath, nil)
 	if err != nil {
 		return nil, err
 	}
-	// Without the proxy that the environment may name.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
+	resp, err := (&http.Client{Transport: via}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("no gateway answers at %s: %w", address, err)
 	}
@@ -149,9 +148,9 @@ func describeStore(s *admin.Store) string {
 	case s == nil:
 		return "The budgets are this gateway's own: there is no store."
 	case s.Up:
-		return fmt.Sprintf("The budgets are shared through the store; replicas: %d; store lost so far: %d times.", s.Replicas, s.Lost)
+		return fmt.Sprintf("The budgets are shared through the store; replicas: %d, lost so far: %d times.", s.Replicas, s.Lost)
 	default:
-		return fmt.Sprintf("The store is away: a local share (1/%d) of each budget is used; store lost so far: %d times.\n%s",
+		return fmt.Sprintf("The store is away: a local share (1/%d) of each budget is used; lost so far: %d times.\n%s",
 			s.Replicas, s.Lost, s.Error)
 	}
 }

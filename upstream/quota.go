@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -27,7 +28,7 @@ func admit(ctx context.Context, call *call) *Error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	failure := fault(ReasonGatewayQuota, err.Error(), err)
+	failure := fault(ReasonGatewayQuota, strings.TrimPrefix(err.Error(), "quota: "), err)
 	var refused *quota.RefusedError
 	if errors.As(err, &refused) {
 		failure.RetryAfter, failure.RetryAfterKnown = refused.Wait, true

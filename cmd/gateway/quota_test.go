@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/credentials/insecure"
 
+	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/quota"
@@ -203,4 +205,49 @@ func TestAGatewayThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
 			t.Errorf("got %v after %v, want the end of its time after %v", err, waited, quotaPatience)
 		}
 	})
+}
+
+func TestARunningGatewayTellsItsQuota(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t)
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	if _, err := vehiclesv1.NewVehiclesServiceClient(conn).ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	table, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	if err != nil {
+		t.Fatal(err, table)
+	}
+	var budgets []string
+	for line := range strings.Lines(table) {
+		if fields := strings.Fields(line); len(fields) == 7 {
+			budgets = append(budgets, fields[0]+" "+fields[1])
+		}
+	}
+	want := []string{
+		"BUDGET LIMIT", "token 150/s", "organization 200/s",
+		"operation:samsara.vehicles.v1.VehiclesService/ListVehicles 25/s",
+	}
+	if diff := cmp.Diff(want, budgets); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, labels := range map[string][]string{
+		"samsara_gateway_quota_admitted_total": {`budget="operation:samsara.vehicles.v1.VehiclesService/ListVehicles"`},
+		"samsara_gateway_reads_total":          {`source="upstream"`, `template="/fleet/vehicles"`},
+		"samsara_gateway_upstream_circuit":     {`state="closed"`},
+	} {
+		if got := metric(t, at.Admin, name, labels...); got != 1 {
+			t.Errorf("%s is %v, want 1", name, got)
+		}
+	}
+}
+
+func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t, "--quota=false")
+	out, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	want := "gateway: the gateway at " + at.Admin + " keeps no quota: /quota answers 404 Not Found\n"
+	if err == nil || out != want {
+		t.Errorf("got %q, %v, want %q and a failure", out, err, want)
+	}
 }

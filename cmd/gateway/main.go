@@ -79,13 +79,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "endpoints":
 		usage = endpointsUsage
 		err = listEndpoints(args, stdout)
+	case "quota":
+		usage = quotaUsage
+		err = showQuota(ctx, args, stdout)
 	case "version":
 		usage = versionUsage
 		err = printVersion(args, stdout)
 	case "help":
 		err = pflag.ErrHelp
 	default:
-		err = badUsage("%q is not a command: there are sandbox, endpoints, version and help", command)
+		err = badUsage("%q is not a command: there are sandbox, endpoints, quota, version and help", command)
 	}
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err = io.WriteString(stdout, usage())
@@ -105,6 +108,7 @@ Usage:
   gateway [flags]                  serve
   gateway sandbox [flags]          serve an embedded Samsara alone, over HTTP
   gateway endpoints [flags] TEXT   list the methods served, or those that hold TEXT
+  gateway quota [flags]            print the state of a running gateway's rate budgets
   gateway version                  say what this binary was made from
   gateway help                     this text
 

@@ -98,17 +98,22 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	if err := metrics.WatchMemory(client.InFlightBytes); err != nil {
+	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	limiter, err := newLimiter(cfg) //nolint:contextcheck // It outlives ctx as calls do.
+	limiter, err := newLimiter(cfg, metrics) //nolint:contextcheck // It outlives ctx as calls do.
 	if err != nil {
 		return err
 	}
+	var state func() quota.Snapshot
 	if limiter != nil {
 		defer func() {
 			_ = limiter.Close() // Nobody waits for it any more.
 		}()
+		state = inUse(limiter.Snapshot)
+		if err := metrics.WatchQuota(state); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
 	}
 	server, err := newServer(cfg, endpoints, client, limiter, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
 	if err != nil {
@@ -128,7 +133,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Quota: state, Logger: log})
 		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
@@ -200,7 +205,7 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	}, nil
 }
 
-func newClient(cfg config.Config, target upstreamTarget, observer upstream.Observer, log *slog.Logger) (*upstream.Client, error) {
+func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
 	if _, err := target.token(); err != nil {
 		return nil, fmt.Errorf("API token: %w", err)
 	}
@@ -222,13 +227,14 @@ func newClient(cfg config.Config, target upstreamTarget, observer upstream.Obser
 		MaxInFlightBytes: cfg.MaxInFlightBytes,
 		CacheBytes:       cacheBytes,
 		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
-		Observer:         observer,
+		Observer:         metrics,
+		ReadObserver:     metrics,
 		Logger:           log,
 	})
 }
 
 // newLimiter returns what keeps requests within the quota, nil where nothing shall.
-func newLimiter(cfg config.Config) (*quota.Limiter, error) {
+func newLimiter(cfg config.Config, observer quota.Observer) (*quota.Limiter, error) {
 	if !cfg.Quota {
 		return nil, nil
 	}
@@ -237,6 +243,7 @@ func newLimiter(cfg config.Config) (*quota.Limiter, error) {
 	limits.Margin = float64(cfg.QuotaMargin) / 100
 	limits.MaxWait, limits.MaxQueue, limits.MaxQueueCaller = cfg.QuotaMaxWait, cfg.QuotaMaxQueue, cfg.QuotaMaxQueue/10
 	limits.BatchPercent, limits.Replicas = cfg.QuotaBatchPercent, cfg.QuotaReplicas
+	limits.Observer = observer
 	limits.Weights = make(map[string]float64, len(cfg.QuotaWeights))
 	for _, w := range cfg.QuotaWeights {
 		limits.Weights[w.Caller] = w.Weight

@@ -1,5 +1,6 @@
 // Package admin serves what operators and orchestrators ask of a gateway over HTTP: /metrics,
-// /healthz (the process answers) and /readyz (it takes calls).
+// /healthz (the process answers), /readyz (it takes calls) and /quota (the state of its budgets).
+// A gateway whose quota is without its store is ready all the same, and says so.
 //
 // It answers GET and HEAD only, reads no request body, and bounds the time of every
 // connection. It neither authenticates nor encrypts: who may reach its address is the
@@ -13,14 +14,19 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"samsara.internal/gateway/internal/quota"
 )
 
-// Config configures a Server. All fields are required.
+// Config configures a Server. All fields but Quota are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
 	// Ready reports whether calls are taken. It is called concurrently.
-	Ready  func() bool
+	Ready func() bool
+	// Quota returns the state of the quota. It is called concurrently. nil: there is none, and
+	// /quota is not found.
+	Quota  func() quota.Snapshot
 	Logger *slog.Logger
 }
 
@@ -36,11 +42,14 @@ func New(cfg Config) *Server {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Ready() {
-			answer(w, http.StatusOK, "ready\n")
+			answer(w, http.StatusOK, "ready\n"+quotaDetail(cfg.Quota))
 			return
 		}
 		answer(w, http.StatusServiceUnavailable, "not ready\n")
 	})
+	if cfg.Quota != nil {
+		mux.HandleFunc("GET "+QuotaPath, serveQuota(cfg.Quota))
+	}
 	return &Server{&http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -84,6 +84,7 @@ func TestProbesAndMetrics(t *testing.T) {
 		{"metrics are served", true, "GET", "/metrics", 200, "m 1\n"},
 		{"HEAD has no body", true, "HEAD", "/healthz", 200, ""},
 		{"other methods are refused", true, "POST", "/healthz", 405, "Method Not Allowed\n"},
+		{"a quota that does not exist is not found", true, "GET", "/quota", 404, "404 page not found\n"},
 		{"other paths are not found", true, "GET", "/debug/pprof/", 404, "404 page not found\n"},
 	} {
 		ready.Store(step.ready)

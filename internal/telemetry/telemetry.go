@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -37,11 +38,17 @@ type Metrics struct {
 	registry *prometheus.Registry
 	calls    *calls
 	streams  *streams
+	quotas   *quotas
 	attempts *series[attemptKey, attempts]
+	reads    *series[readKey, prometheus.Counter]
 	drift    *series[driftKey, prometheus.Counter]
 }
 
-var _ upstream.Observer = (*Metrics)(nil)
+var (
+	_ upstream.Observer     = (*Metrics)(nil)
+	_ upstream.ReadObserver = (*Metrics)(nil)
+	_ quota.Observer        = (*Metrics)(nil)
+)
 
 type attemptKey struct{ method, template, class string }
 
@@ -49,6 +56,11 @@ type attemptKey struct{ method, template, class string }
 type attempts struct {
 	total   prometheus.Counter
 	seconds prometheus.Observer
+}
+
+type readKey struct {
+	template string
+	source   upstream.Source
 }
 
 type driftKey struct {
@@ -76,6 +88,10 @@ func New(build Build) (*Metrics, error) {
 		Help:    "Time of HTTP attempts from connecting to the last byte.",
 		Buckets: seconds,
 	}, []string{"method", "template"})
+	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Name: "reads_total",
+		Help: "Reads by path template and where their answer came from: the upstream, a read of the same (shared), or the cache.",
+	}, []string{"template", "source"})
 	drift := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: namespace, Name: "response_drift_total",
 		Help: "Values that differ from what the API document declares.",
@@ -84,8 +100,12 @@ func New(build Build) (*Metrics, error) {
 		registry: prometheus.NewRegistry(),
 		calls:    newCalls(seconds),
 		streams:  newStreams(),
+		quotas:   newQuotas(),
 		attempts: &series[attemptKey, attempts]{make: func(k attemptKey) attempts {
 			return attempts{total.WithLabelValues(k.method, k.template, k.class), duration.WithLabelValues(k.method, k.template)}
+		}},
+		reads: &series[readKey, prometheus.Counter]{make: func(k readKey) prometheus.Counter {
+			return reads.WithLabelValues(k.template, sourceName(k.source))
 		}},
 		drift: &series[driftKey, prometheus.Counter]{
 			make: func(k driftKey) prometheus.Counter {
@@ -97,10 +117,10 @@ func New(build Build) (*Metrics, error) {
 			},
 		},
 	}
-	for _, c := range append(m.streams.collectors(),
+	for _, c := range append(append(m.streams.collectors(), m.quotas.collectors()...),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		info, m.calls.started, m.calls.handled, m.calls.seconds, total, duration, drift,
+		info, m.calls.started, m.calls.handled, m.calls.seconds, total, duration, reads, drift,
 	) {
 		if err := m.registry.Register(c); err != nil {
 			return nil, err
@@ -122,13 +142,9 @@ func (m *Metrics) ObserveAttempt(_ context.Context, a upstream.Attempt) {
 	series.seconds.Observe(a.Duration.Seconds())
 }
 
-// WatchMemory adds the gauge of the memory that inFlight returns, which is called concurrently.
-// It must be called once at most; the error says that it was not.
-func (m *Metrics) WatchMemory(inFlight func() int64) error {
-	return m.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "in_flight_bytes",
-		Help: "Memory of response bodies and messages that are under way.",
-	}, func() float64 { return float64(inFlight()) }))
+// ObserveRead counts a read.
+func (m *Metrics) ObserveRead(_ context.Context, r upstream.Read) {
+	m.reads.of(readKey{r.Template, r.Source}).Inc()
 }
 
 // Drift counts the findings of one response to a gRPC method.
@@ -160,5 +176,18 @@ func statusClass(status int) string {
 		return "5xx"
 	default:
 		return "none"
+	}
+}
+
+func sourceName(s upstream.Source) string {
+	switch s {
+	case upstream.SourceShared:
+		return "shared"
+	case upstream.SourceCache:
+		return "cache"
+	case upstream.SourceUpstream:
+		return "upstream"
+	default:
+		return "unknown"
 	}
 }

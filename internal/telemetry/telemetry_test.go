@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
@@ -173,7 +174,9 @@ func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // Alloc
 	findings := []transcode.Finding{{Message: "Vehicle", Member: "colour", Kind: transcode.Unknown, Count: 1}}
 	allocs := testing.AllocsPerRun(100, func() {
 		m.ObserveAttempt(context.Background(), upstream.Attempt{Method: "GET", Template: "/a", Status: 200, Duration: time.Second})
+		m.ObserveRead(context.Background(), upstream.Read{Template: "/a", Source: upstream.SourceCache, Cacheable: true})
 		m.Drift("/s/M", findings)
+		m.Admitted(quota.Admission{Operation: "s/M", Budget: quota.TokenBudget, Waited: time.Second})
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations, want 0", allocs)
@@ -214,20 +217,18 @@ func TestStreamsAreCountedByShape(t *testing.T) {
 	}
 }
 
-func TestMemoryInFlightIsAGauge(t *testing.T) {
+func TestReadsAreCountedByTemplateAndSource(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
-	inFlight := int64(3 << 20)
-	if err := m.WatchMemory(func() int64 { return inFlight }); err != nil {
-		t.Fatal(err)
+	for _, from := range []upstream.Source{upstream.SourceCache, upstream.SourceUpstream, upstream.SourceShared, upstream.SourceCache} {
+		m.ObserveRead(t.Context(), upstream.Read{Template: "/fleet/vehicles", Source: from})
 	}
-	for _, want := range []string{"3.145728e+06", "0"} {
-		if diff := cmp.Diff([]string{"samsara_gateway_in_flight_bytes " + want}, scrape(t, m, "samsara_gateway_in_flight_bytes")); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		inFlight = 0
+	want := []string{
+		`samsara_gateway_reads_total{source="cache",template="/fleet/vehicles"} 2`,
+		`samsara_gateway_reads_total{source="shared",template="/fleet/vehicles"} 1`,
+		`samsara_gateway_reads_total{source="upstream",template="/fleet/vehicles"} 1`,
 	}
-	if err := m.WatchMemory(func() int64 { return 0 }); err == nil {
-		t.Error("a second gauge was added")
+	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_reads_total")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

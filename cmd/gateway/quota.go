@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/quota"
+)
+
+const (
+	// quotaPatience bounds how long the command quota waits for an answer.
+	quotaPatience = 5 * time.Second
+	// maxQuotaBytes bounds that answer: some hundred bytes for each operation.
+	maxQuotaBytes = 4 << 20
+)
+
+// inUse leaves out budgets of operations that nobody has used, of which there are hundreds.
+func inUse(snapshot func() quota.Snapshot) func() quota.Snapshot {
+	return func() quota.Snapshot {
+		s := snapshot()
+		s.Budgets = slices.DeleteFunc(s.Budgets, func(b quota.BudgetState) bool {
+			return strings.HasPrefix(b.Name, quota.OperationPrefix) &&
+				b.Admitted == 0 && b.Throttled == 0 && b.Waiting == 0 && b.PausedUntil.IsZero()
+		})
+		return s
+	}
+}
+
+func quotaUsage() string {
+	return `Quota prints the state of a running gateway's budgets: of the token, the organization and the
+operations that were called.
+
+Usage:
+  gateway quota [flags]
+
+LIMIT is what is configured, EFFECTIVE how much of it may be used now: less after 429s, and
+without the store. USED is what the gateway sent in the last window, WAITING how many requests
+wait in it, 429s how many it was answered, PAUSED for how long nothing is sent because of one.
+
+Flags:
+` + quotaFlags(new(string), new(string)).FlagUsagesWrapped(100)
+}
+
+func quotaFlags(address, format *string) *pflag.FlagSet {
+	fs := pflag.NewFlagSet("quota", pflag.ContinueOnError)
+	fs.Usage = func() {}
+	fs.StringVar(address, "admin", "127.0.0.1:9464", "`ADDRESS` of the gateway's admin listener")
+	fs.StringVar(format, "format", "table", "`FORMAT` of the state: table or json")
+	return fs
+}
+
+// showQuota prints the state of a running gateway's quota.
+func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
+	var address, format string
+	if err := parse(quotaFlags(&address, &format), args, 0); err != nil {
+		return err
+	}
+	if format != "table" && format != "json" {
+		return badUsage("--format %q: not table or json", format)
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return badUsage("--admin %q: not of the form HOST:PORT", address)
+	}
+	// Without the proxy that the environment may name.
+	answer, err := askQuota(ctx, &http.Transport{DisableKeepAlives: true}, address)
+	if err != nil {
+		return err
+	}
+	var state admin.Quota
+	if err := json.Unmarshal(answer, &state); err != nil {
+		return fmt.Errorf("the answer of %s is not the state of a quota: %w", address, err)
+	}
+	if format == "json" {
+		_, err := stdout.Write(answer)
+		return err
+	}
+	return writeQuota(stdout, state)
+}
+
+// askQuota returns what a gateway's admin listener says of the quota.
+func askQuota(ctx context.Context, via http.RoundTripper, address string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, quotaPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+admin.QuotaPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := (&http.Client{Transport: via}).Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no gateway answers at %s: %w", address, err)
+	}
+	defer func() {
+		_ = resp.Body.Close() // It has been read.
+	}()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("the gateway at %s keeps no quota: %s answers %s", address, admin.QuotaPath, resp.Status)
+	default:
+		return nil, fmt.Errorf("the gateway at %s does not tell its quota: %s answers %s", address, admin.QuotaPath, resp.Status)
+	}
+	answer, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, maxQuotaBytes))
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s: %w", address, err)
+	}
+	return answer, nil
+}
+
+func writeQuota(w io.Writer, q admin.Quota) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "BUDGET\tLIMIT\tEFFECTIVE\tUSED\tWAITING\t429s\tPAUSED")
+	for _, b := range q.Budgets {
+		limit, effective := "none", "-"
+		if b.Limit != nil {
+			limit = fmt.Sprintf("%d/%s", b.Limit.Requests, windowName(seconds(b.Limit.WindowSeconds)))
+			effective = strconv.FormatFloat(math.Round(b.Effective*10)/10, 'f', -1, 64)
+		}
+		paused := "-"
+		if b.PausedSeconds > 0 {
+			paused = seconds(b.PausedSeconds).Round(time.Millisecond).String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", b.Name, limit, effective, b.Used, b.Waiting, b.Throttled, paused)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", describeStore(q.Store))
+	return err
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func describeStore(s *admin.Store) string {
+	switch {
+	case s == nil:
+		return "The budgets are this gateway's own: there is no store."
+	case s.Up:
+		return fmt.Sprintf("The budgets are shared through the store; replicas: %d, lost so far: %d times.", s.Replicas, s.Lost)
+	default:
+		return fmt.Sprintf("The store is away: a local share (1/%d) of each budget is used; lost so far: %d times.\n%s",
+			s.Replicas, s.Lost, s.Error)
+	}
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/credentials/insecure"
+
+	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/quota"
+)
+
+// serveHTTP serves a handler until the test ends, and returns its address.
+func serveHTTP(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// serveState serves a quota in some state as a gateway does, until the test ends, and returns the
+// address.
+func serveState(t *testing.T, s quota.Snapshot) string {
+	t.Helper()
+	l, err := listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := admin.New(admin.Config{
+		Metrics: http.NotFoundHandler(),
+		Ready:   func() bool { return true },
+		Quota:   func() quota.Snapshot { return s },
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Shutdown(context.WithoutCancel(t.Context())), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func TestTheStateOfTheQuotaIsPrintedAsATable(t *testing.T) {
+	t.Parallel()
+	budgets := []quota.BudgetState{
+		{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 150, Used: 20, Waiting: 7, Admitted: 900},
+		{Name: "organization"},
+		{
+			Name: "operation:samsara.vehicles.v1.VehiclesService/ListVehicles", Limit: quota.Limit{Requests: 100, Window: time.Minute},
+			Effective: 33.3333, Used: 33, Waiting: 7, Admitted: 33, Throttled: 2,
+		},
+		{Name: "operation:samsara.tags.v1.TagsService/GetTag", Limit: quota.Limit{Requests: 10, Window: 30 * time.Second}, Effective: 8},
+	}
+	const table = `BUDGET                                                      LIMIT    EFFECTIVE  USED  WAITING  429s  PAUSED
+token                                                       150/s    150        20    7        0     -
+organization                                                none     -          0     0        0     -
+operation:samsara.vehicles.v1.VehiclesService/ListVehicles  100/min  33.3       33    7        2     -
+operation:samsara.tags.v1.TagsService/GetTag                10/30s   8          0     0        0     -
+
+`
+	for name, test := range map[string]struct {
+		store quota.StoreState
+		want  string
+	}{
+		"without a store": {quota.StoreState{}, "The budgets are this gateway's own: there is no store.\n"},
+		"while the store answers": {
+			quota.StoreState{Configured: true, Up: true, Replicas: 3, Lost: 1},
+			"The budgets are shared through the store; replicas: 3, lost so far: 1 times.\n",
+		},
+		"while the store is away": {
+			quota.StoreState{Configured: true, Replicas: 3, Lost: 2, Err: errors.New("quota: redis: refused")},
+			"The store is away: a local share (1/3) of each budget is used; lost so far: 2 times.\nquota: redis: refused\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := serveState(t, quota.Snapshot{Waiting: 7, Budgets: budgets, Store: test.store})
+			var out strings.Builder
+			if err := run(t.Context(), []string{"quota", "--admin", at}, nil, &out, nil); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(table+test.want, out.String()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPauseIsPrintedAsTheTimeThatIsLeft(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	state := admin.Quota{Budgets: []admin.Budget{{Name: "token", PausedSeconds: 62.345}}}
+	if err := writeQuota(&out, state); err != nil {
+		t.Fatal(err)
+	}
+	if want := "1m2.345s\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("got %s, want %q in it", out.String(), want)
+	}
+}
+
+func TestTheStateOfTheQuotaIsPrintedAsTheGatewaySentIt(t *testing.T) {
+	t.Parallel()
+	const answer = `{"waiting": 1, "newer": true}`
+	at := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/quota" {
+			t.Errorf("%s was asked for", r.URL.Path)
+		}
+		fmt.Fprintln(w, answer)
+	}))
+	var out strings.Builder
+	if err := run(t.Context(), []string{"quota", "--admin", at, "--format=json"}, nil, &out, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := answer + "\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for name, test := range map[string]struct {
+		at   string
+		want string
+	}{
+		"nobody listens":     {gone.Listener.Addr().String(), "no gateway answers at ADDRESS: "},
+		"there is no quota":  {serveHTTP(t, http.NotFoundHandler()), "the gateway at ADDRESS keeps no quota: /quota answers 404 Not Found"},
+		"another status":     {serveHTTP(t, http.HandlerFunc(unavailable)), "the gateway at ADDRESS does not tell its quota: /quota answers 503 Service Unavailable"},
+		"another kind":       {serveHTTP(t, answering("<html>")), "the answer of ADDRESS is not the state of a quota: invalid character '<'"},
+		"an answer too long": {serveHTTP(t, answering(strings.Repeat(" ", maxQuotaBytes+1))), "the answer of ADDRESS: http: request body too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			err := run(t.Context(), []string{"quota", "--admin", test.at}, nil, &out, nil)
+			want := strings.ReplaceAll(test.want, "ADDRESS", test.at)
+			if err == nil || !strings.HasPrefix(err.Error(), want) || out.Len() > 0 {
+				t.Errorf("got %v and %q, want the error %q", err, out.String(), want)
+			}
+			var usage *config.Error
+			if errors.As(err, &usage) {
+				t.Error("the command line was blamed")
+			}
+		})
+	}
+}
+
+func answering(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, text) })
+}
+
+func TestBudgetsThatNobodyUsesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	full := quota.Snapshot{Budgets: []quota.BudgetState{
+		{Name: "token"},
+		{Name: "organization"},
+		{Name: "operation:idle", Limit: quota.Limit{Requests: 5, Window: time.Second}, Effective: 5},
+		{Name: "operation:admitted", Admitted: 1},
+		{Name: "operation:waiting", Waiting: 1},
+		{Name: "operation:throttled", Throttled: 1},
+		{Name: "operation:paused", PausedUntil: time.Unix(1, 0)},
+	}}
+	var names []string
+	for _, b := range inUse(func() quota.Snapshot { return full })().Budgets {
+		names = append(names, b.Name)
+	}
+	want := []string{"token", "organization", "operation:admitted", "operation:waiting", "operation:throttled", "operation:paused"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func unavailable(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// silence is a gateway that never answers.
+type silence struct{}
+
+func (silence) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestAGatewayThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := askQuota(t.Context(), silence{}, "127.0.0.1:9464")
+		if waited := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || waited != quotaPatience {
+			t.Errorf("got %v after %v, want the end of its time after %v", err, waited, quotaPatience)
+		}
+	})
+}
+
+func TestARunningGatewayTellsItsQuota(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t)
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	if _, err := vehiclesv1.NewVehiclesServiceClient(conn).ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	table, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	if err != nil {
+		t.Fatal(err, table)
+	}
+	var budgets []string
+	for line := range strings.Lines(table) {
+		if fields := strings.Fields(line); len(fields) == 7 {
+			budgets = append(budgets, fields[0]+" "+fields[1])
+		}
+	}
+	want := []string{
+		"BUDGET LIMIT", "token 150/s", "organization 200/s",
+		"operation:samsara.vehicles.v1.VehiclesService/ListVehicles 25/s",
+	}
+	if diff := cmp.Diff(want, budgets); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, labels := range map[string][]string{
+		"samsara_gateway_quota_admitted_total": {`budget="operation:samsara.vehicles.v1.VehiclesService/ListVehicles"`},
+		"samsara_gateway_reads_total":          {`source="upstream"`, `template="/fleet/vehicles"`},
+		"samsara_gateway_upstream_circuit":     {`state="closed"`},
+	} {
+		if got := metric(t, at.Admin, name, labels...); got != 1 {
+			t.Errorf("%s is %v, want 1", name, got)
+		}
+	}
+}
+
+func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t, "--quota=false")
+	out, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	want := "gateway: the gateway at " + at.Admin + " keeps no quota: /quota answers 404 Not Found\n"
+	if err == nil || out != want {
+		t.Errorf("got %q, %v, want %q and a failure", out, err, want)
+	}
+}

@@ -1,0 +1,106 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+// QuotaPath is where the state of the quota is answered, as JSON of a Quota.
+const QuotaPath = "/quota"
+
+// Quota is the state of the quota, as of when it was asked for.
+type Quota struct {
+	// Waiting is how many requests of the process wait.
+	Waiting int `json:"waiting"`
+	// Budgets begin with the token's and the organization's.
+	Budgets []Budget `json:"budgets"`
+	// Store is nil where the budgets are the process's own.
+	Store *Store `json:"store,omitempty"`
+}
+
+// Budget is the state of one budget.
+type Budget struct {
+	Name string `json:"name"`
+	// Limit is nil where there is none.
+	Limit *Limit `json:"limit,omitempty"`
+	// Effective is how many requests of the limit may be used now: fewer after 429s, and
+	// without the store.
+	Effective float64 `json:"effective"`
+	// Used is how many the process was admitted in the last window.
+	Used int `json:"used"`
+	// Waiting is how many of the process wait.
+	Waiting int `json:"waiting"`
+	// PausedSeconds is how long the budget is paused still.
+	PausedSeconds float64 `json:"pausedSeconds"`
+	// Admitted and Throttled count admissions and 429s of the process.
+	Admitted  uint64 `json:"admitted"`
+	Throttled uint64 `json:"throttled"`
+}
+
+// Limit is a number of requests in any interval of a length.
+type Limit struct {
+	Requests      int     `json:"requests"`
+	WindowSeconds float64 `json:"windowSeconds"`
+}
+
+// Store is the state of what shares the budgets between processes.
+type Store struct {
+	// Up is false while the local share is used instead.
+	Up bool `json:"up"`
+	// Replicas is how many processes share, as last seen.
+	Replicas int `json:"replicas"`
+	// Lost counts how often the store was lost.
+	Lost uint64 `json:"lost"`
+	// Error is why it is not up.
+	Error string `json:"error,omitempty"`
+}
+
+func newQuota(s quota.Snapshot) Quota {
+	q := Quota{Waiting: s.Waiting, Budgets: make([]Budget, 0, len(s.Budgets))}
+	for _, b := range s.Budgets {
+		budget := Budget{
+			Name: b.Name, Effective: b.Effective, Used: b.Used, Waiting: b.Waiting,
+			PausedSeconds: max(0, time.Until(b.PausedUntil)).Round(time.Millisecond).Seconds(),
+			Admitted:      b.Admitted, Throttled: b.Throttled,
+		}
+		if b.Limit != (quota.Limit{}) {
+			budget.Limit = &Limit{b.Limit.Requests, b.Limit.Window.Seconds()}
+		}
+		q.Budgets = append(q.Budgets, budget)
+	}
+	if s.Store.Configured {
+		q.Store = &Store{Up: s.Store.Up, Replicas: s.Store.Replicas, Lost: s.Store.Lost}
+		if s.Store.Err != nil {
+			q.Store.Error = s.Store.Err.Error()
+		}
+	}
+	return q
+}
+
+// serveQuota answers the state that snapshot returns.
+func serveQuota(snapshot func() quota.Snapshot) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		// A client that has gone needs no answer.
+		_ = encoder.Encode(newQuota(snapshot()))
+	}
+}
+
+// quotaDetail says what is not as it should be with the quota, a line or nothing.
+func quotaDetail(snapshot func() quota.Snapshot) string {
+	if snapshot == nil {
+		return ""
+	}
+	s := snapshot().Store
+	if !s.Configured || s.Up {
+		return ""
+	}
+	return fmt.Sprintf("quota: local share (1/%d), the store is away: %v\n", s.Replicas, s.Err)
+}

@@ -1,0 +1,119 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/quota"
+)
+
+// withQuota starts a server that is ready, with a quota in some state, and returns its URL.
+func withQuota(t *testing.T, s quota.Snapshot) string {
+	t.Helper()
+	return serve(t, admin.Config{
+		Metrics: http.NotFoundHandler(),
+		Ready:   func() bool { return true },
+		Quota:   func() quota.Snapshot { return s },
+	})
+}
+
+func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		state quota.Snapshot
+		want  string
+	}{
+		"with a store": {
+			quota.Snapshot{
+				Waiting: 3,
+				Budgets: []quota.BudgetState{
+					{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 37.5, Used: 20, Waiting: 3, Admitted: 900, Throttled: 1},
+					{Name: "organization", PausedUntil: time.Now().Add(-time.Minute)},
+				},
+				Store: quota.StoreState{Configured: true, Replicas: 4, Lost: 2, Err: errors.New("quota: redis: <refused>")},
+			},
+			`{
+  "waiting": 3,
+  "budgets": [
+    {
+      "name": "token",
+      "limit": {
+        "requests": 150,
+        "windowSeconds": 1
+      },
+      "effective": 37.5,
+      "used": 20,
+      "waiting": 3,
+      "pausedSeconds": 0,
+      "admitted": 900,
+      "throttled": 1
+    },
+    {
+      "name": "organization",
+      "effective": 0,
+      "used": 0,
+      "waiting": 0,
+      "pausedSeconds": 0,
+      "admitted": 0,
+      "throttled": 0
+    }
+  ],
+  "store": {
+    "up": false,
+    "replicas": 4,
+    "lost": 2,
+    "error": "quota: redis: <refused>"
+  }
+}
+`,
+		},
+		"without anything": {quota.Snapshot{}, "{\n  \"waiting\": 0,\n  \"budgets\": []\n}\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, body := do(t, "GET", withQuota(t, test.state)+admin.QuotaPath)
+			if diff := cmp.Diff(test.want, body); diff != "" || status != 200 {
+				t.Errorf("status %d (-want +got):\n%s", status, diff)
+			}
+		})
+	}
+}
+
+func TestAPauseIsToldAsTheTimeThatIsLeft(t *testing.T) {
+	t.Parallel()
+	url := withQuota(t, quota.Snapshot{Budgets: []quota.BudgetState{{Name: "token", PausedUntil: time.Now().Add(time.Hour)}}})
+	_, body := do(t, "GET", url+admin.QuotaPath)
+	var got admin.Quota
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if left := got.Budgets[0].PausedSeconds; left < 3000 || left > 3600 {
+		t.Errorf("%v seconds are left of an hour", left)
+	}
+}
+
+func TestReadinessTellsOfAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		store quota.StoreState
+		want  string
+	}{
+		"without a store":  {quota.StoreState{}, "ready\n"},
+		"while it answers": {quota.StoreState{Configured: true, Up: true, Replicas: 4}, "ready\n"},
+		"while it is away": {quota.StoreState{Configured: true, Replicas: 4, Err: errors.New("refused")}, "ready\nquota: local share (1/4), the store is away: refused\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, body := do(t, "GET", withQuota(t, quota.Snapshot{Store: test.store})+"/readyz")
+			if status != 200 || body != test.want {
+				t.Errorf("got %d %q, want 200 %q", status, body, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,116 @@
+package telemetry
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+// quotas counts what becomes of attempts at the quota. The state of budgets is read by WatchQuota.
+type quotas struct {
+	waited  *prometheus.HistogramVec
+	refused *prometheus.CounterVec
+}
+
+func newQuotas() *quotas {
+	return &quotas{
+		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "quota_wait_seconds",
+			Help: "Time that admitted attempts waited, by the kind of budget that held them up, in seconds; " +
+				"those that went through without a queue or a store are left out.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"kind", "class"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "quota_refusals_total",
+			Help: "Attempts that were not admitted, by the kind of budget that held them up and by reason. " +
+				"wait: it would have been too long; queue: too many wait; " +
+				"gone: the call ended while it waited; closed: the gateway stops.",
+		}, []string{"kind", "class", "reason"}),
+	}
+}
+
+func (q *quotas) collectors() []prometheus.Collector {
+	return []prometheus.Collector{q.waited, q.refused}
+}
+
+// Admitted times an attempt that waited. Admissions are counted by WatchQuota.
+func (m *Metrics) Admitted(a quota.Admission) {
+	if a.Budget != "" {
+		m.quotas.waited.WithLabelValues(budgetKind(a.Budget), className(a.Request)).Observe(a.Waited.Seconds())
+	}
+}
+
+// Refused counts an attempt that was not admitted.
+func (m *Metrics) Refused(_ string, r quota.Request, err error) {
+	kind, reason := "none", "gone"
+	var refused *quota.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		kind, reason = budgetKind(refused.Budget), "wait"
+		if refused.Queue {
+			reason = "queue"
+		}
+	case errors.Is(err, quota.ErrClosed):
+		reason = "closed"
+	}
+	m.quotas.refused.WithLabelValues(kind, className(r), reason).Inc()
+}
+
+// budgetKind is token, organization or operation.
+func budgetKind(budget string) string {
+	kind, _, _ := strings.Cut(budget, ":")
+	return kind
+}
+
+func className(r quota.Request) string {
+	if r.Batch {
+		return "batch"
+	}
+	return "interactive"
+}
+
+// WatchQuota adds the metrics of the budgets that snapshot returns, and of the store where there is
+// one; snapshot is called once a scrape, concurrently. WatchQuota must be called once at most; the
+// error says that it was not.
+func (m *Metrics) WatchQuota(snapshot func() quota.Snapshot) error {
+	var w watch
+	ofBudget := func(name, help string) *prometheus.Desc { return w.desc("quota_"+name, help, "budget") }
+	var (
+		limit     = ofBudget("limit_requests", "Requests that the budget allows in its window, as configured.")
+		window    = ofBudget("window_seconds", "Length of the budget's window in seconds.")
+		effective = ofBudget("effective_requests", "Requests that may be used of it now: fewer after 429s, and without the store.")
+		used      = ofBudget("used_requests", "Requests that this process was admitted in the last window.")
+		waiting   = ofBudget("waiting_requests", "Requests of this process that wait.")
+		paused    = ofBudget("paused_seconds", "Time that the budget is paused still, in seconds.")
+		admitted  = ofBudget("admitted_total", "Requests that this process was admitted.")
+		throttled = ofBudget("throttled_total", "Answers 429 to this process.")
+		up        = w.desc("quota_store_up", "1 where the store of the quota answers, 0 where a local share is used instead.")
+		replicas  = w.desc("quota_store_replicas", "Processes that share the quota, as last seen.")
+		lost      = w.desc("quota_store_lost_total", "How often the store was lost.")
+	)
+	w.read = func(out chan<- prometheus.Metric) {
+		s := snapshot()
+		for _, b := range s.Budgets {
+			if b.Limit != (quota.Limit{}) {
+				out <- gauge(limit, float64(b.Limit.Requests), b.Name)
+				out <- gauge(window, b.Limit.Window.Seconds(), b.Name)
+				out <- gauge(effective, b.Effective, b.Name)
+				out <- gauge(used, float64(b.Used), b.Name)
+			}
+			out <- gauge(waiting, float64(b.Waiting), b.Name)
+			out <- gauge(paused, max(0, time.Until(b.PausedUntil)).Seconds(), b.Name)
+			out <- counter(admitted, b.Admitted, b.Name)
+			out <- counter(throttled, b.Throttled, b.Name)
+		}
+		if s.Store.Configured {
+			out <- gauge(up, truth(s.Store.Up))
+			out <- gauge(replicas, float64(s.Store.Replicas))
+			out <- counter(lost, s.Store.Lost)
+		}
+	}
+	return m.registry.Register(&w)
+}

@@ -23,6 +23,7 @@ COUNT ?= 6
 BENCH ?= .
 RECORDS ?= 1000000
 KILLS ?= 5
+OVERLOAD ?= 60
 PACKAGES = $$(go list ./... | grep -v '^samsara.internal/gateway/gen')
 
 TOOLS := buf ghz golangci-lint grpcurl
@@ -44,15 +45,16 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
 .PHONY: test
-test: build bin/grpcurl bin/ghz cc ## run all tests with the race detector
+test: build bin/grpcurl bin/ghz cc deps-test ## run all tests with the race detector
 	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)' \
 		go test -race -timeout 15m $(PACKAGES)
 	go -C bench test ./...
 
 .PHONY: soak
-soak: build cc ## follow a feed of RECORDS through failing requests and KILLS of the gateway
+soak: build cc deps-test ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds
 	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
-		go test -race -count 1 -timeout 1h -v -run '^TestAFollowedFeedIsComplete' ./cmd/gateway
+		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN=3 \
+		go test -race -count 1 -parallel 1 -timeout 1h -v -run '^(TestAFollowedFeedIsComplete|TestTheQuota)' ./cmd/gateway
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless said otherwise
@@ -141,3 +143,11 @@ $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 .PHONY: cc
 cc:
 	@command -v "$$(go env CC)" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+
+# Without the daemon that the package would start: the tests start their own. apt asks the policy
+# before it starts one, and 101 is no.
+.PHONY: deps-test
+deps-test: ## install what the tests start: redis-server
+	@command -v redis-server >/dev/null || { \
+		policy=$$(mktemp) && trap "rm -f $$policy" EXIT && printf '#!/bin/sh\nexit 101\n' >$$policy && chmod +x $$policy && \
+		apt-get update && POLICYRCD=$$policy apt-get install -y --no-install-recommends redis-server; }

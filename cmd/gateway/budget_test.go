@@ -379,18 +379,21 @@ const patientRedis = "--quota-redis-timeout=1s"
 // token and by that of an operation.
 func TestTheQuotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 	t.Parallel()
-	lasting := lasting(t, 5)
+	lasting := lasting(t, 4)
 	flag, usable := margin(t)
 	redis := startRedis(t)
 	box, flags := startSandbox(t, "--rate-limits")
-	c, stop := newCallers(t), make(chan struct{})
-	for i := range 3 {
+	var conns []*grpc.ClientConn
+	for range 3 {
 		_, at := startBefore(t, flags, flag, patientRedis, "--quota-redis="+redis.url(), "--quota-replicas=3")
-		conn := ready(t, at.GRPC, 1)[0]
+		conns = append(conns, ready(t, at.GRPC, 1)...)
+	}
+	c, stop := newCallers(t), make(chan struct{})
+	for i, conn := range conns {
 		c.keep(stop, fmt.Sprintf("reader %d", i), 50, getVehicle(conn))
 		c.keep(stop, fmt.Sprintf("lister %d", i), 20, listVehicles(conn))
 	}
-	lapse(t, 1500*time.Millisecond) // until nothing is left of what nobody had asked for
+	lapse(t, 2500*time.Millisecond) // until nothing is left of the burst, and of the next
 	from := time.Now()
 	lapse(t, lasting)
 	to := time.Now()
@@ -417,7 +420,7 @@ func TestTheQuotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 		t.Logf("%s: at most %d requests in a second; %.3f of the limit of %d was used in %v",
 			budget.name, budget.most(), used, budget.limit, to.Sub(from).Round(time.Millisecond))
 	}
-	for i := range 3 {
+	for i := range conns {
 		t.Logf("gateway %d had %d calls", i, len(c.took[fmt.Sprintf("reader %d", i)])+len(c.took[fmt.Sprintf("lister %d", i)]))
 	}
 }

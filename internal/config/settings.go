@@ -32,7 +32,7 @@ func (c *Config) settings() []setting {
 	)
 	return []setting{
 		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false)},
-		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz and /readyz; empty: not served", address(&c.AdminListen, true)},
+		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true)},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key", text(&c.TLSKeyFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},

@@ -129,7 +129,9 @@ type callers struct {
 
 func newCallers(t *testing.T) *callers {
 	t.Helper()
-	return &callers{t: t, took: map[string][]time.Duration{}, refusals: map[string]int{}}
+	c := &callers{t: t, took: map[string][]time.Duration{}, refusals: map[string]int{}}
+	t.Cleanup(c.Wait)
+	return c
 }
 
 // call makes a call that shares no upstream request with another. It must succeed, or be refused
@@ -163,6 +165,7 @@ func (c *callers) call(name string, f call, n int) {
 	case status.Code(err) == codes.ResourceExhausted && reason == "GATEWAY_QUOTA" && budget != "" && wait > 0:
 		c.refusals[budget]++
 		c.refused++
+	case c.t.Context().Err() != nil: // the test has failed already
 	default:
 		c.t.Errorf("%s: %v, reason %q, budget %q, wait %v", name, err, reason, budget, wait)
 	}
@@ -178,6 +181,8 @@ func (c *callers) keep(stop <-chan struct{}, name string, inFlight int, f call) 
 			for n := i; ; n++ {
 				select {
 				case <-stop:
+					return
+				case <-c.t.Context().Done():
 					return
 				default:
 					c.call(name, f, n)
@@ -221,12 +226,14 @@ func ready(t *testing.T, address string, count int) []*grpc.ClientConn {
 // arrivals are requests as the sandbox logged them.
 type arrivals []logLine
 
-// arrived ends a sandbox and returns all requests that it had.
+// arrived ends a sandbox and returns all requests that it had, in order.
 func arrived(t *testing.T, box *process) arrivals {
 	t.Helper()
 	box.stop(t)
 	lines, _, _ := box.log()
-	return slices.DeleteFunc(slices.Clone(lines), func(l logLine) bool { return l.Message != "answered" })
+	all := arrivals(lines).with(func(l logLine) bool { return l.Message == "answered" })
+	slices.SortFunc(all, func(a, b logLine) int { return a.Time.Compare(b.Time) })
+	return all
 }
 
 // with returns those for which something holds.
@@ -294,10 +301,9 @@ func (r *redisServer) start(t *testing.T) {
 		t.Fatalf("%v: make deps-test installs it", err)
 	}
 	up, ended := make(chan struct{}), make(chan struct{})
-	cmd := r.cmd
+	cmd, text := r.cmd, ""
 	go func() {
 		defer close(ended)
-		text := ""
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if text += lines.Text() + "\n"; strings.Contains(lines.Text(), "Ready to accept connections") {
 				close(up)
@@ -309,7 +315,7 @@ func (r *redisServer) start(t *testing.T) {
 	select {
 	case <-up:
 	case <-ended:
-		t.Fatal("redis-server ended at once")
+		t.Fatalf("redis-server ended at once:\n%s", text)
 	case <-time.After(patience):
 		t.Fatal("redis-server did not start")
 	}

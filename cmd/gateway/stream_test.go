@@ -427,7 +427,7 @@ func TestCancelledStreamsFreeEverythingWithinASecond(t *testing.T) {
 	t.Parallel()
 	const streams, connections = 200, 4
 	_, flags := startSandbox(t, "--fault=latency=5m")
-	_, at := startBefore(t, flags)
+	_, at := startBefore(t, flags, "--quota=false") // with which lists would wait for each other
 	var conns [connections]*grpc.ClientConn
 	for i := range conns {
 		conns[i] = connect(t, at.GRPC, insecure.NewCredentials())

@@ -590,3 +590,63 @@ func TestTheQuotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	}
 	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
 }
+
+// TestTheQuotaLeavesRoomForConnectionsThatAreSlowToOpen has a burst on connections that take as
+// long to open as those with TLS to another continent do. What comes after it goes on connections
+// that are open.
+func TestTheQuotaLeavesRoomForConnectionsThatAreSlowToOpen(t *testing.T) {
+	t.Parallel()
+	const slow, calls = 200 * time.Millisecond, 2 * tokenLimit
+	box, flags := startSandbox(t, "--rate-limits")
+	flag, _ := margin(t)
+	_, at := startBefore(t, flags, flag, "--upstream-url="+slowToOpen(t, box.await(t, "serving").Sandbox, slow))
+	conns := ready(t, at.GRPC, 4)
+	c := newCallers(t)
+	for n := range calls {
+		c.begin("service", getVehicle(conns[n%len(conns)]), n)
+	}
+	c.Wait()
+	all := arrived(t, box)
+	checkNoneThrottled(t, all)
+	t.Logf("%d calls, %d upstream requests, at most %d in a second", calls, len(all), all.most())
+}
+
+// slowToOpen passes connections on to a server, each after a time, and returns its URL.
+func slowToOpen(t *testing.T, server string, after time.Duration) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close() // which ends the loop
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			context.AfterFunc(t.Context(), func() { _ = client.Close() })
+			running.Go(func() { passOn(t, client, strings.TrimPrefix(server, "http://"), after) })
+		}
+	})
+	return "http://" + listener.Addr().String()
+}
+
+func passOn(t *testing.T, client net.Conn, server string, after time.Duration) {
+	t.Helper()
+	lapse(t, after)
+	upstream, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	context.AfterFunc(t.Context(), func() { _ = upstream.Close() })
+	var both sync.WaitGroup
+	both.Go(func() { _, _ = io.Copy(upstream, client); _ = upstream.Close() })
+	both.Go(func() { _, _ = io.Copy(client, upstream); _ = client.Close() })
+	both.Wait()
+}

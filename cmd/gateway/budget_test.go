@@ -591,6 +591,30 @@ func TestTheQuotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
 }
 
+// TestTheQuotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
+// that states no limit.
+func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
+	t.Parallel()
+	const waiters, soon = 100, 200 * time.Millisecond
+	box, flags := startSandbox(t, "--fault=status=429; retry-after=1; nth=1; match=/fleet/vehicles/*")
+	gateway, at := startBefore(t, flags, "--log-level=debug")
+	conn := ready(t, at.GRPC, 1)[0]
+	c := newCallers(t)
+	c.begin("first", getVehicle(conn), 0)
+	gateway.await(t, "upstream attempt failed")
+	for n := range waiters {
+		c.begin("others", getVehicle(conn), n)
+	}
+	c.Wait()
+	all := arrived(t, box)[1:]
+	resumed := all[0].Time
+	// A quarter of the pace of the token, and at the very most all of it.
+	if got, most := len(all.between(resumed, resumed.Add(soon))), int(tokenLimit*soon.Seconds()); got > most {
+		t.Errorf("%d requests in the first %v after the pause, want at most %d", got, soon, most)
+	}
+	t.Logf("%d requests in %v after the pause", len(all), all[len(all)-1].Time.Sub(resumed).Round(time.Millisecond))
+}
+
 // TestTheQuotaLeavesRoomForConnectionsThatAreSlowToOpen has a burst on connections that take as
 // long to open as those with TLS to another continent do. What comes after it goes on connections
 // that are open.

@@ -41,10 +41,11 @@ func lasting(t *testing.T, short int) time.Duration {
 }
 
 // margin returns the flag for the part of a limit that is left unused, and the other part. A
-// machine that is busy with other tests squeezes requests together more than a network does.
+// machine that is busy with other tests stops a process for longer than a network delays requests,
+// which squeezes them together: 20 % allow for stops of 200 ms.
 func margin(t *testing.T) (flag string, usable float64) {
 	t.Helper()
-	percent := setting(t, "SAMSARA_SOAK_QUOTA_MARGIN", 10)
+	percent := setting(t, "SAMSARA_SOAK_QUOTA_MARGIN", 20)
 	return fmt.Sprintf("--quota-margin=%d", percent), 100 / float64(100+percent)
 }
 
@@ -608,7 +609,7 @@ func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
 	c.Wait()
 	all := arrived(t, box)[1:]
 	resumed := all[0].Time
-	// A quarter of the pace of the token, and at the very most all of it.
+	// A quarter of the pace of the token, and all of it at the very most.
 	if got, most := len(all.between(resumed, resumed.Add(soon))), int(tokenLimit*soon.Seconds()); got > most {
 		t.Errorf("%d requests in the first %v after the pause, want at most %d", got, soon, most)
 	}
@@ -620,7 +621,7 @@ func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
 // that are open.
 func TestTheQuotaLeavesRoomForConnectionsThatAreSlowToOpen(t *testing.T) {
 	t.Parallel()
-	const slow, calls = 200 * time.Millisecond, 2 * tokenLimit
+	const slow, calls = 500 * time.Millisecond, 2 * tokenLimit
 	box, flags := startSandbox(t, "--rate-limits")
 	flag, _ := margin(t)
 	_, at := startBefore(t, flags, flag, "--upstream-url="+slowToOpen(t, box.await(t, "serving").Sandbox, slow))

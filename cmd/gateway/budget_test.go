@@ -525,10 +525,15 @@ func TestTheQuotaIsFairToCallersWhoAskForLittle(t *testing.T) {
 
 	var took []time.Duration
 	for _, name := range names {
-		if got := float64(len(c.took[name])); got < 0.8*share {
-			t.Errorf("%s had %v calls, want most of a share of %.0f", name, got, share)
+		// A caller with one call at a time has none waiting while a busy machine brings it the
+		// answer: how exactly callers share is tested in virtual time, by package quota.
+		if got := float64(len(c.took[name])); got < share/4 {
+			t.Errorf("%s had %v calls, want a good part of a share of %.0f", name, got, share)
 		}
 		took = append(took, c.took[name]...)
+	}
+	if modest, greedy := percentile(took, 0.5), percentile(c.took["greedy"], 0.5); 2*modest > greedy {
+		t.Errorf("half of the calls of the nine took %v, and of the greedy one %v: they wait as long as it does", modest, greedy)
 	}
 	t.Logf("a share is %.0f calls; nine callers had %.0f on average, which took %v at p50 and %v at p99; those of the greedy one took %v and %v",
 		share, float64(len(took))/modest, percentile(took, 0.5), percentile(took, 0.99), percentile(c.took["greedy"], 0.5), percentile(c.took["greedy"], 0.99))
@@ -590,88 +595,4 @@ func TestTheQuotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 			paused, second, other, said)
 	}
 	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
-}
-
-// TestTheQuotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
-// that states no limit.
-func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
-	t.Parallel()
-	const waiters, soon = 100, 200 * time.Millisecond
-	box, flags := startSandbox(t, "--fault=status=429; retry-after=1; nth=1; match=/fleet/vehicles/*")
-	gateway, at := startBefore(t, flags, "--log-level=debug")
-	conn := ready(t, at.GRPC, 1)[0]
-	c := newCallers(t)
-	c.begin("first", getVehicle(conn), 0)
-	gateway.await(t, "upstream attempt failed")
-	for n := range waiters {
-		c.begin("others", getVehicle(conn), n)
-	}
-	c.Wait()
-	all := arrived(t, box)[1:]
-	resumed := all[0].Time
-	// A quarter of the pace of the token, and all of it at the very most.
-	if got, most := len(all.between(resumed, resumed.Add(soon))), int(tokenLimit*soon.Seconds()); got > most {
-		t.Errorf("%d requests in the first %v after the pause, want at most %d", got, soon, most)
-	}
-	t.Logf("%d requests in %v after the pause", len(all), all[len(all)-1].Time.Sub(resumed).Round(time.Millisecond))
-}
-
-// TestTheQuotaLeavesRoomForConnectionsThatAreSlowToOpen has a burst on connections that take as
-// long to open as those with TLS to another continent do. What comes after it goes on connections
-// that are open.
-func TestTheQuotaLeavesRoomForConnectionsThatAreSlowToOpen(t *testing.T) {
-	t.Parallel()
-	const slow, calls = 500 * time.Millisecond, 2 * tokenLimit
-	box, flags := startSandbox(t, "--rate-limits")
-	flag, _ := margin(t)
-	_, at := startBefore(t, flags, flag, "--upstream-url="+slowToOpen(t, box.await(t, "serving").Sandbox, slow))
-	conns := ready(t, at.GRPC, 4)
-	c := newCallers(t)
-	for n := range calls {
-		c.begin("service", getVehicle(conns[n%len(conns)]), n)
-	}
-	c.Wait()
-	all := arrived(t, box)
-	checkNoneThrottled(t, all)
-	t.Logf("%d calls, %d upstream requests, at most %d in a second", calls, len(all), all.most())
-}
-
-// slowToOpen passes connections on to a server, each after a time, and returns its URL.
-func slowToOpen(t *testing.T, server string, after time.Duration) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	t.Cleanup(func() {
-		_ = listener.Close() // which ends the loop
-		running.Wait()
-	})
-	running.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			context.AfterFunc(t.Context(), func() { _ = client.Close() })
-			running.Go(func() { passOn(t, client, strings.TrimPrefix(server, "http://"), after) })
-		}
-	})
-	return "http://" + listener.Addr().String()
-}
-
-func passOn(t *testing.T, client net.Conn, server string, after time.Duration) {
-	t.Helper()
-	lapse(t, after)
-	upstream, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
-	if err != nil {
-		_ = client.Close()
-		return
-	}
-	context.AfterFunc(t.Context(), func() { _ = upstream.Close() })
-	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(upstream, client); _ = upstream.Close() })
-	both.Go(func() { _, _ = io.Copy(client, upstream); _ = client.Close() })
-	both.Wait()
 }

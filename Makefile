@@ -67,7 +67,7 @@ fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless sai
 	done
 
 .PHONY: bench
-bench: build ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
+bench: build deps-test ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
 	go -C bench build -o '$(BIN)/bench' .
 	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
 	mkdir -p '$(BENCH_OUT)'

@@ -87,7 +87,7 @@ func redisServer(b *testing.B) string {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
-		b.Skip("redis-server is not installed")
+		b.Fatal("needs redis-server: run make deps-test")
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -87,7 +87,9 @@ type exchange struct {
 	// written is closed when the request's body has been sent by a goroutine of its own; nil
 	// where there is none.
 	written chan struct{}
-	keep    bool // the connection may be used again
+	// short is whether less than the body was sent; it may be read when written is closed.
+	short bool
+	keep  bool // the connection may be used again
 
 	body io.Reader // nil once the exchange is over
 	err  error     // what Read returns then
@@ -139,6 +141,7 @@ func (ex *exchange) send(req *http.Request, head *[]byte) error {
 		if _, err := io.CopyN(c.stream, req.Body, req.ContentLength); err != nil {
 			// What the server has said of a request that it did not read to its end can still
 			// be read, but nothing more will come.
+			ex.short = true
 			_ = c.raw.SetReadDeadline(time.Now().Add(lastWords))
 		}
 	}()
@@ -211,6 +214,7 @@ func (ex *exchange) finish(whole bool) {
 	if ex.written != nil {
 		select {
 		case <-ex.written:
+			whole = whole && !ex.short
 		default:
 			whole = false
 		}

@@ -107,17 +107,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if !c.stale(ctx, req) {
-			if c.wrote == 0 {
-				err = &NotSentError{err}
+		if c.stale(ctx, req) {
+			if again, rewindErr := rewound(req); rewindErr == nil {
+				req = again
+				continue
 			}
-			return nil, err
 		}
-		again, rewindErr := rewound(req)
-		if rewindErr != nil {
-			return nil, err
+		if c.wrote == 0 {
+			err = &NotSentError{err}
 		}
-		req = again
+		return nil, err
 	}
 }
 

@@ -463,6 +463,33 @@ func TestResponseBeforeTheRequestIsSentIsRead(t *testing.T) {
 	})
 }
 
+func TestConnectionWithHalfARequestIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const sent = 20 << 10
+		p := newPeer(t, func(w *wire) {
+			if _, err := http.ReadRequest(w.in); err != nil {
+				w.t.Error(err)
+			}
+			_, _ = io.CopyN(io.Discard, w.in, sent)
+			time.Sleep(time.Millisecond) //nolint:forbidigo // virtual time, in which the client finds that there is no more
+			w.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno")
+			w.untilClosed()
+		}, func(w *wire) {
+			w.expect(http.MethodPost)
+			w.send(okReply)
+			w.untilClosed()
+		})
+		transport := newTransport(t, config(p.dial))
+		req := request(t.Context(), http.MethodPost, strings.Repeat("x", sent))
+		req.ContentLength = 2 * sent
+		if status, body, err := exchange(t, transport, req); status != 400 || body != "no" || err != nil {
+			t.Errorf("got %d %q, %v, want 400 no", status, body, err)
+		}
+		wantOK(t, transport, request(t.Context(), http.MethodPost, "{}"))
+	})
+}
+
 func TestBoundsOfAResponse(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ reply, want string }{

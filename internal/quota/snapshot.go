@@ -43,7 +43,7 @@ type Snapshot struct {
 // BudgetState is the state of one budget.
 type BudgetState struct {
 	Name string
-	// Limit is the configured limit, zero where there is none.
+	// Limit is the configured limit. Where there is none it is zero, and after a 429 the token's.
 	Limit Limit
 	// Effective is how many requests of the limit may be used in its window now: less than
 	// configured after 429s, and without the store.

@@ -42,7 +42,7 @@ func BenchmarkQuotaInProcess(b *testing.B) {
 	operation := admission(b, plenty())
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
+		if _, err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -53,7 +53,7 @@ func BenchmarkQuotaInProcessParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(loop *testing.PB) {
 		for loop.Next() {
-			if err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
+			if _, err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -73,7 +73,7 @@ func BenchmarkQuotaRedis(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
 		begin := time.Now()
-		if err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
+		if _, err := operation.Admit(b.Context(), quota.Request{Caller: "a"}); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(begin))

@@ -114,8 +114,7 @@ type Config struct {
 	Store Store
 	// StoreTimeout is the longest wait for the store, more than 0.
 	StoreTimeout time.Duration
-	// Replicas is how many processes there are at the least, for as long as the store has not
-	// said how many; at least 1.
+	// Replicas is how many processes there are at the least, whatever the store says; at least 1.
 	Replicas int
 	// Observer is told what happens; nil where nobody asks.
 	Observer Observer

@@ -61,7 +61,8 @@ type StoreState struct {
 	Configured bool
 	// Up is false while the local share is used instead.
 	Up bool
-	// Replicas is how many processes share the budgets, as last seen.
+	// Replicas is how many processes share the budgets, as last seen, or as configured if that
+	// is more.
 	Replicas int
 	// Lost counts how often the store was lost.
 	Lost uint64

@@ -143,7 +143,7 @@ func (l *Limiter) beat(ctx context.Context) {
 	}
 	// A store that comes back empty has not heard of everyone yet.
 	if replicas > l.link.replicas || now >= l.link.graceUntil {
-		l.link.replicas = max(1, replicas)
+		l.link.replicas = max(l.cfg.Replicas, replicas)
 	}
 	l.dispatch(now)
 }

@@ -6,7 +6,8 @@
 -- how long it is paused, negative when that is over, and the millionths of its limit that are left
 -- after.
 local catch_up = 50000
-local state_ttl = 1200000 -- ms: the longest pause and the recovery from the lowest limit
+local memory = 1200000 -- ms after a pause: the recovery from the lowest limit
+local backwards = 1000000 -- of the clock, from which on what it said before means nothing
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -16,14 +17,17 @@ local nexts = {}
 for i = 1, #KEYS / 2 do
   local log = KEYS[2 * i - 1]
   local requests, window, pace = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
-  local state = redis.call('HMGET', KEYS[2 * i], 'until', 'scale', 'next')
+  local state = redis.call('HMGET', KEYS[2 * i], 'until', 'scale', 'next', 'told')
+  if state[4] and tonumber(state[4]) > now + backwards then
+    redis.call('DEL', KEYS[2 * i])
+    state = {}
+  end
   local due = tonumber(state[1] or now)
   table.insert(reply, due - now)
   table.insert(reply, tonumber(state[2] or 0))
   if requests > 0 then
     local newest = tonumber(redis.call('LINDEX', log, 0) or 0)
     if newest > now + window then
-      -- The clock went back: what it says of the past means nothing.
       redis.call('DEL', log)
     end
     if instead ~= '0' then
@@ -56,7 +60,7 @@ for i = 1, #KEYS / 2 do
     redis.call('PEXPIRE', log, math.ceil(window / 1000) + 1000)
     if pace > 0 then
       redis.call('HSET', state, 'next', string.format('%.0f', nexts[i]))
-      redis.call('PEXPIRE', state, state_ttl)
+      redis.call('PEXPIRE', state, memory)
     end
   end
 end

@@ -644,10 +644,11 @@ func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
 
 // TestTheQuotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
 // open. What comes after it goes on connections that are open: it would follow too closely where
-// the burst had counted from before its connections were opened.
+// the burst had counted from before its connections were opened. The limit is a low one and the
+// margin wide, because so many handshakes at once keep the machine busy.
 func TestTheQuotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 	t.Parallel()
-	const calls = 2 * tokenLimit
+	const limit, calls = 30, 60
 	for _, test := range []struct {
 		gateways int
 		opening  time.Duration // also longer than the token's window
@@ -659,10 +660,9 @@ func TestTheQuotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d gateways whose connections take %v", test.gateways, test.opening), func(t *testing.T) {
 			t.Parallel()
-			box, flags := startSandbox(t, "--rate-limits")
+			box, flags := startSandbox(t)
 			url, cert := slowToOpen(t, box.await(t, "serving").Sandbox, test.opening)
-			flag, _ := margin(t)
-			flags = append(flags, flag, "--upstream-url="+url)
+			flags = append(flags, "--quota-margin=20", "--upstream-url="+url, fmt.Sprintf("--quota-token-limit=%d/s", limit))
 			if test.gateways > 1 {
 				flags = append(flags, patientRedis, "--quota-redis="+startRedis(t).url(), fmt.Sprintf("--quota-replicas=%d", test.gateways))
 			}
@@ -680,9 +680,9 @@ func TestTheQuotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 			took := time.Since(begun)
 
 			all := arrived(t, box)
-			checkNoneThrottled(t, all)
-			if c.succeeded != calls {
-				t.Errorf("%d calls of %d succeeded, refused were %v", c.succeeded, calls, c.refusals)
+			if len(all) != calls || c.succeeded != calls || all.most() > limit {
+				t.Errorf("%d upstream requests, at most %d in a second, %d calls that succeeded; want %d, at most %d, and all",
+					len(all), all.most(), c.succeeded, calls, limit)
 			}
 			t.Logf("%d calls in %v, %d upstream requests, at most %d in a second", calls, took.Round(time.Millisecond), len(all), all.most())
 		})

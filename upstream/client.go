@@ -262,6 +262,8 @@ type call struct {
 	// authorized is what the last attempt was sent with.
 	*authorized
 	attempts int
+	// permit is the quota's, for the attempt.
+	permit quota.Permit
 	// flight is what others that ask the same wait for.
 	flight flight
 	// body is that of the attempt, nil where there is none.

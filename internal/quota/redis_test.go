@@ -162,6 +162,26 @@ func TestThreeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
 		len(c.admitted["0"]), len(c.admitted["1"]), len(c.admitted["2"]), most(c.all(), time.Second))
 }
 
+func TestAnAttemptThatIsWrittenLateCountsInRedisFromThen(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := patient()
+	cfg.Margin = 0
+	o := operation(t, replicas(t, 1, cfg, newRedis(t, s.url()))[0], "list", 10, time.Second)
+	permits := admitted(t, o, 3)
+	before := s.log("operation:list")
+	if err := permits[1].Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := s.log("operation:list")
+	if len(before) != 3 || len(after) != 3 {
+		t.Fatalf("there were %d admissions and then %d, want 3 and 3", len(before), len(after))
+	}
+	if !after[0].Equal(before[0]) || !after[1].Equal(before[2]) || !after[2].After(before[2]) {
+		t.Errorf("the admissions were at %v and then at %v, want the second last", before, after)
+	}
+}
+
 func TestRedisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -214,7 +234,7 @@ func TestNobodyWaitsForASlowRedis(t *testing.T) {
 	p := newProxy(t, "127.0.0.1:"+s.port)
 	l := replicas(t, 1, quota.Defaults(), newRedis(t, fmt.Sprintf("redis://:%s@%s", redisPassword, p.addr)))[0]
 	o := operation(t, l, "list", 0, 0)
-	if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+	if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if s := l.Snapshot().Store; !s.Up {
@@ -248,7 +268,7 @@ func TestAPauseInRedisHoldsForAllReplicas(t *testing.T) {
 	here.Pause(t.Context(), until)
 	here.Pause(t.Context(), until.Add(-200*time.Millisecond))
 	for i, o := range []*quota.Operation{here, there} {
-		if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 			t.Fatal(err)
 		}
 		if early := time.Until(until); early > time.Millisecond {

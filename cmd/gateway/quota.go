@@ -13,6 +13,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -48,7 +49,10 @@ Usage:
 
 LIMIT is what is configured, EFFECTIVE how much of it may be used now: less after 429s, and
 without the store. USED is what the gateway sent in the last window, WAITING how many requests
-wait in it, 429s how many it was answered, PAUSED for how long nothing is sent because of one.
+wait that take from the budget, OLDEST how long the first of those has waited whom it holds up
+itself, 429s how many it was answered, PAUSED for how long nothing is sent because of one.
+
+While requests wait, the callers of the first 20 follow, and the budget that holds them up.
 
 Flags:
 ` + quotaFlags(new(string), new(string)).FlagUsagesWrapped(100)
@@ -121,24 +125,50 @@ func askQuota(ctx context.Context, via http.RoundTripper, address string) ([]byt
 
 func writeQuota(w io.Writer, q admin.Quota) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "BUDGET\tLIMIT\tEFFECTIVE\tUSED\tWAITING\t429s\tPAUSED")
+	fmt.Fprintln(table, "BUDGET\tLIMIT\tEFFECTIVE\tUSED\tWAITING\tOLDEST\t429s\tPAUSED")
 	for _, b := range q.Budgets {
 		limit, effective := "none", "-"
 		if b.Limit != nil {
 			limit = fmt.Sprintf("%d/%s", b.Limit.Requests, windowName(seconds(b.Limit.WindowSeconds)))
 			effective = strconv.FormatFloat(math.Round(b.Effective*10)/10, 'f', -1, 64)
 		}
-		paused := "-"
-		if b.PausedSeconds > 0 {
-			paused = seconds(b.PausedSeconds).Round(time.Millisecond).String()
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%s\n", b.Name, limit, effective, b.Used, b.Waiting,
+			timeOrNone(b.OldestSeconds), b.Throttled, timeOrNone(b.PausedSeconds))
+	}
+	if len(q.Waiters) > 0 {
+		// Two tables, each with columns of its own.
+		fmt.Fprintln(table, "\nCALLER\tCLASS\tWAITING\tOLDEST\tFOR")
+	}
+	for _, w := range q.Waiters {
+		class := "interactive"
+		if w.Batch {
+			class = "batch"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", b.Name, limit, effective, b.Used, b.Waiting, b.Throttled, paused)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", printable(w.Caller), class, w.Count, timeOrNone(w.OldestSeconds), w.Budget)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", describeStore(q.Store))
 	return err
+}
+
+// printable is a caller's name as it may be sent to a terminal: callers choose it.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, name)
+}
+
+// timeOrNone is a time, and a dash for none.
+func timeOrNone(s float64) string {
+	if s <= 0 {
+		return "-"
+	}
+	return seconds(s).Round(time.Millisecond).String()
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -148,9 +178,9 @@ func describeStore(s *admin.Store) string {
 	case s == nil:
 		return "The budgets are this gateway's own: there is no store."
 	case s.Up:
-		return fmt.Sprintf("The budgets are shared through the store; replicas: %d, lost so far: %d times.", s.Replicas, s.Lost)
+		return fmt.Sprintf("The budgets are shared through the store; replicas: %d, times lost: %d.", s.Replicas, s.Lost)
 	default:
-		return fmt.Sprintf("The store is away: a local share (1/%d) of each budget is used; lost so far: %d times.\n%s",
+		return fmt.Sprintf("The store is away: a local share (1/%d) of each budget is used; times lost: %d.\n%s",
 			s.Replicas, s.Lost, s.Error)
 	}
 }

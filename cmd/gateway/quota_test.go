@@ -60,15 +60,23 @@ func TestTheStateOfTheQuotaIsPrintedAsATable(t *testing.T) {
 		{Name: "organization"},
 		{
 			Name: "operation:samsara.vehicles.v1.VehiclesService/ListVehicles", Limit: quota.Limit{Requests: 100, Window: time.Minute},
-			Effective: 33.3333, Used: 33, Waiting: 7, Admitted: 33, Throttled: 2,
+			Effective: 33.3333, Used: 33, Waiting: 7, Oldest: 2345678 * time.Microsecond, Admitted: 33, Throttled: 2,
 		},
 		{Name: "operation:samsara.tags.v1.TagsService/GetTag", Limit: quota.Limit{Requests: 10, Window: 30 * time.Second}, Effective: 8},
 	}
-	const table = `BUDGET                                                      LIMIT    EFFECTIVE  USED  WAITING  429s  PAUSED
-token                                                       150/s    150        20    7        0     -
-organization                                                none     -          0     0        0     -
-operation:samsara.vehicles.v1.VehiclesService/ListVehicles  100/min  33.3       33    7        2     -
-operation:samsara.tags.v1.TagsService/GetTag                10/30s   8          0     0        0     -
+	waiters := []quota.WaiterState{
+		{Caller: "billing", Budget: "operation:samsara.vehicles.v1.VehiclesService/ListVehicles", Count: 6, Oldest: 2345678 * time.Microsecond},
+		{Caller: "no\x1b[2Jise", Batch: true, Budget: "token", Count: 1, Oldest: 40 * time.Millisecond},
+	}
+	const table = `BUDGET                                                      LIMIT    EFFECTIVE  USED  WAITING  OLDEST  429s  PAUSED
+token                                                       150/s    150        20    7        -       0     -
+organization                                                none     -          0     0        -       0     -
+operation:samsara.vehicles.v1.VehiclesService/ListVehicles  100/min  33.3       33    7        2.346s  2     -
+operation:samsara.tags.v1.TagsService/GetTag                10/30s   8          0     0        -       0     -
+
+CALLER     CLASS        WAITING  OLDEST  FOR
+billing    interactive  6        2.346s  operation:samsara.vehicles.v1.VehiclesService/ListVehicles
+no�[2Jise  batch        1        40ms    token
 
 `
 	for name, test := range map[string]struct {
@@ -78,16 +86,16 @@ operation:samsara.tags.v1.TagsService/GetTag                10/30s   8          
 		"without a store": {quota.StoreState{}, "The budgets are this gateway's own: there is no store.\n"},
 		"while the store answers": {
 			quota.StoreState{Configured: true, Up: true, Replicas: 3, Lost: 1},
-			"The budgets are shared through the store; replicas: 3, lost so far: 1 times.\n",
+			"The budgets are shared through the store; replicas: 3, times lost: 1.\n",
 		},
 		"while the store is away": {
 			quota.StoreState{Configured: true, Replicas: 3, Lost: 2, Err: errors.New("quota: redis: refused")},
-			"The store is away: a local share (1/3) of each budget is used; lost so far: 2 times.\nquota: redis: refused\n",
+			"The store is away: a local share (1/3) of each budget is used; times lost: 2.\nquota: redis: refused\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := serveState(t, quota.Snapshot{Waiting: 7, Budgets: budgets, Store: test.store})
+			at := serveState(t, quota.Snapshot{Waiting: 7, Budgets: budgets, Waiters: waiters, Store: test.store})
 			var out strings.Builder
 			if err := run(t.Context(), []string{"quota", "--admin", at}, nil, &out, nil); err != nil {
 				t.Fatal(err)
@@ -220,7 +228,7 @@ func TestARunningGatewayTellsItsQuota(t *testing.T) {
 	}
 	var budgets []string
 	for line := range strings.Lines(table) {
-		if fields := strings.Fields(line); len(fields) == 7 {
+		if fields := strings.Fields(line); len(fields) == 8 {
 			budgets = append(budgets, fields[0]+" "+fields[1])
 		}
 	}

@@ -18,6 +18,8 @@ type Quota struct {
 	Waiting int `json:"waiting"`
 	// Budgets begin with the token's and the organization's.
 	Budgets []Budget `json:"budgets"`
+	// Waiters are those who wait, the longest first; at most 20.
+	Waiters []Waiters `json:"waiters"`
 	// Store is nil where the budgets are the process's own.
 	Store *Store `json:"store,omitempty"`
 }
@@ -32,13 +34,26 @@ type Budget struct {
 	Effective float64 `json:"effective"`
 	// Used is how many the process was admitted in the last window.
 	Used int `json:"used"`
-	// Waiting is how many of the process wait.
-	Waiting int `json:"waiting"`
+	// Waiting is how many of the process wait that take from it, OldestSeconds how long the first
+	// of those has waited whom this budget holds up.
+	Waiting       int     `json:"waiting"`
+	OldestSeconds float64 `json:"oldestSeconds"`
 	// PausedSeconds is how long the budget is paused still.
 	PausedSeconds float64 `json:"pausedSeconds"`
 	// Admitted and Throttled count admissions and 429s of the process.
 	Admitted  uint64 `json:"admitted"`
 	Throttled uint64 `json:"throttled"`
+}
+
+// Waiters are those of one caller and class who wait for one budget.
+type Waiters struct {
+	Caller string `json:"caller"`
+	Batch  bool   `json:"batch,omitempty"`
+	// Budget is the name of the one that holds them up.
+	Budget string `json:"budget"`
+	// Count is how many they are, OldestSeconds how long the first of them has waited.
+	Count         int     `json:"count"`
+	OldestSeconds float64 `json:"oldestSeconds"`
 }
 
 // Limit is a number of requests in any interval of a length.
@@ -60,17 +75,20 @@ type Store struct {
 }
 
 func newQuota(s quota.Snapshot) Quota {
-	q := Quota{Waiting: s.Waiting, Budgets: make([]Budget, 0, len(s.Budgets))}
+	q := Quota{Waiting: s.Waiting, Budgets: make([]Budget, 0, len(s.Budgets)), Waiters: make([]Waiters, 0, len(s.Waiters))}
 	for _, b := range s.Budgets {
 		budget := Budget{
 			Name: b.Name, Effective: b.Effective, Used: b.Used, Waiting: b.Waiting,
-			PausedSeconds: max(0, time.Until(b.PausedUntil)).Round(time.Millisecond).Seconds(),
-			Admitted:      b.Admitted, Throttled: b.Throttled,
+			OldestSeconds: inSeconds(b.Oldest), PausedSeconds: inSeconds(max(0, time.Until(b.PausedUntil))),
+			Admitted: b.Admitted, Throttled: b.Throttled,
 		}
 		if b.Limit != (quota.Limit{}) {
 			budget.Limit = &Limit{b.Limit.Requests, b.Limit.Window.Seconds()}
 		}
 		q.Budgets = append(q.Budgets, budget)
+	}
+	for _, w := range s.Waiters {
+		q.Waiters = append(q.Waiters, Waiters{Caller: w.Caller, Batch: w.Batch, Budget: w.Budget, Count: w.Count, OldestSeconds: inSeconds(w.Oldest)})
 	}
 	if s.Store.Configured {
 		q.Store = &Store{Up: s.Store.Up, Replicas: s.Store.Replicas, Lost: s.Store.Lost}
@@ -79,6 +97,10 @@ func newQuota(s quota.Snapshot) Quota {
 		}
 	}
 	return q
+}
+
+func inSeconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }
 
 // serveQuota answers the state that snapshot returns.

@@ -33,8 +33,12 @@ func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
 			quota.Snapshot{
 				Waiting: 3,
 				Budgets: []quota.BudgetState{
-					{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 37.5, Used: 20, Waiting: 3, Admitted: 900, Throttled: 1},
+					{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 37.5, Used: 20, Waiting: 3, Oldest: 1234567 * time.Microsecond, Admitted: 900, Throttled: 1},
 					{Name: "organization", PausedUntil: time.Now().Add(-time.Minute)},
+				},
+				Waiters: []quota.WaiterState{
+					{Caller: "billing", Budget: "token", Count: 2, Oldest: 1234567 * time.Microsecond},
+					{Caller: "billing", Batch: true, Budget: "token", Count: 1, Oldest: time.Second},
 				},
 				Store: quota.StoreState{Configured: true, Replicas: 4, Lost: 2, Err: errors.New("quota: redis: <refused>")},
 			},
@@ -50,6 +54,7 @@ func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
       "effective": 37.5,
       "used": 20,
       "waiting": 3,
+      "oldestSeconds": 1.235,
       "pausedSeconds": 0,
       "admitted": 900,
       "throttled": 1
@@ -59,9 +64,25 @@ func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
       "effective": 0,
       "used": 0,
       "waiting": 0,
+      "oldestSeconds": 0,
       "pausedSeconds": 0,
       "admitted": 0,
       "throttled": 0
+    }
+  ],
+  "waiters": [
+    {
+      "caller": "billing",
+      "budget": "token",
+      "count": 2,
+      "oldestSeconds": 1.235
+    },
+    {
+      "caller": "billing",
+      "batch": true,
+      "budget": "token",
+      "count": 1,
+      "oldestSeconds": 1
     }
   ],
   "store": {
@@ -73,7 +94,7 @@ func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
 }
 `,
 		},
-		"without anything": {quota.Snapshot{}, "{\n  \"waiting\": 0,\n  \"budgets\": []\n}\n"},
+		"without anything": {quota.Snapshot{}, "{\n  \"waiting\": 0,\n  \"budgets\": [],\n  \"waiters\": []\n}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

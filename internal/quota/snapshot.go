@@ -36,6 +36,8 @@ type Snapshot struct {
 	Waiting int
 	// Budgets begin with the token's and the organization's; operations follow by name.
 	Budgets []BudgetState
+	// Waiters are those who wait, by caller, class and budget, the longest first; at most 20.
+	Waiters []WaiterState
 	// Store is the zero value where there is none.
 	Store StoreState
 }
@@ -50,6 +52,8 @@ type BudgetState struct {
 	Effective float64
 	// Used is how many this process was admitted in the last window, Waiting how many wait.
 	Used, Waiting int
+	// Oldest is how long the first of those has waited whom this budget holds up.
+	Oldest time.Duration
 	// PausedUntil is zero where the budget is not paused.
 	PausedUntil time.Time
 	// Admitted and Throttled count admissions and 429s of this process.
@@ -70,7 +74,7 @@ type StoreState struct {
 	Err error
 }
 
-// Snapshot returns the present state. It looks at each budget once.
+// Snapshot returns the present state. It looks once at each budget, and at each caller who waits.
 func (l *Limiter) Snapshot() Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,6 +86,15 @@ func (l *Limiter) Snapshot() Snapshot {
 	for _, o := range l.operations {
 		s.Budgets = append(s.Budgets, l.state(o.budgets[0], now))
 	}
+	waiters := l.waiters(now)
+	oldest := make(map[string]time.Duration)
+	for _, w := range waiters {
+		oldest[w.Budget] = max(oldest[w.Budget], w.Oldest)
+	}
+	for i := range s.Budgets {
+		s.Budgets[i].Oldest = oldest[s.Budgets[i].Name]
+	}
+	s.Waiters = waiters[:min(len(waiters), maxWaiters)]
 	slices.SortFunc(s.Budgets[len(l.shared):], func(a, b BudgetState) int { return strings.Compare(a.Name, b.Name) })
 	if l.cfg.Store != nil {
 		s.Store = StoreState{Configured: true, Up: l.link.up, Replicas: l.link.replicas, Lost: l.link.lost, Err: l.link.err}

@@ -71,7 +71,7 @@ func TestASnapshotShowsEveryBudget(t *testing.T) {
 		c := newCrowd()
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 5 {
-			c.once(ctx, "", list, quota.Request{})
+			c.once(ctx, "", list, quota.Request{Caller: "a"})
 		}
 		pause(ctx, time.Second)
 		get.Pause(ctx, time.Now().Add(time.Minute))
@@ -86,8 +86,9 @@ func TestASnapshotShowsEveryBudget(t *testing.T) {
 					Name: "operation:get", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 37.5,
 					PausedUntil: time.Now().Add(time.Minute), Throttled: 1,
 				},
-				{Name: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Effective: 100, Used: 2, Waiting: 3, Admitted: 2},
+				{Name: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Effective: 100, Used: 2, Waiting: 3, Oldest: time.Second, Admitted: 2},
 			},
+			Waiters: []quota.WaiterState{{Caller: "a", Budget: "operation:list", Count: 3, Oldest: time.Second}},
 		}
 		if diff := cmp.Diff(want, l.Snapshot()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -85,6 +85,7 @@ func (m *Metrics) WatchQuota(snapshot func() quota.Snapshot) error {
 		effective = ofBudget("effective_requests", "Requests that may be used of it now: fewer after 429s, and without the store.")
 		used      = ofBudget("used_requests", "Requests that this process was admitted in the last window.")
 		waiting   = ofBudget("waiting_requests", "Requests of this process that wait.")
+		oldest    = ofBudget("oldest_wait_seconds", "Time that the first of those has waited whom the budget holds up, in seconds.")
 		paused    = ofBudget("paused_seconds", "Time that the budget is paused still, in seconds.")
 		admitted  = ofBudget("admitted_total", "Requests that this process was admitted.")
 		throttled = ofBudget("throttled_total", "Answers 429 to this process.")
@@ -102,6 +103,7 @@ func (m *Metrics) WatchQuota(snapshot func() quota.Snapshot) error {
 				out <- gauge(used, float64(b.Used), b.Name)
 			}
 			out <- gauge(waiting, float64(b.Waiting), b.Name)
+			out <- gauge(oldest, b.Oldest.Seconds(), b.Name)
 			out <- gauge(paused, max(0, time.Until(b.PausedUntil)).Seconds(), b.Name)
 			out <- counter(admitted, b.Admitted, b.Name)
 			out <- counter(throttled, b.Throttled, b.Name)

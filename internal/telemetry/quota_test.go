@@ -93,7 +93,7 @@ func TestTheStateOfBudgetsIsReadAtEachScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := quota.Snapshot{
 			Budgets: []quota.BudgetState{
-				{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 120.5, Used: 7, Waiting: 2, Admitted: 99},
+				{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 120.5, Used: 7, Waiting: 2, Oldest: 1500 * time.Millisecond, Admitted: 99},
 				{Name: "organization"},
 				{
 					Name: "operation:s/M", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Effective: 100, Used: 100, Waiting: 2,
@@ -111,6 +111,10 @@ func TestTheStateOfBudgetsIsReadAtEachScrape(t *testing.T) {
 			`effective_requests{budget="token"} 120.5`,
 			`limit_requests{budget="operation:s/M"} 100`,
 			`limit_requests{budget="token"} 150`,
+			`oldest_wait_seconds{budget="operation:s/M"} 0`,
+			`oldest_wait_seconds{budget="operation:s/N"} 0`,
+			`oldest_wait_seconds{budget="organization"} 0`,
+			`oldest_wait_seconds{budget="token"} 1.5`,
 			`paused_seconds{budget="operation:s/M"} 2.5`,
 			`paused_seconds{budget="operation:s/N"} 0`,
 			`paused_seconds{budget="organization"} 0`,

@@ -1,0 +1,81 @@
+package quota_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+func TestASnapshotShowsWhoWaitsForWhatAndHowLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		slow, get, list := operation(t, l, "slow", 20, time.Minute), operation(t, l, "get", 0, 0), operation(t, l, "list", 0, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCrowd()
+		ask := func(o *quota.Operation, r quota.Request) {
+			c.once(ctx, "", o, r)
+			pause(ctx, 100*time.Millisecond)
+		}
+		ask(slow, quota.Request{Caller: "a"}) // the next is due in 3 s
+		ask(slow, quota.Request{Caller: "a"})
+		ask(slow, quota.Request{Caller: "a"})
+		ask(slow, quota.Request{Caller: "a", Batch: true})
+		if err := l.Pause(ctx, quota.TokenBudget, time.Now().Add(2*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		ask(get, quota.Request{Caller: "b"})
+		ask(list, quota.Request{Caller: "b"})
+		want := []quota.WaiterState{
+			{Caller: "a", Budget: "operation:slow", Count: 2, Oldest: 500 * time.Millisecond},
+			{Caller: "a", Batch: true, Budget: "operation:slow", Count: 1, Oldest: 300 * time.Millisecond},
+			{Caller: "b", Budget: "token", Count: 2, Oldest: 200 * time.Millisecond},
+		}
+		s := l.Snapshot()
+		if diff := cmp.Diff(want, s.Waiters); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		oldest := map[string]time.Duration{}
+		for _, b := range s.Budgets {
+			oldest[b.Name] = b.Oldest
+		}
+		if diff := cmp.Diff(map[string]time.Duration{
+			"token": 200 * time.Millisecond, "organization": 0,
+			"operation:slow": 500 * time.Millisecond, "operation:get": 0, "operation:list": 0,
+		}, oldest); diff != "" {
+			t.Errorf("the oldest (-want +got):\n%s", diff)
+		}
+		cancel()
+		c.Wait()
+		if got := l.Snapshot().Waiters; len(got) != 0 {
+			t.Errorf("in the end %v wait", got)
+		}
+	})
+}
+
+func TestOfManyWhoWaitASnapshotShowsThoseWhoWaitLongest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, exact())
+		o := operation(t, l, "list", 10, time.Second)
+		o.Pause(t.Context(), time.Now().Add(5*time.Second))
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCrowd()
+		for i := range 50 {
+			c.once(ctx, "", o, quota.Request{Caller: fmt.Sprintf("caller %02d", i)})
+			pause(ctx, 10*time.Millisecond)
+		}
+		got := l.Snapshot().Waiters
+		cancel()
+		c.Wait()
+		if len(got) != 20 || got[0].Caller != "caller 00" || got[19].Caller != "caller 19" {
+			t.Errorf("got %v, want the first 20", got)
+		}
+	})
+}

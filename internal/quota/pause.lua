@@ -7,7 +7,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local paused_until, scale = now + ARGV[1], tonumber(ARGV[2])
 local state = redis.call('HMGET', KEYS[1], 'until', 'scale', 'told')
-if state[1] and tonumber(state[1]) > now and tonumber(state[3]) <= now + backwards then
+if state[1] and tonumber(state[1]) > now and tonumber(state[3] or 0) <= now + backwards then
   paused_until = math.max(paused_until, state[1])
   scale = math.min(scale, state[2])
 end

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 //go:embed take.lua
@@ -65,6 +66,9 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 	options.MaxRetries = -1
 	options.DialerRetries = 1
 	options.DialTimeout = time.Second
+	// Each would cost a new connection another round trip within the store's timeout.
+	options.DisableIdentity = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &Redis{
 		client: redis.NewClient(options),
 		prefix: "samsara-quota:{" + cfg.Organization + "}:",

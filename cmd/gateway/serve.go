@@ -101,7 +101,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	limiter, err := newLimiter(cfg, metrics) //nolint:contextcheck // It outlives ctx as calls do.
+	limiter, err := newLimiter(cfg, metrics, log) //nolint:contextcheck // It outlives ctx as calls do.
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metr
 }
 
 // newLimiter returns what keeps requests within the quota, nil where nothing shall.
-func newLimiter(cfg config.Config, observer quota.Observer) (*quota.Limiter, error) {
+func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*quota.Limiter, error) {
 	if !cfg.Quota {
 		return nil, nil
 	}
@@ -243,7 +243,7 @@ func newLimiter(cfg config.Config, observer quota.Observer) (*quota.Limiter, err
 	limits.Margin = float64(cfg.QuotaMargin) / 100
 	limits.MaxWait, limits.MaxQueue, limits.MaxQueueCaller = cfg.QuotaMaxWait, cfg.QuotaMaxQueue, cfg.QuotaMaxQueue/10
 	limits.BatchPercent, limits.Replicas = cfg.QuotaBatchPercent, cfg.QuotaReplicas
-	limits.Observer = observer
+	limits.Observer, limits.Logger = observer, log
 	limits.Weights = make(map[string]float64, len(cfg.QuotaWeights))
 	for _, w := range cfg.QuotaWeights {
 		limits.Weights[w.Caller] = w.Weight

@@ -34,6 +34,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -118,6 +119,8 @@ type Config struct {
 	Replicas int
 	// Observer is told what happens; nil where nobody asks.
 	Observer Observer
+	// Logger is told when Store is away and when it is back; nil where nobody asks.
+	Logger *slog.Logger
 }
 
 // Defaults returns the configuration for Samsara's published limits, in one process.
@@ -215,6 +218,9 @@ func New(cfg Config) (*Limiter, error) {
 	cfg.Weights = maps.Clone(cfg.Weights)
 	if cfg.Observer == nil {
 		cfg.Observer = nobody{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Limiter{
 		cfg:        cfg,

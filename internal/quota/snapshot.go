@@ -97,9 +97,13 @@ func (l *Limiter) Snapshot() Snapshot {
 	s.Waiters = waiters[:min(len(waiters), maxWaiters)]
 	slices.SortFunc(s.Budgets[len(l.shared):], func(a, b BudgetState) int { return strings.Compare(a.Name, b.Name) })
 	if l.cfg.Store != nil {
-		s.Store = StoreState{Configured: true, Up: l.link.up, Replicas: l.link.replicas, Lost: l.link.lost, Err: l.link.err}
+		s.Store = l.storeState()
 	}
 	return s
+}
+
+func (l *Limiter) storeState() StoreState {
+	return StoreState{Configured: true, Up: l.link.up, Replicas: l.link.replicas, Lost: l.link.lost, Err: l.link.err}
 }
 
 func (l *Limiter) state(b *budget, now instant) BudgetState {

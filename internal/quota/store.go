@@ -108,21 +108,38 @@ func (l *Limiter) disconnect() error {
 	return l.cfg.Store.Close()
 }
 
-// beats keeps the heartbeat going until ctx ends.
+// beats keeps the heartbeat going until ctx ends. It logs when the store is away, and is back: at
+// most once a heartbeat, however often it is lost in between.
 func (l *Limiter) beats(ctx context.Context) {
+	logged := StoreState{Up: true}
 	for {
 		l.mu.Lock()
+		state := l.storeState()
+		l.mu.Unlock()
 		interval := beatInterval
-		if !l.link.up {
+		if !state.Up {
 			interval = probeInterval + rand.N(probeInterval) //nolint:gosec // jitter, not a secret
 		}
-		l.mu.Unlock()
+		if state.Up != logged.Up || state.Lost != logged.Lost {
+			logged = state
+			l.log(ctx, state)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(interval):
 			l.beat(ctx)
 		}
+	}
+}
+
+func (l *Limiter) log(ctx context.Context, s StoreState) {
+	switch {
+	case ctx.Err() != nil: // Nobody cares for the store of a limiter that closes.
+	case s.Up:
+		l.cfg.Logger.InfoContext(ctx, "the store of the quota is back", "replicas", s.Replicas, "lost", s.Lost)
+	default:
+		l.cfg.Logger.WarnContext(ctx, "the store of the quota is away: a local share is used", "replicas", s.Replicas, "lost", s.Lost, "error", s.Err)
 	}
 }
 

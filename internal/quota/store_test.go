@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"samsara.internal/gateway/internal/quota"
 )
@@ -402,4 +406,83 @@ func TestALimiterStartsWithoutItsStore(t *testing.T) {
 			t.Errorf("the token's budget is %v in the end, want all of it", got)
 		}
 	})
+}
+
+func TestAStoreThatGoesAndComesIsLogged(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		run  func(ctx context.Context, store *fakeStore, o *quota.Operation)
+		want []string
+	}{
+		"that is there all the time, nothing": {func(ctx context.Context, _ *fakeStore, _ *quota.Operation) {
+			pause(ctx, time.Minute)
+		}, nil},
+		"that is away for long, once": {func(ctx context.Context, store *fakeStore, _ *quota.Operation) {
+			pause(ctx, 10*time.Second)
+			store.set(0, true)
+			pause(ctx, time.Minute)
+			store.set(0, false)
+			pause(ctx, time.Minute)
+		}, []string{
+			`level=WARN msg="the store of the quota is away: a local share is used" replicas=3 lost=1 error="the store is away"`,
+			`level=INFO msg="the store of the quota is back" replicas=3 lost=1`,
+		}},
+		"that is away between heartbeats": {func(ctx context.Context, store *fakeStore, o *quota.Operation) {
+			pause(ctx, 2200*time.Millisecond)
+			store.set(0, true)
+			c := newCrowd()
+			_ = c.admit(ctx, "", o, quota.Request{})
+			store.set(0, false)
+			pause(ctx, time.Minute)
+		}, []string{`level=INFO msg="the store of the quota is back" replicas=3 lost=1`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var out strings.Builder
+				cfg := exact()
+				cfg.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+				store := newFakeStore(3)
+				l := replicas(t, 1, cfg, store)[0]
+				test.run(t.Context(), store, operation(t, l, "list", 0, 0))
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for line := range strings.Lines(out.String()) {
+					got = append(got, strings.TrimSpace(line))
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestAStoreThatIsNotThereAtTheStartIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		cfg := exact()
+		cfg.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+		store := newFakeStore(3)
+		store.set(0, true)
+		l := replicas(t, 1, cfg, store)[0]
+		pause(t.Context(), time.Minute)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want := `level=WARN msg="the store of the quota is away: a local share is used" replicas=1 lost=0 error="the store is away"` + "\n"
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
 }

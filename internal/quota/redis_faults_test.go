@@ -71,6 +71,22 @@ func (c *crowd) unfailing(t *testing.T) {
 	}
 }
 
+// renew keeps renewing permits that have aged, until ctx ends, and keeps what that took under a name.
+func (c *crowd) renew(ctx context.Context, name string, o *quota.Operation) {
+	for ctx.Err() == nil {
+		permit, err := o.Admit(ctx, quota.Request{Caller: "b"})
+		pause(ctx, 100*time.Millisecond)
+		began := time.Now()
+		err = errors.Join(err, permit.Renew(ctx))
+		c.mu.Lock()
+		c.waits[name] = append(c.waits[name], time.Since(began))
+		if err != nil {
+			c.refused[name] = append(c.refused[name], err)
+		}
+		c.mu.Unlock()
+	}
+}
+
 func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -130,7 +146,9 @@ func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 			defer cancel()
 			c := newCrowd()
 			for i, l := range limiters {
-				flood(ctx, c, 3, fmt.Sprint(i), operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+				o := operation(t, l, "list", 0, 0)
+				flood(ctx, c, 3, fmt.Sprint(i), o, quota.Request{Caller: "a"})
+				c.Go(func() { c.renew(ctx, fmt.Sprint(i), o) })
 			}
 			within(t, 5*time.Second, "both replicas are with Redis", up(true))
 			pause(ctx, 500*time.Millisecond)

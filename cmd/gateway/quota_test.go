@@ -259,3 +259,24 @@ func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
 		t.Errorf("got %q, %v, want %q and a failure", out, err, want)
 	}
 }
+
+func TestAGatewayServesWithoutItsRedisAndSaysSo(t *testing.T) {
+	t.Parallel()
+	const password = "a-secret-of-redis"
+	p, at := startSandboxed(t, "--quota-redis=redis://:"+password+"@127.0.0.1:1", "--quota-replicas=3")
+	if line := p.await(t, "the store of the quota is away: a local share is used"); line.Level != "WARN" {
+		t.Errorf("it is logged at %s, want WARN", line.Level)
+	}
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	if _, err := vehiclesv1.NewVehiclesServiceClient(conn).ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
+		t.Error(err)
+	}
+	out, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	if want := "The store is away: a local share (1/3) of each budget is used; times lost: 0.\nquota: redis: "; err != nil || !strings.Contains(out, want) {
+		t.Errorf("got %q, %v, want %q in it", out, err, want)
+	}
+	_, text, _ := p.log()
+	if strings.Contains(text+out, password) {
+		t.Errorf("the password is told:\n%s\n%s", text, out)
+	}
+}

@@ -93,7 +93,7 @@ func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 		name        string
 		args        []string
 		fault, mend func(*server)
-		says        string
+		says        string // empty where it is chance which of several errors there is
 	}{
 		{
 			name: "out of memory", says: "OOM command not allowed",
@@ -108,11 +108,11 @@ func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 			fault: do("CONFIG", "SET", "min-replicas-to-write", 1), mend: do("CONFIG", "SET", "min-replicas-to-write", 0),
 		},
 		{
-			name: "paused for writing", says: "timeout",
+			name: "paused for writing",
 			fault: do("CLIENT", "PAUSE", 100_000, "WRITE"), mend: do("CLIENT", "UNPAUSE"),
 		},
 		{
-			name: "stopped, so that it takes connections and never answers", says: "timeout",
+			name: "stopped, so that it takes connections and never answers",
 			fault: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT),
 		},
 		{
@@ -125,7 +125,7 @@ func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 			mend: do("CONFIG", "SET", "key-load-delay", 0),
 		},
 		{
-			name: "full", // It may close a connection before it has said why.
+			name: "full",
 			fault: func(s *server) {
 				do("CONFIG", "SET", "maxclients", 1)(s)
 				do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")(s)

@@ -108,11 +108,11 @@ func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 			fault: do("CONFIG", "SET", "min-replicas-to-write", 1), mend: do("CONFIG", "SET", "min-replicas-to-write", 0),
 		},
 		{
-			name: "paused for writing",
+			name:  "paused for writing",
 			fault: do("CLIENT", "PAUSE", 100_000, "WRITE"), mend: do("CLIENT", "UNPAUSE"),
 		},
 		{
-			name: "stopped, so that it takes connections and never answers",
+			name:  "stopped, so that it takes connections and never answers",
 			fault: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT),
 		},
 		{

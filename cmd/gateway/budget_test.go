@@ -234,7 +234,11 @@ func arrived(t *testing.T, box *process) arrivals {
 	lines, _, _ := box.log()
 	all := arrivals(lines).with(func(l logLine) bool { return l.Message == "answered" })
 	for i, l := range all {
-		all[i].Time = l.Time.Add(-l.Duration)
+		took, err := time.ParseDuration(l.Duration)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i].Time = l.Time.Add(-took)
 	}
 	slices.SortFunc(all, func(a, b logLine) int { return a.Time.Compare(b.Time) })
 	return all

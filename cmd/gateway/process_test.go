@@ -43,8 +43,8 @@ type logLine struct {
 	Path    string    `json:"path"`
 	Status  int       `json:"status"`
 	Fault   string    `json:"fault"`
-	// Duration is how long before Time it began.
-	Duration time.Duration `json:"duration"`
+	// Duration is how long before Time it began, such as 1.2ms.
+	Duration string `json:"duration"`
 }
 
 // process is a running gateway, or a sandbox alone.

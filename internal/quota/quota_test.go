@@ -494,3 +494,20 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAllThatIsWrong(t *testing.T)
 		t.Error("a limit without a window was taken")
 	}
 }
+
+// Its time and that of its budget come at once, in either order.
+func TestAWaiterWhoseTurnComesWithTheEndOfItsPatienceIsAdmitted(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := exact()
+			cfg.MaxWait = time.Second
+			o := operation(t, newLimiter(t, cfg), "list", 1, time.Second)
+			for range 2 {
+				if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// leastWait is what those are told to wait whose budget is free, but for others before them.
+const leastWait = time.Millisecond
+
 // Request is one attempt.
 type Request struct {
 	// Caller shares fairly with other callers.
@@ -237,8 +240,8 @@ func (l *Limiter) await(ctx context.Context, w *waiter) (place, error) {
 			}
 			v = <-w.signal
 		case <-patience.C:
-			if l.leave(w) {
-				return place{}, l.late(w)
+			if late := l.late(w); late != nil {
+				return place{}, late
 			}
 			v = <-w.signal
 		}
@@ -263,11 +266,20 @@ func (l *Limiter) leave(w *waiter) bool {
 	return left
 }
 
-// late is what a waiter is refused with whose time has run out.
+// late takes a waiter out whose time has run out, and returns what it is refused with; or nil, where
+// its turn has come.
 func (l *Limiter) late(w *waiter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.estimate(w.operation, w.flow, l.now())
+	now := l.now()
+	l.dispatch(now) // The timer for it may be late too.
+	if !l.dequeue(w) {
+		return nil
+	}
+	defer l.dispatch(now)
+	refused := l.estimate(w.operation, w.flow, now)
+	refused.Wait = max(refused.Wait, leastWait)
+	return refused
 }
 
 // tick runs when a waiter may be due.

@@ -106,12 +106,18 @@ func (b *breaker) delayProbe() {
 
 func (b *breaker) current() Circuit { return Circuit(b.circuit.State()) }
 
-// refusal returns the error of an attempt while the circuit is open, else nil.
+// refusal returns the error of an attempt that allow would not let through now, else nil.
 func (b *breaker) refusal() *Error {
-	if b.current() != CircuitOpen {
-		return nil
+	switch b.current() {
+	case CircuitOpen:
+		return b.refuse(gobreaker.ErrOpenState)
+	case CircuitHalfOpen:
+		if n := b.circuit.Counts(); n.Requests >= n.TotalExclusions+probes {
+			return b.refuse(gobreaker.ErrTooManyRequests)
+		}
+	case CircuitClosed:
 	}
-	return b.refuse(gobreaker.ErrOpenState)
+	return nil
 }
 
 func (b *breaker) refuse(cause error) *Error {

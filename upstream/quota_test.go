@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -143,6 +144,31 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
 		if err := budget.Admit(t.Context(), quota.Request{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
+		}
+	})
+}
+
+// TestCircuitThatIsBeingProbedTakesNothingFromTheQuota has three probes that hang.
+func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		c.fake.every = stall("")
+		var probes []<-chan outcome
+		for n := range 3 {
+			probes = append(probes, goDo(t, c.client, time.Second, get("/"+strconv.Itoa(n))))
+		}
+		c.want(upstream.CircuitHalfOpen)
+		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
+		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
+		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+		if err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+			t.Errorf("the budget is used up: %v", err)
+		}
+		for _, ended := range probes {
+			<-ended
 		}
 	})
 }

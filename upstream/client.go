@@ -133,7 +133,7 @@ type Response struct {
 	Attempts int
 	// Cached is whether the response comes from the cache.
 	Cached bool
-	// Age is how long ago a cached response came from the upstream.
+	// Age is how long ago the upstream was asked for a cached response.
 	Age time.Duration
 
 	memory *buffer // holds Message or Body
@@ -262,6 +262,8 @@ type call struct {
 	// authorized is what the last attempt was sent with.
 	*authorized
 	attempts int
+	// asked is when the last attempt was made.
+	asked time.Time
 	// flight is what others that ask the same wait for.
 	flight flight
 	// body is that of the attempt, nil where there is none.
@@ -310,9 +312,9 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	}
 	defer call.dropBody()
 
-	start := time.Now()
+	call.asked = time.Now()
 	got, failure := c.attempt(ctx, call)
-	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(start)}
+	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(call.asked)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
 	}

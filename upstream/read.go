@@ -66,7 +66,7 @@ func (c *Client) lead(ctx context.Context, call *call, key readKey, cacheable bo
 	resp, failure = c.exchange(ctx, call)
 	if failure == nil && cacheable {
 		key.authorized = call.authorized // The token may have changed meanwhile.
-		c.cache.put(key, resp, call.CacheTTL)
+		c.cache.put(key, resp, call.asked, call.CacheTTL)
 	}
 	return resp, failure
 }

@@ -372,6 +372,55 @@ func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
 	})
 }
 
+func TestAgeCountsFromWhenTheUpstreamWasAsked(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		client := newServer(t, slowly(answer(200, `{}`))).client(withCache)
+		<-goDo(t, client, time.Minute, cached("/x", decoder))
+		got := <-goDo(t, client, time.Minute, cached("/x", decoder))
+		if got.err != nil || got.resp.Age != time.Second {
+			t.Errorf("Do = %+v, %v, want an age of 1s", got.resp, got.err)
+		}
+		<-time.After(9 * time.Second)
+		if got := <-goDo(t, client, time.Minute, cached("/x", decoder)); got.err != nil || got.resp.Cached {
+			t.Errorf("Do = %+v, %v, want one that is not cached", got.resp, got.err)
+		}
+		brief := cached("/y", decoder)
+		brief.CacheTTL = time.Second
+		<-goDo(t, client, time.Minute, brief)
+		if got := <-goDo(t, client, time.Minute, brief); got.err != nil || got.resp.Cached {
+			t.Errorf("Do = %+v, %v, want one that is not cached", got.resp, got.err)
+		}
+	})
+}
+
+// TestCacheKeepsTheNewestAnswer has a read that was asked for before a write and is answered
+// after one that was asked for later.
+func TestCacheKeepsTheNewestAnswer(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, slowly(answer(200, `{"size":1}`)), answer(204, ""), answer(200, `{"size":2}`))
+		client := f.client(withCache)
+		before := goDo(t, client, time.Minute, cached("/x", decoder))
+		<-time.After(time.Millisecond)
+		<-goDo(t, client, time.Minute, post(`{}`))
+		after := <-goDo(t, client, time.Minute, cached("/x", decoder))
+		for _, call := range []struct {
+			got  outcome
+			want byte
+		}{{after, 2}, {<-before, 1}, {<-goDo(t, client, time.Minute, cached("/x", decoder)), 2}} {
+			if call.got.err != nil {
+				t.Fatal(call.got.err)
+			}
+			if want := []byte{16, call.want}; !cmp.Equal(call.got.resp.Message, want) {
+				t.Errorf("Message = %v, want %v", call.got.resp.Message, want)
+			}
+		}
+	})
+}
+
 func TestOnlyWhatMayBeIsCached(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)

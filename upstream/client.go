@@ -211,8 +211,9 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 //
 // Where a repeatable GET without Header, Body and NoStore asks what another with the same token is
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
-// request that is no GET has ended in between. The end of that one's context does not become its
-// own.
+// request that is no GET has ended in between, or that one still waits for the quota as another
+// Caller or with another priority. The end of that one's context does not become its own, nor does
+// what the quota refuses it.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	call := &call{Request: req}
 	if err := c.aim(call); err != nil {
@@ -301,6 +302,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if refusal := admit(ctx, call); refusal != nil {
 		return nil, call.failed(refusal)
 	}
+	call.flight.sent.Store(true)
 	pass, refusal := c.breaker.allow()
 	if refusal != nil {
 		return nil, call.failed(refusal)

@@ -311,6 +311,104 @@ func TestPanicOfOneCallIsNotThatOfOthers(t *testing.T) {
 	})
 }
 
+// readObserverFunc is a ReadObserver.
+type readObserverFunc func(upstream.Read)
+
+func (f readObserverFunc) ObserveRead(_ context.Context, r upstream.Read) { f(r) }
+
+func TestPanicOfAReadObserverIsNotThatOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, source := range map[string]upstream.Source{
+		"of one who asks the upstream": upstream.SourceUpstream,
+		"of one who shares":            upstream.SourceShared,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var panicked atomic.Bool
+				client := newServer(t, slowly(answer(200, letters(10_000)))).client(func(cfg *upstream.Config) {
+					cfg.ReadObserver = readObserverFunc(func(r upstream.Read) {
+						if r.Source == source && panicked.CompareAndSwap(false, true) {
+							panic("observer")
+						}
+					})
+				})
+				var all sync.WaitGroup
+				for range 2 {
+					all.Go(func() {
+						defer func() { _ = recover() }()
+						if resp, err := client.Do(t.Context(), get("/x")); err == nil {
+							resp.Release()
+						}
+					})
+				}
+				all.Wait()
+				if !panicked.Load() {
+					t.Fatal("the observer was not told")
+				}
+				got := <-goDo(t, client, time.Minute, get("/x"))
+				wantBody(t, got, letters(10_000))
+				got.resp.Release()
+				wantInFlight(t, client, 0)
+			})
+		})
+	}
+}
+
+// TestHastyCallsDoNotHoldUpAPatientOne has an upstream that takes a second, and ever new calls that
+// have half of one.
+func TestHastyCallsDoNotHoldUpAPatientOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, slowly(answer(200, `{}`)))
+		client := f.client()
+		ctx, stop := context.WithCancel(t.Context())
+		var hasty sync.WaitGroup
+		hasty.Go(func() {
+			for ctx.Err() == nil {
+				hasty.Go(func() {
+					ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+					defer cancel()
+					if resp, err := client.Do(ctx, get("/x")); err == nil {
+						resp.Release()
+					}
+				})
+				<-time.After(time.Millisecond)
+			}
+		})
+		<-time.After(10 * time.Millisecond)
+		got := <-goDo(t, client, time.Hour, get("/x"))
+		stop()
+		hasty.Wait()
+		if got.err != nil || got.took > 2*time.Second {
+			t.Errorf("Do = %+v, %v after %v, want success within 2s", got.resp, got.err, got.took)
+		}
+		got.resp.Release()
+		wantInFlight(t, client, 0)
+	})
+}
+
+// TestEndOfOneIsFollowedByOneRequestForAllOthers has many who follow a call that is cancelled.
+func TestEndOfOneIsFollowedByOneRequestForAllOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, slowly(answer(200, `{}`)))
+		client := f.client()
+		leader := goDo(t, client, 500*time.Millisecond, get("/x"))
+		var all []<-chan outcome
+		for n := range 100 {
+			all = append(all, goDo(t, client, time.Minute+time.Duration(n)*time.Millisecond, get("/x")))
+		}
+		<-leader
+		for _, ended := range all {
+			if got := <-ended; got.err != nil || got.took != 1500*time.Millisecond {
+				t.Errorf("Do = %+v, %v after %v, want success after 1.5s", got.resp, got.err, got.took)
+			}
+		}
+		wantRequests(t, f, 2)
+	})
+}
+
 // cached is a read that may come from the cache.
 func cached(path string, decoder *transcode.Decoder) *upstream.Request {
 	req := get(path)
@@ -505,6 +603,21 @@ func TestCacheIsNotSharedAcrossTokens(t *testing.T) {
 				t.Errorf("call %d: Do = %+v, %v, want one that is cached: %t", i+1, resp, err, step.cached)
 			}
 		}
+	})
+}
+
+func TestBatchAndInteractiveReadsShareTheCache(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{}`))
+		client := f.client(withCache)
+		for _, batch := range []bool{false, true} {
+			req := cached("/x", decoder)
+			req.Batch = batch
+			<-goDo(t, client, time.Minute, req)
+		}
+		wantRequests(t, f, 1)
 	})
 }
 

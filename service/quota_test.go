@@ -87,7 +87,7 @@ func newLimiter(t *testing.T) *quota.Limiter {
 func budgetOf(t *testing.T, limiter *quota.Limiter, req upstream.Request) string {
 	t.Helper()
 	before := limiter.Snapshot()
-	if err := req.Quota.Admit(t.Context(), quota.Request{}); err != nil {
+	if _, err := req.Quota.Admit(t.Context(), quota.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	for i, b := range limiter.Snapshot().Budgets[2:] {

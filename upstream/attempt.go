@@ -59,8 +59,12 @@ func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
 		defer cancel()
 	}
-	resp, err := c.send(c.httpRequest(ctx, call)) //nolint:bodyclose // drain closes it
+	resp, err := c.send(call, c.httpRequest(ctx, call)) //nolint:bodyclose // drain closes it
 	if err != nil {
+		var refusal *Error
+		if errors.As(err, &refusal) {
+			return reply{}, refusal
+		}
 		var notSent *http1.NotSentError
 		unsent := errors.As(err, &notSent)
 		failure := interrupted(ctx, call, err, !unsent)

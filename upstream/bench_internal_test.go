@@ -10,12 +10,13 @@ import (
 
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/internal/transcode"
+	"samsara.internal/gateway/upstream/http1"
 )
 
 // canned is a transport that answers every request alike, at once.
 type canned string
 
-func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+func (c canned) RoundTripThrough(http1.Gate, *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(c)), Body: io.NopCloser(strings.NewReader(string(c)))}, nil
 }
 

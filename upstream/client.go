@@ -265,6 +265,8 @@ type call struct {
 	attempts int
 	// asked is when the last attempt was made.
 	asked time.Time
+	// permit is the quota's, for the attempt.
+	permit quota.Permit
 	// flight is what others that ask the same wait for.
 	flight flight
 	// body is that of the attempt, nil where there is none.

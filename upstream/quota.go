@@ -21,7 +21,21 @@ func admit(ctx context.Context, call *call) *Error {
 	if call.Quota == nil {
 		return nil
 	}
-	err := call.Quota.Admit(ctx, quota.Request{Caller: call.Caller, Batch: call.Batch})
+	var err error
+	call.permit, err = call.Quota.Admit(ctx, quota.Request{Caller: call.Caller, Batch: call.Batch})
+	return refusedByQuota(ctx, err)
+}
+
+// Pass implements http1.Gate: an attempt counts from when its request is written.
+func (call *call) Pass(ctx context.Context) error {
+	if err := refusedByQuota(ctx, call.permit.Renew(ctx)); err != nil {
+		return err
+	}
+	return nil
+}
+
+// refusedByQuota makes the error of an attempt that the quota does not admit.
+func refusedByQuota(ctx context.Context, err error) *Error {
 	if err == nil {
 		return nil
 	}

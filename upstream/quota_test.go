@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -92,6 +93,80 @@ func TestAttemptThatWouldWaitTooLongIsRefusedWithTheBudget(t *testing.T) {
 	})
 }
 
+// openingIn makes connections to a fake, each of which takes so long to open.
+func openingIn(f *fake, opening time.Duration) func(*upstream.Config) {
+	return func(cfg *upstream.Config) {
+		cfg.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			select {
+			case <-time.After(opening):
+				return f.dial(ctx, network, address)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+	}
+}
+
+func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	for name, opening := range map[string]time.Duration{
+		"on connections that take part of a window to open": 400 * time.Millisecond,
+		"on connections that take longer than a window":     1700 * time.Millisecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const limit = 10
+				f := newServer(t, answer(200, `{}`))
+				client, budget := f.client(openingIn(f, opening)), newQuota(t, quota.Limit{Requests: limit, Window: time.Second})
+				var calls sync.WaitGroup
+				for n := range 3 * limit {
+					calls.Go(func() {
+						if resp, err := client.Do(t.Context(), within(budget, "/"+strconv.Itoa(n))); err != nil {
+							t.Error(err)
+						} else {
+							resp.Release()
+						}
+					})
+				}
+				calls.Wait()
+				requests := f.requests()
+				for i := limit; i < len(requests); i++ {
+					if got := requests[i].At.Sub(requests[i-limit].At); got < time.Second {
+						t.Errorf("requests %d to %d came within %v, want a second", i-limit, i, got)
+					}
+				}
+				if len(requests) != 3*limit {
+					t.Errorf("there were %d requests, want %d", len(requests), 3*limit)
+				}
+			})
+		})
+	}
+}
+
+func TestAttemptThatLostItsPlaceAndCannotWaitIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{}`))
+		client, budget := f.client(openingIn(f, 1500*time.Millisecond)), newQuota(t, quota.Limit{Requests: 1, Window: time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), 1800*time.Millisecond)
+		defer cancel()
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			resp, err := client.Do(ctx, within(budget, "/late"))
+			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+		})
+		synctest.Wait()
+		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+			t.Error(err)
+		}
+		calls.Wait()
+		if got := len(f.requests()); got != 0 {
+			t.Errorf("there were %d requests, want none", got)
+		}
+	})
+}
+
 func TestRetriesTakeFromTheQuotaToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +217,7 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
 		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
-		if err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
 		}
 	})
@@ -164,7 +239,7 @@ func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
 		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
-		if err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
 		}
 		for _, ended := range probes {

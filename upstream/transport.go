@@ -49,12 +49,12 @@ type TransportConfig struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// transport makes exchanges. Its error is, or wraps, an *http1.NotSentError where nothing of the
-// request reached the upstream. Within an attempt it sends a GET once more where a connection
+// transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
+// *http1.NotSentError where nothing of the request reached the upstream. Within an attempt it sends a GET once more where a connection
 // that was kept idle turns out to be closed. It leaves the wait for the response header
 // unbounded: an attempt's timeout covers it.
 type transport interface {
-	http.RoundTripper
+	RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
 }
 
@@ -88,13 +88,18 @@ func behindProxy(base *url.URL) bool {
 // standardTransport is net/http's, which knows HTTP/2 and proxies.
 type standardTransport struct{ *http.Transport }
 
-// RoundTrip implements http.RoundTripper.
-func (t standardTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTripThrough implements transport, but for a refusal of the gate: a request that has got a
+// connection here cannot be held back for certain, and is better sent than said not to have been.
+func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
 	var connected atomic.Bool
-	traced := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			_ = gate.Pass(ctx)
+			connected.Store(true)
+		},
 	}))
-	resp, err := t.Transport.RoundTrip(traced)
+	resp, err := t.RoundTrip(traced)
 	if err != nil && !connected.Load() {
 		return nil, &http1.NotSentError{Err: err}
 	}
@@ -127,9 +132,9 @@ func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
 
 // send sends a request, following redirects as redirected does. The response's body must be
 // drained.
-func (c *Client) send(req *http.Request) (*http.Response, error) {
+func (c *Client) send(gate http1.Gate, req *http.Request) (*http.Response, error) {
 	for hops := 0; ; hops++ {
-		resp, err := c.transport.RoundTrip(req)
+		resp, err := c.transport.RoundTripThrough(gate, req)
 		if err != nil {
 			return nil, err
 		}

@@ -596,3 +596,95 @@ func TestTheQuotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	}
 	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
 }
+
+// TestTheQuotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
+// that states no limit, and one caller of another operation who does not.
+func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
+	t.Parallel()
+	// A quarter of the token's pace is due soon after the pause. As much again is let pass, because a
+	// busy machine may hold up the first request.
+	const waiters, said, soon, most = 100, time.Second, 200 * time.Millisecond, tokenLimit / 5 / 2
+	box, flags := startSandbox(t, "--rate-limits", "--fault="+
+		"status=429; retry-after=1; nth=1; match=/fleet/vehicles/*, latency=50ms; match=/fleet/drivers/*")
+	flag, _ := margin(t)
+	gateway, at := startBefore(t, flags, flag, "--log-level=debug")
+	conns := ready(t, at.GRPC, 2)
+	c, others, stop := newCallers(t), newCallers(t), make(chan struct{})
+	c.begin("first", getVehicle(conns[0]), 0)
+	gateway.await(t, "upstream attempt failed")
+	for n := range waiters {
+		c.begin("waiter", getVehicle(conns[0]), n)
+	}
+	others.keep(stop, "other", 1, getDriver(conns[1]))
+	c.Wait()
+	close(stop)
+	others.Wait()
+
+	all := arrived(t, box)
+	vehicles := all.with(func(l logLine) bool { return strings.HasPrefix(l.Path, "/fleet/vehicles/") })
+	if len(vehicles) != 1+1+waiters || vehicles[0].Status != http.StatusTooManyRequests {
+		t.Fatalf("the upstream had %d requests, at first %+v; want a 429 and %d more", len(vehicles), vehicles[0], 1+waiters)
+	}
+	limited, vehicles := vehicles[0].Time, vehicles[1:]
+	checkNoneThrottled(t, vehicles)
+	resumed, last := vehicles[0].Time, vehicles[len(vehicles)-1].Time
+	if paused := resumed.Sub(limited); paused < said {
+		t.Errorf("the pause was %v, want %v", paused, said)
+	}
+	early := len(vehicles.between(resumed, resumed.Add(soon)))
+	if early > most {
+		t.Errorf("%d requests in the first %v after the pause, want at most %d", early, soon, most)
+	}
+	if slowest := percentile(others.took["other"], 1); slowest == 0 || slowest >= said {
+		t.Errorf("another operation was called %d times, which took up to %v; want less than %v", others.succeeded, slowest, said)
+	}
+	t.Logf("%d requests in the first %v after the pause, %d in %v; another operation was called %d times, which took up to %v",
+		early, soon, len(vehicles), last.Sub(resumed).Round(time.Millisecond), others.succeeded, percentile(others.took["other"], 1))
+}
+
+// TestTheQuotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
+// open. What comes after it goes on connections that are open: it would follow too closely where
+// the burst had counted from before its connections were opened. The limit is a low one and the
+// margin wide, because so many handshakes at once keep the machine busy.
+func TestTheQuotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	const limit, calls = 30, 60
+	for _, test := range []struct {
+		gateways int
+		opening  time.Duration // also longer than the token's window
+	}{
+		{1, 500 * time.Millisecond},
+		{1, 1500 * time.Millisecond},
+		{3, 500 * time.Millisecond},
+		{3, 1500 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprintf("%d gateways whose connections take %v", test.gateways, test.opening), func(t *testing.T) {
+			t.Parallel()
+			box, flags := startSandbox(t)
+			url, cert := slowToOpen(t, box.await(t, "serving").Sandbox, test.opening)
+			flags = append(flags, "--quota-margin=20", "--upstream-url="+url, fmt.Sprintf("--quota-token-limit=%d/s", limit))
+			if test.gateways > 1 {
+				flags = append(flags, patientRedis, "--quota-redis="+startRedis(t).url(), fmt.Sprintf("--quota-replicas=%d", test.gateways))
+			}
+			var conns []*grpc.ClientConn
+			for range test.gateways {
+				gateway := startIn(t, []string{"SSL_CERT_FILE=" + cert}, flags...)
+				conns = append(conns, ready(t, gateway.await(t, "serving").GRPC, 1)...)
+			}
+			c := newCallers(t)
+			begun := time.Now()
+			for n := range calls {
+				c.begin("service", getVehicle(conns[n%len(conns)]), n)
+			}
+			c.Wait()
+			took := time.Since(begun)
+
+			all := arrived(t, box)
+			if len(all) != calls || c.succeeded != calls || all.most() > limit {
+				t.Errorf("%d upstream requests, at most %d in a second, %d calls that succeeded; want %d, at most %d, and all",
+					len(all), all.most(), c.succeeded, calls, limit)
+			}
+			t.Logf("%d calls in %v, %d upstream requests, at most %d in a second", calls, took.Round(time.Millisecond), len(all), all.most())
+		})
+	}
+}

@@ -62,12 +62,18 @@ type process struct {
 // start runs the gateway. Where the test does not end it, it is killed.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startIn(t, nil, args...)
+}
+
+// startIn runs the gateway as start does, with variables of the form NAME=VALUE in its environment.
+func startIn(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{
 		cmd:    exec.CommandContext(t.Context(), program(t, "gateway"), args...),
 		exited: make(chan struct{}), grown: make(chan struct{}),
 	}
 	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

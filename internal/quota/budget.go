@@ -16,6 +16,9 @@ const catchUp = 50 * time.Millisecond
 type budget struct {
 	name  string
 	limit Limit
+	// unstated is the limit that a budget without one has from its first 429 on.
+	unstated Limit
+	margin   float64
 	// At most burst admissions in any window: the largest divisor of the limit that is no more
 	// than one second's worth, so that the windows of bursts add up to that of the limit.
 	burst  int
@@ -36,20 +39,26 @@ type budget struct {
 	admitted, throttled uint64
 }
 
-func newBudget(name string, limit Limit, margin float64) *budget {
-	b := &budget{name: name, limit: limit}
+func newBudget(name string, limit, unstated Limit, margin float64) *budget {
+	b := &budget{name: name, unstated: unstated, margin: margin}
+	b.restrict(limit)
+	return b
+}
+
+// restrict gives a budget without a limit one.
+func (b *budget) restrict(limit Limit) {
+	b.limit = limit
 	if limit.Requests == 0 {
-		return b
+		return
 	}
 	second := float64(limit.Requests) * float64(time.Second) / float64(limit.Window)
 	b.burst = max(1, min(limit.Requests, int(second)))
 	for limit.Requests%b.burst != 0 {
 		b.burst--
 	}
-	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + margin) * float64(b.burst) / float64(limit.Requests)))
+	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + b.margin) * float64(b.burst) / float64(limit.Requests)))
 	b.log = log{times: make([]instant, limit.Requests)}
 	b.asks = b.burst
-	return b
 }
 
 // terms are how many admissions in how long a window the budget has now, where it is divided by
@@ -83,19 +92,24 @@ func (b *budget) pace(now instant, split int) time.Duration {
 	return min(time.Duration(float64(step)/b.ramp(now)), max(step, b.until+rampTime(b.window)-now))
 }
 
-// due is when the next attempt may be admitted, not after now where it may be at once, and
+// room is when there is a place for one more attempt, not after now where there is one, and
 // never where it depends on those that are asking.
-func (b *budget) due(now instant, split int) instant {
-	due := max(b.until, b.retry)
+func (b *budget) room(now instant, split int) instant {
+	at := max(b.until, b.retry)
 	if b.burst == 0 {
-		return due
+		return at
 	}
 	n, window := b.terms(now, split)
-	free := min(n, b.asks) - b.asking
-	if free <= 0 {
+	if min(n, b.asks) <= b.asking {
 		return never
 	}
-	due = max(due, b.log.last(n-b.asking)+window)
+	return max(at, b.log.last(n-b.asking)+window)
+}
+
+// due is when the next attempt may be admitted: when there is room, and not before its turn
+// where admissions are spread.
+func (b *budget) due(now instant, split int) instant {
+	due := b.room(now, split)
 	if pace := b.pace(now, split); pace > 0 {
 		due = max(due, b.next+time.Duration(b.asking)*pace)
 	}
@@ -135,33 +149,60 @@ func (b *budget) take(now instant, split int) {
 	b.log.add(now)
 }
 
-// log is the times of the last admissions.
+// longPast is before any admission.
+const longPast instant = math.MinInt64 / 2
+
+// log is the times of the last admissions. That of a budget without a limit has no length, and
+// keeps nothing.
 type log struct {
 	times []instant // a ring
-	count int       // of all admissions ever
+	count int       // of all admissions ever, but those removed
 }
 
 func (g *log) add(at instant) {
-	g.times[g.count%len(g.times)] = at
-	g.count++
+	if len(g.times) > 0 {
+		*g.slot(0) = at
+		g.count++
+	}
 }
+
+// slot is where the n-th last admission is, and 0 where the next will be.
+func (g *log) slot(n int) *instant { return &g.times[(g.count-n)%len(g.times)] }
+
+// kept is how many admissions the log remembers.
+func (g *log) kept() int { return min(g.count, len(g.times)) }
 
 // last returns the time of the n-th last admission, n from 1 to the length of the ring, and a
 // time long past where there were fewer.
 func (g *log) last(n int) instant {
 	if n > g.count {
-		return math.MinInt64 / 2
+		return longPast
 	}
-	return g.times[(g.count-n)%len(g.times)]
+	return *g.slot(n)
 }
 
 // since counts the admissions after a time.
 func (g *log) since(t instant) int {
 	n := 0
-	for n < min(g.count, len(g.times)) && g.last(n+1) > t {
+	for n < g.kept() && g.last(n+1) > t {
 		n++
 	}
 	return n
+}
+
+// remove forgets an admission at a time, where the log still knows of one.
+func (g *log) remove(at instant) {
+	for n := 1; n <= g.kept() && *g.slot(n) >= at; n++ {
+		if *g.slot(n) != at {
+			continue
+		}
+		for ; n > 1; n-- {
+			*g.slot(n) = *g.slot(n - 1)
+		}
+		*g.slot(1) = longPast // which the ring has for the oldest from now on
+		g.count--
+		return
+	}
 }
 
 // What a 429 does to a budget. The limit is lowered where one comes within repeatTime after
@@ -221,6 +262,9 @@ func (b *budget) pause(now, until instant) {
 
 // punish takes over a penalty where it is later than the present one.
 func (b *budget) punish(p penalty) {
+	if b.limit == (Limit{}) {
+		b.restrict(b.unstated)
+	}
 	if p.until > b.until || b.scale == 0 {
 		b.penalty = p
 		b.next = max(b.next, p.until)

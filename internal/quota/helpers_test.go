@@ -61,7 +61,7 @@ func newCrowd() *crowd {
 // admit makes one attempt and keeps the outcome under a name.
 func (c *crowd) admit(ctx context.Context, name string, o *quota.Operation, r quota.Request) error {
 	begin := time.Now()
-	err := o.Admit(ctx, r)
+	_, err := o.Admit(ctx, r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

@@ -99,28 +99,38 @@ func TestAPauseRefusesThoseWhoCannotWaitSoLong(t *testing.T) {
 
 func TestABudgetResumesGently(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(t, exact())
-		o := operation(t, l, "list", 20, time.Second)
-		ctx, cancel := context.WithCancel(t.Context())
-		until := time.Now().Add(2 * time.Second)
-		o.Pause(ctx, until)
-		c := newCrowd()
-		flood(ctx, c, 40, "", o, quota.Request{})
-		pause(ctx, 8*time.Second)
-		cancel()
-		c.Wait()
-		var seconds [6]int
-		for _, at := range c.all() {
-			seconds[int(at.Sub(until)/time.Second)]++
-		}
-		// A quarter of the pace at first, all of it after 4 s.
-		for i, want := range [][2]int{{5, 9}, {9, 13}, {13, 17}, {16, 20}, {19, 20}, {19, 20}} {
-			if got := seconds[i]; got < want[0] || got > want[1] {
-				t.Errorf("%d in second %d after the pause, want %d to %d; all: %v", got, i, want[0], want[1], seconds)
-			}
-		}
-	})
+	for name, limit := range map[string]quota.Limit{
+		"of an operation that states its limit": {Requests: 20, Window: time.Second},
+		"of one that states none":               {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := exact()
+				cfg.Token = quota.Limit{Requests: 20, Window: time.Second}
+				l := newLimiter(t, cfg)
+				o := operation(t, l, "list", limit.Requests, limit.Window)
+				ctx, cancel := context.WithCancel(t.Context())
+				until := time.Now().Add(2 * time.Second)
+				o.Pause(ctx, until)
+				c := newCrowd()
+				flood(ctx, c, 40, "", o, quota.Request{})
+				pause(ctx, 8*time.Second)
+				cancel()
+				c.Wait()
+				var seconds [6]int
+				for _, at := range c.all() {
+					seconds[int(at.Sub(until)/time.Second)]++
+				}
+				// A quarter of the pace at first, all of it after 4 s.
+				for i, want := range [][2]int{{5, 9}, {9, 13}, {13, 17}, {16, 20}, {19, 20}, {19, 20}} {
+					if got := seconds[i]; got < want[0] || got > want[1] {
+						t.Errorf("%d in second %d after the pause, want %d to %d; all: %v", got, i, want[0], want[1], seconds)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestASlowBudgetIsNotHeldUpByItsResumption(t *testing.T) {
@@ -133,7 +143,7 @@ func TestASlowBudgetIsNotHeldUpByItsResumption(t *testing.T) {
 		begin := time.Now()
 		o.Pause(t.Context(), begin.Add(time.Second))
 		for _, want := range []time.Duration{time.Second, 73 * time.Second, 145 * time.Second} {
-			if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 				t.Fatal(err)
 			}
 			if got := time.Since(begin); got != want {

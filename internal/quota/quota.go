@@ -114,8 +114,7 @@ type Config struct {
 	Store Store
 	// StoreTimeout is the longest wait for the store, more than 0.
 	StoreTimeout time.Duration
-	// Replicas is how many processes there are at the least, for as long as the store has not
-	// said how many; at least 1.
+	// Replicas is how many processes there are at the least, whatever the store says; at least 1.
 	Replicas int
 	// Observer is told what happens; nil where nobody asks.
 	Observer Observer
@@ -198,6 +197,8 @@ type Operation struct {
 	name    string
 	// budgets are what an attempt takes from, its own first.
 	budgets [3]*budget
+	// slack is how old a permit may be when the attempt is written.
+	slack time.Duration
 	// ledger and flows are those who wait for the operation.
 	ledger ledger
 	flows  map[caller]*flow
@@ -224,8 +225,8 @@ func New(cfg Config) (*Limiter, error) {
 		link:       link{replicas: cfg.Replicas},
 	}
 	l.shared = [2]*budget{
-		newBudget(TokenBudget, cfg.Token, cfg.Margin),
-		newBudget(OrganizationBudget, cfg.Organization, cfg.Margin),
+		newBudget(TokenBudget, cfg.Token, Limit{}, cfg.Margin),
+		newBudget(OrganizationBudget, cfg.Organization, Limit{}, cfg.Margin),
 	}
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
@@ -264,7 +265,7 @@ func (l *Limiter) Operation(name string, stated Limit) (*Operation, error) {
 	defer l.mu.Unlock()
 	o := l.operations[name]
 	if o == nil {
-		own := newBudget(OperationPrefix+name, stated, l.cfg.Margin)
+		own := newBudget(OperationPrefix+name, stated, l.cfg.Token, l.cfg.Margin)
 		o = &Operation{
 			limiter: l,
 			name:    name,
@@ -272,9 +273,21 @@ func (l *Limiter) Operation(name string, stated Limit) (*Operation, error) {
 			ledger:  newLedger(),
 			flows:   make(map[caller]*flow),
 		}
+		o.slack = l.slack(o)
 		l.operations[name] = o
 	}
 	return o, nil
+}
+
+// slack leaves the rest of the margin to the network.
+func (l *Limiter) slack(o *Operation) time.Duration {
+	slack := never
+	for _, b := range o.budgets {
+		if b.limit.Window > 0 {
+			slack = min(slack, time.Duration(l.cfg.Margin/4*float64(b.limit.Window)))
+		}
+	}
+	return slack
 }
 
 // instant is a time since the limiter began, by the monotonic clock.

@@ -68,14 +68,14 @@ func TestABurstIsAtMostASecondsWorth(t *testing.T) {
 				o := operation(t, l, "list", test.requests, test.window)
 				begin := time.Now()
 				for range test.burst {
-					if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+					if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if got := time.Since(begin); got != 0 {
 					t.Errorf("the burst took %v, want 0", got)
 				}
-				if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+				if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 					t.Fatal(err)
 				}
 				if got := time.Since(begin).Round(time.Microsecond); got != test.next.Round(time.Microsecond) {
@@ -93,7 +93,7 @@ func TestTheMarginLengthensTheWindow(t *testing.T) {
 		o := operation(t, l, "list", 1, time.Second)
 		begin := time.Now()
 		for range 2 {
-			if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -154,14 +154,14 @@ func TestBudgetsAreTakenTogetherOrNotAtAll(t *testing.T) {
 		slow, fast := operation(t, l, "slow", 1, time.Minute), operation(t, l, "fast", 0, 0)
 		for i := range 200 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			err := slow.Admit(ctx, quota.Request{})
+			_, err := slow.Admit(ctx, quota.Request{})
 			cancel()
 			if (err == nil) != (i == 0) {
 				t.Fatalf("attempt %d: %v", i, err)
 			}
 		}
 		for i := range 149 {
-			if err := fast.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := fast.Admit(t.Context(), quota.Request{}); err != nil {
 				t.Fatalf("attempt %d: %v", i, err)
 			}
 		}
@@ -190,7 +190,7 @@ func TestWhoeverIsBlockedByAnOperationBlocksNoOther(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		for range 100 {
-			if err := fast.Admit(ctx, quota.Request{Caller: "a"}); err != nil {
+			if _, err := fast.Admit(ctx, quota.Request{Caller: "a"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -247,7 +247,7 @@ func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
 					defer cancel()
 				}
 				begin := time.Now()
-				err := o.Admit(ctx, quota.Request{})
+				_, err := o.Admit(ctx, quota.Request{})
 				var got *quota.RefusedError
 				if !errors.As(err, &got) {
 					t.Fatalf("%v, want a RefusedError", err)
@@ -278,11 +278,11 @@ func TestARefusalNeverPromisesLessThanTheTruth(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 			defer cancel()
 			var refused *quota.RefusedError
-			if err := o.Admit(ctx, quota.Request{}); !errors.As(err, &refused) {
+			if _, err := o.Admit(ctx, quota.Request{}); !errors.As(err, &refused) {
 				t.Fatalf("%v, want a RefusedError", err)
 			}
 			begin := time.Now()
-			if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 				t.Fatal(err)
 			}
 			truth := time.Since(begin)
@@ -317,7 +317,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 				}
 				synctest.Wait()
 				var refused *quota.RefusedError
-				if err := o.Admit(t.Context(), quota.Request{Caller: test.caller}); !errors.As(err, &refused) || !refused.Queue {
+				if _, err := o.Admit(t.Context(), quota.Request{Caller: test.caller}); !errors.As(err, &refused) || !refused.Queue {
 					t.Errorf("%v, want the queue to be full", err)
 				}
 				if !strings.Contains(refused.Error(), "queue is full") {
@@ -388,7 +388,7 @@ func TestNobodyWaitsLongerThanTheLongestWait(t *testing.T) {
 		late := make(chan struct{})
 		go func() {
 			defer close(late)
-			err = o.Admit(ctx, quota.Request{Batch: true})
+			_, err = o.Admit(ctx, quota.Request{Batch: true})
 		}()
 		synctest.Wait()
 		// With no share of its own, batch starves under these.
@@ -420,13 +420,14 @@ func TestAClosedLimiterRefuses(t *testing.T) {
 			t.Error(err)
 		}
 		c.Wait()
-		for _, err := range append(c.refused[""], o.Admit(t.Context(), quota.Request{})) {
+		_ = c.admit(t.Context(), "", o, quota.Request{})
+		for _, err := range c.refused[""] {
 			if !errors.Is(err, quota.ErrClosed) {
 				t.Errorf("%v, want ErrClosed", err)
 			}
 		}
-		if got := len(c.refused[""]); got != 2 {
-			t.Errorf("%d refused, want 2", got)
+		if got := len(c.refused[""]); got != 3 {
+			t.Errorf("%d refused, want 3", got)
 		}
 	})
 }

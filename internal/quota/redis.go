@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 //go:embed take.lua
@@ -65,6 +66,9 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 	options.MaxRetries = -1
 	options.DialerRetries = 1
 	options.DialTimeout = time.Second
+	// Each would cost a new connection another round trip within the store's timeout.
+	options.DisableIdentity = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &Redis{
 		client: redis.NewClient(options),
 		prefix: "samsara-quota:{" + cfg.Organization + "}:",
@@ -77,8 +81,9 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 }
 
 // Take implements Store.
-func (r *Redis) Take(ctx context.Context, claims []Claim) (Ruling, error) {
-	keys, args := make([]string, 0, 2*len(claims)), make([]any, 0, 3*len(claims))
+func (r *Redis) Take(ctx context.Context, claims []Claim, instead Stamp) (Ruling, error) {
+	keys, args := make([]string, 0, 2*len(claims)), make([]any, 0, 1+3*len(claims))
+	args = append(args, int64(instead))
 	for _, c := range claims {
 		keys = append(keys, r.key("log", c.Budget), r.key("state", c.Budget))
 		args = append(args, c.Requests, micros(c.Window), micros(c.Pace))
@@ -87,11 +92,11 @@ func (r *Redis) Take(ctx context.Context, claims []Claim) (Ruling, error) {
 	if err != nil {
 		return Ruling{}, fmt.Errorf("quota: redis: %w", err)
 	}
-	if len(reply) != 2+2*len(claims) || reply[1] < 0 || reply[1] >= int64(len(claims)) {
+	if len(reply) != 3+2*len(claims) || reply[1] < 0 || reply[1] >= int64(len(claims)) {
 		return Ruling{}, fmt.Errorf("quota: redis: the script replied %v", reply)
 	}
-	ruling := Ruling{Wait: time.Duration(reply[0]) * time.Microsecond, Held: int(reply[1])}
-	for p := reply[2:]; len(p) > 0; p = p[2:] {
+	ruling := Ruling{Wait: time.Duration(reply[0]) * time.Microsecond, Held: int(reply[1]), Stamp: Stamp(reply[2])}
+	for p := reply[3:]; len(p) > 0; p = p[2:] {
 		ruling.Pauses = append(ruling.Pauses, Pause{For: time.Duration(p[0]) * time.Microsecond, Scale: float64(p[1]) / million})
 	}
 	return ruling, nil

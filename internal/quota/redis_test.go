@@ -26,23 +26,38 @@ const redisPassword = "a-secret-of-redis"
 type server struct {
 	t    testing.TB
 	port string
+	args []string
 	cmd  *exec.Cmd
+	// client may do anything. It connects when it is first used.
+	client *redis.Client
 }
 
-func startRedis(t testing.TB) *server {
+// startRedis starts one with more arguments on its command line.
+func startRedis(t testing.TB, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, port: freePort(t), args: args}
+	s.start()
+	t.Cleanup(s.kill)
+	options, err := redis.ParseURL(s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.client = redis.NewClient(options)
+	t.Cleanup(func() { _ = s.client.Close() })
+	return s
+}
+
+func freePort(t testing.TB) string {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(free.Addr().String())
-	if err := free.Close(); err != nil {
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	if err := errors.Join(err, free.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, port: port}
-	s.start()
-	t.Cleanup(s.kill)
-	return s
+	return port
 }
 
 // start returns when the server takes connections.
@@ -52,7 +67,8 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatalf("%v: install Debian's redis-server", err)
 	}
-	s.cmd = exec.Command(path, "--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--requirepass", redisPassword)
+	args := []string{"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--requirepass", redisPassword}
+	s.cmd = exec.Command(path, append(args, s.args...)...)
 	s.cmd.Dir = s.t.TempDir()
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -83,13 +99,7 @@ func (s *server) url() string {
 // log returns the server's own times of the admissions by a budget.
 func (s *server) log(budget string) []time.Time {
 	s.t.Helper()
-	options, err := redis.ParseURL(s.url())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
-	texts, err := client.LRange(s.t.Context(), "samsara-quota:{org}:log:"+budget, 0, -1).Result()
+	texts, err := s.client.LRange(s.t.Context(), "samsara-quota:{org}:log:"+budget, 0, -1).Result()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -152,6 +162,26 @@ func TestThreeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
 		len(c.admitted["0"]), len(c.admitted["1"]), len(c.admitted["2"]), most(c.all(), time.Second))
 }
 
+func TestAnAttemptThatIsWrittenLateCountsInRedisFromThen(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	cfg := patient()
+	cfg.Margin = 0
+	o := operation(t, replicas(t, 1, cfg, newRedis(t, s.url()))[0], "list", 10, time.Second)
+	permits := admitted(t, o, 3)
+	before := s.log("operation:list")
+	if err := permits[1].Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := s.log("operation:list")
+	if len(before) != 3 || len(after) != 3 {
+		t.Fatalf("there were %d admissions and then %d, want 3 and 3", len(before), len(after))
+	}
+	if !after[0].Equal(before[0]) || !after[1].Equal(before[2]) || !after[2].After(before[2]) {
+		t.Errorf("the admissions were at %v and then at %v, want the second last", before, after)
+	}
+}
+
 func TestRedisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -204,7 +234,7 @@ func TestNobodyWaitsForASlowRedis(t *testing.T) {
 	p := newProxy(t, "127.0.0.1:"+s.port)
 	l := replicas(t, 1, quota.Defaults(), newRedis(t, fmt.Sprintf("redis://:%s@%s", redisPassword, p.addr)))[0]
 	o := operation(t, l, "list", 0, 0)
-	if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+	if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if s := l.Snapshot().Store; !s.Up {
@@ -238,7 +268,7 @@ func TestAPauseInRedisHoldsForAllReplicas(t *testing.T) {
 	here.Pause(t.Context(), until)
 	here.Pause(t.Context(), until.Add(-200*time.Millisecond))
 	for i, o := range []*quota.Operation{here, there} {
-		if err := o.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
 			t.Fatal(err)
 		}
 		if early := time.Until(until); early > time.Millisecond {
@@ -295,6 +325,8 @@ func TestARedisThatMakesNoSenseIsRefusedWithoutItsPassword(t *testing.T) {
 type proxy struct {
 	addr  string
 	delay atomic.Int64
+	// forgotten is how often all connections were forgotten: nothing comes back on them.
+	forgotten atomic.Int64
 }
 
 func newProxy(t testing.TB, to string) *proxy {
@@ -333,10 +365,14 @@ func newProxy(t testing.TB, to string) *proxy {
 func (p *proxy) answers(ctx context.Context, client, upstream net.Conn) {
 	defer func() { _ = client.Close() }()
 	buffer := make([]byte, 64<<10)
+	forgotten := p.forgotten.Load()
 	for {
 		n, err := upstream.Read(buffer)
 		if err != nil {
 			return
+		}
+		if p.forgotten.Load() != forgotten {
+			continue
 		}
 		pause(ctx, time.Duration(p.delay.Load()))
 		if _, err := client.Write(buffer[:n]); err != nil {

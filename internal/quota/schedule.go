@@ -15,12 +15,12 @@ type Request struct {
 }
 
 // Admit waits until the attempt may be made: by the budget of its operation, the token's and
-// the organization's together. It returns nil, then the attempt is counted; a *RefusedError,
-// at once where the wait is known to be longer than the deadline of ctx or Config.MaxWait;
-// ErrClosed; or the error of ctx, in which case nothing was counted.
-func (o *Operation) Admit(ctx context.Context, r Request) error {
+// the organization's together. It returns a permit, then the attempt is counted; a
+// *RefusedError, at once where the wait is known to be longer than the deadline of ctx or
+// Config.MaxWait; ErrClosed; or the error of ctx, in which case nothing was counted.
+func (o *Operation) Admit(ctx context.Context, r Request) (Permit, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return Permit{}, err
 	}
 	l := o.limiter
 	l.mu.Lock()
@@ -29,19 +29,20 @@ func (o *Operation) Admit(ctx context.Context, r Request) error {
 		o.take(now, l.split(now))
 		l.mu.Unlock()
 		l.cfg.Observer.Admitted(Admission{Operation: o.name, Request: r})
-		return nil
+		return Permit{operation: o, request: r, place: place{since: now, at: now}}, nil
 	}
 	w, err := l.join(ctx, o, r, now)
 	l.mu.Unlock()
+	var p place
 	if err == nil {
-		err = l.await(ctx, w)
+		p, err = l.await(ctx, w)
 	}
 	if err != nil {
 		l.cfg.Observer.Refused(o.name, r, err)
-		return err
+		return Permit{}, err
 	}
 	l.cfg.Observer.Admitted(Admission{Operation: o.name, Request: r, Budget: w.budget, Waited: l.now() - now})
-	return nil
+	return Permit{operation: o, request: r, place: p}, nil
 }
 
 // waiter is an attempt that waits.
@@ -61,6 +62,7 @@ type waiter struct {
 type verdict struct {
 	ask bool  // the store's answer is missing
 	err error // nil: admitted
+	place
 }
 
 // flow is the queue of one caller at one operation.
@@ -75,6 +77,7 @@ func (l *Limiter) free(o *Operation, now instant) bool {
 	return len(o.flows) == 0 && !l.shared[0].held && o.due(now, l.split(now)) <= now
 }
 
+// due is when the next attempt may be admitted.
 func (o *Operation) due(now instant, split int) instant {
 	var due instant
 	for _, b := range o.budgets {
@@ -221,7 +224,7 @@ func (l *Limiter) refuse(reason func(*waiter) error) {
 }
 
 // await waits for the verdict on w.
-func (l *Limiter) await(ctx context.Context, w *waiter) error {
+func (l *Limiter) await(ctx context.Context, w *waiter) (place, error) {
 	patience := time.NewTimer(l.cfg.MaxWait)
 	defer patience.Stop()
 	for {
@@ -230,20 +233,20 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 		case v = <-w.signal:
 		case <-ctx.Done():
 			if l.leave(w) {
-				return ctx.Err()
+				return place{}, ctx.Err()
 			}
 			v = <-w.signal
 		case <-patience.C:
 			if l.leave(w) {
-				return l.late(w)
+				return place{}, l.late(w)
 			}
 			v = <-w.signal
 		}
 		if !v.ask {
-			return v.err
+			return v.place, v.err
 		}
-		if admitted, err := l.ask(ctx, w); admitted || err != nil {
-			return err
+		if p, admitted, err := l.ask(ctx, w); admitted || err != nil {
+			return p, err
 		}
 		patience.Reset(w.joined + l.cfg.MaxWait - l.now())
 	}
@@ -285,7 +288,7 @@ func (l *Limiter) dispatch(now instant) {
 		} else {
 			l.admit(w, now)
 		}
-		w.signal <- verdict{ask: l.link.up}
+		w.signal <- verdict{ask: l.link.up, place: place{since: now, at: now}}
 	}
 	due := never
 	for o := range l.lines {

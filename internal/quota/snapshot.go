@@ -43,7 +43,7 @@ type Snapshot struct {
 // BudgetState is the state of one budget.
 type BudgetState struct {
 	Name string
-	// Limit is the configured limit, zero where there is none.
+	// Limit is the configured limit. Where there is none it is zero, and after a 429 the token's.
 	Limit Limit
 	// Effective is how many requests of the limit may be used in its window now: less than
 	// configured after 429s, and without the store.
@@ -61,7 +61,8 @@ type StoreState struct {
 	Configured bool
 	// Up is false while the local share is used instead.
 	Up bool
-	// Replicas is how many processes share the budgets, as last seen.
+	// Replicas is how many processes share the budgets, as last seen, or as configured if that
+	// is more.
 	Replicas int
 	// Lost counts how often the store was lost.
 	Lost uint64

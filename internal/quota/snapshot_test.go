@@ -40,13 +40,13 @@ func TestAnObserverIsToldOfWaitsAndRefusals(t *testing.T) {
 		l := newLimiter(t, cfg)
 		o := operation(t, l, "list", 100, time.Minute)
 		for range 2 {
-			if err := o.Admit(t.Context(), quota.Request{Caller: "a", Batch: true}); err != nil {
+			if _, err := o.Admit(t.Context(), quota.Request{Caller: "a", Batch: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		soon, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		if err := o.Admit(soon, quota.Request{Caller: "b"}); err == nil {
+		if _, err := o.Admit(soon, quota.Request{Caller: "b"}); err == nil {
 			t.Error("admitted after its deadline")
 		}
 		want := []quota.Admission{
@@ -81,7 +81,11 @@ func TestASnapshotShowsEveryBudget(t *testing.T) {
 			Budgets: []quota.BudgetState{
 				{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 150, Used: 1, Waiting: 3, Admitted: 2},
 				{Name: "organization", Limit: quota.Limit{Requests: 200, Window: time.Second}, Effective: 200, Used: 1, Waiting: 3, Admitted: 2},
-				{Name: "operation:get", PausedUntil: time.Now().Add(time.Minute), Throttled: 1},
+				// It states no limit: after a 429 it has the token's, of which it resumes with a quarter.
+				{
+					Name: "operation:get", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 37.5,
+					PausedUntil: time.Now().Add(time.Minute), Throttled: 1,
+				},
 				{Name: "operation:list", Limit: quota.Limit{Requests: 100, Window: time.Minute}, Effective: 100, Used: 2, Waiting: 3, Admitted: 2},
 			},
 		}
@@ -90,7 +94,7 @@ func TestASnapshotShowsEveryBudget(t *testing.T) {
 		}
 		cancel()
 		c.Wait()
-		if err := list.Admit(ctx, quota.Request{}); err == nil {
+		if _, err := list.Admit(ctx, quota.Request{}); err == nil {
 			t.Error("admitted although its context had ended")
 		}
 		if got := l.Snapshot().Waiting; got != 0 {

@@ -10,15 +10,19 @@ import (
 // ctx ends. Any error makes the limiter do without the store until Beat succeeds. Errors hold no
 // credentials, because Snapshot shows them.
 type Store interface {
-	// Take takes from all claims or from none, and returns what is known of each. Where it fails
-	// it may have taken nonetheless, which wastes a place but exceeds nothing.
-	Take(ctx context.Context, claims []Claim) (Ruling, error)
+	// Take takes from all claims or from none, and returns what is known of each. What was taken
+	// at instead, if that is not zero, is given back before, in either case. Where it fails it may
+	// have taken nonetheless, which wastes a place but exceeds nothing.
+	Take(ctx context.Context, claims []Claim, instead Stamp) (Ruling, error)
 	// Pause tells all processes of a 429.
 	Pause(ctx context.Context, budget string, p Pause) error
 	// Beat says that this process is there, and returns how many are.
 	Beat(ctx context.Context) (replicas int, err error)
 	Close() error
 }
+
+// Stamp is when something was taken, by the store's own clock.
+type Stamp int64
 
 // Claim is one budget's part in a decision.
 type Claim struct {
@@ -37,6 +41,8 @@ type Ruling struct {
 	Wait time.Duration
 	// Held is the index of the claim that Wait is of.
 	Held int
+	// Stamp is when the claims were taken.
+	Stamp Stamp
 	// Pauses are of each claim, in order.
 	Pauses []Pause
 }
@@ -137,7 +143,7 @@ func (l *Limiter) beat(ctx context.Context) {
 	}
 	// A store that comes back empty has not heard of everyone yet.
 	if replicas > l.link.replicas || now >= l.link.graceUntil {
-		l.link.replicas = max(1, replicas)
+		l.link.replicas = max(l.cfg.Replicas, replicas)
 	}
 	l.dispatch(now)
 }
@@ -159,58 +165,36 @@ func (l *Limiter) lose(now instant, err error) {
 // reserve holds n places, or gives back -n, while the store is asked.
 func (o *Operation) reserve(n int) {
 	for _, b := range o.budgets {
-		if b.burst > 0 {
-			b.asking += n
-		}
+		b.asking += n
 	}
 }
 
 // ask puts a waiter, for whom places are held, to the store. It returns true where it is
 // admitted, an error where it is refused for good, and false where it is in the queue again.
-func (l *Limiter) ask(ctx context.Context, w *waiter) (bool, error) {
+func (l *Limiter) ask(ctx context.Context, w *waiter) (place, bool, error) {
 	o := w.operation
-	l.mu.Lock()
-	now := l.now()
-	var claims [len(o.budgets)]Claim
-	for i, b := range o.budgets {
-		claims[i] = Claim{Budget: b.name}
-		if b.burst > 0 {
-			claims[i].Requests, claims[i].Window = b.terms(now, 1)
-			claims[i].Pace = b.pace(now, 1)
-		}
-	}
-	l.mu.Unlock()
-
-	// Who gives up meanwhile is not a fault of the store.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.StoreTimeout)
-	defer cancel()
-	ruling, err := l.cfg.Store.Take(bounded, claims[:])
-
+	asked := l.now()
+	ruling, err := l.take(ctx, o, true, 0)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	asked := now
-	now = l.now()
+	now := l.now()
 	o.reserve(-1)
 	if l.closed {
-		return false, ErrClosed
+		return place{}, false, ErrClosed
 	}
 	if err != nil {
 		l.requeue(w)
 		l.lose(now, err)
-		return false, nil
+		return place{}, false, nil
 	}
-	for i, p := range ruling.Pauses {
-		if p.Scale > 0 {
-			o.budgets[i].punish(penalty{asked + p.For, p.Scale})
-		}
-	}
+	o.learn(asked, ruling)
 	if ruling.Wait <= 0 {
 		for _, b := range o.budgets {
 			b.asks = min(2*b.asks, b.burst)
 		}
 		l.admit(w, now)
 		l.dispatch(now)
-		return true, nil
+		return place{at: now, since: asked, stamp: ruling.Stamp}, true, nil
 	}
 	b := o.budgets[ruling.Held]
 	b.asks = min(1, b.burst)
@@ -219,9 +203,39 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (bool, error) {
 	defer l.dispatch(now)
 	if b.retry > w.deadline {
 		l.dequeue(w)
-		return false, l.estimate(o, w.flow, now)
+		return place{}, false, l.estimate(o, w.flow, now)
 	}
-	return false, nil
+	return place{}, false, nil
+}
+
+// take asks the store for an admission, in turn with those that are spread or not.
+func (l *Limiter) take(ctx context.Context, o *Operation, inTurn bool, instead Stamp) (Ruling, error) {
+	var claims [len(o.budgets)]Claim
+	l.mu.Lock()
+	now := l.now()
+	for i, b := range o.budgets {
+		claims[i] = Claim{Budget: b.name}
+		if b.burst > 0 {
+			claims[i].Requests, claims[i].Window = b.terms(now, 1)
+		}
+		if inTurn {
+			claims[i].Pace = b.pace(now, 1)
+		}
+	}
+	l.mu.Unlock()
+	// Who gives up meanwhile is not a fault of the store.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.StoreTimeout)
+	defer cancel()
+	return l.cfg.Store.Take(ctx, claims[:], instead)
+}
+
+// learn takes over the pauses that the store knew of when it was asked.
+func (o *Operation) learn(asked instant, r Ruling) {
+	for i, p := range r.Pauses {
+		if p.Scale > 0 {
+			o.budgets[i].punish(penalty{asked + p.For, p.Scale})
+		}
+	}
 }
 
 // requeue puts a waiter back who was picked for nothing, where it was. Its flow may have ended

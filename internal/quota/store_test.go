@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func (s *fakeStore) answer(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *fakeStore) Take(ctx context.Context, claims []quota.Claim) (quota.Ruling, error) {
+func (s *fakeStore) Take(ctx context.Context, claims []quota.Claim, instead quota.Stamp) (quota.Ruling, error) {
 	if err := s.answer(ctx); err != nil {
 		return quota.Ruling{}, err
 	}
@@ -70,8 +71,11 @@ func (s *fakeStore) Take(ctx context.Context, claims []quota.Claim) (quota.Rulin
 	defer s.mu.Unlock()
 	s.takes++
 	now := time.Now()
-	var ruling quota.Ruling
+	ruling := quota.Ruling{Stamp: quota.Stamp(now.UnixNano())}
 	for i, c := range claims {
+		if at := slices.Index(s.logs[c.Budget], time.Unix(0, int64(instead))); at >= 0 {
+			s.logs[c.Budget] = slices.Delete(s.logs[c.Budget], at, at+1)
+		}
 		p := s.pauses[c.Budget]
 		wait := max(0, p.until.Sub(now))
 		if log := s.logs[c.Budget]; c.Requests > 0 && len(log) >= c.Requests {

@@ -86,10 +86,23 @@ func (e *NotSentError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *NotSentError) Unwrap() error { return e.Err }
 
+// Gate is asked for leave to write a request, when a connection is open.
+type Gate interface {
+	// Pass waits until the request may be written, or returns why it must not be. It returns when
+	// ctx ends at the latest. It is asked again where a request has to be written again.
+	Pass(ctx context.Context) error
+}
+
 // RoundTrip implements http.RoundTripper. Unlike the interface wants it, the response's body is
 // for one goroutine at a time. The request's body must not block, and have a GetBody where the
 // request is to survive a connection that the server has closed.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.RoundTripThrough(nil, req)
+}
+
+// RoundTripThrough is RoundTrip with leave of a gate, which may be nil. What the gate says is
+// wrapped in a *NotSentError.
+func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	head, err := t.head(req)
 	if err != nil {
@@ -102,6 +115,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			closeBody(req)
 			return nil, &NotSentError{ended(ctx, err)}
+		}
+		if gate != nil {
+			if err := gate.Pass(ctx); err != nil {
+				t.idle.put(c)
+				closeBody(req)
+				return nil, &NotSentError{err}
+			}
 		}
 		resp, err := c.roundTrip(ctx, req, head)
 		if err == nil {

@@ -190,6 +190,69 @@ func TestRequestIsWrittenAsServersReadIt(t *testing.T) {
 	}
 }
 
+// gate lets requests pass after so long, or says why not, and counts how often it was asked.
+type gate struct {
+	after time.Duration
+	err   error
+	asked int
+}
+
+func (g *gate) Pass(ctx context.Context) error {
+	g.asked++
+	select {
+	case <-time.After(g.after):
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestRequestIsWrittenWhenTheGateLetsItPass(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		opened := time.Now().Add(2 * time.Second)
+		var written time.Time
+		p := newPeer(t, func(w *wire) {
+			w.expect(http.MethodPost)
+			written = time.Now()
+			w.send(okReply)
+			w.untilClosed()
+		})
+		cfg := config(func(ctx context.Context, network, address string) (net.Conn, error) {
+			<-time.After(time.Until(opened))
+			return p.dial(ctx, network, address)
+		})
+		g := &gate{after: 3 * time.Second}
+		resp, err := newTransport(t, cfg).RoundTripThrough(g, request(t.Context(), http.MethodPost, "{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := written.Sub(opened); got != g.after || g.asked != 1 {
+			t.Errorf("the request was written %v after the connection was open, by leave of %d, want %v and 1", got, g.asked, g.after)
+		}
+	})
+}
+
+func TestRequestThatTheGateRefusesLeavesItsConnectionToAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(t, answers(1))
+		transport := newTransport(t, config(p.dial))
+		refusal := errors.New("not now")
+		for _, g := range []*gate{{err: refusal}, {err: refusal}} {
+			resp, err := transport.RoundTripThrough(g, request(t.Context(), http.MethodPost, "{}")) //nolint:bodyclose // there is none
+			var notSent *http1.NotSentError
+			if !errors.As(err, &notSent) || !errors.Is(err, refusal) || resp != nil {
+				t.Errorf("got %v, %v, want a request not sent: %v", resp, err, refusal)
+			}
+		}
+		wantOK(t, transport, request(t.Context(), http.MethodGet, ""))
+	})
+}
+
 func TestMalformedRequestIsNotSent(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// maxSlowConns bounds the connections that slowToOpen has open, well above what tests need.
+const maxSlowConns = 1000
+
+// slowToOpen passes connections on to a server, and returns the URL that it does so at and the
+// certificate to trust. Each takes as long to open as said: by its TLS handshake, because the kernel
+// opens those of TCP before anybody has accepted them.
+func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFile string) {
+	t.Helper()
+	certFile, keyFile, _ := selfSigned(t)
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &tls.Config{
+		Certificates: []tls.Certificate{cert},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			lapse(t, opening)
+			return nil, nil // the one it has
+		},
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close() // It ends the loop.
+		running.Wait()
+	})
+	running.Go(func() {
+		for bounded := netutil.LimitListener(listener, maxSlowConns); ; {
+			conn, err := bounded.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { passOn(t.Context(), tls.Server(conn, cfg), strings.TrimPrefix(server, "http://")) })
+		}
+	})
+	return "https://localhost:" + port, certFile
+}
+
+// passOn connects a client with a server until one of them hangs up or ctx ends.
+func passOn(ctx context.Context, client *tls.Conn, server string) {
+	defer hangUp(client)
+	if err := client.HandshakeContext(ctx); err != nil {
+		return
+	}
+	upstream, err := (&net.Dialer{}).DialContext(ctx, "tcp", server)
+	if err != nil {
+		return
+	}
+	defer hangUp(upstream)
+	defer context.AfterFunc(ctx, func() { hangUp(upstream, client) })()
+	var requests sync.WaitGroup
+	requests.Go(func() {
+		_, _ = io.Copy(upstream, client)
+		hangUp(upstream) // It ends the responses.
+	})
+	_, _ = io.Copy(client, upstream)
+	hangUp(client) // It ends the requests.
+	requests.Wait()
+}
+
+func hangUp(conns ...net.Conn) {
+	for _, conn := range conns {
+		_ = conn.Close() // It may be closed already.
+	}
+}

@@ -248,6 +248,30 @@ func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
 	})
 }
 
+// TestProbeThatTheQuotaRefusesIsNoVerdict has probes that lose their place while they connect.
+func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, raw(""))
+		client := f.client(once, openingIn(f, 1500*time.Millisecond), func(cfg *upstream.Config) { cfg.Breaker.MinAttempts = 1 })
+		<-goDo(t, client, time.Minute, get("/x"))
+		<-time.After(6 * time.Second)
+		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Second})
+		for range 3 {
+			probe := goDo(t, client, 1800*time.Millisecond, within(budget, "/x"))
+			if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+				t.Fatal(err)
+			}
+			got := <-probe
+			wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+			<-time.After(time.Second)
+		}
+		if got := client.Circuit(); got != upstream.CircuitHalfOpen {
+			t.Errorf("the circuit is in state %d, want half open", got)
+		}
+	})
+}
+
 func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

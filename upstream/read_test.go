@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc/codes"
 
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -708,7 +709,7 @@ func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(200, `{"name":`+letters(5_000)+`}`))
-		client := f.client(withCache)
+		client, budget := f.client(withCache), newQuota(t, quota.Limit{Requests: 100, Window: time.Second})
 		var all sync.WaitGroup
 		for n := range 400 {
 			all.Go(func() {
@@ -719,6 +720,12 @@ func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
 				}
 				req := cached("/"+strconv.Itoa(n%3), decoder)
 				req.CacheTTL = time.Duration(n%2) * time.Millisecond
+				if n%5 != 0 {
+					req.Quota, req.Caller, req.Batch = budget, strconv.Itoa(n%5), n%11 == 0
+				}
+				if n%50 == 0 {
+					req.Method = http.MethodPost
+				}
 				resp, err := client.Do(ctx, req)
 				if err != nil {
 					if n%2 == 0 {

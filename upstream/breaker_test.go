@@ -220,6 +220,32 @@ func TestProbesThatHangMakeRoom(t *testing.T) {
 	})
 }
 
+func TestFewOfManyCallsAtOnceAreProbes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		c.fake.every = slowly(answer(200, `{}`))
+		before := len(c.fake.requests())
+		var all sync.WaitGroup
+		for n := range 200 {
+			all.Go(func() {
+				if resp, err := c.client.Do(t.Context(), get("/"+strconv.Itoa(n))); err == nil {
+					resp.Release()
+				} else {
+					wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+				}
+			})
+		}
+		all.Wait()
+		if got := len(c.fake.requests()) - before; got != 3 {
+			t.Errorf("%d probes were made, want 3", got)
+		}
+		c.want(upstream.CircuitClosed)
+	})
+}
+
 func TestProbeThatItsCallerEndsMakesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

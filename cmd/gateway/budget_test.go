@@ -224,7 +224,7 @@ func ready(t *testing.T, address string, count int) []*grpc.ClientConn {
 	return conns
 }
 
-// arrivals are requests as the sandbox logged them.
+// arrivals are requests as the sandbox logged them, with the times at which it began with them.
 type arrivals []logLine
 
 // arrived ends a sandbox and returns all requests that it had, in order.
@@ -233,6 +233,9 @@ func arrived(t *testing.T, box *process) arrivals {
 	box.stop(t)
 	lines, _, _ := box.log()
 	all := arrivals(lines).with(func(l logLine) bool { return l.Message == "answered" })
+	for i, l := range all {
+		all[i].Time = l.Time.Add(-l.Duration)
+	}
 	slices.SortFunc(all, func(a, b logLine) int { return a.Time.Compare(b.Time) })
 	return all
 }

@@ -43,6 +43,8 @@ type logLine struct {
 	Path    string    `json:"path"`
 	Status  int       `json:"status"`
 	Fault   string    `json:"fault"`
+	// Duration is how long before Time it began.
+	Duration time.Duration `json:"duration"`
 }
 
 // process is a running gateway, or a sandbox alone.

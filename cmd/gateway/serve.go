@@ -101,7 +101,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	limiter, err := newLimiter(cfg, metrics) //nolint:contextcheck // It outlives ctx as calls do.
+	limiter, err := newLimiter(cfg, metrics)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, endpoints, client, limiter, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
+	server, err := newServer(cfg, endpoints, client, limiter, metrics, log)
 	if err != nil {
 		return err
 	}

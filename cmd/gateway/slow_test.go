@@ -17,8 +17,8 @@ import (
 const maxSlowConns = 1000
 
 // slowToOpen passes connections on to a server, and returns the URL that it does so at and the
-// certificate to trust. Each takes as long to open as said: by its TLS handshake, because the kernel
-// opens those of TCP before anybody has accepted them.
+// certificate to trust. Each takes as long to open as said, and a little more: by its TLS handshake,
+// because the kernel opens those of TCP before anybody has accepted them.
 func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFile string) {
 	t.Helper()
 	certFile, keyFile, _ := selfSigned(t)
@@ -30,13 +30,7 @@ func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFi
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			lapse(t, opening)
-			return nil, nil // the one it has
-		},
-	}
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -52,10 +46,24 @@ func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFi
 			if err != nil {
 				return
 			}
-			running.Go(func() { passOn(t.Context(), tls.Server(conn, cfg), strings.TrimPrefix(server, "http://")) })
+			slow := slowConn{conn, sync.OnceFunc(func() { lapse(t, opening) })}
+			running.Go(func() { passOn(t.Context(), tls.Server(slow, cfg), strings.TrimPrefix(server, "http://")) })
 		}
 	})
 	return "https://localhost:" + port, certFile
+}
+
+// slowConn is a connection whose first write has to wait. What a handshake costs is spent before it
+// writes, so that it does not hold up the requests on connections that are open.
+type slowConn struct {
+	net.Conn
+	wait func() // the first time
+}
+
+// Write implements net.Conn.
+func (c slowConn) Write(p []byte) (int, error) {
+	c.wait()
+	return c.Conn.Write(p)
 }
 
 // passOn connects a client with a server until one of them hangs up or ctx ends.

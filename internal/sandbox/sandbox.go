@@ -172,7 +172,7 @@ func rank(deprecated bool) int {
 
 // ServeHTTP implements http.Handler.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := s.requestID()
+	begun, id := time.Now(), s.requestID()
 	out, fault := s.answer(r, id)
 	if fault.Reset {
 		s.log.LogAttrs(r.Context(), slog.LevelDebug, "connection reset", slog.String("request", id))
@@ -200,7 +200,8 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.log.LogAttrs(r.Context(), slog.LevelDebug, "client gone", slog.String("request", id))
 	}
 	s.log.LogAttrs(r.Context(), slog.LevelDebug, "answered", slog.String("request", id), slog.String("method", r.Method),
-		slog.String("path", r.URL.EscapedPath()), slog.Int("status", out.status), slog.String("fault", fault.String()))
+		slog.String("path", r.URL.EscapedPath()), slog.Int("status", out.status), slog.String("fault", fault.String()),
+		slog.Duration("duration", time.Since(begun)))
 }
 
 // requestID returns the next request id; ids differ between seeds and repeat between runs.

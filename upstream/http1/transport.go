@@ -89,7 +89,7 @@ func (e *NotSentError) Unwrap() error { return e.Err }
 // Gate is asked for leave to write a request, when a connection is open.
 type Gate interface {
 	// Pass waits until the request may be written, or returns why it must not be. It returns when
-	// ctx ends at the latest. It is asked again where a request has to be written again.
+	// ctx ends at the latest. It is asked again where a request needs another connection.
 	Pass(ctx context.Context) error
 }
 
@@ -117,10 +117,15 @@ func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Respon
 			return nil, &NotSentError{ended(ctx, err)}
 		}
 		if gate != nil {
+			asked := time.Now()
 			if err := gate.Pass(ctx); err != nil {
 				t.idle.put(c)
 				closeBody(req)
 				return nil, &NotSentError{err}
+			}
+			if time.Since(asked) > patience {
+				t.idle.put(c)
+				continue
 			}
 		}
 		resp, err := c.roundTrip(ctx, req, head)
@@ -139,6 +144,10 @@ func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Respon
 		return nil, err
 	}
 }
+
+// patience is for how long servers can be trusted not to hang up on a connection without a request.
+// What has waited for longer takes one as from the start.
+const patience = time.Second
 
 // connection returns an idle connection, or a new one. Where the request must not be sent twice
 // an idle one is looked at before.

@@ -190,17 +190,20 @@ func TestRequestIsWrittenAsServersReadIt(t *testing.T) {
 	}
 }
 
-// gate lets requests pass after so long, or says why not, and counts how often it was asked.
+// gate holds a request up for a time, once, or says why it may not pass. It counts how often it was
+// asked.
 type gate struct {
-	after time.Duration
+	holds time.Duration
 	err   error
 	asked int
 }
 
 func (g *gate) Pass(ctx context.Context) error {
 	g.asked++
+	holds := g.holds
+	g.holds = 0
 	select {
-	case <-time.After(g.after):
+	case <-time.After(holds):
 		return g.err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -209,31 +212,50 @@ func (g *gate) Pass(ctx context.Context) error {
 
 func TestRequestIsWrittenWhenTheGateLetsItPass(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		opened := time.Now().Add(2 * time.Second)
-		var written time.Time
-		p := newPeer(t, func(w *wire) {
-			w.expect(http.MethodPost)
-			written = time.Now()
-			w.send(okReply)
-			w.untilClosed()
+	const opening = 2 * time.Second
+	for name, test := range map[string]struct {
+		holds, hangsUp time.Duration // 0: the server does not hang up
+		asked          int
+	}{
+		"after a moment":                                        {holds: 100 * time.Millisecond, asked: 1},
+		"after so long that it looks again":                     {holds: 3 * time.Second, asked: 2},
+		"on another connection where the server has not waited": {holds: 3 * time.Second, hangsUp: time.Second, asked: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var written time.Time
+				takes := func(w *wire) {
+					w.expect(http.MethodPost)
+					written = time.Now()
+					w.send(okReply)
+					w.untilClosed()
+				}
+				scripts := []func(*wire){takes}
+				want := opening + test.holds
+				if test.hangsUp > 0 {
+					scripts = []func(*wire){func(*wire) { <-time.After(test.hangsUp) }, takes}
+					want += opening
+				}
+				p := newPeer(t, scripts...)
+				cfg := config(func(ctx context.Context, network, address string) (net.Conn, error) {
+					<-time.After(opening)
+					return p.dial(ctx, network, address)
+				})
+				begun, g := time.Now(), &gate{holds: test.holds}
+				resp, err := newTransport(t, cfg).RoundTripThrough(g, request(t.Context(), http.MethodPost, "{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := resp.Body.Close(); err != nil {
+					t.Error(err)
+				}
+				if got := written.Sub(begun); got != want || g.asked != test.asked {
+					t.Errorf("the request was written after %v, by leave of %d, want %v and %d", got, g.asked, want, test.asked)
+				}
+			})
 		})
-		cfg := config(func(ctx context.Context, network, address string) (net.Conn, error) {
-			<-time.After(time.Until(opened))
-			return p.dial(ctx, network, address)
-		})
-		g := &gate{after: 3 * time.Second}
-		resp, err := newTransport(t, cfg).RoundTripThrough(g, request(t.Context(), http.MethodPost, "{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := resp.Body.Close(); err != nil {
-			t.Error(err)
-		}
-		if got := written.Sub(opened); got != g.after || g.asked != 1 {
-			t.Errorf("the request was written %v after the connection was open, by leave of %d, want %v and 1", got, g.asked, g.after)
-		}
-	})
+	}
 }
 
 func TestRequestThatTheGateRefusesLeavesItsConnectionToAnother(t *testing.T) {

@@ -21,18 +21,31 @@ func identify(ctx context.Context, req *upstream.Request) {
 	if !ok {
 		return
 	}
-	if info, ok := from.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-		certificate := info.State.VerifiedChains[0][0]
-		if len(certificate.URIs) > 0 { // as SPIFFE has it
-			req.Caller = certificate.URIs[0].String()
-			return
-		}
-		req.Caller = cmp.Or(certificate.Subject.CommonName, req.Caller)
-	}
-	if req.Caller == "" {
+	req.Caller = cmp.Or(certified(from.AuthInfo), req.Caller)
+	if req.Caller == "" && from.Addr != nil {
 		req.Caller = from.Addr.String()
 		if host, _, err := net.SplitHostPort(req.Caller); err == nil {
 			req.Caller = host
 		}
+	}
+}
+
+// certified returns the name in a verified client certificate: its first URI, as SPIFFE has it,
+// else its common name, else its first host. It is empty where there is none.
+func certified(info credentials.AuthInfo) string {
+	secured, ok := info.(credentials.TLSInfo)
+	if !ok || len(secured.State.VerifiedChains) == 0 {
+		return ""
+	}
+	certificate := secured.State.VerifiedChains[0][0]
+	switch {
+	case len(certificate.URIs) > 0:
+		return certificate.URIs[0].String()
+	case certificate.Subject.CommonName != "":
+		return certificate.Subject.CommonName
+	case len(certificate.DNSNames) > 0:
+		return certificate.DNSNames[0]
+	default:
+		return ""
 	}
 }

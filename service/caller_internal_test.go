@@ -27,14 +27,16 @@ func TestCallerIsWhoIsCertainToCall(t *testing.T) {
 		says string
 		want string
 	}{
-		"the URI of its certificate":           {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{URIs: []*url.URL{spiffe}, Subject: pkix.Name{CommonName: "x"}})}, "forged", "spiffe://acme/billing"},
-		"the common name of its certificate":   {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{Subject: pkix.Name{CommonName: "billing"}})}, "forged", "billing"},
-		"what it says where that has no name":  {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{})}, "billing", "billing"},
-		"what it says without a certificate":   {&peer.Peer{Addr: address, AuthInfo: credentials.TLSInfo{}}, "billing", "billing"},
-		"what it says in plaintext":            {&peer.Peer{Addr: address}, "billing", "billing"},
-		"its address where it says nothing":    {&peer.Peer{Addr: address}, "", "10.0.0.7"},
-		"its address, though it has no port":   {&peer.Peer{Addr: &net.UnixAddr{Name: "/run/x", Net: "unix"}}, "", "/run/x"},
-		"nobody where there is no peer at all": {nil, "", ""},
+		"the URI of its certificate":                {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{URIs: []*url.URL{spiffe}, Subject: pkix.Name{CommonName: "x"}})}, "forged", "spiffe://acme/billing"},
+		"the common name of its certificate":        {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{Subject: pkix.Name{CommonName: "billing"}})}, "forged", "billing"},
+		"the first host that its certificate names": {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{DNSNames: []string{"billing.acme", "b.acme"}})}, "forged", "billing.acme"},
+		"what it says where that has no name":       {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{})}, "billing", "billing"},
+		"what it says without a certificate":        {&peer.Peer{Addr: address, AuthInfo: credentials.TLSInfo{}}, "billing", "billing"},
+		"what it says in plaintext":                 {&peer.Peer{Addr: address}, "billing", "billing"},
+		"its address where it says nothing":         {&peer.Peer{Addr: address}, "", "10.0.0.7"},
+		"its address, though it has no port":        {&peer.Peer{Addr: &net.UnixAddr{Name: "/run/x", Net: "unix"}}, "", "/run/x"},
+		"nobody where there is no address":          {&peer.Peer{}, "", ""},
+		"nobody where there is no peer at all":      {nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

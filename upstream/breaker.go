@@ -3,6 +3,8 @@ package upstream
 import (
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,8 +66,13 @@ type breaker struct {
 
 	// changes is how often the state has changed.
 	changes atomic.Int64
-	// probeAt is when the next probe is let through, since began.
-	probeAt atomic.Int64
+
+	// mu guards what follows: times since began.
+	mu sync.Mutex
+	// probeAt is when a circuit that has just opened lets the first probe through.
+	probeAt time.Duration
+	// rooms are when probes under way make room for others, at the latest, the soonest first.
+	rooms []time.Duration
 }
 
 func newBreaker(policy BreakerPolicy, log *slog.Logger) *breaker {
@@ -88,9 +95,9 @@ func newBreaker(policy BreakerPolicy, log *slog.Logger) *breaker {
 // often its probes fail.
 func (b *breaker) changed(_ string, from, to gobreaker.State) {
 	b.changes.Add(1)
-	if to == gobreaker.StateOpen {
-		b.delayProbe()
-	}
+	b.mu.Lock()
+	b.probeAt, b.rooms = b.nextProbe(), nil
+	b.mu.Unlock()
 	switch gobreaker.StateClosed {
 	case from:
 		b.log.Warn("upstream circuit opened", slog.Duration("probe_after", b.policy.OpenFor))
@@ -100,24 +107,36 @@ func (b *breaker) changed(_ string, from, to gobreaker.State) {
 	}
 }
 
-func (b *breaker) delayProbe() {
-	b.probeAt.Store(int64(time.Since(b.began) + b.policy.OpenFor + probeMargin))
+// nextProbe is when a probe follows what happens now.
+func (b *breaker) nextProbe() time.Duration {
+	return time.Since(b.began) + b.policy.OpenFor + probeMargin
 }
 
 func (b *breaker) current() Circuit { return Circuit(b.circuit.State()) }
 
-// refusal returns the error of an attempt while the circuit is open, else nil.
+// refusal returns the error of an attempt that allow would not let through now, else nil.
 func (b *breaker) refusal() *Error {
-	if b.current() != CircuitOpen {
-		return nil
+	switch b.current() {
+	case CircuitOpen:
+		return b.refuse(gobreaker.ErrOpenState)
+	case CircuitHalfOpen:
+		if n := b.circuit.Counts(); n.Requests >= n.TotalExclusions+probes {
+			return b.refuse(gobreaker.ErrTooManyRequests)
+		}
+	case CircuitClosed:
 	}
-	return b.refuse(gobreaker.ErrOpenState)
+	return nil
 }
 
 func (b *breaker) refuse(cause error) *Error {
+	b.mu.Lock()
+	at := b.probeAt
+	if len(b.rooms) > 0 {
+		at = b.rooms[0]
+	}
+	b.mu.Unlock()
 	refusal := fault(ReasonCircuitOpen, "", cause)
-	refusal.RetryAfter = max(time.Duration(b.probeAt.Load())-time.Since(b.began), probeMargin)
-	refusal.RetryAfterKnown = true
+	refusal.RetryAfter, refusal.RetryAfterKnown = max(at-time.Since(b.began), probeMargin), true
 	return refusal
 }
 
@@ -131,20 +150,36 @@ func (b *breaker) allow() (pass, *Error) {
 	if err != nil {
 		return pass{}, b.refuse(err)
 	}
-	b.delayProbe()
-	p.done = done
+	b.mu.Lock()
+	room := b.nextProbe()
+	b.rooms = append(b.rooms, room)
+	b.mu.Unlock()
+	p.done, p.room = done, room
 	// To be without a verdict makes room for another attempt; a verdict may still follow.
-	p.slow = time.AfterFunc(b.policy.OpenFor, func() { done(errNoVerdict) })
+	p.slow = time.AfterFunc(b.policy.OpenFor, func() {
+		b.forget(room)
+		done(errNoVerdict)
+	})
 	return p, nil
+}
+
+// forget says that a probe makes no room any more: it has made it, or succeeded.
+func (b *breaker) forget(room time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.rooms, room); i >= 0 {
+		b.rooms = slices.Delete(b.rooms, i, i+1)
+	}
 }
 
 // pass is the leave to make an attempt.
 type pass struct {
 	breaker *breaker
 	changes int64
-	// done and slow are a probe's.
+	// done, slow and room are a probe's.
 	done func(error)
 	slow *time.Timer
+	room time.Duration
 }
 
 // end tells the outcome of the attempt, as health has it. It must be called once.
@@ -153,6 +188,7 @@ func (p pass) end(outcome error) {
 	switch {
 	case p.done != nil:
 		if inTime := p.slow.Stop(); inTime || !noVerdict {
+			p.breaker.forget(p.room)
 			p.done(outcome)
 		}
 	case noVerdict || p.breaker.changes.Load() != p.changes: // it is about the past

@@ -220,6 +220,57 @@ func TestProbesThatHangMakeRoom(t *testing.T) {
 	})
 }
 
+// TestRefusalTellsWhenTheNextProbeMakesRoom has probes that begin one after another and hang, and one
+// that succeeds: its place is not free again.
+func TestRefusalTellsWhenTheNextProbeMakesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		c.calls(1, 200)
+		c.fake.every = stall("")
+		first := goDo(t, c.client, 15*time.Second, get("/1"))
+		<-time.After(3 * time.Second)
+		second := goDo(t, c.client, 4*time.Second, get("/2"))
+		c.wantRefusal(2*time.Second + millisecond)
+		<-time.After(2*time.Second + millisecond)
+		third := goDo(t, c.client, 10*time.Second, get("/3"))
+		c.wantRefusal(3 * time.Second)
+		<-second
+		<-goDo(t, c.client, time.Second, get("/4")) // in the place of the second
+		<-first
+		<-third
+		c.want(upstream.CircuitHalfOpen)
+	})
+}
+
+func TestFewOfManyCallsAtOnceAreProbes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		c.fake.every = slowly(answer(200, `{}`))
+		before := len(c.fake.requests())
+		var all sync.WaitGroup
+		for n := range 200 {
+			all.Go(func() {
+				if resp, err := c.client.Do(t.Context(), get("/"+strconv.Itoa(n))); err == nil {
+					resp.Release()
+				} else {
+					wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+				}
+			})
+		}
+		all.Wait()
+		if got := len(c.fake.requests()) - before; got != 3 {
+			t.Errorf("%d probes were made, want 3", got)
+		}
+		c.want(upstream.CircuitClosed)
+	})
+}
+
 func TestProbeThatItsCallerEndsMakesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

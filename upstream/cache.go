@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -24,9 +25,10 @@ type cache struct {
 // entry is a response in the cache, which holds no memory on loan.
 type entry struct {
 	resp Response
-	at   time.Time
-	ttl  time.Duration
-	size int64
+	// asked is when the upstream was asked for it, and left how much longer it is kept.
+	asked time.Time
+	left  time.Duration
+	size  int64
 }
 
 // newCache returns a cache of at most limit bytes, nil where that is 0. It must be closed.
@@ -38,7 +40,7 @@ func newCache(limit int64) (*cache, error) {
 		MaximumWeight: uint64(limit),
 		Weigher:       func(_ readKey, e *entry) uint32 { return uint32(e.size) },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[readKey, *entry]) time.Duration {
-			return e.Value.ttl
+			return e.Value.left
 		}),
 		// What is too much goes before a call returns, not soon after.
 		Executor: func(task func()) { task() },
@@ -68,7 +70,7 @@ func (c *cache) get(key readKey, ttl time.Duration) *Response {
 	if !ok {
 		return nil
 	}
-	age := time.Since(kept.at)
+	age := time.Since(kept.asked)
 	if age >= ttl {
 		return nil
 	}
@@ -77,15 +79,24 @@ func (c *cache) get(key readKey, ttl time.Duration) *Response {
 	return &resp
 }
 
-// put keeps a copy of a response, unless it is larger than all that may be kept.
-func (c *cache) put(key readKey, resp *Response, ttl time.Duration) {
+// put keeps a copy of a response that the upstream was asked for then, unless it is larger than
+// all that may be kept, too old already, or older than the one that is kept.
+func (c *cache) put(key readKey, resp *Response, asked time.Time, ttl time.Duration) {
 	message := len(resp.Message) + len(resp.Message)/8 // The allocator rounds up.
-	size := int64(entryBytes + len(key.path) + len(key.query) + message + len(resp.Drift.Findings())*findingBytes)
-	if size > c.limit {
+	texts := len(key.path) + len(key.query) + len(resp.RequestID)
+	size := int64(entryBytes + texts + message + len(resp.Drift.Findings())*findingBytes)
+	left := ttl - time.Since(asked)
+	if size > c.limit || left <= 0 {
 		return
 	}
-	kept := &entry{resp: *resp, at: time.Now(), ttl: ttl, size: size}
-	kept.resp.Message, kept.resp.memory = bytes.Clone(resp.Message), nil
-	kept.resp.Cached, kept.resp.Attempts = true, 0
-	c.entries.Set(key, kept)
+	fresh := &entry{resp: *resp, asked: asked, left: left, size: size}
+	fresh.resp.Message, fresh.resp.memory = bytes.Clone(resp.Message), nil
+	fresh.resp.RequestID = strings.Clone(resp.RequestID) // It may be a piece of a long header.
+	fresh.resp.Cached, fresh.resp.Attempts = true, 0
+	c.entries.Compute(key, func(kept *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && kept.asked.After(asked) {
+			return nil, otter.CancelOp
+		}
+		return fresh, otter.WriteOp
+	})
 }

@@ -133,7 +133,7 @@ type Response struct {
 	Attempts int
 	// Cached is whether the response comes from the cache.
 	Cached bool
-	// Age is how long ago a cached response came from the upstream.
+	// Age is how long ago the upstream was asked for a cached response.
 	Age time.Duration
 
 	memory *buffer // holds Message or Body
@@ -211,8 +211,9 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 //
 // Where a repeatable GET without Header, Body and NoStore asks what another with the same token is
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
-// request that is no GET has ended in between. The end of that one's context does not become its
-// own.
+// request that is no GET has ended in between, or that one still waits for the quota as another
+// Caller or with another priority. The end of that one's context does not become its own, nor does
+// what the quota refuses it.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	call := &call{Request: req}
 	if err := c.aim(call); err != nil {
@@ -262,6 +263,8 @@ type call struct {
 	// authorized is what the last attempt was sent with.
 	*authorized
 	attempts int
+	// asked is when the last attempt was made.
+	asked time.Time
 	// permit is the quota's, for the attempt.
 	permit quota.Permit
 	// flight is what others that ask the same wait for.
@@ -301,6 +304,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if refusal := admit(ctx, call); refusal != nil {
 		return nil, call.failed(refusal)
 	}
+	call.flight.sent.Store(true)
 	pass, refusal := c.breaker.allow()
 	if refusal != nil {
 		return nil, call.failed(refusal)
@@ -312,9 +316,9 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	}
 	defer call.dropBody()
 
-	start := time.Now()
+	call.asked = time.Now()
 	got, failure := c.attempt(ctx, call)
-	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(start)}
+	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(call.asked)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
 	}

@@ -223,6 +223,55 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 	})
 }
 
+// TestCircuitThatIsBeingProbedTakesNothingFromTheQuota has three probes that hang.
+func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(t)
+		c.calls(20, 503)
+		<-time.After(6 * time.Second)
+		c.fake.every = stall("")
+		var probes []<-chan outcome
+		for n := range 3 {
+			probes = append(probes, goDo(t, c.client, time.Second, get("/"+strconv.Itoa(n))))
+		}
+		c.want(upstream.CircuitHalfOpen)
+		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
+		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
+		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+			t.Errorf("the budget is used up: %v", err)
+		}
+		for _, ended := range probes {
+			<-ended
+		}
+	})
+}
+
+// TestProbeThatTheQuotaRefusesIsNoVerdict has probes that lose their place while they connect.
+func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, raw(""))
+		client := f.client(once, openingIn(f, 1500*time.Millisecond), func(cfg *upstream.Config) { cfg.Breaker.MinAttempts = 1 })
+		<-goDo(t, client, time.Minute, get("/x"))
+		<-time.After(6 * time.Second)
+		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Second})
+		for range 3 {
+			probe := goDo(t, client, 1800*time.Millisecond, within(budget, "/x"))
+			if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+				t.Fatal(err)
+			}
+			got := <-probe
+			wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+			<-time.After(time.Second)
+		}
+		if got := client.Circuit(); got != upstream.CircuitHalfOpen {
+			t.Errorf("the circuit is in state %d, want half open", got)
+		}
+	})
+}
+
 func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,30 +301,91 @@ func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 	})
 }
 
-func TestBatchAndInteractiveReadsAreNotOne(t *testing.T) {
+// by returns get(path) with a quota, in the name of a caller.
+func by(caller string, budget *quota.Operation, path string) *upstream.Request {
+	req := within(budget, path)
+	req.Caller = caller
+	return req
+}
+
+// batch returns req with a priority that gives way to others.
+func batch(req *upstream.Request) *upstream.Request {
+	req.Batch = true
+	return req
+}
+
+// TestReadDoesNotWaitInAnothersQueue has many reads that wait for the quota. Another caller, or the
+// same one with more priority, asks for one of them and is served when it is its turn.
+func TestReadDoesNotWaitInAnothersQueue(t *testing.T) {
+	t.Parallel()
+	for name, greedy := range map[string]func(budget *quota.Operation, path string) *upstream.Request{
+		"of another caller": func(budget *quota.Operation, path string) *upstream.Request { return by("greedy", budget, path) },
+		"of its own batch":  func(budget *quota.Operation, path string) *upstream.Request { return batch(by("modest", budget, path)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newServer(t, answer(200, `{}`))
+				client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: time.Second})
+				var queue []<-chan outcome
+				for n := range 8 {
+					queue = append(queue, goDo(t, client, time.Minute, greedy(budget, "/"+strconv.Itoa(n))))
+				}
+				for _, ended := range []<-chan outcome{
+					goDo(t, client, time.Minute, by("modest", budget, "/7")),
+					goDo(t, client, time.Minute, by("modest", budget, "/7")),
+				} {
+					if got := <-ended; got.err != nil || got.took > 2*time.Second {
+						t.Errorf("Do = %+v, %v after %v, want success within 2s", got.resp, got.err, got.took)
+					}
+				}
+				for _, ended := range queue {
+					if got := <-ended; got.err != nil {
+						t.Error(got.err)
+					}
+				}
+				wantRequests(t, f, 9)
+			})
+		})
+	}
+}
+
+func TestReadIsSharedWithEverybodyOnceItIsSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-			<-release
-			answer(200, `{}`)(w, r)
-		})
-		client := f.client()
-		var calls sync.WaitGroup
-		for _, batch := range []bool{true, false, true, false} {
-			calls.Go(func() {
-				req := get("/x")
-				req.Batch = batch
-				if _, err := client.Do(t.Context(), req); err != nil {
-					t.Error(err)
-				}
-			})
+		f := newServer(t, slowly(answer(200, `{}`)))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
+		for _, ended := range []<-chan outcome{
+			goDo(t, client, time.Minute, by("one", budget, "/x")),
+			goDo(t, client, time.Minute, by("two", budget, "/x")),
+			goDo(t, client, time.Minute, batch(by("two", budget, "/x"))),
+		} {
+			if got := <-ended; got.err != nil || got.took != time.Second {
+				t.Errorf("Do = %+v, %v after %v, want success after 1s", got.resp, got.err, got.took)
+			}
 		}
-		synctest.Wait()
-		close(release)
-		calls.Wait()
-		if got := len(f.requests()); got != 2 {
-			t.Errorf("the upstream was asked %d times, want once for each class", got)
+		wantRequests(t, f, 1)
+	})
+}
+
+// TestRefusalByTheQuotaIsNotShared has a first call that the quota gives up after the longest wait,
+// and a second that has just begun.
+func TestRefusalByTheQuotaIsNotShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{}`))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: 9 * time.Second})
+		if got := <-goDo(t, client, time.Minute, within(budget, "/")); got.err != nil {
+			t.Fatal(got.err)
+		}
+		first := goDo(t, client, time.Minute, within(budget, "/x"))
+		<-time.After(5 * time.Second)
+		second := goDo(t, client, time.Minute, within(budget, "/x"))
+		budget.Pause(t.Context(), time.Now().Add(8*time.Second))
+		got := <-first
+		wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 0)
+		if got := <-second; got.err != nil || got.took != 8*time.Second {
+			t.Errorf("Do = %+v, %v after %v, want success after 8s", got.resp, got.err, got.took)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -21,8 +22,6 @@ type readKey struct {
 	path, query string
 	decoder     *transcode.Decoder
 	noBody      bool
-	// batch keeps what is not from waiting as long.
-	batch bool
 }
 
 // read is exchange for a call whose answer may be another's.
@@ -31,51 +30,72 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 	if err != nil {
 		return c.exchange(ctx, call) // which says so
 	}
-	key := readKey{authorized, call.Path, call.Query, call.Decoder, call.NoBody, call.Batch}
-	cacheable := c.cache != nil && call.CacheTTL > 0 && call.Decoder != nil
-	observe := func(from Source) {
-		if c.cfg.ReadObserver != nil {
-			c.cfg.ReadObserver.ObserveRead(ctx, Read{Template: call.Template, Source: from, Cacheable: cacheable})
-		}
-	}
-	if cacheable {
+	key := readKey{authorized, call.Path, call.Query, call.Decoder, call.NoBody}
+	if c.caches(call) {
 		if resp := c.cache.get(key, call.CacheTTL); resp != nil {
-			observe(SourceCache)
+			c.observeRead(ctx, call, SourceCache, resp)
 			return resp, nil
 		}
 	}
+	mine := &call.flight
+	if call.Quota != nil {
+		mine.turn = turn{call.Caller, call.Batch}
+	}
 	for {
-		ahead := c.flights.join(key, &call.flight)
+		ahead := c.flights.join(key, mine)
 		if ahead == nil {
-			observe(SourceUpstream)
-			return c.lead(ctx, call, key, cacheable)
+			return c.lead(ctx, call, key)
 		}
 		if !c.flights.await(ctx, ahead) {
 			return nil, call.failed(ended(ctx))
 		}
 		if resp, failure := ahead.share(ctx); resp != nil || failure != nil {
-			observe(SourceShared)
+			c.observeRead(ctx, call, SourceShared, resp)
 			return resp, failure
 		}
+		mine.letDown++
 	}
 }
 
+// caches reports whether the answer to a read may come from the cache, and be kept there.
+func (c *Client) caches(call *call) bool {
+	return c.cache != nil && call.CacheTTL > 0 && call.Decoder != nil
+}
+
 // lead answers a call and all that follow it.
-func (c *Client) lead(ctx context.Context, call *call, key readKey, cacheable bool) (resp *Response, failure *Error) {
+func (c *Client) lead(ctx context.Context, call *call, key readKey) (resp *Response, failure *Error) {
 	defer func() { c.flights.land(key, &call.flight, resp, failure) }() // also where it panics
+	c.observeRead(ctx, call, SourceUpstream, nil)
 	resp, failure = c.exchange(ctx, call)
-	if failure == nil && cacheable {
+	if failure == nil && c.caches(call) {
 		key.authorized = call.authorized // The token may have changed meanwhile.
-		c.cache.put(key, resp, call.CacheTTL)
+		c.cache.put(key, resp, call.asked, call.CacheTTL)
 	}
 	return resp, failure
+}
+
+// observeRead tells where the answer to a read comes from. Where that panics, the response, if
+// there is one, is released.
+func (c *Client) observeRead(ctx context.Context, call *call, from Source, resp *Response) {
+	if c.cfg.ReadObserver == nil {
+		return
+	}
+	told := false
+	defer func() {
+		if !told && resp != nil {
+			resp.Release()
+		}
+	}()
+	c.cfg.ReadObserver.ObserveRead(ctx, Read{Template: call.Template, Source: from, Cacheable: c.caches(call)})
+	told = true
 }
 
 // flights are the reads under way. Each has a leader, which asks the upstream on its own
 // goroutine, and followers, which wait for what it gets. The zero value has none; it is safe for
 // concurrent use.
 type flights struct {
-	mu      sync.Mutex
+	mu sync.Mutex
+	// leading has the flight that began last, which knows those before it.
 	leading map[readKey]*flight
 	writes  int
 }
@@ -85,6 +105,14 @@ type flight struct {
 	// writes is how many requests other than GETs had ended when it began: later reads must see
 	// what those did.
 	writes int
+	// turn is in whose turn it waits for the quota, until it is sent.
+	turn turn
+	sent atomic.Bool
+	// letDown is how often its leader has followed another in vain. Nobody follows one who was let
+	// down less often: else those who come later, and have less time, could let it down for ever.
+	letDown int
+	// before is another under way for the same, which began before and did not suit.
+	before *flight
 	// followers and landed are guarded by flights.mu. The first follower makes landed.
 	followers int
 	landed    chan struct{}
@@ -94,6 +122,17 @@ type flight struct {
 	failure *Error
 }
 
+// turn is what the quota tells those who wait by.
+type turn struct {
+	caller string
+	batch  bool
+}
+
+// suits reports whether mine may follow f. Nobody begins to wait in another's queue.
+func (f *flight) suits(mine *flight) bool {
+	return (f.turn == mine.turn || f.sent.Load()) && f.letDown >= mine.letDown
+}
+
 // wrote says that a request other than a GET has ended.
 func (s *flights) wrote() {
 	s.mu.Lock()
@@ -101,12 +140,19 @@ func (s *flights) wrote() {
 	s.writes++
 }
 
-// join returns the flight to follow, or nil where mine is the one that others follow from now
-// on. Then it must land.
+// join returns the flight to follow, or nil where mine is one that others follow from now on.
+// Then it must land.
 func (s *flights) join(key readKey, mine *flight) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ahead, ok := s.leading[key]; ok && ahead.writes == s.writes {
+	latest := s.leading[key]
+	if latest != nil && latest.writes != s.writes {
+		latest = nil
+	}
+	for ahead := latest; ahead != nil; ahead = ahead.before {
+		if !ahead.suits(mine) {
+			continue
+		}
 		if ahead.landed == nil {
 			ahead.landed = make(chan struct{})
 		}
@@ -116,7 +162,7 @@ func (s *flights) join(key readKey, mine *flight) *flight {
 	if s.leading == nil {
 		s.leading = make(map[readKey]*flight)
 	}
-	mine.writes = s.writes
+	mine.writes, mine.before = s.writes, latest
 	s.leading[key] = mine
 	return nil
 }
@@ -143,9 +189,7 @@ func (s *flights) await(ctx context.Context, ahead *flight) bool {
 func (s *flights) land(key readKey, f *flight, resp *Response, failure *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.leading[key] == f {
-		delete(s.leading, key)
-	}
+	s.remove(key, f)
 	if f.landed == nil {
 		return
 	}
@@ -159,14 +203,32 @@ func (s *flights) land(key readKey, f *flight, resp *Response, failure *Error) {
 	}
 }
 
+// remove takes out a flight, which is no longer in where a write has ended since. mu is held.
+func (s *flights) remove(key readKey, f *flight) {
+	latest := s.leading[key]
+	switch {
+	case latest != f:
+		for ; latest != nil; latest = latest.before {
+			if latest.before == f {
+				latest.before = f.before
+				return
+			}
+		}
+	case f.before != nil:
+		s.leading[key] = f.before
+	default:
+		delete(s.leading, key)
+	}
+}
+
 // share returns what came of a flight for a follower, or nothing where that is the leader's own
-// affair and the follower must ask again: the leader's context ended, or a further attempt would
-// have been too late for it but is not for the follower.
+// affair and the follower must ask again: the leader's context ended, the quota refused it, or a
+// further attempt would have been too late for it but is not for the follower.
 func (f *flight) share(ctx context.Context) (*Response, *Error) {
 	switch {
 	case f.resp != nil:
 		return new(*f.resp), nil
-	case f.failure == nil || f.failure.endedByCaller() || f.failure.hurried && affordable(ctx, f.failure.RetryAfter):
+	case f.failure == nil || f.failure.ownAffair() || f.failure.hurried && affordable(ctx, f.failure.RetryAfter):
 		return nil, nil
 	default:
 		return nil, new(*f.failure)

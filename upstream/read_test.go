@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc/codes"
 
+	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -311,6 +312,105 @@ func TestPanicOfOneCallIsNotThatOfOthers(t *testing.T) {
 	})
 }
 
+// readObserverFunc is a ReadObserver.
+type readObserverFunc func(upstream.Read)
+
+func (f readObserverFunc) ObserveRead(_ context.Context, r upstream.Read) { f(r) }
+
+func TestPanicOfAReadObserverIsNotThatOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, source := range map[string]upstream.Source{
+		"of one who asks the upstream": upstream.SourceUpstream,
+		"of one who shares":            upstream.SourceShared,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var panicked atomic.Bool
+				client := newServer(t, slowly(answer(200, letters(10_000)))).client(func(cfg *upstream.Config) {
+					cfg.ReadObserver = readObserverFunc(func(r upstream.Read) {
+						if r.Source == source && panicked.CompareAndSwap(false, true) {
+							panic("observer")
+						}
+					})
+				})
+				var all sync.WaitGroup
+				for range 2 {
+					all.Go(func() {
+						defer func() { _ = recover() }()
+						if resp, err := client.Do(t.Context(), get("/x")); err == nil {
+							resp.Release()
+						}
+					})
+				}
+				all.Wait()
+				if !panicked.Load() {
+					t.Fatal("the observer was not told")
+				}
+				got := <-goDo(t, client, time.Minute, get("/x"))
+				wantBody(t, got, letters(10_000))
+				got.resp.Release()
+				wantInFlight(t, client, 0)
+			})
+		})
+	}
+}
+
+// TestHastyCallsDoNotHoldUpAPatientOne has an upstream that takes a second, and ever new calls that
+// have half of one.
+func TestHastyCallsDoNotHoldUpAPatientOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, slowly(answer(200, `{}`)))
+		client := f.client()
+		ctx, stop := context.WithCancel(t.Context())
+		var hasty sync.WaitGroup
+		hasty.Go(func() {
+			for ctx.Err() == nil {
+				hasty.Go(func() {
+					ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+					defer cancel()
+					if resp, err := client.Do(ctx, get("/x")); err == nil {
+						resp.Release()
+					}
+				})
+				<-time.After(time.Millisecond)
+			}
+		})
+		<-time.After(10 * time.Millisecond)
+		got := <-goDo(t, client, time.Hour, get("/x"))
+		stop()
+		hasty.Wait()
+		<-time.After(time.Second) // The upstream answers also who is gone.
+		if got.err != nil || got.took > 2*time.Second {
+			t.Errorf("Do = %+v, %v after %v, want success within 2s", got.resp, got.err, got.took)
+		}
+		got.resp.Release()
+		wantInFlight(t, client, 0)
+	})
+}
+
+// TestEndOfOneIsFollowedByOneRequestForAllOthers has many who follow a call that is cancelled.
+func TestEndOfOneIsFollowedByOneRequestForAllOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, slowly(answer(200, `{}`)))
+		client := f.client()
+		leader := goDo(t, client, 500*time.Millisecond, get("/x"))
+		var all []<-chan outcome
+		for n := range 100 {
+			all = append(all, goDo(t, client, time.Minute+time.Duration(n)*time.Millisecond, get("/x")))
+		}
+		<-leader
+		for _, ended := range all {
+			if got := <-ended; got.err != nil || got.took != 1500*time.Millisecond {
+				t.Errorf("Do = %+v, %v after %v, want success after 1.5s", got.resp, got.err, got.took)
+			}
+		}
+		wantRequests(t, f, 2)
+	})
+}
+
 // cached is a read that may come from the cache.
 func cached(path string, decoder *transcode.Decoder) *upstream.Request {
 	req := get(path)
@@ -368,6 +468,55 @@ func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
 			}
 			resp.Release()
 			resp.Release()
+		}
+	})
+}
+
+func TestAgeCountsFromWhenTheUpstreamWasAsked(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		client := newServer(t, slowly(answer(200, `{}`))).client(withCache)
+		<-goDo(t, client, time.Minute, cached("/x", decoder))
+		got := <-goDo(t, client, time.Minute, cached("/x", decoder))
+		if got.err != nil || got.resp.Age != time.Second {
+			t.Errorf("Do = %+v, %v, want an age of 1s", got.resp, got.err)
+		}
+		<-time.After(9 * time.Second)
+		if got := <-goDo(t, client, time.Minute, cached("/x", decoder)); got.err != nil || got.resp.Cached {
+			t.Errorf("Do = %+v, %v, want one that is not cached", got.resp, got.err)
+		}
+		brief := cached("/y", decoder)
+		brief.CacheTTL = time.Second
+		<-goDo(t, client, time.Minute, brief)
+		if got := <-goDo(t, client, time.Minute, brief); got.err != nil || got.resp.Cached {
+			t.Errorf("Do = %+v, %v, want one that is not cached", got.resp, got.err)
+		}
+	})
+}
+
+// TestCacheKeepsTheNewestAnswer has a read that was asked for before a write and is answered
+// after one that was asked for later.
+func TestCacheKeepsTheNewestAnswer(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, slowly(answer(200, `{"size":1}`)), answer(204, ""), answer(200, `{"size":2}`))
+		client := f.client(withCache)
+		before := goDo(t, client, time.Minute, cached("/x", decoder))
+		<-time.After(time.Millisecond)
+		<-goDo(t, client, time.Minute, post(`{}`))
+		after := <-goDo(t, client, time.Minute, cached("/x", decoder))
+		for _, call := range []struct {
+			got  outcome
+			want byte
+		}{{after, 2}, {<-before, 1}, {<-goDo(t, client, time.Minute, cached("/x", decoder)), 2}} {
+			if call.got.err != nil {
+				t.Fatal(call.got.err)
+			}
+			if want := []byte{16, call.want}; !cmp.Equal(call.got.resp.Message, want) {
+				t.Errorf("Message = %v, want %v", call.got.resp.Message, want)
+			}
 		}
 	})
 }
@@ -459,6 +608,21 @@ func TestCacheIsNotSharedAcrossTokens(t *testing.T) {
 	})
 }
 
+func TestBatchAndInteractiveReadsShareTheCache(t *testing.T) {
+	t.Parallel()
+	_, decoder := thing(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(200, `{}`))
+		client := f.client(withCache)
+		for _, batch := range []bool{false, true} {
+			req := cached("/x", decoder)
+			req.Batch = batch
+			<-goDo(t, client, time.Minute, req)
+		}
+		wantRequests(t, f, 1)
+	})
+}
+
 func TestCacheStaysWithinItsLimit(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
@@ -546,7 +710,7 @@ func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(200, `{"name":`+letters(5_000)+`}`))
-		client := f.client(withCache)
+		client, budget := f.client(withCache), newQuota(t, quota.Limit{Requests: 100, Window: time.Second})
 		var all sync.WaitGroup
 		for n := range 400 {
 			all.Go(func() {
@@ -557,6 +721,12 @@ func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
 				}
 				req := cached("/"+strconv.Itoa(n%3), decoder)
 				req.CacheTTL = time.Duration(n%2) * time.Millisecond
+				if n%5 != 0 {
+					req.Quota, req.Caller, req.Batch = budget, strconv.Itoa(n%5), n%11 == 0
+				}
+				if n%50 == 0 {
+					req.Method = http.MethodPost
+				}
 				resp, err := client.Do(ctx, req)
 				if err != nil {
 					if n%2 == 0 {

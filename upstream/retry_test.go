@@ -327,13 +327,35 @@ func TestBudgetAllowsFewRetriesAndOneForTenCalls(t *testing.T) {
 			{name: "successes count as calls", status: 200, calls: 100, want: 0},
 			{name: "and so allow retries", status: 503, calls: 20, want: 12},
 			{name: "the window has not passed", status: 503, calls: 1, want: 0, after: 9 * time.Second},
-			{name: "it has, and its calls are forgotten as well", status: 503, calls: 8, want: 4, after: time.Second},
+			{name: "it has, and its calls are forgotten as well", status: 503, calls: 8, want: 4, after: 2 * time.Second},
 		} {
 			<-time.After(step.after)
 			server.mood.Store(int64(step.status))
 			if got := retries(step.calls); got != step.want {
 				t.Errorf("%s: %d retries, want %d", step.name, got, step.want)
 			}
+		}
+	})
+}
+
+// TestBudgetHoldsInEveryTenSeconds has two bursts of failures less than ten seconds apart.
+func TestBudgetHoldsInEveryTenSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, answer(503, ""))
+		client := f.client(stubborn, func(cfg *upstream.Config) {
+			cfg.Retry = upstream.RetryPolicy{Budget: 4, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond}
+		})
+		for _, after := range []time.Duration{900 * time.Millisecond, 9200 * time.Millisecond} {
+			<-time.After(after)
+			for range 4 {
+				if _, err := client.Do(t.Context(), get("/x")); err == nil {
+					t.Error("Do succeeded")
+				}
+			}
+		}
+		if got := len(f.requests()) - 8; got != 4 {
+			t.Errorf("%d retries in 9.2s, want 4", got)
 		}
 	})
 }

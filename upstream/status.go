@@ -129,10 +129,11 @@ func (e *Error) transient() bool {
 	}
 }
 
-// endedByCaller reports whether it was the caller's context that ended the call.
-func (e *Error) endedByCaller() bool {
+// ownAffair reports whether the error is about the call alone, not about what it asks: how long
+// its caller waits, and its place among others who wait.
+func (e *Error) ownAffair() bool {
 	switch e.Reason {
-	case ReasonCancelled, ReasonDeadlineExceeded, ReasonMemoryInFlight:
+	case ReasonCancelled, ReasonDeadlineExceeded, ReasonMemoryInFlight, ReasonGatewayQuota:
 		return true
 	default:
 		return false
@@ -145,7 +146,7 @@ func health(failure *Error) error {
 	switch {
 	case failure == nil:
 		return nil
-	case failure.endedByCaller():
+	case failure.ownAffair():
 		return errNoVerdict
 	case failure.transient() && failure.HTTPStatus/100 != 4:
 		return failure

@@ -46,8 +46,6 @@ func refusedByQuota(ctx context.Context, err error) *Error {
 	var refused *quota.RefusedError
 	if errors.As(err, &refused) {
 		failure.RetryAfter, failure.RetryAfterKnown = refused.Wait, true
-		// A follower with more time may wait where its leader could not.
-		failure.hurried = !affordable(ctx, refused.Wait)
 	}
 	return failure
 }

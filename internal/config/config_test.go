@@ -77,7 +77,7 @@ func TestDefaults(t *testing.T) {
 		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
 		CacheMaxBytes: 64 << 20,
 		Quota:         true, QuotaTokenLimit: quota.Limit{Requests: 150, Window: time.Second}, QuotaOrganizationLimit: quota.Limit{Requests: 200, Window: time.Second},
-		QuotaMargin: 3, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaRedisTimeout: 25 * time.Millisecond, QuotaReplicas: 1, QuotaOrganization: "default",
+		QuotaMargin: 4, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaRedisTimeout: 25 * time.Millisecond, QuotaReplicas: 1, QuotaOrganization: "default",
 		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
 		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
 	}

@@ -1,6 +1,12 @@
 package quota
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// atHand is how old a permit may be that costs next to nothing to renew.
+const atHand = time.Millisecond
 
 // Permit is leave for one attempt. The zero value is leave without a quota.
 type Permit struct {
@@ -24,7 +30,14 @@ type place struct {
 // admitted again, as by Admit. The errors are those of Admit. A permit is for one goroutine.
 func (p *Permit) Renew(ctx context.Context) error {
 	o := p.operation
-	if o == nil || o.limiter.now()-p.since <= o.slack {
+	if o == nil {
+		return nil
+	}
+	slack := o.slack
+	if p.stamp == 0 {
+		slack = min(slack, atHand)
+	}
+	if o.limiter.now()-p.since <= slack {
 		return nil
 	}
 	if o.limiter.move(ctx, o, &p.place) {

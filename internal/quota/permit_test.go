@@ -135,11 +135,11 @@ func TestAFreshPermitCostsTheStoreNothing(t *testing.T) {
 		store.set(time.Millisecond, false)
 		cfg.Store = store
 		p := admitted(t, operation(t, newLimiter(t, cfg), "list", 100, time.Minute), 1)[0]
-		// A quarter of 3 % of the token's second is 7.5 ms, of which the store took one.
+		// A quarter of 4 % of the token's second is 10 ms, of which the store took one.
 		for _, step := range []struct {
 			age   time.Duration
 			takes int
-		}{{6500 * time.Microsecond, 1}, {time.Microsecond, 2}, {0, 2}} {
+		}{{9 * time.Millisecond, 1}, {time.Microsecond, 2}, {0, 2}} {
 			pause(t.Context(), step.age)
 			if err := p.Renew(t.Context()); err != nil {
 				t.Fatal(err)

@@ -8,7 +8,7 @@
 //     burst at a window's edge. A burst is at most one second's worth, one attempt for budgets
 //     slower than that: 100 a minute is one each 600 ms.
 //   - Room for the network: it squeezes together requests that left evenly, so every window is
-//     lengthened by a margin. With the default of 3 % a budget is used to 97 %.
+//     lengthened by a margin. With the default of 4 % a budget is used to 96 %.
 //   - Fairness: those who wait for a budget are served by start-time fair queueing (Goyal, Vin,
 //     Cheng 1996), interactive calls before batch, where batch keeps a guaranteed share. While
 //     somebody waits, admissions are spread evenly over the window, so that a caller who asks
@@ -128,7 +128,7 @@ func Defaults() Config {
 	return Config{
 		Token:          Limit{150, time.Second},
 		Organization:   Limit{200, time.Second},
-		Margin:         0.03,
+		Margin:         0.04,
 		MaxWait:        10 * time.Second,
 		MaxQueue:       10_000,
 		MaxQueueCaller: 1_000,
@@ -200,7 +200,7 @@ type Operation struct {
 	name    string
 	// budgets are what an attempt takes from, its own first.
 	budgets [3]*budget
-	// slack is how old a permit may be when the attempt is written.
+	// slack is how old a permit may be that takes the store to renew.
 	slack time.Duration
 	// ledger and flows are those who wait for the operation.
 	ledger ledger

@@ -57,7 +57,7 @@ func (b *budget) restrict(limit Limit) {
 		b.burst--
 	}
 	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + b.margin) * float64(b.burst) / float64(limit.Requests)))
-	b.log = log{times: make([]instant, limit.Requests)}
+	b.log = log{length: limit.Requests}
 	b.asks = b.burst
 }
 
@@ -155,12 +155,16 @@ const longPast instant = math.MinInt64 / 2
 // log is the times of the last admissions. That of a budget without a limit has no length, and
 // keeps nothing.
 type log struct {
-	times []instant // a ring
-	count int       // of all admissions ever, but those removed
+	length int
+	times  []instant // a ring, from the first admission on: most operations are never used
+	count  int       // of all admissions ever, but those removed
 }
 
 func (g *log) add(at instant) {
-	if len(g.times) > 0 {
+	if g.times == nil {
+		g.times = make([]instant, g.length)
+	}
+	if g.length > 0 {
 		*g.slot(0) = at
 		g.count++
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +38,7 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	"samsara.internal/gateway/internal/admin"
 )
 
 // connect returns a client connection that repeats nothing by itself.
@@ -166,8 +169,47 @@ func TestTLSIsServed(t *testing.T) {
 	}
 }
 
-// selfSigned writes a certificate for localhost and its key, and returns a pool that trusts it.
-func selfSigned(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+// TestClientsAreCalledWhatTheirCertificateSays has a client wait for the quota, which tells who waits.
+func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
+	t.Parallel()
+	const name = "spiffe://acme.example/billing"
+	certFile, keyFile, pool := selfSigned(t, name)
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at := startSandboxed(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", certFile,
+		"--quota-limits=samsara.vehicles.v1.*=1/min", "--quota-max-wait=5m")
+	call := func(ctx context.Context, cfg *tls.Config) error {
+		return getVehicle(connect(t, at.GRPC, credentials.NewTLS(cfg)))(metadata.AppendToOutgoingContext(ctx, "samsara-caller", "somebody else"), 0)
+	}
+	anonymous := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "localhost", RootCAs: pool}
+	certified := anonymous.Clone()
+	certified.Certificates = []tls.Certificate{cert}
+	if err := call(waiting(t), anonymous); status.Code(err) != codes.Unavailable {
+		t.Errorf("without a certificate: got %v, want Unavailable", err)
+	}
+	if err := call(waiting(t), certified); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiter sync.WaitGroup
+	waiter.Go(func() { _ = call(ctx, certified) })
+	eventually(t, "the second call waits as "+name, func() bool {
+		_, text := get(t, "http://"+at.Admin+"/quota", "")
+		var state admin.Quota
+		if err := json.Unmarshal([]byte(text), &state); err != nil {
+			t.Fatal(err)
+		}
+		return len(state.Waiters) == 1 && state.Waiters[0].Caller == name
+	})
+	cancel()
+	waiter.Wait()
+}
+
+// selfSigned writes a certificate for localhost, and for names that are URIs, and its key. It returns
+// a pool that trusts it.
+func selfSigned(t *testing.T, names ...string) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -176,6 +218,13 @@ func selfSigned(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	for _, name := range names {
+		uri, err := url.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template.URIs = append(template.URIs, uri)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {

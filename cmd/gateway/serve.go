@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -259,13 +260,29 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	return quota.New(limits)
 }
 
+// newCredentials returns what secures the connections of clients, nil where nothing shall.
+func newCredentials(cfg config.Config) (credentials.TransportCredentials, error) {
+	if cfg.TLSCertFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	secured := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	if secured.ClientCAs, err = cfg.ClientCAs(); err != nil {
+		return nil, err
+	}
+	if secured.ClientCAs != nil {
+		secured.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return credentials.NewTLS(secured), nil
+}
+
 func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
-	var creds credentials.TransportCredentials
-	if cfg.TLSCertFile != "" {
-		var err error
-		if creds, err = credentials.NewServerTLSFromFile(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
-			return nil, fmt.Errorf("TLS: %w", err)
-		}
+	creds, err := newCredentials(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return service.New(service.Config{
 		Endpoints:            endpoints,

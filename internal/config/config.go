@@ -53,6 +53,8 @@ type Config struct {
 	AdminListen string
 	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
 	TLSCertFile, TLSKeyFile string
+	// TLSClientCAFile is a PEM file; empty: clients need no certificate. See ClientCAs.
+	TLSClientCAFile string
 	// Insecure allows plaintext beyond loopback.
 	Insecure bool
 	// Passthrough serves samsara.gateway.v1.PassthroughService.

@@ -2,10 +2,13 @@ package config_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,6 +64,19 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
+// keyPair writes a certificate and its key.
+func keyPair(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))),
+		write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+}
+
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := mustLoad(t, nil)
@@ -103,7 +119,7 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}
 	// These need other settings to go with them, and have tests of their own.
-	apart := []string{"tls-cert-file", "tls-key-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
+	apart := []string{"tls-cert-file", "tls-key-file", "tls-client-ca-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
 	for _, name := range config.Names() {
 		if _, ok := values[name]; !ok && !slices.Contains(apart, name) {
 			t.Errorf("setting %s is not tested", name)
@@ -174,6 +190,7 @@ func TestFlagsCountOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing")
+	certFile, keyFile := keyPair(t)
 	for _, test := range []struct {
 		name    string
 		args    []string
@@ -271,6 +288,18 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 		{
 			name: "a key pair that cannot be read", args: []string{"--tls-cert-file", missing, "--tls-key-file", missing},
 			want: []string{fmt.Sprintf(`--tls-cert-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
+		},
+		{
+			name: "authorities of clients without TLS", args: []string{"--tls-client-ca-file", "ca.pem"},
+			want: []string{`--tls-client-ca-file "ca.pem" (from the command line): has no effect without --tls-cert-file and --tls-key-file`},
+		},
+		{
+			name: "authorities that cannot be read", args: []string{"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", missing},
+			want: []string{fmt.Sprintf(`--tls-client-ca-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
+		},
+		{
+			name: "authorities without a certificate", args: []string{"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", keyFile},
+			want: []string{fmt.Sprintf(`--tls-client-ca-file %q (from the command line): holds no certificate in PEM`, keyFile)},
 		},
 		{
 			name: "the first wait longer than the longest", args: []string{"--retry-base-delay=30s"},

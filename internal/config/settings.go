@@ -35,6 +35,7 @@ func (c *Config) settings() []setting {
 		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true)},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key", text(&c.TLSKeyFile)},
+		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show; its name shares the quota", text(&c.TLSClientCAFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
 

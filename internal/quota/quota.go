@@ -6,7 +6,8 @@
 //   - Exactness: in no interval of a budget's window are more attempts admitted than its limit
 //     says. Each budget keeps a sliding log of its last admissions, so that there is no double
 //     burst at a window's edge. A burst is at most one second's worth, one attempt for budgets
-//     slower than that: 100 a minute is one each 600 ms.
+//     slower than that: 100 a minute is one each 600 ms. An attempt counts from when its request
+//     is written, however long its connection took to open: see Permit.Renew.
 //   - Room for the network: it squeezes together requests that left evenly, so every window is
 //     lengthened by a margin. With the default of 4 % a budget is used to 96 %.
 //   - Fairness: those who wait for a budget are served by start-time fair queueing (Goyal, Vin,

@@ -109,16 +109,22 @@ func openingIn(f *fake, opening time.Duration) func(*upstream.Config) {
 
 func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
 	t.Parallel()
-	for name, opening := range map[string]time.Duration{
-		"on connections that take part of a window to open": 400 * time.Millisecond,
-		"on connections that take longer than a window":     1700 * time.Millisecond,
+	for name, test := range map[string]struct {
+		opening  time.Duration
+		standard bool
+	}{
+		"on connections that take part of a window to open": {opening: 400 * time.Millisecond},
+		"on connections that take longer than a window":     {opening: 1700 * time.Millisecond},
+		"on connections of net/http":                        {opening: 400 * time.Millisecond, standard: true},
+		"on connections of net/http that take longer":       {opening: 1700 * time.Millisecond, standard: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const limit = 10
 				f := newServer(t, answer(200, `{}`))
-				client, budget := f.client(openingIn(f, opening)), newQuota(t, quota.Limit{Requests: limit, Window: time.Second})
+				transport := func(cfg *upstream.Config) { cfg.Transport.HTTP2 = test.standard }
+				client, budget := f.client(openingIn(f, test.opening), transport), newQuota(t, quota.Limit{Requests: limit, Window: time.Second})
 				var calls sync.WaitGroup
 				for n := range 3 * limit {
 					calls.Go(func() {

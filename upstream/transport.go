@@ -50,9 +50,9 @@ type TransportConfig struct {
 }
 
 // transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
-// *http1.NotSentError where nothing of the request reached the upstream. Within an attempt it sends a GET once more where a connection
-// that was kept idle turns out to be closed. It leaves the wait for the response header
-// unbounded: an attempt's timeout covers it.
+// *http1.NotSentError where nothing of the request reached the upstream. Within an attempt it
+// sends a GET once more where a connection that was kept idle turns out to be closed. It leaves
+// the wait for the response header unbounded: an attempt's timeout covers it.
 type transport interface {
 	RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()

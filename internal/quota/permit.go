@@ -82,6 +82,7 @@ func (l *Limiter) move(ctx context.Context, o *Operation, p *place) bool {
 		asked, room = now, o.room(now, l.split(now)) <= now
 	}
 	if !room {
+		p.at, p.stamp = never, 0 // There is nothing to give back any more.
 		l.dispatch(now)
 		return false
 	}

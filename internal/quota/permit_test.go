@@ -128,6 +128,31 @@ func TestAnAttemptIsNotWrittenWhileItsBudgetIsPaused(t *testing.T) {
 	}
 }
 
+func TestAPermitThatIsRefusedTwiceGivesBackItsOwnPlaceOnly(t *testing.T) {
+	t.Parallel()
+	for name, config := range everywhere() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(t, config())
+				o := operation(t, l, "list", 4, time.Second)
+				late := admitted(t, o, 4)[0] // all in one instant
+				pause(t.Context(), 100*time.Millisecond)
+				o.Pause(t.Context(), time.Now().Add(time.Minute))
+				for range 2 {
+					var refused *quota.RefusedError
+					if err := late.Renew(t.Context()); !errors.As(err, &refused) {
+						t.Errorf("got %v, want a refusal", err)
+					}
+				}
+				if got := state(t, l, "operation:list").Used; got != 3 {
+					t.Errorf("%d attempts count, want the other 3", got)
+				}
+			})
+		})
+	}
+}
+
 func TestAFreshPermitCostsTheStoreNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -423,8 +423,7 @@ func TestASlowReaderHoldsTwoPages(t *testing.T) {
 	t.Logf("pages of %d KiB; after page %s", largest>>10, strings.Join(stalls, "; "))
 }
 
-func TestCancelledStreamsFreeEverythingWithinASecond(t *testing.T) {
-	t.Parallel()
+func TestCancelledStreamsFreeEverythingWithinASecond(t *testing.T) { //nolint:paralleltest // It measures time, which the tests that overload gateways would take from it.
 	const streams, connections = 200, 4
 	_, flags := startSandbox(t, "--fault=latency=5m")
 	_, at := startBefore(t, flags, "--quota=false") // with which lists would wait for each other

@@ -64,12 +64,12 @@ func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) erro
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, priorityKey) {
-		if req.Batch = value == "batch"; !req.Batch && value != "interactive" {
+		if req.From.Batch = value == "batch"; !req.From.Batch && value != "interactive" {
 			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
-		if req.Caller = value; value == "" || len(value) > maxCallerBytes {
+		if req.From.Caller = value; value == "" || len(value) > maxCallerBytes {
 			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
@@ -41,7 +42,7 @@ func TestMetadataSaysWhoCallsAndHowUrgently(t *testing.T) {
 				t.Fatalf("status is %v, want OK", r.status)
 			}
 			req := up.asked()[0]
-			if diff := cmp.Diff(test.want, asked{req.Caller, req.Batch, req.NoStore}); diff != "" {
+			if diff := cmp.Diff(test.want, asked{req.From.Caller, req.From.Batch, req.NoStore}); diff != "" {
 				t.Errorf("request (-want +got):\n%s", diff)
 			}
 		})
@@ -87,7 +88,7 @@ func newLimiter(t *testing.T) *quota.Limiter {
 func budgetOf(t *testing.T, limiter *quota.Limiter, req upstream.Request) string {
 	t.Helper()
 	before := limiter.Snapshot()
-	if _, err := req.Quota.Admit(t.Context(), quota.Request{}); err != nil {
+	if _, err := req.Quota.Admit(t.Context(), identity.Identity{}); err != nil {
 		t.Fatal(err)
 	}
 	for i, b := range limiter.Snapshot().Budgets[2:] {

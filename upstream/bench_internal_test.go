@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/internal/transcode"
-	"samsara.internal/gateway/upstream/http1"
 )
 
 // canned is a transport that answers every request alike, at once.

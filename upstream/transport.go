@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"samsara.internal/gateway/upstream/http1"
+	"samsara.internal/gateway/internal/http1"
 )
 
 const (

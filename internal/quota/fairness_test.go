@@ -7,11 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
 // flood lets a caller have so many attempts in flight at all times.
-func flood(ctx context.Context, c *crowd, n int, name string, o *quota.Operation, r quota.Request) {
+func flood(ctx context.Context, c *crowd, n int, name string, o *quota.Operation, r identity.Identity) {
 	for range n {
 		c.keep(ctx, name, o, r)
 	}
@@ -42,10 +43,10 @@ func TestACallerThatAsksForAHundredTimesAsMuchSlowsNobodyDown(t *testing.T) {
 				c := newCrowd()
 				ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
 				defer cancel()
-				flood(ctx, c, 100, "big", o, quota.Request{Caller: "big"})
+				flood(ctx, c, 100, "big", o, identity.Identity{Caller: "big"})
 				pause(ctx, time.Second)
 				for i := range 9 {
-					flood(ctx, c, 1, fmt.Sprint(i), o, quota.Request{Caller: fmt.Sprint(i)})
+					flood(ctx, c, 1, fmt.Sprint(i), o, identity.Identity{Caller: fmt.Sprint(i)})
 				}
 				c.Wait()
 				for i := range 9 {
@@ -70,13 +71,13 @@ func TestACallerWithManyOperationsSlowsNobodyDown(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
 		defer cancel()
 		mine := operation(t, l, "mine", 10, time.Second)
-		flood(ctx, c, 20, "big", mine, quota.Request{Caller: "big"})
+		flood(ctx, c, 20, "big", mine, identity.Identity{Caller: "big"})
 		for i := range 50 {
 			o := operation(t, l, fmt.Sprint("other", i), 10, time.Second)
-			flood(ctx, c, 5, "big", o, quota.Request{Caller: "big"})
+			flood(ctx, c, 5, "big", o, identity.Identity{Caller: "big"})
 		}
 		pause(ctx, time.Second)
-		flood(ctx, c, 1, "small", mine, quota.Request{Caller: "small"})
+		flood(ctx, c, 1, "small", mine, identity.Identity{Caller: "small"})
 		c.Wait()
 		if got, p99 := len(c.admitted["small"]), percentile(c.waits["small"], 0.99); got < 95 || p99 > 500*time.Millisecond {
 			t.Errorf("%d admitted, p99 wait %v; want at least 95 and at most 500ms", got, p99)
@@ -95,9 +96,9 @@ func TestUseOfAFreeBudgetIsNotHeldAgainstACallerElsewhere(t *testing.T) {
 		c := newCrowd()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		flood(ctx, c, 2, "free", free, quota.Request{Caller: "a"})
-		flood(ctx, c, 10, "a", short, quota.Request{Caller: "a"})
-		flood(ctx, c, 10, "b", short, quota.Request{Caller: "b"})
+		flood(ctx, c, 2, "free", free, identity.Identity{Caller: "a"})
+		flood(ctx, c, 10, "a", short, identity.Identity{Caller: "a"})
+		flood(ctx, c, 10, "b", short, identity.Identity{Caller: "b"})
 		c.Wait()
 		if a, b := len(c.admitted["a"]), len(c.admitted["b"]); a < 80 || b < 80 {
 			t.Errorf("%d and %d admitted, want about the same", a, b)
@@ -116,7 +117,7 @@ func TestWeightsDivideABudget(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		for _, caller := range []string{"heavy", "light"} {
-			flood(ctx, c, 50, caller, o, quota.Request{Caller: caller})
+			flood(ctx, c, 50, caller, o, identity.Identity{Caller: caller})
 		}
 		c.Wait()
 		heavy, light := len(c.admitted["heavy"]), len(c.admitted["light"])
@@ -153,9 +154,9 @@ func TestBatchGivesWayButKeepsItsShare(t *testing.T) {
 				c := newCrowd()
 				ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
 				defer cancel()
-				flood(ctx, c, 40, "interactive", o, quota.Request{Caller: "a"})
+				flood(ctx, c, 40, "interactive", o, identity.Identity{Caller: "a"})
 				pause(ctx, time.Second)
-				flood(ctx, c, 20, "batch", o, quota.Request{Caller: "a", Batch: true})
+				flood(ctx, c, 20, "batch", o, identity.Identity{Caller: "a", Batch: true})
 				c.Wait()
 				if got := len(c.admitted["batch"]); got < test.fewest || got > test.at {
 					t.Errorf("%d of batch admitted, want %d to %d; interactive %d", got, test.fewest, test.at, len(c.admitted["interactive"]))
@@ -173,7 +174,7 @@ func TestCallersThatAreGoneAreForgotten(t *testing.T) {
 		c := newCrowd()
 		for i := range 5000 {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			c.once(ctx, "", o, quota.Request{Caller: fmt.Sprint(i)})
+			c.once(ctx, "", o, identity.Identity{Caller: fmt.Sprint(i)})
 			pause(ctx, 50*time.Millisecond)
 			cancel()
 		}

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -59,7 +60,7 @@ func newCrowd() *crowd {
 }
 
 // admit makes one attempt and keeps the outcome under a name.
-func (c *crowd) admit(ctx context.Context, name string, o *quota.Operation, r quota.Request) error {
+func (c *crowd) admit(ctx context.Context, name string, o *quota.Operation, r identity.Identity) error {
 	begin := time.Now()
 	_, err := o.Admit(ctx, r)
 	c.mu.Lock()
@@ -74,12 +75,12 @@ func (c *crowd) admit(ctx context.Context, name string, o *quota.Operation, r qu
 }
 
 // once makes an attempt in the background.
-func (c *crowd) once(ctx context.Context, name string, o *quota.Operation, r quota.Request) {
+func (c *crowd) once(ctx context.Context, name string, o *quota.Operation, r identity.Identity) {
 	c.Go(func() { _ = c.admit(ctx, name, o, r) })
 }
 
 // keep keeps making attempts, each a moment after the last was admitted, until ctx ends.
-func (c *crowd) keep(ctx context.Context, name string, o *quota.Operation, r quota.Request) {
+func (c *crowd) keep(ctx context.Context, name string, o *quota.Operation, r identity.Identity) {
 	c.Go(func() {
 		for ctx.Err() == nil {
 			if err := c.admit(ctx, name, o, r); err != nil {

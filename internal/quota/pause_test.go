@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -45,9 +46,9 @@ func TestAPausedBudgetAdmitsNothingUntilThenAndTheLaterOfTwoWins(t *testing.T) {
 					free.Pause(t.Context(), begin.Add(p))
 				}
 				c := newCrowd()
-				c.once(t.Context(), "limited", limited, quota.Request{})
-				c.once(t.Context(), "free", free, quota.Request{})
-				c.once(t.Context(), "other", operation(t, l, "other", 0, 0), quota.Request{})
+				c.once(t.Context(), "limited", limited, identity.Identity{})
+				c.once(t.Context(), "free", free, identity.Identity{})
+				c.once(t.Context(), "other", operation(t, l, "other", 0, 0), identity.Identity{})
 				c.Wait()
 				for name, want := range map[string]time.Duration{"limited": test.want, "free": test.want, "other": 0} {
 					if got := c.waits[name][0]; got != want {
@@ -66,8 +67,8 @@ func TestAPauseRefusesThoseWhoCannotWaitSoLong(t *testing.T) {
 		o, other := operation(t, l, "list", 1, time.Second), operation(t, l, "other", 1, time.Second)
 		c := newCrowd()
 		for range 3 {
-			c.once(t.Context(), "paused", o, quota.Request{})
-			c.once(t.Context(), "other", other, quota.Request{})
+			c.once(t.Context(), "paused", o, identity.Identity{})
+			c.once(t.Context(), "other", other, identity.Identity{})
 		}
 		synctest.Wait()
 		begin := time.Now()
@@ -114,7 +115,7 @@ func TestABudgetResumesGently(t *testing.T) {
 				until := time.Now().Add(2 * time.Second)
 				o.Pause(ctx, until)
 				c := newCrowd()
-				flood(ctx, c, 40, "", o, quota.Request{})
+				flood(ctx, c, 40, "", o, identity.Identity{})
 				pause(ctx, 8*time.Second)
 				cancel()
 				c.Wait()
@@ -143,7 +144,7 @@ func TestASlowBudgetIsNotHeldUpByItsResumption(t *testing.T) {
 		begin := time.Now()
 		o.Pause(t.Context(), begin.Add(time.Second))
 		for _, want := range []time.Duration{time.Second, 73 * time.Second, 145 * time.Second} {
-			if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 				t.Fatal(err)
 			}
 			if got := time.Since(begin); got != want {
@@ -203,7 +204,7 @@ func TestALoweredBudgetKeepsToIt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		c := newCrowd()
-		flood(ctx, c, 30, "", o, quota.Request{})
+		flood(ctx, c, 30, "", o, identity.Identity{})
 		c.Wait()
 		if got := len(c.all()); got < 50 || got > 62 {
 			t.Errorf("%d admitted in 10 s, want 50 to 62", got)

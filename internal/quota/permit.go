@@ -3,6 +3,8 @@ package quota
 import (
 	"context"
 	"time"
+
+	"samsara.internal/gateway/internal/identity"
 )
 
 // atHand is how old a permit may be that costs next to nothing to renew.
@@ -11,7 +13,7 @@ const atHand = time.Millisecond
 // Permit is leave for one attempt. The zero value is leave without a quota.
 type Permit struct {
 	operation *Operation
-	request   Request
+	from      identity.Identity
 	place
 }
 
@@ -43,7 +45,7 @@ func (p *Permit) Renew(ctx context.Context) error {
 	if o.limiter.move(ctx, o, &p.place) {
 		return nil
 	}
-	again, err := o.Admit(ctx, p.request)
+	again, err := o.Admit(ctx, p.from)
 	if err == nil {
 		*p = again
 	}

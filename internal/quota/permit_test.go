@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -30,7 +31,7 @@ func admitted(t testing.TB, o *quota.Operation, n int) []*quota.Permit {
 	t.Helper()
 	var permits []*quota.Permit
 	for range n {
-		p, err := o.Admit(t.Context(), quota.Request{})
+		p, err := o.Admit(t.Context(), identity.Identity{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +235,7 @@ func TestNoWindowOfWrittenAttemptsEverHoldsMoreThanItsLimit(t *testing.T) {
 							opening := time.Duration(random.Int64N(2) * random.Int64N(int64(2*time.Second)))
 							written.Go(func() {
 								pause(t.Context(), arrival)
-								p, err := o.Admit(t.Context(), quota.Request{})
+								p, err := o.Admit(t.Context(), identity.Identity{})
 								if err != nil {
 									return
 								}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -23,7 +24,7 @@ func TestOfManyAtOnceAWindowAdmitsExactlyItsLimit(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCrowd()
 		for i := range 2000 {
-			c.once(ctx, "", o, quota.Request{Caller: fmt.Sprint(i % 20)})
+			c.once(ctx, "", o, identity.Identity{Caller: fmt.Sprint(i % 20)})
 		}
 		pause(ctx, time.Second-1)
 		if got := len(c.all()); got != 100 {
@@ -68,14 +69,14 @@ func TestABurstIsAtMostASecondsWorth(t *testing.T) {
 				o := operation(t, l, "list", test.requests, test.window)
 				begin := time.Now()
 				for range test.burst {
-					if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+					if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if got := time.Since(begin); got != 0 {
 					t.Errorf("the burst took %v, want 0", got)
 				}
-				if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+				if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 					t.Fatal(err)
 				}
 				if got := time.Since(begin).Round(time.Microsecond); got != test.next.Round(time.Microsecond) {
@@ -93,7 +94,7 @@ func TestTheMarginLengthensTheWindow(t *testing.T) {
 		o := operation(t, l, "list", 1, time.Second)
 		begin := time.Now()
 		for range 2 {
-			if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,7 +126,7 @@ func TestNoWindowEverHoldsMoreThanItsLimit(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(5000))*time.Millisecond)
 				defer cancel()
-				c.once(ctx, name, o, quota.Request{Caller: fmt.Sprint(r.IntN(4)), Batch: r.IntN(4) == 0})
+				c.once(ctx, name, o, identity.Identity{Caller: fmt.Sprint(r.IntN(4)), Batch: r.IntN(4) == 0})
 				if r.IntN(200) == 0 {
 					o.Pause(ctx, time.Now().Add(time.Duration(r.IntN(500))*time.Millisecond))
 				}
@@ -154,14 +155,14 @@ func TestBudgetsAreTakenTogetherOrNotAtAll(t *testing.T) {
 		slow, fast := operation(t, l, "slow", 1, time.Minute), operation(t, l, "fast", 0, 0)
 		for i := range 200 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			_, err := slow.Admit(ctx, quota.Request{})
+			_, err := slow.Admit(ctx, identity.Identity{})
 			cancel()
 			if (err == nil) != (i == 0) {
 				t.Fatalf("attempt %d: %v", i, err)
 			}
 		}
 		for i := range 149 {
-			if _, err := fast.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := fast.Admit(t.Context(), identity.Identity{}); err != nil {
 				t.Fatalf("attempt %d: %v", i, err)
 			}
 		}
@@ -185,12 +186,12 @@ func TestWhoeverIsBlockedByAnOperationBlocksNoOther(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCrowd()
 		for range 40 {
-			c.once(ctx, "slow", slow, quota.Request{Caller: "a"})
+			c.once(ctx, "slow", slow, identity.Identity{Caller: "a"})
 		}
 		synctest.Wait()
 		begin := time.Now()
 		for range 100 {
-			if _, err := fast.Admit(ctx, quota.Request{Caller: "a"}); err != nil {
+			if _, err := fast.Admit(ctx, identity.Identity{Caller: "a"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -237,7 +238,7 @@ func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
 				o := operation(t, l, "list", test.limit.Requests, test.limit.Window)
 				c := newCrowd()
 				for range 1 + test.queued {
-					c.once(t.Context(), "", o, quota.Request{})
+					c.once(t.Context(), "", o, identity.Identity{})
 				}
 				synctest.Wait()
 				ctx := t.Context()
@@ -247,7 +248,7 @@ func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
 					defer cancel()
 				}
 				begin := time.Now()
-				_, err := o.Admit(ctx, quota.Request{})
+				_, err := o.Admit(ctx, identity.Identity{})
 				var got *quota.RefusedError
 				if !errors.As(err, &got) {
 					t.Fatalf("%v, want a RefusedError", err)
@@ -272,17 +273,17 @@ func TestARefusalNeverPromisesLessThanTheTruth(t *testing.T) {
 			o := operation(t, l, "list", 5, time.Second)
 			c := newCrowd()
 			for range 5 + queued {
-				c.once(t.Context(), "", o, quota.Request{})
+				c.once(t.Context(), "", o, identity.Identity{})
 			}
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 			defer cancel()
 			var refused *quota.RefusedError
-			if _, err := o.Admit(ctx, quota.Request{}); !errors.As(err, &refused) {
+			if _, err := o.Admit(ctx, identity.Identity{}); !errors.As(err, &refused) {
 				t.Fatalf("%v, want a RefusedError", err)
 			}
 			begin := time.Now()
-			if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 				t.Fatal(err)
 			}
 			truth := time.Since(begin)
@@ -313,11 +314,11 @@ func TestTheQueueIsBounded(t *testing.T) {
 				o := operation(t, l, "list", 1, time.Second)
 				c := newCrowd()
 				for range 4 {
-					c.once(t.Context(), "", o, quota.Request{Caller: "a"})
+					c.once(t.Context(), "", o, identity.Identity{Caller: "a"})
 				}
 				synctest.Wait()
 				var refused *quota.RefusedError
-				if _, err := o.Admit(t.Context(), quota.Request{Caller: test.caller}); !errors.As(err, &refused) || !refused.Queue {
+				if _, err := o.Admit(t.Context(), identity.Identity{Caller: test.caller}); !errors.As(err, &refused) || !refused.Queue {
 					t.Errorf("%v, want the queue to be full", err)
 				}
 				if !strings.Contains(refused.Error(), "queue is full") {
@@ -339,16 +340,16 @@ func TestAWaiterThatGivesUpLosesNoSlot(t *testing.T) {
 		o := operation(t, l, "list", 10, time.Second)
 		c := newCrowd()
 		for range 10 {
-			c.once(t.Context(), "first", o, quota.Request{})
+			c.once(t.Context(), "first", o, identity.Identity{})
 		}
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 70 {
-			c.once(ctx, "gone", o, quota.Request{})
+			c.once(ctx, "gone", o, identity.Identity{})
 		}
 		synctest.Wait()
 		for range 10 {
-			c.once(t.Context(), "stays", o, quota.Request{})
+			c.once(t.Context(), "stays", o, identity.Identity{})
 		}
 		synctest.Wait()
 		cancel()
@@ -380,7 +381,7 @@ func TestNobodyWaitsLongerThanTheLongestWait(t *testing.T) {
 		defer cancel()
 		c := newCrowd()
 		for range 10 {
-			c.once(ctx, "", o, quota.Request{})
+			c.once(ctx, "", o, identity.Identity{})
 		}
 		synctest.Wait()
 		begin := time.Now()
@@ -388,11 +389,11 @@ func TestNobodyWaitsLongerThanTheLongestWait(t *testing.T) {
 		late := make(chan struct{})
 		go func() {
 			defer close(late)
-			_, err = o.Admit(ctx, quota.Request{Batch: true})
+			_, err = o.Admit(ctx, identity.Identity{Batch: true})
 		}()
 		synctest.Wait()
 		// With no share of its own, batch starves under these.
-		flood(ctx, c, 30, "", o, quota.Request{})
+		flood(ctx, c, 30, "", o, identity.Identity{})
 		<-late
 		if got := time.Since(begin); got != 2*time.Second {
 			t.Errorf("refused after %v, want 2s", got)
@@ -413,14 +414,14 @@ func TestAClosedLimiterRefuses(t *testing.T) {
 		o := operation(t, l, "list", 1, time.Second)
 		c := newCrowd()
 		for range 3 {
-			c.once(t.Context(), "", o, quota.Request{})
+			c.once(t.Context(), "", o, identity.Identity{})
 		}
 		synctest.Wait()
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
 		c.Wait()
-		_ = c.admit(t.Context(), "", o, quota.Request{})
+		_ = c.admit(t.Context(), "", o, identity.Identity{})
 		for _, err := range c.refused[""] {
 			if !errors.Is(err, quota.ErrClosed) {
 				t.Errorf("%v, want ErrClosed", err)
@@ -504,7 +505,7 @@ func TestAWaiterWhoseTurnComesWithTheEndOfItsPatienceIsAdmitted(t *testing.T) {
 			cfg.MaxWait = time.Second
 			o := operation(t, newLimiter(t, cfg), "list", 1, time.Second)
 			for range 2 {
-				if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+				if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -74,7 +75,7 @@ func (c *crowd) unfailing(t *testing.T) {
 // renew keeps renewing permits that have aged, until ctx ends, and keeps what that took under a name.
 func (c *crowd) renew(ctx context.Context, name string, o *quota.Operation) {
 	for ctx.Err() == nil {
-		permit, err := o.Admit(ctx, quota.Request{Caller: "b"})
+		permit, err := o.Admit(ctx, identity.Identity{Caller: "b"})
 		pause(ctx, 100*time.Millisecond)
 		began := time.Now()
 		err = errors.Join(err, permit.Renew(ctx))
@@ -147,7 +148,7 @@ func TestNoCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 			c := newCrowd()
 			for i, l := range limiters {
 				o := operation(t, l, "list", 0, 0)
-				flood(ctx, c, 3, fmt.Sprint(i), o, quota.Request{Caller: "a"})
+				flood(ctx, c, 3, fmt.Sprint(i), o, identity.Identity{Caller: "a"})
 				c.Go(func() { c.renew(ctx, fmt.Sprint(i), o) })
 			}
 			within(t, 5*time.Second, "both replicas are with Redis", up(true))
@@ -188,7 +189,7 @@ func TestConnectionsThatDiedUnnoticedAreSoonReplaced(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := newCrowd()
-	flood(ctx, c, 20, "", operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+	flood(ctx, c, 20, "", operation(t, l, "list", 0, 0), identity.Identity{Caller: "a"})
 	pause(ctx, time.Second)
 	p.forgotten.Add(1)
 	within(t, time.Second, "it is noticed", func() bool { return !l.Snapshot().Store.Up })
@@ -272,7 +273,7 @@ func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
 			cfg.StoreTimeout = time.Second
 			l := replicas(t, 1, cfg, newRedis(t, test.url))[0]
 			c := newCrowd()
-			if err := c.admit(t.Context(), "", operation(t, l, "list", 5, time.Second), quota.Request{}); err != nil {
+			if err := c.admit(t.Context(), "", operation(t, l, "list", 5, time.Second), identity.Identity{}); err != nil {
 				t.Fatal(err)
 			}
 			store := l.Snapshot().Store
@@ -308,7 +309,7 @@ func TestWhatIsFlushedUnderLoadIsWithinTheBounds(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := newCrowd()
 			for i, l := range limiters {
-				flood(ctx, c, 50, fmt.Sprint(i), operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+				flood(ctx, c, 50, fmt.Sprint(i), operation(t, l, "list", 0, 0), identity.Identity{Caller: "a"})
 			}
 			for range 4 {
 				pause(ctx, 1250*time.Millisecond)
@@ -373,7 +374,7 @@ func TestThousandsOfBudgetsInRedisAreSmallAndExpire(t *testing.T) {
 			o.Pause(t.Context(), time.Now())
 		}
 		c := newCrowd()
-		if err := c.admit(t.Context(), "", o, quota.Request{}); err != nil {
+		if err := c.admit(t.Context(), "", o, identity.Identity{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -400,7 +401,7 @@ func TestAClockThatGoesBackHoldsNobodyUp(t *testing.T) {
 	here, there := operation(t, limiters[0], "list", 20, time.Second), operation(t, limiters[1], "list", 20, time.Second)
 	here.Pause(t.Context(), time.Now().Add(10*time.Millisecond))
 	for range 25 {
-		c.once(t.Context(), "here", here, quota.Request{})
+		c.once(t.Context(), "here", here, identity.Identity{})
 	}
 	c.Wait()
 	// It goes back by an hour: all that Redis knows is from an hour ahead.
@@ -424,7 +425,7 @@ func TestAClockThatGoesBackHoldsNobodyUp(t *testing.T) {
 		}
 	}
 	for name, o := range map[string]*quota.Operation{"here": here, "there": there} {
-		if err := c.admit(t.Context(), name, o, quota.Request{}); err != nil {
+		if err := c.admit(t.Context(), name, o, identity.Identity{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

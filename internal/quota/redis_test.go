@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -140,7 +141,7 @@ func TestThreeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
 	c := newCrowd()
 	begin := time.Now()
 	for i, l := range limiters {
-		flood(ctx, c, 100, fmt.Sprint(i), operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+		flood(ctx, c, 100, fmt.Sprint(i), operation(t, l, "list", 0, 0), identity.Identity{Caller: "a"})
 	}
 	pause(ctx, 5*time.Second)
 	lasted := time.Since(begin)
@@ -191,7 +192,7 @@ func TestRedisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := newCrowd()
 	for i, l := range limiters {
-		flood(ctx, c, 80, fmt.Sprint(i), operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+		flood(ctx, c, 80, fmt.Sprint(i), operation(t, l, "list", 0, 0), identity.Identity{Caller: "a"})
 	}
 	pause(ctx, 2*time.Second)
 	s.kill()
@@ -234,7 +235,7 @@ func TestNobodyWaitsForASlowRedis(t *testing.T) {
 	p := newProxy(t, "127.0.0.1:"+s.port)
 	l := replicas(t, 1, quota.Defaults(), newRedis(t, fmt.Sprintf("redis://:%s@%s", redisPassword, p.addr)))[0]
 	o := operation(t, l, "list", 0, 0)
-	if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+	if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 		t.Fatal(err)
 	}
 	if s := l.Snapshot().Store; !s.Up {
@@ -243,11 +244,11 @@ func TestNobodyWaitsForASlowRedis(t *testing.T) {
 	p.delay.Store(int64(time.Second))
 	c := newCrowd()
 	for range 10 {
-		c.once(t.Context(), "at once", o, quota.Request{})
+		c.once(t.Context(), "at once", o, identity.Identity{})
 	}
 	c.Wait()
 	for range 10 {
-		_ = c.admit(t.Context(), "after", o, quota.Request{})
+		_ = c.admit(t.Context(), "after", o, identity.Identity{})
 	}
 	// As much again for a busy machine to wake up in; virtual time says 25 ms exactly.
 	if got := percentile(c.waits["at once"], 1); got > 50*time.Millisecond {
@@ -268,7 +269,7 @@ func TestAPauseInRedisHoldsForAllReplicas(t *testing.T) {
 	here.Pause(t.Context(), until)
 	here.Pause(t.Context(), until.Add(-200*time.Millisecond))
 	for i, o := range []*quota.Operation{here, there} {
-		if _, err := o.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := o.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Fatal(err)
 		}
 		if early := time.Until(until); early > time.Millisecond {
@@ -290,9 +291,9 @@ func TestReplicasWithDifferentLimitsKeepTheirOwn(t *testing.T) {
 	defer cancel()
 	c := newCrowd()
 	for range 10 {
-		c.once(ctx, "low", low, quota.Request{})
+		c.once(ctx, "low", low, identity.Identity{})
 	}
-	flood(ctx, c, 10, "high", high, quota.Request{})
+	flood(ctx, c, 10, "high", high, identity.Identity{})
 	c.Wait()
 	if got := len(c.admitted["low"]); got > 1 {
 		t.Errorf("%d by the low limit, want 1 at most", got)

@@ -4,24 +4,18 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"samsara.internal/gateway/internal/identity"
 )
 
 // leastWait is what those are told to wait whose budget is free, but for others before them.
 const leastWait = time.Millisecond
 
-// Request is one attempt.
-type Request struct {
-	// Caller shares fairly with other callers.
-	Caller string
-	// Batch gives way to what is not.
-	Batch bool
-}
-
-// Admit waits until the attempt may be made: by the budget of its operation, the token's and
+// Admit waits until an attempt in the name of from may be made: by the budget of its operation, the token's and
 // the organization's together. It returns a permit, then the attempt is counted; a
 // *RefusedError, at once where the wait is known to be longer than the deadline of ctx or
 // Config.MaxWait; ErrClosed; or the error of ctx, in which case nothing was counted.
-func (o *Operation) Admit(ctx context.Context, r Request) (Permit, error) {
+func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, error) {
 	if err := ctx.Err(); err != nil {
 		return Permit{}, err
 	}
@@ -31,21 +25,21 @@ func (o *Operation) Admit(ctx context.Context, r Request) (Permit, error) {
 	if !l.closed && !l.link.up && l.free(o, now) {
 		o.take(now, l.split(now))
 		l.mu.Unlock()
-		l.cfg.Observer.Admitted(Admission{Operation: o.name, Request: r})
-		return Permit{operation: o, request: r, place: place{since: now, at: now}}, nil
+		l.cfg.Observer.Admitted(Admission{Operation: o.name, From: from})
+		return Permit{operation: o, from: from, place: place{since: now, at: now}}, nil
 	}
-	w, err := l.join(ctx, o, r, now)
+	w, err := l.join(ctx, o, from, now)
 	l.mu.Unlock()
 	var p place
 	if err == nil {
 		p, err = l.await(ctx, w)
 	}
 	if err != nil {
-		l.cfg.Observer.Refused(o.name, r, err)
+		l.cfg.Observer.Refused(o.name, from, err)
 		return Permit{}, err
 	}
-	l.cfg.Observer.Admitted(Admission{Operation: o.name, Request: r, Budget: w.budget, Waited: l.now() - now})
-	return Permit{operation: o, request: r, place: p}, nil
+	l.cfg.Observer.Admitted(Admission{Operation: o.name, From: from, Budget: w.budget, Waited: l.now() - now})
+	return Permit{operation: o, from: from, place: p}, nil
 }
 
 // waiter is an attempt that waits.
@@ -97,12 +91,12 @@ func (o *Operation) take(now instant, split int) {
 
 // join queues an attempt, or refuses it. It takes longer the more callers wait, but not the more
 // they ask for.
-func (l *Limiter) join(ctx context.Context, o *Operation, r Request, now instant) (*waiter, error) {
+func (l *Limiter) join(ctx context.Context, o *Operation, from identity.Identity, now instant) (*waiter, error) {
 	if l.closed {
 		return nil, ErrClosed
 	}
-	who := caller{name: r.Caller}
-	if r.Batch {
+	who := caller{name: from.Caller}
+	if from.Batch {
 		who.class = batch
 	}
 	f := o.flow(who)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"samsara.internal/gateway/internal/identity"
 )
 
 // Observer is told what becomes of attempts. Its methods are called concurrently, and attempts
@@ -11,13 +13,13 @@ import (
 type Observer interface {
 	Admitted(a Admission)
 	// Refused is told what Admit returned.
-	Refused(operation string, r Request, err error)
+	Refused(operation string, from identity.Identity, err error)
 }
 
 // Admission is an attempt that was admitted.
 type Admission struct {
 	Operation string
-	Request   Request
+	From      identity.Identity
 	// Budget is the one that held it up longest, as far as was known at first. It is empty
 	// where the attempt went through without a queue or a store.
 	Budget string
@@ -27,8 +29,8 @@ type Admission struct {
 
 type nobody struct{}
 
-func (nobody) Admitted(Admission)             {}
-func (nobody) Refused(string, Request, error) {}
+func (nobody) Admitted(Admission)                       {}
+func (nobody) Refused(string, identity.Identity, error) {}
 
 // Snapshot is the state of a limiter.
 type Snapshot struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -25,7 +26,7 @@ func (n *notes) Admitted(a quota.Admission) {
 	n.admitted = append(n.admitted, a)
 }
 
-func (n *notes) Refused(operation string, r quota.Request, err error) {
+func (n *notes) Refused(operation string, r identity.Identity, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.refused = append(n.refused, operation+" "+r.Caller+": "+err.Error())
@@ -40,18 +41,18 @@ func TestAnObserverIsToldOfWaitsAndRefusals(t *testing.T) {
 		l := newLimiter(t, cfg)
 		o := operation(t, l, "list", 100, time.Minute)
 		for range 2 {
-			if _, err := o.Admit(t.Context(), quota.Request{Caller: "a", Batch: true}); err != nil {
+			if _, err := o.Admit(t.Context(), identity.Identity{Caller: "a", Batch: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		soon, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		if _, err := o.Admit(soon, quota.Request{Caller: "b"}); err == nil {
+		if _, err := o.Admit(soon, identity.Identity{Caller: "b"}); err == nil {
 			t.Error("admitted after its deadline")
 		}
 		want := []quota.Admission{
-			{Operation: "list", Request: quota.Request{Caller: "a", Batch: true}},
-			{Operation: "list", Request: quota.Request{Caller: "a", Batch: true}, Budget: "operation:list", Waited: 600 * time.Millisecond},
+			{Operation: "list", From: identity.Identity{Caller: "a", Batch: true}},
+			{Operation: "list", From: identity.Identity{Caller: "a", Batch: true}, Budget: "operation:list", Waited: 600 * time.Millisecond},
 		}
 		if diff := cmp.Diff(want, told.admitted); diff != "" {
 			t.Errorf("admitted (-want +got):\n%s", diff)
@@ -71,7 +72,7 @@ func TestASnapshotShowsEveryBudget(t *testing.T) {
 		c := newCrowd()
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 5 {
-			c.once(ctx, "", list, quota.Request{Caller: "a"})
+			c.once(ctx, "", list, identity.Identity{Caller: "a"})
 		}
 		pause(ctx, time.Second)
 		get.Pause(ctx, time.Now().Add(time.Minute))
@@ -95,7 +96,7 @@ func TestASnapshotShowsEveryBudget(t *testing.T) {
 		}
 		cancel()
 		c.Wait()
-		if _, err := list.Admit(ctx, quota.Request{}); err == nil {
+		if _, err := list.Admit(ctx, identity.Identity{}); err == nil {
 			t.Error("admitted although its context had ended")
 		}
 		if got := l.Snapshot().Waiting; got != 0 {

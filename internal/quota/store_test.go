@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -145,7 +146,7 @@ func TestReplicasShareABudgetExactly(t *testing.T) {
 		defer cancel()
 		c := newCrowd()
 		for i, l := range replicas(t, 3, exact(), store) {
-			flood(ctx, c, 60, fmt.Sprint(i), operation(t, l, "list", 100, time.Second), quota.Request{Caller: "a"})
+			flood(ctx, c, 60, fmt.Sprint(i), operation(t, l, "list", 100, time.Second), identity.Identity{Caller: "a"})
 		}
 		c.Wait()
 		if got := most(store.logs["operation:list"], time.Second); got > 100 {
@@ -173,7 +174,7 @@ func TestOneReplicaAloneMayUseAll(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		c := newCrowd()
-		flood(ctx, c, 200, "", operation(t, l, "list", 100, time.Second), quota.Request{Caller: "a"})
+		flood(ctx, c, 200, "", operation(t, l, "list", 100, time.Second), identity.Identity{Caller: "a"})
 		c.Wait()
 		if got := len(c.all()); got < 480 || got > 500 {
 			t.Errorf("%d admitted in 5 s, want 480 to 500", got)
@@ -191,11 +192,11 @@ func TestCallersShareFairlyWithAStore(t *testing.T) {
 		c := newCrowd()
 		for _, l := range replicas(t, 3, cfg, newFakeStore(3)) {
 			o := operation(t, l, "list", 100, time.Second)
-			flood(ctx, c, 100, "big", o, quota.Request{Caller: "big"})
-			flood(ctx, c, 20, "heavy", o, quota.Request{Caller: "heavy"})
-			flood(ctx, c, 10, "batch", o, quota.Request{Caller: "small", Batch: true})
+			flood(ctx, c, 100, "big", o, identity.Identity{Caller: "big"})
+			flood(ctx, c, 20, "heavy", o, identity.Identity{Caller: "heavy"})
+			flood(ctx, c, 10, "batch", o, identity.Identity{Caller: "small", Batch: true})
 			pause(ctx, time.Millisecond)
-			flood(ctx, c, 2, "small", o, quota.Request{Caller: "small"})
+			flood(ctx, c, 2, "small", o, identity.Identity{Caller: "small"})
 		}
 		pause(ctx, 30*time.Second)
 		cancel()
@@ -219,7 +220,7 @@ func TestAStoreThatIsJustQuickEnoughKeepsTheBudgetInUse(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		c := newCrowd()
-		flood(ctx, c, 200, "", operation(t, l, "list", 0, 0), quota.Request{Caller: "a"})
+		flood(ctx, c, 200, "", operation(t, l, "list", 0, 0), identity.Identity{Caller: "a"})
 		pause(ctx, 20*time.Second)
 		cancel()
 		c.Wait()
@@ -250,7 +251,7 @@ func TestWithoutTheStoreEachReplicaAdmitsItsShare(t *testing.T) {
 				c := newCrowd()
 				pause(ctx, 2*time.Second) // until everybody has noticed
 				for i, l := range limiters {
-					flood(ctx, c, 2+test.requests, fmt.Sprint(i), operation(t, l, "list", test.requests, time.Second), quota.Request{Caller: "a"})
+					flood(ctx, c, 2+test.requests, fmt.Sprint(i), operation(t, l, "list", test.requests, time.Second), identity.Identity{Caller: "a"})
 				}
 				pause(ctx, 10*time.Second)
 				if s := limiters[0].Snapshot().Store; s.Up || s.Replicas != 3 || s.Lost != 1 || !errors.Is(s.Err, errAway) {
@@ -279,7 +280,7 @@ func TestAStoreThatComesAndGoesFailsNoCallAndKeepsTheBudget(t *testing.T) {
 		defer cancel()
 		c := newCrowd()
 		for i, l := range limiters {
-			flood(ctx, c, 100, fmt.Sprint(i), operation(t, l, "list", 90, time.Second), quota.Request{Caller: "a"})
+			flood(ctx, c, 100, fmt.Sprint(i), operation(t, l, "list", 90, time.Second), identity.Identity{Caller: "a"})
 		}
 		begin := time.Now()
 		pause(ctx, 5*time.Second)
@@ -332,11 +333,11 @@ func TestNobodyWaitsForASlowStore(t *testing.T) {
 		store.set(math.MaxInt64, false)
 		c := newCrowd()
 		for range 20 {
-			c.once(t.Context(), "at once", o, quota.Request{})
+			c.once(t.Context(), "at once", o, identity.Identity{})
 		}
 		c.Wait()
 		for range 20 {
-			_ = c.admit(t.Context(), "after", o, quota.Request{})
+			_ = c.admit(t.Context(), "after", o, identity.Identity{})
 		}
 		if got := percentile(c.waits["at once"], 1); got != 25*time.Millisecond {
 			t.Errorf("the first waited %v, want 25ms", got)
@@ -366,7 +367,7 @@ func TestAPauseIsSharedByReplicas(t *testing.T) {
 		}
 		here.Pause(t.Context(), begin.Add(7*time.Second))
 		c := newCrowd()
-		c.once(t.Context(), "", there, quota.Request{})
+		c.once(t.Context(), "", there, identity.Identity{})
 		c.Wait()
 		if got := c.all()[0].Sub(begin).Round(10 * time.Millisecond); got != 7*time.Second {
 			t.Errorf("another replica was admitted after %v, want 7s", got)
@@ -431,7 +432,7 @@ func TestAStoreThatGoesAndComesIsLogged(t *testing.T) {
 			pause(ctx, 2200*time.Millisecond)
 			store.set(0, true)
 			c := newCrowd()
-			_ = c.admit(ctx, "", o, quota.Request{})
+			_ = c.admit(ctx, "", o, identity.Identity{})
 			store.set(0, false)
 			pause(ctx, time.Minute)
 		}, []string{`level=INFO msg="the store of the quota is back" replicas=3 lost=1`}},

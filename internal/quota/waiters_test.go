@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -19,19 +20,19 @@ func TestASnapshotShowsWhoWaitsForWhatAndHowLong(t *testing.T) {
 		slow, get, list := operation(t, l, "slow", 20, time.Minute), operation(t, l, "get", 0, 0), operation(t, l, "list", 0, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCrowd()
-		ask := func(o *quota.Operation, r quota.Request) {
+		ask := func(o *quota.Operation, r identity.Identity) {
 			c.once(ctx, "", o, r)
 			pause(ctx, 100*time.Millisecond)
 		}
-		ask(slow, quota.Request{Caller: "a"}) // the next is due in 3 s
-		ask(slow, quota.Request{Caller: "a"})
-		ask(slow, quota.Request{Caller: "a"})
-		ask(slow, quota.Request{Caller: "a", Batch: true})
+		ask(slow, identity.Identity{Caller: "a"}) // the next is due in 3 s
+		ask(slow, identity.Identity{Caller: "a"})
+		ask(slow, identity.Identity{Caller: "a"})
+		ask(slow, identity.Identity{Caller: "a", Batch: true})
 		if err := l.Pause(ctx, quota.TokenBudget, time.Now().Add(2*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		ask(get, quota.Request{Caller: "b"})
-		ask(list, quota.Request{Caller: "b"})
+		ask(get, identity.Identity{Caller: "b"})
+		ask(list, identity.Identity{Caller: "b"})
 		want := []quota.WaiterState{
 			{Caller: "a", Budget: "operation:slow", Count: 2, Oldest: 500 * time.Millisecond},
 			{Caller: "a", Batch: true, Budget: "operation:slow", Count: 1, Oldest: 300 * time.Millisecond},
@@ -68,7 +69,7 @@ func TestOfManyWhoWaitASnapshotShowsThoseWhoWaitLongest(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCrowd()
 		for i := range 50 {
-			c.once(ctx, "", o, quota.Request{Caller: fmt.Sprintf("caller %02d", i)})
+			c.once(ctx, "", o, identity.Identity{Caller: fmt.Sprintf("caller %02d", i)})
 			pause(ctx, 10*time.Millisecond)
 		}
 		got := l.Snapshot().Waiters

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -40,12 +41,12 @@ func (q *quotas) collectors() []prometheus.Collector {
 // Admitted times an attempt that waited. Admissions are counted by WatchQuota.
 func (m *Metrics) Admitted(a quota.Admission) {
 	if a.Budget != "" {
-		m.quotas.waited.WithLabelValues(budgetKind(a.Budget), className(a.Request)).Observe(a.Waited.Seconds())
+		m.quotas.waited.WithLabelValues(budgetKind(a.Budget), className(a.From)).Observe(a.Waited.Seconds())
 	}
 }
 
 // Refused counts an attempt that was not admitted.
-func (m *Metrics) Refused(_ string, r quota.Request, err error) {
+func (m *Metrics) Refused(_ string, from identity.Identity, err error) {
 	kind, reason := "none", "gone"
 	var refused *quota.RefusedError
 	switch {
@@ -57,7 +58,7 @@ func (m *Metrics) Refused(_ string, r quota.Request, err error) {
 	case errors.Is(err, quota.ErrClosed):
 		reason = "closed"
 	}
-	m.quotas.refused.WithLabelValues(kind, className(r), reason).Inc()
+	m.quotas.refused.WithLabelValues(kind, className(from), reason).Inc()
 }
 
 // budgetKind is token, organization or operation.
@@ -66,8 +67,8 @@ func budgetKind(budget string) string {
 	return kind
 }
 
-func className(r quota.Request) string {
-	if r.Batch {
+func className(from identity.Identity) string {
+	if from.Batch {
 		return "batch"
 	}
 	return "interactive"

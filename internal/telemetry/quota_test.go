@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -21,7 +22,7 @@ func TestWaitsAreTimedByKindOfBudgetAndClass(t *testing.T) {
 		{Operation: "s/M"},
 		{Operation: "s/M", Budget: "operation:s/M", Waited: 2 * time.Second},
 		{Operation: "s/N", Budget: "operation:s/N", Waited: 500 * time.Millisecond},
-		{Operation: "s/M", Budget: "token", Request: quota.Request{Caller: "a", Batch: true}, Waited: time.Second},
+		{Operation: "s/M", Budget: "token", From: identity.Identity{Caller: "a", Batch: true}, Waited: time.Second},
 		{Operation: "s/M", Budget: "organization", Waited: 4 * time.Second},
 	} {
 		m.Admitted(a)
@@ -47,13 +48,13 @@ func TestWaitsAreTimedByKindOfBudgetAndClass(t *testing.T) {
 func TestRefusalsAreCountedByKindOfBudgetClassAndReason(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
-	batch := quota.Request{Caller: "a", Batch: true}
+	batch := identity.Identity{Caller: "a", Batch: true}
 	m.Refused("s/M", batch, &quota.RefusedError{Budget: "operation:s/M"})
 	m.Refused("s/N", batch, fmt.Errorf("wrapped: %w", &quota.RefusedError{Budget: "operation:s/N"}))
-	m.Refused("s/M", quota.Request{}, &quota.RefusedError{Budget: "token", Queue: true})
-	m.Refused("s/M", quota.Request{}, context.Canceled)
-	m.Refused("s/M", quota.Request{}, context.DeadlineExceeded)
-	m.Refused("s/M", quota.Request{}, quota.ErrClosed)
+	m.Refused("s/M", identity.Identity{}, &quota.RefusedError{Budget: "token", Queue: true})
+	m.Refused("s/M", identity.Identity{}, context.Canceled)
+	m.Refused("s/M", identity.Identity{}, context.DeadlineExceeded)
+	m.Refused("s/M", identity.Identity{}, quota.ErrClosed)
 	want := []string{
 		`samsara_gateway_quota_refusals_total{class="batch",kind="operation",reason="wait"} 2`,
 		`samsara_gateway_quota_refusals_total{class="interactive",kind="none",reason="closed"} 1`,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -41,7 +42,7 @@ func admission(b *testing.B, cfg quota.Config) *quota.Operation {
 
 // admit is what the quota does for an attempt whose connection is open.
 func admit(ctx context.Context, operation *quota.Operation) error {
-	permit, err := operation.Admit(ctx, quota.Request{Caller: "a"})
+	permit, err := operation.Admit(ctx, identity.Identity{Caller: "a"})
 	if err != nil {
 		return err
 	}

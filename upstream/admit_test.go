@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/upstream"
 )
@@ -43,7 +44,7 @@ func newQuota(t *testing.T, limit quota.Limit) *quota.Operation {
 // within returns get(path) with a quota.
 func within(budget *quota.Operation, path string) *upstream.Request {
 	req := get(path)
-	req.Quota, req.Caller = budget, "test"
+	req.Quota, req.From.Caller = budget, "test"
 	return req
 }
 
@@ -163,7 +164,7 @@ func TestAttemptThatLostItsPlaceAndCannotWaitIsRefused(t *testing.T) {
 			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
 		})
 		synctest.Wait()
-		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Error(err)
 		}
 		calls.Wait()
@@ -223,7 +224,7 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
 		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
-		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
 		}
 	})
@@ -245,7 +246,7 @@ func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
 		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
-		if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
 		}
 		for _, ended := range probes {
@@ -265,7 +266,7 @@ func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Second})
 		for range 3 {
 			probe := goDo(t, client, 1800*time.Millisecond, within(budget, "/x"))
-			if _, err := budget.Admit(t.Context(), quota.Request{}); err != nil {
+			if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 				t.Fatal(err)
 			}
 			got := <-probe
@@ -310,13 +311,13 @@ func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 // by returns get(path) with a quota, in the name of a caller.
 func by(caller string, budget *quota.Operation, path string) *upstream.Request {
 	req := within(budget, path)
-	req.Caller = caller
+	req.From.Caller = caller
 	return req
 }
 
 // batch returns req with a priority that gives way to others.
 func batch(req *upstream.Request) *upstream.Request {
-	req.Batch = true
+	req.From.Batch = true
 	return req
 }
 

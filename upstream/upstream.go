@@ -25,6 +25,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -104,11 +105,9 @@ type Request struct {
 	// stay there; 0: neither. It counts where Config.CacheBytes is set, for repeatable GETs with
 	// a Decoder and without Header, Body and NoStore.
 	CacheTTL time.Duration
-	// Quota admits every attempt, in the name of Caller. Batch gives way to what is not. nil:
-	// nothing is waited for.
-	Quota  *quota.Operation
-	Caller string
-	Batch  bool
+	// Quota admits every attempt, in the name of From. nil: nothing is waited for.
+	Quota *quota.Operation
+	From  identity.Identity
 	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
 	// for others.
 	NoStore bool

@@ -616,7 +616,7 @@ func TestBatchAndInteractiveReadsShareTheCache(t *testing.T) {
 		client := f.client(withCache)
 		for _, batch := range []bool{false, true} {
 			req := cached("/x", decoder)
-			req.Batch = batch
+			req.From.Batch = batch
 			<-goDo(t, client, time.Minute, req)
 		}
 		wantRequests(t, f, 1)
@@ -722,7 +722,7 @@ func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
 				req := cached("/"+strconv.Itoa(n%3), decoder)
 				req.CacheTTL = time.Duration(n%2) * time.Millisecond
 				if n%5 != 0 {
-					req.Quota, req.Caller, req.Batch = budget, strconv.Itoa(n%5), n%11 == 0
+					req.Quota, req.From.Caller, req.From.Batch = budget, strconv.Itoa(n%5), n%11 == 0
 				}
 				if n%50 == 0 {
 					req.Method = http.MethodPost

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -39,7 +40,7 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 	}
 	mine := &call.flight
 	if call.Quota != nil {
-		mine.turn = turn{call.Caller, call.Batch}
+		mine.from = call.From
 	}
 	for {
 		ahead := c.flights.join(key, mine)
@@ -105,8 +106,8 @@ type flight struct {
 	// writes is how many requests other than GETs had ended when it began: later reads must see
 	// what those did.
 	writes int
-	// turn is in whose turn it waits for the quota, until it is sent.
-	turn turn
+	// from is in whose turn it waits for the quota, until it is sent.
+	from identity.Identity
 	sent atomic.Bool
 	// letDown is how often its leader has followed another in vain. Nobody follows one who was let
 	// down less often: else those who come later, and have less time, could let it down for ever.
@@ -122,15 +123,9 @@ type flight struct {
 	failure *Error
 }
 
-// turn is what the quota tells those who wait by.
-type turn struct {
-	caller string
-	batch  bool
-}
-
 // suits reports whether mine may follow f. Nobody begins to wait in another's queue.
 func (f *flight) suits(mine *flight) bool {
-	return (f.turn == mine.turn || f.sent.Load()) && f.letDown >= mine.letDown
+	return (f.from == mine.from || f.sent.Load()) && f.letDown >= mine.letDown
 }
 
 // wrote says that a request other than a GET has ended.

@@ -21,11 +21,11 @@ func identify(ctx context.Context, req *upstream.Request) {
 	if !ok {
 		return
 	}
-	req.Caller = cmp.Or(certified(from.AuthInfo), req.Caller)
-	if req.Caller == "" && from.Addr != nil {
-		req.Caller = from.Addr.String()
-		if host, _, err := net.SplitHostPort(req.Caller); err == nil {
-			req.Caller = host
+	req.From.Caller = cmp.Or(certified(from.AuthInfo), req.From.Caller)
+	if req.From.Caller == "" && from.Addr != nil {
+		req.From.Caller = from.Addr.String()
+		if host, _, err := net.SplitHostPort(req.From.Caller); err == nil {
+			req.From.Caller = host
 		}
 	}
 }

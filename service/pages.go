@@ -17,6 +17,7 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -69,7 +70,7 @@ func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive f
 		Repeatable: e.Operation.GetRepeatable(),
 		Decoder:    e.Response,
 		Quota:      h.quota.of[e],
-		Batch:      true, // unless its caller says otherwise
+		From:       identity.Identity{Batch: true}, // unless its caller says otherwise
 	}}
 	return s, h.applyMetadata(ctx, &s.request)
 }

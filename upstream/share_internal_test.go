@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
+
+	"samsara.internal/gateway/internal/identity"
 )
 
 // TestFlightsThatHaveLandedAreForgotten begins, sends and lands reads of several callers in any
@@ -34,7 +36,7 @@ func TestFlightsThatHaveLandedAreForgotten(t *testing.T) {
 				land()
 			}
 		default:
-			mine := &flight{turn: turn{caller: strconv.Itoa(random.IntN(5))}, letDown: random.IntN(3)}
+			mine := &flight{from: identity.Identity{Caller: strconv.Itoa(random.IntN(5))}, letDown: random.IntN(3)}
 			ahead := all.join(key, mine)
 			if ahead == nil {
 				under = append(under, mine)
@@ -43,7 +45,7 @@ func TestFlightsThatHaveLandedAreForgotten(t *testing.T) {
 			if ahead.writes != all.writes {
 				t.Fatal("a read follows one that began before a write")
 			}
-			if ahead.turn != mine.turn && !ahead.sent.Load() {
+			if ahead.from != mine.from && !ahead.sent.Load() {
 				t.Fatal("a read waits in another's queue")
 			}
 		}

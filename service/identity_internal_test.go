@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -44,10 +45,10 @@ func TestCallerIsWhoIsCertainToCall(t *testing.T) {
 			if test.from != nil {
 				ctx = peer.NewContext(ctx, test.from)
 			}
-			req := &upstream.Request{Caller: test.says}
+			req := &upstream.Request{From: identity.Identity{Caller: test.says}}
 			identify(ctx, req)
-			if req.Caller != test.want {
-				t.Errorf("the caller is %q, want %q", req.Caller, test.want)
+			if req.From.Caller != test.want {
+				t.Errorf("the caller is %q, want %q", req.From.Caller, test.want)
 			}
 		})
 	}

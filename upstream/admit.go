@@ -22,7 +22,7 @@ func admit(ctx context.Context, call *call) *Error {
 		return nil
 	}
 	var err error
-	call.permit, err = call.Quota.Admit(ctx, quota.Request{Caller: call.Caller, Batch: call.Batch})
+	call.permit, err = call.Quota.Admit(ctx, call.From)
 	return refusedByQuota(ctx, err)
 }
 

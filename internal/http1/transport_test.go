@@ -24,7 +24,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"samsara.internal/gateway/upstream/http1"
+	"samsara.internal/gateway/internal/http1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

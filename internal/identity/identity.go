@@ -1,0 +1,14 @@
+// Package identity says who calls. An Identity is made once, at the edge where a call comes in, and
+// passed by value from there on. It is comparable.
+package identity
+
+// Identity is who calls, and with what claim on what is shared. The zero value is somebody unknown,
+// who is interactive.
+type Identity struct {
+	// Tenant is whose API token and budgets are used; empty while there is but one.
+	Tenant string
+	// Caller shares the quota fairly with other callers.
+	Caller string
+	// Batch gives way to what is not.
+	Batch bool
+}

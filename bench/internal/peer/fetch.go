@@ -8,18 +8,19 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"time"
 
 	"samsara.internal/gateway/bench/internal/fleet"
 )
 
-// newUpstream answers each body under its cursor.
+// newUpstream answers each body under its cursor, and each page of the feed when its time comes.
 func newUpstream(bodies []fleet.Body) http.Handler {
 	canned := make(map[string][]byte, len(bodies))
 	for _, b := range bodies {
 		canned[b.Cursor()] = b.JSON()
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+fleet.Path, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(string(fleet.Stats), func(w http.ResponseWriter, r *http.Request) {
 		body, ok := canned[r.URL.Query().Get("after")]
 		if !ok {
 			http.NotFound(w, r)
@@ -27,7 +28,30 @@ func newUpstream(bodies []fleet.Body) http.Handler {
 		}
 		writeJSON(w, body)
 	})
+	mux.HandleFunc(string(fleet.Feed), func(w http.ResponseWriter, r *http.Request) {
+		tick, err := fleet.ParseTick(r.URL.Query().Get("after"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		tick++
+		if waitUntil(r.Context(), tick) == nil {
+			writeJSON(w, fleet.FeedPage(tick))
+		}
+	})
 	return mux
+}
+
+// waitUntil waits until a page can be had, or ctx ends.
+func waitUntil(ctx context.Context, tick fleet.Tick) error {
+	timer := time.NewTimer(time.Until(tick.Time()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func writeJSON(w http.ResponseWriter, body []byte) {
@@ -50,7 +74,7 @@ type fetcher struct {
 }
 
 func newFetcher(upstream *url.URL) *fetcher {
-	return &fetcher{base: url.URL{Scheme: upstream.Scheme, Host: upstream.Host, Path: fleet.Path}, transport: transport()}
+	return &fetcher{base: url.URL{Scheme: upstream.Scheme, Host: upstream.Host, Path: fleet.Stats.Path()}, transport: transport()}
 }
 
 // fetch gets an answer and hands it to use, after which the bytes are used again.

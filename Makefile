@@ -16,8 +16,13 @@ FUZZTIME ?= 10000x
 ARGS ?=
 ROUNDS ?= 5
 QUICK ?=
-# The figures of a trial say nothing, and do not replace those that were measured.
-BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,bench)
+# What the bench measures beside today's gateway: that of the commit PEER, whose name its binary has.
+PEER ?=
+PEER_COMMIT = $(shell git rev-parse --short --verify --quiet --end-of-options '$(PEER)^{commit}' || echo unknown)
+SECTIONS ?=
+SERVERS ?=
+# The figures of a trial say nothing, and those of a part not all: they do not replace RESULTS.md.
+BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,$(if $(SECTIONS)$(SERVERS),$(BIN)/bench-part,bench))
 BASE ?=
 COUNT ?= 6
 BENCH ?= .
@@ -47,10 +52,10 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
 .PHONY: test
-test: build bin/grpcurl bin/ghz cc deps-test ## run all tests with the race detector
+test: build bin/bench-micro bin/grpcurl bin/ghz cc deps-test ## run all tests with the race detector
 	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)' \
 		go test -race -timeout 15m $(PACKAGES)
-	go -C bench test ./...
+	SAMSARA_TEST_BIN='$(BIN)' go -C bench test ./...
 
 .PHONY: soak
 soak: build cc deps-test ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds
@@ -67,12 +72,12 @@ fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless sai
 	done
 
 .PHONY: bench
-bench: build deps-test ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
-	go -C bench build -o '$(BIN)/bench' .
-	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
+bench: build bin/bench bin/bench-micro deps-test ## measure beside floors and peers; ROUNDS=5 PEER=<commit> SECTIONS=2kb,goodput SERVERS=gateway; QUICK=1 only tries it
 	mkdir -p '$(BENCH_OUT)'
-	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" \
-		--out '$(BENCH_OUT)' $(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms,--rounds $(ROUNDS))
+	$(if $(PEER),bench/peer.sh '$(PEER)' 'bin/gateway-$(PEER_COMMIT)')
+	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" --out '$(BENCH_OUT)' \
+		$(if $(PEER),--before 'bin/gateway-$(PEER_COMMIT)' --before-commit '$(PEER_COMMIT)') --sections '$(SECTIONS)' --servers '$(SERVERS)' \
+		$(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms --flood-time 1s --messages 2,--rounds $(ROUNDS))
 
 .PHONY: bench-ghz
 bench-ghz: build bin/ghz ## load the gateway before its sandbox with ghz, into bench/ghz/summary.txt
@@ -136,6 +141,14 @@ clean: ## remove what was built
 .PHONY: bin/gateway
 bin/gateway:
 	go build -trimpath -o $@ ./cmd/gateway
+
+.PHONY: bin/bench
+bin/bench:
+	go -C bench build -o '$(BIN)/bench' .
+
+.PHONY: bin/bench-micro
+bin/bench-micro:
+	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
 
 $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go -C tools build -o '$(BIN)/' $(TOOL_$*)

@@ -14,8 +14,8 @@ import (
 	"samsara.internal/gateway/bench/internal/report"
 )
 
-// circumstances returns what the figures depend on.
-func circumstances(gateway, commit string) ([]report.Fact, error) {
+// circumstances returns what the figures depend on. before is empty where there is no older build.
+func circumstances(gateway, commit, before, beforeCommit string) ([]report.Fact, error) {
 	facts := []report.Fact{{Name: "date", Value: time.Now().UTC().Format(time.DateOnly)}, {Name: "commit", Value: commit}}
 	model, err := field("/proc/cpuinfo", "model name")
 	if err != nil {
@@ -47,28 +47,48 @@ func circumstances(gateway, commit string) ([]report.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(facts, versions...), nil
+	facts = append(facts, versions...)
+	if before == "" {
+		return facts, nil
+	}
+	older, err := versionsOf(before)
+	if err != nil {
+		return nil, err
+	}
+	made := []string{beforeCommit}
+	for _, fact := range older {
+		made = append(made, fact.Name+" "+fact.Value)
+	}
+	return append(facts, report.Fact{Name: report.Before, Value: strings.Join(made, ", ")}), nil
 }
 
-// versions returns those of what the binaries were built with.
+// versions returns those of what the binaries were built with, without repeating any.
 func versions(paths ...string) ([]report.Fact, error) {
 	var facts []report.Fact
-	add := func(fact report.Fact) {
-		if !slices.Contains(facts, fact) {
-			facts = append(facts, fact)
-		}
-	}
 	for _, path := range paths {
-		info, err := buildinfo.ReadFile(path)
+		more, err := versionsOf(path)
 		if err != nil {
 			return nil, err
 		}
-		add(report.Fact{Name: "Go", Value: strings.TrimPrefix(info.GoVersion, "go")})
-		for _, module := range info.Deps {
-			switch module.Path {
-			case "google.golang.org/grpc", "google.golang.org/protobuf", "connectrpc.com/vanguard":
-				add(report.Fact{Name: module.Path, Value: module.Version})
+		for _, fact := range more {
+			if !slices.Contains(facts, fact) {
+				facts = append(facts, fact)
 			}
+		}
+	}
+	return facts, nil
+}
+
+func versionsOf(path string) ([]report.Fact, error) {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	facts := []report.Fact{{Name: "Go", Value: strings.TrimPrefix(info.GoVersion, "go")}}
+	for _, module := range info.Deps {
+		switch module.Path {
+		case "google.golang.org/grpc", "google.golang.org/protobuf", "connectrpc.com/vanguard":
+			facts = append(facts, report.Fact{Name: module.Path, Value: module.Version})
 		}
 	}
 	return facts, nil

@@ -45,7 +45,7 @@ type Flood struct {
 func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error) {
 	begin := time.Now().Add(plan.Time / 4)
 	end := begin.Add(plan.Time)
-	flooding, stop := context.WithDeadline(ctx, end)
+	flooding, stop := context.WithCancel(ctx) // and no deadline, which calls would take over
 	defer stop()
 	type outcome struct {
 		took   []time.Duration
@@ -85,6 +85,7 @@ func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error)
 	}
 	pause(ctx, time.Until(end))
 	after, err := CPUTime(plan.PID)
+	stop()
 	if err := errors.Join(err, workers.Wait(), ctx.Err()); err != nil {
 		return Flood{}, err
 	}

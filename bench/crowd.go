@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -252,7 +251,7 @@ func ask(ctx context.Context, client load.Client, workers int) report.Contained 
 	begin := time.Now()
 	ctx, cancel := context.WithDeadline(ctx, begin.Add(report.ContainerDeadline))
 	defer cancel()
-	contained := report.Contained{Failed: map[codes.Code]int{}}
+	contained := report.Contained{Failed: map[string]int{}}
 	var mu sync.Mutex
 	var calls sync.WaitGroup
 	for worker := range workers {
@@ -263,7 +262,7 @@ func ask(ctx context.Context, client load.Client, workers int) report.Contained 
 			if err == nil {
 				contained.OK++
 			} else {
-				contained.Failed[status.Code(err)]++
+				contained.Failed[status.Code(err).String()]++
 			}
 		})
 	}

@@ -98,6 +98,11 @@ func (h *harness) run(ctx context.Context, stdout io.Writer) error {
 			}
 		}
 	}
+	busy, err := loadAverage()
+	if err != nil {
+		return err
+	}
+	h.results.Setup = append(h.results.Setup, report.Fact{Name: "load of the machine after the run", Value: busy})
 	return h.write(stdout)
 }
 

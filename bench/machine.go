@@ -29,7 +29,7 @@ func circumstances(gateway, commit, before, beforeCommit string) ([]report.Fact,
 	if err != nil {
 		return nil, err
 	}
-	busy, err := os.ReadFile("/proc/loadavg")
+	busy, err := loadAverage()
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func circumstances(gateway, commit, before, beforeCommit string) ([]report.Fact,
 		facts,
 		report.Fact{Name: "machine", Value: fmt.Sprintf("%d × %s, %d GiB memory", runtime.NumCPU(), model, memory.Totalram*uint64(memory.Unit)>>30)},
 		report.Fact{Name: "kernel", Value: fmt.Sprintf("Linux %s, %s", strings.TrimSpace(string(kernel)), runtime.GOARCH)},
-		report.Fact{Name: "load of the machine before the run", Value: strings.Join(strings.Fields(string(busy))[:3], " ")},
+		report.Fact{Name: "load of the machine before the run", Value: busy},
 	)
 	self, err := os.Executable()
 	if err != nil {
@@ -60,6 +60,15 @@ func circumstances(gateway, commit, before, beforeCommit string) ([]report.Fact,
 		made = append(made, fact.Name+" "+fact.Value)
 	}
 	return append(facts, report.Fact{Name: report.Before, Value: strings.Join(made, ", ")}), nil
+}
+
+// loadAverage returns how many processes wanted to run in the last 1, 5 and 15 minutes.
+func loadAverage() (string, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " "), nil
 }
 
 // versions returns those of what the binaries were built with, without repeating any.

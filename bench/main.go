@@ -78,7 +78,7 @@ func serve(ctx context.Context, name, upstream, message string, log *slog.Logger
 			return err
 		}
 	}
-	server, err := peer.New(name, cfg)
+	server, err := peer.New(name, cfg) //nolint:contextcheck // each stream has a context of its own
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run()) //nolint:forbidigo // this is the main of a test
 }
 
-// TestRun_everythingMeasured runs the harness as `make bench QUICK=1 PEER=...` does, only
-// shorter, and without control groups, which have a test of their own.
+// TestRun_everythingMeasured runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
+// without large answers and without control groups, which have a test of their own.
 func TestRun_everythingMeasured(t *testing.T) {
 	t.Parallel()
 	built := os.Getenv("SAMSARA_TEST_BIN")
@@ -35,9 +35,9 @@ func TestRun_everythingMeasured(t *testing.T) {
 	}
 	gateway, folder := filepath.Join(built, "gateway"), t.TempDir()
 	out := bench(t, "run", "--gateway", gateway, "--micro", filepath.Join(built, "bench-micro"), "--out", folder,
-		"--before", gateway, "--before-commit", "abcdef0", "--rounds", "2", "--cpu", "1ms", "--micro-time", "1ns",
+		"--before", gateway, "--before-commit", "abcdef0", "--rounds", "1", "--cpu", "1ms", "--micro-time", "1ns",
 		"--flood-time", "100ms", "--few", "2", "--many", "20", "--followers", "20", "--messages", "2",
-		"--sections", "micro,cpu,throughput,goodput,followers")
+		"--sections", "micro,throughput,goodput,followers")
 
 	page, err := os.ReadFile(filepath.Join(folder, "RESULTS.md"))
 	if err != nil {
@@ -57,25 +57,31 @@ func TestRun_everythingMeasured(t *testing.T) {
 			t.Errorf("not everything is measured: %s", line)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(folder, "results.svg")); err != nil {
-		t.Error(err)
-	}
 }
 
-func TestRun_oneSectionOnOneServer(t *testing.T) {
+func TestRun_partOfTheServers(t *testing.T) {
 	t.Parallel()
 	built := os.Getenv("SAMSARA_TEST_BIN")
 	if testing.Short() || built == "" {
 		t.Skip("it starts the gateway of SAMSARA_TEST_BIN, as make test does")
 	}
-	folder := t.TempDir()
-	page := bench(t, "run", "--gateway", filepath.Join(built, "gateway"), "--out", folder,
-		"--rounds", "1", "--cpu", "1ms", "--sections", "2kb", "--servers", "gateway")
-	if !bytes.Contains(page, []byte("| gateway | p50 ")) || bytes.Contains(page, []byte("vanguard |")) || bytes.Contains(page, []byte("Goodput")) {
-		t.Errorf("page %s", page)
-	}
-	if _, err := os.Stat(filepath.Join(folder, "results.svg")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("picture of what was not measured: %v", err)
+	for _, test := range []struct {
+		sections string
+		picture  bool
+	}{{"2kb", false}, {"cpu,throughput", true}} {
+		t.Run(test.sections, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			page := bench(t, "run", "--gateway", filepath.Join(built, "gateway"), "--out", folder,
+				"--rounds", "2", "--cpu", "1ms", "--sections", test.sections, "--servers", "gateway")
+			if !bytes.Contains(page, []byte("| gateway | p50 ")) || bytes.Contains(page, []byte("\n| vanguard |")) || bytes.Contains(page, []byte("## Goodput")) {
+				t.Errorf("page %s", page)
+			}
+			_, err := os.Stat(filepath.Join(folder, "results.svg"))
+			if drawn := err == nil; drawn != test.picture || err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("picture %t, want %t: %v", drawn, test.picture, err)
+			}
+		})
 	}
 }
 

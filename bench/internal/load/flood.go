@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -35,8 +34,8 @@ type Flood struct {
 	P50, P99 time.Duration
 	// CPU is the server's CPU time for each of them; 0 if there is none.
 	CPU time.Duration
-	// Failed counts the others, by code.
-	Failed map[codes.Code]int
+	// Failed counts the others, by the name of their code.
+	Failed map[string]int
 }
 
 // Overload keeps as many calls under way as planned. Whoever gets an answer calls again at once.
@@ -49,13 +48,13 @@ func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error)
 	defer stop()
 	type outcome struct {
 		took   []time.Duration
-		failed map[codes.Code]int
+		failed map[string]int
 	}
 	outcomes := make([]outcome, plan.Concurrency)
 	var workers errgroup.Group
 	for worker := range plan.Concurrency {
 		workers.Go(func() error {
-			own := outcome{failed: map[codes.Code]int{}}
+			own := outcome{failed: map[string]int{}}
 			defer func() { outcomes[worker] = own }()
 			for flooding.Err() == nil {
 				sent := time.Now()
@@ -68,7 +67,7 @@ func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error)
 				case err == nil && counts:
 					own.took = append(own.took, took)
 				case err != nil && counts:
-					own.failed[status.Code(err)]++
+					own.failed[status.Code(err).String()]++
 				}
 				if err != nil {
 					pause(flooding, retryAfter(err, plan.Deadline-took))
@@ -90,7 +89,7 @@ func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error)
 		return Flood{}, err
 	}
 	var took []time.Duration
-	flood := Flood{Failed: map[codes.Code]int{}}
+	flood := Flood{Failed: map[string]int{}}
 	calls := 0
 	for _, o := range outcomes {
 		took = append(took, o.took...)

@@ -59,10 +59,10 @@ func (c *GRPC) Follow(ctx context.Context, plan FollowPlan) (followed Followed, 
 					close(complete)
 				}
 			})
-			if ctx.Err() != nil {
-				return nil // enough was seen
+			if ctx.Err() == nil {
+				return err
 			}
-			return err
+			return nil // enough was seen
 		})
 	}
 	pause(streaming, time.Until(plan.Begin)-settling)

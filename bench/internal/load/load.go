@@ -79,22 +79,24 @@ func counted(ctx context.Context, client Client, plan Plan, n int) (Sample, erro
 	if plan.Allocations == nil {
 		return run(ctx, client, plan, n)
 	}
-	// To ask allocates as well. How much, two questions with nothing in between tell.
-	var counts [3]float64
+	// To ask allocates as well, now more, now less. How much, questions with nothing in between
+	// tell.
+	const questions = 4
+	var counts [questions + 1]float64
 	var sample Sample
 	for i := range counts {
-		if i == 2 {
-			var err error
+		var err error
+		if i == questions {
 			if sample, err = run(ctx, client, plan, n); err != nil {
 				return Sample{}, err
 			}
 		}
-		var err error
 		if counts[i], err = plan.Allocations(ctx); err != nil {
 			return Sample{}, err
 		}
 	}
-	sample.Allocs = max(0, (counts[2]-counts[1])-(counts[1]-counts[0])) / float64(n)
+	asking := (counts[questions-1] - counts[0]) / (questions - 1)
+	sample.Allocs = max(0, counts[questions]-counts[questions-1]-asking) / float64(n)
 	return sample, nil
 }
 

@@ -57,7 +57,7 @@ func waitUntil(ctx context.Context, tick fleet.Tick) error {
 func writeJSON(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // fails only where the client is gone
+	_, _ = w.Write(body) //nolint:gosec // JSON, for clients that show nothing; fails only where the client is gone
 }
 
 // transport has room for every connection that the measurements keep open, and is otherwise

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"samsara.internal/gateway/bench/internal/fleet"
 	"samsara.internal/gateway/bench/internal/peer"
@@ -17,18 +18,7 @@ type goal struct {
 	measure  func(size int) Spread
 }
 
-// goals returns what the gateway shall reach at each size.
-func (r *Results) goals() []goal {
-	var goals []goal
-	if r.Has(Translation) {
-		goals = r.decoderGoals()
-	}
-	if len(r.sizes()) > 0 {
-		goals = append(goals, r.gatewayGoals()...)
-	}
-	return goals
-}
-
+// decoderGoals returns what the decoder shall reach at each of Sizes.
 func (r *Results) decoderGoals() []goal {
 	var goals []goal
 	for _, order := range []fleet.Order{fleet.Declared, fleet.Shuffled} {
@@ -56,6 +46,7 @@ func (r *Results) decoderGoals() []goal {
 	return goals
 }
 
+// gatewayGoals returns what the gateway shall reach at each of Sizes.
 func (r *Results) gatewayGoals() []goal {
 	cpu := func(server string) func(int) []float64 {
 		return func(size int) []float64 { return r.cpu(server, size) }
@@ -81,8 +72,8 @@ func (r *Results) gatewayGoals() []goal {
 	}
 }
 
-func (g goal) cell(i, size int) string {
-	return judged(g.measure(size), g.decimals, g.atLeast, g.limits[i])
+func (g goal) cell(size int) string {
+	return judged(g.measure(size), g.decimals, g.atLeast, g.limits[slices.Index(Sizes(), size)])
 }
 
 // judged returns what was measured beside its limit.

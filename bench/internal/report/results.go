@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"samsara.internal/gateway/bench/internal/fleet"
 	"samsara.internal/gateway/bench/internal/load"
 	"samsara.internal/gateway/bench/internal/peer"
@@ -191,9 +189,9 @@ type Confined struct {
 
 // Contained is what became of it there.
 type Contained struct {
-	// OK is how many answers came, and Failed counts the other calls, by code.
+	// OK is how many answers came, and Failed counts the other calls, by the name of their code.
 	OK     int
-	Failed map[codes.Code]int
+	Failed map[string]int
 	// Took is how long it was until the last call had ended.
 	Took time.Duration
 	// PeakBytes is the most memory that its control group used, Kills how often the kernel

@@ -12,29 +12,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"samsara.internal/gateway/internal/testenv"
 )
-
-// asBench is the variable that makes the test binary be bench.
-const asBench = "GATEWAY_TEST_AS_BENCH"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asBench) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run()) //nolint:forbidigo // this is the main of a test
-}
 
 // TestRun_everythingMeasured runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
 // without large answers and without control groups, which have a test of their own.
 func TestRun_everythingMeasured(t *testing.T) {
 	t.Parallel()
-	built := os.Getenv("SAMSARA_TEST_BIN")
-	if testing.Short() || built == "" {
-		t.Skip("it starts the gateway of SAMSARA_TEST_BIN, as make test does")
-	}
-	gateway, folder := filepath.Join(built, "gateway"), t.TempDir()
-	out := bench(t, "run", "--gateway", gateway, "--micro", filepath.Join(built, "bench-micro"), "--out", folder,
+	gateway, folder := testenv.Tool(t, "gateway"), t.TempDir()
+	out := bench(t, "run", "--gateway", gateway, "--micro", testenv.Tool(t, "bench-micro"), "--out", folder,
 		"--before", gateway, "--before-commit", "abcdef0", "--rounds", "1", "--cpu", "1ms", "--micro-time", "1ns",
 		"--flood-time", "100ms", "--few", "2", "--many", "20", "--followers", "20", "--messages", "2",
 		"--sections", "micro,throughput,goodput,followers")
@@ -61,10 +48,7 @@ func TestRun_everythingMeasured(t *testing.T) {
 
 func TestRun_partOfTheServers(t *testing.T) {
 	t.Parallel()
-	built := os.Getenv("SAMSARA_TEST_BIN")
-	if testing.Short() || built == "" {
-		t.Skip("it starts the gateway of SAMSARA_TEST_BIN, as make test does")
-	}
+	gateway := testenv.Tool(t, "gateway")
 	for _, test := range []struct {
 		sections string
 		picture  bool
@@ -72,7 +56,7 @@ func TestRun_partOfTheServers(t *testing.T) {
 		t.Run(test.sections, func(t *testing.T) {
 			t.Parallel()
 			folder := t.TempDir()
-			page := bench(t, "run", "--gateway", filepath.Join(built, "gateway"), "--out", folder,
+			page := bench(t, "run", "--gateway", gateway, "--out", folder,
 				"--rounds", "2", "--cpu", "1ms", "--sections", test.sections, "--servers", "gateway")
 			if !bytes.Contains(page, []byte("| gateway | p50 ")) || bytes.Contains(page, []byte("\n| vanguard |")) || bytes.Contains(page, []byte("## Goodput")) {
 				t.Errorf("page %s", page)
@@ -88,12 +72,7 @@ func TestRun_partOfTheServers(t *testing.T) {
 // bench runs the command and returns what it prints.
 func bench(t *testing.T, args ...string) []byte {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.CommandContext(t.Context(), self, args...)
-	command.Env = append(os.Environ(), asBench+"=1")
+	command := exec.CommandContext(t.Context(), testenv.Tool(t, "bench"), args...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()
@@ -122,6 +101,7 @@ func TestRun_wrongArguments(t *testing.T) {
 // must be said.
 func TestCgroup_limitsMemory(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	group, err := newCgroup(32 << 20)
 	if err != nil {
 		t.Logf("no control group: %v", err)
@@ -148,6 +128,7 @@ func TestCgroup_limitsMemory(t *testing.T) {
 
 func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	_, err := start(t.Context(), "sh", "-c", "echo no such thing >&2; exit 3")
 	if err == nil || !strings.Contains(err.Error(), "no such thing") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("error %v, want what it said and its status", err)
@@ -156,6 +137,7 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 
 func TestAServerIsReadyWhenItLogsItsAddress(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	p, err := start(t.Context(), "sh", "-c", `echo 'level=INFO msg=configuration' >&2; echo 'level=INFO msg=serving grpc=127.0.0.1:7 endpoints=1 admin=127.0.0.1:8' >&2; exec sleep 60`)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,6 @@ git -C "$root" rev-parse --verify --quiet --end-of-options "$commit^{commit}" >/
 work=$(mktemp -d)
 trap 'git -C "$root" worktree remove --force "$work/peer"; rm -rf "$work"' EXIT
 git -C "$root" worktree add --quiet --detach "$work/peer" "$commit"
-# What was said to this make is not for that one.
-env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL make -C "$work/peer" build >&2
+# What this make was told, and what it tells the go command, is not for that one.
+env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL -u GOFLAGS -u CGO_ENABLED make -C "$work/peer" build >&2
 cp "$work/peer/bin/gateway" "$binary"

@@ -20,12 +20,14 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/bench/internal/surface"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // script writes a gateway that knows --listen and serves GET /tags as a method of package
 // renamed.
 func script(t *testing.T) string {
 	t.Helper()
+	testenv.Processes(t)
 	path := filepath.Join(t.TempDir(), "gateway")
 	const text = `#!/bin/sh
 case $1 in
@@ -65,6 +67,7 @@ func TestInspect(t *testing.T) {
 
 func TestInspect_fails(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	if _, err := surface.Inspect(t.Context(), "/bin/false"); err == nil || !strings.Contains(err.Error(), "/bin/false help: exit status 1") {
 		t.Errorf("error %v, want what was run and its status", err)
 	}

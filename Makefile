@@ -81,8 +81,8 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
 	folders=$$(changed '*.go' ':!bench' ':!gen'); \
-	[[ -z $$folders ]] || (set -x; bin/golangci-lint run $$folders); \
-	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --config ../.golangci.yml)
+	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
+	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml)
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler

@@ -50,9 +50,9 @@ type TransportConfig struct {
 }
 
 // transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
-// *http1.NotSentError where nothing of the request reached the upstream. Within an attempt it
-// sends a GET once more where a connection that was kept idle turns out to be closed. It leaves
-// the wait for the response header unbounded: an attempt's timeout covers it.
+// *http1.NotSentError where the upstream did not act on the request. Within an attempt it sends a
+// GET once more where a connection that was kept idle turns out to be closed. It leaves the wait for
+// the response header unbounded: an attempt's timeout covers it.
 type transport interface {
 	RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
@@ -103,7 +103,16 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 	if err != nil && !connected.Load() {
 		return nil, &http1.NotSentError{Err: err}
 	}
-	return resp, err
+	if err != nil {
+		return nil, err
+	}
+	if resp.TLS == nil || resp.TLS.NegotiatedProtocol != "h2" {
+		if err := http1.CheckStatusLine(resp); err != nil {
+			_ = resp.Body.Close()
+			return nil, err
+		}
+	}
+	return resp, nil
 }
 
 func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {

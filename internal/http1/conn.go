@@ -124,7 +124,7 @@ func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error)
 	if ex.conn.reused && resp.StatusCode == http.StatusRequestTimeout && resp.Close {
 		return nil, errNotTaken
 	}
-	ex.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	ex.keep = !resp.Close && !req.Close && resp.StatusCode >= http.StatusOK // else who knows what follows
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		// The body after an upgrade is the connection, which need not ever end.
 		resp.Body = http.NoBody
@@ -202,11 +202,11 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 }
 
 // CheckStatusLine says why a response that net/http has read from a connection of HTTP/1.1 is none:
-// net/http takes every version from HTTP/0.0 to HTTP/9.9, and numbers below 100 for a status. A later
-// minor version is one that HTTP/1.1 can read (RFC 9110, section 2.5).
+// net/http takes every version from HTTP/0.0 to HTTP/9.9. A later minor version is one that HTTP/1.1
+// can read (RFC 9110, section 2.5).
 func CheckStatusLine(resp *http.Response) error {
-	if resp.ProtoMajor != 1 || resp.StatusCode < 100 {
-		return fmt.Errorf("status line must be of HTTP/1 with a status of 100 or more, is %q", resp.Proto+" "+resp.Status)
+	if resp.ProtoMajor != 1 {
+		return fmt.Errorf("status line must be of HTTP/1, is of %q", resp.Proto)
 	}
 	return nil
 }

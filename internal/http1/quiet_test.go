@@ -103,7 +103,7 @@ type quietPeer struct {
 	serving sync.WaitGroup
 }
 
-func (p *quietPeer) dial(context.Context, string, string) (net.Conn, error) {
+func (p *quietPeer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := newBuffered()
 	p.dials++
 	p.serving.Go(func() {
@@ -112,7 +112,7 @@ func (p *quietPeer) dial(context.Context, string, string) (net.Conn, error) {
 		conn := net.Conn(under)
 		if p.cfg != nil {
 			secure := tls.Server(under, p.cfg)
-			if err := secure.HandshakeContext(p.t.Context()); err != nil {
+			if err := secure.HandshakeContext(ctx); err != nil {
 				p.t.Error(err)
 				return
 			}
@@ -184,6 +184,7 @@ func TestConnection_moreThanWasAsked(t *testing.T) {
 					more(w, b)
 					w.untilClosed()
 				}, func(t *testing.T, transport *http1.Transport, cfg http1.Config, p *quietPeer) {
+					t.Helper()
 					for range 3 {
 						wantOK(t, transport, to(cfg, request(t.Context(), method, "")))
 						synctest.Wait() // what comes more has come
@@ -206,6 +207,7 @@ func TestConnection_sessionTicketsUnread(t *testing.T) {
 		}
 		w.untilClosed()
 	}, func(t *testing.T, transport *http1.Transport, cfg http1.Config, p *quietPeer) {
+		t.Helper()
 		refusal := errors.New("not now")
 		for range 3 { // The first leaves a connection that nothing has been read from.
 			_, err := transport.RoundTripThrough(&gate{err: refusal}, to(cfg, request(t.Context(), http.MethodPost, ""))) //nolint:bodyclose // there is none
@@ -235,6 +237,7 @@ func TestConnection_serverSpeaksFirst(t *testing.T) {
 		w.send("SSH-2.0-x\r\n")
 		w.untilClosed()
 	}, func(t *testing.T, transport *http1.Transport, cfg http1.Config, p *quietPeer) {
+		t.Helper()
 		resp, err := transport.RoundTripThrough(slow{}, to(cfg, request(t.Context(), http.MethodPost, "{}"))) //nolint:bodyclose // there is none
 		var notSent *http1.NotSentError
 		const want = "server ended the connection, or spoke, before there was a request"

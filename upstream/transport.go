@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,7 +87,10 @@ func behindProxy(base *url.URL) bool {
 }
 
 // standardTransport is net/http's, which knows HTTP/2 and proxies.
-type standardTransport struct{ *http.Transport }
+type standardTransport struct {
+	*http.Transport
+	http2 bool // may be spoken
+}
 
 // RoundTripThrough implements transport, but for a refusal of the gate: a request that has got a
 // connection here cannot be held back for certain, and is better sent than said not to have been.
@@ -94,8 +98,11 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 	ctx := req.Context()
 	var connected atomic.Bool
 	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) {
+		GotConn: func(got httptrace.GotConnInfo) {
 			_ = gate.Pass(ctx)
+			if got.Reused {
+				t.settle(ctx, got.Conn)
+			}
 			connected.Store(true)
 		},
 	}))
@@ -115,6 +122,81 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 	return resp, nil
 }
 
+// settle waits until net/http has read all that has come on a connection used again, and has closed it
+// if that is anything. It lends connections before.
+func (t standardTransport) settle(ctx context.Context, c net.Conn) {
+	if secure, ok := c.(*tls.Conn); ok && t.http2 && secure.ConnectionState().NegotiatedProtocol == "h2" {
+		return // whose responses have numbers
+	}
+	for {
+		switch under := c.(type) {
+		case *tls.Conn: // one over another for a proxy
+			c = under.NetConn()
+		case *attended:
+			under.settle(ctx)
+			return
+		default:
+			return
+		}
+	}
+}
+
+// attended is a connection that tells whether somebody waits for what comes next.
+type attended struct {
+	net.Conn
+	mu      sync.Mutex
+	reading bool
+	closed  bool
+	settled chan struct{} // closed when one of them becomes true; nil where nobody waits
+}
+
+// Read implements net.Conn.
+func (a *attended) Read(p []byte) (int, error) {
+	a.mu.Lock()
+	a.reading = true
+	a.wakeLocked()
+	a.mu.Unlock()
+	n, err := a.Conn.Read(p)
+	a.mu.Lock()
+	a.reading = false
+	a.mu.Unlock()
+	return n, err
+}
+
+// Close implements net.Conn.
+func (a *attended) Close() error {
+	a.mu.Lock()
+	a.closed = true
+	a.wakeLocked()
+	a.mu.Unlock()
+	return a.Conn.Close()
+}
+
+func (a *attended) wakeLocked() {
+	if a.settled != nil {
+		close(a.settled)
+		a.settled = nil
+	}
+}
+
+// settle waits until the connection is read, or closed, or ctx ends.
+func (a *attended) settle(ctx context.Context) {
+	a.mu.Lock()
+	if a.reading || a.closed {
+		a.mu.Unlock()
+		return
+	}
+	if a.settled == nil {
+		a.settled = make(chan struct{})
+	}
+	settled := a.settled
+	a.mu.Unlock()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+}
+
 func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -132,11 +214,19 @@ func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
 		Protocols:              &protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
+	dial := transport.DialContext
 	if cfg.DialContext != nil {
 		transport.Proxy = nil
-		transport.DialContext = cfg.DialContext
+		dial = cfg.DialContext
 	}
-	return standardTransport{transport}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &attended{Conn: c}, nil
+	}
+	return standardTransport{transport, cfg.HTTP2}
 }
 
 // send sends a request, following redirects as redirected does. The response's body must be

@@ -9,7 +9,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,11 +85,10 @@ func behindProxy(base *url.URL) bool {
 	return proxy != nil || err != nil
 }
 
-// standardTransport is net/http's, which knows HTTP/2 and proxies.
-type standardTransport struct {
-	*http.Transport
-	http2 bool // may be spoken
-}
+// standardTransport is net/http's, which knows HTTP/2 and proxies. Its connections of HTTP/1.1 are not
+// quiet as package http1 has them: it lends one before the goroutine that reads it has seen what came
+// with the last response, or since. A response that nobody asked for may go to another request then.
+type standardTransport struct{ *http.Transport }
 
 // RoundTripThrough implements transport, but for a refusal of the gate: a request that has got a
 // connection here cannot be held back for certain, and is better sent than said not to have been.
@@ -98,11 +96,8 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 	ctx := req.Context()
 	var connected atomic.Bool
 	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(got httptrace.GotConnInfo) {
+		GotConn: func(httptrace.GotConnInfo) {
 			_ = gate.Pass(ctx)
-			if got.Reused {
-				t.settle(ctx, got.Conn)
-			}
 			connected.Store(true)
 		},
 	}))
@@ -122,81 +117,6 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 	return resp, nil
 }
 
-// settle waits until net/http has read all that has come on a connection used again, and has closed it
-// if that is anything. It lends connections before.
-func (t standardTransport) settle(ctx context.Context, c net.Conn) {
-	if secure, ok := c.(*tls.Conn); ok && t.http2 && secure.ConnectionState().NegotiatedProtocol == "h2" {
-		return // whose responses have numbers
-	}
-	for {
-		switch under := c.(type) {
-		case *tls.Conn: // one over another for a proxy
-			c = under.NetConn()
-		case *attended:
-			under.settle(ctx)
-			return
-		default:
-			return
-		}
-	}
-}
-
-// attended is a connection that tells whether somebody waits for what comes next.
-type attended struct {
-	net.Conn
-	mu      sync.Mutex
-	reading bool
-	closed  bool
-	settled chan struct{} // closed when one of them becomes true; nil where nobody waits
-}
-
-// Read implements net.Conn.
-func (a *attended) Read(p []byte) (int, error) {
-	a.mu.Lock()
-	a.reading = true
-	a.wakeLocked()
-	a.mu.Unlock()
-	n, err := a.Conn.Read(p)
-	a.mu.Lock()
-	a.reading = false
-	a.mu.Unlock()
-	return n, err
-}
-
-// Close implements net.Conn.
-func (a *attended) Close() error {
-	a.mu.Lock()
-	a.closed = true
-	a.wakeLocked()
-	a.mu.Unlock()
-	return a.Conn.Close()
-}
-
-func (a *attended) wakeLocked() {
-	if a.settled != nil {
-		close(a.settled)
-		a.settled = nil
-	}
-}
-
-// settle waits until the connection is read, or closed, or ctx ends.
-func (a *attended) settle(ctx context.Context) {
-	a.mu.Lock()
-	if a.reading || a.closed {
-		a.mu.Unlock()
-		return
-	}
-	if a.settled == nil {
-		a.settled = make(chan struct{})
-	}
-	settled := a.settled
-	a.mu.Unlock()
-	select {
-	case <-settled:
-	case <-ctx.Done():
-	}
-}
-
 func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -214,19 +134,11 @@ func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
 		Protocols:              &protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
-	dial := transport.DialContext
 	if cfg.DialContext != nil {
 		transport.Proxy = nil
-		dial = cfg.DialContext
+		transport.DialContext = cfg.DialContext
 	}
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &attended{Conn: c}, nil
-	}
-	return standardTransport{transport, cfg.HTTP2}
+	return standardTransport{transport}
 }
 
 // send sends a request, following redirects as redirected does. The response's body must be

@@ -223,12 +223,7 @@ func TestUpstream_connectionNotQuiet(t *testing.T) {
 		"a 408 while idle":                          {text: gaveUp, after: idle, hangsUp: true},
 		"an end while idle":                         {after: idle, hangsUp: true},
 	} {
-		for by, flags := range map[string][]string{
-			"in cleartext":       {"--upstream-http2=false"},
-			"over TLS":           {"--upstream-http2=false"},
-			"over TLS, net/http": {"--upstream-http2=true"}, // which the upstream does not offer
-		} {
-			secure := by != "in cleartext"
+		for by, secure := range map[string]bool{"in cleartext": false, "over TLS": true} {
 			if d.apart && !secure {
 				continue
 			}
@@ -240,8 +235,8 @@ func TestUpstream_connectionNotQuiet(t *testing.T) {
 				if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				p := startIn(t, env, append(flags, "--upstream-url="+url, "--api-token-file="+token, "--quota=false",
-					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")...)
+				p := startIn(t, env, "--upstream-url="+url, "--api-token-file="+token, "--quota=false",
+					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
 				client := vehiclesv1.NewVehiclesServiceClient(connect(t, p.await(t, "serving").GRPC, insecure.NewCredentials()))
 
 				var seen outcomes

@@ -63,7 +63,8 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 
 // serve runs the gateway until ctx ends.
 func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
 	endpoints, err := loadEndpoints()
@@ -315,20 +316,4 @@ func httpServe(s *http.Server) func(net.Listener) error {
 		}
 		return nil
 	}
-}
-
-func newLogger(level slog.Level, format config.LogFormat, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
-	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
-// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
-func durationAsText(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
 }

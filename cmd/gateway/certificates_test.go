@@ -52,12 +52,12 @@ func leaf(t *testing.T, path string) *x509.Certificate {
 
 // shown makes a new connection. It returns the certificate that the gateway shows, and whether the
 // session was resumed.
-func shown(t *testing.T, address string, cfg *tls.Config) (cert *x509.Certificate, resumed bool, err error) {
-	t.Helper()
-	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: cfg}).DialContext(t.Context(), "tcp", address)
+func shown(ctx context.Context, address string, cfg *tls.Config) (cert *x509.Certificate, resumed bool, err error) {
+	plain, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, false, err
 	}
+	conn := tls.Client(plain, cfg)
 	defer hangUp(conn)
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, false, err
@@ -66,7 +66,7 @@ func shown(t *testing.T, address string, cfg *tls.Config) (cert *x509.Certificat
 	if _, err := conn.Read(make([]byte, 9)); err != nil {
 		return nil, false, err
 	}
-	state := conn.(*tls.Conn).ConnectionState()
+	state := conn.ConnectionState()
 	return state.PeerCertificates[0], state.DidResume, nil
 }
 
@@ -84,7 +84,7 @@ func TestCertificates_replaced(t *testing.T) {
 	dials := 0
 	dialing.Go(func() {
 		for ; ctx.Err() == nil; dials++ {
-			if _, _, err := shown(t, at.GRPC, cfg); err != nil && ctx.Err() == nil {
+			if _, _, err := shown(ctx, at.GRPC, cfg); err != nil && ctx.Err() == nil {
 				t.Errorf("a new connection, after %d: %v", dials, err)
 				return
 			}
@@ -102,14 +102,14 @@ func TestCertificates_replaced(t *testing.T) {
 	eventually(t, "the certificate without its key is refused", func() bool {
 		return metric(t, at.Admin, "samsara_gateway_file_consecutive_failures", `file="tls"`) > 0
 	})
-	if got, _, err := shown(t, at.GRPC, cfg); err != nil || !got.Equal(old) {
+	if got, _, err := shown(t.Context(), at.GRPC, cfg); err != nil || !got.Equal(old) {
 		t.Errorf("meanwhile another certificate is shown, or none: %v", err)
 	}
 	replace(t, files.key, content(t, fresh.key))
 	p.signal(t, syscall.SIGHUP)
 	want := leaf(t, fresh.cert)
 	eventually(t, "the new certificate is shown", func() bool {
-		got, _, err := shown(t, at.GRPC, cfg)
+		got, _, err := shown(t.Context(), at.GRPC, cfg)
 		return err == nil && got.Equal(want)
 	})
 	if !notAfter(fresh.cert) {
@@ -139,7 +139,7 @@ func TestCertificates_sessionsResumed(t *testing.T) {
 			}
 			connect := func(step string, want bool) {
 				t.Helper()
-				if _, resumed, err := shown(t, at.GRPC, cfg); err != nil || resumed != want {
+				if _, resumed, err := shown(t.Context(), at.GRPC, cfg); err != nil || resumed != want {
 					t.Errorf("%s: resumed %t, %v, want %t", step, resumed, err, want)
 				}
 			}
@@ -155,7 +155,7 @@ func TestCertificates_sessionsResumed(t *testing.T) {
 
 			replace(t, files.ca, content(t, fresh.ca))
 			eventually(t, "the authority is gone", func() bool { return changed() == 2 })
-			if _, _, err := shown(t, at.GRPC, cfg); err == nil || !strings.Contains(err.Error(), "certificate") {
+			if _, _, err := shown(t.Context(), at.GRPC, cfg); err == nil || !strings.Contains(err.Error(), "certificate") {
 				t.Errorf("without its authority: got %v, want the certificate refused", err)
 			}
 		})

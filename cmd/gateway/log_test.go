@@ -144,7 +144,7 @@ func TestLog_manyMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newLimitedLog(t, slog.LevelInfo)
 		for n := range 10_000 {
-			log.Info(fmt.Sprint("message ", n))
+			log.Info(fmt.Sprint("message ", n)) //nolint:sloglint // Messages that are not constant are what is tested.
 		}
 		<-time.After(time.Second)
 		synctest.Wait()

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // tokenUpstream is a Samsara that knows tags alone and accepts the tokens it was told last.
@@ -235,7 +236,7 @@ func TestToken_fileGone(t *testing.T) {
 func TestToken_noFileDescriptors(t *testing.T) {
 	t.Parallel()
 	u := startTokenUpstream(t, "one")
-	p := startCommand(t, nil, append([]string{"/bin/sh", "-c", `ulimit -n 128; exec "$@"`, "sh", program(t, "gateway")}, u.flags(tokenFile(t, "one"))...)...)
+	p := startCommand(t, nil, append([]string{"/bin/sh", "-c", `ulimit -n 128; exec "$@"`, "sh", testenv.Tool(t, "gateway")}, u.flags(tokenFile(t, "one"))...)...)
 	at := p.await(t, "serving")
 	load := startTagLoad(t, at.GRPC)
 	before, _, _ := p.log()

@@ -158,7 +158,9 @@ func (l *tagLoad) stop() []error {
 // wantNoFailure ends the load and expects that every call succeeded.
 func (l *tagLoad) wantNoFailure(t *testing.T) {
 	t.Helper()
-	if failed := l.stop(); len(failed) > 0 {
+	failed := l.stop()
+	t.Logf("%d calls, %d failed", l.calls.Load(), len(failed))
+	if len(failed) > 0 {
 		t.Errorf("%d of %d calls failed, the first with: %v", len(failed), l.calls.Load(), failed[0])
 	}
 }
@@ -168,7 +170,9 @@ func (l *tagLoad) wantNoFailure(t *testing.T) {
 func wantFewLines(t *testing.T, p *process, before int) {
 	t.Helper()
 	const handful = 6
-	if lines, text, _ := p.log(); len(lines)-before > handful {
+	lines, text, _ := p.log()
+	t.Logf("%d lines", len(lines)-before)
+	if len(lines)-before > handful {
 		t.Errorf("%d lines were logged, want %d at most; the last are:\n%s", len(lines)-before, handful, text[max(0, len(text)-1000):])
 	}
 }

@@ -6,9 +6,9 @@ MAKEFLAGS += --no-print-directory
 # What targets need comes in the order in which they name it, and the go command takes all cores.
 .NOTPARALLEL:
 
-# In every build: with its trace, grpc links text/template (see checklinked). Without cgo, so that
-# all but the race detector shares its builds with the release and needs no C compiler.
-export GOFLAGS := $(shell go env GOFLAGS) -tags=grpcnotrace
+# In every build, so that the release, the tests, vet and the linters share theirs. With its trace,
+# grpc links text/template (see checklinked). But for the race detector nothing needs a C compiler.
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=grpcnotrace
 export CGO_ENABLED := 0
 
 # Absolute, because tests run in the folder of their package.
@@ -206,7 +206,7 @@ clean: ## remove what was built
 # The go command knows better than make what is up to date.
 .PHONY: bin/gateway bin/bench bin/bench-micro
 bin/gateway:
-	go build -trimpath -o $@ ./cmd/gateway
+	go build -o $@ ./cmd/gateway
 
 bin/bench:
 	go -C bench build -o '$(BIN)/bench' .

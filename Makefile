@@ -6,9 +6,9 @@ MAKEFLAGS += --no-print-directory
 # What targets need comes in the order in which they name it, and the go command takes all cores.
 .NOTPARALLEL:
 
-# In every build: with its trace, grpc links text/template (see checklinked). Without cgo, so that
-# all but the race detector shares its builds with the release and needs no C compiler.
-export GOFLAGS := $(shell go env GOFLAGS) -tags=grpcnotrace
+# In every build, so that the release, the tests, vet and the linters share theirs. With its trace,
+# grpc links text/template (see checklinked). But for the race detector nothing needs a C compiler.
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=grpcnotrace
 export CGO_ENABLED := 0
 
 # Absolute, because tests run in the folder of their package.
@@ -86,8 +86,8 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
 	folders=$$(changed '*.go' ':!bench' ':!gen'); \
-	[[ -z $$folders ]] || (set -x; bin/golangci-lint run $$folders); \
-	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --config ../.golangci.yml)
+	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
+	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml)
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
@@ -213,7 +213,7 @@ clean: ## remove what was built
 # The go command knows better than make what is up to date.
 .PHONY: bin/gateway bin/bench bin/bench-micro
 bin/gateway:
-	go build -trimpath -o $@ ./cmd/gateway
+	go build -o $@ ./cmd/gateway
 
 bin/bench:
 	go -C bench build -o '$(BIN)/bench' .

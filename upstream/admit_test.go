@@ -110,21 +110,26 @@ func openingIn(f *fake, opening time.Duration) func(*upstream.Config) {
 
 func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
 	t.Parallel()
+	server := certified(t)
 	for name, test := range map[string]struct {
-		opening  time.Duration
-		standard bool
+		opening   time.Duration
+		protocols []string // of an upstream over TLS
 	}{
 		"on connections that take part of a window to open": {opening: 400 * time.Millisecond},
 		"on connections that take longer than a window":     {opening: 1700 * time.Millisecond},
-		"on connections of net/http":                        {opening: 400 * time.Millisecond, standard: true},
-		"on connections of net/http that take longer":       {opening: 1700 * time.Millisecond, standard: true},
+		"on connections of HTTP/2":                          {opening: 400 * time.Millisecond, protocols: []string{"h2"}},
+		"on connections of HTTP/2 that take longer":         {opening: 1700 * time.Millisecond, protocols: []string{"h2"}},
+		"on connections that do not become HTTP/2":          {opening: 400 * time.Millisecond, protocols: []string{"http/1.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const limit = 10
 				f := newServer(t, answer(200, `{}`))
-				transport := func(cfg *upstream.Config) { cfg.Transport.HTTP2 = test.standard }
+				transport := func(*upstream.Config) {}
+				if test.protocols != nil {
+					transport = f.overTLS(server, test.protocols...)
+				}
 				client, budget := f.client(openingIn(f, test.opening), transport), newQuota(t, quota.Limit{Requests: limit, Window: time.Second})
 				var calls sync.WaitGroup
 				for n := range 3 * limit {

@@ -3,10 +3,13 @@ package upstream_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -38,6 +41,7 @@ type fake struct {
 	every http.HandlerFunc
 	seen  []seen
 	dials int
+	tls   *tls.Config // of what is accepted from now on; nil: cleartext
 }
 
 // seen is a request as it arrived.
@@ -134,6 +138,11 @@ func (f *fake) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 func (f *fake) Accept() (net.Conn, error) {
 	select {
 	case conn := <-f.conns:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.tls != nil {
+			return tls.Server(conn, f.tls), nil
+		}
 		return conn, nil
 	case <-f.done:
 		return nil, net.ErrClosed
@@ -146,6 +155,27 @@ func (f *fake) Close() error {
 }
 
 func (f *fake) Addr() net.Addr { return &net.TCPAddr{} }
+
+// overTLS has the fake accept TLS with these protocols, and returns what has a client trust it and
+// want HTTP/2. The server is one whose certificate is good at any time.
+func (f *fake) overTLS(server *httptest.Server, protocols ...string) func(*upstream.Config) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tls = &tls.Config{Certificates: server.TLS.Certificates, NextProtos: protocols}
+	return func(cfg *upstream.Config) {
+		cfg.BaseURL = &url.URL{Scheme: "https", Host: "example.com"}
+		cfg.Transport.HTTP2, cfg.Transport.RootCAs = true, x509.NewCertPool()
+		cfg.Transport.RootCAs.AddCert(server.Certificate())
+	}
+}
+
+// certified returns a server for overTLS, which must not be made within a bubble.
+func certified(tb testing.TB) *httptest.Server {
+	tb.Helper()
+	server := httptest.NewTLSServer(nil)
+	server.Close()
+	return server
+}
 
 // client returns a client of the fake, its configuration changed by the edits.
 func (f *fake) client(edits ...func(*upstream.Config)) *upstream.Client {

@@ -62,11 +62,11 @@ func (s *script) dial(context.Context, string, string) (net.Conn, error) {
 
 // verdict calls, and returns what became of it and how many connections this call and the next took.
 // The next must have its own response at its first attempt.
-func (s *script) verdict(t *testing.T, req *upstream.Request, standard bool) string {
+func (s *script) verdict(t *testing.T, req *upstream.Request) string {
 	t.Helper()
 	client := newClient(t, upstream.Config{
 		BaseURL: mustURL(t, "http://"+testHost), Token: upstream.StaticToken(testToken), Retry: upstream.RetryPolicy{MaxAttempts: 1},
-		Transport: upstream.TransportConfig{DialContext: s.dial, HTTP2: standard},
+		Transport: upstream.TransportConfig{DialContext: s.dial},
 	})
 	if s.reused {
 		if _, err := client.Do(t.Context(), get("/first")); err != nil {
@@ -85,7 +85,6 @@ func (s *script) verdict(t *testing.T, req *upstream.Request, standard bool) str
 	default:
 		got = fmt.Sprintf("%d %q", resp.Status, resp.Body)
 	}
-	synctest.Wait() // net/http looks at the connection after the response's end
 	resp, err = client.Do(t.Context(), get("/again"))
 	if err != nil || string(resp.Body) != "again" || resp.Attempts != 1 {
 		t.Errorf("the next call got %+v, %v, want its own response", resp, err)
@@ -96,10 +95,11 @@ func (s *script) verdict(t *testing.T, req *upstream.Request, standard bool) str
 	return fmt.Sprintf("%s, %d", got, s.dials)
 }
 
-// TestTransport_sameVerdictAsStandard runs one script of answers against the gateway's own transport
-// and net/http's, which is used for proxies and HTTP/2. A verdict is the status with the body or the
-// error, and on how many connections that call and the next were made.
-func TestTransport_sameVerdictAsStandard(t *testing.T) {
+// TestTransport_verdict runs a script of answers. A verdict is the status with the body or the error, and
+// on how many connections that call and the next were made. Those of net/http were the same, except after
+// a 408 on a connection used again, which it takes for the answer, and after an informational response
+// of HTTP/2.0, which it does not see.
+func TestTransport_verdict(t *testing.T) {
 	t.Parallel()
 	const (
 		ok      = "HTTP/1.1 200 OK\r\n"
@@ -120,8 +120,6 @@ func TestTransport_sameVerdictAsStandard(t *testing.T) {
 		ends         bool
 		reused, post bool
 		want         string
-		// standard is net/http's verdict where it is another, and why that is left.
-		standard, why string
 	}{
 		{name: "a body of known length", answer: whole, want: good},
 		{name: "chunks", answer: chunked + "2\r\nok\r\n0\r\n\r\n", want: good},
@@ -203,10 +201,7 @@ func TestTransport_sameVerdictAsStandard(t *testing.T) {
 		{name: "100 before", answer: "HTTP/1.1 100 Continue\r\n\r\n" + whole, want: good},
 		{name: "many 103 before", answer: strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100) + whole, want: good},
 		{name: "103 above the limit of headers", answer: strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 3000) + whole, want: reset},
-		{
-			name: "103 of HTTP/2.0 before", answer: "HTTP/2.0 103 Early Hints\r\n\r\n" + whole, want: reset,
-			standard: good, why: "net/http keeps informational responses to itself",
-		},
+		{name: "103 of HTTP/2.0 before", answer: "HTTP/2.0 103 Early Hints\r\n\r\n" + whole, want: reset},
 		{name: "103 and no more", answer: "HTTP/1.1 103 Early Hints\r\n\r\n", ends: true, want: cutHead},
 		{name: "101", answer: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", want: "UPSTREAM_UNEXPECTED_STATUS 101, 2"},
 		{name: "408 to the first request", answer: "HTTP/1.1 408 Request Time-out\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", want: "REQUEST_TIMEOUT 408, 2"},
@@ -215,34 +210,22 @@ func TestTransport_sameVerdictAsStandard(t *testing.T) {
 
 		{name: "an end on a connection used again", reused: true, ends: true, want: `200 "again", 2`},
 		{name: "an end for a POST", reused: true, ends: true, post: true, want: reset},
-		{
-			name: "408 on a connection used again", reused: true, answer: tooLate + "Connection: close\r\n\r\n", want: `200 "again", 2`,
-			standard: "REQUEST_TIMEOUT 408, 2", why: "net/http looks for a 408 while no request is made, and no longer",
-		},
-		{
-			name: "408 for a POST", reused: true, post: true, answer: tooLate + "Connection: close\r\n\r\n", want: "UPSTREAM_UNREACHABLE 0, 2",
-			standard: "REQUEST_TIMEOUT 408, 2", why: "net/http looks for a 408 while no request is made, and no longer",
-		},
+		{name: "408 on a connection used again", reused: true, answer: tooLate + "Connection: close\r\n\r\n", want: `200 "again", 2`},
+		{name: "408 for a POST", reused: true, post: true, answer: tooLate + "Connection: close\r\n\r\n", want: "UPSTREAM_UNREACHABLE 0, 2"},
 		{name: "408 on a connection that is kept", reused: true, answer: tooLate + "\r\n", want: "REQUEST_TIMEOUT 408, 1"},
 	} {
-		for transport, standard := range map[string]bool{"ours": false, "net/http": true} {
-			t.Run(test.name+", "+transport, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					s := &script{answer: test.answer, ends: test.ends, reused: test.reused}
-					req := get("/x")
-					if test.post {
-						req = post("{}")
-					}
-					want := test.want
-					if standard && test.why != "" {
-						want = test.standard
-					}
-					if got := s.verdict(t, req, standard); got != want {
-						t.Errorf("got %s, want %s", got, want)
-					}
-				})
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{answer: test.answer, ends: test.ends, reused: test.reused}
+				req := get("/x")
+				if test.post {
+					req = post("{}")
+				}
+				if got := s.verdict(t, req); got != test.want {
+					t.Errorf("got %s, want %s", got, test.want)
+				}
 			})
-		}
+		})
 	}
 }

@@ -1,9 +1,9 @@
 package upstream
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -25,7 +25,12 @@ const (
 	// every request on it would learn by its own timeout.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
-	// maxHeaderBytes bounds the header of a response.
+	// proxyTimeout is how long a proxy may take to connect to the upstream, asked for that included.
+	proxyTimeout = 30 * time.Second
+	// http1For is how long HTTP/1.1 is used after the upstream did not offer HTTP/2, before that is tried
+	// again.
+	http1For = 10 * time.Minute
+	// maxHeaderBytes bounds the header of a response, also of a proxy's.
 	maxHeaderBytes = 64 << 10
 	// maxRedirects is how many redirects one attempt follows.
 	maxRedirects = 3
@@ -38,15 +43,14 @@ type TransportConfig struct {
 	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
 	// translating does, so it is for paid or slow links.
 	Gzip bool
-	// HTTP2 uses HTTP/2 where an upstream over TLS offers it: fewer connections, but in
+	// HTTP2 uses HTTP/2 if an upstream over TLS offers it: fewer connections, but in
 	// net/http it costs more CPU, the more the larger the bodies.
 	HTTP2 bool
 	// RootCAs are whom to trust instead of the system's certificate authorities.
 	RootCAs *x509.CertPool
-	// DialContext connects instead of TCP. Where it is nil, connections go through the proxy
-	// named by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, since many companies have no other way
-	// out.
-	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialContext connects instead of TCP. If it is nil, connections go through the proxy that
+	// http1.ProxyFromEnvironment names, since many companies have no other way out.
+	DialContext http1.DialFunc
 }
 
 // transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
@@ -59,16 +63,22 @@ type transport interface {
 }
 
 // newTransport returns the transport that costs least and can do what is needed.
-func newTransport(cfg TransportConfig, base *url.URL) transport {
+func newTransport(cfg TransportConfig, base *url.URL) (transport, error) {
 	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs}
-	if cfg.HTTP2 || cfg.DialContext == nil && behindProxy(base) {
-		return newStandardTransport(cfg, trust)
-	}
 	dial := cfg.DialContext
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+		proxy, err := http1.ProxyFromEnvironment(base)
+		if err != nil {
+			return nil, err
+		}
+		if proxy != nil {
+			dial = (&http1.Proxy{
+				URL: proxy, Dial: dial, TLS: trust, Timeout: proxyTimeout, MaxResponseHeaderBytes: maxHeaderBytes,
+			}).DialContext
+		}
 	}
-	return http1.New(http1.Config{
+	plain := http1.New(http1.Config{
 		Server:                 &url.URL{Scheme: base.Scheme, Host: base.Host},
 		DialContext:            dial,
 		TLS:                    trust,
@@ -77,22 +87,55 @@ func newTransport(cfg TransportConfig, base *url.URL) transport {
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	})
+	if !cfg.HTTP2 || base.Scheme != "https" {
+		return plain, nil
+	}
+	return newHTTP2Transport(cfg.MaxIdleConns, dial, trust, plain), nil
 }
 
-// behindProxy reports whether the environment names a proxy, be it a malformed one.
-func behindProxy(base *url.URL) bool {
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base})
-	return proxy != nil || err != nil
+// http2Transport is net/http's, for HTTP/2 alone: its connections of HTTP/1.1 are not quiet as package
+// http1 has them, and a response that nobody asked for may go to another request. While the upstream
+// does not offer HTTP/2 it is http1's.
+type http2Transport struct {
+	*http.Transport
+	plain      *http1.Transport
+	plainUntil atomic.Int64 // Unix time in nanoseconds
 }
 
-// standardTransport is net/http's, which knows HTTP/2 and proxies. Its connections of HTTP/1.1 are not
-// quiet as package http1 has them: it lends one before the goroutine that reads it has seen what came
-// with the last response, or since. A response that nobody asked for may go to another request then.
-type standardTransport struct{ *http.Transport }
+var errNoHTTP2 = errors.New("upstream does not offer HTTP/2")
 
-// RoundTripThrough implements transport, but for a refusal of the gate: a request that has got a
-// connection here cannot be held back for certain, and is better sent than said not to have been.
-func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error) {
+func newHTTP2Transport(maxIdle int, dial http1.DialFunc, trust *tls.Config, plain *http1.Transport) *http2Transport {
+	trust = trust.Clone()
+	// HTTP/1.1 is offered too, or servers without HTTP/2 would refuse to shake hands.
+	trust.VerifyConnection = func(state tls.ConnectionState) error {
+		if state.NegotiatedProtocol != "h2" {
+			return errNoHTTP2
+		}
+		return nil
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http2Transport{plain: plain, Transport: &http.Transport{
+		DialContext:            dial,
+		TLSClientConfig:        trust,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		DisableCompression:     true,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		Protocols:              &protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}}
+}
+
+// RoundTripThrough implements transport, except for a refusal of the gate: a request that has got a
+// connection of HTTP/2 cannot be held back for certain, and is better sent than said not to have been.
+func (t *http2Transport) RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error) {
+	if time.Now().UnixNano() < t.plainUntil.Load() {
+		return t.plain.RoundTripThrough(gate, req)
+	}
 	ctx := req.Context()
 	var connected atomic.Bool
 	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -102,43 +145,28 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 		},
 	}))
 	resp, err := t.RoundTrip(traced)
-	if err != nil && !connected.Load() {
+	switch {
+	case err == nil:
+		return resp, nil
+	case errors.Is(err, errNoHTTP2):
+		t.plainUntil.Store(time.Now().Add(http1For).UnixNano())
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, &http1.NotSentError{Err: err}
+			}
+		}
+		return t.plain.RoundTripThrough(gate, req)
+	case !connected.Load():
 		return nil, &http1.NotSentError{Err: err}
-	}
-	if err != nil {
+	default:
 		return nil, err
 	}
-	if resp.TLS == nil || resp.TLS.NegotiatedProtocol != "h2" {
-		if err := http1.CheckStatusLine(resp); err != nil {
-			_ = resp.Body.Close()
-			return nil, err
-		}
-	}
-	return resp, nil
 }
 
-func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(cfg.HTTP2)
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        trust,
-		TLSHandshakeTimeout:    handshakeTimeout,
-		DisableCompression:     true,
-		MaxIdleConns:           cfg.MaxIdleConns,
-		MaxIdleConnsPerHost:    cfg.MaxIdleConns,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		Protocols:              &protocols,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
-	}
-	if cfg.DialContext != nil {
-		transport.Proxy = nil
-		transport.DialContext = cfg.DialContext
-	}
-	return standardTransport{transport}
+// CloseIdleConnections implements transport.
+func (t *http2Transport) CloseIdleConnections() {
+	t.Transport.CloseIdleConnections()
+	t.plain.CloseIdleConnections()
 }
 
 // send sends a request, following redirects as redirected does. The response's body must be

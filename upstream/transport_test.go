@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -190,14 +191,53 @@ func TestHTTP2IsUsedWhereItIsWantedAndOffered(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := tlsServer(t, test.offered, func(w http.ResponseWriter, r *http.Request) { answer(200, r.Proto)(w, r) })
+			cfg := tlsServer(t, test.offered, func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				answer(200, r.Proto+string(body))(w, r)
+			})
 			cfg.Transport.HTTP2 = test.wanted
-			resp, err := newClient(t, cfg).Do(t.Context(), get("/x"))
-			if err != nil || string(resp.Body) != test.want {
-				t.Errorf("Do = %+v, %v, want %s", resp, err, test.want)
+			client := newClient(t, cfg)
+			for _, req := range []*upstream.Request{post(`{"a":1}`), get("/x")} { // the first finds out
+				resp, err := client.Do(t.Context(), req)
+				if want := test.want + string(req.Body); err != nil || string(resp.Body) != want || resp.Attempts != 1 {
+					t.Errorf("Do = %+v, %v, want %s at the first attempt", resp, err, want)
+				}
 			}
 		})
 	}
+}
+
+func TestHTTP2_offeredLater(t *testing.T) {
+	t.Parallel()
+	server := certified(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newServer(t, func(w http.ResponseWriter, r *http.Request) { answer(200, r.Proto)(w, r) })
+		client := f.client(f.overTLS(server, "http/1.1"))
+		for _, test := range []struct {
+			after time.Duration
+			want  string
+			dials int
+		}{
+			{0, "HTTP/1.1", 2}, // one to find out
+			{0, "HTTP/1.1", 2},
+			{9 * time.Minute, "HTTP/1.1", 3}, // the other has been idle for too long
+			{time.Minute, "HTTP/2.0", 4},
+			{0, "HTTP/2.0", 4},
+		} {
+			time.Sleep(test.after) //nolint:forbidigo // within a bubble
+			if test.after > 0 {
+				f.overTLS(server, "h2", "http/1.1")
+			}
+			resp, err := client.Do(t.Context(), get("/x"))
+			if err != nil || string(resp.Body) != test.want || f.connections() != test.dials {
+				t.Errorf("after %v: Do = %+v, %v on connection %d, want %s on %d", test.after, resp, err, f.connections(), test.want, test.dials)
+			}
+			synctest.Wait()
+		}
+	})
 }
 
 func TestUntrustedCertificateIsUnreachable(t *testing.T) {

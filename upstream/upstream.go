@@ -173,6 +173,11 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: cache: %w", err)
 	}
+	transport, err := newTransport(cfg.Transport, cfg.BaseURL)
+	if err != nil {
+		kept.close()
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
 	lent := &memory{ledger: ledger{limit: cfg.MaxInFlightBytes}}
 	return &Client{
 		cfg:       cfg,
@@ -180,7 +185,7 @@ func New(cfg Config) (*Client, error) {
 		host:      cfg.BaseURL.Host,
 		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
 		fixed:     fixedHeader(cfg),
-		transport: newTransport(cfg.Transport, cfg.BaseURL),
+		transport: transport,
 		budget:    newBudget(cfg.Retry.Budget),
 		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
 		memory:    lent,

@@ -69,7 +69,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		defer signal.Stop(hangups)
 		var cfg config.Config
 		var files files
-		if cfg, err = config.Load(args, environ, files.open); err == nil {
+		if cfg, err = config.Load(args, environ, files.open, checkProxy); err == nil {
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()
 			go paceCollector(ctx, environ)

@@ -67,23 +67,34 @@ func (d *disorderly) beAtRest() {
 	d.late.Wait()
 }
 
-// serve starts the upstream, and returns its URL and the environment of a gateway that trusts it.
-func (d *disorderly) serve(secure bool) (url string, env []string) {
+// way is how a gateway reaches its upstream.
+type way struct {
+	secure bool
+	proxy  string // scheme; empty: there is none
+	flag   string // of the gateway; may be empty
+}
+
+// serve starts the upstream, and returns its URL and the environment of a gateway that gets to it.
+func (d *disorderly) serve(by way) (url string, env []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	url = "http://" + listener.Addr().String()
 	var cfg *tls.Config
-	if secure {
+	if by.secure {
 		certFile, keyFile, _ := selfSigned(d.t)
 		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		cfg = &tls.Config{Certificates: []tls.Certificate{cert}, DynamicRecordSizingDisabled: true}
+		cfg = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, DynamicRecordSizingDisabled: true}
 		url = fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port) //nolint:errcheck // it is TCP
 		env = []string{"SSL_CERT_FILE=" + certFile}
+	}
+	if by.proxy != "" {
+		url = "https://" + upstreamName
+		env = append(env, "HTTPS_PROXY="+startProxy(d.t, by.proxy, cfg, listener.Addr().String()))
 	}
 	var running sync.WaitGroup
 	d.t.Cleanup(func() {
@@ -192,8 +203,9 @@ func (o *outcomes) ask(ctx context.Context, client vehiclesv1.VehiclesServiceCli
 	o.calls++
 	switch attempts := strings.Join(header.Get("samsara-attempts"), " "); {
 	case err != nil:
-		o.failed++
-		o.firstErr = err.Error()
+		if o.failed++; o.failed == 1 {
+			o.firstErr = err.Error()
+		}
 	case got.GetData().GetId() != id:
 		o.wrong++
 		o.firstWrong = fmt.Sprintf("%s got %s", id, got.GetData().GetId())
@@ -223,20 +235,35 @@ func TestUpstream_connectionNotQuiet(t *testing.T) {
 		"a 408 while idle":                          {text: gaveUp, after: idle, hangsUp: true},
 		"an end while idle":                         {after: idle, hangsUp: true},
 	} {
-		for by, secure := range map[string]bool{"in cleartext": false, "over TLS": true} {
-			if d.apart && !secure {
+		for route, by := range map[string]way{
+			"in cleartext":                    {},
+			"over TLS":                        {secure: true},
+			"through a proxy":                 {secure: true, proxy: "http"},
+			"through a proxy over TLS":        {secure: true, proxy: "https"},
+			"through a SOCKS proxy":           {secure: true, proxy: "socks5"},
+			"where HTTP/2 is not offered":     {secure: true, flag: "--upstream-http2"},
+			"where HTTP/2 is for TLS":         {flag: "--upstream-http2"},
+			"through a proxy, without HTTP/2": {secure: true, proxy: "http", flag: "--upstream-http2"},
+		} {
+			if d.apart && !by.secure || d.padding > 0 && by.flag != "" {
 				continue
 			}
-			t.Run(name+" "+by, func(t *testing.T) {
+			t.Run(name+" "+route, func(t *testing.T) {
 				t.Parallel()
 				up := &disorderly{disorder: d, t: t, rest: make(chan struct{})}
-				url, env := up.serve(secure)
+				url, env := up.serve(by)
 				token := filepath.Join(t.TempDir(), "token")
 				if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				p := startIn(t, env, "--upstream-url="+url, "--api-token-file="+token, "--quota=false",
-					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
+				flags := []string{
+					"--upstream-url=" + url, "--api-token-file=" + token, "--quota=false",
+					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+				}
+				if by.flag != "" {
+					flags = append(flags, by.flag)
+				}
+				p := startIn(t, env, flags...)
 				client := vehiclesv1.NewVehiclesServiceClient(connect(t, p.await(t, "serving").GRPC, insecure.NewCredentials()))
 
 				var seen outcomes

@@ -24,6 +24,7 @@ import (
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
@@ -176,6 +177,17 @@ func checkCache(rules []config.CacheRule, endpoints []*endpoint.Endpoint) error 
 	}
 	if len(problems) > 0 {
 		return &config.Error{Problems: problems}
+	}
+	return nil
+}
+
+// checkProxy finds what is wrong with the proxy that the environment names. It is a config.Check.
+func checkProxy(cfg *config.Config) []config.Problem {
+	if cfg.Sandbox || cfg.UpstreamURL == nil {
+		return nil
+	}
+	if _, err := http1.ProxyFromEnvironment(cfg.UpstreamURL); err != nil {
+		return []config.Problem{{Setting: "upstream-url", Err: err}}
 	}
 	return nil
 }

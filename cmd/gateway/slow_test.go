@@ -67,9 +67,9 @@ func (c slowConn) Write(p []byte) (int, error) {
 }
 
 // passOn connects a client with a server until one of them hangs up or ctx ends.
-func passOn(ctx context.Context, client *tls.Conn, server string) {
+func passOn(ctx context.Context, client net.Conn, server string) {
 	defer hangUp(client)
-	if err := client.HandshakeContext(ctx); err != nil {
+	if secure, ok := client.(*tls.Conn); ok && secure.HandshakeContext(ctx) != nil {
 		return
 	}
 	upstream, err := (&net.Dialer{}).DialContext(ctx, "tcp", server)

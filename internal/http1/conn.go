@@ -66,9 +66,7 @@ func (c *conn) tooLarge() error {
 // as the kernel knows. What has come would be taken for the response to the next request. What TLS
 // has to say for itself, such as session tickets, is read and leaves the connection quiet.
 func (c *conn) quiet() bool {
-	c.socket.looking = true
-	n, err := c.stream.Read(c.look[:])
-	c.socket.looking = false
+	n, err := c.socket.look(c.stream, c.look[:])
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.socket.records.whole()
 }
 
@@ -186,7 +184,7 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(c.reader, req)
 		if err == nil {
-			err = CheckStatusLine(resp)
+			err = checkStatusLine(resp)
 		}
 		switch {
 		case err != nil && c.readable <= 0: // The parser takes what came before for a line.
@@ -201,10 +199,10 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// CheckStatusLine says why a response that net/http has read from a connection of HTTP/1.1 is none:
+// checkStatusLine says why a response that net/http has read from a connection of HTTP/1.1 is none:
 // net/http takes every version from HTTP/0.0 to HTTP/9.9. A later minor version is one that HTTP/1.1
 // can read (RFC 9110, section 2.5).
-func CheckStatusLine(resp *http.Response) error {
+func checkStatusLine(resp *http.Response) error {
 	if resp.ProtoMajor != 1 {
 		return fmt.Errorf("status line must be of HTTP/1, is of %q", resp.Proto)
 	}

@@ -16,7 +16,8 @@ type socket struct {
 	// looking makes Read take what is there, else return os.ErrDeadlineExceeded, the one error
 	// after which a tls.Conn can be read again.
 	looking bool
-	kernel  syscall.RawConn // nil where the kernel cannot be asked
+	now     func(p []byte) (int, error) // how it does that
+	kernel  syscall.RawConn             // nil if the kernel cannot be asked
 	take    func(fd uintptr) bool
 	room    []byte // what take fills
 	taken   int
@@ -25,8 +26,18 @@ type socket struct {
 
 func newSocket(c net.Conn) *socket {
 	s := &socket{Conn: c}
-	if under, ok := c.(syscall.Conn); ok && canAsk {
-		s.kernel, _ = under.SyscallConn() // where it fails the connection is closed
+	s.now = s.readDue
+	switch under := c.(type) {
+	case *secureTunnel:
+		s.now = under.readNow
+	case syscall.Conn:
+		if !canAsk {
+			break
+		}
+		var err error
+		if s.kernel, err = under.SyscallConn(); err == nil { // else the connection is closed
+			s.now = s.readKernel
+		}
 	}
 	s.take = func(fd uintptr) bool { // kept, because it would be an allocation each time
 		s.taken, s.failed = readNow(fd, s.room)
@@ -35,24 +46,34 @@ func newSocket(c net.Conn) *socket {
 	return s
 }
 
+// look reads a stream, which is the socket or above it, without waiting.
+func (s *socket) look(stream net.Conn, p []byte) (int, error) {
+	s.looking = true
+	defer func() { s.looking = false }()
+	return stream.Read(p)
+}
+
 // Read implements io.Reader.
 func (s *socket) Read(p []byte) (n int, err error) {
-	switch {
-	case !s.looking:
+	if s.looking {
+		n, err = s.now(p)
+	} else {
 		n, err = s.Conn.Read(p)
-	case s.kernel == nil:
-		n, err = s.readDue(p)
-	default:
-		s.room, s.taken = p, 0
-		if err = s.kernel.Read(s.take); err == nil {
-			n, err = s.taken, s.failed
-		}
-		s.room = nil
 	}
 	if s.records != nil {
 		s.records.pass(p[:n])
 	}
 	return n, err
+}
+
+func (s *socket) readKernel(p []byte) (int, error) {
+	s.room, s.taken = p, 0
+	err := s.kernel.Read(s.take)
+	s.room = nil
+	if err != nil {
+		return 0, err
+	}
+	return s.taken, s.failed
 }
 
 // readDue reads a connection of which the kernel knows nothing: some tell that it has ended.

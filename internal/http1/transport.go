@@ -21,7 +21,9 @@
 // the server acted on any other is not known (RFC 9112, section 9.3.1): that is no *NotSentError, if
 // only a byte of it was written.
 //
-// It refuses other hosts, bodies of unknown length, and does no proxies, no trailers of requests,
+// A Proxy is a way to the server. What its connections have to say is looked at too, also within TLS.
+//
+// It refuses other hosts, bodies of unknown length, and does no trailers of requests,
 // no Expect, no upgrades and no httptrace.
 package http1
 
@@ -43,7 +45,7 @@ type Config struct {
 	// Server is scheme, http or https, and host of the only server.
 	Server *url.URL
 	// DialContext connects to the server.
-	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	DialContext DialFunc
 	// TLS is used where the scheme is https. ServerName and NextProtos are set here.
 	TLS *tls.Config
 	// HandshakeTimeout bounds the TLS handshake.
@@ -69,7 +71,7 @@ type Transport struct {
 func New(cfg Config) *Transport {
 	port := cfg.Server.Port()
 	if port == "" {
-		port = cfg.Server.Scheme // which dialers know by name
+		port = proxyPort(cfg.Server.Scheme) // that of a server too
 	}
 	if cfg.Server.Scheme == "https" {
 		cfg.TLS = cfg.TLS.Clone()

@@ -32,6 +32,7 @@ type logLine struct {
 	Path    string    `json:"path"`
 	Status  int       `json:"status"`
 	Fault   string    `json:"fault"`
+	Text    string    `json:"text"`
 	// Suppressed is how many lines like it were left out.
 	Suppressed int `json:"suppressed"`
 	// Duration is how long before Time it began, such as 1.2ms.

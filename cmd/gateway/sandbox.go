@@ -19,6 +19,7 @@ const sandboxGrace = 5 * time.Second
 func serveSandbox(ctx context.Context, cfg config.Sandbox, stderr io.Writer) error {
 	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
 	defer flush(ctx)
+	adoptStrayLines(log)
 	endpoints, err := loadEndpoints()
 	if err != nil {
 		return err

@@ -67,6 +67,7 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 func serve(ctx context.Context, cfg config.Config, files *files, hangups <-chan os.Signal, stderr io.Writer) error {
 	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
 	defer flush(ctx)
+	adoptStrayLines(log)
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
 	endpoints, err := loadEndpoints()

@@ -88,7 +88,7 @@ func (g grpcLines) Fatalf(format string, args ...any) {
 }
 
 // quoted is text as %q has it, or the beginning of one.
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`) //nolint:gochecknoglobals // it is constant
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`)
 
 // strayText is a library's text as the log may have it: one line, bounded, without what it quotes.
 func strayText(text string) string {

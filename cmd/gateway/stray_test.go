@@ -85,6 +85,7 @@ func TestLog_gRPC(t *testing.T) {
 	if line.Level != "DEBUG" || !strings.Contains(line.Text, `Failed to decode metadata header ("…", "…")`) {
 		t.Errorf("got %+v", line)
 	}
+	hangUp(conn) // gRPC would wait for it
 	p.stop(t)
 	wantStructured(t, p)
 	if _, text, _ := p.log(); strings.Contains(text, secret) {

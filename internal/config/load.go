@@ -161,7 +161,7 @@ func tokenHint(name string) string {
 }
 
 // fromEnviron reads the variables that are settings, and reports those that look as if they
-// were.
+// were. What Kubernetes sets for Services with the gateway's name is passed over.
 func (l *loader) fromEnviron(environ []string) []assignment {
 	names := make(map[string]string)
 	for _, s := range l.settings {
@@ -174,7 +174,10 @@ func (l *loader) fromEnviron(environ []string) []assignment {
 			continue
 		}
 		name, ok := names[key]
-		if !ok {
+		switch {
+		case !ok && isServiceLink(entry):
+			continue
+		case !ok:
 			l.problem("environment %s: no such setting%s", key, tokenHint(strings.TrimPrefix(key, variablePrefix)))
 			continue
 		}

@@ -30,6 +30,7 @@ const (
 	reasonCursorRejected    = "CURSOR_REJECTED"
 	reasonPaginationInvalid = "PAGINATION_INVALID"
 	reasonDraining          = "DRAINING"
+	reasonMethodUnknown     = "METHOD_UNKNOWN"
 )
 
 // maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go

@@ -17,17 +17,17 @@ func (c Config) unaryInterceptors() []grpc.UnaryServerInterceptor {
 	// Telemetry sees every call, refused ones too, with the code that the caller sees.
 	chain = append(chain, c.UnaryInterceptors...)
 	// Innermost, so that all of the above see a panic as the error it becomes.
-	return append(chain, edge{p, c.DefaultDeadline}.unary)
+	return append(chain, (&edge{presenter: p, defaultDeadline: c.DefaultDeadline}).unary)
 }
 
 // streamInterceptors returns the chain of streams, outermost first, in the order and for the
 // reasons of unaryInterceptors. Streams have no default deadline, for they may be endless; they
 // end with stopping instead.
-func (c Config) streamInterceptors(stopping context.Context) []grpc.StreamServerInterceptor {
+func (c Config) streamInterceptors(stopping context.Context, served methods) []grpc.StreamServerInterceptor {
 	p := presenter{c.Logger}
-	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(p.recovered())}
+	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(p.recovered()), served.rename}
 	chain = append(chain, c.StreamInterceptors...)
-	return append(chain, edge{p, c.DefaultDeadline}.stream, endWith(stopping))
+	return append(chain, (&edge{presenter: p, defaultDeadline: c.DefaultDeadline}).stream, endWith(stopping))
 }
 
 // edge is where a call leaves the interceptors for its handler. It bounds the call, turns what
@@ -35,9 +35,11 @@ func (c Config) streamInterceptors(stopping context.Context) []grpc.StreamServer
 type edge struct {
 	presenter
 	defaultDeadline time.Duration
+	// unknown bounds the lines about calls of methods that are not served.
+	unknown sparse
 }
 
-func (e edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	line := newLogLine(e.logger, info.FullMethod)
 	ctx = context.WithValue(ctx, logLineKey{}, line)
 	defer func() {
@@ -59,8 +61,11 @@ func (e edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 	return handler(bounded, req)
 }
 
-func (e edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	line := newLogLine(e.logger, info.FullMethod)
+	if info.FullMethod == unknownName {
+		line.bound = &e.unknown
+	}
 	ctx := context.WithValue(ss.Context(), logLineKey{}, line)
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
@@ -23,6 +24,29 @@ type logLine struct {
 	requestID string
 	// pages and items count what a stream of pages has sent.
 	pages, items int64
+	// bound keeps lines of its kind few; nil: each is logged.
+	bound *sparse
+}
+
+// sparse keeps lines few that callers can cause without end and at no cost: it lets one through a
+// second. The zero value is ready for use; it is safe for concurrent use.
+type sparse struct {
+	last   atomic.Int64 // Unix time of the last line, in seconds
+	missed atomic.Int64
+}
+
+// allow reports whether a line may be logged now, and how many were not since the last one. A nil s
+// allows all.
+func (s *sparse) allow(now time.Time) (missed int64, ok bool) {
+	if s == nil {
+		return 0, true
+	}
+	last := s.last.Load()
+	if now.Unix() == last || !s.last.CompareAndSwap(last, now.Unix()) {
+		s.missed.Add(1)
+		return 0, false
+	}
+	return s.missed.Swap(0), true
 }
 
 type logLineKey struct{}
@@ -65,6 +89,10 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	if !l.logger.Enabled(ctx, level) {
 		return
 	}
+	missed, ok := l.bound.allow(time.Now())
+	if !ok {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", l.method),
 		slog.String("code", code.String()),
@@ -81,6 +109,9 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	}
 	if l.pages > 0 {
 		attrs = append(attrs, slog.Int64("pages", l.pages), slog.Int64("items", l.items))
+	}
+	if missed > 0 {
+		attrs = append(attrs, slog.Int64("unlogged", missed))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))

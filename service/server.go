@@ -7,9 +7,16 @@
 // A call reaches the upstream only when its message could be read, every argument is in order
 // and its deadline has not passed. What the upstream answers goes out as it was decoded, without
 // another copy. Nothing that fails, panics included, takes the server down or tells the caller
-// more than a status: errors of package upstream and of this package carry an ErrorInfo, those
-// of grpc itself, such as that of a message which is too large, do not; any other error is
-// logged and appears as Internal with the message "internal error".
+// more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
+// error is logged and appears as Internal with the message "internal error".
+//
+// Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
+// is decompressed, or malformed: such a call is logged and counted as others are. It also turns
+// away what it cannot make a call of, and these are neither logged nor counted: an encoding other
+// than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary metadata or a grpc-timeout that is
+// malformed, a path without a method, a deadline that has passed.
+//
+// Requests may be compressed with gzip. Answers are compressed if the request was.
 //
 // # Streams
 //
@@ -89,6 +96,7 @@ import (
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/credentials"
+	_ "google.golang.org/grpc/encoding/gzip" // Registers the compression that clients may ask for.
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -226,12 +234,13 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // serverOptions returns what c says to grpc.
-func (c Config) serverOptions(stopping context.Context) []grpc.ServerOption {
+func (c Config) serverOptions(stopping context.Context, served methods) []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ChainUnaryInterceptor(c.unaryInterceptors()...),
-		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping)...),
+		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping, served)...),
+		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
@@ -276,8 +285,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	stopping, endStreams := context.WithCancel(context.Background())
+	served := make(methods)
 	s := &Server{
-		grpc:       grpc.NewServer(cfg.serverOptions(stopping)...),
+		grpc:       grpc.NewServer(cfg.serverOptions(stopping, served)...),
 		health:     health.NewServer(),
 		endStreams: endStreams,
 	}
@@ -288,6 +298,7 @@ func New(cfg Config) (*Server, error) {
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	channelz.RegisterChannelzServiceToServer(s.grpc)
+	served.add(s.grpc.GetServiceInfo())
 	s.SetServing(false)
 	return s, nil
 }

@@ -122,8 +122,8 @@ func ended(ctx context.Context) *Error {
 	switch {
 	case errors.Is(context.Cause(ctx), errAttemptTimeout):
 		return fault(ReasonTimeout, "", errAttemptTimeout)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fault(ReasonDeadlineExceeded, "", ctx.Err())
+	case Expired(ctx):
+		return fault(ReasonDeadlineExceeded, "", context.DeadlineExceeded)
 	default:
 		return fault(ReasonCancelled, "", ctx.Err())
 	}

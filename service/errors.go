@@ -31,6 +31,7 @@ const (
 	reasonPaginationInvalid = "PAGINATION_INVALID"
 	reasonDraining          = "DRAINING"
 	reasonMethodUnknown     = "METHOD_UNKNOWN"
+	reasonTooManyCalls      = "TOO_MANY_CALLS"
 )
 
 // maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go

@@ -10,37 +10,61 @@ import (
 
 // unaryInterceptors returns the chain of unary calls, outermost first. It is short because every
 // link costs each call an allocation and a deeper stack.
-func (c Config) unaryInterceptors() []grpc.UnaryServerInterceptor {
-	p := presenter{c.Logger}
+func (c Config) unaryInterceptors(e *edge) []grpc.UnaryServerInterceptor {
 	// Outermost, so that not even a panic in an interceptor ends the process.
-	chain := []grpc.UnaryServerInterceptor{recovery.UnaryServerInterceptor(p.recovered())}
+	chain := []grpc.UnaryServerInterceptor{recovery.UnaryServerInterceptor(e.recovered())}
 	// Telemetry sees every call, refused ones too, with the code that the caller sees.
 	chain = append(chain, c.UnaryInterceptors...)
 	// Innermost, so that all of the above see a panic as the error it becomes.
-	return append(chain, (&edge{presenter: p, defaultDeadline: c.DefaultDeadline}).unary)
+	return append(chain, e.unary)
 }
 
 // streamInterceptors returns the chain of streams, outermost first, in the order and for the
 // reasons of unaryInterceptors. Streams have no default deadline, for they may be endless; they
 // end with stopping instead.
-func (c Config) streamInterceptors(stopping context.Context, served methods) []grpc.StreamServerInterceptor {
-	p := presenter{c.Logger}
-	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(p.recovered()), served.rename}
+func (c Config) streamInterceptors(stopping context.Context, e *edge) []grpc.StreamServerInterceptor {
+	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(e.recovered()), e.served.rename}
 	chain = append(chain, c.StreamInterceptors...)
-	return append(chain, (&edge{presenter: p, defaultDeadline: c.DefaultDeadline}).stream, endWith(stopping))
+	return append(chain, e.stream, endWith(stopping))
 }
 
-// edge is where a call leaves the interceptors for its handler. It bounds the call, turns what
-// comes of it, a panic included, into what the caller sees, and logs the same.
+// edge is where a call leaves the interceptors for its handler. It bounds the call and how many run,
+// turns what comes of it, a panic included, into what the caller sees, and logs the same. It is one
+// for all calls.
 type edge struct {
 	presenter
+	served          methods
 	defaultDeadline time.Duration
-	// unknown bounds the lines about calls of methods that are not served.
-	unknown sparse
+	calls           calls
+	// unknown and refused bound the lines about calls of methods that are not served, and beyond
+	// the limit.
+	unknown, refused sparse
+}
+
+func newEdge(c Config) *edge {
+	return &edge{
+		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
+		calls: calls{limit: int64(c.MaxConcurrentCalls)},
+	}
+}
+
+// refuse ends a call beyond the limit, before its request is read. Those of grpc's own services are
+// neither counted nor refused: a probe must not fail because there are many callers.
+func (e *edge) refuse(ctx context.Context, line *logLine) error {
+	err := e.calls.overloaded()
+	line.bound = &e.refused
+	line.finish(ctx, err)
+	return err
 }
 
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	line := newLogLine(e.logger, info.FullMethod)
+	if !isGRPCs(info.FullMethod) {
+		if !e.calls.enter() {
+			return nil, e.refuse(ctx, line)
+		}
+		defer e.calls.leave()
+	}
 	ctx = context.WithValue(ctx, logLineKey{}, line)
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -65,6 +89,12 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	line := newLogLine(e.logger, info.FullMethod)
 	if info.FullMethod == unknownName {
 		line.bound = &e.unknown
+	}
+	if !isGRPCs(info.FullMethod) {
+		if !e.calls.enter() {
+			return e.refuse(ss.Context(), line)
+		}
+		defer e.calls.leave()
 	}
 	ctx := context.WithValue(ss.Context(), logLineKey{}, line)
 	defer func() {

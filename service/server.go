@@ -18,6 +18,16 @@
 //
 // Requests may be compressed with gzip. Answers are compressed if the request was.
 //
+// A call beyond Config.MaxConcurrentCalls is refused before its request is read:
+//
+//	TOO_MANY_CALLS      RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
+//
+// One of a method that is not served is counted as /unknown/unknown, whatever it is called:
+//
+//	METHOD_UNKNOWN      UNIMPLEMENTED
+//
+// Of each of these two the log has a line a second at most, which says how many have none.
+//
 // # Streams
 //
 // A StreamX method sends every page of a list in order, and ends with OK after the one that says
@@ -154,6 +164,9 @@ type Config struct {
 	// MaxConcurrentStreams bounds the calls at one time on one connection, further ones wait at
 	// the client; 0: 1000.
 	MaxConcurrentStreams uint32
+	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those
+	// of grpc's own services; further ones are refused. 0: 50,000.
+	MaxConcurrentCalls int
 	// MaxConnectionAge is after what time a client is asked to connect anew, which spreads
 	// clients over replicas; its calls finish. 0: never.
 	MaxConnectionAge time.Duration
@@ -199,6 +212,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"DefaultDeadline", int64(c.DefaultDeadline)},
 		{"MaxRequestBytes", int64(c.MaxRequestBytes)},
+		{"MaxConcurrentCalls", int64(c.MaxConcurrentCalls)},
 		{"MaxConnectionAge", int64(c.MaxConnectionAge)},
 		{"KeepaliveTime", int64(c.KeepaliveTime)},
 		{"KeepaliveTimeout", int64(c.KeepaliveTimeout)},
@@ -227,6 +241,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
 	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
+	c.MaxConcurrentCalls = cmp.Or(c.MaxConcurrentCalls, 50_000)
 	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
 	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
@@ -234,12 +249,12 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // serverOptions returns what c says to grpc.
-func (c Config) serverOptions(stopping context.Context, served methods) []grpc.ServerOption {
+func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.ChainUnaryInterceptor(c.unaryInterceptors()...),
-		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping, served)...),
+		grpc.ChainUnaryInterceptor(c.unaryInterceptors(e)...),
+		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping, e)...),
 		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -268,6 +283,7 @@ func (c Config) serverOptions(stopping context.Context, served methods) []grpc.S
 // Server serves the gateway's methods. It is safe for concurrent use.
 type Server struct {
 	grpc       *grpc.Server
+	calls      *calls
 	health     *health.Server
 	services   []string
 	endStreams context.CancelFunc
@@ -285,9 +301,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	stopping, endStreams := context.WithCancel(context.Background())
-	served := make(methods)
+	e := newEdge(cfg)
 	s := &Server{
-		grpc:       grpc.NewServer(cfg.serverOptions(stopping, served)...),
+		grpc:       grpc.NewServer(cfg.serverOptions(stopping, e)...),
+		calls:      &e.calls,
 		health:     health.NewServer(),
 		endStreams: endStreams,
 	}
@@ -298,7 +315,7 @@ func New(cfg Config) (*Server, error) {
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	channelz.RegisterChannelzServiceToServer(s.grpc)
-	served.add(s.grpc.GetServiceInfo())
+	e.served.add(s.grpc.GetServiceInfo())
 	s.SetServing(false)
 	return s, nil
 }
@@ -348,6 +365,12 @@ func (s *Server) Serve(lis net.Listener) error {
 		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
 	}
 	return nil
+}
+
+// Calls returns how many calls run, how many may, and how many have been refused for that. Those of
+// grpc's own services are left out.
+func (s *Server) Calls() (running, limit int64, refused uint64) {
+	return s.calls.running.Load(), s.calls.limit, s.calls.refused.Load()
 }
 
 // SetServing sets what the health service says of the server and of each of its services. It

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -8,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -119,6 +122,10 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	server, err := newServer(cfg, endpoints, client, limiter, metrics, log)
 	if err != nil {
 		return err
+	}
+
+	if err := metrics.WatchCalls(server.Calls); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
 
 	var ready atomic.Bool
@@ -300,7 +307,18 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
+		MaxConcurrentCalls:   cmp.Or(cfg.MaxConcurrentCalls, concurrentCalls(debug.SetMemoryLimit(-1))),
 	})
+}
+
+// concurrentCalls returns how many calls may run at one time within a limit of memory, in bytes. A
+// call that waits costs about 25 KiB: an eighth of the memory is for them.
+func concurrentCalls(limit int64) int {
+	const share, callBytes = 8, 32 << 10
+	if limit == math.MaxInt64 { // There is none.
+		return 50_000
+	}
+	return int(max(1000, limit/share/callBytes))
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -121,6 +121,9 @@ type Config struct {
 	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
+	// MaxConcurrentCalls bounds the calls at a time on all connections together; 0: what the memory
+	// allows.
+	MaxConcurrentCalls int
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
 	ShutdownGrace time.Duration
 

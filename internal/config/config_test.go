@@ -116,7 +116,7 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"quota-margin": "5", "quota-max-wait": "1s", "quota-max-queue": "50", "quota-weights": "billing=2,web=0.5", "quota-batch-percent": "20",
 		"quota-redis": "redis://redis.internal:6379/1", "quota-redis-timeout": "40ms", "quota-replicas": "3", "quota-organization": "acme",
 		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
-		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
+		"max-concurrent-streams": "9", "max-concurrent-calls": "90", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}
 	// These need other settings to go with them, and have tests of their own.
 	apart := []string{"tls-cert-file", "tls-key-file", "tls-client-ca-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}

@@ -78,7 +78,8 @@
 //	                       cache.
 //	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
 //	                       message sent, or of the request where there was none. Absent if there
-//	                       is none, or none of at most 2 KiB of printable ASCII.
+//	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
+//	                       the API token.
 //
 // The first two are in the header of a call that succeeds and in the trailer of one that fails;
 // of a stream the header has those of the first page. samsara-drift is in the trailer of a call

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -76,14 +75,4 @@ func checkToken(token string) error {
 		return fmt.Errorf("API token: must be printable ASCII without spaces, byte %d is not", i)
 	}
 	return nil
-}
-
-// scrub removes the token from a text that came from outside, which may echo what it was sent.
-func scrub(text, token string) string {
-	const removed = "[token]"
-	text = strings.ReplaceAll(text, token, removed)
-	if escaped := url.QueryEscape(token); escaped != token {
-		text = strings.ReplaceAll(text, escaped, removed)
-	}
-	return text
 }

@@ -145,7 +145,6 @@ func TestCompression_gzipRequest(t *testing.T) {
 // TestCompression_ghz has a client that is a process of its own.
 func TestCompression_ghz(t *testing.T) {
 	t.Parallel()
-	program(t, "ghz")
 	_, at := startSandboxed(t)
 	out, err := output(t, "ghz", "--insecure", "--enable-compression", "--call", "samsara.vehicles.v1.VehiclesService/ListVehicles",
 		"-d", "{}", "-n", "20", "--format", "json", at.GRPC)

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
 )
 
 func main() {
@@ -63,18 +64,26 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	usage := usage
 	switch command {
 	case "":
+		var endpoints []*endpoint.Endpoint
+		if endpoints, err = loadEndpoints(); err != nil {
+			return err
+		}
 		var cfg config.Config
-		if cfg, err = config.Load(args, environ); err == nil {
+		if cfg, err = config.Load(args, environ, apiOf(endpoints)); err == nil {
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()
 			go paceCollector(ctx, environ)
-			return serve(ctx, cfg, stderr)
+			return serve(ctx, cfg, endpoints, stderr)
 		}
 	case "sandbox":
 		usage = sandboxUsage
+		var endpoints []*endpoint.Endpoint
+		if endpoints, err = loadEndpoints(); err != nil {
+			return err
+		}
 		var cfg config.Sandbox
-		if cfg, err = config.LoadSandbox(args); err == nil {
-			return serveSandbox(ctx, cfg, stderr)
+		if cfg, err = config.LoadSandbox(args, apiOf(endpoints)); err == nil {
+			return serveSandbox(ctx, cfg, endpoints, stderr)
 		}
 	case "endpoints":
 		usage = endpointsUsage

@@ -14,7 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,17 +65,10 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 }
 
 // serve runs the gateway until ctx ends.
-func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
+func serve(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoint, stderr io.Writer) error {
 	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
-	endpoints, err := loadEndpoints()
-	if err != nil {
-		return err
-	}
-	if err := checkCache(cfg.Cache, endpoints); err != nil {
-		return err
-	}
 	metrics, err := telemetry.New(readBuild())
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -167,20 +160,17 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 	return endpoints, nil
 }
 
-// checkCache refuses rules that match no read: they are misspelt. The error is a *config.Error.
-func checkCache(rules []config.CacheRule, endpoints []*endpoint.Endpoint) error {
-	var problems []string
-	for _, rule := range rules {
-		if !slices.ContainsFunc(endpoints, func(e *endpoint.Endpoint) bool {
-			return e.HTTPMethod == http.MethodGet && rule.Methods.Match(e.FullMethod)
-		}) {
-			problems = append(problems, fmt.Sprintf("--cache %q: matches no method that reads", rule))
+// apiOf returns what configurations may name of endpoints.
+func apiOf(endpoints []*endpoint.Endpoint) config.API {
+	api := config.API{Methods: []string{service.PassthroughOperation}}
+	for _, e := range endpoints {
+		api.Methods = append(api.Methods, strings.TrimPrefix(e.FullMethod, "/"))
+		api.Paths = append(api.Paths, e.Operation.GetPath())
+		if e.HTTPMethod == http.MethodGet {
+			api.Reads = append(api.Reads, e.FullMethod)
 		}
 	}
-	if len(problems) > 0 {
-		return &config.Error{Problems: problems}
-	}
-	return nil
+	return api
 }
 
 // upstreamTarget is where requests go.

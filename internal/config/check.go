@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
+	"strings"
 )
 
 // check reports what does not fit together.
@@ -27,6 +28,16 @@ func (c *Config) check(l *loader) {
 	}
 	if c.AdminListen != "" && !c.Insecure && !isLoopback(c.AdminListen) {
 		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("admin-listen"))
+	}
+	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		l.problem("%s: the same as %s", l.where("admin-listen"), l.where("listen"))
+	}
+	weighed := make(map[string]bool, len(c.QuotaWeights))
+	for _, w := range c.QuotaWeights {
+		if weighed[w.Caller] {
+			l.problem("%s: has %s twice", l.where("quota-weights"), show(w.Caller))
+		}
+		weighed[w.Caller] = true
 	}
 	if c.MaxInFlightBytes < 3*c.MaxResponseBytes {
 		// Else the largest body might never fit: there is half as much again for its message,
@@ -54,7 +65,7 @@ func (c *Config) check(l *loader) {
 	case tokenGiven && c.APITokenFile != "":
 		l.problem("%s: set, and so is %s: one of them must go", l.where("api-token-file"), TokenVariable)
 	case c.APITokenFile != "":
-		if err := readable(c.APITokenFile); err != nil {
+		if err := checkTokenFile(c.APITokenFile); err != nil {
 			l.problem("%s: %v", l.where("api-token-file"), err)
 		}
 	case !tokenGiven:
@@ -78,10 +89,24 @@ func (c *Config) ClientCAs() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func readable(path string) error {
-	f, err := os.Open(path) //nolint:gosec // The operator names the file.
+// checkTokenFile refuses a file without a token in it. It must be one that can be read again.
+func checkTokenFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("is a directory")
+	case !info.Mode().IsRegular(): // to open it might wait for ever
+		return errors.New("is no file that can be read again")
+	}
+	text, err := readFile(path, maxTokenBytes)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return errors.New("is empty")
+	}
+	return checkToken(token)
 }

@@ -66,7 +66,7 @@ func (c *Config) settings() []setting {
 		{"quota-redis", quotas, "`URL` of a Redis or Valkey that shares the quota between replicas", redisURL(&c.QuotaRedis)},
 		{"quota-redis-timeout", quotas, "`TIME` that anybody waits for it at most; then a local share is used until it answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second)},
 		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000)},
-		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", text(&c.QuotaOrganization)},
+		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", organization(&c.QuotaOrganization)},
 
 		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},

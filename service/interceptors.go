@@ -36,9 +36,6 @@ type edge struct {
 	served          methods
 	defaultDeadline time.Duration
 	calls           calls
-	// unknown and refused bound the lines about calls of methods that are not served, and beyond
-	// the limit.
-	unknown, refused sparse
 }
 
 func newEdge(c Config) *edge {
@@ -52,7 +49,7 @@ func newEdge(c Config) *edge {
 // neither counted nor refused: a probe must not fail because there are many callers.
 func (e *edge) refuse(ctx context.Context, line *logLine) error {
 	err := e.calls.overloaded()
-	line.bound = &e.refused
+	line.refused = true
 	line.finish(ctx, err)
 	return err
 }
@@ -87,9 +84,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	line := newLogLine(e.logger, info.FullMethod)
-	if info.FullMethod == unknownName {
-		line.bound = &e.unknown
-	}
+	line.refused = info.FullMethod == unknownName
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {
 			return e.refuse(ss.Context(), line)

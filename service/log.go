@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
@@ -24,29 +23,10 @@ type logLine struct {
 	requestID string
 	// pages and items count what a stream of pages has sent.
 	pages, items int64
-	// bound keeps lines of its kind few; nil: each is logged.
-	bound *sparse
-}
-
-// sparse keeps lines few that callers can cause without end and at no cost: it lets one through a
-// second. The zero value is ready for use; it is safe for concurrent use.
-type sparse struct {
-	last   atomic.Int64 // Unix time of the last line, in seconds
-	missed atomic.Int64
-}
-
-// allow reports whether a line may be logged now, and how many were not since the last one. A nil s
-// allows all.
-func (s *sparse) allow(now time.Time) (missed int64, ok bool) {
-	if s == nil {
-		return 0, true
-	}
-	last := s.last.Load()
-	if now.Unix() == last || !s.last.CompareAndSwap(last, now.Unix()) {
-		s.missed.Add(1)
-		return 0, false
-	}
-	return s.missed.Swap(0), true
+	// refused is whether the call is one that callers can make without end and at no cost: beyond
+	// the limit, or of no method. Such lines have a message of their own, for the logger may bound
+	// the lines of each.
+	refused bool
 }
 
 type logLineKey struct{}
@@ -89,10 +69,6 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	if !l.logger.Enabled(ctx, level) {
 		return
 	}
-	missed, ok := l.bound.allow(time.Now())
-	if !ok {
-		return
-	}
 	attrs := []slog.Attr{
 		slog.String("method", l.method),
 		slog.String("code", code.String()),
@@ -110,11 +86,12 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	if l.pages > 0 {
 		attrs = append(attrs, slog.Int64("pages", l.pages), slog.Int64("items", l.items))
 	}
-	if missed > 0 {
-		attrs = append(attrs, slog.Int64("unlogged", missed))
-	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
 	}
-	l.logger.LogAttrs(ctx, level, "call finished", attrs...)
+	message := "call finished"
+	if l.refused {
+		message = "call refused"
+	}
+	l.logger.LogAttrs(ctx, level, message, attrs...)
 }

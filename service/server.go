@@ -26,7 +26,7 @@
 //
 //	METHOD_UNKNOWN      UNIMPLEMENTED
 //
-// Of each of these two the log has a line a second at most, which says how many have none.
+// In the log these two are "call refused".
 //
 // # Streams
 //

@@ -79,8 +79,8 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 		t.Errorf("%v calls were counted as ResourceExhausted, want %d", got, more)
 	}
 	lines, text, _ := p.log()
-	if n := count(lines, "call finished", codes.ResourceExhausted); n < 1 || n > more/2 {
-		t.Errorf("%d lines were logged of %d refused calls, want about one a second:\n%s", n, more, text)
+	if n := count(lines, "call refused", codes.ResourceExhausted); n < 1 || n > more/2 {
+		t.Errorf("%d lines were logged of %d refused calls, want ten a second:\n%s", n, more, text)
 	}
 
 	// Probes and tools are not refused.

@@ -18,7 +18,8 @@ const sandboxGrace = 5 * time.Second
 
 // serveSandbox runs a sandbox alone until ctx ends.
 func serveSandbox(ctx context.Context, cfg config.Sandbox, endpoints []*endpoint.Endpoint, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
 	box, err := newSandboxServer(sandbox.Config{
 		Endpoints: endpoints, Token: cfg.Token, Seed: cfg.Seed, Fleet: cfg.Fleet, PageSize: cfg.PageSize, RateLimits: cfg.RateLimits,
 		Faults: cfg.Faults, Logger: log,

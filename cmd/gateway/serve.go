@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -28,6 +28,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/service"
@@ -64,19 +65,31 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 	return group.Wait()
 }
 
+// wiring is what a gateway is made from beside its configuration.
+type wiring struct {
+	endpoints []*endpoint.Endpoint
+	// files follow their files, and are read again at each of hangups.
+	files   *files
+	hangups <-chan os.Signal
+}
+
 // serve runs the gateway until ctx ends.
-func serve(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoint, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) error {
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
+	endpoints, files := w.endpoints, w.files
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
 	metrics, err := telemetry.New(readBuild())
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	target := upstreamTarget{url: cfg.UpstreamURL, token: upstream.FileToken(cfg.APITokenFile)}
-	if cfg.APITokenFile == "" {
-		target.token = upstream.StaticToken(cfg.APIToken.Reveal())
+	poller, stop := files.follow(ctx, w.hangups, log)
+	defer stop()
+	if err := watchFiles(metrics, poller, files); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
+	target := upstreamTarget{url: cfg.UpstreamURL, token: files.token}
 	var parts []part
 	defer func() {
 		for _, p := range parts {
@@ -112,7 +125,7 @@ func serve(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoin
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, endpoints, client, limiter, metrics, log)
+	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, limiter, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -134,7 +147,7 @@ func serve(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoin
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Quota: state, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: poller.States, Quota: state, Logger: log})
 		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
@@ -176,7 +189,7 @@ func apiOf(endpoints []*endpoint.Endpoint) config.API {
 // upstreamTarget is where requests go.
 type upstreamTarget struct {
 	url   *url.URL
-	token func() (string, error)
+	token *upstream.Token
 	// attemptHeader is the header that tells the number of an attempt; empty: not told.
 	attemptHeader string
 }
@@ -204,9 +217,6 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 }
 
 func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
-	if _, err := target.token(); err != nil {
-		return nil, fmt.Errorf("API token: %w", err)
-	}
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
 		cacheBytes = cfg.CacheMaxBytes
@@ -257,30 +267,15 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	return quota.New(limits)
 }
 
-// newCredentials returns what secures the connections of clients, nil where nothing shall.
-func newCredentials(cfg config.Config) (credentials.TransportCredentials, error) {
-	if cfg.TLSCertFile == "" {
-		return nil, nil
+// watchFiles adds the metrics of files, and of certificates if there are any.
+func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files) error {
+	if err := metrics.WatchFiles(poller.States); err != nil || files.certificates == nil {
+		return err
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	secured := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if secured.ClientCAs, err = cfg.ClientCAs(); err != nil {
-		return nil, err
-	}
-	if secured.ClientCAs != nil {
-		secured.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return credentials.NewTLS(secured), nil
+	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
 }
 
-func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
-	creds, err := newCredentials(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
+func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	return service.New(service.Config{
 		Endpoints:            endpoints,
 		Upstream:             client,
@@ -323,20 +318,4 @@ func httpServe(s *http.Server) func(net.Listener) error {
 		}
 		return nil
 	}
-}
-
-func newLogger(level slog.Level, format config.LogFormat, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
-	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
-// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
-func durationAsText(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
 }

@@ -89,9 +89,9 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
 	}
-	message := "call finished"
 	if l.refused {
-		message = "call refused"
+		l.logger.LogAttrs(ctx, level, "call refused", attrs...)
+		return
 	}
-	l.logger.LogAttrs(ctx, level, message, attrs...)
+	l.logger.LogAttrs(ctx, level, "call finished", attrs...)
 }

@@ -7,14 +7,19 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	assetsv1 "samsara.internal/gateway/gen/samsara/assets/v1"
+	reportsv1beta1 "samsara.internal/gateway/gen/samsara/reports/v1beta1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
@@ -67,6 +72,7 @@ func TestTheStateOfTheQuotaIsPrintedAsATable(t *testing.T) {
 	waiters := []quota.WaiterState{
 		{Caller: "billing", Budget: "operation:samsara.vehicles.v1.VehiclesService/ListVehicles", Count: 6, Oldest: 2345678 * time.Microsecond},
 		{Caller: "no\x1b[2Jise", Batch: true, Budget: "token", Count: 1, Oldest: 40 * time.Millisecond},
+		{Caller: "feeds", Count: 2, Oldest: 30 * time.Millisecond},
 	}
 	const table = `BUDGET                                                      LIMIT    EFFECTIVE  USED  WAITING  OLDEST  429s  PAUSED
 token                                                       150/s    150        20    7        -       0     -
@@ -77,6 +83,7 @@ operation:samsara.tags.v1.TagsService/GetTag                10/30s   8          
 CALLER     CLASS        WAITING  OLDEST  FOR
 billing    interactive  6        2.346s  operation:samsara.vehicles.v1.VehiclesService/ListVehicles
 no�[2Jise  batch        1        40ms    token
+feeds      interactive  2        30ms    retry
 
 `
 	for name, test := range map[string]struct {
@@ -247,6 +254,165 @@ func TestARunningGatewayTellsItsQuota(t *testing.T) {
 		if got := metric(t, at.Admin, name, labels...); got != 1 {
 			t.Errorf("%s is %v, want 1", name, got)
 		}
+	}
+}
+
+// createAsset may be called 100 times a minute.
+func createAsset(conn *grpc.ClientConn) call {
+	return func(ctx context.Context, _ int) error {
+		_, err := assetsv1.NewAssetsServiceClient(conn).CreateAsset(ctx, &assetsv1.CreateAssetRequest{})
+		return err
+	}
+}
+
+// createReportRun may be called 50 times an hour.
+func createReportRun(conn *grpc.ClientConn) call {
+	return func(ctx context.Context, _ int) error {
+		_, err := reportsv1beta1.NewReportsServiceClient(conn).CreateReportRun(ctx, &reportsv1beta1.CreateReportRunRequest{
+			ReportConfig: &reportsv1beta1.ReportConfigInput{},
+		})
+		return err
+	}
+}
+
+// TestQuota_wholeLimitAtOnce calls slow operations as often at once as their limit says, and once
+// more, by one gateway and by two on one Redis.
+func TestQuota_wholeLimitAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		call            func(*grpc.ClientConn) call
+		calls, admitted int
+	}{
+		"CreateReportRun, 50 an hour":                {createReportRun, 5, 5},
+		"CreateAsset, 100 a minute":                  {createAsset, 20, 20},
+		"CreateAsset, 100 a minute, and as one more": {createAsset, 101, 100},
+	} {
+		for gateways, with := range map[int]string{1: "in one process", 2: "by Redis"} {
+			t.Run(name+" "+with, func(t *testing.T) {
+				t.Parallel()
+				box, flags := startSandbox(t, "--rate-limits")
+				if gateways > 1 {
+					flags = append(flags, patientRedis, "--quota-redis="+startRedis(t).url(), fmt.Sprintf("--quota-replicas=%d", gateways))
+				}
+				var conns []*grpc.ClientConn
+				for range gateways {
+					_, at := startBefore(t, flags)
+					conns = append(conns, ready(t, at.GRPC, 1)...)
+				}
+				c := newCallers(t)
+				for n := range test.calls {
+					c.begin("service", test.call(conns[n%len(conns)]), n)
+				}
+				c.Wait()
+				if c.succeeded != test.admitted || c.refused != test.calls-test.admitted {
+					t.Errorf("of %d calls at once %d succeeded and %d were refused, by %v; want %d and %d",
+						test.calls, c.succeeded, c.refused, c.refusals, test.admitted, test.calls-test.admitted)
+				}
+				checkNoneThrottled(t, arrived(t, box))
+			})
+		}
+	}
+}
+
+// TestQuota_callsWaitOutARetryAfter asks for the state while calls wait out a Retry-After: those
+// that were answered so, and others that came after them.
+func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
+	t.Parallel()
+	const operation = "operation:samsara.vehicles.v1.VehiclesService/GetVehicle"
+	for name, test := range map[string]struct {
+		status          int
+		answered, after int
+	}{
+		"429, which pauses the operation": {http.StatusTooManyRequests, 8, 8},
+		"503, which pauses nobody":        {http.StatusServiceUnavailable, 8, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; first=%d; match=/fleet/vehicles/*", test.status, test.answered))
+			gateway, at := startBefore(t, flags, "--log-level=debug")
+			conn := ready(t, at.GRPC, 1)[0]
+			c := newCallers(t)
+			for n := range test.answered {
+				c.begin("report", getVehicle(conn), n)
+			}
+			eventually(t, "the calls are answered", func() bool {
+				lines, _, _ := gateway.log()
+				return len(arrivals(lines).with(func(l logLine) bool { return l.Message == "upstream attempt failed" })) == test.answered
+			})
+			for n := range test.after {
+				c.begin("report", getVehicle(conn), test.answered+n)
+			}
+			want, got := test.answered+test.after, state{}
+			eventually(t, "the calls that wait are shown", func() bool {
+				got = stateOf(t, at.Admin)
+				return got.waiting(operation) == want
+			})
+			if got.waiting("token") != want || got.waiting("report interactive") != want {
+				t.Errorf("want %d that wait for the token and of the caller:\n%s", want, got)
+			}
+			c.Wait()
+			if got := stateOf(t, at.Admin); c.succeeded != want || got.waiting(operation) != 0 {
+				t.Errorf("%d calls succeeded, want %d, and none to wait:\n%s", c.succeeded, want, got)
+			}
+		})
+	}
+}
+
+// state is what gateway quota prints of a running gateway.
+type state []string
+
+func stateOf(t *testing.T, admin string) state {
+	t.Helper()
+	table, err := output(t, "gateway", "quota", "--admin", admin)
+	if err != nil {
+		t.Fatal(err, table)
+	}
+	return strings.Split(table, "\n")
+}
+
+func (s state) String() string { return strings.Join(s, "\n") }
+
+// waiting is the sum of the column WAITING in the rows that begin with some words.
+func (s state) waiting(words string) int {
+	column, sum := 0, 0
+	for _, line := range s {
+		fields := strings.Fields(line)
+		if at := slices.Index(fields, "WAITING"); at >= 0 {
+			column = at
+		} else if strings.HasPrefix(strings.Join(fields, " "), words+" ") {
+			n, err := strconv.Atoi(fields[column])
+			if err != nil {
+				return -1
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
+func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t, "--quota-margin=100")
+	conn := ready(t, at.GRPC, 1)[0]
+	if err := listVehicles(conn)(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	table, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	if err != nil {
+		t.Fatal(err, table)
+	}
+	var rows []string
+	for line := range strings.Lines(table) {
+		if fields := strings.Fields(line); len(fields) == 8 {
+			rows = append(rows, strings.Join(fields[:3], " "))
+		}
+	}
+	want := []string{
+		"BUDGET LIMIT EFFECTIVE", "token 150/s 75", "organization 200/s 100",
+		"operation:samsara.vehicles.v1.VehiclesService/ListVehicles 25/s 12.5",
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -12,16 +12,28 @@ const never instant = math.MaxInt64
 // are spread evenly. The log keeps the limit.
 const catchUp = 50 * time.Millisecond
 
+// recoverGrace is how long after a store came back the local share is kept too at the least: until
+// every process has noticed.
+const recoverGrace = 2 * time.Second
+
+// share is which part of each budget this process may use by itself. The limiter's lock guards it.
+type share struct {
+	// replicas is how many processes there are, 1 where there is no store.
+	replicas int
+	// up says that the store decides, since that it was away until then.
+	up    bool
+	since instant
+}
+
 // budget is one limit and what was admitted by it. The limiter's lock guards it.
 type budget struct {
 	name  string
 	limit Limit
 	// unstated is the limit that a budget without one has from its first 429 on.
 	unstated Limit
-	margin   float64
-	// At most burst admissions in any window: the largest divisor of the limit that is no more
-	// than one second's worth, so that the windows of bursts add up to that of the limit.
-	burst  int
+	share    *share
+	// window is that of the limit, lengthened by margin.
+	margin float64
 	window time.Duration
 	log    log
 	// held says that somebody waits for this budget alone. Admissions are then spread evenly,
@@ -39,8 +51,8 @@ type budget struct {
 	admitted, throttled uint64
 }
 
-func newBudget(name string, limit, unstated Limit, margin float64) *budget {
-	b := &budget{name: name, unstated: unstated, margin: margin}
+func newBudget(name string, limit, unstated Limit, margin float64, s *share) *budget {
+	b := &budget{name: name, unstated: unstated, margin: margin, share: s}
 	b.restrict(limit)
 	return b
 }
@@ -48,23 +60,24 @@ func newBudget(name string, limit, unstated Limit, margin float64) *budget {
 // restrict gives a budget without a limit one.
 func (b *budget) restrict(limit Limit) {
 	b.limit = limit
-	if limit.Requests == 0 {
-		return
-	}
-	second := float64(limit.Requests) * float64(time.Second) / float64(limit.Window)
-	b.burst = max(1, min(limit.Requests, int(second)))
-	for limit.Requests%b.burst != 0 {
-		b.burst--
-	}
-	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + b.margin) * float64(b.burst) / float64(limit.Requests)))
+	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + b.margin)))
 	b.log = log{length: limit.Requests}
-	b.asks = b.burst
+	b.asks = limit.Requests
+}
+
+// split is by how many processes the budget is divided now: not where the store decides, and has
+// done so for a window. Before that, it does not know what was admitted without it.
+func (b *budget) split(now instant) int {
+	if b.share.up && now >= b.share.since+max(recoverGrace, b.window) {
+		return 1
+	}
+	return b.share.replicas
 }
 
 // terms are how many admissions in how long a window the budget has now, where it is divided by
 // so many processes. A share of less than one admission is one in a longer window.
 func (b *budget) terms(now instant, split int) (int, time.Duration) {
-	n, window := b.burst, b.window
+	n, window := b.limit.Requests, b.window
 	if split > n {
 		n, window = 1, window*time.Duration(split)/time.Duration(n)
 	} else {
@@ -80,7 +93,7 @@ func (b *budget) terms(now instant, split int) (int, time.Duration) {
 // zero while they need not be.
 func (b *budget) pace(now instant, split int) time.Duration {
 	ramping := b.ramp(now) < 1
-	if b.burst == 0 || !b.held && !ramping {
+	if b.limit.Requests == 0 || !b.held && !ramping {
 		return 0
 	}
 	n, window := b.terms(now, split)
@@ -89,17 +102,21 @@ func (b *budget) pace(now instant, split int) time.Duration {
 		return step
 	}
 	// A budget whose steps are longer than the ramp is not held up by what the ramp began with.
-	return min(time.Duration(float64(step)/b.ramp(now)), max(step, b.until+rampTime(b.window)-now))
+	longest := b.until + rampTime(b.window) - now
+	if b.held {
+		longest = max(longest, step)
+	}
+	return min(time.Duration(float64(step)/b.ramp(now)), longest)
 }
 
 // room is when there is a place for one more attempt, not after now where there is one, and
 // never where it depends on those that are asking.
-func (b *budget) room(now instant, split int) instant {
+func (b *budget) room(now instant) instant {
 	at := max(b.until, b.retry)
-	if b.burst == 0 {
+	if b.limit.Requests == 0 {
 		return at
 	}
-	n, window := b.terms(now, split)
+	n, window := b.terms(now, b.split(now))
 	if min(n, b.asks) <= b.asking {
 		return never
 	}
@@ -108,9 +125,9 @@ func (b *budget) room(now instant, split int) instant {
 
 // due is when the next attempt may be admitted: when there is room, and not before its turn
 // where admissions are spread.
-func (b *budget) due(now instant, split int) instant {
-	due := b.room(now, split)
-	if pace := b.pace(now, split); pace > 0 {
+func (b *budget) due(now instant) instant {
+	due := b.room(now)
+	if pace := b.pace(now, b.split(now)); pace > 0 {
 		due = max(due, b.next+time.Duration(b.asking)*pace)
 	}
 	return due
@@ -118,34 +135,36 @@ func (b *budget) due(now instant, split int) instant {
 
 // after estimates when an attempt that comes after ahead others may be admitted. Where nobody
 // comes in between it is no earlier than that.
-func (b *budget) after(now instant, split, ahead int) instant {
+func (b *budget) after(now instant, ahead int) instant {
 	first := max(now, b.until, b.retry)
-	if b.burst == 0 {
+	if b.limit.Requests == 0 {
 		return first
 	}
-	n, window := b.terms(now, split)
+	n, window := b.terms(now, b.split(now))
 	ahead += b.asking
-	first = max(first, b.log.last(n)+window)
-	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
-	step := window / time.Duration(n)
-	if b.held || b.ramp(now) < 1 {
-		first = max(first, b.next)
+	ramp := b.ramp(now)
+	at := b.log.last(n-ahead%n) + window*time.Duration(ahead/n+1)
+	if !b.held && ramp == 1 && ahead < n {
+		return max(first, at) // They go at once, and so does this one.
 	}
+	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
+	first = max(first, b.log.last(n)+window, b.next)
+	step := window / time.Duration(n)
 	spread := first + time.Duration(ahead)*step
-	if ramp := b.ramp(now); ramp < 1 {
+	if ramp < 1 {
 		lost := time.Duration(float64(rampTime(b.window)) * (1 - rampFrom) / 2)
 		spread = min(spread+lost, first+time.Duration(float64(ahead)*float64(step)/ramp))
 	}
-	return max(spread, b.log.last(n-ahead%n)+window*time.Duration(ahead/n+1))
+	return max(spread, at)
 }
 
 // take records an admission.
-func (b *budget) take(now instant, split int) {
+func (b *budget) take(now instant) {
 	b.admitted++
-	if b.burst == 0 {
+	if b.limit.Requests == 0 {
 		return
 	}
-	b.next = max(b.next, now-catchUp) + b.pace(now, split)
+	b.next = max(b.next, now-catchUp) + b.pace(now, b.split(now))
 	b.log.add(now)
 }
 

@@ -1,6 +1,10 @@
 package quota
 
-import "math"
+import (
+	"math"
+
+	"samsara.internal/gateway/internal/identity"
+)
 
 // class is interactive or batch, each with a fair queue of its own.
 type class int
@@ -15,6 +19,14 @@ const (
 type caller struct {
 	name  string
 	class class
+}
+
+func callerOf(from identity.Identity) caller {
+	c := caller{name: from.Caller}
+	if from.Batch {
+		c.class = batch
+	}
+	return c
 }
 
 // ledger is start-time fair queueing between the callers of a budget. Of those who wait, the

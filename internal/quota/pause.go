@@ -10,7 +10,7 @@ import (
 
 // Pause says that Samsara answered 429 to an attempt of a budget: nothing is admitted by it
 // until then, the latest of several. It resumes with a quarter of its pace, and rises to all of
-// it in four windows of its burst, 10 s at most. A 429 within a minute after the pause of another
+// it in four windows, 10 s at most. A 429 within a minute after the pause of another
 // lowers the limit by a fifth, never below a fifth of what is configured; each minute without
 // gives back a tenth of it. An operation that had no limit has the token's from then on, which it
 // could not exceed anyway, so that it too resumes gently. Those who cannot wait so long are

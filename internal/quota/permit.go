@@ -81,7 +81,7 @@ func (l *Limiter) move(ctx context.Context, o *Operation, p *place) bool {
 	if up {
 		o.learn(asked, ruling)
 	} else {
-		asked, room = now, o.room(now, l.split(now)) <= now
+		asked, room = now, o.room(now) <= now
 	}
 	if !room {
 		p.at, p.stamp = never, 0 // There is nothing to give back any more.
@@ -96,10 +96,10 @@ func (l *Limiter) move(ctx context.Context, o *Operation, p *place) bool {
 }
 
 // room is when there is a place for one more attempt, however many wait for it.
-func (o *Operation) room(now instant, split int) instant {
+func (o *Operation) room(now instant) instant {
 	var at instant
 	for _, b := range o.budgets {
-		at = max(at, b.room(now, split))
+		at = max(at, b.room(now))
 	}
 	return at
 }

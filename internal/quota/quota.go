@@ -5,9 +5,9 @@
 //
 //   - Exactness: in no interval of a budget's window are more attempts admitted than its limit
 //     says. Each budget keeps a sliding log of its last admissions, so that there is no double
-//     burst at a window's edge. A burst is at most one second's worth, one attempt for budgets
-//     slower than that: 100 a minute is one each 600 ms. An attempt counts from when its request
-//     is written, however long its connection took to open: see Permit.Renew.
+//     burst at a window's edge. While nobody waits, as many go at once as the limit says: of
+//     100 a minute, all 100. An attempt counts from when its request is written, however long
+//     its connection took to open: see Permit.Renew.
 //   - Room for the network: it squeezes together requests that left evenly, so every window is
 //     lengthened by a margin. With the default of 4 % a budget is used to 96 %.
 //   - Fairness: those who wait for a budget are served by start-time fair queueing (Goyal, Vin,
@@ -25,7 +25,7 @@
 // number then lets each admit one now and then, together no more than the budget over time.
 // While some processes have lost the store and others have not, a budget may be exceeded by
 // the shares of those that have; the same may happen, once, in the window in which a store is
-// lost. Coming back is exact: for recoverGrace both the share and the store have to agree.
+// lost. Coming back is exact: for a window both the share and the store have to agree.
 //
 // golang.org/x/time/rate and the libraries like it were not used: a token bucket admits twice
 // its burst in one window, takes from one budget at a time, and queues by arrival.
@@ -187,6 +187,7 @@ type Limiter struct {
 	operations map[string]*Operation
 	lines      map[*Operation]struct{} // those with waiters
 	waiting    int
+	resting    map[*rest]struct{}
 	arrivals   uint64
 	timer      *time.Timer // the next grant
 	link       link
@@ -229,11 +230,15 @@ func New(cfg Config) (*Limiter, error) {
 		ledger:     newLedger(),
 		operations: make(map[string]*Operation),
 		lines:      make(map[*Operation]struct{}),
-		link:       link{replicas: cfg.Replicas},
+		resting:    make(map[*rest]struct{}),
+		link:       link{share: share{replicas: 1, since: longPast}},
+	}
+	if cfg.Store != nil {
+		l.link.replicas = cfg.Replicas
 	}
 	l.shared = [2]*budget{
-		newBudget(TokenBudget, cfg.Token, Limit{}, cfg.Margin),
-		newBudget(OrganizationBudget, cfg.Organization, Limit{}, cfg.Margin),
+		newBudget(TokenBudget, cfg.Token, Limit{}, cfg.Margin, &l.link.share),
+		newBudget(OrganizationBudget, cfg.Organization, Limit{}, cfg.Margin, &l.link.share),
 	}
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
@@ -272,7 +277,7 @@ func (l *Limiter) Operation(name string, stated Limit) (*Operation, error) {
 	defer l.mu.Unlock()
 	o := l.operations[name]
 	if o == nil {
-		own := newBudget(OperationPrefix+name, stated, l.cfg.Token, l.cfg.Margin)
+		own := newBudget(OperationPrefix+name, stated, l.cfg.Token, l.cfg.Margin, &l.link.share)
 		o = &Operation{
 			limiter: l,
 			name:    name,

@@ -23,7 +23,7 @@ func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, 
 	l.mu.Lock()
 	now := l.now()
 	if !l.closed && !l.link.up && l.free(o, now) {
-		o.take(now, l.split(now))
+		o.take(now)
 		l.mu.Unlock()
 		l.cfg.Observer.Admitted(Admission{Operation: o.name, From: from})
 		return Permit{operation: o, from: from, place: place{since: now, at: now}}, nil
@@ -71,21 +71,21 @@ type flow struct {
 
 // free says that an attempt may go ahead of nobody, now.
 func (l *Limiter) free(o *Operation, now instant) bool {
-	return len(o.flows) == 0 && !l.shared[0].held && o.due(now, l.split(now)) <= now
+	return len(o.flows) == 0 && !l.shared[0].held && o.due(now) <= now
 }
 
 // due is when the next attempt may be admitted.
-func (o *Operation) due(now instant, split int) instant {
+func (o *Operation) due(now instant) instant {
 	var due instant
 	for _, b := range o.budgets {
-		due = max(due, b.due(now, split))
+		due = max(due, b.due(now))
 	}
 	return due
 }
 
-func (o *Operation) take(now instant, split int) {
+func (o *Operation) take(now instant) {
 	for _, b := range o.budgets {
-		b.take(now, split)
+		b.take(now)
 	}
 }
 
@@ -95,11 +95,7 @@ func (l *Limiter) join(ctx context.Context, o *Operation, from identity.Identity
 	if l.closed {
 		return nil, ErrClosed
 	}
-	who := caller{name: from.Caller}
-	if from.Batch {
-		who.class = batch
-	}
-	f := o.flow(who)
+	f := o.flow(callerOf(from))
 	deadline := now + l.cfg.MaxWait
 	if d, ok := ctx.Deadline(); ok {
 		deadline = min(deadline, now+time.Until(d))
@@ -133,12 +129,11 @@ func (o *Operation) flow(who caller) *flow {
 
 // estimate is what a new waiter would be refused with.
 func (l *Limiter) estimate(o *Operation, f *flow, now instant) *RefusedError {
-	split := l.split(now)
 	ahead := o.ledger.ahead(f.own, l.cfg.BatchPercent, func(a *account) int { return a.waiting })
 	var longest *budget
 	var due instant
 	for _, b := range o.budgets {
-		if at := b.after(now, split, ahead); longest == nil || at > due {
+		if at := b.after(now, ahead); longest == nil || at > due {
 			longest, due = b, at
 		}
 		ahead = l.aheadShared(f.shared)
@@ -286,8 +281,7 @@ func (l *Limiter) tick() {
 // dispatch admits all who may be admitted now, or lets them ask the store, and sets the timer
 // for the next.
 func (l *Limiter) dispatch(now instant) {
-	split := l.split(now)
-	for w := l.next(now, split); w != nil; w = l.next(now, split) {
+	for w := l.next(now); w != nil; w = l.next(now) {
 		l.dequeue(w)
 		if l.link.up {
 			w.operation.reserve(1)
@@ -298,7 +292,7 @@ func (l *Limiter) dispatch(now instant) {
 	}
 	due := never
 	for o := range l.lines {
-		due = min(due, o.due(now, split))
+		due = min(due, o.due(now))
 	}
 	if due == never {
 		l.timer.Stop()
@@ -313,19 +307,19 @@ func (l *Limiter) admit(w *waiter, now instant) {
 	f := o.flow(w.flow.caller)
 	o.ledger.charge(f.own, l.cfg.BatchPercent)
 	l.ledger.charge(f.shared, l.cfg.BatchPercent)
-	o.take(now, l.split(now))
+	o.take(now)
 }
 
 // next picks who is admitted next, and says of the budgets which ones hold somebody up. It
 // looks at everyone who could be: queues are bounded, and admissions are some hundreds a second.
-func (l *Limiter) next(now instant, split int) *waiter {
-	closed := max(l.shared[0].due(now, split), l.shared[1].due(now, split)) > now
+func (l *Limiter) next(now instant) *waiter {
+	closed := max(l.shared[0].due(now), l.shared[1].due(now)) > now
 	held := false
 	var best [classes]*flow
 	for o := range l.lines {
 		own := o.budgets[0]
 		switch {
-		case own.due(now, split) > now:
+		case own.due(now) > now:
 			own.held = true
 			continue
 		case closed:

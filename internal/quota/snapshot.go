@@ -34,7 +34,7 @@ func (nobody) Refused(string, identity.Identity, error) {}
 
 // Snapshot is the state of a limiter.
 type Snapshot struct {
-	// Waiting is how many wait.
+	// Waiting is how many wait, for budgets or before a further attempt.
 	Waiting int
 	// Budgets begin with the token's and the organization's; operations follow by name.
 	Budgets []BudgetState
@@ -49,10 +49,11 @@ type BudgetState struct {
 	Name string
 	// Limit is the configured limit. Where there is none it is zero, and after a 429 the token's.
 	Limit Limit
-	// Effective is how many requests of the limit may be used in its window now: less than
-	// configured after 429s, and without the store.
+	// Effective is how many requests are admitted now in the limit's window, on average: fewer
+	// than configured by the margin, after 429s, and without the store.
 	Effective float64
-	// Used is how many this process was admitted in the last window, Waiting how many wait.
+	// Used is how many this process was admitted in the last window, Waiting how many wait that
+	// will take from it.
 	Used, Waiting int
 	// Oldest is how long the first of those has waited whom this budget holds up.
 	Oldest time.Duration
@@ -81,7 +82,7 @@ func (l *Limiter) Snapshot() Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	s := Snapshot{Waiting: l.waiting, Budgets: make([]BudgetState, 0, len(l.shared)+len(l.operations))}
+	s := Snapshot{Waiting: l.waiting + len(l.resting), Budgets: make([]BudgetState, 0, len(l.shared)+len(l.operations))}
 	for _, b := range l.shared {
 		s.Budgets = append(s.Budgets, l.state(b, now))
 	}
@@ -120,10 +121,9 @@ func (l *Limiter) state(b *budget, now instant) BudgetState {
 	if b.until > now {
 		s.PausedUntil = l.epoch.Add(b.until)
 	}
-	if b.burst > 0 {
-		n, window := b.terms(now, l.split(now))
-		whole := float64(b.window) / float64(b.burst)
-		s.Effective = float64(b.limit.Requests) * whole * float64(n) / float64(window) * b.ramp(now)
+	if b.limit.Requests > 0 {
+		n, window := b.terms(now, b.split(now))
+		s.Effective = float64(n) * float64(b.limit.Window) / float64(window) * b.ramp(now)
 	}
 	return s
 }

@@ -60,28 +60,15 @@ const (
 	// away, to which the same is added at random.
 	beatInterval  = time.Second
 	probeInterval = 250 * time.Millisecond
-	// recoverGrace is how long after a store came back the local share is kept too: until
-	// every process has noticed, and for the window of the fast budgets.
-	recoverGrace = 2 * time.Second
 	// retryJitter lets no process be the first at every slot.
 	retryJitter = time.Millisecond
 )
 
 // link is the state of the store. The limiter's lock guards it.
 type link struct {
-	up         bool
-	graceUntil instant
-	replicas   int
-	err        error
-	lost       uint64
-}
-
-// split is by how many a budget is divided.
-func (l *Limiter) split(now instant) int {
-	if l.cfg.Store == nil || l.link.up && now >= l.link.graceUntil {
-		return 1
-	}
-	return l.link.replicas
+	share
+	err  error
+	lost uint64
 }
 
 // connect begins the heartbeat, where there is a store.
@@ -92,7 +79,7 @@ func (l *Limiter) connect() {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop, l.stopped = stop, make(chan struct{})
 	l.beat(ctx)
-	l.link.graceUntil = 0
+	l.link.since = longPast
 	go func() {
 		defer close(l.stopped)
 		l.beats(ctx)
@@ -156,10 +143,10 @@ func (l *Limiter) beat(ctx context.Context) {
 	}
 	if !l.link.up {
 		l.link.up, l.link.err = true, nil
-		l.link.graceUntil = now + recoverGrace
+		l.link.since = now
 	}
 	// A store that comes back empty has not heard of everyone yet.
-	if replicas > l.link.replicas || now >= l.link.graceUntil {
+	if replicas > l.link.replicas || now >= l.link.since+recoverGrace {
 		l.link.replicas = max(l.cfg.Replicas, replicas)
 	}
 	l.dispatch(now)
@@ -173,7 +160,7 @@ func (l *Limiter) lose(now instant, err error) {
 	l.link.up, l.link.err = false, err
 	for _, o := range l.operations {
 		for _, b := range o.budgets {
-			b.retry, b.asks = 0, b.burst
+			b.retry, b.asks = 0, b.limit.Requests
 		}
 	}
 	l.dispatch(now)
@@ -207,14 +194,14 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (place, bool, error) {
 	o.learn(asked, ruling)
 	if ruling.Wait <= 0 {
 		for _, b := range o.budgets {
-			b.asks = min(2*b.asks, b.burst)
+			b.asks = min(2*b.asks, b.limit.Requests)
 		}
 		l.admit(w, now)
 		l.dispatch(now)
 		return place{at: now, since: asked, stamp: ruling.Stamp}, true, nil
 	}
 	b := o.budgets[ruling.Held]
-	b.asks = min(1, b.burst)
+	b.asks = min(1, b.limit.Requests)
 	b.retry = max(b.retry, now+ruling.Wait+rand.N(retryJitter)) //nolint:gosec // jitter, not a secret
 	l.requeue(w)
 	defer l.dispatch(now)
@@ -232,7 +219,7 @@ func (l *Limiter) take(ctx context.Context, o *Operation, inTurn bool, instead S
 	now := l.now()
 	for i, b := range o.budgets {
 		claims[i] = Claim{Budget: b.name}
-		if b.burst > 0 {
+		if b.limit.Requests > 0 {
 			claims[i].Requests, claims[i].Window = b.terms(now, 1)
 		}
 		if inTurn {

@@ -19,6 +19,7 @@ import (
 
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/quota/redisstore"
 )
 
 const redisPassword = "a-secret-of-redis"
@@ -115,9 +116,9 @@ func (s *server) log(budget string) []time.Time {
 	return times
 }
 
-func newRedis(t testing.TB, url string) *quota.Redis {
+func newRedis(t testing.TB, url string) *redisstore.Store {
 	t.Helper()
-	store, err := quota.NewRedis(quota.RedisConfig{URL: url, Organization: "org", Token: "t"})
+	store, err := redisstore.New(redisstore.Config{URL: url, Organization: "org", Token: "t"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestReplicasWithDifferentLimitsKeepTheirOwn(t *testing.T) {
 
 func TestARedisThatMakesNoSenseIsRefusedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []quota.RedisConfig{
+	for _, cfg := range []redisstore.Config{
 		{URL: "redis://:" + redisPassword + "@host:port", Organization: "org", Token: "t"},
 		{URL: "http://:" + redisPassword + "@host", Organization: "org", Token: "t"},
 		{URL: "redis://:" + redisPassword + "@host\x7f/", Organization: "org", Token: "t"},
@@ -313,7 +314,7 @@ func TestARedisThatMakesNoSenseIsRefusedWithoutItsPassword(t *testing.T) {
 		{URL: "redis://host", Organization: "o{r}g", Token: "t"},
 		{URL: "redis://host", Organization: "org"},
 	} {
-		_, err := quota.NewRedis(cfg)
+		_, err := redisstore.New(cfg)
 		if err == nil {
 			t.Errorf("%+v was taken", cfg)
 		} else if strings.Contains(err.Error(), redisPassword) {

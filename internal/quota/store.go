@@ -27,9 +27,10 @@ type Stamp int64
 // Claim is one budget's part in a decision.
 type Claim struct {
 	Budget string
-	// Requests in any interval of Window at most; zero where only pauses count.
-	Requests int
-	Window   time.Duration
+	// Limit is the configured one, zero where only pauses count. Its requests are the most in any
+	// interval of Window, which is longer than its own by the margin and after 429s.
+	Limit  Limit
+	Window time.Duration
 	// Pace is the time to the next admission while they are spread evenly, zero while they
 	// are not.
 	Pace time.Duration
@@ -55,10 +56,12 @@ type Pause struct {
 	Scale float64
 }
 
+// BeatInterval is the time between heartbeats.
+const BeatInterval = time.Second
+
 const (
-	// beatInterval is the time between heartbeats, probeInterval the least while the store is
-	// away, to which the same is added at random.
-	beatInterval  = time.Second
+	// probeInterval is the least time between heartbeats while the store is away, to which the
+	// same is added at random.
 	probeInterval = 250 * time.Millisecond
 	// retryJitter lets no process be the first at every slot.
 	retryJitter = time.Millisecond
@@ -103,7 +106,7 @@ func (l *Limiter) beats(ctx context.Context) {
 		l.mu.Lock()
 		state := l.storeState()
 		l.mu.Unlock()
-		interval := beatInterval
+		interval := BeatInterval
 		if !state.Up {
 			interval = probeInterval + rand.N(probeInterval) //nolint:gosec // jitter, not a secret
 		}
@@ -220,7 +223,8 @@ func (l *Limiter) take(ctx context.Context, o *Operation, inTurn bool, instead S
 	for i, b := range o.budgets {
 		claims[i] = Claim{Budget: b.name}
 		if b.limit.Requests > 0 {
-			claims[i].Requests, claims[i].Window = b.terms(now, 1)
+			claims[i].Limit = b.limit
+			_, claims[i].Window = b.terms(now, 1)
 		}
 		if inTurn {
 			claims[i].Pace = b.pace(now, 1)

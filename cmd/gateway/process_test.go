@@ -70,8 +70,14 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs the gateway as start does, with variables of the form NAME=VALUE in its environment.
 func startIn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	return startProgram(t, program(t, "gateway"), env, args...)
+}
+
+// startProgram runs a build of the gateway as startIn does.
+func startProgram(t *testing.T, path string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{
-		cmd:    exec.CommandContext(t.Context(), program(t, "gateway"), args...),
+		cmd:    exec.CommandContext(t.Context(), path, args...),
 		exited: make(chan struct{}), grown: make(chan struct{}),
 	}
 	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -414,6 +415,84 @@ func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// TestQuota_upgradeOnOneRedis replaces two gateways of another build on one Redis by two of this one,
+// one after the other, under load all the time.
+func TestQuota_upgradeOnOneRedis(t *testing.T) {
+	t.Parallel()
+	peer := os.Getenv("SAMSARA_TEST_PEER")
+	if peer == "" {
+		t.Skip("needs SAMSARA_TEST_PEER: the gateway that is replaced, built from the last commit with version 1 of the format in Redis, d0e5661")
+	}
+	// Version 1 admits 5 at once, and one each 200 ms.
+	const slow, window, phase = 20, 4 * time.Second, 5 * time.Second
+	box, flags := startSandbox(t)
+	// 20 % of the window for stops of the machine, as everywhere.
+	flag, _ := margin(t)
+	flags = append(flags, flag, patientRedis, "--quota-redis="+startRedis(t).url(), "--quota-replicas=2",
+		fmt.Sprintf("--quota-limits=samsara.trailers.v1.TrailersService/UpdateTrailer=%d/%v", slow, window))
+	c := newCallers(t)
+	// run starts a gateway under load, and returns what ends the load, and then the gateway.
+	run := func(path string) (conn *grpc.ClientConn, rest, end func()) {
+		p := startProgram(t, path, nil, flags...)
+		conn = ready(t, p.await(t, "serving").GRPC, 1)[0]
+		load, stop := newCallers(t), make(chan struct{})
+		load.keep(stop, "writer", 4, renameTrailer(conn))
+		load.keep(stop, "lister", 4, listVehicles(conn))
+		load.keep(stop, "reader", 8, getVehicle(conn))
+		return conn, func() {
+			close(stop)
+			load.Wait()
+			c.succeeded, c.refused = c.succeeded+load.succeeded, c.refused+load.refused
+		}, func() { p.stop(t) }
+	}
+	this := program(t, "gateway")
+	_, restFirst, endFirst := run(peer)
+	_, restSecond, endSecond := run(peer)
+	lapse(t, phase)
+	third, restThird, endThird := run(this)
+	lapse(t, phase)
+	restFirst()
+	endFirst()
+	lapse(t, phase)
+	fourth, restFourth, endFourth := run(this)
+	lapse(t, phase)
+	restSecond()
+	endSecond()
+	lapse(t, 3*phase)
+	restThird()
+	restFourth()
+	lapse(t, 2*window)
+	// By version 1 these would take 3 s.
+	begun := time.Now()
+	for n := range slow {
+		c.begin("at once", renameTrailer([]*grpc.ClientConn{third, fourth}[n%2]), n)
+	}
+	c.Wait()
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("after the upgrade %d writes at once took %v, want no time", slow, took)
+	}
+	endThird()
+	endFourth()
+	if c.refused > 0 {
+		t.Errorf("%d calls of %d were refused by the quota, want none", c.refused, c.refused+c.succeeded)
+	}
+	all := arrived(t, box)
+	writes := all.with(func(l logLine) bool { return strings.HasPrefix(l.Path, "/fleet/trailers/") })
+	lists := all.with(func(l logLine) bool { return l.Path == "/fleet/vehicles" })
+	if got := writes.mostIn(window); got > slow {
+		t.Errorf("%d writes in %v, want at most %d", got, window, slow)
+	}
+	if got := lists.most(); got > listVehiclesLimit {
+		t.Errorf("%d lists in a second, want at most %d", got, listVehiclesLimit)
+	}
+	if got := all.most(); got > tokenLimit {
+		t.Errorf("%d requests in a second, want at most %d", got, tokenLimit)
+	}
+	lasted := all[len(all)-1].Time.Sub(all[0].Time)
+	t.Logf("%d calls in %v; at most %d writes in %v of %d, %d lists and %d requests in a second",
+		c.succeeded, lasted.Round(time.Millisecond), writes.mostIn(window), window, len(writes), lists.most(), all.most())
 }
 
 func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {

@@ -313,17 +313,18 @@ func (l *Limiter) admit(w *waiter, now instant) {
 // next picks who is admitted next, and says of the budgets which ones hold somebody up. It
 // looks at everyone who could be: queues are bounded, and admissions are some hundreds a second.
 func (l *Limiter) next(now instant) *waiter {
-	closed := max(l.shared[0].due(now), l.shared[1].due(now)) > now
-	held := false
+	shared := max(l.shared[0].due(now), l.shared[1].due(now))
+	held, was := false, l.shared[0].held
 	var best [classes]*flow
 	for o := range l.lines {
 		own := o.budgets[0]
-		switch {
-		case own.due(now) > now:
-			own.held = true
+		switch due := own.due(now); {
+		case due > now:
+			// Who only waits for what the store answers others is not held up yet.
+			own.held = own.held || due < never
 			continue
-		case closed:
-			own.held, held = false, true
+		case shared > now:
+			own.held, held = false, held || was || shared < never
 			continue
 		}
 		for c, f := range o.heads(own.held) {

@@ -83,8 +83,8 @@ func (s *fakeStore) Take(ctx context.Context, claims []quota.Claim, instead quot
 		}
 		p := s.pauses[c.Budget]
 		wait := max(0, p.until.Sub(now))
-		if log := s.logs[c.Budget]; c.Limit.Requests > 0 && len(log) >= c.Limit.Requests {
-			wait = max(wait, log[len(log)-c.Limit.Requests].Add(c.Window).Sub(now))
+		if log := s.logs[c.Budget]; c.Requests > 0 && len(log) >= c.Requests {
+			wait = max(wait, log[len(log)-c.Requests].Add(c.Window).Sub(now))
 		}
 		if c.Pace > 0 {
 			wait = max(wait, s.next[c.Budget].Sub(now))

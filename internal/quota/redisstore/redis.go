@@ -120,13 +120,13 @@ func (r *Store) Take(ctx context.Context, claims []quota.Claim, instead quota.St
 	for _, c := range claims {
 		name := r.name(c.Budget)
 		log, log1, requests1, window1 := r.prefix2+"log:"+name, r.prefix+"log:"+name, 0, time.Duration(0)
-		if burst := burst1(c.Limit); burst < c.Limit.Requests {
-			requests1, window1 = burst, time.Duration(math.Ceil(float64(c.Window)*float64(burst)/float64(c.Limit.Requests)))
+		if burst := burst1(c.Requests, c.Configured); burst < c.Requests {
+			requests1, window1 = burst, time.Duration(math.Ceil(float64(c.Window)*float64(burst)/float64(c.Requests)))
 		} else {
 			log = log1
 		}
 		keys = append(keys, log, r.prefix+"state:"+name, log1)
-		args = append(args, c.Limit.Requests, micros(c.Window), micros(c.Pace), requests1, micros(window1))
+		args = append(args, c.Requests, micros(c.Window), micros(c.Pace), requests1, micros(window1))
 	}
 	reply, err := r.take.Run(ctx, r.client, append(keys, r.version1()), args...).Int64Slice()
 	if err != nil {
@@ -176,13 +176,13 @@ func (r *Store) version1() string { return r.prefix2 + "version1" }
 
 // burst1 is how many of a limit version 1 admitted at once: the largest divisor of the limit that is
 // no more than one second's worth, and one at the least.
-func burst1(l quota.Limit) int {
-	if l.Requests == 0 {
+func burst1(requests int, window time.Duration) int {
+	if requests == 0 {
 		return 0
 	}
-	second := float64(l.Requests) * float64(time.Second) / float64(l.Window)
-	burst := max(1, min(l.Requests, int(second)))
-	for l.Requests%burst != 0 {
+	second := float64(requests) * float64(time.Second) / float64(window)
+	burst := max(1, min(requests, int(second)))
+	for requests%burst != 0 {
 		burst--
 	}
 	return burst

@@ -189,6 +189,8 @@ func start(tb testing.TB, cfg service.Config) *gateway {
 	g.conn, err = grpc.NewClient("passthrough:///gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		// By itself grpc widens the window up to whole pages, which it then takes in advance.
+		grpc.WithStaticStreamWindowSize(1<<16), grpc.WithStaticConnWindowSize(1<<16),
 		grpc.WithDisableRetry())
 	if err != nil {
 		tb.Fatalf("NewClient: %v", err)

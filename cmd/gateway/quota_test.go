@@ -25,6 +25,7 @@ import (
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // serveHTTP serves a handler until the test ends, and returns its address.
@@ -417,10 +418,11 @@ func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
 	}
 }
 
-// TestQuota_upgradeOnOneRedis replaces two gateways of another build on one Redis by two of this one,
+// TestTime_quotaUpgradeOnOneRedis replaces two gateways of another build on one Redis by two of this one,
 // one after the other, under load all the time.
-func TestQuota_upgradeOnOneRedis(t *testing.T) {
+func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	peer := os.Getenv("SAMSARA_TEST_PEER")
 	if peer == "" {
 		t.Skip("needs SAMSARA_TEST_PEER: the gateway that is replaced, built from the last commit with version 1 of the format in Redis, d0e5661")
@@ -447,7 +449,7 @@ func TestQuota_upgradeOnOneRedis(t *testing.T) {
 			c.succeeded, c.refused = c.succeeded+load.succeeded, c.refused+load.refused
 		}, func() { p.stop(t) }
 	}
-	this := program(t, "gateway")
+	this := testenv.Tool(t, "gateway")
 	_, restFirst, endFirst := run(peer)
 	_, restSecond, endSecond := run(peer)
 	lapse(t, phase)

@@ -263,7 +263,7 @@ func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 		if !ok {
 			return nil, failure
 		}
-		if !sleep(ctx, wait) {
+		if !call.Quota.Rest(ctx, call.From, wait) {
 			return nil, call.failed(ended(ctx))
 		}
 	}

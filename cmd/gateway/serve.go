@@ -28,6 +28,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/quota/redisstore"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
@@ -258,7 +259,7 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	}
 	if url := cfg.QuotaRedis.Reveal(); url != "" {
 		// There is one token for each organization.
-		store, err := quota.NewRedis(quota.RedisConfig{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
+		store, err := redisstore.New(redisstore.Config{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
 		if err != nil {
 			return nil, err
 		}

@@ -23,8 +23,13 @@ FUZZTIME ?= 10000x
 ARGS ?=
 ROUNDS ?= 5
 QUICK ?=
-# The figures of a trial say nothing, and do not replace those that were measured.
-BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,bench)
+# What the bench measures beside today's gateway: that of the commit PEER, whose name its binary has.
+PEER ?=
+PEER_COMMIT = $(shell git rev-parse --short --verify --quiet --end-of-options '$(PEER)^{commit}' || echo unknown)
+SECTIONS ?=
+SERVERS ?=
+# The figures of a trial say nothing, and those of a part not all: they do not replace RESULTS.md.
+BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,$(if $(SECTIONS)$(SERVERS),$(BIN)/bench-part,bench))
 BASE ?=
 COUNT ?= 6
 BENCH ?= .
@@ -84,8 +89,8 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
 	folders=$$(changed '*.go' ':!bench' ':!gen'); \
-	[[ -z $$folders ]] || (set -x; bin/golangci-lint run $$folders); \
-	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --config ../.golangci.yml)
+	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
+	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml)
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
@@ -140,10 +145,12 @@ fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless sai
 	done
 
 .PHONY: bench
-bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
+bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors and peers; ROUNDS=5 PEER=<commit> SECTIONS=2kb,goodput SERVERS=gateway; QUICK=1 only tries it
 	mkdir -p '$(BENCH_OUT)'
-	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" \
-		--out '$(BENCH_OUT)' $(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms,--rounds $(ROUNDS))
+	$(if $(PEER),bench/peer.sh '$(PEER)' 'bin/gateway-$(PEER_COMMIT)')
+	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" --out '$(BENCH_OUT)' \
+		$(if $(PEER),--before 'bin/gateway-$(PEER_COMMIT)' --before-commit '$(PEER_COMMIT)') --sections '$(SECTIONS)' --servers '$(SERVERS)' \
+		$(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms --flood-time 1s --messages 2,--rounds $(ROUNDS))
 
 .PHONY: bench-ghz
 bench-ghz: build bin/ghz ## load the gateway before its sandbox with ghz, into bench/ghz/summary.txt

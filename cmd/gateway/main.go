@@ -3,7 +3,8 @@
 // This command is configuration and wiring. It exits with 0 when it has done what was asked,
 // also after SIGINT or SIGTERM; with 2 when the command line or the configuration is wrong, all
 // problems listed; with 1 when it fails later, which includes calls that had to be cut off
-// because they outlived the grace period. A second signal ends it at once.
+// because they outlived the grace period. A second signal ends it at once. SIGHUP ends nothing: a
+// gateway that serves reads its files again.
 package main
 
 import (
@@ -63,12 +64,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	usage := usage
 	switch command {
 	case "":
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
 		var cfg config.Config
-		if cfg, err = config.Load(args, environ); err == nil {
+		var files files
+		if cfg, err = config.Load(args, environ, files.open); err == nil {
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()
 			go paceCollector(ctx, environ)
-			return serve(ctx, cfg, stderr)
+			return serve(ctx, cfg, &files, hangups, stderr)
 		}
 	case "sandbox":
 		usage = sandboxUsage

@@ -32,6 +32,8 @@ type logLine struct {
 	Path    string    `json:"path"`
 	Status  int       `json:"status"`
 	Fault   string    `json:"fault"`
+	// Suppressed is how many lines like it were left out.
+	Suppressed int `json:"suppressed"`
 	// Duration is how long before Time it began, such as 1.2ms.
 	Duration string `json:"duration"`
 }
@@ -60,14 +62,14 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs the gateway as start does, with variables of the form NAME=VALUE in its environment.
 func startIn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	return startProgram(t, testenv.Tool(t, "gateway"), env, args...)
+	return startCommand(t, env, append([]string{testenv.Tool(t, "gateway")}, args...)...)
 }
 
-// startProgram runs a build of the gateway as startIn does.
-func startProgram(t *testing.T, path string, env []string, args ...string) *process {
+// startCommand runs a command that becomes the gateway, as startIn runs the gateway itself.
+func startCommand(t *testing.T, env []string, command ...string) *process {
 	t.Helper()
 	p := &process{
-		cmd:    exec.CommandContext(t.Context(), path, args...),
+		cmd:    exec.CommandContext(t.Context(), command[0], command[1:]...),
 		exited: make(chan struct{}), grown: make(chan struct{}),
 	}
 	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.

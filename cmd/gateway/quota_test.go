@@ -437,7 +437,7 @@ func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
 	c := newCallers(t)
 	// run starts a gateway under load, and returns what ends the load, and then the gateway.
 	run := func(path string) (conn *grpc.ClientConn, rest, end func()) {
-		p := startProgram(t, path, nil, flags...)
+		p := startCommand(t, nil, append([]string{path}, flags...)...)
 		conn = ready(t, p.await(t, "serving").GRPC, 1)[0]
 		load, stop := newCallers(t), make(chan struct{})
 		load.keep(stop, "writer", 4, renameTrailer(conn))

@@ -17,7 +17,8 @@ const sandboxGrace = 5 * time.Second
 
 // serveSandbox runs a sandbox alone until ctx ends.
 func serveSandbox(ctx context.Context, cfg config.Sandbox, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
 	endpoints, err := loadEndpoints()
 	if err != nil {
 		return err

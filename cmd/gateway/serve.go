@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -26,6 +26,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/quota/redisstore"
+	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/service"
@@ -62,9 +63,10 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 	return group.Wait()
 }
 
-// serve runs the gateway until ctx ends.
-func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+// serve runs the gateway until ctx ends. It has files follow their files, also at each of hangups.
+func serve(ctx context.Context, cfg config.Config, files *files, hangups <-chan os.Signal, stderr io.Writer) error {
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
 	endpoints, err := loadEndpoints()
@@ -78,10 +80,12 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	target := upstreamTarget{url: cfg.UpstreamURL, token: upstream.FileToken(cfg.APITokenFile)}
-	if cfg.APITokenFile == "" {
-		target.token = upstream.StaticToken(cfg.APIToken.Reveal())
+	poller, stop := files.follow(ctx, hangups, log)
+	defer stop()
+	if err := watchFiles(metrics, poller, files); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
+	target := upstreamTarget{url: cfg.UpstreamURL, token: files.token}
 	var parts []part
 	defer func() {
 		for _, p := range parts {
@@ -117,7 +121,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, endpoints, client, limiter, metrics, log)
+	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, limiter, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Quota: state, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: poller.States, Quota: state, Logger: log})
 		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
@@ -180,7 +184,7 @@ func checkCache(rules []config.CacheRule, endpoints []*endpoint.Endpoint) error 
 // upstreamTarget is where requests go.
 type upstreamTarget struct {
 	url   *url.URL
-	token func() (string, error)
+	token *upstream.Token
 	// attemptHeader is the header that tells the number of an attempt; empty: not told.
 	attemptHeader string
 }
@@ -208,9 +212,6 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 }
 
 func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
-	if _, err := target.token(); err != nil {
-		return nil, fmt.Errorf("API token: %w", err)
-	}
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
 		cacheBytes = cfg.CacheMaxBytes
@@ -261,30 +262,15 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	return quota.New(limits)
 }
 
-// newCredentials returns what secures the connections of clients, nil where nothing shall.
-func newCredentials(cfg config.Config) (credentials.TransportCredentials, error) {
-	if cfg.TLSCertFile == "" {
-		return nil, nil
+// watchFiles adds the metrics of files, and of certificates if there are any.
+func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files) error {
+	if err := metrics.WatchFiles(poller.States); err != nil || files.certificates == nil {
+		return err
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	secured := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if secured.ClientCAs, err = cfg.ClientCAs(); err != nil {
-		return nil, err
-	}
-	if secured.ClientCAs != nil {
-		secured.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return credentials.NewTLS(secured), nil
+	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
 }
 
-func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
-	creds, err := newCredentials(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
+func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	return service.New(service.Config{
 		Endpoints:            endpoints,
 		Upstream:             client,
@@ -316,20 +302,4 @@ func httpServe(s *http.Server) func(net.Listener) error {
 		}
 		return nil
 	}
-}
-
-func newLogger(level slog.Level, format config.LogFormat, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
-	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
-// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
-func durationAsText(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
 }

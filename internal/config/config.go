@@ -53,7 +53,7 @@ type Config struct {
 	AdminListen string
 	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
 	TLSCertFile, TLSKeyFile string
-	// TLSClientCAFile is a PEM file; empty: clients need no certificate. See ClientCAs.
+	// TLSClientCAFile is a PEM file; empty: clients need no certificate.
 	TLSClientCAFile string
 	// Insecure allows plaintext beyond loopback.
 	Insecure bool
@@ -184,10 +184,22 @@ func (c Config) CacheTTL(method string) time.Duration {
 	return 0
 }
 
+// Problem is what is wrong with the value of a setting.
+type Problem struct {
+	// Setting is its name, such as api-token-file.
+	Setting string
+	Err     error
+}
+
+// Check finds what is wrong with a configuration beyond what this package knows. What it is given
+// may have other problems already.
+type Check func(c *Config) []Problem
+
 // Load reads the configuration from the arguments, which do not include the program's name,
-// the environment in the form of os.Environ, and the file that either of them names. The error
-// is an *Error, or pflag.ErrHelp where help was asked for.
-func Load(args, environ []string) (Config, error) {
+// the environment in the form of os.Environ, and the file that either of them names. The checks'
+// problems are listed with its own. The error is an *Error, or pflag.ErrHelp where help was asked
+// for.
+func Load(args, environ []string, checks ...Check) (Config, error) {
 	c := defaults()
 	l := newLoader(c.settings())
 	flags, help := l.fromArgs(args)
@@ -201,6 +213,11 @@ func Load(args, environ []string) (Config, error) {
 	l.apply(flags)
 	c.APIToken = l.token(environ)
 	c.check(l)
+	for _, check := range checks {
+		for _, p := range check(&c) {
+			l.problem("%s: %v", l.where(p.Setting), p.Err)
+		}
+	}
 	return c, l.err()
 }
 

@@ -2,13 +2,10 @@ package config_test
 
 import (
 	"bytes"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,19 +59,6 @@ func write(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// keyPair writes a certificate and its key.
-func keyPair(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	server := httptest.NewTLSServer(nil)
-	defer server.Close()
-	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))),
-		write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 }
 
 func TestDefaults(t *testing.T) {
@@ -190,7 +174,6 @@ func TestFlagsCountOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing")
-	certFile, keyFile := keyPair(t)
 	for _, test := range []struct {
 		name    string
 		args    []string
@@ -286,20 +269,8 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			want: []string{"--tls-cert-file and --tls-key-file: one is given without the other"},
 		},
 		{
-			name: "a key pair that cannot be read", args: []string{"--tls-cert-file", missing, "--tls-key-file", missing},
-			want: []string{fmt.Sprintf(`--tls-cert-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
-		},
-		{
 			name: "authorities of clients without TLS", args: []string{"--tls-client-ca-file", "ca.pem"},
 			want: []string{`--tls-client-ca-file "ca.pem" (from the command line): has no effect without --tls-cert-file and --tls-key-file`},
-		},
-		{
-			name: "authorities that cannot be read", args: []string{"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", missing},
-			want: []string{fmt.Sprintf(`--tls-client-ca-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
-		},
-		{
-			name: "authorities without a certificate", args: []string{"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", keyFile},
-			want: []string{fmt.Sprintf(`--tls-client-ca-file %q (from the command line): holds no certificate in PEM`, keyFile)},
 		},
 		{
 			name: "the first wait longer than the longest", args: []string{"--retry-base-delay=30s"},
@@ -439,14 +410,27 @@ func TestTheTokenComesFromOnePlace(t *testing.T) {
 			"environment SAMSARA_API_TOKEN: holds a character that is not printable ASCII",
 			"no API token: set SAMSARA_API_TOKEN or --api-token-file, or try --sandbox",
 		}},
-		{"from a file that is missing", []string{"--api-token-file", file + "x"}, nil, []string{
-			fmt.Sprintf("--api-token-file %q (from the command line): open %s: no such file or directory", file+"x", file+"x"),
-		}},
 	} {
 		_, err := config.Load(test.args, test.environ)
 		if diff := cmp.Diff(test.want, problems(t, err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
+	}
+}
+
+func TestLoad_checks(t *testing.T) {
+	t.Parallel()
+	check := func(c *config.Config) []config.Problem {
+		return []config.Problem{{Setting: "api-token-file", Err: errors.New("no good")}, {Setting: "listen", Err: errors.New("is " + c.Listen)}}
+	}
+	_, err := config.Load([]string{"--api-token-file=token", "--retry-max-attempts=x"}, nil, check)
+	want := []string{
+		`--retry-max-attempts "x" (from the command line): not a whole number`,
+		`--api-token-file "token" (from the command line): no good`,
+		`--listen "127.0.0.1:50051" (the default): is 127.0.0.1:50051`,
+	}
+	if diff := cmp.Diff(want, problems(t, err)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
 

@@ -33,9 +33,9 @@ func (c *Config) settings() []setting {
 	return []setting{
 		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false)},
 		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true)},
-		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain", text(&c.TLSCertFile)},
-		{"tls-key-file", listening, "PEM `FILE` with its private key", text(&c.TLSKeyFile)},
-		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show; its name shares the quota", text(&c.TLSClientCAFile)},
+		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
+		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
+		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show, read again when it changes; its name shares the quota", text(&c.TLSClientCAFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
 

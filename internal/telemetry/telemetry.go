@@ -7,6 +7,7 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -157,9 +158,17 @@ func (m *Metrics) Drift(method string, findings []transcode.Finding) {
 // Handler serves the metrics in the formats of Prometheus. What goes wrong in it is logged.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:            scrapeErrors{log},
 		MaxRequestsInFlight: maxScrapes,
 	})
+}
+
+// scrapeErrors logs what goes wrong when metrics are served, under one message.
+type scrapeErrors struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (s scrapeErrors) Println(v ...any) {
+	s.log.Warn("metrics cannot be served", "error", fmt.Sprint(v...))
 }
 
 func statusClass(status int) string {

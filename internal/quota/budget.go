@@ -91,16 +91,20 @@ func (b *budget) termsLocked(now instant, split int) (int, time.Duration) {
 	return n, window
 }
 
+// spreadLocked says that admissions are spread now: somebody waits, or the budget was paused.
+func (b *budget) spreadLocked(now instant) bool {
+	return b.limit.Requests > 0 && (b.held || b.rampLocked(now) < 1)
+}
+
 // paceLocked is how long after an admission at now the next is due while admissions are spread, and
 // zero while they need not be.
 func (b *budget) paceLocked(now instant, split int) time.Duration {
-	ramping := b.rampLocked(now) < 1
-	if b.limit.Requests == 0 || !b.held && !ramping {
+	if !b.spreadLocked(now) {
 		return 0
 	}
 	n, window := b.termsLocked(now, split)
 	step := window / time.Duration(n)
-	if !ramping {
+	if b.rampLocked(now) == 1 {
 		return step
 	}
 	// A budget whose steps are longer than the ramp is not held up by what the ramp began with.
@@ -129,8 +133,8 @@ func (b *budget) roomLocked(now instant) instant {
 // where admissions are spread.
 func (b *budget) dueLocked(now instant) instant {
 	due := b.roomLocked(now)
-	if pace := b.paceLocked(now, b.splitLocked(now)); pace > 0 {
-		due = max(due, b.next+time.Duration(b.asking)*pace)
+	if b.spreadLocked(now) {
+		due = max(due, b.next+time.Duration(b.asking)*b.paceLocked(now, b.splitLocked(now)))
 	}
 	return due
 }
@@ -166,7 +170,10 @@ func (b *budget) takeLocked(now instant) {
 	if b.limit.Requests == 0 {
 		return
 	}
-	b.next = max(b.next, now-catchUp) + b.paceLocked(now, b.splitLocked(now))
+	b.next = max(b.next, now-catchUp)
+	if b.spreadLocked(now) {
+		b.next += b.paceLocked(now, b.splitLocked(now))
+	}
 	b.log.addLocked(now)
 }
 
@@ -313,9 +320,11 @@ func (p *penalty) levelLocked(now instant) float64 {
 
 // rampLocked is the part of the pace that is allowed now.
 func (b *budget) rampLocked(now instant) float64 {
-	length := rampTime(b.window)
-	since := max(0, now-b.until)
-	if b.scale == 0 || since >= length {
+	if b.scale == 0 {
+		return 1
+	}
+	length, since := rampTime(b.window), max(0, now-b.until)
+	if since >= length {
 		return 1
 	}
 	return rampFrom + (1-rampFrom)*float64(since)/float64(length)

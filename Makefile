@@ -49,6 +49,9 @@ TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD=
 # folders PATTERN: those that have tests of a name.
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
+# Whose ...Locked methods are looked at.
+LOCKED := internal/feed internal/lease internal/quota service upstream
+
 TOOLS := buf ghz golangci-lint grpcurl
 TOOL_buf := github.com/bufbuild/buf/cmd/buf
 TOOL_ghz := github.com/bojand/ghz/cmd/ghz
@@ -99,6 +102,7 @@ test-short: ## run the tests that need nothing of the machine: no process, root,
 test: deps-test $(PROGRAMS) ## run all tests with the race detector, but for those of test-time and test-root
 	$(TEST) CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(PACKAGES)
 	$(TEST) go -C bench test $(TESTFLAGS) ./...
+	go -C tools test $(TESTFLAGS) ./...
 
 .PHONY: test-time
 test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a time: nothing else should run meanwhile
@@ -177,9 +181,10 @@ checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are a
 		echo 'make checkgenerate: the above is not as generated, or not committed' >&2; exit 1; }
 
 .PHONY: lint
-lint: bin/golangci-lint bin/buf checklinked ## lint Go and proto, and refuse changes that break clients
+lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, and refuse changes that break clients
 	bin/golangci-lint run
 	cd bench && ../bin/golangci-lint run --config ../.golangci.yml
+	cd tools && ../bin/golangci-lint run --config ../.golangci.yml
 	bin/buf lint
 	bin/buf format -d --exit-code
 	bin/buf breaking --against $(BASELINE)
@@ -187,6 +192,15 @@ lint: bin/golangci-lint bin/buf checklinked ## lint Go and proto, and refuse cha
 .PHONY: checklinked
 checklinked: ## fail if the gateway links text/template, with which it is half as large again
 	tools/linked.sh ./cmd/gateway
+
+.PHONY: checklocked
+checklocked: bin/locked ## fail where a ...Locked method is called without a lock held
+	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
+
+.PHONY: arrows
+arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=
+	@go -C tools build -o '$(BIN)/arrows' ./cmd/arrows
+	@bin/arrows '$(PKG)' $(ORDER)
 
 .PHONY: baseline
 baseline: bin/buf ## promise the present proto/ to clients: breaking changes are refused from then on
@@ -211,7 +225,7 @@ clean: ## remove what was built
 	rm -rf bin
 
 # The go command knows better than make what is up to date.
-.PHONY: bin/gateway bin/bench bin/bench-micro
+.PHONY: bin/gateway bin/bench bin/bench-micro bin/locked
 bin/gateway:
 	go build -o $@ ./cmd/gateway
 
@@ -220,6 +234,9 @@ bin/bench:
 
 bin/bench-micro:
 	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
+
+bin/locked:
+	go -C tools build -o '$(BIN)/locked' ./cmd/locked
 
 $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go -C tools build -o '$(BIN)/' $(TOOL_$*)

@@ -60,6 +60,8 @@ type client struct {
 	*source
 	// cursor is where to go on after what has been sent.
 	cursor string
+	// unfit is whether that must not stand in metadata.
+	unfit bool
 	// begun is whether a message has been sent.
 	begun bool
 	// attempts and requestID are for the log.
@@ -88,6 +90,7 @@ func (c *client) sendPage(p *page, items int64, free func()) error {
 	if err := c.send(m, cursor); err != nil {
 		return err
 	}
+	c.unfit = p.resp.HoldsToken(cursor)
 	logPage(c.Context(), items)
 	c.observer.PageSent(c.stream.Follow, items)
 	return nil
@@ -117,7 +120,7 @@ func (c *client) end(err error) error {
 		c.SetTrailer(callMetadata(failed.Attempts, failed.RequestID))
 	}
 	logAttempts(c.Context(), c.attempts, c.requestID)
-	if err != nil {
+	if err != nil && !c.unfit {
 		c.SetTrailer(cursorMetadata(c.cursor))
 	}
 	return err

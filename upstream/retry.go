@@ -85,15 +85,3 @@ func affordable(ctx context.Context, wait time.Duration) bool {
 	}
 	return time.Until(deadline)-wait >= minRemaining
 }
-
-// sleep waits, and reports false where ctx ends first.
-func sleep(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}

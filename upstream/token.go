@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -103,14 +102,4 @@ func checkToken(token string) error {
 		return fmt.Errorf("API token: must be printable ASCII without spaces, byte %d is not", i)
 	}
 	return nil
-}
-
-// scrub removes the token from a text that came from outside, which may echo what it was sent.
-func scrub(text, token string) string {
-	const removed = "[token]"
-	text = strings.ReplaceAll(text, token, removed)
-	if escaped := url.QueryEscape(token); escaped != token {
-		text = strings.ReplaceAll(text, escaped, removed)
-	}
-	return text
 }

@@ -136,7 +136,13 @@ type Response struct {
 	Age time.Duration
 
 	memory *buffer // holds Message or Body
+	// token is what the request was sent with.
+	token string
 }
+
+// HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
+// stand in metadata or a log.
+func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
 
 // Release gives back the memory of Message and Body, which counts as in flight until then. What
 // has been released already is not released again.
@@ -262,7 +268,7 @@ func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 		if !ok {
 			return nil, failure
 		}
-		if !sleep(ctx, wait) {
+		if !call.Quota.Rest(ctx, call.From, wait) {
 			return nil, call.failed(ended(ctx))
 		}
 	}

@@ -267,10 +267,13 @@ func (a arrivals) share(limit int, lasted time.Duration) float64 {
 }
 
 // most returns the largest number in any second.
-func (a arrivals) most() int {
+func (a arrivals) most() int { return a.mostIn(time.Second) }
+
+// mostIn returns the largest number in any interval of a length.
+func (a arrivals) mostIn(window time.Duration) int {
 	most, first := 0, 0
 	for i, l := range a {
-		for l.Time.Sub(a[first].Time) >= time.Second {
+		for l.Time.Sub(a[first].Time) >= window {
 			first++
 		}
 		most = max(most, i-first+1)

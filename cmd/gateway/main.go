@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
 )
 
 func main() {
@@ -67,19 +68,27 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		hangups := make(chan os.Signal, 1)
 		signal.Notify(hangups, syscall.SIGHUP)
 		defer signal.Stop(hangups)
+		var endpoints []*endpoint.Endpoint
+		if endpoints, err = loadEndpoints(); err != nil {
+			return err
+		}
 		var cfg config.Config
 		var files files
-		if cfg, err = config.Load(args, environ, files.open, checkProxy); err == nil {
+		if cfg, err = config.Load(args, environ, apiOf(endpoints), files.open, checkProxy); err == nil {
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()
 			go paceCollector(ctx, environ)
-			return serve(ctx, cfg, &files, hangups, stderr)
+			return serve(ctx, cfg, wiring{endpoints, &files, hangups}, stderr)
 		}
 	case "sandbox":
 		usage = sandboxUsage
+		var endpoints []*endpoint.Endpoint
+		if endpoints, err = loadEndpoints(); err != nil {
+			return err
+		}
 		var cfg config.Sandbox
-		if cfg, err = config.LoadSandbox(args); err == nil {
-			return serveSandbox(ctx, cfg, stderr)
+		if cfg, err = config.LoadSandbox(args, apiOf(endpoints)); err == nil {
+			return serveSandbox(ctx, cfg, endpoints, stderr)
 		}
 	case "endpoints":
 		usage = endpointsUsage

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
+	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +29,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/quota/redisstore"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
@@ -63,25 +67,27 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 	return group.Wait()
 }
 
-// serve runs the gateway until ctx ends. It has files follow their files, also at each of hangups.
-func serve(ctx context.Context, cfg config.Config, files *files, hangups <-chan os.Signal, stderr io.Writer) error {
+// wiring is what a gateway is made from beside its configuration.
+type wiring struct {
+	endpoints []*endpoint.Endpoint
+	// files follow their files, and are read again at each of hangups.
+	files   *files
+	hangups <-chan os.Signal
+}
+
+// serve runs the gateway until ctx ends.
+func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) error {
 	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
 	defer flush(ctx)
 	adoptStrayLines(log)
+	endpoints, files := w.endpoints, w.files
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
-	endpoints, err := loadEndpoints()
-	if err != nil {
-		return err
-	}
-	if err := checkCache(cfg.Cache, endpoints); err != nil {
-		return err
-	}
 	metrics, err := telemetry.New(readBuild())
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	poller, stop := files.follow(ctx, hangups, log)
+	poller, stop := files.follow(ctx, w.hangups, log)
 	defer stop()
 	if err := watchFiles(metrics, poller, files); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -127,6 +133,10 @@ func serve(ctx context.Context, cfg config.Config, files *files, hangups <-chan 
 		return err
 	}
 
+	if err := metrics.WatchCalls(server.Calls); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+
 	var ready atomic.Bool
 	listener, err := listen(ctx, cfg.Listen)
 	if err != nil {
@@ -166,20 +176,17 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 	return endpoints, nil
 }
 
-// checkCache refuses rules that match no read: they are misspelt. The error is a *config.Error.
-func checkCache(rules []config.CacheRule, endpoints []*endpoint.Endpoint) error {
-	var problems []string
-	for _, rule := range rules {
-		if !slices.ContainsFunc(endpoints, func(e *endpoint.Endpoint) bool {
-			return e.HTTPMethod == http.MethodGet && rule.Methods.Match(e.FullMethod)
-		}) {
-			problems = append(problems, fmt.Sprintf("--cache %q: matches no method that reads", rule))
+// apiOf returns what configurations may name of endpoints.
+func apiOf(endpoints []*endpoint.Endpoint) config.API {
+	api := config.API{Methods: []string{service.PassthroughOperation}}
+	for _, e := range endpoints {
+		api.Methods = append(api.Methods, strings.TrimPrefix(e.FullMethod, "/"))
+		api.Paths = append(api.Paths, e.Operation.GetPath())
+		if e.HTTPMethod == http.MethodGet {
+			api.Reads = append(api.Reads, e.FullMethod)
 		}
 	}
-	if len(problems) > 0 {
-		return &config.Error{Problems: problems}
-	}
-	return nil
+	return api
 }
 
 // checkProxy finds what is wrong with the proxy that the environment names. It is a config.Check.
@@ -265,7 +272,7 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	}
 	if url := cfg.QuotaRedis.Reveal(); url != "" {
 		// There is one token for each organization.
-		store, err := quota.NewRedis(quota.RedisConfig{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
+		store, err := redisstore.New(redisstore.Config{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
 		if err != nil {
 			return nil, err
 		}
@@ -299,7 +306,18 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
+		MaxConcurrentCalls:   cmp.Or(cfg.MaxConcurrentCalls, concurrentCalls(debug.SetMemoryLimit(-1))),
 	})
+}
+
+// concurrentCalls returns how many calls may run at one time within a limit of memory, in bytes. A
+// call that waits costs about 25 KiB: an eighth of the memory is for them.
+func concurrentCalls(limit int64) int {
+	const share, callBytes = 8, 32 << 10
+	if limit == math.MaxInt64 { // There is none.
+		return 50_000
+	}
+	return int(max(1000, limit/share/callBytes))
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

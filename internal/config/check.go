@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // check reports what does not fit together.
 func (c *Config) check(l *loader) {
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
@@ -13,6 +15,16 @@ func (c *Config) check(l *loader) {
 	}
 	if c.AdminListen != "" && !c.Insecure && !isLoopback(c.AdminListen) {
 		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("admin-listen"))
+	}
+	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		l.problem("%s: the same as %s", l.where("admin-listen"), l.where("listen"))
+	}
+	weighed := make(map[string]bool, len(c.QuotaWeights))
+	for _, w := range c.QuotaWeights {
+		if weighed[w.Caller] {
+			l.problem("%s: has %s twice", l.where("quota-weights"), show(w.Caller))
+		}
+		weighed[w.Caller] = true
 	}
 	if c.MaxInFlightBytes < 3*c.MaxResponseBytes {
 		// Else the largest body might never fit: there is half as much again for its message,

@@ -6,8 +6,8 @@
 // Values are read the same way wherever they come from.
 //
 // Whatever is wrong is reported at once, in one *Error: unknown flags, variables and keys,
-// values that do not parse in any source (also where another source overrides them), and
-// settings that do not fit together.
+// values that do not parse in any source (also where another source overrides them), settings
+// that do not fit together, files without what they are for, and patterns that match nothing.
 //
 // The API token is neither a flag, which every user of the machine can read, nor a key of the
 // file: it comes from the variable SAMSARA_API_TOKEN or from a file of its own. No error and no
@@ -121,6 +121,9 @@ type Config struct {
 	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
+	// MaxConcurrentCalls bounds the calls at a time on all connections together; 0: what the memory
+	// allows.
+	MaxConcurrentCalls int
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
 	ShutdownGrace time.Duration
 
@@ -196,10 +199,10 @@ type Problem struct {
 type Check func(c *Config) []Problem
 
 // Load reads the configuration from the arguments, which do not include the program's name,
-// the environment in the form of os.Environ, and the file that either of them names. The checks'
-// problems are listed with its own. The error is an *Error, or pflag.ErrHelp where help was asked
-// for.
-func Load(args, environ []string, checks ...Check) (Config, error) {
+// the environment in the form of os.Environ, and the file that either of them names, for a gateway
+// that serves api. The checks' problems are listed with its own. The error is an *Error, or
+// pflag.ErrHelp where help was asked for.
+func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	c := defaults()
 	l := newLoader(c.settings())
 	flags, help := l.fromArgs(args)
@@ -213,6 +216,7 @@ func Load(args, environ []string, checks ...Check) (Config, error) {
 	l.apply(flags)
 	c.APIToken = l.token(environ)
 	c.check(l)
+	api.check(l, &c)
 	for _, check := range checks {
 		for _, p := range check(&c) {
 			l.problem("%s: %v", l.where(p.Setting), p.Err)

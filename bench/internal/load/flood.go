@@ -34,9 +34,13 @@ type Flood struct {
 	P50, P99 time.Duration
 	// CPU is the server's CPU time for each of them; 0 if there is none.
 	CPU time.Duration
-	// Failed counts the others, by the name of their code.
+	// Failed counts the others, by the name of their code, or as late.
 	Failed map[string]int
 }
+
+// late is a call that was answered with OK, but whose caller, on a busy machine, has the answer
+// after the deadline.
+const late = "late"
 
 // Overload keeps as many calls under way as planned. Whoever gets an answer calls again at once.
 // Whoever is refused waits as long as the server's RetryInfo says or else for what is left of
@@ -64,6 +68,8 @@ func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error)
 				took := time.Since(sent)
 				counts := flooding.Err() == nil && !sent.Add(took).Before(begin)
 				switch {
+				case err == nil && counts && took > plan.Deadline:
+					own.failed[late]++
 				case err == nil && counts:
 					own.took = append(own.took, took)
 				case err != nil && counts:

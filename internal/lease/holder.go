@@ -1,0 +1,167 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// notice is how much of a deadline is left when a wait was in vain: time to say so.
+const notice = 100 * time.Millisecond
+
+// Holder is one who holds memory of a pool. It is safe for concurrent use.
+type Holder struct {
+	pool *Pool
+	conn Conn
+
+	// All below is guarded by pool.mu.
+
+	// held is the bytes that it keeps from being free. Bytes of which it has several leases count
+	// once.
+	held int64
+	// handed are its leases that grpc has. rooms is how often it has room.
+	handed *Lease
+	rooms  int
+	// claims are what it waits for, in the order of coming.
+	claims []*claim
+	// at is its place among the active holders, if it is one.
+	at int
+	// progress is the number of the sweep before which it began to have something handed, or last
+	// gave something back.
+	progress int64
+	// doomed is whether its connection was closed by the pool.
+	doomed bool
+}
+
+// Holder returns a holder that holds nothing, with the connection that it is for; nil: it has none
+// that could break, and it must hand nothing to grpc.
+func (p *Pool) Holder(c Conn) *Holder { return &Holder{pool: p, conn: c} }
+
+// Take waits for n bytes, by the rules of the package. The lease must be released or handed. The
+// error is ErrNoRoom if n is more than all there are, or if ctx has only 100 ms left, which
+// suffices to say so. It is ctx's error if ctx ends before.
+func (h *Holder) Take(ctx context.Context, n int64) (*Lease, error) {
+	if err := h.take(ctx, n, false); err != nil {
+		return nil, err
+	}
+	return h.lease(n), nil
+}
+
+// Add returns a lease of n bytes that are there already or must not wait. It counts them above the
+// limit too.
+func (h *Holder) Add(n int64) *Lease {
+	h.pool.mu.Lock()
+	h.addLocked(n, false)
+	h.pool.mu.Unlock()
+	return h.lease(n)
+}
+
+// Room waits, as Take does, until grpc may hold n bytes for it, which Leave gives back.
+func (h *Holder) Room(ctx context.Context, n int64) error { return h.take(ctx, n, true) }
+
+// Leave gives back what Room took.
+func (h *Holder) Leave(n int64) {
+	p := h.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.rooms--
+	p.progressLocked(h)
+	h.giveLocked(n)
+}
+
+func (h *Holder) take(ctx context.Context, n int64, room bool) error {
+	p := h.pool
+	if n > p.limit {
+		return p.errNeverFits(n)
+	}
+	p.mu.Lock()
+	inTurn := len(h.claims) == 0 && (!p.short || n <= smallBytes)
+	if inTurn && p.fitsLocked(h, n) {
+		h.addLocked(n, room)
+		p.mu.Unlock()
+		return nil
+	}
+	c := &claim{holder: h, bytes: n, room: room, ready: make(chan struct{})}
+	if h.claims = append(h.claims, c); len(h.claims) == 1 {
+		p.queue = append(p.queue, h)
+		p.short = p.short || h.held == 0
+	}
+	if n <= smallBytes {
+		p.small++
+	}
+	p.mu.Unlock()
+	return h.await(ctx, c)
+}
+
+// grow waits for n bytes more than the held ones that somebody keeps meanwhile. It needs only free
+// memory. Two who grow could wait for each other, so the second is refused at once.
+func (h *Holder) grow(ctx context.Context, held, n int64) error {
+	p := h.pool
+	if held+n > p.limit {
+		return p.errNeverFits(held + n)
+	}
+	p.mu.Lock()
+	switch {
+	case n <= p.freeLocked():
+		h.addLocked(n, false)
+		p.mu.Unlock()
+		return nil
+	case p.growing != nil:
+		p.mu.Unlock()
+		return fmt.Errorf("%w: it holds %d bytes and takes %d more, for which another waits already", ErrNoRoom, held, n)
+	}
+	c := &claim{holder: h, bytes: n, ready: make(chan struct{})}
+	p.growing, p.short = c, true
+	p.mu.Unlock()
+	return h.await(ctx, c)
+}
+
+func (h *Holder) await(ctx context.Context, c *claim) error {
+	var over <-chan time.Time
+	if deadline, ok := ctx.Deadline(); ok {
+		timer := time.NewTimer(time.Until(deadline) - notice)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-c.ready:
+		return nil
+	case <-over:
+	case <-ctx.Done():
+	}
+	p := h.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-c.ready: // meanwhile
+		return nil
+	default:
+	}
+	p.withdrawLocked(c)
+	p.admitLocked()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: it takes %d bytes, %d of %d were taken until its deadline, %d of them by its own connection",
+		ErrNoRoom, c.bytes, p.used, p.limit, h.held)
+}
+
+// addLocked makes n bytes the holder's.
+func (h *Holder) addLocked(n int64, room bool) {
+	h.held += n
+	h.pool.used += n
+	if room {
+		h.pool.activateLocked(h)
+		h.rooms++
+	}
+}
+
+// giveLocked takes n bytes from the holder.
+func (h *Holder) giveLocked(n int64) {
+	h.held -= n
+	h.pool.used -= n
+	h.pool.admitLocked()
+}
+
+// activeLocked reports whether it has something that its client can make it wait for.
+func (h *Holder) activeLocked() bool { return h.handed != nil || h.rooms > 0 }

@@ -84,11 +84,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -97,6 +99,7 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
@@ -132,6 +135,13 @@ type Config struct {
 	// CacheTTL says how old a cached answer to a unary method may be, by full method; nil: none
 	// is cached.
 	CacheTTL func(fullMethod string) time.Duration
+	// Answers is the memory of what is on its way to clients, of which those of Upstream must be
+	// too; nil: 256 MiB. A client that makes no progress while others need what it holds loses its
+	// connection.
+	Answers *lease.Pool
+	// Requests is the memory of requests that are being read. Each call takes MaxRequestBytes of it
+	// until its request is there. nil: 64 MiB, or 4 times MaxRequestBytes if that is more.
+	Requests *lease.Pool
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
 	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
 	// later, so that these see too what cannot be decoded.
@@ -167,7 +177,8 @@ const (
 	// streamWindowBytes and connWindowBytes are how much of requests clients send unread. Fixed,
 	// because to find better ones grpc pings the client once a request, which costs each small
 	// call two more wake-ups, and requests are small.
-	streamWindowBytes = 256 << 10
+	// What is not being decoded thus stays at the client, but for 64 KiB a call.
+	streamWindowBytes = 64 << 10
 	connWindowBytes   = 1 << 20
 	// maxHeaderBytes bounds the metadata of a request.
 	maxHeaderBytes = 64 << 10
@@ -219,6 +230,18 @@ func (c Config) withDefaults() (Config, error) {
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
 	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
+	if c.Answers == nil {
+		c.Answers = lease.NewPool(256 << 20)
+	}
+	if c.Requests == nil {
+		c.Requests = lease.NewPool(max(64<<20, 4*int64(c.MaxRequestBytes)))
+	}
+	if limit := c.Requests.Limit(); limit < int64(c.MaxRequestBytes) {
+		errs = append(errs, fmt.Errorf("MaxRequestBytes: must be at most the limit of Requests, %d, is %d", limit, c.MaxRequestBytes))
+	}
+	if c.Credentials == nil {
+		c.Credentials = insecure.NewCredentials()
+	}
 	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
 	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
@@ -249,9 +272,7 @@ func (c Config) serverOptions(stopping context.Context) []grpc.ServerOption {
 		}),
 		// Stop then leaves no handler behind.
 		grpc.WaitForHandlers(true),
-	}
-	if c.Credentials != nil {
-		opts = append(opts, grpc.Creds(c.Credentials))
+		grpc.Creds(connections{c.Credentials, c.Answers, c.Requests}),
 	}
 	return opts
 }
@@ -262,6 +283,10 @@ type Server struct {
 	health     *health.Server
 	services   []string
 	endStreams context.CancelFunc
+	// answers and requests are the memory that clients hold. answering is how many unary calls are
+	// being answered: whose request is there, and whose answer is not.
+	answers, requests *lease.Pool
+	answering         atomic.Int64
 }
 
 // New returns a server that is not serving yet, also by its own health service. The error joins
@@ -280,8 +305,12 @@ func New(cfg Config) (*Server, error) {
 		grpc:       grpc.NewServer(cfg.serverOptions(stopping)...),
 		health:     health.NewServer(),
 		endStreams: endStreams,
+		answers:    cfg.Answers,
+		requests:   cfg.Requests,
 	}
-	for _, desc := range cfg.services(stopping, budgets) {
+	logPressure(cfg.Logger, cfg.Answers, "answers")
+	logPressure(cfg.Logger, cfg.Requests, "requests")
+	for _, desc := range cfg.services(stopping, budgets, &s.answering) {
 		s.grpc.RegisterService(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
@@ -293,7 +322,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 // services describes what c serves, apart from grpc's own services.
-func (c Config) services(stopping context.Context, shared budgets) []*grpc.ServiceDesc {
+func (c Config) services(stopping context.Context, shared budgets, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
 		upstream:        c.Upstream,
@@ -303,6 +332,9 @@ func (c Config) services(stopping context.Context, shared budgets) []*grpc.Servi
 		cacheTTL:        c.CacheTTL,
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
+		answers:         c.Answers,
+		maxRequestBytes: int64(c.MaxRequestBytes),
+		answering:       answering,
 		stopping:        stopping,
 	}
 	var descs []*grpc.ServiceDesc
@@ -356,6 +388,10 @@ func (s *Server) SetServing(serving bool) {
 // that is being sent, and running calls have until ctx ends. Those that remain are then
 // cancelled, which is ErrAborted. It returns once every handler has, or 5 seconds after ctx
 // ended. Further calls of Stop do the same.
+//
+// Nobody waits for clients that do not read their answers, or do not finish their requests: their
+// connections are closed when no call is being answered and no client has made progress for 5
+// seconds, or at the end of ctx, and that is no error.
 func (s *Server) Stop(ctx context.Context) error {
 	s.health.Shutdown()
 	s.endStreams()
@@ -364,19 +400,49 @@ func (s *Server) Stop(ctx context.Context) error {
 		defer close(stopped)
 		s.grpc.GracefulStop()
 	}()
+	aborted := s.awaitProgress(ctx, stopped)
 	select {
 	case <-stopped:
 		return nil
-	case <-ctx.Done():
+	default:
 	}
+	s.answers.Abandon()
+	s.requests.Abandon()
 	// Not waited for by itself: it waits for handlers as GracefulStop does.
 	go s.grpc.Stop()
 	abort := time.NewTimer(abortGrace)
 	defer abort.Stop()
 	select {
 	case <-stopped:
+		if !aborted {
+			return nil
+		}
 		return fmt.Errorf("stop gRPC server: %w: %w", ErrAborted, context.Cause(ctx))
 	case <-abort.C:
 		return fmt.Errorf("stop gRPC server: %w, and %s later some have still not returned: %w", ErrAborted, abortGrace, context.Cause(ctx))
 	}
+}
+
+// awaitProgress waits until the server has stopped, ctx ends, or nothing is left but clients that
+// make no progress. It reports whether calls are cut off that could still end well.
+func (s *Server) awaitProgress(ctx context.Context, stopped <-chan struct{}) bool {
+	const interval = 250 * time.Millisecond
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	progress := func() uint64 { return s.answers.Returned() + s.requests.Returned() }
+	seen, moving, still := progress(), false, time.Duration(0)
+	for still < lease.Stalled {
+		select {
+		case <-stopped:
+			return false
+		case <-ctx.Done():
+			return moving || s.answering.Load() > 0
+		case <-tick.C:
+		}
+		still += interval
+		if now := progress(); now != seen || s.answering.Load() > 0 {
+			seen, moving, still = now, now != seen, 0
+		}
+	}
+	return false
 }

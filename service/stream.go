@@ -5,9 +5,11 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -46,6 +48,13 @@ func (h *handler) streaming(s *endpoint.Stream) grpc.StreamDesc {
 			if err != nil {
 				return err
 			}
+			// Of a compressed copy grpc does not say when it is written, and so when there is room
+			// for another page.
+			if compresses(grpc.ServerTransportStreamFromContext(ss.Context())) {
+				if err := grpc.SetSendCompressor(ss.Context(), encoding.Identity); err != nil {
+					return err
+				}
+			}
 			h.observer.OpenStreams(s.Follow, 1)
 			defer h.observer.OpenStreams(s.Follow, -1)
 			c := &client{ServerStream: ss, source: src, cursor: src.walk.Start}
@@ -68,23 +77,23 @@ type client struct {
 	drifted   driftSum
 }
 
-// sendPage sends a page with the first so many of its records. It tells free when nothing uses
-// the page any more, also where it fails.
-func (c *client) sendPage(p *page, items int64, free func()) error {
+// sendPage sends a page with the first so many of its records, and passes its memory on, also where
+// it fails.
+func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	wire, cursor := p.wire, p.Cursor
 	if items < p.Items {
 		wire, cursor = c.walk.Cut(p.wire, items), p.asked
-		free()
-		free = nil
+		held.Release()
+		held = c.request.Memory.Add(int64(cap(wire)))
 	}
 	if !c.begun {
 		// This fails only where the caller is gone.
-		_ = c.SetHeader(callMetadata(p.resp.Attempts, p.resp.RequestID))
+		_ = c.SetHeader(callMetadata(p.attempts, p.requestID))
 	}
-	c.drifted.add(&p.resp.Drift)
-	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
+	c.drifted.add(&p.drift)
+	c.attempts, c.requestID = c.attempts+p.attempts, p.requestID
 	m := newMessage(cursor)
-	m.setPage(wire, free)
+	m.setPage(wire, held)
 	if err := c.send(m, cursor); err != nil {
 		return err
 	}

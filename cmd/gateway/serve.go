@@ -94,7 +94,11 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		}
 		parts = append(parts, box)
 	}
-	client, err := newClient(cfg, target, metrics, log)
+	memory := newMemory(cfg)
+	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	client, err := newClient(cfg, target, memory, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -116,7 +120,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, endpoints, client, limiter, metrics, log)
+	server, err := newServer(cfg, endpoints, client, memory, limiter, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -206,7 +210,7 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	}, nil
 }
 
-func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
+func newClient(cfg config.Config, target upstreamTarget, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
 	if _, err := target.token(); err != nil {
 		return nil, fmt.Errorf("API token: %w", err)
 	}
@@ -225,7 +229,7 @@ func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metr
 		},
 		AttemptTimeout:   cfg.UpstreamTimeout,
 		MaxResponseBytes: cfg.MaxResponseBytes,
-		MaxInFlightBytes: cfg.MaxInFlightBytes,
+		Memory:           memory.answers,
 		CacheBytes:       cacheBytes,
 		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
 		Observer:         metrics,
@@ -279,7 +283,7 @@ func newCredentials(cfg config.Config) (credentials.TransportCredentials, error)
 	return credentials.NewTLS(secured), nil
 }
 
-func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	creds, err := newCredentials(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
@@ -295,6 +299,8 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		Streams:              metrics,
 		Quota:                limiter,
 		CacheTTL:             cfg.CacheTTL,
+		Answers:              memory.answers,
+		Requests:             memory.requests,
 		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
 		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
 		DefaultDeadline:      cfg.DefaultDeadline,

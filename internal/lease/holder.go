@@ -29,9 +29,14 @@ type Holder struct {
 	// progress is the number of the sweep before which it began to have something handed, or last
 	// gave something back.
 	progress int64
+	// copied is how many bytes grpc has copied since its client last let something be given back.
+	copied int64
 	// doomed is whether its connection was closed by the pool.
 	doomed bool
 }
+
+// maxCopiedBytes bounds what grpc may hold of copies for one holder.
+const maxCopiedBytes = 256 << 10
 
 // Holder returns a holder that holds nothing, with the connection that it is for; nil: it has none
 // that could break, and it must hand nothing to grpc.
@@ -67,6 +72,19 @@ func (h *Holder) Leave(n int64) {
 	h.rooms--
 	p.progressLocked(h)
 	h.giveLocked(n)
+}
+
+// Copy reports whether grpc may make a copy of n bytes, and keep it without ever telling when it is
+// written: of at most 256 KiB since the client last let something be given back. What must not be
+// copied has to be handed instead, which tells.
+func (h *Holder) Copy(n int64) bool {
+	h.pool.mu.Lock()
+	defer h.pool.mu.Unlock()
+	if h.copied+n > maxCopiedBytes {
+		return false
+	}
+	h.copied += n
+	return true
 }
 
 func (h *Holder) take(ctx context.Context, n int64, room bool) error {

@@ -86,11 +86,17 @@ func (l *Lease) Grow(ctx context.Context, buffer []byte, n int, counted int64) (
 // the lease, or what became of one that was too small.
 func (l *Lease) Keep(kept []byte) {
 	l.drop(kept)
+	l.Count(int64(cap(kept)))
+}
+
+// Count makes the lease one of n bytes. More of them are there already or must not wait: they count
+// above the limit too.
+func (l *Lease) Count(n int64) {
 	p := l.holder.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	less := l.counted - int64(cap(kept))
-	l.counted -= less
+	less := l.counted - n
+	l.counted = n
 	l.holder.giveLocked(less)
 }
 

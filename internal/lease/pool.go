@@ -243,7 +243,7 @@ func (p *Pool) activateLocked(h *Holder) {
 
 // progressLocked notes that h's client has let something be given back.
 func (p *Pool) progressLocked(h *Holder) {
-	h.progress = p.sweeps
+	h.progress, h.copied = p.sweeps, 0
 	p.returned++
 	if h.activeLocked() {
 		return

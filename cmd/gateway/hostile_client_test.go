@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -143,7 +144,10 @@ func dialRaw(ctx context.Context, calls rawCalls) (*rawConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket := opened.(*net.TCPConn)
+	socket, ok := opened.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("got a %T", opened), opened.Close())
+	}
 	c := &rawConn{
 		calls: calls, socket: socket, conn: socket, ended: make(chan struct{}), nextID: 1,
 		changed: make(chan struct{}), streams: map[uint32]*rawStream{}, window: 1<<16 - 1, initial: 1<<16 - 1,
@@ -350,6 +354,16 @@ func (c *rawConn) lost() {
 		}
 	})
 }
+
+// all returns the calls in the order in which they began.
+func (c *rawConn) all() []*rawStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.SortedFunc(maps.Values(c.streams), func(a, b *rawStream) int { return cmp.Compare(a.id, b.id) })
+}
+
+// only returns the one call that there is.
+func (c *rawConn) only() *rawStream { return c.all()[0] }
 
 // await waits until a call has been answered, or its connection is over.
 func (c *rawConn) await(t *testing.T, s *rawStream) {

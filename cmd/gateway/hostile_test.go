@@ -446,6 +446,8 @@ func TestUnread_deadlineEndsTheCall(t *testing.T) {
 				return metric(t, at.Admin, "grpc_server_handled_total", `grpc_service="samsara.vehicles.v1.VehiclesService"`) == calls
 			})
 			t.Logf("%d calls with a deadline of %v ended after %v", calls, deadline, took.Round(time.Millisecond))
+			took = within(t, time.Second, "no memory is held", func() bool { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") == 0 })
+			t.Logf("their memory came back %v later", took.Round(time.Millisecond))
 			startBystander(t, at.GRPC).served(t, 5, 1<<20, 100*time.Millisecond)
 		})
 	}

@@ -70,10 +70,13 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs the gateway as start does, with variables of the form NAME=VALUE in its environment.
 func startIn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{
-		cmd:    exec.CommandContext(t.Context(), program(t, "gateway"), args...),
-		exited: make(chan struct{}), grown: make(chan struct{}),
-	}
+	return startCommand(t, env, exec.CommandContext(t.Context(), program(t, "gateway"), args...))
+}
+
+// startCommand runs a command that becomes the gateway as startIn does.
+func startCommand(t *testing.T, env []string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, exited: make(chan struct{}), grown: make(chan struct{})}
 	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	stderr, err := p.cmd.StderrPipe()

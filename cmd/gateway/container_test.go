@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // container is a cgroup with a memory limit, of version 2 or 1, whichever this machine has.
@@ -22,16 +24,12 @@ type container struct {
 	v2  bool
 }
 
-// newContainer makes a cgroup for at most so many bytes, without swap. It skips the test except under
-// make test-root: a cgroup needs root.
+// newContainer makes a cgroup for at most so many bytes, without swap.
 func newContainer(t *testing.T, memory int) *container {
 	t.Helper()
-	if os.Getenv("SAMSARA_TEST_ROOT") != "1" {
-		t.Skip("needs root and cgroups: run make test-root")
-	}
 	root, v2 := memoryHierarchy(t)
-	dir, err := os.MkdirTemp(root, "samsara-test-")
-	if err != nil {
+	dir := filepath.Join(root, fmt.Sprintf("samsara-test-%d-%s", os.Getpid(), strings.ToLower(rand.Text())))
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	c := &container{dir, v2}
@@ -136,7 +134,7 @@ func (c *container) peak(t *testing.T) int {
 // start runs a gateway that is in the cgroup from its first instruction on: what it reads its limit by.
 func (c *container) start(t *testing.T, flags []string) (*process, logLine) {
 	t.Helper()
-	args := append([]string{"-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs"), program(t, "gateway")}, flags...)
+	args := append([]string{"-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs"), testenv.Tool(t, "gateway")}, flags...)
 	p := startCommand(t, nil, exec.CommandContext(t.Context(), "sh", args...))
 	return p, p.await(t, "serving")
 }
@@ -162,8 +160,11 @@ func allOK(t *testing.T, outcomes map[string]int, calls int) {
 }
 
 func TestContainer_gatewayStartsAtItsDefaults(t *testing.T) {
+	t.Parallel()
+	testenv.Root(t)
 	for _, mib := range []int{96, 128, 192, 256, 512} {
 		t.Run(fmt.Sprintf("%d MiB", mib), func(t *testing.T) {
+			t.Parallel()
 			c := newContainer(t, mib<<20)
 			p, at := c.start(t, startPages(t))
 			allOK(t, callAtOnce(t, at.GRPC, 5, 500, 2<<10, patience), 500)
@@ -174,9 +175,12 @@ func TestContainer_gatewayStartsAtItsDefaults(t *testing.T) {
 }
 
 func TestContainer_largeAnswersFit(t *testing.T) {
+	t.Parallel()
+	testenv.Root(t)
 	for _, test := range []struct{ mib, calls, size int }{{96, 50, 1 << 20}, {256, 40, 10 << 20}} {
 		for _, connections := range []int{1, test.calls} {
 			t.Run(fmt.Sprintf("%d of %d MiB in %d MiB on %d connections", test.calls, test.size>>20, test.mib, connections), func(t *testing.T) {
+				t.Parallel()
 				c := newContainer(t, test.mib<<20)
 				_, at := c.start(t, startPages(t))
 				allOK(t, callAtOnce(t, at.GRPC, connections, test.calls, test.size, time.Minute), test.calls)
@@ -189,9 +193,12 @@ func TestContainer_largeAnswersFit(t *testing.T) {
 // TestContainer_manyCallsFit wants every call served or refused by RESOURCE_EXHAUSTED: how many may be
 // there at a time follows from the memory limit.
 func TestContainer_manyCallsFit(t *testing.T) {
+	t.Parallel()
+	testenv.Root(t)
 	const calls = 5000
 	for _, mib := range []int{96, 256} {
 		t.Run(fmt.Sprintf("%d MiB", mib), func(t *testing.T) {
+			t.Parallel()
 			c := newContainer(t, mib<<20)
 			_, at := c.start(t, startPages(t))
 			outcomes := callAtOnce(t, at.GRPC, 10, calls, 2<<10, time.Minute)
@@ -212,6 +219,8 @@ func TestContainer_manyCallsFit(t *testing.T) {
 
 // TestContainer_hostileClientsDoNotKill has clients do their worst to gateways at their defaults.
 func TestContainer_hostileClientsDoNotKill(t *testing.T) {
+	t.Parallel()
+	testenv.Root(t)
 	list := &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1<<20, 0))}
 	long := &vehiclesv1.ListVehiclesRequest{After: proto.String(strings.Repeat("x", 4<<20-64))}
 	for _, mib := range []int{96, 256} {
@@ -219,10 +228,11 @@ func TestContainer_hostileClientsDoNotKill(t *testing.T) {
 			name  string
 			calls rawCalls
 		}{
-			{"unread", rawCalls{Request: framed(t, list, false), Calls: 50, Header: []string{"samsara-cache", "no-store"}}},
-			{"half-sent", rawCalls{Request: framed(t, long, false), Withheld: 1, Calls: 20}},
+			{"unread", rawCalls{Request: encoded(t, list, false), Calls: 50, Header: []string{"samsara-cache", "no-store"}}},
+			{"half-sent", rawCalls{Request: encoded(t, long, false), Withheld: 1, Calls: 20}},
 		} {
 			t.Run(fmt.Sprintf("%s in %d MiB", test.name, mib), func(t *testing.T) {
+				t.Parallel()
 				const clients = 8
 				c := newContainer(t, mib<<20)
 				_, at := c.start(t, startPages(t))

@@ -45,7 +45,7 @@ type rawCalls struct {
 	Method string
 	// Header is names and values in turn, beside what gRPC demands.
 	Header []string
-	// Request is a message with the five bytes before it, see framed.
+	// Request is a message with the five bytes before it, see encoded.
 	Request []byte
 	// Withheld is how many bytes at the end of the request are never sent.
 	Withheld int
@@ -78,8 +78,8 @@ func (r rawCalls) start(t *testing.T) *rawConn {
 	return c
 }
 
-// framed returns a message as gRPC sends it, compressed or not.
-func framed(t *testing.T, m proto.Message, compressed bool) []byte {
+// encoded returns a message as gRPC sends it, compressed or not.
+func encoded(t *testing.T, m proto.Message, compressed bool) []byte {
 	t.Helper()
 	body, err := proto.Marshal(m)
 	if err != nil {
@@ -107,7 +107,7 @@ type rawStream struct {
 	window int64
 
 	header map[string]string // trailers too
-	body   []byte            // framed messages, at most maxKept bytes of them
+	body   []byte            // messages with the five bytes before each, at most maxKept bytes of them
 	done   bool
 }
 
@@ -472,7 +472,7 @@ func (r rawCalls) startProcess(t *testing.T) *rawProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &rawProcess{cmd: exec.CommandContext(t.Context(), "rawclient", string(order))}
+	p := &rawProcess{cmd: exec.CommandContext(t.Context(), "rawclient", string(order))} // see TestMain
 	stdin, inErr := p.cmd.StdinPipe()
 	stdout, outErr := p.cmd.StdoutPipe()
 	if err := errors.Join(inErr, outErr, p.cmd.Start()); err != nil {

@@ -2,17 +2,13 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +16,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
@@ -28,18 +23,11 @@ import (
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // slack is how much longer a busy machine may take than what must be, which is printed as measured.
 const slack = 10
-
-// needsProcesses skips a test that starts processes and loads them in the short form.
-func needsProcesses(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("starts gateways and overloads them: not in the short form")
-	}
-}
 
 // within waits until something holds, as eventually does, and is an error if that takes longer than
 // slack allows. It returns how long it took.
@@ -62,8 +50,8 @@ func within(t *testing.T, most time.Duration, what string, holds func() bool) ti
 // not read, and looks how soon the gateway counts no memory for them any more.
 // SAMSARA_HOSTILE_CYCLES says how often each client comes again.
 func TestMemory_comesBackWhenAClientEnds(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	const calls, deadline = 6, 2 * time.Second
 	cycles := setting(t, "SAMSARA_HOSTILE_CYCLES", 1)
 	certFile, keyFile, _ := selfSigned(t)
@@ -127,7 +115,7 @@ func TestMemory_comesBackWhenAClientEnds(t *testing.T) {
 						raw := rawCalls{
 							Address: at.GRPC, TrustFile: trust, Deaf: end.deaf,
 							Method: shape.method, Header: append(header[:len(header):len(header)], end.header...),
-							Request: framed(t, shape.request, way.gzip), Calls: calls,
+							Request: encoded(t, shape.request, way.gzip), Calls: calls,
 						}
 						if end.deaf {
 							raw.Window = wideOpen
@@ -181,7 +169,7 @@ func TestMemory_comesBackWhenAClientEnds(t *testing.T) {
 func startPages(t *testing.T) []string {
 	t.Helper()
 	notes := strings.Repeat("x", 1000)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := "http://" + serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		size, page := 2<<10, 0
 		if after := r.URL.Query().Get("after"); after != "" {
 			if _, err := fmt.Sscanf(after, "%d-%d", &size, &page); err != nil {
@@ -201,13 +189,18 @@ func startPages(t *testing.T) []string {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(b.Bytes()) // The gateway may have gone.
 	}))
-	t.Cleanup(server.Close)
+	return flagsBefore(t, url)
+}
+
+// flagsBefore returns the flags of a gateway before an upstream, without a quota.
+func flagsBefore(t *testing.T, url string) []string {
+	t.Helper()
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return []string{
-		"--upstream-url=" + server.URL, "--api-token-file=" + token, "--quota=false",
+		"--upstream-url=" + url, "--api-token-file=" + token, "--quota=false",
 		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
 	}
 }
@@ -295,8 +288,8 @@ const mostGrace = time.Minute
 
 // TestUnread_answersHurtNobodyElse has clients ask for 400 MB in all and read nothing of it.
 func TestUnread_answersHurtNobodyElse(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	const calls = 400
 	flags := startPages(t)
 	flags = append(flags, "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB", fmt.Sprintf("--shutdown-grace=%v", mostGrace))
@@ -318,7 +311,7 @@ func TestUnread_answersHurtNobodyElse(t *testing.T) {
 				other.served(t, 1, 2<<10, time.Second) // which connects
 				raw := rawCalls{
 					Address: at.GRPC, Deaf: how.deaf, Method: how.method, Header: []string{"samsara-cache", "no-store"},
-					Request: framed(t, how.request, false), Calls: calls / clients,
+					Request: encoded(t, how.request, false), Calls: calls / clients,
 				}
 				if how.deaf {
 					raw.Window = wideOpen
@@ -366,8 +359,8 @@ func TestUnread_answersHurtNobodyElse(t *testing.T) {
 // TestUnread_slowReaderLives has a client take a page of a list every so often: nobody may close its
 // connection for that, since nobody needs the memory that it holds.
 func TestUnread_slowReaderLives(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	// A pause is longer than what makes a reader suspect while somebody waits.
 	const pages, pause = 3, 8 * time.Second
 	flags := append(startPages(t), "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB")
@@ -398,7 +391,7 @@ func TestUnread_slowReaderLives(t *testing.T) {
 			}
 			rawCalls{
 				Address: at.GRPC, Method: vehiclesv1.VehiclesService_ListVehicles_FullMethodName, Header: []string{"samsara-cache", "no-store"},
-				Request: framed(t, list, false), Calls: test.greedy,
+				Request: encoded(t, list, false), Calls: test.greedy,
 			}.start(t)
 			other := startBystander(t, at.GRPC)
 			tick := time.NewTicker(500 * time.Millisecond)
@@ -423,31 +416,36 @@ func TestUnread_slowReaderLives(t *testing.T) {
 // TestUnread_deadlineEndsTheCall has the deadlines of calls pass of which nothing is read, while their
 // client does nothing at all. No handler may be left, waiting for memory or for the client.
 func TestUnread_deadlineEndsTheCall(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	const calls, deadline = 100, 2 * time.Second
 	flags := append(startPages(t), "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB")
 	list := &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1<<20, 0))}
 	for _, how := range []struct {
 		name, method string
 		request      proto.Message
+		// kept is whether answers outlast the deadline: those whose handlers have returned do, until the
+		// client or its connection ends.
+		kept bool
 	}{
-		{"unary", vehiclesv1.VehiclesService_ListVehicles_FullMethodName, list},
-		{"StreamX", vehiclesv1.VehiclesService_StreamVehicles_FullMethodName, &vehiclesv1.StreamVehiclesRequest{Request: list}},
+		{"unary", vehiclesv1.VehiclesService_ListVehicles_FullMethodName, list, true},
+		{"StreamX", vehiclesv1.VehiclesService_StreamVehicles_FullMethodName, &vehiclesv1.StreamVehiclesRequest{Request: list}, false},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
 			_, at := startBefore(t, flags)
 			rawCalls{
-				Address: at.GRPC, Method: how.method, Request: framed(t, how.request, false), Calls: calls,
+				Address: at.GRPC, Method: how.method, Request: encoded(t, how.request, false), Calls: calls,
 				Header: []string{"samsara-cache", "no-store", "grpc-timeout", fmt.Sprintf("%dm", deadline.Milliseconds())},
 			}.start(t)
 			took := within(t, deadline+time.Second, "every call has ended", func() bool {
 				return metric(t, at.Admin, "grpc_server_handled_total", `grpc_service="samsara.vehicles.v1.VehiclesService"`) == calls
 			})
 			t.Logf("%d calls with a deadline of %v ended after %v", calls, deadline, took.Round(time.Millisecond))
-			took = within(t, time.Second, "no memory is held", func() bool { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") == 0 })
-			t.Logf("their memory came back %v later", took.Round(time.Millisecond))
+			if !how.kept {
+				took = within(t, time.Second, "no memory is held", func() bool { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") == 0 })
+				t.Logf("their memory came back %v later", took.Round(time.Millisecond))
+			}
 			startBystander(t, at.GRPC).served(t, 5, 1<<20, 100*time.Millisecond)
 		})
 	}
@@ -477,8 +475,8 @@ func (p *process) resident(t *testing.T) int {
 // TestHalfSent_requestsHurtNobodyElse has clients hold back the last byte of 150 requests of almost
 // 4 MiB. Where their connection is closed they come back with as many.
 func TestHalfSent_requestsHurtNobodyElse(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	const requests, size = 150, 4<<20 - 64
 	flags := append(startPages(t), fmt.Sprintf("--shutdown-grace=%v", mostGrace))
 	long := strings.Repeat("x", size)
@@ -502,7 +500,7 @@ func TestHalfSent_requestsHurtNobodyElse(t *testing.T) {
 			other := startBystander(t, at.GRPC)
 			other.served(t, 1, 2<<10, time.Second) // which connects
 			raw := rawCalls{
-				Address: at.GRPC, Method: test.method, Request: framed(t, test.request, false), Withheld: 1, Calls: requests / test.clients,
+				Address: at.GRPC, Method: test.method, Request: encoded(t, test.request, false), Withheld: 1, Calls: requests / test.clients,
 			}
 			crowd := startCrowd(t, raw, test.clients)
 			eventually(t, "the clients cannot send more", crowd.quiet())
@@ -584,11 +582,11 @@ func (c *crowd) quiet() func() bool {
 	}
 }
 
-// TestGzip_isServed has a client that compresses, which is no grpc client: a test that linked grpc's
-// codec would link it into the gateway too, if the gateway is this test binary.
-func TestGzip_isServed(t *testing.T) {
-	needsProcesses(t)
+// TestCompression_ofEverySize has a client that compresses, which is no grpc client: a test that linked
+// grpc's codec would link it into the gateway too, if the gateway is this test binary.
+func TestCompression_ofEverySize(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	_, at := startBefore(t, startPages(t))
 	for _, method := range []string{vehiclesv1.VehiclesService_ListVehicles_FullMethodName, vehiclesv1.VehiclesService_StreamVehicles_FullMethodName} {
 		for _, test := range []struct {
@@ -606,7 +604,7 @@ func TestGzip_isServed(t *testing.T) {
 					}, &vehiclesv1.StreamVehiclesResponse{}
 				}
 				c := rawCalls{
-					Address: at.GRPC, Window: wideOpen, Method: method, Calls: 1, Request: framed(t, request, true),
+					Address: at.GRPC, Window: wideOpen, Method: method, Calls: 1, Request: encoded(t, request, true),
 					Header: []string{"grpc-encoding", "gzip", "grpc-accept-encoding", "gzip"},
 				}.start(t)
 				s := c.only()
@@ -624,64 +622,4 @@ func TestGzip_isServed(t *testing.T) {
 			})
 		}
 	}
-}
-
-// TestGzip_requestThatUnpacksTooLargeIsRefused has clients send what is small and becomes 256 MiB each.
-func TestGzip_requestThatUnpacksTooLargeIsRefused(t *testing.T) {
-	needsProcesses(t)
-	t.Parallel()
-	p, at := startBefore(t, startPages(t))
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	zeros := make([]byte, 1<<20)
-	for range 256 {
-		if _, err := w.Write(zeros); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c := rawCalls{
-		Address: at.GRPC, Window: wideOpen, Method: vehiclesv1.VehiclesService_ListVehicles_FullMethodName, Calls: 20,
-		Request: append(binary.BigEndian.AppendUint32([]byte{1}, uint32(packed.Len())), packed.Bytes()...),
-		Header:  []string{"grpc-encoding", "gzip"},
-	}.start(t)
-	for _, s := range c.all() {
-		c.await(t, s)
-		if got := s.header["grpc-status"]; got != strconv.Itoa(int(codes.ResourceExhausted)) {
-			t.Fatalf("got status %s, %s, want RESOURCE_EXHAUSTED", got, s.header["grpc-message"])
-		}
-	}
-	if got := p.resident(t); got > mostResident {
-		t.Errorf("%d MiB were resident at most, want no more than %d", got>>20, mostResident>>20)
-	} else {
-		t.Logf("%d MiB were resident at most", got>>20)
-	}
-}
-
-// TestUnknownMethod_isLoggedAndCounted has a client call what there is not.
-func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
-	needsProcesses(t)
-	t.Parallel()
-	const method = "/samsara.vehicles.v1.VehiclesService/Nope"
-	p, at := startBefore(t, startPages(t))
-	c := rawCalls{Address: at.GRPC, Window: wideOpen, Method: method, Calls: 1, Request: framed(t, &vehiclesv1.ListVehiclesRequest{}, false)}.start(t)
-	s := c.only()
-	c.await(t, s)
-	if got := s.header["grpc-status"]; got != strconv.Itoa(int(codes.Unimplemented)) {
-		t.Errorf("got status %s, %s, want UNIMPLEMENTED", got, s.header["grpc-message"])
-	}
-	within(t, time.Second, "the call is counted", func() bool {
-		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_code="Unimplemented"`) == 1
-	})
-	within(t, time.Second, "a line names the method and the peer", func() bool {
-		_, text, _ := p.log()
-		for line := range strings.Lines(text) {
-			if strings.Contains(line, method) && strings.Contains(line, c.local()) {
-				return true
-			}
-		}
-		return false
-	})
 }

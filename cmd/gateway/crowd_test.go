@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // heldUpstream answers once it is let, and counts who waits for that.
@@ -35,7 +34,7 @@ type heldUpstream struct {
 func startHeld(t *testing.T) (*heldUpstream, []string) {
 	t.Helper()
 	u := &heldUpstream{let: make(chan struct{})}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := "http://" + serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.waiting.Add(1)
 		defer u.waiting.Add(-1)
 		select {
@@ -44,24 +43,17 @@ func startHeld(t *testing.T) (*heldUpstream, []string) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"data":[{"id":"1"}],"pagination":{"endCursor":"","hasNextPage":false}}`)
+		// The gateway may have gone.
+		_, _ = io.WriteString(w, `{"data":[{"id":"1"}],"pagination":{"endCursor":"","hasNextPage":false}}`)
 	}))
-	t.Cleanup(server.Close)
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return u, []string{
-		"--upstream-url=" + server.URL, "--api-token-file=" + token, "--quota=false",
-		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-	}
+	return u, flagsBefore(t, url)
 }
 
-// TestConcurrentCalls_beyondTheLimitAreRefused has clients make many more calls at a time than the
-// gateway may run, while the upstream answers none.
-func TestConcurrentCalls_beyondTheLimitAreRefused(t *testing.T) {
-	needsProcesses(t)
+// TestConcurrentCalls_ofManyConnections has 50 clients make many more calls at a time than the gateway
+// may run, while the upstream answers none.
+func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	const limit, connections, each = 100, 50, 40
 	upstream, flags := startHeld(t)
 	_, at := startBefore(t, flags, fmt.Sprintf("--max-concurrent-calls=%d", limit))
@@ -150,8 +142,8 @@ func TestConcurrentCalls_beyondTheLimitAreRefused(t *testing.T) {
 
 // TestConcurrentCalls_placesOfALostClientAreFree has the connection lost whose calls take all places.
 func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	const limit = 100
 	for _, half := range []bool{false, true} {
 		name := "whole requests"
@@ -164,10 +156,10 @@ func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
 			_, at := startBefore(t, flags, fmt.Sprintf("--max-concurrent-calls=%d", limit))
 			raw := rawCalls{
 				Address: at.GRPC, Method: vehiclesv1.VehiclesService_ListVehicles_FullMethodName, Calls: limit,
-				Request: framed(t, &vehiclesv1.ListVehiclesRequest{}, false), Header: []string{"samsara-cache", "no-store"},
+				Request: encoded(t, &vehiclesv1.ListVehiclesRequest{}, false), Header: []string{"samsara-cache", "no-store"},
 			}
 			if half {
-				raw.Request, raw.Withheld = framed(t, &vehiclesv1.ListVehiclesRequest{After: proto.String(strings.Repeat("x", 1<<10))}, false), 1
+				raw.Request, raw.Withheld = encoded(t, &vehiclesv1.ListVehiclesRequest{After: proto.String(strings.Repeat("x", 1<<10))}, false), 1
 			}
 			c := raw.start(t)
 			eventually(t, "all calls have begun", func() bool {
@@ -188,8 +180,8 @@ func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
 
 // TestConcurrentCalls_5000AreServed has 5,000 calls at a time, whose deadlines are far.
 func TestConcurrentCalls_5000AreServed(t *testing.T) {
-	needsProcesses(t)
 	t.Parallel()
+	testenv.Processes(t)
 	_, at := startBefore(t, startPages(t))
 	outcomes := callAtOnce(t, at.GRPC, 10, 5000, 2<<10, 2*patience)
 	if outcomes["OK"] != 5000 {

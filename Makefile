@@ -3,6 +3,13 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# What targets need comes in the order in which they name it, and the go command takes all cores.
+.NOTPARALLEL:
+
+# In every build: with its trace, grpc links text/template (see checklinked). Without cgo, so that
+# all but the race detector shares its builds with the release and needs no C compiler.
+export GOFLAGS := $(shell go env GOFLAGS) -tags=grpcnotrace
+export CGO_ENABLED := 0
 
 # Absolute, because tests run in the folder of their package.
 BIN := $(CURDIR)/bin
@@ -27,6 +34,15 @@ OVERLOAD ?= 60
 # Of limits, in percent. A busy machine needs more than the default: it stops processes for longer.
 MARGIN ?= 4
 PACKAGES = $$(go list ./... | grep -v '^samsara.internal/gateway/gen')
+# More flags of go test, such as -count=1.
+TESTFLAGS ?=
+# make check lints the packages that were changed since this commit.
+SINCE ?= $(shell git merge-base HEAD main 2>/dev/null || echo HEAD)
+# What tests may start; nothing is built inside of a test.
+PROGRAMS := bin/gateway bin/bench bin/bench-micro bin/buf bin/ghz bin/grpcurl
+TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)'
+# folders PATTERN: those that have tests of a name.
+folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
 TOOLS := buf ghz golangci-lint grpcurl
 TOOL_buf := github.com/bufbuild/buf/cmd/buf
@@ -46,17 +62,70 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 	@# The sandbox refuses to run where it looks as if the real API was meant.
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
+.PHONY: check
+check: ## in a minute: format, vet, lint of what changed since SINCE=, and the short tests
+	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) format vet lint-changed test-short checklinked
+
+.PHONY: format
+format: bin/golangci-lint ## fail unless all Go files are formatted
+	bin/golangci-lint fmt --diff
+
+.PHONY: vet
+vet: ## vet all Go packages
+	go vet ./...
+	go -C bench vet ./...
+
+# The linters that check one package need nothing of those that import it: vet compiles these.
+.PHONY: lint-changed
+lint-changed: bin/golangci-lint ## lint the Go packages that were changed since SINCE=
+	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
+		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
+	folders=$$(changed '*.go' ':!bench' ':!gen'); \
+	[[ -z $$folders ]] || (set -x; bin/golangci-lint run $$folders); \
+	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --config ../.golangci.yml)
+
+.PHONY: test-short
+test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
+	@# What go test would vet, vet has.
+	go test -short -vet=off $(TESTFLAGS) $(PACKAGES)
+	go -C bench test -short -vet=off $(TESTFLAGS) ./...
+
 .PHONY: test
-test: build bin/grpcurl bin/ghz cc deps-test ## run all tests with the race detector
-	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)' \
-		go test -race -timeout 15m $(PACKAGES)
-	go -C bench test ./...
+test: deps-test $(PROGRAMS) ## run all tests with the race detector, but for those of test-time and test-root
+	$(TEST) CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(PACKAGES)
+	$(TEST) go -C bench test $(TESTFLAGS) ./...
+
+.PHONY: test-time
+test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a time: nothing else should run meanwhile
+	$(TEST) SAMSARA_TEST_TIME=1 go test -p 1 -parallel 1 -timeout 15m -run '^TestTime_' $(TESTFLAGS) $(call folders,TestTime_)
+
+.PHONY: test-root
+test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chroot, by sudo if need be
+	@folders=$(call folders,TestContainer_); \
+	[[ -z $$folders ]] || (set -x; $(TEST) SAMSARA_TEST_ROOT=1 go test -p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS) \
+		$$([[ $$EUID == 0 ]] || echo -exec 'sudo\ -nE') $$folders)
+
+.PHONY: flake
+flake: ## run the short tests 20 times beside two busy loops, and say how often they failed
+	tools/flake.sh 20 test-short
+
+.PHONY: flake-full
+flake-full: ## run all tests 3 times beside two busy loops, and say how often they failed
+	tools/flake.sh 3 test test-root test-time
+
+.PHONY: ci-full
+ci-full: ## run .ci/run, fuzz each target and soak for minutes
+	.ci/run fuzz soak-short
 
 .PHONY: soak
-soak: build cc deps-test ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds
-	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
+soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds
+	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
 		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN='$(MARGIN)' \
-		go test -race -count 1 -parallel 1 -timeout 1h -v -run '^(TestAFollowedFeedIsComplete|TestTheQuota)' ./cmd/gateway
+		go test -count 1 -parallel 1 -timeout 1h -v -run '^(TestAFollowedFeedIsComplete|TestTime_quota)' ./cmd/gateway
+
+.PHONY: soak-short
+soak-short: ## the soak of some minutes that ci-full runs
+	$(MAKE) soak RECORDS=100000 KILLS=3 OVERLOAD=20 MARGIN=20
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless said otherwise
@@ -67,9 +136,7 @@ fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless sai
 	done
 
 .PHONY: bench
-bench: build deps-test ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
-	go -C bench build -o '$(BIN)/bench' .
-	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
+bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
 	mkdir -p '$(BENCH_OUT)'
 	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" \
 		--out '$(BENCH_OUT)' $(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms,--rounds $(ROUNDS))
@@ -103,12 +170,16 @@ checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are a
 		echo 'make checkgenerate: the above is not as generated, or not committed' >&2; exit 1; }
 
 .PHONY: lint
-lint: bin/golangci-lint bin/buf ## lint Go and proto, and refuse changes that break clients
+lint: bin/golangci-lint bin/buf checklinked ## lint Go and proto, and refuse changes that break clients
 	bin/golangci-lint run
 	cd bench && ../bin/golangci-lint run --config ../.golangci.yml
 	bin/buf lint
 	bin/buf format -d --exit-code
 	bin/buf breaking --against $(BASELINE)
+
+.PHONY: checklinked
+checklinked: ## fail if the gateway links text/template, with which it is half as large again
+	tools/linked.sh ./cmd/gateway
 
 .PHONY: baseline
 baseline: bin/buf ## promise the present proto/ to clients: breaking changes are refused from then on
@@ -133,23 +204,20 @@ clean: ## remove what was built
 	rm -rf bin
 
 # The go command knows better than make what is up to date.
-.PHONY: bin/gateway
+.PHONY: bin/gateway bin/bench bin/bench-micro
 bin/gateway:
 	go build -trimpath -o $@ ./cmd/gateway
+
+bin/bench:
+	go -C bench build -o '$(BIN)/bench' .
+
+bin/bench-micro:
+	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
 
 $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go -C tools build -o '$(BIN)/' $(TOOL_$*)
 	@touch $@
 
-# The race detector needs a C compiler.
-.PHONY: cc
-cc:
-	@command -v "$$(go env CC)" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
-
-# The tests start a server of their own; the one that the package may have started is not left.
 .PHONY: deps-test
-deps-test: ## install what the tests start: redis-server
-	@command -v redis-server >/dev/null || { \
-		apt-get update && apt-get install -y --no-install-recommends redis-server && \
-		{ service redis-server stop; update-rc.d redis-server disable; } || :; }
-	@command -v redis-server >/dev/null
+deps-test: ## install what the tests need of the machine (git, a C compiler, redis-server), or name all that is missing
+	@tools/deps.sh git cc redis-server

@@ -6,16 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // TestEverythingIsMeasured runs the harness as `make bench QUICK=1` does, only shorter.
 func TestEverythingIsMeasured(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	gateway, bench, micro := filepath.Join(folder, "gateway"), filepath.Join(folder, "bench"), filepath.Join(folder, "micro")
-	execute(t, "go", "-C", "..", "build", "-o", gateway, "./cmd/gateway")
-	execute(t, "go", "build", "-o", bench, ".")
-	execute(t, "go", "test", "-c", "-o", micro, "./internal/micro")
+	gateway, bench, micro := testenv.Tool(t, "gateway"), testenv.Tool(t, "bench"), testenv.Tool(t, "bench-micro")
 	execute(t, bench, "run", "--gateway", gateway, "--micro", micro, "--out", folder,
 		"--rounds", "1", "--cpu", "1ms", "--micro-time", "1ns")
 
@@ -42,6 +41,7 @@ func execute(t *testing.T, name string, args ...string) {
 
 func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	_, err := start(t.Context(), "sh", "-c", "echo no such thing >&2; exit 3")
 	if err == nil || !strings.Contains(err.Error(), "no such thing") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("error %v, want what it said and its status", err)
@@ -50,6 +50,7 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 
 func TestAServerIsReadyWhenItLogsItsAddress(t *testing.T) {
 	t.Parallel()
+	testenv.Processes(t)
 	p, err := start(t.Context(), "sh", "-c", `echo 'level=INFO msg=configuration' >&2; echo 'level=INFO msg=serving grpc=127.0.0.1:7 endpoints=1' >&2; exec sleep 60`)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"slices"
@@ -29,6 +28,7 @@ import (
 	trailersv1 "samsara.internal/gateway/gen/samsara/trailers/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 	"samsara.internal/gateway/internal/sandbox"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // The limits that these tests overload, in requests a second.
@@ -280,15 +280,7 @@ type redisServer struct {
 // startRedis runs Debian's redis-server, which keeps nothing on disk.
 func startRedis(t *testing.T) *redisServer {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(free.Addr().String())
-	if err = errors.Join(err, free.Close()); err != nil {
-		t.Fatal(err)
-	}
-	r := &redisServer{port: port}
+	r := &redisServer{port: testenv.Port(t)}
 	r.start(t)
 	return r
 }
@@ -299,14 +291,14 @@ func (r *redisServer) url() string { return "redis://127.0.0.1:" + r.port }
 // test's end.
 func (r *redisServer) start(t *testing.T) {
 	t.Helper()
-	r.cmd = exec.CommandContext(t.Context(), "redis-server",
+	r.cmd = exec.CommandContext(t.Context(), testenv.Tool(t, "redis-server"),
 		"--port", r.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.cmd.Start(); err != nil {
-		t.Fatalf("%v: make deps-test installs it", err)
+		t.Fatal(err)
 	}
 	up, ended := make(chan struct{}), make(chan struct{})
 	cmd, text := r.cmd, ""
@@ -345,11 +337,12 @@ func checkNoneThrottled(t *testing.T, all arrivals) {
 	}
 }
 
-// TestTheQuotaKeepsAThreefoldLoadWithinSamsarasLimits replays what services ask for at three
+// TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits replays what services ask for at three
 // times the limit of the token: reads, lists, streams and writes, many with a lower limit of their
 // own, of which they ask too much as well.
-func TestTheQuotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
+func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	const rate, services = 3 * tokenLimit, 25
 	mix := []func(*grpc.ClientConn) call{
 		getVehicle, getDriver, listVehicles, getVehicle, getDriver, renameTrailer,
@@ -389,10 +382,11 @@ func TestTheQuotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 // tests. Otherwise they would now and then use a local share, beside what the others use.
 const patientRedis = "--quota-redis-timeout=1s"
 
-// TestTheQuotaIsSharedByThreeGatewaysOnOneRedis overloads three processes, by the limit of the
+// TestTime_quotaIsSharedByThreeGatewaysOnOneRedis overloads three processes, by the limit of the
 // token and by that of an operation.
-func TestTheQuotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
+func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	lasting := lasting(t, 4)
 	flag, usable := margin(t)
 	redis := startRedis(t)
@@ -439,11 +433,12 @@ func TestTheQuotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 	}
 }
 
-// TestTheQuotaOutlastsARedisThatIsKilledUnderLoad has three processes lose Redis and find it
+// TestTime_quotaOutlastsARedisThatIsKilledUnderLoad has three processes lose Redis and find it
 // again. Without it each keeps to a third of the limit. In the second in which it is lost that may
 // come on top of what was used before.
-func TestTheQuotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
+func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	phase := lasting(t, 2)
 	flag, usable := margin(t)
 	redis := startRedis(t)
@@ -462,16 +457,12 @@ func TestTheQuotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 		}
 		return n
 	}
+	eventually(t, "all share by Redis", func() bool { return sharing() == 3 })
 	lapse(t, phase)
-	if n := sharing(); n != 3 {
-		t.Errorf("%d gateways share by Redis, want 3", n)
-	}
 	killed := time.Now()
 	redis.kill(t)
 	lapse(t, phase)
-	if n := sharing(); n != 0 {
-		t.Errorf("%d gateways share by a Redis that is dead", n)
-	}
+	eventually(t, "none shares by a Redis that is dead", func() bool { return sharing() == 0 })
 	restarted := time.Now()
 	redis.start(t)
 	eventually(t, "all share by Redis again", func() bool { return sharing() == 3 })
@@ -506,10 +497,11 @@ func TestTheQuotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 		c.succeeded, recovered.Round(time.Millisecond), alone, usable)
 }
 
-// TestTheQuotaIsFairToCallersWhoAskForLittle has one caller with 100 calls in flight, and then
+// TestTime_quotaIsFairToCallersWhoAskForLittle has one caller with 100 calls in flight, and then
 // nine more with one each.
-func TestTheQuotaIsFairToCallersWhoAskForLittle(t *testing.T) {
+func TestTime_quotaIsFairToCallersWhoAskForLittle(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	const modest = 9
 	lasting := lasting(t, 4)
 	flag, usable := margin(t)
@@ -546,9 +538,10 @@ func TestTheQuotaIsFairToCallersWhoAskForLittle(t *testing.T) {
 		share, float64(len(took))/modest, percentile(took, 0.5), percentile(took, 0.99), percentile(c.took["greedy"], 0.5), percentile(c.took["greedy"], 0.99))
 }
 
-// TestTheQuotaAdmitsExactlyTheLimitOf2000CallsAtOnce lets no call wait.
-func TestTheQuotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
+// TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce lets no call wait.
+func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	const calls, limit, window = 2000, 100, 2 * time.Second
 	box, flags := startSandbox(t)
 	_, at := startBefore(t, flags, "--quota-limits=samsara.vehicles.v1.*=100/s", "--quota-margin=100", // which makes the window twice as long
@@ -572,10 +565,11 @@ func TestTheQuotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
 	t.Logf("%d of %d calls reached the upstream in %v", got, calls, took.Round(time.Millisecond))
 }
 
-// TestTheQuotaPausesForEverybodyAsLongAsA429Says has one caller run into a limit, and others call
+// TestTime_quotaPausesForEverybodyAsLongAsA429Says has one caller run into a limit, and others call
 // meanwhile.
-func TestTheQuotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
+func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	// The machine may be busy for as long again.
 	const said, busy = 1250 * time.Millisecond, time.Second
 	box, flags := startSandbox(t, "--fault=status=429; retry-after=1.25; nth=1; match=/fleet/vehicles")
@@ -604,13 +598,14 @@ func TestTheQuotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
 }
 
-// TestTheQuotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
+// TestTime_quotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
 // that states no limit, and one caller of another operation who does not.
-func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
+func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 	t.Parallel()
-	// A quarter of the token's pace is due soon after the pause. As much again is let pass, because a
-	// busy machine may hold up the first request.
-	const waiters, said, soon, most = 100, time.Second, 200 * time.Millisecond, tokenLimit / 5 / 2
+	testenv.Alone(t)
+	// A quarter of the token's pace is due soon after the pause. All of its pace is let pass, because a
+	// busy machine may hold up the first request; without a pace all waiters would come.
+	const waiters, said, soon, most = 100, time.Second, 200 * time.Millisecond, tokenLimit / 5
 	box, flags := startSandbox(t, "--rate-limits", "--fault="+
 		"status=429; retry-after=1; nth=1; match=/fleet/vehicles/*, latency=50ms; match=/fleet/drivers/*")
 	flag, _ := margin(t)
@@ -649,12 +644,13 @@ func TestTheQuotaResumesGentlyAfterA429(t *testing.T) {
 		early, soon, len(vehicles), last.Sub(resumed).Round(time.Millisecond), others.succeeded, percentile(others.took["other"], 1))
 }
 
-// TestTheQuotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
+// TestTime_quotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
 // open. What comes after it goes on connections that are open: it would follow too closely where
 // the burst had counted from before its connections were opened. The limit is a low one and the
 // margin wide, because so many handshakes at once keep the machine busy.
-func TestTheQuotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
+func TestTime_quotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	const limit, calls = 30, 60
 	for _, test := range []struct {
 		gateways int

@@ -39,6 +39,7 @@ import (
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // connect returns a client connection that repeats nothing by itself.
@@ -418,13 +419,13 @@ func output(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, program(t, name), args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, testenv.Tool(t, name), args...).CombinedOutput()
 	return string(out), err
 }
 
 func TestGrpcurlExploresAndCalls(t *testing.T) {
 	t.Parallel()
-	program(t, "grpcurl")
+	testenv.Tool(t, "grpcurl")
 	_, at := startSandboxed(t)
 	const method = "samsara.vehicles.v1.VehiclesService/GetVehicle"
 	for _, test := range []struct {
@@ -471,7 +472,7 @@ func TestGrpcurlExploresAndCalls(t *testing.T) {
 
 func TestGhzSeesNoError(t *testing.T) {
 	t.Parallel()
-	program(t, "ghz")
+	testenv.Tool(t, "ghz")
 	_, at := startSandboxed(t)
 	out, err := output(t, "ghz", "--insecure", "--call", "samsara.vehicles.v1.VehiclesService.ListVehicles",
 		"-n", "500", "-c", "20", "--format", "json", at.GRPC)

@@ -12,23 +12,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // patience bounds every wait for another process. A machine that is busy may need much of it.
 const patience = 30 * time.Second
-
-// program returns the path of a program that make test builds. Without make test, only the
-// gateway is there: this test binary itself.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	if dir := os.Getenv("SAMSARA_TEST_BIN"); dir != "" {
-		return filepath.Join(dir, name)
-	}
-	if name != "gateway" {
-		t.Fatalf("needs %s: run make test, which builds it and says where by SAMSARA_TEST_BIN", name)
-	}
-	return name
-}
 
 // logLine is a line of the gateway's log, or of the sandbox's.
 type logLine struct {
@@ -61,7 +50,8 @@ type process struct {
 	text  strings.Builder
 }
 
-// start runs the gateway. Where the test does not end it, it is killed.
+// start runs the gateway: the one that make test built, and otherwise this test binary itself.
+// Where the test does not end it, it is killed.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	return startIn(t, nil, args...)
@@ -70,10 +60,13 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs the gateway as start does, with variables of the form NAME=VALUE in its environment.
 func startIn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{
-		cmd:    exec.CommandContext(t.Context(), program(t, "gateway"), args...),
-		exited: make(chan struct{}), grown: make(chan struct{}),
-	}
+	return startCommand(t, env, exec.CommandContext(t.Context(), testenv.Tool(t, "gateway"), args...))
+}
+
+// startCommand runs a command that becomes the gateway as startIn does.
+func startCommand(t *testing.T, env []string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, exited: make(chan struct{}), grown: make(chan struct{})}
 	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	stderr, err := p.cmd.StderrPipe()

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"samsara.internal/gateway/internal/testenv"
 )
 
 var rewrite = flag.Bool("update", false, "rewrite the golden trees")
@@ -49,6 +51,7 @@ func documents() []document {
 // and is its own fixed point.
 func TestTree(t *testing.T) {
 	t.Parallel()
+	testenv.Tool(t, "buf")
 	for _, d := range documents() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
@@ -252,19 +255,9 @@ func runProtogen(t *testing.T, spec, module string) int {
 	return written
 }
 
-// bufPath is the path of the pinned buf, built once.
-var bufPath = sync.OnceValues(func() (string, error) {
-	path, err := exec.CommandContext(context.Background(), "go", "tool", "-modfile=../../tools/go.mod", "-n", "buf").Output()
-	return strings.TrimSpace(string(path)), err
-})
-
 func buf(t *testing.T, module string, args ...string) {
 	t.Helper()
-	path, err := bufPath()
-	if err != nil {
-		t.Fatalf("building buf: %v", err)
-	}
-	command := exec.CommandContext(t.Context(), path, args...)
+	command := exec.CommandContext(t.Context(), testenv.Tool(t, "buf"), args...)
 	command.Dir = module
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("buf %s: %v\n%.4000s", strings.Join(args, " "), err, out)

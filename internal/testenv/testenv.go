@@ -1,0 +1,102 @@
+// Package testenv gives tests what they need of the machine, or skips them with the reason: the
+// short tests (go test -short, make check) need none of it. What there is make says in the
+// environment:
+//
+//   - SAMSARA_TEST_BIN is the folder of the programs that tests start. Nothing is missing
+//     then, so that a test that misses a program fails.
+//   - SAMSARA_TEST_TIME=1 runs the tests that nothing else may run beside.
+//   - SAMSARA_TEST_ROOT=1 runs the tests that may do anything to the machine.
+//
+// It is for tests alone.
+package testenv
+
+import (
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Processes skips a short test: it starts processes, or waits in real time for seconds.
+func Processes(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes: make test")
+	}
+}
+
+// Tool returns the path of a program that the test starts: in the folder SAMSARA_TEST_BIN if it is
+// there, and otherwise in PATH. If it is in neither the test is skipped, or fails if
+// SAMSARA_TEST_BIN is set. A short test is always skipped.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	Processes(t)
+	folder := variable("SAMSARA_TEST_BIN")
+	if folder != "" {
+		if path, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
+			return path
+		}
+	}
+	path, err := exec.LookPath(name)
+	switch {
+	case err != nil && folder != "":
+		t.Fatalf("%s is neither in SAMSARA_TEST_BIN=%s nor in PATH: run make test, which provides it", name, folder)
+	case err != nil:
+		t.Skipf("%s is not in PATH: run make test, which provides it", name)
+	}
+	return path
+}
+
+// Alone skips a test of wall-clock time except in make test-time, which runs one test at a time
+// and finds them by their name: TestTime_ and what is timed.
+func Alone(t testing.TB) {
+	t.Helper()
+	only(t, "TestTime_", "SAMSARA_TEST_TIME", "must run alone: make test-time")
+}
+
+// Root skips a test that needs root, cgroups or chroot except in make test-root, which finds them
+// by their name: TestContainer_ and what is tested.
+func Root(t testing.TB) {
+	t.Helper()
+	only(t, "TestContainer_", "SAMSARA_TEST_ROOT", "needs root: make test-root")
+}
+
+// only skips a test if a variable is not 1. Its name must begin as that of a test which the make
+// target finds.
+func only(t testing.TB, prefix, name, reason string) {
+	t.Helper()
+	if !strings.HasPrefix(t.Name(), prefix) {
+		t.Fatalf("the name of %s must begin with %s: no make target runs it", t.Name(), prefix)
+	}
+	if variable(name) != "1" {
+		t.Skip(reason)
+	}
+}
+
+// Port returns a port of 127.0.0.1 on which nobody listens, for a server that cannot choose one by
+// itself. The kernel gives it to nobody who listens on port 0 or who connects, so that the server
+// may be restarted on it.
+func Port(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(20_000 + rand.IntN(10_000)) //nolint:gosec // No secret.
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal("no port from 20000 to 29999 is free, of 100 that were tried")
+	return ""
+}
+
+func variable(name string) string {
+	return os.Getenv(name) //nolint:forbidigo // It is for tests alone, and make says it by the environment.
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Sees to what the tests need of the machine: installs what is missing if it may, by root or by sudo
+# without a password, and otherwise names all of it and fails.
+#
+#	tools/deps.sh NEED...
+#
+# A NEED is git, cc (a C compiler that finds the headers, for the race detector) or redis-server.
+set -euo pipefail
+
+# has NEED says if it is there.
+has() {
+	case $1 in
+	cc) "$(go env CC)" -x c -o /dev/null - <<<$'#include <stdlib.h>\nint main(void) { return 0; }' 2>/dev/null ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+# names NEED prints what it is, packages NEED the packages of Debian that hold it.
+names() { [[ $1 == cc ]] && echo "a C compiler with headers ($(go env CC))" || echo "$1"; }
+packages() { [[ $1 == cc ]] && echo gcc libc6-dev || echo "$1"; }
+
+missing=() wanted=()
+for need in "$@"; do
+	if ! has "$need"; then
+		missing+=("$(names "$need")")
+		wanted+=($(packages "$need"))
+	fi
+done
+((${#missing[@]})) || exit 0
+list=$(printf ', %s' "${missing[@]}")
+list=${list:2}
+
+as_root=()
+((EUID == 0)) || as_root=(sudo -n)
+if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+	echo "the tests need what is missing here: $list" >&2
+	echo "on Debian: apt-get install ${wanted[*]}" >&2
+	exit 1
+fi
+echo "installing what is missing: $list" >&2
+# A server that the package starts is not wanted: the tests start their own.
+had_redis=$(command -v redis-server || :)
+"${as_root[@]}" apt-get update
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${wanted[@]}"
+if [[ -z $had_redis ]] && command -v redis-server >/dev/null; then
+	"${as_root[@]}" service redis-server stop >/dev/null 2>&1 || :
+	"${as_root[@]}" update-rc.d redis-server disable >/dev/null 2>&1 || :
+fi
+for need in "$@"; do
+	has "$need" || { echo "$(names "$need") is still missing after apt-get install ${wanted[*]}" >&2; exit 1; }
+done

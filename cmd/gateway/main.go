@@ -63,11 +63,13 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	usage := usage
 	switch command {
 	case "":
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		if err = limitMemory(ctx, environ); err != nil {
+			return err
+		}
 		var cfg config.Config
 		if cfg, err = config.Load(args, environ); err == nil {
-			ctx, stop := context.WithCancel(ctx)
-			defer stop()
-			go paceCollector(ctx, environ)
 			return serve(ctx, cfg, stderr)
 		}
 	case "sandbox":

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -94,7 +95,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		}
 		parts = append(parts, box)
 	}
-	memory := newMemory(cfg)
+	memory := newMemory(cfg, debug.SetMemoryLimit(-1))
 	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}

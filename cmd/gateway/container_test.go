@@ -237,9 +237,10 @@ func TestContainer_hostileClientsDoNotKill(t *testing.T) {
 				c := newContainer(t, mib<<20)
 				_, at := c.start(t, startPages(t))
 				test.calls.Address, test.calls.Method = at.GRPC, vehiclesv1.VehiclesService_ListVehicles_FullMethodName
+				other := startBystander(t, at.GRPC)
 				crowd := startCrowd(t, test.calls, clients)
 				eventually(t, "the clients cannot send more", crowd.quiet())
-				startBystander(t, at.GRPC).served(t, 10, 2<<10, time.Second)
+				other.served(t, 10, 2<<10, time.Second)
 				c.survived(t, at)
 			})
 		}

@@ -315,9 +315,10 @@ func New(cfg Config) (*Server, error) {
 		s.grpc.RegisterService(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
-	healthv1.RegisterHealthServer(s.grpc, s.health)
-	reflection.Register(s.grpc)
-	channelz.RegisterChannelzServiceToServer(s.grpc)
+	own := registrar{s.grpc, requestRoom(cfg.MaxRequestBytes)}
+	healthv1.RegisterHealthServer(own, s.health)
+	reflection.Register(own)
+	channelz.RegisterChannelzServiceToServer(own)
 	s.SetServing(false)
 	return s, nil
 }
@@ -334,7 +335,7 @@ func (c Config) services(stopping context.Context, shared budgets, answering *at
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
 		answers:         c.Answers,
-		maxRequestBytes: int64(c.MaxRequestBytes),
+		requestRoom:     requestRoom(c.MaxRequestBytes),
 		answering:       answering,
 		stopping:        stopping,
 	}

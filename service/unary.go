@@ -56,9 +56,9 @@ type handler struct {
 	cacheTTL        func(fullMethod string) time.Duration
 	sandboxFaults   bool
 	defaultDeadline time.Duration
-	// answers is the memory for answers. maxRequestBytes is the room that a request may need.
-	answers         *lease.Pool
-	maxRequestBytes int64
+	requestRoom
+	// answers is the memory for answers.
+	answers *lease.Pool
 	// answering is how many unary calls are being answered.
 	answering *atomic.Int64
 	// stopping ends when the server begins to stop.
@@ -101,16 +101,6 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		}
 		return h.framed(ctx, from, e.FullMethod, resp), nil
 	})
-}
-
-// receive reads a request into a message. Until it is read grpc may hold all that it may be long,
-// for which there has to be room: a client can take its time.
-func (h *handler) receive(ctx context.Context, from *connection, decode func(any) error, into any) error {
-	if err := from.requests.Room(ctx, h.maxRequestBytes); err != nil {
-		return noRoom(err)
-	}
-	defer from.requests.Leave(h.maxRequestBytes)
-	return decode(into)
 }
 
 // do sends req as the connection and the caller's metadata want it, and tells the caller how a

@@ -96,7 +96,9 @@ func (b *body) grow(ctx context.Context, limit int64) error {
 	if b.hasty {
 		b.lease.Count(counted)
 	}
-	larger, err := b.lease.Grow(ctx, b.bytes, n, counted)
+	// At most there are two buffers of the largest size.
+	most := 2 * int64(lease.Capacity(int(limit)+bodySlack))
+	larger, err := b.lease.Grow(ctx, b.bytes, n, counted, most)
 	b.bytes = larger
 	return err
 }

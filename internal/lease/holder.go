@@ -19,9 +19,11 @@ type Holder struct {
 	// held is the bytes that it keeps from being free. Bytes of which it has several leases count
 	// once.
 	held int64
-	// handed are its leases that grpc has. rooms is how often it has room.
-	handed *Lease
-	rooms  int
+	// handed are its leases that grpc has, of so many bytes; those that it has several leases of
+	// count as often. rooms is how often it has room.
+	handed      *Lease
+	handedBytes int64
+	rooms       int
 	// claims are what it waits for, in the order of coming.
 	claims []*claim
 	// at is its place among the active holders, if it is one.
@@ -94,7 +96,7 @@ func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 	}
 	p.mu.Lock()
 	inTurn := len(h.claims) == 0 && (!p.short || n <= smallBytes)
-	if inTurn && p.fitsLocked(h, n) {
+	if inTurn && p.fitsLocked(h, n, room) {
 		h.addLocked(n, room)
 		p.mu.Unlock()
 		return nil
@@ -111,25 +113,22 @@ func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 	return h.await(ctx, c)
 }
 
-// grow waits for n bytes more than the held ones that somebody keeps meanwhile. It needs only free
-// memory. Two who grow could wait for each other, so the second is refused at once.
-func (h *Holder) grow(ctx context.Context, held, n int64) error {
+// grow waits for n bytes more for a lease of the holder.
+func (h *Holder) grow(ctx context.Context, l *Lease, n int64) error {
 	p := h.pool
-	if held+n > p.limit {
-		return p.errNeverFits(held + n)
-	}
 	p.mu.Lock()
-	switch {
-	case n <= p.freeLocked():
-		h.addLocked(n, false)
+	if l.counted+n > p.limit {
+		p.mu.Unlock()
+		return p.errNeverFits(l.counted + n)
+	}
+	c := &claim{holder: h, bytes: n, lease: l, ready: make(chan struct{})}
+	if p.growsLocked(l, n) {
+		p.grantLocked(c)
 		p.mu.Unlock()
 		return nil
-	case p.growing != nil:
-		p.mu.Unlock()
-		return fmt.Errorf("%w: it holds %d bytes and takes %d more, for which another waits already", ErrNoRoom, held, n)
 	}
-	c := &claim{holder: h, bytes: n, ready: make(chan struct{})}
-	p.growing, p.short = c, true
+	p.growers = append(p.growers, c)
+	p.short = p.short || p.finisher == l
 	p.mu.Unlock()
 	return h.await(ctx, c)
 }

@@ -130,7 +130,7 @@ func TestTake_neverFits(t *testing.T) {
 			t.Errorf("take of 11: %v, want ErrNoRoom", err)
 		}
 		l := mustTake(t, p.Holder(nil), 4)
-		if _, err := l.Grow(within(t, time.Minute), nil, 1, 11); !errors.Is(err, ErrNoRoom) {
+		if _, err := l.Grow(within(t, time.Minute), nil, 1, 11, 11); !errors.Is(err, ErrNoRoom) {
 			t.Errorf("growth to 11: %v, want ErrNoRoom", err)
 		}
 		if took := time.Since(began); took != 0 {
@@ -141,32 +141,90 @@ func TestTake_neverFits(t *testing.T) {
 	})
 }
 
-// Two that hold something and wait for more could wait for each other.
-func TestGrow_onlyOneWaits(t *testing.T) {
+// Those that hold something and wait for more could wait for each other.
+func TestGrow_neverInVain(t *testing.T) {
+	t.Parallel()
+	for name, holders := range map[string]int{"of one holder": 1, "of many": 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const most = 12 * mib
+				p := NewPool(16 * mib)
+				var by []*Holder
+				for range holders {
+					by = append(by, p.Holder(nil))
+				}
+				done := make(chan error, 100)
+				for i := range cap(done) {
+					go func() {
+						l, err := by[i%holders].Take(within(t, time.Hour), 10<<10)
+						for counted := int64(20 << 10); err == nil && counted <= most; counted *= 2 {
+							<-time.After(time.Millisecond)
+							_, err = l.Grow(within(t, time.Hour), nil, 1, counted, most)
+						}
+						l.Keep(nil)
+						<-time.After(time.Second) // that a client needs to read it
+						l.Release()
+						done <- err
+					}()
+				}
+				for range cap(done) {
+					if err := <-done; err != nil {
+						t.Error(err)
+					}
+				}
+				wantUsed(t, p, 0)
+				if p.finisher != nil || len(p.growers) > 0 {
+					t.Error("somebody still grows")
+				}
+			})
+		})
+	}
+}
+
+// A greedy holder does not get more because its bodies have to grow.
+func TestGrow_threshold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPool(10)
-		a, b := mustTake(t, p.Holder(nil), 5), mustTake(t, p.Holder(nil), 5)
-		grown := make(chan error, 1)
-		go func() {
-			_, err := a.Grow(within(t, time.Minute), nil, 1, 10)
-			grown <- err
-		}()
-		synctest.Wait()
-		if _, err := b.Grow(within(t, time.Minute), nil, 1, 10); !errors.Is(err, ErrNoRoom) {
-			t.Errorf("the second: %v, want ErrNoRoom", err)
+		p := NewPool(64 * mib)
+		greedy := p.Holder(new(socket))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range 400 {
+			go func() {
+				l, err := greedy.Take(ctx, 24<<10)
+				for counted := int64(48 << 10); err == nil && counted <= 2*mib; counted *= 2 {
+					_, err = l.Grow(ctx, nil, 1, counted, 16*mib)
+				}
+				if err != nil {
+					l.Release()
+					return
+				}
+				l.Count(mib)
+				l.Hand(1)
+			}()
 		}
-		b.Release()
-		if err := <-grown; err != nil {
-			t.Errorf("the first: %v, want success", err)
+		lapse(t, time.Second)
+		if got := p.Used(); got < 24*mib || got > 40*mib {
+			t.Errorf("it has %d MiB of 64, want about half", got/mib)
 		}
-		wantUsed(t, p, 10)
-		a.Release()
-		wantUsed(t, p, 0)
+		began := time.Now()
+		l := mustTake(t, p.Holder(nil), 24<<10)
+		for counted := int64(48 << 10); counted <= 16*mib; counted *= 2 {
+			if _, err := l.Grow(within(t, time.Minute), nil, 1, counted, 16*mib); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("another waited %v, want nothing", took)
+		}
+		l.Release()
+		cancel()
+		lapse(t, time.Second)
 	})
 }
 
-// Who has to grow comes before everybody else: what it keeps is of no use until it has grown.
+// Who finishes comes before everybody else: what it keeps is of no use until it has grown.
 func TestGrow_comesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -182,7 +240,7 @@ func TestGrow_comesFirst(t *testing.T) {
 		}()
 		synctest.Wait()
 		go func() {
-			if _, err := grows.Grow(ctx, nil, 1, 10*mib); err != nil {
+			if _, err := grows.Grow(ctx, nil, 1, 10*mib, 10*mib); err != nil {
 				t.Error(err)
 			}
 			got.add("grow")
@@ -217,7 +275,7 @@ func TestTake_waitsWithinTheDeadline(t *testing.T) {
 			"growing": func(p *Pool, ctx context.Context) error {
 				l := p.Holder(nil).Add(0)
 				defer l.Release()
-				_, err := l.Grow(ctx, nil, 1, 8)
+				_, err := l.Grow(ctx, nil, 1, 8, 8)
 				return err
 			},
 		} {
@@ -297,16 +355,38 @@ func TestRoom(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if admitted != 8 {
-			t.Errorf("%d decode at once on one connection, want 8", admitted)
+		if admitted != 4 {
+			t.Errorf("%d decode at once on one connection, want 4", admitted)
 		}
-		wantUsed(t, p, 32*mib)
+		wantUsed(t, p, 16*mib)
+		for range 7 { // more of the same
+			h := p.Holder(new(socket))
+			for range 20 {
+				go func() {
+					if h.Room(ctx, 4*mib) == nil {
+						<-ctx.Done()
+						h.Leave(4 * mib)
+					}
+				}()
+			}
+			synctest.Wait()
+		}
+		began := time.Now()
+		other := p.Holder(new(socket))
+		if err := other.Room(within(t, time.Minute), 4*mib); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("another waited %v beside 8 that hold all they get, want nothing", took)
+		}
+		other.Leave(4 * mib)
 		cancel()
 		for range 100 {
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 		}
+		synctest.Wait()
 		wantUsed(t, p, 0)
 	})
 }

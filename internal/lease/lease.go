@@ -13,11 +13,11 @@ type Lease struct {
 	// then is called when the lease is over.
 	then func()
 
-	// All below is guarded by the mutex of the pool, as soon as the lease is shared or handed.
+	// All below is guarded by the mutex of the pool, as soon as the lease grows, is shared or handed.
 
 	state state
-	// counted is how many bytes it stands for.
-	counted int64
+	// counted is how many bytes it stands for, most how many that may become while it grows.
+	counted, most int64
 	// common is what it has in common with other leases of the same bytes, nil if there is none.
 	common *common
 	// pieces are those that grpc has yet to put. previous and next are the other handed leases of
@@ -67,15 +67,14 @@ func (l *Lease) Buffer(n int) []byte {
 }
 
 // Grow returns the only buffer of the lease, with what it has, when there is room for n bytes in
-// it. It waits until the lease counts so many in all, with the errors of Take. It needs only free
-// memory, and is refused at once if another waits for the same. If it fails everything stays as it
-// was.
-func (l *Lease) Grow(ctx context.Context, buffer []byte, n int, counted int64) ([]byte, error) {
+// it. It waits until the lease counts so many in all, with the errors of Take; it may come to count
+// most of them, until Keep or Count. If it fails everything stays as it was.
+func (l *Lease) Grow(ctx context.Context, buffer []byte, n int, counted, most int64) ([]byte, error) {
 	if more := counted - l.counted; more > 0 {
-		if err := l.holder.grow(ctx, l.counted, more); err != nil {
+		l.most = max(most, counted)
+		if err := l.holder.grow(ctx, l, more); err != nil {
 			return buffer, err
 		}
-		l.counted = counted
 	}
 	larger := append(l.Buffer(n), buffer...)
 	l.drop(larger)
@@ -95,6 +94,7 @@ func (l *Lease) Count(n int64) {
 	p := l.holder.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.grownLocked(l)
 	less := l.counted - n
 	l.counted = n
 	l.holder.giveLocked(less)
@@ -173,7 +173,9 @@ func (l *Lease) Hand(pieces int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.activateLocked(h)
+	p.grownLocked(l)
 	l.state, l.pieces = handed, pieces
+	h.handedBytes += l.counted
 	if l.next = h.handed; l.next != nil {
 		l.next.previous = l
 	}
@@ -217,7 +219,9 @@ func (l *Lease) endLocked(swept bool) ending {
 	h := l.holder
 	p := h.pool
 	ended := ending{then: l.then, lease: l, buffers: l.buffers}
+	p.grownLocked(l)
 	if l.state == handed {
+		h.handedBytes -= l.counted
 		h.unlinkLocked(l)
 		p.progressLocked(h)
 	}

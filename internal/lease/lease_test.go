@@ -65,7 +65,7 @@ func TestLease_buffers(t *testing.T) {
 		p := NewPool(mib)
 		l := mustTake(t, p.Holder(nil), 8<<10)
 		body := append(l.Buffer(10), "a body"...)
-		body, err := l.Grow(t.Context(), body, 20<<10, 40<<10)
+		body, err := l.Grow(t.Context(), body, 20<<10, 40<<10, 40<<10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestGrow_countedAsItWasIfItFails(t *testing.T) {
 	p := NewPool(20 << 10)
 	l := mustTake(t, p.Holder(nil), 8<<10)
 	body := append(l.Buffer(10), "a body"...)
-	got, err := l.Grow(within(t, time.Minute), body, 16<<10, 32<<10)
+	got, err := l.Grow(within(t, time.Minute), body, 16<<10, 32<<10, 32<<10)
 	if err == nil || !bytes.Equal(got, body) {
 		t.Errorf("got %q and error %v", got, err)
 	}

@@ -14,6 +14,10 @@
 //     what its own holder holds holds up nobody else. A waiter that lacks free memory is not
 //     overtaken by takes above 64 KiB, so that large ones do not starve, and smaller ones do not
 //     queue behind it.
+//   - A body of unknown length has to grow while it keeps what it has. One of those that grow, the
+//     finisher, needs only free memory, and all others leave it what it may need at most, beside
+//     what the rule above says. Thus they never wait for each other, and none is refused for it. Who
+//     has more handed than is free does not finish.
 //   - A lease is over once: when its last owner releases it, when grpc has put its last piece, or
 //     when it is swept, whichever comes first. The others find it over and do nothing.
 //   - grpc never puts what it still had queued when a connection broke. While anything is handed,
@@ -30,6 +34,7 @@ package lease
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -74,8 +79,10 @@ type Pool struct {
 	active []*Holder
 	// queue are the holders with claims. One that was served goes to the end.
 	queue []*Holder
-	// growing is the one claim for more by somebody who keeps what it has.
-	growing *claim
+	// growers are the claims for more by leases that keep what they have. finisher is the lease that
+	// only needs free memory for that, until it has grown.
+	growers  []*claim
+	finisher *Lease
 	// short is whether a claim lacks free memory and must not be overtaken by large ones. small is
 	// how many claims there are that may overtake it.
 	short bool
@@ -140,18 +147,48 @@ func (p *Pool) Abandon() {
 // free is what may still be taken. It is below 0 while more is held than the limit.
 func (p *Pool) freeLocked() int64 { return p.limit - p.used }
 
-// fitsLocked reports whether h may have n bytes more, as far as memory goes.
-func (p *Pool) fitsLocked(h *Holder, n int64) bool {
-	if h.held == 0 {
+// fitsLocked reports whether h may have n bytes more, as far as memory goes. Room comes back as soon
+// as a request is read, so that little of it suffices for one holder: a third of what others get.
+func (p *Pool) fitsLocked(h *Holder, n int64, room bool) bool {
+	switch {
+	case h.held == 0:
 		return n <= p.freeLocked()
+	case room:
+		return 3*(h.held+n) <= p.freeLocked()-n
+	default:
+		return h.held+n <= p.freeLocked()-n
 	}
-	return h.held+n <= p.freeLocked()-n
+}
+
+// growsLocked reports whether a lease that keeps what it has may have n bytes more. It may become the
+// finisher.
+func (p *Pool) growsLocked(l *Lease, n int64) bool {
+	if p.finisher == nil && l.holder.handedBytes <= p.freeLocked() {
+		p.finisher = l
+	}
+	kept := int64(0)
+	switch f := p.finisher; {
+	case f == l:
+		return n <= p.freeLocked()
+	case f != nil:
+		kept = max(0, f.most-f.counted)
+	}
+	return l.holder.held+n <= p.freeLocked()-n && n <= p.freeLocked()-kept
+}
+
+// grownLocked notes that a lease needs no more.
+func (p *Pool) grownLocked(l *Lease) {
+	if p.finisher == l {
+		p.finisher = nil
+	}
 }
 
 // claim is bytes that are waited for. ready is closed once they are the holder's.
 type claim struct {
 	holder *Holder
 	bytes  int64
+	// lease is the one that grows, if it is for that.
+	lease *Lease
 	// room is whether grpc holds the bytes from then on.
 	room  bool
 	ready chan struct{}
@@ -160,13 +197,15 @@ type claim struct {
 // admitLocked lets those in for whom there is room now.
 func (p *Pool) admitLocked() {
 	p.short = false
-	if c := p.growing; c != nil {
-		if c.bytes <= p.freeLocked() {
-			p.growing = nil
+	for i := 0; i < len(p.growers); {
+		c := p.growers[i]
+		if p.growsLocked(c.lease, c.bytes) {
+			p.growers = append(p.growers[:i], p.growers[i+1:]...)
 			p.grantLocked(c)
-		} else {
-			p.short = true
+			continue
 		}
+		p.short = p.short || p.finisher == c.lease
+		i++
 	}
 	for i := 0; i < len(p.queue) && (!p.short || p.small > 0); {
 		h := p.queue[i]
@@ -174,7 +213,7 @@ func (p *Pool) admitLocked() {
 		switch {
 		case p.short && c.bytes > smallBytes:
 			i++
-		case p.fitsLocked(h, c.bytes):
+		case p.fitsLocked(h, c.bytes, c.room):
 			p.removeLocked(i, 0)
 			if len(h.claims) > 0 {
 				p.queue = append(p.queue, h)
@@ -203,13 +242,17 @@ func (p *Pool) removeLocked(i, n int) {
 
 func (p *Pool) grantLocked(c *claim) {
 	c.holder.addLocked(c.bytes, c.room)
+	if c.lease != nil {
+		c.lease.counted += c.bytes
+	}
 	close(c.ready)
 }
 
 // withdrawLocked takes a claim back that was not granted.
 func (p *Pool) withdrawLocked(c *claim) {
-	if p.growing == c {
-		p.growing = nil
+	if c.lease != nil {
+		p.growers = slices.DeleteFunc(p.growers, func(other *claim) bool { return other == c })
+		p.grownLocked(c.lease)
 		return
 	}
 	for i, h := range p.queue {
@@ -317,8 +360,10 @@ func (p *Pool) victimsLocked() []*Holder {
 			victims = append(victims, victim)
 		}
 	}
-	if p.growing != nil {
-		makeRoom(p.growing, 0)
+	for _, c := range p.growers {
+		if p.finisher == c.lease {
+			makeRoom(c, 0)
+		}
 	}
 	for _, h := range p.queue {
 		// One that holds something, and for whom there is memory, waits for itself.

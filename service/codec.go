@@ -37,14 +37,15 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	case frame:
 		return handOver(make(mem.BufferSlice, 0, 1), &v.Message, v.Lease), nil
 	case compressed:
-		if mem.IsBelowBufferPoolingThreshold(cap(v.Message)) {
-			return handOver(nil, &v.Message, v.Lease), nil // It is a copy already.
-		}
-		return mem.BufferSlice{mem.NewBuffer(&v.Message, v)}, nil
+		return lend(nil, &v.Message, v.Lease), nil
 	case *message:
 		v.sent = true
+		give := handOver
+		if v.compressed {
+			give = lend
+		}
 		out := append(make(mem.BufferSlice, 0, 3), mem.SliceBuffer(v.head))
-		return append(handOver(out, &v.body, v.lease), mem.SliceBuffer(v.tail)), nil
+		return append(give(out, &v.body, v.lease), mem.SliceBuffer(v.tail)), nil
 	default:
 		return c.CodecV2.Marshal(v)
 	}
@@ -73,11 +74,16 @@ func handOver(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSl
 	return out
 }
 
-// Get and Put make a compressed frame the mem.BufferPool of its own message.
-func (compressed) Get(n int) *[]byte {
-	b := make([]byte, n)
-	return &b
+// lend appends wire, of which grpc makes a compressed copy and then keeps nothing.
+func lend(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSlice {
+	if held == nil || mem.IsBelowBufferPoolingThreshold(cap(*wire)) {
+		return handOver(out, wire, held) // It is a copy already.
+	}
+	return append(out, mem.NewBuffer(wire, lent{held}))
 }
 
+// lent is the mem.BufferPool of a lease that is released, rather than handed.
+type lent struct{ *lease.Lease }
+
 // Put implements mem.BufferPool.
-func (c compressed) Put(*[]byte) { c.Release() }
+func (l lent) Put(*[]byte) { l.Release() }

@@ -170,7 +170,9 @@ type message struct {
 	head, body, tail []byte
 	// lease is the memory of body; nil: it has none.
 	lease *lease.Lease
-	sent  bool
+	// compressed is whether grpc makes a compressed copy of it.
+	compressed bool
+	sent       bool
 }
 
 // newMessage returns the message with a cursor, where it is not empty. The caller adds the rest.

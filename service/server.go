@@ -11,6 +11,14 @@
 // of grpc itself, such as that of a message which is too large, do not; any other error is
 // logged and appears as Internal with the message "internal error".
 //
+// # Memory
+//
+// A client holds what is on its way to it, and what it has not sent of a request, by its connection.
+// How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its
+// connection is closed because others need that memory, are the rules of package lease. Answers are
+// compressed if the request was, up to 64 KiB, and while the client shows that it reads; a stream
+// goes out as its first message does.
+//
 // # Streams
 //
 // A StreamX method sends every page of a list in order, and ends with OK after the one that says
@@ -392,8 +400,8 @@ func (s *Server) SetServing(serving bool) {
 // ended. Further calls of Stop do the same.
 //
 // Nobody waits for clients that do not read their answers, or do not finish their requests: their
-// connections are closed when no call is being answered and no client has made progress for 5
-// seconds, or at the end of ctx, and that is no error.
+// connections are closed when no call is being answered, other than those that wait for memory, and
+// no client has made progress for 7 seconds, or at the end of ctx, and that is no error.
 func (s *Server) Stop(ctx context.Context) error {
 	s.health.Shutdown()
 	s.endStreams()
@@ -428,21 +436,26 @@ func (s *Server) Stop(ctx context.Context) error {
 // awaitProgress waits until the server has stopped, ctx ends, or nothing is left but clients that
 // make no progress. It reports whether calls are cut off that could still end well.
 func (s *Server) awaitProgress(ctx context.Context, stopped <-chan struct{}) bool {
-	const interval = 250 * time.Millisecond
+	const (
+		interval = 250 * time.Millisecond
+		// By then those that wait for memory have got what others do not need.
+		patience = lease.Stalled + 2*time.Second
+	)
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	progress := func() uint64 { return s.answers.Returned() + s.requests.Returned() }
+	answering := func() bool { return s.answering.Load() > s.answers.Waiting() }
 	seen, moving, still := progress(), false, time.Duration(0)
-	for still < lease.Stalled {
+	for still < patience {
 		select {
 		case <-stopped:
 			return false
 		case <-ctx.Done():
-			return moving || s.answering.Load() > 0
+			return moving || answering()
 		case <-tick.C:
 		}
 		still += interval
-		if now := progress(); now != seen || s.answering.Load() > 0 {
+		if now := progress(); now != seen || answering() {
 			seen, moving, still = now, now != seen, 0
 		}
 	}

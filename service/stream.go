@@ -48,16 +48,10 @@ func (h *handler) streaming(s *endpoint.Stream) grpc.StreamDesc {
 			if err != nil {
 				return err
 			}
-			// Of a compressed copy grpc does not say when it is written, and so when there is room
-			// for another page.
-			if compresses(grpc.ServerTransportStreamFromContext(ss.Context())) {
-				if err := grpc.SetSendCompressor(ss.Context(), encoding.Identity); err != nil {
-					return err
-				}
-			}
 			h.observer.OpenStreams(s.Follow, 1)
 			defer h.observer.OpenStreams(s.Follow, -1)
 			c := &client{ServerStream: ss, source: src, cursor: src.walk.Start}
+			c.compressed = compresses(grpc.ServerTransportStreamFromContext(ss.Context()))
 			return c.end(read(c))
 		},
 	}
@@ -69,8 +63,8 @@ type client struct {
 	*source
 	// cursor is where to go on after what has been sent.
 	cursor string
-	// begun is whether a message has been sent.
-	begun bool
+	// begun is whether a message has been sent, compressed whether all of them are compressed.
+	begun, compressed bool
 	// attempts and requestID are for the log.
 	attempts  int
 	requestID string
@@ -105,6 +99,14 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 // send sends a message, after which a client goes on from cursor.
 func (c *client) send(m *message, cursor string) error {
 	defer m.drop()
+	if c.compressed && !c.begun && !mayCompress(c.request.Memory, len(m.body)) {
+		// All messages of a stream go out as its first one does.
+		c.compressed = false
+		if err := grpc.SetSendCompressor(c.Context(), encoding.Identity); err != nil {
+			return err
+		}
+	}
+	m.compressed = c.compressed
 	if err := c.SendMsg(m); err != nil {
 		return err
 	}

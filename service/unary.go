@@ -149,16 +149,21 @@ func (h *handler) framed(ctx context.Context, from *connection, method string, r
 	if !compresses(call) {
 		return frame{resp}
 	}
-	if len(resp.Message) <= maxCompressedBytes && from.answers.Copy(int64(len(resp.Message))) {
+	if mayCompress(from.answers, len(resp.Message)) {
 		return compressed{resp}
 	}
 	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // It fails only where the caller is gone.
 	return frame{resp}
 }
 
-// maxCompressedBytes is the largest answer that is compressed. Grpc queues a copy of it that nobody
-// counts, and which lease.Holder.Copy bounds.
+// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream.
+// Grpc queues a copy of it that nobody counts, and which lease.Holder.Copy bounds.
 const maxCompressedBytes = 64 << 10
+
+// mayCompress reports whether an answer of so many bytes may be compressed.
+func mayCompress(by *lease.Holder, n int) bool {
+	return n <= maxCompressedBytes && by.Copy(int64(n))
+}
 
 // compresses reports whether grpc compresses the answer to a call.
 func compresses(call grpc.ServerTransportStream) bool {

@@ -124,11 +124,11 @@ func TestErrorBody_doesNotWaitForMemory(t *testing.T) {
 	wantUsed(t, p, p.Limit())
 }
 
-// The largest body fits into 9/4 of what it may have, however it comes.
+// The largest body fits into 12/5 of what it may have, however it comes.
 func TestBody_largestFits(t *testing.T) {
 	t.Parallel()
 	for limit := 10_000; limit < 5_000_000; limit += limit/7 + 1 {
-		p := lease.NewPool(int64(limit)*9/4 + 16<<10)
+		p := lease.NewPool(int64(limit)*12/5 + 16<<10)
 		for name, length := range map[string]int64{"known": int64(limit), "unknown": -1} {
 			var b body
 			resp := &http.Response{ContentLength: length, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(make([]byte, limit)))}

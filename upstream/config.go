@@ -42,7 +42,7 @@ type Config struct {
 	// rules of package lease. Counted are buffers, which are up to an eighth larger than what they
 	// hold, and for each body half as much again for its message. What a message needs beyond
 	// that, and error bodies, are counted but do not wait. The largest body fits if there is
-	// 9/4 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
+	// 12/5 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
 	Memory *lease.Pool
 	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
 	// there is no cache.

@@ -28,10 +28,10 @@ func (c *Config) check(l *loader) {
 	if c.AdminListen != "" && !c.Insecure && !isLoopback(c.AdminListen) {
 		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("admin-listen"))
 	}
-	if c.MaxInFlightBytes < c.MaxResponseBytes/4*9 {
-		// Else the largest body might never fit: a buffer is up to an eighth too large, and while it
-		// grows there are two.
-		l.problem("%s: less than 9/4 of %s, which one such body takes while it is read", l.where("max-in-flight-bytes"), l.where("max-response-bytes"))
+	if c.MaxInFlightBytes < c.MaxResponseBytes/5*12 {
+		// Else the largest body might never fit: a buffer is up to an eighth too large, while it grows
+		// there are two, and a sixteenth is for small answers.
+		l.problem("%s: less than 12/5 of %s, which one such body needs", l.where("max-in-flight-bytes"), l.where("max-response-bytes"))
 	}
 	if c.RetryBaseDelay > c.RetryMaxDelay {
 		l.problem("%s: more than %s", l.where("retry-base-delay"), l.where("retry-max-delay"))

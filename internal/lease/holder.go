@@ -19,11 +19,11 @@ type Holder struct {
 	// held is the bytes that it keeps from being free. Bytes of which it has several leases count
 	// once.
 	held int64
-	// handed are its leases that grpc has, of so many bytes; those that it has several leases of
-	// count as often. rooms is how often it has room.
-	handed      *Lease
-	handedBytes int64
-	rooms       int
+	// growing is how many of them are of leases that grow.
+	growing int64
+	// handed are its leases that grpc has. rooms is how often it has room.
+	handed *Lease
+	rooms  int
 	// claims are what it waits for, in the order of coming.
 	claims []*claim
 	// at is its place among the active holders, if it is one.
@@ -31,6 +31,8 @@ type Holder struct {
 	// progress is the number of the sweep before which it began to have something handed, or last
 	// gave something back.
 	progress int64
+	// proven is whether it has ever left room that it took.
+	proven bool
 	// copied is how many bytes grpc has copied since its client last let something be given back.
 	copied int64
 	// doomed is whether its connection was closed by the pool.
@@ -72,6 +74,7 @@ func (h *Holder) Leave(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h.rooms--
+	h.proven = true
 	p.progressLocked(h)
 	h.giveLocked(n)
 }
@@ -91,7 +94,7 @@ func (h *Holder) Copy(n int64) bool {
 
 func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 	p := h.pool
-	if n > p.limit {
+	if n > p.most() && (n > smallBytes && !room || n > p.limit) {
 		return p.errNeverFits(n)
 	}
 	p.mu.Lock()
@@ -103,7 +106,7 @@ func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 	}
 	c := &claim{holder: h, bytes: n, room: room, ready: make(chan struct{})}
 	if h.claims = append(h.claims, c); len(h.claims) == 1 {
-		p.queue = append(p.queue, h)
+		p.enqueueLocked(h)
 		p.short = p.short || h.held == 0
 	}
 	if n <= smallBytes {
@@ -117,11 +120,15 @@ func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 func (h *Holder) grow(ctx context.Context, l *Lease, n int64) error {
 	p := h.pool
 	p.mu.Lock()
-	if l.counted+n > p.limit {
+	if l.counted+n > max(p.most(), min(smallBytes, p.limit)) {
 		p.mu.Unlock()
 		return p.errNeverFits(l.counted + n)
 	}
 	c := &claim{holder: h, bytes: n, lease: l, ready: make(chan struct{})}
+	if !l.grows {
+		l.grows = true
+		h.growing += l.counted
+	}
 	if p.growsLocked(l, n) {
 		p.grantLocked(c)
 		p.mu.Unlock()
@@ -179,6 +186,9 @@ func (h *Holder) giveLocked(n int64) {
 	h.pool.used -= n
 	h.pool.admitLocked()
 }
+
+// settledLocked returns how many bytes it holds that wait for no others.
+func (h *Holder) settledLocked() int64 { return h.held - h.growing }
 
 // activeLocked reports whether it has something that its client can make it wait for.
 func (h *Holder) activeLocked() bool { return h.handed != nil || h.rooms > 0 }

@@ -18,6 +18,8 @@ type Lease struct {
 	state state
 	// counted is how many bytes it stands for, most how many that may become while it grows.
 	counted, most int64
+	// grows is whether it has begun to grow and may go on.
+	grows bool
 	// common is what it has in common with other leases of the same bytes, nil if there is none.
 	common *common
 	// pieces are those that grpc has yet to put. previous and next are the other handed leases of
@@ -175,7 +177,6 @@ func (l *Lease) Hand(pieces int) {
 	p.activateLocked(h)
 	p.grownLocked(l)
 	l.state, l.pieces = handed, pieces
-	h.handedBytes += l.counted
 	if l.next = h.handed; l.next != nil {
 		l.next.previous = l
 	}
@@ -221,7 +222,6 @@ func (l *Lease) endLocked(swept bool) ending {
 	ended := ending{then: l.then, lease: l, buffers: l.buffers}
 	p.grownLocked(l)
 	if l.state == handed {
-		h.handedBytes -= l.counted
 		h.unlinkLocked(l)
 		p.progressLocked(h)
 	}

@@ -8,16 +8,19 @@
 // # Guarantees
 //
 //   - A holder that holds nothing waits only for free memory. One that holds something gets n bytes
-//     more if held + n <= free - n. One greedy holder thus gets half of the memory, k of them at
-//     one time about 1/(k+1) each, and about as much stays free for everybody else.
+//     more if 2*(held + n) <= free - n. One greedy holder thus gets a third of the memory, k of them
+//     at one time about 1/(k+2) each, and about twice as much stays free for everybody else.
+//   - A sixteenth of the memory is for holders of at most 64 KiB: small answers find room however
+//     much others hold, and however little of it comes back.
 //   - Who waits is served first come, first served within a holder. A waiter that is held back by
 //     what its own holder holds holds up nobody else. A waiter that lacks free memory is not
 //     overtaken by takes above 64 KiB, so that large ones do not starve, and smaller ones do not
 //     queue behind it.
 //   - A body of unknown length has to grow while it keeps what it has. One of those that grow, the
 //     finisher, needs only free memory, and all others leave it what it may need at most, beside
-//     what the rule above says. Thus they never wait for each other, and none is refused for it. Who
-//     has more handed than is free does not finish.
+//     what the rules above say. Thus they never wait for each other, and none is refused for it. A
+//     lease is it only while its holder holds nothing that does not grow, or may have more by the
+//     first rule, the bytes of its other leases that grow left out.
 //   - A lease is over once: when its last owner releases it, when grpc has put its last piece, or
 //     when it is swept, whichever comes first. The others find it over and do nothing.
 //   - grpc never puts what it still had queued when a connection broke. While anything is handed,
@@ -40,8 +43,10 @@ import (
 )
 
 const (
-	// smallBytes is the largest take that overtakes one that lacks free memory.
+	// smallBytes is the largest take that overtakes one that lacks free memory, and what a holder may
+	// have of the memory that is reserved for small ones: one part of so many.
 	smallBytes = 64 << 10
+	reserved   = 16
 	// sweepInterval is how often closed connections are looked for.
 	sweepInterval = 250 * time.Millisecond
 	// stalledSweeps is how many sweeps a holder may go without giving a piece back: 5 s.
@@ -119,6 +124,17 @@ func (p *Pool) Closed() uint64 {
 	return p.closed
 }
 
+// Waiting returns how many wait for bytes.
+func (p *Pool) Waiting() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := len(p.growers)
+	for _, h := range p.queue {
+		waiting += len(h.claims)
+	}
+	return int64(waiting)
+}
+
 // Returned returns how often a client has let something be given back. While it stays the same no
 // client makes progress.
 func (p *Pool) Returned() uint64 {
@@ -144,40 +160,62 @@ func (p *Pool) Abandon() {
 	}
 }
 
-// free is what may still be taken. It is below 0 while more is held than the limit.
+// most is what a holder of more than 64 KiB may have at most, if nobody else holds anything.
+func (p *Pool) most() int64 { return p.limit - p.limit/reserved }
+
+// freeLocked is what may still be taken. It is below 0 while more is held than the limit.
 func (p *Pool) freeLocked() int64 { return p.limit - p.used }
 
-// fitsLocked reports whether h may have n bytes more, as far as memory goes. Room comes back as soon
-// as a request is read, so that little of it suffices for one holder: a third of what others get.
-func (p *Pool) fitsLocked(h *Holder, n int64, room bool) bool {
-	switch {
-	case h.held == 0:
-		return n <= p.freeLocked()
-	case room:
-		return 3*(h.held+n) <= p.freeLocked()-n
-	default:
-		return h.held+n <= p.freeLocked()-n
+// freeForLocked is what h may still take of it if that is n bytes. Room is not reserved, for each
+// takes as much of it.
+func (p *Pool) freeForLocked(h *Holder, n int64, room bool) int64 {
+	if room || h.held+n <= smallBytes {
+		return p.freeLocked()
 	}
+	return p.most() - p.used
+}
+
+// fitsLocked reports whether h may have n bytes more. Room comes back as soon as a request is read,
+// so that little of it suffices for one holder.
+func (p *Pool) fitsLocked(h *Holder, n int64, room bool) bool {
+	free, factor := p.freeForLocked(h, n, room), int64(2)
+	if room {
+		factor = 3
+	}
+	if h.held == 0 {
+		return n <= free
+	}
+	return factor*(h.held+n) <= free-n
 }
 
 // growsLocked reports whether a lease that keeps what it has may have n bytes more. It may become the
-// finisher.
+// finisher, or be it no more.
 func (p *Pool) growsLocked(l *Lease, n int64) bool {
-	if p.finisher == nil && l.holder.handedBytes <= p.freeLocked() {
+	free, settled := p.freeForLocked(l.holder, n, false), l.holder.settledLocked()
+	finishes := settled == 0 || 2*(settled+l.counted+n) <= free-n
+	if p.finisher == l && !finishes {
+		p.finisher = nil
+	}
+	// Who may wait for its own client gives way to one that does not.
+	if f := p.finisher; f == nil && finishes || f != nil && settled == 0 && f.holder.settledLocked() > 0 {
 		p.finisher = l
 	}
+	if p.finisher == l {
+		return n <= free
+	}
 	kept := int64(0)
-	switch f := p.finisher; {
-	case f == l:
-		return n <= p.freeLocked()
-	case f != nil:
+	if f := p.finisher; f != nil {
 		kept = max(0, f.most-f.counted)
 	}
-	return l.holder.held+n <= p.freeLocked()-n && n <= p.freeLocked()-kept
+	return p.fitsLocked(l.holder, n, false) && n <= free-kept
 }
 
 // grownLocked notes that a lease needs no more.
 func (p *Pool) grownLocked(l *Lease) {
+	if l.grows {
+		l.grows = false
+		l.holder.growing -= l.counted
+	}
 	if p.finisher == l {
 		p.finisher = nil
 	}
@@ -227,6 +265,17 @@ func (p *Pool) admitLocked() {
 	}
 }
 
+// enqueueLocked puts a holder in the queue that has not waited so far. For room, who has left some
+// before comes before those who never have: a client that only half-sends requests, and comes back
+// whenever its connection is closed, is not served again and again before one that sends them.
+func (p *Pool) enqueueLocked(h *Holder) {
+	at := len(p.queue)
+	for h.claims[0].room && h.proven && at > 0 && !p.queue[at-1].proven {
+		at--
+	}
+	p.queue = slices.Insert(p.queue, at, h)
+}
+
 // removeLocked takes the n-th claim of the i-th holder in the queue out, and the holder as well if
 // that is its first or only one.
 func (p *Pool) removeLocked(i, n int) {
@@ -244,6 +293,7 @@ func (p *Pool) grantLocked(c *claim) {
 	c.holder.addLocked(c.bytes, c.room)
 	if c.lease != nil {
 		c.lease.counted += c.bytes
+		c.holder.growing += c.bytes
 	}
 	close(c.ready)
 }
@@ -350,7 +400,7 @@ func (p *Pool) victimsLocked() []*Holder {
 	}
 	makeRoom := func(c *claim, least int64) {
 		wanted += c.bytes
-		for wanted > p.freeLocked()+coming {
+		for wanted > p.freeForLocked(c.holder, c.bytes, c.room)+coming {
 			victim := p.victimLocked(c.holder, least)
 			if victim == nil {
 				return
@@ -367,7 +417,7 @@ func (p *Pool) victimsLocked() []*Holder {
 	}
 	for _, h := range p.queue {
 		// One that holds something, and for whom there is memory, waits for itself.
-		if c := h.claims[0]; h.held == 0 || c.bytes > p.freeLocked() {
+		if c := h.claims[0]; h.held == 0 || c.bytes > p.freeForLocked(h, c.bytes, c.room) {
 			makeRoom(c, h.held)
 		}
 	}
@@ -392,5 +442,5 @@ func (p *Pool) victimLocked(waits *Holder, least int64) *Holder {
 
 // errNeverFits is the error of bytes that there is no room for even if nobody holds any.
 func (p *Pool) errNeverFits(n int64) error {
-	return fmt.Errorf("%w: it takes %d bytes, at most %d may be", ErrNoRoom, n, p.limit)
+	return fmt.Errorf("%w: it takes %d bytes, at most %d may be", ErrNoRoom, n, p.most())
 }

@@ -6,9 +6,9 @@ MAKEFLAGS += --no-print-directory
 # What targets need comes in the order in which they name it, and the go command takes all cores.
 .NOTPARALLEL:
 
-# In every build: with its trace, grpc links text/template (see checklinked). Without cgo, so that
-# all but the race detector shares its builds with the release and needs no C compiler.
-export GOFLAGS := $(shell go env GOFLAGS) -tags=grpcnotrace
+# In every build, so that the release, the tests, vet and the linters share theirs. With its trace,
+# grpc links text/template (see checklinked). But for the race detector nothing needs a C compiler.
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=grpcnotrace
 export CGO_ENABLED := 0
 
 # Absolute, because tests run in the folder of their package.
@@ -23,8 +23,13 @@ FUZZTIME ?= 10000x
 ARGS ?=
 ROUNDS ?= 5
 QUICK ?=
-# The figures of a trial say nothing, and do not replace those that were measured.
-BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,bench)
+# What the bench measures beside today's gateway: that of the commit PEER, whose name its binary has.
+PEER ?=
+PEER_COMMIT = $(shell git rev-parse --short --verify --quiet --end-of-options '$(PEER)^{commit}' || echo unknown)
+SECTIONS ?=
+SERVERS ?=
+# The figures of a trial say nothing, and those of a part not all: they do not replace RESULTS.md.
+BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,$(if $(SECTIONS)$(SERVERS),$(BIN)/bench-part,bench))
 BASE ?=
 COUNT ?= 6
 BENCH ?= .
@@ -43,6 +48,9 @@ PROGRAMS := bin/gateway bin/bench bin/bench-micro bin/buf bin/ghz bin/grpcurl
 TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)'
 # folders PATTERN: those that have tests of a name.
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
+
+# Whose ...Locked methods are looked at.
+LOCKED := internal/feed internal/lease internal/quota service upstream
 
 TOOLS := buf ghz golangci-lint grpcurl
 TOOL_buf := github.com/bufbuild/buf/cmd/buf
@@ -81,8 +89,8 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
 	folders=$$(changed '*.go' ':!bench' ':!gen'); \
-	[[ -z $$folders ]] || (set -x; bin/golangci-lint run $$folders); \
-	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --config ../.golangci.yml)
+	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
+	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml)
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
@@ -94,6 +102,7 @@ test-short: ## run the tests that need nothing of the machine: no process, root,
 test: deps-test $(PROGRAMS) ## run all tests with the race detector, but for those of test-time and test-root
 	$(TEST) CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(PACKAGES)
 	$(TEST) go -C bench test $(TESTFLAGS) ./...
+	go -C tools test $(TESTFLAGS) ./...
 
 .PHONY: test-time
 test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a time: nothing else should run meanwhile
@@ -136,10 +145,12 @@ fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless sai
 	done
 
 .PHONY: bench
-bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
+bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors and peers; ROUNDS=5 PEER=<commit> SECTIONS=2kb,goodput SERVERS=gateway; QUICK=1 only tries it
 	mkdir -p '$(BENCH_OUT)'
-	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" \
-		--out '$(BENCH_OUT)' $(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms,--rounds $(ROUNDS))
+	$(if $(PEER),bench/peer.sh '$(PEER)' 'bin/gateway-$(PEER_COMMIT)')
+	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" --out '$(BENCH_OUT)' \
+		$(if $(PEER),--before 'bin/gateway-$(PEER_COMMIT)' --before-commit '$(PEER_COMMIT)') --sections '$(SECTIONS)' --servers '$(SERVERS)' \
+		$(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms --flood-time 1s --messages 2,--rounds $(ROUNDS))
 
 .PHONY: bench-ghz
 bench-ghz: build bin/ghz ## load the gateway before its sandbox with ghz, into bench/ghz/summary.txt
@@ -170,9 +181,10 @@ checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are a
 		echo 'make checkgenerate: the above is not as generated, or not committed' >&2; exit 1; }
 
 .PHONY: lint
-lint: bin/golangci-lint bin/buf checklinked ## lint Go and proto, and refuse changes that break clients
+lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, and refuse changes that break clients
 	bin/golangci-lint run
 	cd bench && ../bin/golangci-lint run --config ../.golangci.yml
+	cd tools && ../bin/golangci-lint run --config ../.golangci.yml
 	bin/buf lint
 	bin/buf format -d --exit-code
 	bin/buf breaking --against $(BASELINE)
@@ -180,6 +192,15 @@ lint: bin/golangci-lint bin/buf checklinked ## lint Go and proto, and refuse cha
 .PHONY: checklinked
 checklinked: ## fail if the gateway links text/template, with which it is half as large again
 	tools/linked.sh ./cmd/gateway
+
+.PHONY: checklocked
+checklocked: bin/locked ## fail where a ...Locked method is called without a lock held
+	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
+
+.PHONY: arrows
+arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=
+	@go -C tools build -o '$(BIN)/arrows' ./cmd/arrows
+	@bin/arrows '$(PKG)' $(ORDER)
 
 .PHONY: baseline
 baseline: bin/buf ## promise the present proto/ to clients: breaking changes are refused from then on
@@ -204,15 +225,18 @@ clean: ## remove what was built
 	rm -rf bin
 
 # The go command knows better than make what is up to date.
-.PHONY: bin/gateway bin/bench bin/bench-micro
+.PHONY: bin/gateway bin/bench bin/bench-micro bin/locked
 bin/gateway:
-	go build -trimpath -o $@ ./cmd/gateway
+	go build -o $@ ./cmd/gateway
 
 bin/bench:
 	go -C bench build -o '$(BIN)/bench' .
 
 bin/bench-micro:
 	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
+
+bin/locked:
+	go -C tools build -o '$(BIN)/locked' ./cmd/locked
 
 $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go -C tools build -o '$(BIN)/' $(TOOL_$*)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -10,256 +11,188 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/proto"
 
 	"samsara.internal/gateway/bench/internal/fleet"
 	"samsara.internal/gateway/bench/internal/load"
-	"samsara.internal/gateway/bench/internal/peer"
 	"samsara.internal/gateway/bench/internal/report"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// harness measures everything there is to measure, round after round.
+// harness measures what it is asked for, round after round.
 type harness struct {
 	log *slog.Logger
 
-	// gateway and micro are binaries: the gateway, and the tests of package micro.
-	gateway, micro string
-	// commit is what they were built from.
-	commit string
+	// gateway, before and micro are binaries: the gateway, an older build of it unless empty,
+	// and the tests of package micro.
+	gateway, before, micro string
+	// commit and beforeCommit are what they were built from.
+	commit, beforeCommit string
 	// out is the folder of the results.
 	out    string
 	rounds int
-	// cpu is the CPU time that each measurement shall take, and microTime how long each Go
-	// benchmark runs.
-	cpu, microTime time.Duration
+	// sections and servers are lists, empty for all.
+	sections, servers string
+	// cpu is the CPU time that each measurement shall take, microTime how long each Go benchmark
+	// runs, and floodTime how long each flood.
+	cpu, microTime, floodTime time.Duration
+	// few and many are how many calls at a time the floods have.
+	few, many int
+	// followers is how many streams follow, ticks how many messages each of them gets.
+	followers, ticks int
+
+	// builds are the binaries of the gateway, by server.
+	builds map[string]*surface.Binary
+	// local is what this build calls the method that is measured.
+	local surface.Method
+	// message is what the followers of the first gateway got.
+	message []byte
+	results *report.Results
 }
 
 func (h *harness) flags(f *flag.FlagSet) {
 	f.StringVar(&h.gateway, "gateway", "bin/gateway", "the gateway's `BINARY`")
 	f.StringVar(&h.micro, "micro", "bin/bench-micro", "`BINARY` with the Go benchmarks")
 	f.StringVar(&h.commit, "commit", "unknown", "`COMMIT` that both were built from")
+	f.StringVar(&h.before, "before", "", "`BINARY` of an older gateway to measure beside today's")
+	f.StringVar(&h.beforeCommit, "before-commit", "unknown", "`COMMIT` that it was built from")
 	f.StringVar(&h.out, "out", ".", "`FOLDER` for RESULTS.md and results.svg")
 	f.IntVar(&h.rounds, "rounds", 5, "`NUMBER` of rounds")
+	f.StringVar(&h.sections, "sections", "", fmt.Sprintf("`LIST` of what to measure, some of %v, or cpu for all sizes; all if empty", report.Sections()))
+	f.StringVar(&h.servers, "servers", "", fmt.Sprintf("`LIST` of what to measure it on, some of %s; all if empty", strings.Join(report.Servers(), ", ")))
 	f.DurationVar(&h.cpu, "cpu", time.Second, "CPU `TIME` of a server that a measurement takes; the tables' low concurrency takes half of it, the picture's others a quarter")
 	f.DurationVar(&h.microTime, "micro-time", 200*time.Millisecond, "`TIME` that a Go benchmark takes")
+	f.DurationVar(&h.floodTime, "flood-time", 5*time.Second, "`TIME` that a flood takes")
+	f.IntVar(&h.few, "few", 500, "`NUMBER` of calls at a time that a server is used to")
+	f.IntVar(&h.many, "many", 5000, "`NUMBER` of calls at a time that are too many")
+	f.IntVar(&h.followers, "followers", 2000, "`NUMBER` of streams that follow")
+	f.IntVar(&h.ticks, "messages", 10, "`NUMBER` of messages that each of them gets")
 }
 
-// run measures and writes the results.
-func (h *harness) run(ctx context.Context) error {
-	if h.rounds < 1 || h.cpu <= 0 || h.microTime <= 0 {
-		return fmt.Errorf("rounds %d, cpu %s, micro-time %s: must be positive", h.rounds, h.cpu, h.microTime)
-	}
-	setup, err := circumstances(h.gateway, h.commit)
-	if err != nil {
+// run measures, writes the results and prints the tables.
+func (h *harness) run(ctx context.Context, stdout io.Writer) error {
+	if err := h.prepare(ctx); err != nil {
 		return err
 	}
-	results := &report.Results{
-		Setup: setup, Rounds: h.rounds,
-		Samples: map[report.Cell][]load.Sample{}, PeakBytes: map[string][]float64{}, Micro: map[string][]report.Micro{},
+	parts := []struct {
+		sections []report.Section
+		measure  func(ctx context.Context, round int) error
+	}{
+		{[]report.Section{report.Translation}, func(ctx context.Context, _ int) error {
+			return runMicro(ctx, h.micro, h.microTime, h.results.Micro)
+		}},
+		{cellSections(), h.measureCells},
+		{[]report.Section{report.Goodput}, h.measureGoodput},
+		{[]report.Section{report.Followers}, h.measureFollowers},
+		{[]report.Section{report.Containers}, h.measureContainers},
 	}
 	for round := range h.rounds {
 		h.log.InfoContext(ctx, "round", "number", round+1, "of", h.rounds)
-		if err := runMicro(ctx, h.micro, h.microTime, results.Micro); err != nil {
-			return err
-		}
-		if err := h.round(ctx, results); err != nil {
-			return err
+		for _, part := range parts {
+			if !slices.ContainsFunc(part.sections, h.results.Has) {
+				continue
+			}
+			if err := part.measure(ctx, round); err != nil {
+				return err
+			}
 		}
 	}
-	return errors.Join(
-		h.write("RESULTS.md", func(w io.Writer) error { return results.WritePage(w, "results.svg") }),
-		h.write("results.svg", results.WritePicture),
-	)
-}
-
-func (h *harness) write(name string, write func(io.Writer) error) error {
-	f, err := os.Create(filepath.Join(h.out, name)) //nolint:gosec // the command line names the folder
+	busy, err := loadAverage()
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(f), f.Close())
+	h.results.Setup = append(h.results.Setup, report.Fact{Name: "load of the machine after the run", Value: busy})
+	return h.write(stdout)
 }
 
-// round starts every server anew and measures each cell on it.
-func (h *harness) round(ctx context.Context, results *report.Results) (err error) {
-	servers, stop, err := h.startAll(ctx)
-	defer func() { err = errors.Join(err, stop()) }()
-	if err != nil {
+// prepare checks what is asked for and asks the binaries what they have.
+func (h *harness) prepare(ctx context.Context) error {
+	if h.rounds < 1 || h.cpu <= 0 || h.microTime <= 0 || h.floodTime <= 0 || h.few < 1 || h.many < 1 || h.followers < 1 || h.ticks < 1 {
+		return fmt.Errorf("rounds %d, cpu %s, micro-time %s, flood-time %s, few %d, many %d, followers %d, messages %d: must be positive",
+			h.rounds, h.cpu, h.microTime, h.floodTime, h.few, h.many, h.followers, h.ticks)
+	}
+	h.results = &report.Results{
+		Rounds: h.rounds, Sections: report.Sections(), BeforeCommit: h.beforeCommit, Floods: [2]int{h.few, h.many}, Followers: h.followers,
+		Samples: map[report.Cell][]load.Sample{}, PeakBytes: map[string][]float64{}, Micro: map[string][]report.Micro{},
+		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[string][]load.Followed{}, Contained: map[report.Confined][]report.Contained{},
+	}
+	var err error
+	if h.sections != "" {
+		if h.results.Sections, err = report.ParseSections(h.sections); err != nil {
+			return err
+		}
+	}
+	if err := h.chooseServers(); err != nil {
 		return err
 	}
-	for _, b := range bodies() {
-		for _, name := range []string{report.Gateway, peer.Protojson, peer.Vanguard} {
-			if err := verify(ctx, servers[name].address, b); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+	if h.local, err = surface.Local(fleet.Stats); err != nil {
+		return err
+	}
+	binaries := map[string]string{report.Gateway: h.gateway, report.Before: h.before}
+	h.builds = map[string]*surface.Binary{}
+	for _, name := range h.results.Builds() {
+		if h.builds[name], err = surface.Inspect(ctx, binaries[name]); err != nil {
+			return err
 		}
 	}
-	for _, s := range steps() {
-		for _, name := range s.servers {
-			cell := report.Cell{Server: name, Body: s.body, Concurrency: s.concurrency}
-			sample, err := h.measure(ctx, servers[name], cell, time.Duration(float64(h.cpu)*s.share))
-			if err != nil {
-				return fmt.Errorf("%s, %s at concurrency %d: %w", name, s.body.Cursor(), s.concurrency, err)
-			}
-			results.Samples[cell] = append(results.Samples[cell], sample)
-			if s.peak {
-				peak, err := servers[name].peakBytes()
-				if err != nil {
-					return err
-				}
-				results.PeakBytes[name] = append(results.PeakBytes[name], peak)
-			}
-		}
+	if h.results.Setup, err = circumstances(h.gateway, h.commit, h.before, h.beforeCommit); err != nil {
+		return err
+	}
+	if h.results.Has(report.Containers) {
+		h.checkContainers()
 	}
 	return nil
 }
 
-// step is what the servers measured in turn are asked for.
-type step struct {
-	body        fleet.Body
-	concurrency int
-	servers     []string
-	// share is how much of the planned CPU time the measurement takes.
-	share float64
-	// peak says that memory is read afterwards.
-	peak bool
-}
-
-// steps returns what one round measures. Memory is first, before anything else has used some.
-func steps() []step {
-	all, ours := report.Servers(), []string{report.Gateway}
-	sizes, between := report.Sizes(), report.AllSizes()
-	largest := declared(sizes[len(sizes)-1])
-	steps := []step{{largest, report.High, all, 1, true}}
-	for _, size := range between {
-		switch body := declared(size); {
-		case body == largest:
-		case slices.Contains(sizes, size):
-			steps = append(steps, step{body, report.High, all, 1, false})
-		default:
-			steps = append(steps, step{body, report.High, ours, 1, false})
+func (h *harness) chooseServers() error {
+	all := slices.DeleteFunc(report.Servers(), func(name string) bool { return name == report.Before && h.before == "" })
+	h.results.Servers = all
+	if h.servers == "" {
+		return nil
+	}
+	wanted := map[string]bool{}
+	for name := range strings.SplitSeq(h.servers, ",") {
+		name = strings.TrimSpace(name)
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("server %q: must be one of %s", name, strings.Join(all, ", "))
 		}
-		steps = append(steps, step{fleet.Body{Bytes: size, Order: fleet.Shuffled}, report.High, ours, 1, false})
+		wanted[name] = true
 	}
-	for _, size := range sizes {
-		steps = append(steps, step{declared(size), report.Low, all, 0.5, false})
-	}
-	for _, c := range report.Concurrencies() {
-		if c != report.Low && c != report.High {
-			steps = append(steps, step{declared(sizes[0]), c, all, 0.25, false})
-		}
-	}
-	return steps
-}
-
-func declared(size int) fleet.Body { return fleet.Body{Bytes: size, Order: fleet.Declared} }
-
-// bodies returns every answer that is asked for.
-func bodies() []fleet.Body {
-	var all []fleet.Body
-	for _, size := range report.AllSizes() {
-		all = append(all, declared(size), fleet.Body{Bytes: size, Order: fleet.Shuffled})
-	}
-	return all
-}
-
-// startAll starts the upstream and every server, and returns these by name. stop is never nil.
-func (h *harness) startAll(ctx context.Context) (servers map[string]*process, stop func() error, err error) {
-	folder, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return nil, func() error { return nil }, err
-	}
-	servers = map[string]*process{}
-	var started []*process
-	stop = func() error {
-		var errs []error
-		for _, p := range slices.Backward(started) { // the upstream last
-			errs = append(errs, p.stop())
-		}
-		return errors.Join(append(errs, os.RemoveAll(folder))...)
-	}
-	begin := func(path string, args ...string) (*process, error) {
-		p, err := start(ctx, path, args...)
-		if err == nil {
-			started = append(started, p)
-		}
-		return p, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, stop, err
-	}
-	token := filepath.Join(folder, "token")
-	if err := os.WriteFile(token, []byte("token"), 0o600); err != nil {
-		return nil, stop, err
-	}
-	upstream, err := begin(self, "serve", peer.Upstream)
-	if err != nil {
-		return nil, stop, err
-	}
-	url := "http://" + upstream.address
-	for _, name := range report.Servers() {
-		if name == report.Gateway {
-			servers[name], err = begin(h.gateway, "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--upstream-url="+url, "--api-token-file="+token,
-				// Every call is admitted, and none has to wait.
-				"--quota-token-limit=100000/s", "--quota-organization-limit=100000/s", "--quota-limits=samsara.vehicle_stats.v1.*=100000/s")
-		} else {
-			servers[name], err = begin(self, "serve", "--upstream="+url, name)
-		}
-		if err != nil {
-			return nil, stop, err
-		}
-	}
-	return servers, stop, nil
-}
-
-// measure measures one cell.
-func (h *harness) measure(ctx context.Context, server *process, cell report.Cell, cpu time.Duration) (sample load.Sample, err error) {
-	client := load.NewHTTP("http://" + server.address + fleet.Path + "?after=" + cell.Body.Cursor())
-	if cell.Server != peer.FloorB {
-		requests := make([]proto.Message, cell.Concurrency)
-		for worker := range requests {
-			request := fleet.Request(cell.Body)
-			// The upstream's answer does not depend on it.
-			request.Time = proto.String(strconv.Itoa(worker))
-			requests[worker] = request
-		}
-		client, err = load.NewGRPC(server.address, vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName, requests)
-		if err != nil {
-			return load.Sample{}, err
-		}
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	sample, err = load.Measure(ctx, client, load.Plan{PID: server.pid(), Concurrency: cell.Concurrency, CPU: cpu})
-	h.log.InfoContext(ctx, "measured", "server", cell.Server, "body", cell.Body.Cursor(), "concurrency", cell.Concurrency,
-		"requests", sample.Requests, "cpu", sample.CPU, "p50", sample.P50)
-	return sample, err
-}
-
-// verify makes sure that what is measured does its work: that a server answers as protojson
-// would.
-func verify(ctx context.Context, address string, b fleet.Body) (err error) {
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, connection.Close()) }()
-	want, err := fleet.Answer(b)
-	if err != nil {
-		return err
-	}
-	got, err := vehiclestatsv1.NewVehicleStatsServiceClient(connection).GetVehicleStats(ctx, fleet.Request(b))
-	if err != nil {
-		return err
-	}
-	if !proto.Equal(got, want) {
-		return fmt.Errorf("body %s: the answer is another one than protojson reads", b.Cursor())
-	}
+	h.results.Servers = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !wanted[name] })
 	return nil
+}
+
+// write writes the page, the picture if there is all that it shows, and prints the page.
+func (h *harness) write(stdout io.Writer) error {
+	picture := "results.svg"
+	for _, section := range cellSections() {
+		if !h.results.Has(section) {
+			picture = ""
+		}
+	}
+	var page bytes.Buffer
+	if err := h.results.WritePage(&page, picture); err != nil {
+		return err
+	}
+	err := os.WriteFile(filepath.Join(h.out, "RESULTS.md"), page.Bytes(), 0o600)
+	if picture != "" {
+		var drawing bytes.Buffer
+		if err := h.results.WritePicture(&drawing); err != nil {
+			return err
+		}
+		err = errors.Join(err, os.WriteFile(filepath.Join(h.out, picture), drawing.Bytes(), 0o600))
+	}
+	_, printed := page.WriteTo(stdout)
+	return errors.Join(err, printed)
+}
+
+// inTurn returns the servers that are measured and among some, in the other order in every
+// second round: nobody always comes after the same one.
+func (h *harness) inTurn(round int, some ...string) []string {
+	servers := slices.DeleteFunc(slices.Clone(h.results.Servers), func(name string) bool { return !slices.Contains(some, name) })
+	if round%2 == 1 {
+		slices.Reverse(servers)
+	}
+	return servers
 }

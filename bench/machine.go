@@ -14,8 +14,8 @@ import (
 	"samsara.internal/gateway/bench/internal/report"
 )
 
-// circumstances returns what the figures depend on.
-func circumstances(gateway, commit string) ([]report.Fact, error) {
+// circumstances returns what the figures depend on. before is empty where there is no older build.
+func circumstances(gateway, commit, before, beforeCommit string) ([]report.Fact, error) {
 	facts := []report.Fact{{Name: "date", Value: time.Now().UTC().Format(time.DateOnly)}, {Name: "commit", Value: commit}}
 	model, err := field("/proc/cpuinfo", "model name")
 	if err != nil {
@@ -29,7 +29,7 @@ func circumstances(gateway, commit string) ([]report.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	busy, err := os.ReadFile("/proc/loadavg")
+	busy, err := loadAverage()
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func circumstances(gateway, commit string) ([]report.Fact, error) {
 		facts,
 		report.Fact{Name: "machine", Value: fmt.Sprintf("%d × %s, %d GiB memory", runtime.NumCPU(), model, memory.Totalram*uint64(memory.Unit)>>30)},
 		report.Fact{Name: "kernel", Value: fmt.Sprintf("Linux %s, %s", strings.TrimSpace(string(kernel)), runtime.GOARCH)},
-		report.Fact{Name: "load of the machine before the run", Value: strings.Join(strings.Fields(string(busy))[:3], " ")},
+		report.Fact{Name: "load of the machine before the run", Value: busy},
 	)
 	self, err := os.Executable()
 	if err != nil {
@@ -47,28 +47,57 @@ func circumstances(gateway, commit string) ([]report.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(facts, versions...), nil
+	facts = append(facts, versions...)
+	if before == "" {
+		return facts, nil
+	}
+	older, err := versionsOf(before)
+	if err != nil {
+		return nil, err
+	}
+	made := []string{beforeCommit}
+	for _, fact := range older {
+		made = append(made, fact.Name+" "+fact.Value)
+	}
+	return append(facts, report.Fact{Name: report.Before, Value: strings.Join(made, ", ")}), nil
 }
 
-// versions returns those of what the binaries were built with.
+// loadAverage returns how many processes wanted to run in the last 1, 5 and 15 minutes.
+func loadAverage() (string, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " "), nil
+}
+
+// versions returns those of what the binaries were built with, without repeating any.
 func versions(paths ...string) ([]report.Fact, error) {
 	var facts []report.Fact
-	add := func(fact report.Fact) {
-		if !slices.Contains(facts, fact) {
-			facts = append(facts, fact)
-		}
-	}
 	for _, path := range paths {
-		info, err := buildinfo.ReadFile(path)
+		more, err := versionsOf(path)
 		if err != nil {
 			return nil, err
 		}
-		add(report.Fact{Name: "Go", Value: strings.TrimPrefix(info.GoVersion, "go")})
-		for _, module := range info.Deps {
-			switch module.Path {
-			case "google.golang.org/grpc", "google.golang.org/protobuf", "connectrpc.com/vanguard":
-				add(report.Fact{Name: module.Path, Value: module.Version})
+		for _, fact := range more {
+			if !slices.Contains(facts, fact) {
+				facts = append(facts, fact)
 			}
+		}
+	}
+	return facts, nil
+}
+
+func versionsOf(path string) ([]report.Fact, error) {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	facts := []report.Fact{{Name: "Go", Value: strings.TrimPrefix(info.GoVersion, "go")}}
+	for _, module := range info.Deps {
+		switch module.Path {
+		case "google.golang.org/grpc", "google.golang.org/protobuf", "connectrpc.com/vanguard":
+			facts = append(facts, report.Fact{Name: module.Path, Value: module.Version})
 		}
 	}
 	return facts, nil

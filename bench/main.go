@@ -1,6 +1,6 @@
 // Bench measures the gateway beside floors and peers, and writes what it found.
 //
-//	bench run [flags]          measure, and write RESULTS.md and results.svg
+//	bench run [flags]          measure, write RESULTS.md and results.svg, print the former
 //	bench serve [flags] NAME   be one of the servers of package peer; run starts these itself
 //
 // It needs Linux: what a server costs is read from the kernel.
@@ -20,19 +20,20 @@ import (
 	"syscall"
 
 	"samsara.internal/gateway/bench/internal/peer"
+	"samsara.internal/gateway/bench/internal/report"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	if err := run(ctx, os.Args[1:], os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1) //nolint:forbidigo // this is main
 	}
 }
 
 // run does what the arguments ask for until it is done or ctx ends.
-func run(ctx context.Context, args []string, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	var command string
 	if len(args) > 0 {
@@ -47,25 +48,37 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		return h.run(ctx)
+		return h.run(ctx, stdout)
 	case "serve":
 		upstream := flags.String("upstream", "", "base `URL` of the upstream")
+		message := flags.String("message", "", "`FILE` with what stream sends")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
-		return serve(ctx, flags.Arg(0), *upstream, log)
+		return serve(ctx, flags.Arg(0), *upstream, *message, log)
 	default:
 		return fmt.Errorf("command %q: must be run or serve", command)
 	}
 }
 
 // serve runs a server on a loopback port of its own, which it logs, until ctx ends.
-func serve(ctx context.Context, name, upstream string, log *slog.Logger) error {
+func serve(ctx context.Context, name, upstream, message string, log *slog.Logger) error {
 	base, err := url.Parse(upstream)
 	if err != nil {
 		return err
 	}
-	server, err := peer.New(name, base, bodies())
+	cfg := peer.Config{Upstream: base, Bodies: bodies()}
+	if name == peer.Upstream {
+		for _, container := range report.AllContainers() {
+			cfg.Bodies = append(cfg.Bodies, container.Body)
+		}
+	}
+	if message != "" {
+		if cfg.Message, err = os.ReadFile(message); err != nil { //nolint:gosec // the command line names the file
+			return err
+		}
+	}
+	server, err := peer.New(name, cfg) //nolint:contextcheck // each stream has a context of its own
 	if err != nil {
 		return err
 	}

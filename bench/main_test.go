@@ -1,6 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,32 +16,113 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// TestEverythingIsMeasured runs the harness as `make bench QUICK=1` does, only shorter.
-func TestEverythingIsMeasured(t *testing.T) {
+// TestRun_everythingMeasured runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
+// without large answers and without control groups, which have a test of their own.
+func TestRun_everythingMeasured(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	gateway, bench, micro := testenv.Tool(t, "gateway"), testenv.Tool(t, "bench"), testenv.Tool(t, "bench-micro")
-	execute(t, bench, "run", "--gateway", gateway, "--micro", micro, "--out", folder,
-		"--rounds", "1", "--cpu", "1ms", "--micro-time", "1ns")
+	gateway, folder := testenv.Tool(t, "gateway"), t.TempDir()
+	out := bench(t, "run", "--gateway", gateway, "--micro", testenv.Tool(t, "bench-micro"), "--out", folder,
+		"--before", gateway, "--before-commit", "abcdef0", "--rounds", "1", "--cpu", "1ms", "--micro-time", "1ns",
+		"--flood-time", "100ms", "--few", "2", "--many", "20", "--followers", "20", "--messages", "2",
+		"--sections", "micro,throughput,goodput,followers")
 
 	page, err := os.ReadFile(filepath.Join(folder, "RESULTS.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !bytes.Contains(out, page) {
+		t.Error("the page is not printed")
+	}
+	for _, section := range []string{"The gateway today and before: abcdef0", "Goodput", "20 streams that follow one feed", "JSON to wire bytes"} {
+		if !bytes.Contains(page, []byte("## "+section)) {
+			t.Errorf("there is no section %q", section)
+		}
+	}
 	for line := range strings.Lines(string(page)) {
-		if strings.Contains(line, "not measured") || strings.Contains(line, "| – |") {
+		measured := strings.ReplaceAll(line, "| – | 0 |", "") // floor C does not tell of collections
+		if strings.Contains(measured, "not measured") || strings.Contains(measured, "| – |") {
 			t.Errorf("not everything is measured: %s", line)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(folder, "results.svg")); err != nil {
-		t.Error(err)
+}
+
+func TestRun_partOfTheServers(t *testing.T) {
+	t.Parallel()
+	gateway := testenv.Tool(t, "gateway")
+	for _, test := range []struct {
+		sections string
+		picture  bool
+	}{{"2kb", false}, {"cpu,throughput", true}} {
+		t.Run(test.sections, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			page := bench(t, "run", "--gateway", gateway, "--out", folder,
+				"--rounds", "2", "--cpu", "1ms", "--sections", test.sections, "--servers", "gateway")
+			if !bytes.Contains(page, []byte("| gateway | p50 ")) || bytes.Contains(page, []byte("\n| vanguard |")) || bytes.Contains(page, []byte("## Goodput")) {
+				t.Errorf("page %s", page)
+			}
+			_, err := os.Stat(filepath.Join(folder, "results.svg"))
+			if drawn := err == nil; drawn != test.picture || err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("picture %t, want %t: %v", drawn, test.picture, err)
+			}
+		})
 	}
 }
 
-func execute(t *testing.T, name string, args ...string) {
+// bench runs the command and returns what it prints.
+func bench(t *testing.T, args ...string) []byte {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	command := exec.CommandContext(t.Context(), testenv.Tool(t, "bench"), args...)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("bench %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return out
+}
+
+func TestRun_wrongArguments(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		`command "": must be run or serve`:                {},
+		`section "3kb": must be cpu or one of`:            {"run", "--sections", "2kb,3kb"},
+		`server "envoy": must be one of gateway, floor-a`: {"run", "--servers", "envoy"},
+		"rounds 0, cpu 1s":                                {"run", "--rounds", "0"},
+		`server "envoy": must be upstream`:                {"serve", "envoy"},
+	} {
+		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q in it", args, err, want)
+		}
+	}
+}
+
+// TestCgroup_limitsMemory does not hold on a machine that has no control groups to give, which
+// must be said.
+func TestCgroup_limitsMemory(t *testing.T) {
+	t.Parallel()
+	testenv.Processes(t)
+	group, err := newCgroup(32 << 20)
+	if err != nil {
+		t.Logf("no control group: %v", err)
+		if err.Error() == "" {
+			t.Error("it is not said why")
+		}
+		return
+	}
+	path, args := group.command("/bin/sh", "-c", `x=$(head -c 100000000 /dev/zero | tr '\0' x); echo ${#x}`)
+	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
+	if err == nil {
+		t.Errorf("100 MB fit into 32 MiB: %s", out)
+	}
+	if peak, err := group.peakBytes(); err != nil || peak < 16<<20 || peak > 32<<20 {
+		t.Errorf("peak of %g bytes, %v", peak, err)
+	}
+	if kills, err := group.killed(); err != nil || kills < 1 {
+		t.Errorf("%d kills, %v", kills, err)
+	}
+	if err := group.remove(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -51,18 +138,38 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 func TestAServerIsReadyWhenItLogsItsAddress(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
-	p, err := start(t.Context(), "sh", "-c", `echo 'level=INFO msg=configuration' >&2; echo 'level=INFO msg=serving grpc=127.0.0.1:7 endpoints=1' >&2; exec sleep 60`)
+	p, err := start(t.Context(), "sh", "-c", `echo 'level=INFO msg=configuration' >&2; echo 'level=INFO msg=serving grpc=127.0.0.1:7 endpoints=1 admin=127.0.0.1:8' >&2; exec sleep 60`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.address != "127.0.0.1:7" {
-		t.Errorf("address %q", p.address)
+	if p.address != "127.0.0.1:7" || p.admin != "127.0.0.1:8" {
+		t.Errorf("address %q, admin %q", p.address, p.admin)
 	}
 	if peak, err := p.peakBytes(); err != nil || peak <= 0 {
 		t.Errorf("peak of %g bytes, %v", peak, err)
 	}
-	if err := p.stop(); err != nil {
-		t.Error(err)
+	if resident, err := p.residentBytes(); err != nil || resident <= 0 {
+		t.Errorf("%g bytes resident, %v", resident, err)
+	}
+	for range 2 {
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestProcess_metric(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "# TYPE go_memstats_mallocs_total counter\ngo_memstats_mallocs_total_x 1\ngo_memstats_mallocs_total 1.5e+06\n")
+	}))
+	defer server.Close()
+	p := &process{admin: server.Listener.Addr().String()}
+	if got, err := p.allocations(t.Context()); err != nil || got != 1.5e6 {
+		t.Errorf("%g allocations, %v", got, err)
+	}
+	if _, err := p.collections(t.Context()); err == nil || !strings.Contains(err.Error(), "go_gc_duration_seconds_count") {
+		t.Errorf("error %v, want one that names the metric", err)
 	}
 }
 

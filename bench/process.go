@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -23,13 +25,20 @@ const (
 	stopTimeout = 10 * time.Second
 	// maxComplaintBytes bounds what is kept of the log of a server that does not start.
 	maxComplaintBytes = 4 << 10
+	// maxMetricsBytes bounds what is read of /metrics.
+	maxMetricsBytes = 64 << 20
 )
 
 // process is a server that runs as a child.
 type process struct {
 	command *exec.Cmd
 	address string
+	// admin is where the gateway serves /metrics, empty for servers that do not.
+	admin   string
 	drained chan struct{}
+
+	stopping sync.Once
+	stopped  error
 }
 
 // start runs a server until ctx ends or stop is called, and waits until it logs where it
@@ -47,15 +56,15 @@ func start(ctx context.Context, path string, args ...string) (*process, error) {
 		return nil, err
 	}
 	p := &process{command: command, drained: make(chan struct{})}
-	serving := make(chan string, 1)
+	serving := make(chan [2]string, 1)
 	var complaint bytes.Buffer
 	go func() {
 		defer close(p.drained)
 		log := bufio.NewReader(stderr)
 		for {
 			line, err := log.ReadString('\n')
-			if address, ok := servingAddress(line); ok {
-				serving <- address
+			if address, admin := servingAddresses(line); address != "" {
+				serving <- [2]string{address, admin}
 				break
 			}
 			if complaint.Len() < maxComplaintBytes {
@@ -70,7 +79,8 @@ func start(ctx context.Context, path string, args ...string) (*process, error) {
 	timeout := time.NewTimer(startTimeout)
 	defer timeout.Stop()
 	select {
-	case p.address = <-serving:
+	case addresses := <-serving:
+		p.address, p.admin = addresses[0], addresses[1]
 		return p, nil
 	case <-p.drained:
 		return nil, fmt.Errorf("%s %s: %w\n%s", path, strings.Join(args, " "), errors.Join(errors.New("it ended"), command.Wait()), complaint.String())
@@ -79,13 +89,13 @@ func start(ctx context.Context, path string, args ...string) (*process, error) {
 	}
 }
 
-// servingAddress returns the address in the line by which a server says that it serves.
-func servingAddress(line string) (string, bool) {
-	match := regexp.MustCompile(`msg=serving (?:grpc|address)=(\S+)`).FindStringSubmatch(line)
+// servingAddresses returns the addresses in the line by which a server says that it serves.
+func servingAddresses(line string) (address, admin string) {
+	match := regexp.MustCompile(`msg=serving (?:grpc|address)=(\S+)(?:.* admin=(\S+))?`).FindStringSubmatch(line)
 	if match == nil {
-		return "", false
+		return "", ""
 	}
-	return match[1], true
+	return match[1], match[2]
 }
 
 // environment leaves out what would configure the gateway.
@@ -99,8 +109,13 @@ func environment(all []string) []string {
 	return kept
 }
 
-// stop ends the server.
+// stop ends the server, if nothing has before.
 func (p *process) stop() error {
+	p.stopping.Do(func() { p.stopped = p.end() })
+	return p.stopped
+}
+
+func (p *process) end() error {
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -118,16 +133,51 @@ func (p *process) stop() error {
 func (p *process) pid() int { return p.command.Process.Pid }
 
 // peakBytes returns the most memory that has been resident.
-func (p *process) peakBytes() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
+func (p *process) peakBytes() (float64, error) { return p.memory("VmHWM") }
+
+// residentBytes returns how much memory is resident.
+func (p *process) residentBytes() (float64, error) { return p.memory("VmRSS") }
+
+func (p *process) memory(name string) (float64, error) {
+	value, err := field(fmt.Sprintf("/proc/%d/status", p.pid()), name)
+	if err != nil {
+		return 0, err
+	}
+	kib, err := strconv.ParseFloat(strings.TrimSuffix(value, " kB"), 64)
+	return kib * 1024, err
+}
+
+// metric returns a value without labels in the gateway's /metrics.
+func (p *process) metric(ctx context.Context, name string) (value float64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	// A connection of its own: to ask costs the gateway the same each time.
+	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMetricsBytes))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 64)
-			return kib * 1024, err
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(rest), 64)
 		}
 	}
-	return 0, fmt.Errorf("process %d: no VmHWM in its status", p.pid())
+	return 0, fmt.Errorf("%s/metrics: has no %q", p.admin, name)
+}
+
+// allocations returns how many objects the gateway has allocated.
+func (p *process) allocations(ctx context.Context) (float64, error) {
+	return p.metric(ctx, "go_memstats_mallocs_total")
+}
+
+// collections returns how often the gateway has collected garbage.
+func (p *process) collections(ctx context.Context) (float64, error) {
+	return p.metric(ctx, "go_gc_duration_seconds_count")
 }

@@ -31,6 +31,8 @@ const (
 	reasonCursorRejected    = "CURSOR_REJECTED"
 	reasonPaginationInvalid = "PAGINATION_INVALID"
 	reasonDraining          = "DRAINING"
+	reasonMethodUnknown     = "METHOD_UNKNOWN"
+	reasonTooManyCalls      = "TOO_MANY_CALLS"
 )
 
 // maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go
@@ -133,16 +135,26 @@ func (p presenter) present(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &carrier):
+		s := carrier.GRPCStatus()
+		if s.Code() == codes.Canceled && len(s.Details()) == 0 { // grpc's own, of a stream that ended
+			return over(ctx, context.Canceled)
+		}
 		// Not err itself: grpc would put the text of what wraps the status into its message.
-		return carrier.GRPCStatus().Err()
-	case errors.Is(err, context.Canceled):
-		return newError(codes.Canceled, "call cancelled", &errdetails.ErrorInfo{Reason: upstream.ReasonCancelled})
-	case errors.Is(err, context.DeadlineExceeded):
-		return newError(codes.DeadlineExceeded, "deadline exceeded", &errdetails.ErrorInfo{Reason: upstream.ReasonDeadlineExceeded})
+		return s.Err()
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return over(ctx, err)
 	default:
 		p.logger.ErrorContext(ctx, "call failed by a fault of the gateway", methodAttr(ctx), slog.Any("error", err))
 		return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonInternal})
 	}
+}
+
+// over is the error of a call whose context, or one derived from that, ended with err.
+func over(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || upstream.Expired(ctx) {
+		return newError(codes.DeadlineExceeded, "deadline exceeded", &errdetails.ErrorInfo{Reason: upstream.ReasonDeadlineExceeded})
+	}
+	return newError(codes.Canceled, "call cancelled", &errdetails.ErrorInfo{Reason: upstream.ReasonCancelled})
 }
 
 // panicked logs a panic with its stack; the caller sees that there was one, and nothing of it.

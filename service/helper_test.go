@@ -161,8 +161,9 @@ type gateway struct {
 	served []*endpoint.Endpoint
 }
 
-// start serves cfg in memory until the test ends. A Server that is left over stops at once.
-func start(tb testing.TB, cfg service.Config) *gateway {
+// start serves cfg in memory until the test ends, with more options of its client. A Server that
+// is left over stops at once.
+func start(tb testing.TB, cfg service.Config, opts ...grpc.DialOption) *gateway {
 	tb.Helper()
 	g := &gateway{log: new(bytes.Buffer), served: cfg.Endpoints}
 	if cfg.Logger == nil {
@@ -186,10 +187,11 @@ func start(tb testing.TB, cfg service.Config) *gateway {
 			tb.Errorf("Serve: %v", err)
 		}
 	})
-	g.conn, err = grpc.NewClient("passthrough:///gateway",
+	g.conn, err = grpc.NewClient("passthrough:///gateway", append([]grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDisableRetry())
+		grpc.WithDisableRetry(),
+	}, opts...)...)
 	if err != nil {
 		tb.Fatalf("NewClient: %v", err)
 	}

@@ -10,35 +10,58 @@ import (
 
 // unaryInterceptors returns the chain of unary calls, outermost first. It is short because every
 // link costs each call an allocation and a deeper stack.
-func (c Config) unaryInterceptors() []grpc.UnaryServerInterceptor {
-	p := presenter{c.Logger}
+func (c Config) unaryInterceptors(e *edge) []grpc.UnaryServerInterceptor {
 	// Outermost, so that not even a panic in an interceptor ends the process.
-	chain := []grpc.UnaryServerInterceptor{recovery.UnaryServerInterceptor(p.recovered())}
+	chain := []grpc.UnaryServerInterceptor{recovery.UnaryServerInterceptor(e.recovered())}
 	// Telemetry sees every call, refused ones too, with the code that the caller sees.
 	chain = append(chain, c.UnaryInterceptors...)
 	// Innermost, so that all of the above see a panic as the error it becomes.
-	return append(chain, edge{p, c.DefaultDeadline}.unary)
+	return append(chain, e.unary)
 }
 
 // streamInterceptors returns the chain of streams, outermost first, in the order and for the
 // reasons of unaryInterceptors. Streams have no default deadline, for they may be endless; they
 // end with stopping instead.
-func (c Config) streamInterceptors(stopping context.Context) []grpc.StreamServerInterceptor {
-	p := presenter{c.Logger}
-	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(p.recovered())}
+func (c Config) streamInterceptors(stopping context.Context, e *edge) []grpc.StreamServerInterceptor {
+	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(e.recovered()), e.served.rename}
 	chain = append(chain, c.StreamInterceptors...)
-	return append(chain, edge{p, c.DefaultDeadline}.stream, endWith(stopping))
+	return append(chain, e.stream, endWith(stopping))
 }
 
-// edge is where a call leaves the interceptors for its handler. It bounds the call, turns what
-// comes of it, a panic included, into what the caller sees, and logs the same.
+// edge is where a call leaves the interceptors for its handler. It bounds the call and how many run,
+// turns what comes of it, a panic included, into what the caller sees, and logs the same. It is one
+// for all calls.
 type edge struct {
 	presenter
+	served          methods
 	defaultDeadline time.Duration
+	calls           calls
 }
 
-func (e edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+func newEdge(c Config) *edge {
+	return &edge{
+		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
+		calls: calls{limit: int64(c.MaxConcurrentCalls)},
+	}
+}
+
+// refuse ends a call beyond the limit, before its request is read. Those of grpc's own services are
+// neither counted nor refused: a probe must not fail because there are many callers.
+func (e *edge) refuse(ctx context.Context, line *logLine) error {
+	err := e.calls.overloaded()
+	line.refused = true
+	line.finish(ctx, err)
+	return err
+}
+
+func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	line := newLogLine(e.logger, info.FullMethod)
+	if !isGRPCs(info.FullMethod) {
+		if !e.calls.enter() {
+			return nil, e.refuse(ctx, line)
+		}
+		defer e.calls.leave()
+	}
 	ctx = context.WithValue(ctx, logLineKey{}, line)
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -59,8 +82,15 @@ func (e edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 	return handler(bounded, req)
 }
 
-func (e edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	line := newLogLine(e.logger, info.FullMethod)
+	line.refused = info.FullMethod == unknownName
+	if !isGRPCs(info.FullMethod) {
+		if !e.calls.enter() {
+			return e.refuse(ss.Context(), line)
+		}
+		defer e.calls.leave()
+	}
 	ctx := context.WithValue(ss.Context(), logLineKey{}, line)
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -23,6 +23,10 @@ type logLine struct {
 	requestID string
 	// pages and items count what a stream of pages has sent.
 	pages, items int64
+	// refused is whether the call is one that callers can make without end and at no cost: beyond
+	// the limit, or of no method. Such lines have a message of their own, for the logger may bound
+	// the lines of each.
+	refused bool
 }
 
 type logLineKey struct{}
@@ -84,6 +88,10 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
+	}
+	if l.refused {
+		l.logger.LogAttrs(ctx, level, "call refused", attrs...)
+		return
 	}
 	l.logger.LogAttrs(ctx, level, "call finished", attrs...)
 }

@@ -16,7 +16,6 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
-	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -25,12 +24,10 @@ type page struct {
 	endpoint.Page
 	// asked is the cursor that it was asked for with.
 	asked string
-	// wire is its message.
+	// resp is the response that it came with, and wire the message. The response is not released:
+	// its memory has owners of its own.
+	resp *upstream.Response
 	wire []byte
-	// status, attempts, requestID and drift are those of the response that it came with.
-	status, attempts int
-	requestID        string
-	drift            transcode.Drift
 }
 
 // source asks for the pages of one walk. It is immutable and safe for concurrent use.
@@ -92,10 +89,7 @@ func (s *source) page(ctx context.Context, cursor string, by *lease.Holder) (*pa
 	if findings := resp.Drift.Findings(); s.drift != nil && len(findings) > 0 {
 		s.drift(s.stream.FullMethod, findings)
 	}
-	p := &page{
-		Page: s.walk.Page(cursor, resp.Message), asked: cursor, wire: resp.Message,
-		status: resp.Status, attempts: resp.Attempts, requestID: resp.RequestID, drift: resp.Drift,
-	}
+	p := &page{Page: s.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}
 	switch {
 	case !p.Valid:
 		return nil, nil, s.invalid(p, "does not say whether another page follows")
@@ -119,11 +113,11 @@ func (s *source) invalid(p *page, what string) error {
 		Reason:     reasonPaginationInvalid,
 		Domain:     upstream.DomainGateway,
 		Message:    "the page " + what,
-		HTTPStatus: p.status,
+		HTTPStatus: p.resp.Status,
 		Method:     s.request.Method,
 		Template:   s.request.Template,
-		Attempts:   p.attempts,
-		RequestID:  p.requestID,
+		Attempts:   p.resp.Attempts,
+		RequestID:  p.resp.RequestID,
 	}
 }
 

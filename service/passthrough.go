@@ -18,6 +18,9 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
+// PassthroughOperation is what the quota knows passthrough calls by that are for no known operation.
+const PassthroughOperation = passthroughTemplate
+
 // passthroughTemplate stands for the path of every passthrough call in errors and metrics, so
 // that callers cannot make new series.
 const passthroughTemplate = "(passthrough)"

@@ -7,9 +7,26 @@
 // A call reaches the upstream only when its message could be read, every argument is in order
 // and its deadline has not passed. What the upstream answers goes out as it was decoded, without
 // another copy. Nothing that fails, panics included, takes the server down or tells the caller
-// more than a status: errors of package upstream and of this package carry an ErrorInfo, those
-// of grpc itself, such as that of a message which is too large, do not; any other error is
-// logged and appears as Internal with the message "internal error".
+// more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
+// error is logged and appears as Internal with the message "internal error".
+//
+// Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
+// is decompressed, or malformed: such a call is logged and counted as others are. It also turns
+// away what it cannot make a call of, and these are neither logged nor counted: an encoding other
+// than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary metadata or a grpc-timeout that is
+// malformed, a path without a method, a deadline that has passed.
+//
+// Requests may be compressed with gzip. Answers are compressed if the request was.
+//
+// A call beyond Config.MaxConcurrentCalls is refused before its request is read:
+//
+//	TOO_MANY_CALLS      RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
+//
+// One of a method that is not served is counted as /unknown/unknown, whatever it is called:
+//
+//	METHOD_UNKNOWN      UNIMPLEMENTED
+//
+// In the log these two are "call refused".
 //
 // # Memory
 //
@@ -69,7 +86,8 @@
 //	                       cache.
 //	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
 //	                       message sent, or of the request where there was none. Absent if there
-//	                       is none, or none of at most 2 KiB of printable ASCII.
+//	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
+//	                       the API token.
 //
 // The first two are in the header of a call that succeeds and in the trailer of one that fails;
 // of a stream the header has those of the first page. samsara-drift is in the trailer of a call
@@ -165,6 +183,9 @@ type Config struct {
 	// MaxConcurrentStreams bounds the calls at one time on one connection, further ones wait at
 	// the client; 0: 1000.
 	MaxConcurrentStreams uint32
+	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those
+	// of grpc's own services; further ones are refused. 0: 50,000.
+	MaxConcurrentCalls int
 	// MaxConnectionAge is after what time a client is asked to connect anew, which spreads
 	// clients over replicas; its calls finish. 0: never.
 	MaxConnectionAge time.Duration
@@ -211,6 +232,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"DefaultDeadline", int64(c.DefaultDeadline)},
 		{"MaxRequestBytes", int64(c.MaxRequestBytes)},
+		{"MaxConcurrentCalls", int64(c.MaxConcurrentCalls)},
 		{"MaxConnectionAge", int64(c.MaxConnectionAge)},
 		{"KeepaliveTime", int64(c.KeepaliveTime)},
 		{"KeepaliveTimeout", int64(c.KeepaliveTimeout)},
@@ -251,6 +273,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Credentials == nil {
 		c.Credentials = insecure.NewCredentials()
 	}
+	c.MaxConcurrentCalls = cmp.Or(c.MaxConcurrentCalls, 50_000)
 	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
 	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
@@ -258,12 +281,13 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // serverOptions returns what c says to grpc.
-func (c Config) serverOptions(stopping context.Context) []grpc.ServerOption {
+func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.ChainUnaryInterceptor(c.unaryInterceptors()...),
-		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping)...),
+		grpc.ChainUnaryInterceptor(c.unaryInterceptors(e)...),
+		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping, e)...),
+		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
@@ -289,6 +313,7 @@ func (c Config) serverOptions(stopping context.Context) []grpc.ServerOption {
 // Server serves the gateway's methods. It is safe for concurrent use.
 type Server struct {
 	grpc       *grpc.Server
+	calls      *calls
 	health     *health.Server
 	services   []string
 	endStreams context.CancelFunc
@@ -310,8 +335,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	stopping, endStreams := context.WithCancel(context.Background())
+	e := newEdge(cfg)
 	s := &Server{
-		grpc:       grpc.NewServer(cfg.serverOptions(stopping)...),
+		grpc:       grpc.NewServer(cfg.serverOptions(stopping, e)...),
+		calls:      &e.calls,
 		health:     health.NewServer(),
 		endStreams: endStreams,
 		answers:    cfg.Answers,
@@ -327,6 +354,7 @@ func New(cfg Config) (*Server, error) {
 	healthv1.RegisterHealthServer(own, s.health)
 	reflection.Register(own)
 	channelz.RegisterChannelzServiceToServer(own)
+	e.served.add(s.grpc.GetServiceInfo())
 	s.SetServing(false)
 	return s, nil
 }
@@ -379,6 +407,12 @@ func (s *Server) Serve(lis net.Listener) error {
 		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
 	}
 	return nil
+}
+
+// Calls returns how many calls run, how many may, and how many have been refused for that. Those of
+// grpc's own services are left out.
+func (s *Server) Calls() (running, limit int64, refused uint64) {
+	return s.calls.running.Load(), s.calls.limit, s.calls.refused.Load()
 }
 
 // SetServing sets what the health service says of the server and of each of its services. It

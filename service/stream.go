@@ -63,6 +63,8 @@ type client struct {
 	*source
 	// cursor is where to go on after what has been sent.
 	cursor string
+	// unfit is whether that must not stand in metadata.
+	unfit bool
 	// begun is whether a message has been sent, compressed whether all of them are compressed.
 	begun, compressed bool
 	// attempts and requestID are for the log.
@@ -82,15 +84,16 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	}
 	if !c.begun {
 		// This fails only where the caller is gone.
-		_ = c.SetHeader(callMetadata(p.attempts, p.requestID))
+		_ = c.SetHeader(callMetadata(p.resp.Attempts, p.resp.RequestID))
 	}
-	c.drifted.add(&p.drift)
-	c.attempts, c.requestID = c.attempts+p.attempts, p.requestID
+	c.drifted.add(&p.resp.Drift)
+	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
 	m := newMessage(cursor)
 	m.setPage(wire, held)
 	if err := c.send(m, cursor); err != nil {
 		return err
 	}
+	c.unfit = p.resp.HoldsToken(cursor)
 	logPage(c.Context(), items)
 	c.observer.PageSent(c.stream.Follow, items)
 	return nil
@@ -128,7 +131,7 @@ func (c *client) end(err error) error {
 		c.SetTrailer(callMetadata(failed.Attempts, failed.RequestID))
 	}
 	logAttempts(c.Context(), c.attempts, c.requestID)
-	if err != nil {
+	if err != nil && !c.unfit {
 		c.SetTrailer(cursorMetadata(c.cursor))
 	}
 	return err

@@ -638,7 +638,9 @@ func readSlowly(t *testing.T, method, request string) {
 		most = max(most, client.InFlightBytes())
 		return resp, err
 	})
-	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})
+	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up},
+		// By itself grpc widens the window up to whole pages, which it then takes in advance.
+		grpc.WithStaticStreamWindowSize(1<<16), grpc.WithStaticConnWindowSize(1<<16))
 	r := g.open(t.Context(), t, method, request)
 	for n := 1; n <= pages; n++ {
 		mu.Lock()

@@ -19,9 +19,8 @@ type Config struct {
 	// BaseURL is scheme (https, or http for an upstream on this machine), host and an
 	// optional path prefix.
 	BaseURL *url.URL
-	// Token returns the API token for an attempt. It is called concurrently. See StaticToken
-	// and FileToken.
-	Token func() (string, error)
+	// Token is what every attempt is authorized by. See StaticToken and FileToken.
+	Token *Token
 	// APIVersion is sent as X-Samsara-Version; empty: not sent.
 	APIVersion string
 	// UserAgent is sent as User-Agent. Default "samsara-gateway".
@@ -52,8 +51,8 @@ type Config struct {
 	Observer Observer
 	// ReadObserver is told of every read. Default none.
 	ReadObserver ReadObserver
-	// Logger gets one debug record a failed attempt, an error where there is no token, a warning
-	// where the circuit opens and a word when it has closed again. Default none.
+	// Logger gets one debug record a failed attempt, a warning where the circuit opens and a word
+	// when it has closed again. Default none.
 	Logger *slog.Logger
 }
 
@@ -99,7 +98,11 @@ func (cfg *Config) check() error {
 		require((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && *u == plain,
 			"BaseURL: must be http or https, a host and an optional path, is %q", u.Redacted())
 	}
-	require(cfg.Token != nil, "Token: must be set")
+	if cfg.Token == nil {
+		require(false, "Token: must be set")
+	} else if err := checkToken(cfg.Token.get()); err != nil {
+		require(false, "Token: %v", err)
+	}
 	require(httpguts.ValidHeaderFieldValue(cfg.APIVersion), "APIVersion: must fit a header, is %q", cfg.APIVersion)
 	require(httpguts.ValidHeaderFieldValue(cfg.UserAgent), "UserAgent: must fit a header, is %q", cfg.UserAgent)
 	require(cfg.AttemptHeader == "" || httpguts.ValidHeaderFieldName(cfg.AttemptHeader),

@@ -47,15 +47,15 @@ func TestBodyIsDecoded(t *testing.T) {
 		{
 			name: "an object with unknown members", step: answer(200, `{"name":"n","colour":1,"colour2":2}`), want: `name:"n"`,
 			drift: []transcode.Finding{
-				{Message: "Thing", Member: "colour", Kind: transcode.Unknown, Count: 1},
-				{Message: "Thing", Member: "colour2", Kind: transcode.Unknown, Count: 1},
+				{Message: "Thing", Member: "colour", Kind: transcode.Unknown, Foreign: true, Count: 1},
+				{Message: "Thing", Member: "colour2", Kind: transcode.Unknown, Foreign: true, Count: 1},
 			},
 		},
 		{
 			name: "an object that has a message and more", step: answer(200, `{"message":"m","state":1}`),
 			drift: []transcode.Finding{
-				{Message: "Thing", Member: "message", Kind: transcode.Unknown, Count: 1},
-				{Message: "Thing", Member: "state", Kind: transcode.Unknown, Count: 1},
+				{Message: "Thing", Member: "message", Kind: transcode.Unknown, Foreign: true, Count: 1},
+				{Message: "Thing", Member: "state", Kind: transcode.Unknown, Foreign: true, Count: 1},
 			},
 		},
 		{name: "no content", step: answer(204, "")},

@@ -134,8 +134,6 @@ func explain(reason string) string {
 		return "the caller's deadline passed"
 	case ReasonCancelled:
 		return "the caller cancelled"
-	case ReasonTokenUnavailable:
-		return "the gateway has no API token to send"
 	case ReasonRequestInvalid:
 		return "the request cannot be sent"
 	default:

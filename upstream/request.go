@@ -72,18 +72,12 @@ type authorized struct {
 	header http.Header
 }
 
-// authorize returns the header for the present token, or says why there is none.
-func (c *Client) authorize() (*authorized, error) {
-	token, err := c.cfg.Token()
-	if err != nil {
-		return nil, err
-	}
+// authorize returns the header for the token in use.
+func (c *Client) authorize() *authorized {
+	token := c.cfg.Token.get()
 	known := c.authorized.Load()
 	if known != nil && known.token == token {
-		return known, nil
-	}
-	if err := checkToken(token); err != nil {
-		return nil, err
+		return known
 	}
 	header := maps.Clone(c.fixed)
 	header.Set("Authorization", "Bearer "+token)
@@ -91,7 +85,7 @@ func (c *Client) authorize() (*authorized, error) {
 	if !c.authorized.CompareAndSwap(known, fresh) {
 		return c.authorize() // Another call was quicker: a token has but one header.
 	}
-	return fresh, nil
+	return fresh
 }
 
 func (c *Client) header(call *call) http.Header {

@@ -17,7 +17,7 @@ import (
 // translate makes the Response of a reply and the call's body, of which it keeps nothing but
 // what the Response holds.
 func translate(call *call, from reply) (*Response, *Error) {
-	resp := &Response{Status: from.status, RequestID: requestID(call, from.header), Attempts: call.attempts}
+	resp := &Response{Status: from.status, RequestID: requestID(call, from.header), Attempts: call.attempts, token: call.token}
 	if call.Decoder == nil {
 		resp.Header = headerList(call, from.header)
 		if len(call.body.bytes) > 0 {
@@ -59,6 +59,7 @@ func decode(call *call, resp *Response) (failure *Error) {
 		}
 		return fault(ReasonErrorInBody, scrub(text, call.token), nil)
 	}
+	resp.Drift.Rename(func(member string) string { return scrubMember(member, call.token) })
 	call.body.lease.Keep(message)
 	resp.Message = message
 	resp.Lease = call.body.pass()
@@ -123,8 +124,8 @@ func ended(ctx context.Context) *Error {
 	switch {
 	case errors.Is(context.Cause(ctx), errAttemptTimeout):
 		return fault(ReasonTimeout, "", errAttemptTimeout)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fault(ReasonDeadlineExceeded, "", ctx.Err())
+	case Expired(ctx):
+		return fault(ReasonDeadlineExceeded, "", context.DeadlineExceeded)
 	default:
 		return fault(ReasonCancelled, "", ctx.Err())
 	}
@@ -146,7 +147,7 @@ func headerList(call *call, header http.Header) []Header {
 	var list []Header
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		for _, value := range header[name] {
-			list = append(list, Header{Name: name, Value: scrub(value, call.token)})
+			list = append(list, Header{Name: scrub(name, call.token), Value: scrub(value, call.token)})
 		}
 	}
 	return list

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -62,22 +63,25 @@ func (c *Client) again(ctx context.Context, call *call, failure *Error, waits *b
 	return wait, c.budget.takeRetry()
 }
 
+// renewed reports whether an attempt is repeated at once: if it was refused for its token and there
+// is another one now. That happens once a call.
+func (c *Client) renewed(ctx context.Context, call *call, failure *Error) bool {
+	if failure.HTTPStatus != http.StatusUnauthorized || call.renewed {
+		return false
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-minRemaining))
+		defer cancel()
+	}
+	call.renewed = c.cfg.Token.replaced(ctx, call.token)
+	return call.renewed
+}
+
 func affordable(ctx context.Context, wait time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return wait <= MaxUnboundedWait
 	}
 	return time.Until(deadline)-wait >= minRemaining
-}
-
-// sleep waits, and reports false where ctx ends first.
-func sleep(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

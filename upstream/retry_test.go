@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -379,29 +378,6 @@ func TestBudgetIsSharedBySimultaneousCalls(t *testing.T) {
 			t.Errorf("%d calls made %d requests, want at most %d and not much less", calls, got, most)
 		}
 	})
-}
-
-func TestMissingTokenIsToldWithoutDetail(t *testing.T) {
-	t.Parallel()
-	for name, source := range map[string]func() (string, error){
-		"the source fails":  func() (string, error) { return "", errors.New("open /etc/token: no such file") },
-		"it is empty":       upstream.StaticToken(" "),
-		"it breaks a line":  upstream.StaticToken("a\r\nb"),
-		"it is not ASCII":   upstream.StaticToken("tökén"),
-		"it has a space":    upstream.StaticToken("Bearer x"),
-		"it is much longer": upstream.StaticToken(strings.Repeat("x", 1<<20)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			client := newFake(t).client(func(cfg *upstream.Config) { cfg.Token = source })
-			resp, err := client.Do(t.Context(), get("/x"))
-			failed := failure(t, resp, err)
-			wantVerdict(t, failed, codes.Unavailable, upstream.ReasonTokenUnavailable, 0)
-			if failed.Message != "the gateway has no API token to send" || failed.Err == nil {
-				t.Errorf("Message = %q, Err = %v", failed.Message, failed.Err)
-			}
-		})
-	}
 }
 
 func TestAttemptHeaderCountsTheAttempts(t *testing.T) {

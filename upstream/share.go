@@ -28,14 +28,11 @@ type readKey struct {
 
 // read is exchange for a call whose answer may be another's.
 func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
-	authorized, err := c.authorize()
-	if err != nil {
-		return c.exchange(ctx, call) // which says so
-	}
-	key := readKey{authorized, call.Path, call.Query, call.Decoder, call.NoBody}
+	key := readKey{c.authorize(), call.Path, call.Query, call.Decoder, call.NoBody}
 	if c.caches(call) {
 		if resp := c.cache.get(key, call.CacheTTL); resp != nil {
 			// Until it is written it may be kept from being forgotten.
+			var err error
 			if resp.Lease, err = call.memory.Take(ctx, int64(len(resp.Message))); err != nil {
 				return nil, call.failed(interrupted(ctx, call, err, true))
 			}

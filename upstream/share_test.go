@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -148,13 +149,12 @@ func TestReadsAreNotSharedAcrossTokens(t *testing.T) {
 		f := newServer(t, slowly(func(w http.ResponseWriter, r *http.Request) {
 			answer(200, strconv.Quote(r.Header.Get("Authorization")))(w, r)
 		}))
-		var token atomic.Value
-		client := f.client(func(cfg *upstream.Config) {
-			cfg.Token = func() (string, error) { return fmt.Sprint(token.Load()), nil }
-		})
-		token.Store("one")
+		token := followFile(t, "one")
+		client := f.client(token.use)
+		<-time.After(reload.Interval / 2)
 		first := goDo(t, client, time.Minute, get("/x"))
-		token.Store("two")
+		token.write("two")
+		<-time.After(reload.Interval * 3 / 4)
 		second := goDo(t, client, time.Minute, get("/x"))
 		wantRequests(t, f, 2)
 		wantBody(t, <-first, `"Bearer one"`)
@@ -461,7 +461,7 @@ func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
 			want := upstream.Response{
 				Status: 200, RequestID: fmt.Sprintf("r-%d", step.answered), Attempts: attempts, Cached: step.cached, Age: step.age,
 			}
-			if diff := cmp.Diff(want, *resp, cmpopts.IgnoreFields(want, "Drift", "Message", "Lease")); diff != "" {
+			if diff := cmp.Diff(want, *resp, cmpopts.IgnoreFields(want, "Drift", "Message", "Lease"), cmpopts.IgnoreUnexported(want)); diff != "" {
 				t.Errorf("response (-want +got):\n%s", diff)
 			}
 			if got := resp.Drift.Findings(); len(got) != 1 || got[0].Member != "colour" {
@@ -592,15 +592,13 @@ func TestCacheIsNotSharedAcrossTokens(t *testing.T) {
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(200, `{"name":"n"}`))
-		token := "one"
-		client := f.client(withCache, func(cfg *upstream.Config) {
-			cfg.Token = func() (string, error) { return token, nil }
-		})
+		token := followFile(t, "one")
+		client := f.client(withCache, token.use)
 		for i, step := range []struct {
 			token  string
 			cached bool
 		}{{"one", false}, {"one", true}, {"two", false}, {"two", true}} {
-			token = step.token
+			token.change(step.token)
 			resp, err := client.Do(t.Context(), cached("/x", decoder))
 			if err != nil || resp.Cached != step.cached {
 				t.Errorf("call %d: Do = %+v, %v, want one that is cached: %t", i+1, resp, err, step.cached)

@@ -46,8 +46,6 @@ const (
 	ReasonDeadlineExceeded = "DEADLINE_EXCEEDED"
 	// ReasonCancelled means that the caller cancelled.
 	ReasonCancelled = "CANCELLED"
-	// ReasonTokenUnavailable means that there is no API token to send.
-	ReasonTokenUnavailable = "TOKEN_UNAVAILABLE" //nolint:gosec // G101: the name of an error
 	// ReasonRequestInvalid means that a Request breaks the rules stated at its fields.
 	ReasonRequestInvalid = "REQUEST_INVALID"
 )
@@ -103,7 +101,7 @@ func verdict(status int) (code codes.Code, reason, domain string) {
 // faultCode maps a reason of the gateway's own onto a code.
 func faultCode(reason string) codes.Code {
 	switch reason {
-	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonCircuitOpen, ReasonTokenUnavailable:
+	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonCircuitOpen:
 		return codes.Unavailable
 	case ReasonBodyTooLarge, ReasonMemoryInFlight, ReasonGatewayQuota:
 		return codes.ResourceExhausted
@@ -122,7 +120,7 @@ func (e *Error) transient() bool {
 	switch {
 	case e.HTTPStatus == http.StatusTooManyRequests:
 		return true
-	case e.Reason == ReasonTokenUnavailable, e.Reason == ReasonCircuitOpen: // no attempt was made
+	case e.Reason == ReasonCircuitOpen: // no attempt was made
 		return false
 	default:
 		return e.Code == codes.Unavailable

@@ -1,67 +1,93 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"samsara.internal/gateway/internal/reload"
 )
 
 const (
-	// tokenCheckInterval is how long FileToken believes what it read.
-	tokenCheckInterval = time.Second
-	// maxTokenBytes bounds a token and the file it is in.
+	// maxTokenBytes bounds a token, and the file it is in.
 	maxTokenBytes = 8 << 10
+	// tokenGrace is how long calls wait for another token after the one in use was refused for the
+	// first time: until the file has been looked at once more.
+	tokenGrace = reload.Interval + 250*time.Millisecond
 )
 
-// StaticToken returns a token source that always returns token, without the white space
-// around it.
-func StaticToken(token string) func() (string, error) {
-	token = strings.TrimSpace(token)
-	return func() (string, error) { return token, nil }
+// Token is the API token in use. It is safe for concurrent use.
+type Token struct {
+	// file is nil if the token is fixed.
+	file  *reload.Value[string]
+	fixed string
+
+	mu sync.Mutex
+	// refused is the token that was refused last, and until when calls wait for another one.
+	refused string
+	until   time.Time
 }
 
-// FileToken returns a token source that reads a file, without the white space around its
-// content. The file is read again when the last reading is a second old, so a rotated token is
-// taken up without a restart; while it cannot be read there is no token. The source is safe for
-// concurrent use, and its errors hold nothing of the content.
-func FileToken(path string) func() (string, error) {
-	var (
-		mu    sync.Mutex
-		until time.Time
-		token string
-		err   error
-	)
-	return func() (string, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if now := time.Now(); !now.Before(until) {
-			token, err = readToken(path)
-			until = now.Add(tokenCheckInterval)
-		}
-		return token, err
+// StaticToken returns a token that never changes, without the white space around it.
+func StaticToken(token string) *Token { return &Token{fixed: strings.TrimSpace(token)} }
+
+// FileToken returns the token in a file, without the white space around it. It follows the file
+// once File is polled: the last good token stays in use until another good one was read. The error
+// holds nothing of the content.
+func FileToken(path string) (*Token, error) {
+	file, err := reload.New(reload.File[string]{
+		Name: "api-token", Paths: []string{path}, MaxBytes: maxTokenBytes, Parse: parseToken,
+	})
+	if err != nil {
+		return nil, err
 	}
+	return &Token{file: file}, nil
 }
 
-func readToken(path string) (token string, err error) {
-	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
-	if err != nil {
-		return "", fmt.Errorf("API token: %w", err)
+// File returns what a reload.Poller has to poll, nil if the token is no file's.
+func (t *Token) File() reload.Watched {
+	if t.file == nil {
+		return nil
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	content, err := io.ReadAll(io.LimitReader(file, maxTokenBytes+1))
-	if err != nil {
-		return "", fmt.Errorf("API token: %w", err)
+	return t.file
+}
+
+func (t *Token) get() string {
+	if t.file == nil {
+		return t.fixed
 	}
-	token = strings.TrimSpace(string(content))
-	if err := checkToken(token); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+	return t.file.Get()
+}
+
+// replaced reports whether another token is in use than one that the upstream has refused. If not,
+// it has the file read again, at most once a second, and waits for that. After the first refusal of
+// a token it waits longer, because its file may change a moment later than the upstream.
+func (t *Token) replaced(ctx context.Context, refused string) bool {
+	if t.file == nil {
+		return false
 	}
-	return token, nil
+	if t.file.Get() == refused {
+		t.file.Again(ctx)
+	}
+	return t.file.Await(ctx, t.grace(refused), func(token string) bool { return token != refused })
+}
+
+// grace returns how long to wait still for another token than one that was refused.
+func (t *Token) grace(refused string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.refused != refused {
+		t.refused, t.until = refused, time.Now().Add(tokenGrace)
+	}
+	return time.Until(t.until)
+}
+
+func parseToken(contents [][]byte) (string, error) {
+	token := strings.TrimSpace(string(contents[0]))
+	return token, checkToken(token)
 }
 
 // checkToken refuses what cannot stand in a header. Its errors do not show the token.
@@ -76,14 +102,4 @@ func checkToken(token string) error {
 		return fmt.Errorf("API token: must be printable ASCII without spaces, byte %d is not", i)
 	}
 	return nil
-}
-
-// scrub removes the token from a text that came from outside, which may echo what it was sent.
-func scrub(text, token string) string {
-	const removed = "[token]"
-	text = strings.ReplaceAll(text, token, removed)
-	if escaped := url.QueryEscape(token); escaped != token {
-		text = strings.ReplaceAll(text, escaped, removed)
-	}
-	return text
 }

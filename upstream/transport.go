@@ -50,9 +50,9 @@ type TransportConfig struct {
 }
 
 // transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
-// *http1.NotSentError where nothing of the request reached the upstream. Within an attempt it
-// sends a GET once more where a connection that was kept idle turns out to be closed. It leaves
-// the wait for the response header unbounded: an attempt's timeout covers it.
+// *http1.NotSentError where the upstream did not act on the request. Within an attempt it sends a
+// GET once more where a connection that was kept idle turns out to be closed. It leaves the wait for
+// the response header unbounded: an attempt's timeout covers it.
 type transport interface {
 	RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
@@ -85,7 +85,9 @@ func behindProxy(base *url.URL) bool {
 	return proxy != nil || err != nil
 }
 
-// standardTransport is net/http's, which knows HTTP/2 and proxies.
+// standardTransport is net/http's, which knows HTTP/2 and proxies. Its connections of HTTP/1.1 are not
+// quiet as package http1 has them: it lends one before the goroutine that reads it has seen what came
+// with the last response, or since. A response that nobody asked for may go to another request then.
 type standardTransport struct{ *http.Transport }
 
 // RoundTripThrough implements transport, but for a refusal of the gate: a request that has got a
@@ -103,7 +105,16 @@ func (t standardTransport) RoundTripThrough(gate http1.Gate, req *http.Request) 
 	if err != nil && !connected.Load() {
 		return nil, &http1.NotSentError{Err: err}
 	}
-	return resp, err
+	if err != nil {
+		return nil, err
+	}
+	if resp.TLS == nil || resp.TLS.NegotiatedProtocol != "h2" {
+		if err := http1.CheckStatusLine(resp); err != nil {
+			_ = resp.Body.Close()
+			return nil, err
+		}
+	}
+	return resp, nil
 }
 
 func newStandardTransport(cfg TransportConfig, trust *tls.Config) transport {

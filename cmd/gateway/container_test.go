@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -134,8 +133,8 @@ func (c *container) peak(t *testing.T) int {
 // start runs a gateway that is in the cgroup from its first instruction on: what it reads its limit by.
 func (c *container) start(t *testing.T, flags []string) (*process, logLine) {
 	t.Helper()
-	args := append([]string{"-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs"), testenv.Tool(t, "gateway")}, flags...)
-	p := startCommand(t, nil, exec.CommandContext(t.Context(), "sh", args...))
+	args := append([]string{"sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs"), testenv.Tool(t, "gateway")}, flags...)
+	p := startCommand(t, nil, args...)
 	return p, p.await(t, "serving")
 }
 

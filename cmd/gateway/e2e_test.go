@@ -119,7 +119,7 @@ func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
 
 func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
 	t.Parallel()
-	_, at := startSandboxed(t, "--retry-base-delay=1ms", "--sandbox-fault=status=500; match=/fleet/tags")
+	_, at := startSandboxed(t, "--retry-base-delay=1ms", "--sandbox-fault=status=500; match=/tags")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
 
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "samsara-sandbox-fault", "status=503; first=2")

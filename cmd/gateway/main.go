@@ -3,7 +3,8 @@
 // This command is configuration and wiring. It exits with 0 when it has done what was asked,
 // also after SIGINT or SIGTERM; with 2 when the command line or the configuration is wrong, all
 // problems listed; with 1 when it fails later, which includes calls that had to be cut off
-// because they outlived the grace period. A second signal ends it at once.
+// because they outlived the grace period. A second signal ends it at once. SIGHUP ends nothing: a
+// gateway that serves reads its files again.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
 )
 
 func main() {
@@ -63,20 +65,32 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	usage := usage
 	switch command {
 	case "":
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
 		if err = limitMemory(ctx, environ); err != nil {
 			return err
 		}
+		var endpoints []*endpoint.Endpoint
+		if endpoints, err = loadEndpoints(); err != nil {
+			return err
+		}
 		var cfg config.Config
-		if cfg, err = config.Load(args, environ); err == nil {
-			return serve(ctx, cfg, stderr)
+		var files files
+		if cfg, err = config.Load(args, environ, apiOf(endpoints), files.open); err == nil {
+			return serve(ctx, cfg, wiring{endpoints, &files, hangups}, stderr)
 		}
 	case "sandbox":
 		usage = sandboxUsage
+		var endpoints []*endpoint.Endpoint
+		if endpoints, err = loadEndpoints(); err != nil {
+			return err
+		}
 		var cfg config.Sandbox
-		if cfg, err = config.LoadSandbox(args); err == nil {
-			return serveSandbox(ctx, cfg, stderr)
+		if cfg, err = config.LoadSandbox(args, apiOf(endpoints)); err == nil {
+			return serveSandbox(ctx, cfg, endpoints, stderr)
 		}
 	case "endpoints":
 		usage = endpointsUsage

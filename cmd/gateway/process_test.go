@@ -32,6 +32,8 @@ type logLine struct {
 	Path    string    `json:"path"`
 	Status  int       `json:"status"`
 	Fault   string    `json:"fault"`
+	// Suppressed is how many lines like it were left out.
+	Suppressed int `json:"suppressed"`
 	// Duration is how long before Time it began, such as 1.2ms.
 	Duration string `json:"duration"`
 }
@@ -60,13 +62,16 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs the gateway as start does, with variables of the form NAME=VALUE in its environment.
 func startIn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	return startCommand(t, env, exec.CommandContext(t.Context(), testenv.Tool(t, "gateway"), args...))
+	return startCommand(t, env, append([]string{testenv.Tool(t, "gateway")}, args...)...)
 }
 
-// startCommand runs a command that becomes the gateway as startIn does.
-func startCommand(t *testing.T, env []string, cmd *exec.Cmd) *process {
+// startCommand runs a command that becomes the gateway, as startIn runs the gateway itself.
+func startCommand(t *testing.T, env []string, command ...string) *process {
 	t.Helper()
-	p := &process{cmd: cmd, exited: make(chan struct{}), grown: make(chan struct{})}
+	p := &process{
+		cmd:    exec.CommandContext(t.Context(), command[0], command[1:]...),
+		exited: make(chan struct{}), grown: make(chan struct{}),
+	}
 	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	stderr, err := p.cmd.StderrPipe()

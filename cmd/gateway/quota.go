@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,12 +48,13 @@ operations that were called.
 Usage:
   gateway quota [flags]
 
-LIMIT is what is configured, EFFECTIVE how much of it may be used now: less after 429s, and
-without the store. USED is what the gateway sent in the last window, WAITING how many requests
-wait that take from the budget, OLDEST how long the first of those has waited whom it holds up
-itself, 429s how many it was answered, PAUSED for how long nothing is sent because of one.
+LIMIT is what is configured, EFFECTIVE how much of it is admitted now: less by the margin, after
+429s, and without the store. USED is what the gateway sent in the last window, WAITING how many
+requests wait that take from the budget, OLDEST how long the first of those has waited whom it
+holds up itself, 429s how many it was answered, PAUSED for how long nothing is sent because of one.
 
-While requests wait, the callers of the first 20 follow, and the budget that holds them up.
+While requests wait, the callers of the first 20 follow, and the budget that holds them up, or
+"retry": they wait before a further attempt, after an error.
 
 Flags:
 ` + quotaFlags(new(string), new(string)).FlagUsagesWrapped(100)
@@ -144,7 +146,7 @@ func writeQuota(w io.Writer, q admin.Quota) error {
 		if w.Batch {
 			class = "batch"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", printable(w.Caller), class, w.Count, timeOrNone(w.OldestSeconds), w.Budget)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", printable(w.Caller), class, w.Count, timeOrNone(w.OldestSeconds), cmp.Or(w.Budget, "retry"))
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -7,18 +7,25 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	assetsv1 "samsara.internal/gateway/gen/samsara/assets/v1"
+	reportsv1beta1 "samsara.internal/gateway/gen/samsara/reports/v1beta1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // serveHTTP serves a handler until the test ends, and returns its address.
@@ -67,6 +74,7 @@ func TestTheStateOfTheQuotaIsPrintedAsATable(t *testing.T) {
 	waiters := []quota.WaiterState{
 		{Caller: "billing", Budget: "operation:samsara.vehicles.v1.VehiclesService/ListVehicles", Count: 6, Oldest: 2345678 * time.Microsecond},
 		{Caller: "no\x1b[2Jise", Batch: true, Budget: "token", Count: 1, Oldest: 40 * time.Millisecond},
+		{Caller: "feeds", Count: 2, Oldest: 30 * time.Millisecond},
 	}
 	const table = `BUDGET                                                      LIMIT    EFFECTIVE  USED  WAITING  OLDEST  429s  PAUSED
 token                                                       150/s    150        20    7        -       0     -
@@ -77,6 +85,7 @@ operation:samsara.tags.v1.TagsService/GetTag                10/30s   8          
 CALLER     CLASS        WAITING  OLDEST  FOR
 billing    interactive  6        2.346s  operation:samsara.vehicles.v1.VehiclesService/ListVehicles
 no�[2Jise  batch        1        40ms    token
+feeds      interactive  2        30ms    retry
 
 `
 	for name, test := range map[string]struct {
@@ -248,6 +257,244 @@ func TestARunningGatewayTellsItsQuota(t *testing.T) {
 			t.Errorf("%s is %v, want 1", name, got)
 		}
 	}
+}
+
+// createAsset may be called 100 times a minute.
+func createAsset(conn *grpc.ClientConn) call {
+	return func(ctx context.Context, _ int) error {
+		_, err := assetsv1.NewAssetsServiceClient(conn).CreateAsset(ctx, &assetsv1.CreateAssetRequest{})
+		return err
+	}
+}
+
+// createReportRun may be called 50 times an hour.
+func createReportRun(conn *grpc.ClientConn) call {
+	return func(ctx context.Context, _ int) error {
+		_, err := reportsv1beta1.NewReportsServiceClient(conn).CreateReportRun(ctx, &reportsv1beta1.CreateReportRunRequest{
+			ReportConfig: &reportsv1beta1.ReportConfigInput{},
+		})
+		return err
+	}
+}
+
+// TestQuota_wholeLimitAtOnce calls slow operations as often at once as their limit says, and once
+// more, by one gateway and by two on one Redis.
+func TestQuota_wholeLimitAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		call            func(*grpc.ClientConn) call
+		calls, admitted int
+	}{
+		"CreateReportRun, 50 an hour":                {createReportRun, 5, 5},
+		"CreateAsset, 100 a minute":                  {createAsset, 20, 20},
+		"CreateAsset, 100 a minute, and as one more": {createAsset, 101, 100},
+	} {
+		for gateways, with := range map[int]string{1: "in one process", 2: "by Redis"} {
+			t.Run(name+" "+with, func(t *testing.T) {
+				t.Parallel()
+				box, flags := startSandbox(t, "--rate-limits")
+				if gateways > 1 {
+					flags = append(flags, patientRedis, "--quota-redis="+startRedis(t).url(), fmt.Sprintf("--quota-replicas=%d", gateways))
+				}
+				var conns []*grpc.ClientConn
+				for range gateways {
+					_, at := startBefore(t, flags)
+					conns = append(conns, ready(t, at.GRPC, 1)...)
+				}
+				c := newCallers(t)
+				for n := range test.calls {
+					c.begin("service", test.call(conns[n%len(conns)]), n)
+				}
+				c.Wait()
+				if c.succeeded != test.admitted || c.refused != test.calls-test.admitted {
+					t.Errorf("of %d calls at once %d succeeded and %d were refused, by %v; want %d and %d",
+						test.calls, c.succeeded, c.refused, c.refusals, test.admitted, test.calls-test.admitted)
+				}
+				checkNoneThrottled(t, arrived(t, box))
+			})
+		}
+	}
+}
+
+// TestQuota_callsWaitOutARetryAfter asks for the state while calls wait out a Retry-After: those
+// that were answered so, and others that came after them.
+func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
+	t.Parallel()
+	const operation = "operation:samsara.vehicles.v1.VehiclesService/GetVehicle"
+	for name, test := range map[string]struct {
+		status          int
+		answered, after int
+	}{
+		"429, which pauses the operation": {http.StatusTooManyRequests, 8, 8},
+		"503, which pauses nobody":        {http.StatusServiceUnavailable, 8, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; first=%d; match=/fleet/vehicles/*", test.status, test.answered))
+			gateway, at := startBefore(t, flags, "--log-level=debug")
+			conn := ready(t, at.GRPC, 1)[0]
+			c := newCallers(t)
+			for n := range test.answered {
+				c.begin("report", getVehicle(conn), n)
+			}
+			eventually(t, "the calls are answered", func() bool {
+				lines, _, _ := gateway.log()
+				return len(arrivals(lines).with(func(l logLine) bool { return l.Message == "upstream attempt failed" })) == test.answered
+			})
+			for n := range test.after {
+				c.begin("report", getVehicle(conn), test.answered+n)
+			}
+			want, got := test.answered+test.after, state{}
+			eventually(t, "the calls that wait are shown", func() bool {
+				got = stateOf(t, at.Admin)
+				return got.waiting(operation) == want
+			})
+			if got.waiting("token") != want || got.waiting("report interactive") != want {
+				t.Errorf("want %d that wait for the token and of the caller:\n%s", want, got)
+			}
+			c.Wait()
+			if got := stateOf(t, at.Admin); c.succeeded != want || got.waiting(operation) != 0 {
+				t.Errorf("%d calls succeeded, want %d, and none to wait:\n%s", c.succeeded, want, got)
+			}
+		})
+	}
+}
+
+// state is what gateway quota prints of a running gateway.
+type state []string
+
+func stateOf(t *testing.T, admin string) state {
+	t.Helper()
+	table, err := output(t, "gateway", "quota", "--admin", admin)
+	if err != nil {
+		t.Fatal(err, table)
+	}
+	return strings.Split(table, "\n")
+}
+
+func (s state) String() string { return strings.Join(s, "\n") }
+
+// waiting is the sum of the column WAITING in the rows that begin with some words.
+func (s state) waiting(words string) int {
+	column, sum := 0, 0
+	for _, line := range s {
+		fields := strings.Fields(line)
+		if at := slices.Index(fields, "WAITING"); at >= 0 {
+			column = at
+		} else if strings.HasPrefix(strings.Join(fields, " "), words+" ") {
+			n, err := strconv.Atoi(fields[column])
+			if err != nil {
+				return -1
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
+func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t, "--quota-margin=100")
+	conn := ready(t, at.GRPC, 1)[0]
+	if err := listVehicles(conn)(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	table, err := output(t, "gateway", "quota", "--admin", at.Admin)
+	if err != nil {
+		t.Fatal(err, table)
+	}
+	var rows []string
+	for line := range strings.Lines(table) {
+		if fields := strings.Fields(line); len(fields) == 8 {
+			rows = append(rows, strings.Join(fields[:3], " "))
+		}
+	}
+	want := []string{
+		"BUDGET LIMIT EFFECTIVE", "token 150/s 75", "organization 200/s 100",
+		"operation:samsara.vehicles.v1.VehiclesService/ListVehicles 25/s 12.5",
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestTime_quotaUpgradeOnOneRedis replaces two gateways of another build on one Redis by two of this one,
+// one after the other, under load all the time.
+func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
+	t.Parallel()
+	testenv.Alone(t)
+	peer := os.Getenv("SAMSARA_TEST_PEER")
+	if peer == "" {
+		t.Skip("needs SAMSARA_TEST_PEER: the gateway that is replaced, built from the last commit with version 1 of the format in Redis, d0e5661")
+	}
+	// Version 1 admits 5 at once, and one each 200 ms.
+	const slow, window, phase = 20, 4 * time.Second, 5 * time.Second
+	box, flags := startSandbox(t)
+	// 20 % of the window for stops of the machine, as everywhere.
+	flag, _ := margin(t)
+	flags = append(flags, flag, patientRedis, "--quota-redis="+startRedis(t).url(), "--quota-replicas=2",
+		fmt.Sprintf("--quota-limits=samsara.trailers.v1.TrailersService/UpdateTrailer=%d/%v", slow, window))
+	c := newCallers(t)
+	// run starts a gateway under load, and returns what ends the load, and then the gateway.
+	run := func(path string) (conn *grpc.ClientConn, rest, end func()) {
+		p := startCommand(t, nil, append([]string{path}, flags...)...)
+		conn = ready(t, p.await(t, "serving").GRPC, 1)[0]
+		load, stop := newCallers(t), make(chan struct{})
+		load.keep(stop, "writer", 4, renameTrailer(conn))
+		load.keep(stop, "lister", 4, listVehicles(conn))
+		load.keep(stop, "reader", 8, getVehicle(conn))
+		return conn, func() {
+			close(stop)
+			load.Wait()
+			c.succeeded, c.refused = c.succeeded+load.succeeded, c.refused+load.refused
+		}, func() { p.stop(t) }
+	}
+	this := testenv.Tool(t, "gateway")
+	_, restFirst, endFirst := run(peer)
+	_, restSecond, endSecond := run(peer)
+	lapse(t, phase)
+	third, restThird, endThird := run(this)
+	lapse(t, phase)
+	restFirst()
+	endFirst()
+	lapse(t, phase)
+	fourth, restFourth, endFourth := run(this)
+	lapse(t, phase)
+	restSecond()
+	endSecond()
+	lapse(t, 3*phase)
+	restThird()
+	restFourth()
+	lapse(t, 2*window)
+	// By version 1 these would take 3 s.
+	begun := time.Now()
+	for n := range slow {
+		c.begin("at once", renameTrailer([]*grpc.ClientConn{third, fourth}[n%2]), n)
+	}
+	c.Wait()
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("after the upgrade %d writes at once took %v, want no time", slow, took)
+	}
+	endThird()
+	endFourth()
+	if c.refused > 0 {
+		t.Errorf("%d calls of %d were refused by the quota, want none", c.refused, c.refused+c.succeeded)
+	}
+	all := arrived(t, box)
+	writes := all.with(func(l logLine) bool { return strings.HasPrefix(l.Path, "/fleet/trailers/") })
+	lists := all.with(func(l logLine) bool { return l.Path == "/fleet/vehicles" })
+	if got := writes.mostIn(window); got > slow {
+		t.Errorf("%d writes in %v, want at most %d", got, window, slow)
+	}
+	if got := lists.most(); got > listVehiclesLimit {
+		t.Errorf("%d lists in a second, want at most %d", got, listVehiclesLimit)
+	}
+	if got := all.most(); got > tokenLimit {
+		t.Errorf("%d requests in a second, want at most %d", got, tokenLimit)
+	}
+	lasted := all[len(all)-1].Time.Sub(all[0].Time)
+	t.Logf("%d calls in %v; at most %d writes in %v of %d, %d lists and %d requests in a second",
+		c.succeeded, lasted.Round(time.Millisecond), writes.mostIn(window), window, len(writes), lists.most(), all.most())
 }
 
 func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {

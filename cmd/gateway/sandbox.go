@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/sandbox"
 )
 
@@ -16,12 +17,9 @@ import (
 const sandboxGrace = 5 * time.Second
 
 // serveSandbox runs a sandbox alone until ctx ends.
-func serveSandbox(ctx context.Context, cfg config.Sandbox, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
-	endpoints, err := loadEndpoints()
-	if err != nil {
-		return err
-	}
+func serveSandbox(ctx context.Context, cfg config.Sandbox, endpoints []*endpoint.Endpoint, stderr io.Writer) error {
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
 	box, err := newSandboxServer(sandbox.Config{
 		Endpoints: endpoints, Token: cfg.Token, Seed: cfg.Seed, Fleet: cfg.Fleet, PageSize: cfg.PageSize, RateLimits: cfg.RateLimits,
 		Faults: cfg.Faults, Logger: log,

@@ -1,18 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +28,8 @@ import (
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/quota/redisstore"
+	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/service"
@@ -62,26 +66,31 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 	return group.Wait()
 }
 
+// wiring is what a gateway is made from beside its configuration.
+type wiring struct {
+	endpoints []*endpoint.Endpoint
+	// files follow their files, and are read again at each of hangups.
+	files   *files
+	hangups <-chan os.Signal
+}
+
 // serve runs the gateway until ctx ends.
-func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
-	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) error {
+	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	defer flush(ctx)
+	endpoints, files := w.endpoints, w.files
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
-	endpoints, err := loadEndpoints()
-	if err != nil {
-		return err
-	}
-	if err := checkCache(cfg.Cache, endpoints); err != nil {
-		return err
-	}
 	metrics, err := telemetry.New(readBuild())
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	target := upstreamTarget{url: cfg.UpstreamURL, token: upstream.FileToken(cfg.APITokenFile)}
-	if cfg.APITokenFile == "" {
-		target.token = upstream.StaticToken(cfg.APIToken.Reveal())
+	poller, stop := files.follow(ctx, w.hangups, log)
+	defer stop()
+	if err := watchFiles(metrics, poller, files); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
+	target := upstreamTarget{url: cfg.UpstreamURL, token: files.token}
 	var parts []part
 	defer func() {
 		for _, p := range parts {
@@ -121,9 +130,13 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, endpoints, client, memory, limiter, metrics, log)
+	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, limiter, metrics, log)
 	if err != nil {
 		return err
+	}
+
+	if err := metrics.WatchCalls(server.Calls); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
 
 	var ready atomic.Bool
@@ -139,7 +152,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Quota: state, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: poller.States, Quota: state, Logger: log})
 		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
@@ -165,26 +178,23 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 	return endpoints, nil
 }
 
-// checkCache refuses rules that match no read: they are misspelt. The error is a *config.Error.
-func checkCache(rules []config.CacheRule, endpoints []*endpoint.Endpoint) error {
-	var problems []string
-	for _, rule := range rules {
-		if !slices.ContainsFunc(endpoints, func(e *endpoint.Endpoint) bool {
-			return e.HTTPMethod == http.MethodGet && rule.Methods.Match(e.FullMethod)
-		}) {
-			problems = append(problems, fmt.Sprintf("--cache %q: matches no method that reads", rule))
+// apiOf returns what configurations may name of endpoints.
+func apiOf(endpoints []*endpoint.Endpoint) config.API {
+	api := config.API{Methods: []string{service.PassthroughOperation}}
+	for _, e := range endpoints {
+		api.Methods = append(api.Methods, strings.TrimPrefix(e.FullMethod, "/"))
+		api.Paths = append(api.Paths, e.Operation.GetPath())
+		if e.HTTPMethod == http.MethodGet {
+			api.Reads = append(api.Reads, e.FullMethod)
 		}
 	}
-	if len(problems) > 0 {
-		return &config.Error{Problems: problems}
-	}
-	return nil
+	return api
 }
 
 // upstreamTarget is where requests go.
 type upstreamTarget struct {
 	url   *url.URL
-	token func() (string, error)
+	token *upstream.Token
 	// attemptHeader is the header that tells the number of an attempt; empty: not told.
 	attemptHeader string
 }
@@ -212,9 +222,6 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 }
 
 func newClient(cfg config.Config, target upstreamTarget, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
-	if _, err := target.token(); err != nil {
-		return nil, fmt.Errorf("API token: %w", err)
-	}
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
 		cacheBytes = cfg.CacheMaxBytes
@@ -256,7 +263,7 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	}
 	if url := cfg.QuotaRedis.Reveal(); url != "" {
 		// There is one token for each organization.
-		store, err := quota.NewRedis(quota.RedisConfig{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
+		store, err := redisstore.New(redisstore.Config{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
 		if err != nil {
 			return nil, err
 		}
@@ -265,30 +272,15 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 	return quota.New(limits)
 }
 
-// newCredentials returns what secures the connections of clients, nil where nothing shall.
-func newCredentials(cfg config.Config) (credentials.TransportCredentials, error) {
-	if cfg.TLSCertFile == "" {
-		return nil, nil
+// watchFiles adds the metrics of files, and of certificates if there are any.
+func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files) error {
+	if err := metrics.WatchFiles(poller.States); err != nil || files.certificates == nil {
+		return err
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	secured := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if secured.ClientCAs, err = cfg.ClientCAs(); err != nil {
-		return nil, err
-	}
-	if secured.ClientCAs != nil {
-		secured.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return credentials.NewTLS(secured), nil
+	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
 }
 
-func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
-	creds, err := newCredentials(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
+func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	return service.New(service.Config{
 		Endpoints:            endpoints,
 		Upstream:             client,
@@ -307,7 +299,18 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
+		MaxConcurrentCalls:   cmp.Or(cfg.MaxConcurrentCalls, concurrentCalls(debug.SetMemoryLimit(-1))),
 	})
+}
+
+// concurrentCalls returns how many calls may run at one time within a limit of memory, in bytes. A
+// call that waits costs about 25 KiB: an eighth of the memory is for them.
+func concurrentCalls(limit int64) int {
+	const share, callBytes = 8, 32 << 10
+	if limit == math.MaxInt64 { // There is none.
+		return 50_000
+	}
+	return int(max(1000, limit/share/callBytes))
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {
@@ -322,20 +325,4 @@ func httpServe(s *http.Server) func(net.Listener) error {
 		}
 		return nil
 	}
-}
-
-func newLogger(level slog.Level, format config.LogFormat, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
-	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
-// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
-func durationAsText(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
 }

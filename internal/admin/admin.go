@@ -1,6 +1,7 @@
 // Package admin serves what operators and orchestrators ask of a gateway over HTTP: /metrics,
 // /healthz (the process answers), /readyz (it takes calls) and /quota (the state of its budgets).
-// A gateway whose quota is without its store is ready all the same, and says so.
+// A gateway whose quota is without its store, or that goes on with the last good content of a file,
+// is ready all the same, and says so.
 //
 // It answers GET and HEAD only, reads no request body, and bounds the time of every
 // connection. It neither authenticates nor encrypts: who may reach its address is the
@@ -10,20 +11,26 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/reload"
 )
 
-// Config configures a Server. All fields but Quota are required.
+// Config configures a Server. All fields but Files and Quota are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
 	// Ready reports whether calls are taken. It is called concurrently.
 	Ready func() bool
+	// Files returns the states of the files that are followed. It is called concurrently. nil:
+	// there are none.
+	Files func() []reload.State
 	// Quota returns the state of the quota. It is called concurrently. nil: there is none, and
 	// /quota is not found.
 	Quota  func() quota.Snapshot
@@ -42,7 +49,7 @@ func New(cfg Config) *Server {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Ready() {
-			answer(w, http.StatusOK, "ready\n"+quotaDetail(cfg.Quota))
+			answer(w, http.StatusOK, "ready\n"+filesDetail(cfg.Files)+quotaDetail(cfg.Quota))
 			return
 		}
 		answer(w, http.StatusServiceUnavailable, "not ready\n")
@@ -59,6 +66,20 @@ func New(cfg Config) *Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}}
+}
+
+// filesDetail says which files are not as they should be, a line each.
+func filesDetail(states func() []reload.State) string {
+	if states == nil {
+		return ""
+	}
+	var text strings.Builder
+	for _, s := range states() {
+		if s.Err != nil {
+			fmt.Fprintf(&text, "file %s: the last good one is in use, found good %v ago: %v\n", s.Name, time.Since(s.Good).Round(time.Second), s.Err)
+		}
+	}
+	return text.String()
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

@@ -14,7 +14,7 @@ const QuotaPath = "/quota"
 
 // Quota is the state of the quota, as of when it was asked for.
 type Quota struct {
-	// Waiting is how many requests of the process wait.
+	// Waiting is how many requests of the process wait, for the quota or before a further attempt.
 	Waiting int `json:"waiting"`
 	// Budgets begin with the token's and the organization's.
 	Budgets []Budget `json:"budgets"`
@@ -29,8 +29,8 @@ type Budget struct {
 	Name string `json:"name"`
 	// Limit is nil where there is none.
 	Limit *Limit `json:"limit,omitempty"`
-	// Effective is how many requests of the limit may be used now: fewer after 429s, and
-	// without the store.
+	// Effective is how many requests are admitted now in the limit's window, on average: fewer
+	// by the margin, after 429s, and without the store.
 	Effective float64 `json:"effective"`
 	// Used is how many the process was admitted in the last window.
 	Used int `json:"used"`
@@ -49,7 +49,8 @@ type Budget struct {
 type Waiters struct {
 	Caller string `json:"caller"`
 	Batch  bool   `json:"batch,omitempty"`
-	// Budget is the name of the one that holds them up.
+	// Budget is the name of the one that holds them up, empty where they wait before a further
+	// attempt and no budget is paused.
 	Budget string `json:"budget"`
 	// Count is how many they are, OldestSeconds how long the first of them has waited.
 	Count         int     `json:"count"`

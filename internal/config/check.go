@@ -1,32 +1,30 @@
 package config
 
-import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"os"
-)
+import "strings"
 
 // check reports what does not fit together.
 func (c *Config) check(l *loader) {
-	switch {
-	case (c.TLSCertFile == "") != (c.TLSKeyFile == ""):
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		l.problem("--tls-cert-file and --tls-key-file: one is given without the other")
-	case c.TLSCertFile != "":
-		if _, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile); err != nil {
-			l.problem("%s: %v", l.where("tls-cert-file"), err)
-		}
 	}
 	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {
 		l.problem("%s: has no effect without --tls-cert-file and --tls-key-file", l.where("tls-client-ca-file"))
-	} else if _, err := c.ClientCAs(); err != nil {
-		l.problem("%s: %v", l.where("tls-client-ca-file"), err)
 	}
 	if c.TLSCertFile == "" && !c.Insecure && !isLoopback(c.Listen) {
 		l.problem("%s: beyond loopback, which needs --tls-cert-file and --tls-key-file, or --insecure", l.where("listen"))
 	}
 	if c.AdminListen != "" && !c.Insecure && !isLoopback(c.AdminListen) {
 		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("admin-listen"))
+	}
+	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		l.problem("%s: the same as %s", l.where("admin-listen"), l.where("listen"))
+	}
+	weighed := make(map[string]bool, len(c.QuotaWeights))
+	for _, w := range c.QuotaWeights {
+		if weighed[w.Caller] {
+			l.problem("%s: has %s twice", l.where("quota-weights"), show(w.Caller))
+		}
+		weighed[w.Caller] = true
 	}
 	if c.MaxInFlightBytes < c.MaxResponseBytes/5*12 {
 		// Else the largest body might never fit: a buffer is up to an eighth too large, while it grows
@@ -53,35 +51,7 @@ func (c *Config) check(l *loader) {
 	case c.Sandbox:
 	case tokenGiven && c.APITokenFile != "":
 		l.problem("%s: set, and so is %s: one of them must go", l.where("api-token-file"), TokenVariable)
-	case c.APITokenFile != "":
-		if err := readable(c.APITokenFile); err != nil {
-			l.problem("%s: %v", l.where("api-token-file"), err)
-		}
-	case !tokenGiven:
+	case !tokenGiven && c.APITokenFile == "":
 		l.problem("no API token: set %s or --api-token-file, or try --sandbox", TokenVariable)
 	}
-}
-
-// ClientCAs returns the authorities of TLSClientCAFile, nil where there is none.
-func (c *Config) ClientCAs() (*x509.CertPool, error) {
-	if c.TLSClientCAFile == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(c.TLSClientCAFile)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New("holds no certificate in PEM")
-	}
-	return pool, nil
-}
-
-func readable(path string) error {
-	f, err := os.Open(path) //nolint:gosec // The operator names the file.
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }

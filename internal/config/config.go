@@ -6,8 +6,8 @@
 // Values are read the same way wherever they come from.
 //
 // Whatever is wrong is reported at once, in one *Error: unknown flags, variables and keys,
-// values that do not parse in any source (also where another source overrides them), and
-// settings that do not fit together.
+// values that do not parse in any source (also where another source overrides them), settings
+// that do not fit together, files without what they are for, and patterns that match nothing.
 //
 // The API token is neither a flag, which every user of the machine can read, nor a key of the
 // file: it comes from the variable SAMSARA_API_TOKEN or from a file of its own. No error and no
@@ -55,7 +55,7 @@ type Config struct {
 	AdminListen string
 	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
 	TLSCertFile, TLSKeyFile string
-	// TLSClientCAFile is a PEM file; empty: clients need no certificate. See ClientCAs.
+	// TLSClientCAFile is a PEM file; empty: clients need no certificate.
 	TLSClientCAFile string
 	// Insecure allows plaintext beyond loopback.
 	Insecure bool
@@ -124,6 +124,9 @@ type Config struct {
 	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
+	// MaxConcurrentCalls bounds the calls at a time on all connections together; 0: what the memory
+	// allows.
+	MaxConcurrentCalls int
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
 	ShutdownGrace time.Duration
 
@@ -185,11 +188,23 @@ func (c Config) CacheTTL(method string) time.Duration {
 	return 0
 }
 
+// Problem is what is wrong with the value of a setting.
+type Problem struct {
+	// Setting is its name, such as api-token-file.
+	Setting string
+	Err     error
+}
+
+// Check finds what is wrong with a configuration beyond what this package knows. What it is given
+// may have other problems already.
+type Check func(c *Config) []Problem
+
 // Load reads the configuration from the arguments, which do not include the program's name,
-// the environment in the form of os.Environ, and the file that either of them names. Sizes that
-// none of them gives follow the memory limit of the Go runtime, which has to be set before. The
-// error is an *Error, or pflag.ErrHelp where help was asked for.
-func Load(args, environ []string) (Config, error) {
+// the environment in the form of os.Environ, and the file that either of them names, for a gateway
+// that serves api. Sizes that none of them gives follow the memory limit of the Go runtime, which has
+// to be set before. The checks' problems are listed with its own. The error is an *Error, or
+// pflag.ErrHelp where help was asked for.
+func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	c := defaults()
 	l := newLoader(c.settings())
 	flags, help := l.fromArgs(args)
@@ -204,6 +219,12 @@ func Load(args, environ []string) (Config, error) {
 	c.APIToken = l.token(environ)
 	c.size(debug.SetMemoryLimit(-1))
 	c.check(l)
+	api.check(l, &c)
+	for _, check := range checks {
+		for _, p := range check(&c) {
+			l.problem("%s: %v", l.where(p.Setting), p.Err)
+		}
+	}
 	return c, l.err()
 }
 

@@ -2,13 +2,10 @@ package config_test
 
 import (
 	"bytes"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,10 +24,22 @@ import (
 
 const token = "samsara_api_s3cr3t"
 
+// api is a small one.
+func api() config.API {
+	reads := []string{
+		"samsara.vehicles.v1.VehiclesService/GetVehicle", "samsara.vehicles.v1.VehiclesService/ListVehicles",
+		"samsara.drivers.v1.DriversService/ListDrivers", "samsara.tags.v1.TagsService/ListTags",
+	}
+	return config.API{
+		Methods: append(reads, "samsara.tags.v1.TagsService/CreateTag"), Reads: reads,
+		Paths: []string{"/fleet/vehicles", "/fleet/vehicles/{id}/stats", "/tags", "/a"},
+	}
+}
+
 // load reads a configuration with a token in the environment.
 func load(t *testing.T, args []string, environ ...string) (config.Config, error) {
 	t.Helper()
-	return config.Load(args, append(environ, config.TokenVariable+"="+token, "PATH=/bin"))
+	return config.Load(args, append(environ, config.TokenVariable+"="+token, "PATH=/bin"), api())
 }
 
 func mustLoad(t *testing.T, args []string, environ ...string) config.Config {
@@ -62,19 +71,6 @@ func write(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// keyPair writes a certificate and its key.
-func keyPair(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	server := httptest.NewTLSServer(nil)
-	defer server.Close()
-	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))),
-		write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 }
 
 func TestDefaults(t *testing.T) {
@@ -116,7 +112,7 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"quota-margin": "5", "quota-max-wait": "1s", "quota-max-queue": "50", "quota-weights": "billing=2,web=0.5", "quota-batch-percent": "20",
 		"quota-redis": "redis://redis.internal:6379/1", "quota-redis-timeout": "40ms", "quota-replicas": "3", "quota-organization": "acme",
 		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
-		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
+		"max-concurrent-streams": "9", "max-concurrent-calls": "90", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}
 	// These need other settings to go with them, and have tests of their own.
 	apart := []string{"tls-cert-file", "tls-key-file", "tls-client-ca-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
@@ -190,7 +186,6 @@ func TestFlagsCountOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing")
-	certFile, keyFile := keyPair(t)
 	for _, test := range []struct {
 		name    string
 		args    []string
@@ -237,6 +232,85 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 		{
 			name: "a flag without a name", args: []string{"--=3"},
 			want: []string{"command line: a flag without a name"},
+		},
+		{
+			name: "flags behind those that pflag stops at", args: []string{"-listen", "x", "--=3", "--verbose", "--retry-max-attempts=abc", "-v", "--log-level", "-1"},
+			want: []string{
+				"command line: no flag has a single dash in front",
+				"command line: a flag without a name",
+				"--verbose (from the command line): no such flag",
+				`--retry-max-attempts "abc" (from the command line): not a whole number`,
+				`--log-level "-1" (from the command line): not debug, info, warn or error`,
+			},
+		},
+		{
+			name: "every element of a list", args: []string{"--quota-limits=samsara.tags.*=0/s,*=5/day", "--cache=a,b=1"},
+			want: []string{
+				`--quota-limits "samsara.tags.*=0/s,*=5/day" (from the command line): "samsara.tags.*=0/s": requests not between 1 and 100000`,
+				`--quota-limits "samsara.tags.*=0/s,*=5/day" (from the command line): "*=5/day": window not a duration such as "250ms" or "5m"`,
+				`--cache "a,b=1" (from the command line): "a": not of the form PATTERN=TIME`,
+				`--cache "a,b=1" (from the command line): "b=1": not a duration such as "250ms" or "5m"`,
+			},
+		},
+		{
+			name: "patterns that match nothing, or nothing that is left",
+			args: []string{"--quota-limits=samsara.nope.*=1/s,samsara.tags.*=1/s,*/CreateTag=2/s", "--cache=*/CreateTag=1s,*=2s,*/List*=3s"},
+			want: []string{
+				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/CreateTag=1s": matches no method that reads`,
+				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/List*=3s": matches no method that reads but such as patterns before it match`,
+				`--quota-limits "samsara.nope.*=1/s,samsara.tags.*=1/s,*/CreateTag=2/s" (from the command line): "samsara.nope.*=1/s": matches no method`,
+				`--quota-limits "samsara.nope.*=1/s,samsara.tags.*=1/s,*/CreateTag=2/s" (from the command line): "*/CreateTag=2/s": matches no method but such as patterns before it match`,
+			},
+		},
+		{
+			name: "a second document", file: "log-level: info\n---\nlisten: x\n",
+			want: []string{"FILE:2: a second document"},
+		},
+		{
+			name: "a second document that is not YAML", file: "log-level: loud\n---\nlisten: [\n",
+			want: []string{
+				"FILE: not YAML: yaml: line 3: did not find expected node content",
+				`--log-level "loud" (from FILE:1): not debug, info, warn or error`,
+			},
+		},
+		{
+			name: "tags, aliases and merges", file: "log-level: &a info\nlog-format: *a\nlisten: !secret x\n<<: *a\n",
+			want: []string{
+				"FILE:2: log-format: not a plain value",
+				`FILE:3: listen: has the tag "!secret", which means nothing here`,
+				`FILE:4: "<<": no such setting`,
+			},
+		},
+		{
+			name: "a folder for a file", args: []string{"--config", filepath.Dir(missing)},
+			want: []string{"--config (from the command line): read " + filepath.Dir(missing) + ": is a directory"},
+		},
+		{
+			name: "hosts and ports that there cannot be",
+			args: []string{"--listen=127.0.0.256:1", "--admin-listen=a_b!:2", "--upstream-url=https://api..com", "--quota-redis=redis://h:70000"},
+			want: []string{
+				`--listen "127.0.0.256:1" (from the command line): host neither an IP address nor a name`,
+				`--admin-listen "a_b!:2" (from the command line): host neither an IP address nor a name`,
+				`--upstream-url "https://api..com" (from the command line): host neither an IP address nor a name`,
+				`--quota-redis "redis://h:70000" (from the command line): port not between 1 and 65535`,
+			},
+		},
+		{
+			name: "a port of the upstream's that there cannot be", args: []string{"--upstream-url=https://api.samsara.com:99999"},
+			want: []string{`--upstream-url "https://api.samsara.com:99999" (from the command line): port not between 1 and 65535`},
+		},
+		{
+			name: "two listeners on one address", args: []string{"--listen=127.0.0.1:5000", "--admin-listen=127.0.0.1:5000"},
+			want: []string{`--admin-listen "127.0.0.1:5000" (from the command line): the same as --listen "127.0.0.1:5000" (from the command line)`},
+		},
+		{
+			name: "a caller weighed twice, an organization with braces, and a Redis without a number",
+			args: []string{"--quota-weights=a=1,b=2,a=3", "--quota-organization={x}", "--quota-redis=redis://me:s3cr3t@redis/abc"},
+			want: []string{
+				`--quota-organization "{x}" (from the command line): holds a brace`,
+				`--quota-redis "[redacted]@redis/abc" (from the command line): not a valid redis://, rediss:// or unix:// URL`,
+				`--quota-weights "a=1,b=2,a=3" (from the command line): has "a" twice`,
+			},
 		},
 		{
 			name: "the token as a flag, a variable of the wrong name, or in the file, and never shown",
@@ -286,20 +360,8 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			want: []string{"--tls-cert-file and --tls-key-file: one is given without the other"},
 		},
 		{
-			name: "a key pair that cannot be read", args: []string{"--tls-cert-file", missing, "--tls-key-file", missing},
-			want: []string{fmt.Sprintf(`--tls-cert-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
-		},
-		{
 			name: "authorities of clients without TLS", args: []string{"--tls-client-ca-file", "ca.pem"},
 			want: []string{`--tls-client-ca-file "ca.pem" (from the command line): has no effect without --tls-cert-file and --tls-key-file`},
-		},
-		{
-			name: "authorities that cannot be read", args: []string{"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", missing},
-			want: []string{fmt.Sprintf(`--tls-client-ca-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
-		},
-		{
-			name: "authorities without a certificate", args: []string{"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", keyFile},
-			want: []string{fmt.Sprintf(`--tls-client-ca-file %q (from the command line): holds no certificate in PEM`, keyFile)},
 		},
 		{
 			name: "the first wait longer than the longest", args: []string{"--retry-base-delay=30s"},
@@ -437,16 +499,31 @@ func TestTheTokenComesFromOnePlace(t *testing.T) {
 		}},
 		{"with a character no header can hold", nil, []string{"SAMSARA_API_TOKEN=a\u00e9b"}, []string{
 			"environment SAMSARA_API_TOKEN: holds a character that is not printable ASCII",
-			"no API token: set SAMSARA_API_TOKEN or --api-token-file, or try --sandbox",
 		}},
-		{"from a file that is missing", []string{"--api-token-file", file + "x"}, nil, []string{
-			fmt.Sprintf("--api-token-file %q (from the command line): open %s: no such file or directory", file+"x", file+"x"),
+		{"of more than a header holds", nil, []string{"SAMSARA_API_TOKEN=" + strings.Repeat("a", 8<<10+1)}, []string{
+			"environment SAMSARA_API_TOKEN: holds more than 8KiB",
 		}},
 	} {
-		_, err := config.Load(test.args, test.environ)
+		_, err := config.Load(test.args, test.environ, api())
 		if diff := cmp.Diff(test.want, problems(t, err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
+	}
+}
+
+func TestLoad_checks(t *testing.T) {
+	t.Parallel()
+	check := func(c *config.Config) []config.Problem {
+		return []config.Problem{{Setting: "api-token-file", Err: errors.New("no good")}, {Setting: "listen", Err: errors.New("is " + c.Listen)}}
+	}
+	_, err := config.Load([]string{"--api-token-file=token", "--retry-max-attempts=x"}, nil, api(), check)
+	want := []string{
+		`--retry-max-attempts "x" (from the command line): not a whole number`,
+		`--api-token-file "token" (from the command line): no good`,
+		`--listen "127.0.0.1:50051" (the default): is 127.0.0.1:50051`,
+	}
+	if diff := cmp.Diff(want, problems(t, err)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
 
@@ -518,7 +595,7 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 			`--listen "0.0.0.0:1" (from the command line): beyond loopback, and plaintext: needs --insecure`,
 		}},
 	} {
-		got, err := config.LoadSandbox(test.args)
+		got, err := config.LoadSandbox(test.args, api())
 		if diff := cmp.Diff(test.err, problems(t, err)); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", test.name, diff)
 		}
@@ -528,7 +605,7 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 			}
 		}
 	}
-	if _, err := config.LoadSandbox([]string{"--help"}); !errors.Is(err, pflag.ErrHelp) {
+	if _, err := config.LoadSandbox([]string{"--help"}, api()); !errors.Is(err, pflag.ErrHelp) {
 		t.Errorf("--help: got %v, want pflag.ErrHelp", err)
 	}
 }
@@ -551,12 +628,39 @@ func TestFaultsOfOneSourceReplaceThoseOfALowerOne(t *testing.T) {
 			[]sandbox.Fault{{Status: 400}, {Latency: time.Second}},
 		},
 	} {
-		c, err := config.Load(append(test.args, "--config", file), test.environ)
+		c, err := config.Load(append(test.args, "--config", file), test.environ, api())
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		if diff := cmp.Diff(test.want, c.SandboxFaults); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestFaults_forPathsThatThereAreNot(t *testing.T) {
+	t.Parallel()
+	args := func(flag string) []string {
+		return []string{
+			flag, "status=503; match=/flet/*", flag, "reset; match=/fleet/vehicles/7", flag, "reset; match=/tags/*",
+			flag, "reset; match=/fleet/vehicles/7/stats", flag, "reset; match=/fl*", flag, "reset; match=/*", flag, "reset",
+		}
+	}
+	_, gatewayErr := config.Load(append(args("--sandbox-fault"), "--sandbox"), nil, api())
+	_, sandboxErr := config.LoadSandbox(args("--fault"), api())
+	for _, err := range []error{gatewayErr, sandboxErr} {
+		var got []string
+		for _, problem := range problems(t, err) {
+			_, rule, _ := strings.Cut(problem, "(from the command line): ")
+			got = append(got, rule)
+		}
+		want := []string{
+			`"status=503; match=/flet/*": matches no path`,
+			`"reset; match=/fleet/vehicles/7": matches no path`,
+			`"reset; match=/tags/*": matches no path`,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("problems (-want +got):\n%s", diff)
 		}
 	}
 }

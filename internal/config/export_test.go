@@ -12,3 +12,6 @@ func Names() []string {
 
 // Variable returns the name of a setting in the environment.
 func Variable(name string) string { return variable(name) }
+
+// IsServiceLink reports whether Kubernetes sets such a variable for a Service.
+func IsServiceLink(variable string) bool { return isServiceLink(variable) }

@@ -62,11 +62,26 @@ func (l *loader) apply(source []assignment) {
 		}
 		seen[a.name] = true
 		if err := s.value.Set(a.text); err != nil {
-			l.problem("--%s %s (from %s): %v", a.name, show(a.text), a.origin, err)
+			for _, e := range flat(err) {
+				l.problem("--%s %s (from %s): %v", a.name, show(a.text), a.origin, e)
+			}
 			continue
 		}
 		l.origins[a.name] = a.origin
 	}
+}
+
+// flat returns the errors that an error joins, itself where it joins none.
+func flat(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flat(e)...)
+	}
+	return all
 }
 
 // show quotes a value for an error: shortened, and without what may be credentials in a URL.
@@ -108,20 +123,18 @@ const commandLine = "the command line"
 // fromArgs reads the command line. It reports whether help was asked for.
 func (l *loader) fromArgs(args []string) (found []assignment, help bool) {
 	known := flagSet(l.settings, false)
+	args = l.longFlags(known, args)
 	known.ParseErrorsAllowlist.UnknownFlags = true
 	err := known.ParseAll(args, func(flag *pflag.Flag, value string) error {
 		found = append(found, assignment{flag.Name, value, commandLine})
 		return nil
 	})
 	var missing *pflag.ValueRequiredError
-	var malformed *pflag.InvalidSyntaxError
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil, true
 	case errors.As(err, &missing):
 		l.problem("--%s (from %s): has no value", missing.GetSpecifiedName(), commandLine)
-	case errors.As(err, &malformed):
-		l.problem("command line: a flag without a name")
 	case err != nil:
 		l.problem("command line: %v", err)
 	}
@@ -132,6 +145,41 @@ func (l *loader) fromArgs(args []string) (found []assignment, help bool) {
 	return found, false
 }
 
+// longFlags returns the arguments without those that pflag would stop at, which it reports: flags
+// with one dash, except -h, and flags without a name.
+func (l *loader) longFlags(known *pflag.FlagSet, args []string) []string {
+	var left []string
+	short, nameless := false, false
+	for i := 0; i < len(args); i++ {
+		name, isLong := strings.CutPrefix(args[i], "--")
+		_, isFlag := strings.CutPrefix(args[i], "-")
+		flag := known.Lookup(name)
+		switch {
+		case isLong && name == "": // what follows are no flags
+			left, i = append(left, args[i:]...), len(args)
+		case isLong && (name[0] == '-' || name[0] == '='):
+			nameless = true
+		case isLong && flag != nil && flag.NoOptDefVal == "" && i+1 < len(args):
+			left = append(left, args[i], args[i+1])
+			i++
+		case !isLong && isFlag && args[i] != "-" && !strings.HasPrefix(args[i], "-h"):
+			short = true
+			if i+1 < len(args) && !strings.Contains(args[i], "=") && !strings.HasPrefix(args[i+1], "-") {
+				i++ // its value
+			}
+		default:
+			left = append(left, args[i])
+		}
+	}
+	if short {
+		l.problem("command line: no flag has a single dash in front")
+	}
+	if nameless {
+		l.problem("command line: a flag without a name")
+	}
+	return left
+}
+
 // unknownFlags reports each flag that does not exist, by name alone: its value may be a token.
 // pflag stops at the first, so that each is made known before looking for the next.
 func (l *loader) unknownFlags(args []string) {
@@ -140,10 +188,6 @@ func (l *loader) unknownFlags(args []string) {
 	for {
 		var unknown *pflag.NotExistError
 		if !errors.As(fs.ParseAll(args, ignore), &unknown) {
-			return
-		}
-		if unknown.GetSpecifiedShortnames() != "" {
-			l.problem("command line: no flag has a single dash in front")
 			return
 		}
 		name := unknown.GetSpecifiedName()
@@ -161,7 +205,7 @@ func tokenHint(name string) string {
 }
 
 // fromEnviron reads the variables that are settings, and reports those that look as if they
-// were.
+// were. What Kubernetes sets for Services with the gateway's name is passed over.
 func (l *loader) fromEnviron(environ []string) []assignment {
 	names := make(map[string]string)
 	for _, s := range l.settings {
@@ -174,7 +218,10 @@ func (l *loader) fromEnviron(environ []string) []assignment {
 			continue
 		}
 		name, ok := names[key]
-		if !ok {
+		switch {
+		case !ok && isServiceLink(entry):
+			continue
+		case !ok:
 			l.problem("environment %s: no such setting%s", key, tokenHint(strings.TrimPrefix(key, variablePrefix)))
 			continue
 		}
@@ -191,11 +238,24 @@ func (l *loader) token(environ []string) Secret {
 			token = strings.TrimSpace(text)
 		}
 	}
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		l.problem("environment %s: holds a character that is not printable ASCII", TokenVariable)
-		return Secret{}
+	if err := checkToken(token); err != nil {
+		l.problem("environment %s: %v", TokenVariable, err)
 	}
 	return NewSecret(token)
+}
+
+// maxTokenBytes bounds a token, and the file it is in.
+const maxTokenBytes = 8 << 10
+
+// checkToken refuses what cannot stand in a header. Its errors do not show the token.
+func checkToken(token string) error {
+	switch {
+	case len(token) > maxTokenBytes:
+		return fmt.Errorf("holds more than %s", formatBytes(maxTokenBytes))
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("holds a character that is not printable ASCII")
+	}
+	return nil
 }
 
 // fromFile reads the file that an assignment of --config names, if it does.
@@ -203,18 +263,25 @@ func (l *loader) fromFile(config assignment) []assignment {
 	if config.text == "" {
 		return nil
 	}
-	data, err := readFile(config.text)
+	data, err := readFile(config.text, MaxFileBytes)
 	if err != nil {
 		l.problem("--config (from %s): %v", config.origin, err)
 		return nil
 	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
+	var document, next yaml.Node
+	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF): // nothing but comments
+		return nil
+	case err != nil:
 		l.problem("%s: not YAML: %v", config.text, err)
 		return nil
 	}
-	if document.IsZero() {
-		return nil
+	switch err := decoder.Decode(&next); {
+	case err == nil:
+		l.problem("%s:%d: a second document", config.text, next.Line)
+	case !errors.Is(err, io.EOF):
+		l.problem("%s: not YAML: %v", config.text, err)
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
@@ -275,23 +342,28 @@ func plain(nodes ...*yaml.Node) ([]string, error) {
 		if n.Kind != yaml.ScalarNode {
 			return nil, errors.New("not a plain value")
 		}
-		if n.Tag == "!!null" {
+		switch n.Tag {
+		case "!!null":
 			return nil, errors.New("has no value")
+		case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
+		default:
+			return nil, fmt.Errorf("has the tag %s, which means nothing here", show(n.Tag))
 		}
 		texts = append(texts, n.Value)
 	}
 	return texts, nil
 }
 
-func readFile(path string) (data []byte, err error) {
+// readFile returns what a file holds, most bytes of it at most.
+func readFile(path string, most int) (data []byte, err error) {
 	f, err := os.Open(path) //nolint:gosec // The operator names the file.
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	data, err = io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
-	if err == nil && len(data) > MaxFileBytes {
-		return nil, fmt.Errorf("%s: larger than %s", path, formatBytes(MaxFileBytes))
+	data, err = io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(data) > most {
+		return nil, fmt.Errorf("%s: larger than %s", path, formatBytes(int64(most)))
 	}
 	return data, err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"samsara.internal/gateway/internal/glob"
 	"samsara.internal/gateway/internal/quota"
 )
@@ -69,9 +71,11 @@ func formatLimit(l quota.Limit) string {
 }
 
 func quotaLimits(target *[]quota.Override) pairs[quota.Override] {
-	return pairs[quota.Override]{list[quota.Override]{target, parseOverride, func(o quota.Override) string {
-		return string(o.Operations) + "=" + formatLimit(o.Limit)
-	}}}
+	return pairs[quota.Override]{list[quota.Override]{target, parseOverride, formatOverride}}
+}
+
+func formatOverride(o quota.Override) string {
+	return string(o.Operations) + "=" + formatLimit(o.Limit)
 }
 
 func parseOverride(text string) (quota.Override, error) {
@@ -108,11 +112,36 @@ func parseWeight(text string) (QuotaWeight, error) {
 	return QuotaWeight{Caller: caller, Weight: w}, nil
 }
 
+// maxOrganizationBytes bounds the name of an organization, which is part of every key in Redis.
+const maxOrganizationBytes = 128
+
+// organization is a name that may stand in the braces of a key in Redis.
+func organization(target *string) value[string] {
+	return value[string]{target, "string", func(s string) (string, error) {
+		switch {
+		case s == "":
+			return "", errors.New("empty")
+		case len(s) > maxOrganizationBytes:
+			return "", fmt.Errorf("longer than %d bytes", maxOrganizationBytes)
+		case strings.ContainsAny(s, "{}"):
+			return "", errors.New("holds a brace")
+		}
+		return s, nil
+	}, identity}
+}
+
 // redisURL may hold a password.
 func redisURL(target *Secret) value[Secret] {
 	return value[Secret]{target, "string", func(text string) (Secret, error) {
-		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix") {
-			return Secret{}, errors.New("not a redis://, rediss:// or unix:// URL")
+		if text == "" {
+			return Secret{}, nil
+		}
+		// Its errors quote the URL, with the password.
+		if _, err := redis.ParseURL(text); err != nil {
+			return Secret{}, errors.New("not a valid redis://, rediss:// or unix:// URL")
+		}
+		if u, err := url.Parse(text); err != nil || !isPort(u.Port()) {
+			return Secret{}, errors.New("port not between 1 and 65535")
 		}
 		return NewSecret(text), nil
 	}, func(s Secret) string {

@@ -43,11 +43,11 @@ func TestQuotaSettingsThatAreRefused(t *testing.T) {
 		"an open bracket":    {"--quota-limits=[=5/s", `--quota-limits "[=5/s" (from the command line): "[=5/s": pattern has an open bracket or a backslash at its end`},
 		"no weight":          {"--quota-weights=billing", `--quota-weights "billing" (from the command line): "billing": not of the form CALLER=WEIGHT`},
 		"a weight of nought": {"--quota-weights=billing=0", `--quota-weights "billing=0" (from the command line): "billing=0": weight not between 0.001 and 1000`},
-		"another scheme":     {"--quota-redis=http://:secret@redis", `--quota-redis "[redacted]@redis" (from the command line): not a redis://, rediss:// or unix:// URL`},
+		"another scheme":     {"--quota-redis=http://:secret@redis", `--quota-redis "[redacted]@redis" (from the command line): not a valid redis://, rediss:// or unix:// URL`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := config.Load([]string{test.arg}, []string{"SAMSARA_API_TOKEN=" + token})
+			_, err := config.Load([]string{test.arg}, []string{"SAMSARA_API_TOKEN=" + token}, api())
 			if diff := cmp.Diff([]string{test.want}, problems(t, err)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -57,11 +57,11 @@ func TestQuotaSettingsThatAreRefused(t *testing.T) {
 
 func TestPasswordOfRedisIsNotLogged(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, []string{"--quota-redis=redis://user:secret@redis:6379/0?password=secret"})
+	c := mustLoad(t, []string{"--quota-redis=redis://user:secret@redis:6379/0?client_name=secret"})
 	if got := logged(t, c)["quota-redis"]; got != "redis://user:xxxxx@redis:6379/0" {
 		t.Errorf("logged as %q", got)
 	}
-	if got := c.QuotaRedis.Reveal(); got != "redis://user:secret@redis:6379/0?password=secret" {
+	if got := c.QuotaRedis.Reveal(); got != "redis://user:secret@redis:6379/0?client_name=secret" {
 		t.Errorf("QuotaRedis = %q", got)
 	}
 }

@@ -58,9 +58,9 @@ func sandboxDefaults() Sandbox {
 	}
 }
 
-// LoadSandbox reads the configuration of a sandbox from its arguments alone. The error is as
+// LoadSandbox reads the configuration of a sandbox of api from its arguments alone. The error is as
 // Load's.
-func LoadSandbox(args []string) (Sandbox, error) {
+func LoadSandbox(args []string, api API) (Sandbox, error) {
 	s := sandboxDefaults()
 	l := newLoader(s.settings())
 	flags, help := l.fromArgs(args)
@@ -70,10 +70,13 @@ func LoadSandbox(args []string) (Sandbox, error) {
 	l.apply(flags)
 	if s.Token == "" {
 		l.problem("%s: empty", l.where("token"))
+	} else if err := checkToken(s.Token); err != nil {
+		l.problem("%s: %v", l.where("token"), err)
 	}
 	if !s.Insecure && !isLoopback(s.Listen) {
 		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("listen"))
 	}
+	api.checkFaults(l, "fault", s.Faults)
 	return s, l.err()
 }
 

@@ -33,9 +33,9 @@ func (c *Config) settings() []setting {
 	return []setting{
 		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false)},
 		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true)},
-		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain", text(&c.TLSCertFile)},
-		{"tls-key-file", listening, "PEM `FILE` with its private key", text(&c.TLSKeyFile)},
-		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show; its name shares the quota", text(&c.TLSClientCAFile)},
+		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
+		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
+		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show, read again when it changes; its name shares the quota", text(&c.TLSClientCAFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
 
@@ -66,13 +66,14 @@ func (c *Config) settings() []setting {
 		{"quota-redis", quotas, "`URL` of a Redis or Valkey that shares the quota between replicas", redisURL(&c.QuotaRedis)},
 		{"quota-redis-timeout", quotas, "`TIME` that anybody waits for it at most; then a local share is used until it answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second)},
 		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000)},
-		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", text(&c.QuotaOrganization)},
+		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", organization(&c.QuotaOrganization)},
 
 		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},
 		{"max-response-bytes", limits, "`SIZE` of a response body at most, decompressed; by default a third of --max-in-flight-bytes, at most 64MiB", bytes(&c.MaxResponseBytes, 1<<10, 1<<30)},
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection", whole(&c.MaxConcurrentStreams, 1, 100_000)},
+		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 1000, and 50000 where there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute)},
 
 		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},

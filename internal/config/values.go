@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -46,13 +47,16 @@ type list[T any] struct {
 }
 
 func (l list[T]) Set(text string) error {
-	var all []T
+	var (
+		all  []T
+		errs []error
+	)
 	for part := range strings.SplitSeq(text, ",") {
 		parsed, err := l.parse(strings.TrimSpace(part))
-		if err != nil {
-			return err
-		}
-		all = append(all, parsed)
+		all, errs = append(all, parsed), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	*l.target = append(*l.target, all...)
 	return nil
@@ -189,15 +193,40 @@ func address(target *string, optional bool) value[string] {
 		if s == "" && optional {
 			return s, nil
 		}
-		_, port, err := net.SplitHostPort(s)
+		host, port, err := net.SplitHostPort(s)
 		if err != nil {
 			return "", errors.New("not of the form HOST:PORT")
 		}
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return "", errors.New("port not between 0 and 65535")
 		}
+		if host != "" && !isHost(host) {
+			return "", errors.New("host neither an IP address nor a name")
+		}
 		return s, nil
 	}, identity}
+}
+
+// isPort reports whether a URL may have such a port: none, or one to connect to.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
+}
+
+// isHost reports whether a host is an IP address or has the form of a name (RFC 1123 section 2.1:
+// what ends in digits only is an address), with the underscores that some have.
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			return false
+		}
+	}
+	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // isLoopback reports whether an address or host:port, as address accepts it, is reachable from
@@ -221,8 +250,12 @@ func baseURL(target **url.URL) value[*url.URL] {
 			return nil, errors.New("not of the form https://HOST")
 		case u.Scheme == "http" && !isLoopback(u.Host) && !isLoopback(u.Hostname()):
 			return nil, errors.New("not https, which is needed beyond loopback because the token is sent")
-		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
 			return nil, errors.New("more than a scheme, a host and a path")
+		case !isHost(u.Hostname()):
+			return nil, errors.New("host neither an IP address nor a name")
+		case !isPort(u.Port()):
+			return nil, errors.New("port not between 1 and 65535")
 		}
 		return u, nil
 	}, (*url.URL).String}

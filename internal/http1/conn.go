@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 )
@@ -21,38 +22,54 @@ const (
 	atOnceBytes = 16 << 10
 	// lastWords is how long a response may take once its request has failed to be written.
 	lastWords = time.Second
-	// maxInformational is how many 1XX responses may precede a response.
-	maxInformational = 5
 )
 
 var (
 	errHeaderTooLarge = errors.New("response header exceeds its limit")
-	errInformational  = fmt.Errorf("more than %d informational responses", maxInformational)
+	// errNotTaken means that the server had given the connection up before it took the request.
+	errNotTaken = errors.New("server gave up the idle connection with 408")
+	errNotQuiet = errors.New("server ended the connection, or spoke, before there was a request")
 )
 
 // conn is a connection. It has one owner at a time: the pool, or an exchange.
 type conn struct {
 	transport *Transport
-	raw       net.Conn // below TLS
-	stream    net.Conn
+	socket    *socket       // below TLS
+	stream    net.Conn      // socket, or TLS above it
 	reader    *bufio.Reader // of conn itself, which bounds headers
+	interrupt func()        // ends whatever waits for the peer
 
 	idleSince time.Time
 	reused    bool
 	wrote     int   // bytes of the request
 	read      int64 // bytes of the response
 	readable  int64 // bytes that may be read until a header is too large
+	look      [1]byte
 }
 
 // Read implements io.Reader.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.readable <= 0 {
-		return 0, fmt.Errorf("%w of %d bytes", errHeaderTooLarge, c.transport.cfg.MaxResponseHeaderBytes)
+		return 0, c.tooLarge()
 	}
 	n, err := c.stream.Read(p[:min(int64(len(p)), c.readable)])
 	c.read += int64(n)
 	c.readable -= int64(n)
 	return n, err
+}
+
+func (c *conn) tooLarge() error {
+	return fmt.Errorf("%w of %d bytes", errHeaderTooLarge, c.transport.cfg.MaxResponseHeaderBytes)
+}
+
+// quiet reports whether a connection without a request has nothing to read and has not ended, as far
+// as the kernel knows. What has come would be taken for the response to the next request. What TLS
+// has to say for itself, such as session tickets, is read and leaves the connection quiet.
+func (c *conn) quiet() bool {
+	c.socket.looking = true
+	n, err := c.stream.Read(c.look[:])
+	c.socket.looking = false
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.socket.records.whole()
 }
 
 // hangUp closes a connection that nobody uses, as the peer expects it.
@@ -64,7 +81,7 @@ func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (
 	c.wrote, c.read = 0, 0
 	ex := &exchange{conn: c, ctx: ctx}
 	// Deadlines of the context end the exchange in the same way as cancellation.
-	ex.stop = context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+	ex.stop = context.AfterFunc(ctx, c.interrupt)
 	resp, err := ex.run(req, head)
 	if err != nil {
 		ex.finish(false)
@@ -73,10 +90,11 @@ func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (
 	return resp, nil
 }
 
-// stale reports whether the exchange that failed should be made again, because the server had
-// closed the connection before it saw the request.
-func (c *conn) stale(ctx context.Context, req *http.Request) bool {
-	return c.reused && ctx.Err() == nil && (c.wrote == 0 || c.read == 0 && replayable(req))
+// again reports whether the exchange that failed should be made again on a new connection: the server
+// had given this one up before it took the request, or before it answered one without side effects.
+func (c *conn) again(ctx context.Context, req *http.Request, err error) bool {
+	return c.reused && ctx.Err() == nil &&
+		(c.wrote == 0 || replayable(req) && (c.read == 0 || errors.Is(err, errNotTaken)))
 }
 
 // exchange is one request and its response; it is also the response's body.
@@ -103,7 +121,10 @@ func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	ex.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	if ex.conn.reused && resp.StatusCode == http.StatusRequestTimeout && resp.Close {
+		return nil, errNotTaken
+	}
+	ex.keep = !resp.Close && !req.Close && resp.StatusCode >= http.StatusOK // else who knows what follows
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		// The body after an upgrade is the connection, which need not ever end.
 		resp.Body = http.NoBody
@@ -142,7 +163,7 @@ func (ex *exchange) send(req *http.Request, head *[]byte) error {
 			// What the server has said of a request that it did not read to its end can still
 			// be read, but nothing more will come.
 			ex.short = true
-			_ = c.raw.SetReadDeadline(time.Now().Add(lastWords))
+			_ = c.socket.SetReadDeadline(time.Now().Add(lastWords))
 		}
 	}()
 	return nil
@@ -162,9 +183,15 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 	if _, err := c.reader.Peek(1); err != nil {
 		return nil, fmt.Errorf("no response: %w", err)
 	}
-	for range maxInformational + 1 {
+	for {
 		resp, err := http.ReadResponse(c.reader, req)
-		if err != nil {
+		if err == nil {
+			err = CheckStatusLine(resp)
+		}
+		switch {
+		case err != nil && c.readable <= 0: // The parser takes what came before for a line.
+			return nil, c.tooLarge()
+		case err != nil:
 			return nil, err
 		}
 		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -172,7 +199,16 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 	}
-	return nil, errInformational
+}
+
+// CheckStatusLine says why a response that net/http has read from a connection of HTTP/1.1 is none:
+// net/http takes every version from HTTP/0.0 to HTTP/9.9. A later minor version is one that HTTP/1.1
+// can read (RFC 9110, section 2.5).
+func CheckStatusLine(resp *http.Response) error {
+	if resp.ProtoMajor != 1 {
+		return fmt.Errorf("status line must be of HTTP/1, is of %q", resp.Proto)
+	}
+	return nil
 }
 
 // Read implements io.Reader for the response's body.
@@ -224,7 +260,7 @@ func (ex *exchange) finish(whole bool) {
 		return
 	}
 	// TLS would wait for the peer to take its farewell.
-	_ = c.raw.Close()
+	_ = c.socket.Close()
 	if ex.written != nil {
 		<-ex.written
 	}

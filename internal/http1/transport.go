@@ -5,11 +5,21 @@
 //
 // It guarantees what net/http does: connections are used again, at any concurrency and after any
 // response that was read to its end; an exchange ends when its context does, also in the middle
-// of a header or body; a response that comes before the request's body is sent is read; a
-// connection that the server closed while it was idle costs a request without side effects
-// nothing but another connection; headers are bounded. Parsing is net/http's own. Beyond that it
-// looks, before a request that must not be sent twice, whether the server has hung up, and tells
-// requests that certainly did not reach the server from others by *NotSentError.
+// of a header or body; a response that comes before the request's body is sent is read; headers are
+// bounded. Parsing is net/http's own, except that a status line must be of HTTP/1.
+//
+// A connection is quiet when a request is written to it: it is looked at before, and one that has
+// something to read, or has ended, is closed instead. What came early would be taken for the response.
+// A byte that comes between the look and the request cannot be told from a response: HTTP/1.1 numbers
+// neither. Connections of which the kernel knows nothing are taken to have nothing to read.
+//
+// A server may still give up a connection that was idle while a request is on its way. Where it says
+// so, by 408 with "Connection: close", it has not received the whole request (RFC 9110, section
+// 15.5.9): its word is as good as that of 429 and 503. A request without side effects is then made
+// again, once, on a new connection, and any other is a *NotSentError. Where the connection just ends
+// before the first byte of a response, a request without side effects is made again too, but whether
+// the server acted on any other is not known (RFC 9112, section 9.3.1): that is no *NotSentError, if
+// only a byte of it was written.
 //
 // It refuses other hosts, bodies of unknown length, and does no proxies, no trailers of requests,
 // no Expect, no upgrades and no httptrace.
@@ -77,8 +87,8 @@ func New(cfg Config) *Transport {
 // that become so.
 func (t *Transport) CloseIdleConnections() { t.idle.closeAll() }
 
-// NotSentError says that nothing of a request reached the server: it may be sent again whatever
-// it does.
+// NotSentError says that the server did not act on a request, because nothing of it was written, or
+// because the server said that it had not received it: it may be sent again whatever it does.
 type NotSentError struct{ Err error }
 
 func (e *NotSentError) Error() string { return e.Err.Error() }
@@ -110,59 +120,59 @@ func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Respon
 		return nil, &NotSentError{err}
 	}
 	defer t.heads.Put(head)
-	for {
-		c, err := t.connection(ctx, replayable(req))
+	for last := false; ; {
+		c, err := t.connection(ctx, last)
 		if err != nil {
 			closeBody(req)
 			return nil, &NotSentError{ended(ctx, err)}
 		}
 		if gate != nil {
-			asked := time.Now()
 			if err := gate.Pass(ctx); err != nil {
 				t.idle.put(c)
 				closeBody(req)
 				return nil, &NotSentError{err}
 			}
-			if time.Since(asked) > patience {
-				t.idle.put(c)
-				continue
+		}
+		if !c.quiet() {
+			c.hangUp()
+			if last {
+				closeBody(req)
+				return nil, &NotSentError{errNotQuiet}
 			}
+			last = !c.reused
+			continue
 		}
 		resp, err := c.roundTrip(ctx, req, head)
 		if err == nil {
 			return resp, nil
 		}
-		if c.stale(ctx, req) {
+		if c.again(ctx, req, err) {
 			if again, rewindErr := rewound(req); rewindErr == nil {
-				req = again
+				req, last = again, true
 				continue
 			}
 		}
-		if c.wrote == 0 {
+		if c.wrote == 0 || errors.Is(err, errNotTaken) {
 			err = &NotSentError{err}
 		}
 		return nil, err
 	}
 }
 
-// patience is for how long servers can be trusted not to hang up on a connection without a request.
-// What has waited for longer takes one as from the start.
-const patience = time.Second
-
-// connection returns an idle connection, or a new one. Where the request must not be sent twice
-// an idle one is looked at before.
-func (t *Transport) connection(ctx context.Context, replayable bool) (*conn, error) {
-	for {
+// connection returns an idle connection, or a new one: that in any case where fresh.
+func (t *Transport) connection(ctx context.Context, fresh bool) (*conn, error) {
+	for !fresh {
 		c := t.idle.get()
 		if c == nil {
-			return t.dial(ctx)
+			break
 		}
-		if time.Since(c.idleSince) < t.cfg.IdleConnTimeout && (replayable || alive(c.raw)) {
-			c.reused = true
+		c.reused = true
+		if time.Since(c.idleSince) < t.cfg.IdleConnTimeout {
 			return c, nil
 		}
 		c.hangUp()
 	}
+	return t.dial(ctx)
 }
 
 func (t *Transport) dial(ctx context.Context) (*conn, error) {
@@ -170,9 +180,11 @@ func (t *Transport) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{transport: t, raw: raw, stream: raw}
+	socket := newSocket(raw)
+	c := &conn{transport: t, socket: socket, stream: socket, interrupt: func() { _ = socket.SetDeadline(time.Unix(1, 0)) }}
 	if t.cfg.Server.Scheme == "https" {
-		secure := tls.Client(raw, t.cfg.TLS)
+		socket.records = new(records)
+		secure := tls.Client(socket, t.cfg.TLS)
 		shaking, cancel := context.WithTimeout(ctx, t.cfg.HandshakeTimeout)
 		defer cancel()
 		if err := secure.HandshakeContext(shaking); err != nil {

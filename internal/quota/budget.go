@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// instant is a time since the limiter began, by the monotonic clock.
+type instant = time.Duration
+
 // never is later than any time that a budget is free by itself.
 const never instant = math.MaxInt64
 
@@ -12,18 +15,27 @@ const never instant = math.MaxInt64
 // are spread evenly. The log keeps the limit.
 const catchUp = 50 * time.Millisecond
 
+// recoverGrace is how long after a store came back the local share is kept too at the least: until
+// every process has noticed.
+const recoverGrace = 2 * time.Second
+
+// share is which part of each budget this process may use by itself. The limiter's lock guards it.
+type share struct {
+	// replicas is how many processes there are, 1 where there is no store.
+	replicas int
+	// up says that the store decides, since that it was away until then.
+	up    bool
+	since instant
+}
+
 // budget is one limit and what was admitted by it. The limiter's lock guards it.
 type budget struct {
-	name  string
-	limit Limit
+	name string
+	size
 	// unstated is the limit that a budget without one has from its first 429 on.
 	unstated Limit
 	margin   float64
-	// At most burst admissions in any window: the largest divisor of the limit that is no more
-	// than one second's worth, so that the windows of bursts add up to that of the limit.
-	burst  int
-	window time.Duration
-	log    log
+	share    *share
 	// held says that somebody waits for this budget alone. Admissions are then spread evenly,
 	// no earlier than next.
 	held bool
@@ -39,114 +51,181 @@ type budget struct {
 	admitted, throttled uint64
 }
 
-func newBudget(name string, limit, unstated Limit, margin float64) *budget {
-	b := &budget{name: name, unstated: unstated, margin: margin}
-	b.restrict(limit)
-	return b
+// size is what a budget counts by. The zero value is that of a budget without a limit.
+type size struct {
+	limit Limit
+	// window is the limit's, lengthened by the margin.
+	window time.Duration
+	log    log
 }
 
-// restrict gives a budget without a limit one.
-func (b *budget) restrict(limit Limit) {
-	b.limit = limit
-	if limit.Requests == 0 {
-		return
-	}
-	second := float64(limit.Requests) * float64(time.Second) / float64(limit.Window)
-	b.burst = max(1, min(limit.Requests, int(second)))
-	for limit.Requests%b.burst != 0 {
-		b.burst--
-	}
-	b.window = time.Duration(math.Ceil(float64(limit.Window) * (1 + b.margin) * float64(b.burst) / float64(limit.Requests)))
-	b.log = log{length: limit.Requests}
-	b.asks = b.burst
+func sizeOf(limit Limit, margin float64) size {
+	return size{limit, time.Duration(math.Ceil(float64(limit.Window) * (1 + margin))), log{length: limit.Requests}}
 }
 
-// terms are how many admissions in how long a window the budget has now, where it is divided by
+func newBudget(name string, limit, unstated Limit, margin float64, s *share) *budget {
+	return &budget{name: name, size: sizeOf(limit, margin), unstated: unstated, margin: margin, share: s, asks: limit.Requests}
+}
+
+// splitLocked is by how many processes the budget is divided now: not where the store decides, and has
+// done so for a window. Before that, it does not know what was admitted without it.
+func (b *budget) splitLocked(now instant) int {
+	if b.share.up && now >= b.share.since+max(recoverGrace, b.window) {
+		return 1
+	}
+	return b.share.replicas
+}
+
+// termsLocked are how many admissions in how long a window the budget has now, where it is divided by
 // so many processes. A share of less than one admission is one in a longer window.
-func (b *budget) terms(now instant, split int) (int, time.Duration) {
-	n, window := b.burst, b.window
+func (b *budget) termsLocked(now instant, split int) (int, time.Duration) {
+	n, window := b.limit.Requests, b.window
 	if split > n {
 		n, window = 1, window*time.Duration(split)/time.Duration(n)
 	} else {
 		n /= split
 	}
-	if level := b.level(now); level < 1 {
+	if level := b.levelLocked(now); level < 1 {
 		window = time.Duration(float64(window) / level)
 	}
 	return n, window
 }
 
-// pace is how long after an admission at now the next is due while admissions are spread, and
+// spreadLocked says that admissions are spread now: somebody waits, or the budget was paused.
+func (b *budget) spreadLocked(now instant) bool {
+	return b.limit.Requests > 0 && (b.held || b.rampLocked(now) < 1)
+}
+
+// paceLocked is how long after an admission at now the next is due while admissions are spread, and
 // zero while they need not be.
-func (b *budget) pace(now instant, split int) time.Duration {
-	ramping := b.ramp(now) < 1
-	if b.burst == 0 || !b.held && !ramping {
+func (b *budget) paceLocked(now instant, split int) time.Duration {
+	if !b.spreadLocked(now) {
 		return 0
 	}
-	n, window := b.terms(now, split)
+	n, window := b.termsLocked(now, split)
 	step := window / time.Duration(n)
-	if !ramping {
+	if b.rampLocked(now) == 1 {
 		return step
 	}
 	// A budget whose steps are longer than the ramp is not held up by what the ramp began with.
-	return min(time.Duration(float64(step)/b.ramp(now)), max(step, b.until+rampTime(b.window)-now))
+	longest := b.until + rampTime(b.window) - now
+	if b.held {
+		longest = max(longest, step)
+	}
+	return min(time.Duration(float64(step)/b.rampLocked(now)), longest)
 }
 
-// room is when there is a place for one more attempt, not after now where there is one, and
+// roomLocked is when there is a place for one more attempt, not after now where there is one, and
 // never where it depends on those that are asking.
-func (b *budget) room(now instant, split int) instant {
+func (b *budget) roomLocked(now instant) instant {
 	at := max(b.until, b.retry)
-	if b.burst == 0 {
+	if b.limit.Requests == 0 {
 		return at
 	}
-	n, window := b.terms(now, split)
+	n, window := b.termsLocked(now, b.splitLocked(now))
 	if min(n, b.asks) <= b.asking {
 		return never
 	}
-	return max(at, b.log.last(n-b.asking)+window)
+	return max(at, b.log.lastLocked(n-b.asking)+window)
 }
 
-// due is when the next attempt may be admitted: when there is room, and not before its turn
+// dueLocked is when the next attempt may be admitted: when there is room, and not before its turn
 // where admissions are spread.
-func (b *budget) due(now instant, split int) instant {
-	due := b.room(now, split)
-	if pace := b.pace(now, split); pace > 0 {
-		due = max(due, b.next+time.Duration(b.asking)*pace)
+func (b *budget) dueLocked(now instant) instant {
+	due := b.roomLocked(now)
+	if b.spreadLocked(now) {
+		due = max(due, b.next+time.Duration(b.asking)*b.paceLocked(now, b.splitLocked(now)))
 	}
 	return due
 }
 
-// after estimates when an attempt that comes after ahead others may be admitted. Where nobody
+// afterLocked estimates when an attempt that comes after ahead others may be admitted. Where nobody
 // comes in between it is no earlier than that.
-func (b *budget) after(now instant, split, ahead int) instant {
+func (b *budget) afterLocked(now instant, ahead int) instant {
 	first := max(now, b.until, b.retry)
-	if b.burst == 0 {
+	if b.limit.Requests == 0 {
 		return first
 	}
-	n, window := b.terms(now, split)
+	n, window := b.termsLocked(now, b.splitLocked(now))
 	ahead += b.asking
-	first = max(first, b.log.last(n)+window)
-	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
-	step := window / time.Duration(n)
-	if b.held || b.ramp(now) < 1 {
-		first = max(first, b.next)
+	ramp := b.rampLocked(now)
+	at := b.log.lastLocked(n-ahead%n) + window*time.Duration(ahead/n+1)
+	if !b.held && ramp == 1 && ahead < n {
+		return max(first, at) // They go at once, and so does this one.
 	}
+	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
+	first = max(first, b.log.lastLocked(n)+window, b.next)
+	step := window / time.Duration(n)
 	spread := first + time.Duration(ahead)*step
-	if ramp := b.ramp(now); ramp < 1 {
+	if ramp < 1 {
 		lost := time.Duration(float64(rampTime(b.window)) * (1 - rampFrom) / 2)
 		spread = min(spread+lost, first+time.Duration(float64(ahead)*float64(step)/ramp))
 	}
-	return max(spread, b.log.last(n-ahead%n)+window*time.Duration(ahead/n+1))
+	return max(spread, at)
 }
 
-// take records an admission.
-func (b *budget) take(now instant, split int) {
+// takeLocked records an admission.
+func (b *budget) takeLocked(now instant) {
 	b.admitted++
-	if b.burst == 0 {
+	if b.limit.Requests == 0 {
 		return
 	}
-	b.next = max(b.next, now-catchUp) + b.pace(now, split)
-	b.log.add(now)
+	b.next = max(b.next, now-catchUp)
+	if b.spreadLocked(now) {
+		b.next += b.paceLocked(now, b.splitLocked(now))
+	}
+	b.log.addLocked(now)
+}
+
+// claimLocked is the budget's part in a decision of the store, in turn with those that are spread or not.
+func (b *budget) claimLocked(now instant, inTurn bool) Claim {
+	c := Claim{Budget: b.name, Configured: b.limit.Window}
+	if b.limit.Requests > 0 {
+		c.Requests, c.Window = b.termsLocked(now, 1)
+	}
+	if inTurn {
+		c.Pace = b.paceLocked(now, 1)
+	}
+	return c
+}
+
+// learnLocked takes over what the store knew of pauses when it was asked.
+func (b *budget) learnLocked(asked instant, p Pause) {
+	if p.Scale > 0 {
+		b.punishLocked(penalty{asked + p.For, p.Scale})
+	}
+}
+
+// grantLocked takes note that the store admitted an attempt.
+func (b *budget) grantLocked() { b.asks = min(2*b.asks, b.limit.Requests) }
+
+// refuseLocked takes note that the store has nothing until then.
+func (b *budget) refuseLocked(until instant) {
+	b.asks = min(1, b.limit.Requests)
+	b.retry = max(b.retry, until)
+}
+
+// forgetLocked forgets what the store refused.
+func (b *budget) forgetLocked() { b.retry, b.asks = 0, b.limit.Requests }
+
+// stateLocked is what Snapshot says of the budget.
+func (b *budget) stateLocked(now instant, epoch time.Time) BudgetState {
+	s := BudgetState{
+		Name:      b.name,
+		Limit:     b.limit,
+		Waiting:   b.waiting,
+		Used:      b.log.sinceLocked(now - b.limit.Window),
+		Admitted:  b.admitted,
+		Throttled: b.throttled,
+	}
+	if b.until > now {
+		s.PausedUntil = epoch.Add(b.until)
+	}
+	if b.limit.Requests > 0 {
+		n, window := b.termsLocked(now, b.splitLocked(now))
+		s.Effective = float64(n) * float64(b.limit.Window) / float64(window) * b.rampLocked(now)
+	}
+	return s
 }
 
 // longPast is before any admission.
@@ -160,50 +239,50 @@ type log struct {
 	count  int       // of all admissions ever, but those removed
 }
 
-func (g *log) add(at instant) {
+func (g *log) addLocked(at instant) {
 	if g.times == nil {
 		g.times = make([]instant, g.length)
 	}
 	if g.length > 0 {
-		*g.slot(0) = at
+		*g.slotLocked(0) = at
 		g.count++
 	}
 }
 
-// slot is where the n-th last admission is, and 0 where the next will be.
-func (g *log) slot(n int) *instant { return &g.times[(g.count-n)%len(g.times)] }
+// slotLocked is where the n-th last admission is, and 0 where the next will be.
+func (g *log) slotLocked(n int) *instant { return &g.times[(g.count-n)%len(g.times)] }
 
-// kept is how many admissions the log remembers.
-func (g *log) kept() int { return min(g.count, len(g.times)) }
+// keptLocked is how many admissions the log remembers.
+func (g *log) keptLocked() int { return min(g.count, len(g.times)) }
 
-// last returns the time of the n-th last admission, n from 1 to the length of the ring, and a
+// lastLocked returns the time of the n-th last admission, n from 1 to the length of the ring, and a
 // time long past where there were fewer.
-func (g *log) last(n int) instant {
+func (g *log) lastLocked(n int) instant {
 	if n > g.count {
 		return longPast
 	}
-	return *g.slot(n)
+	return *g.slotLocked(n)
 }
 
-// since counts the admissions after a time.
-func (g *log) since(t instant) int {
+// sinceLocked counts the admissions after a time.
+func (g *log) sinceLocked(t instant) int {
 	n := 0
-	for n < g.kept() && g.last(n+1) > t {
+	for n < g.keptLocked() && g.lastLocked(n+1) > t {
 		n++
 	}
 	return n
 }
 
-// remove forgets an admission at a time, where the log still knows of one.
-func (g *log) remove(at instant) {
-	for n := 1; n <= g.kept() && *g.slot(n) >= at; n++ {
-		if *g.slot(n) != at {
+// removeLocked forgets an admission at a time, where the log still knows of one.
+func (g *log) removeLocked(at instant) {
+	for n := 1; n <= g.keptLocked() && *g.slotLocked(n) >= at; n++ {
+		if *g.slotLocked(n) != at {
 			continue
 		}
 		for ; n > 1; n-- {
-			*g.slot(n) = *g.slot(n - 1)
+			*g.slotLocked(n) = *g.slotLocked(n - 1)
 		}
-		*g.slot(1) = longPast // which the ring has for the oldest from now on
+		*g.slotLocked(1) = longPast // which the ring has for the oldest from now on
 		g.count--
 		return
 	}
@@ -231,28 +310,30 @@ type penalty struct {
 	scale float64
 }
 
-// level is the part of the limit that may be used now.
-func (p *penalty) level(now instant) float64 {
+// levelLocked is the part of the limit that may be used now.
+func (p *penalty) levelLocked(now instant) float64 {
 	if p.scale == 0 {
 		return 1
 	}
 	return min(1, p.scale+max(0, now-p.until).Minutes()*recoverPerMinute)
 }
 
-// ramp is the part of the pace that is allowed now.
-func (b *budget) ramp(now instant) float64 {
-	length := rampTime(b.window)
-	since := max(0, now-b.until)
-	if b.scale == 0 || since >= length {
+// rampLocked is the part of the pace that is allowed now.
+func (b *budget) rampLocked(now instant) float64 {
+	if b.scale == 0 {
+		return 1
+	}
+	length, since := rampTime(b.window), max(0, now-b.until)
+	if since >= length {
 		return 1
 	}
 	return rampFrom + (1-rampFrom)*float64(since)/float64(length)
 }
 
-// pause takes note of a 429: nothing until a time, the later where there are several.
-func (b *budget) pause(now, until instant) {
+// pauseLocked takes note of a 429: nothing until a time, the later where there are several.
+func (b *budget) pauseLocked(now, until instant) {
 	b.throttled++
-	p := penalty{until: max(now, until), scale: b.level(now)}
+	p := penalty{until: max(now, until), scale: b.levelLocked(now)}
 	switch {
 	case b.scale == 0:
 	case now < b.until:
@@ -261,13 +342,13 @@ func (b *budget) pause(now, until instant) {
 	case now < b.until+repeatTime:
 		p.scale = max(cutFloor, p.scale*cutTo)
 	}
-	b.punish(p)
+	b.punishLocked(p)
 }
 
-// punish takes over a penalty where it is later than the present one.
-func (b *budget) punish(p penalty) {
+// punishLocked takes over a penalty where it is later than the present one.
+func (b *budget) punishLocked(p penalty) {
 	if b.limit == (Limit{}) {
-		b.restrict(b.unstated)
+		b.size, b.asks = sizeOf(b.unstated, b.margin), b.unstated.Requests
 	}
 	if p.until > b.until || b.scale == 0 {
 		b.penalty = p

@@ -1,9 +1,13 @@
 package quota
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
+
+// ErrClosed is returned by a limiter that was closed.
+var ErrClosed = errors.New("quota: the limiter is closed")
 
 // RefusedError says that an attempt was not admitted, because its wait would have been too long
 // or the queue was full.

@@ -4,9 +4,9 @@ package quota
 func Remembered(l *Limiter) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most := len(l.ledger.accounts)
+	most := len(l.schedule.ledger.accounts)
 	for _, o := range l.operations {
-		most = max(most, len(o.ledger.accounts))
+		most = max(most, len(o.line.ledger.accounts))
 	}
 	return most
 }

@@ -1,161 +1,96 @@
 package quota
 
 import (
-	"context"
+	"cmp"
+	"maps"
 	"slices"
-	"time"
-
-	"samsara.internal/gateway/internal/identity"
 )
 
-// leastWait is what those are told to wait whose budget is free, but for others before them.
-const leastWait = time.Millisecond
+// schedule says who is admitted next. The limiter's lock guards it and all that hangs from it: one
+// lock, so that budgets are taken together.
+type schedule struct {
+	// weights are the shares of callers, 1 for those not named.
+	weights map[string]float64
+	// maxQueue is how many may wait, maxQueueCaller how many of one caller.
+	maxQueue, maxQueueCaller int
 
-// Admit waits until an attempt in the name of from may be made: by the budget of its operation, the token's and
-// the organization's together. It returns a permit, then the attempt is counted; a
-// *RefusedError, at once where the wait is known to be longer than the deadline of ctx or
-// Config.MaxWait; ErrClosed; or the error of ctx, in which case nothing was counted.
-func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, error) {
-	if err := ctx.Err(); err != nil {
-		return Permit{}, err
-	}
-	l := o.limiter
-	l.mu.Lock()
-	now := l.now()
-	if !l.closed && !l.link.up && l.free(o, now) {
-		o.take(now, l.split(now))
-		l.mu.Unlock()
-		l.cfg.Observer.Admitted(Admission{Operation: o.name, From: from})
-		return Permit{operation: o, from: from, place: place{since: now, at: now}}, nil
-	}
-	w, err := l.join(ctx, o, from, now)
-	l.mu.Unlock()
-	var p place
-	if err == nil {
-		p, err = l.await(ctx, w)
-	}
-	if err != nil {
-		l.cfg.Observer.Refused(o.name, from, err)
-		return Permit{}, err
-	}
-	l.cfg.Observer.Admitted(Admission{Operation: o.name, From: from, Budget: w.budget, Waited: l.now() - now})
-	return Permit{operation: o, from: from, place: p}, nil
+	shared   [2]*budget         // token, organization
+	ledger   ledger             // of the shared budgets
+	lines    map[*line]struct{} // those with waiters
+	waiting  int
+	resting  map[*rest]struct{}
+	arrivals uint64
 }
 
-// waiter is an attempt that waits.
-type waiter struct {
-	operation *Operation
-	flow      *flow
-	arrival   uint64
-	joined    instant
-	deadline  instant // of its context, or the longest wait
-	budget    string  // what it waits for, as far as known
-	// signal never blocks who sends: a waiter that is signalled has left the queue, and comes
-	// back only after it has read.
-	signal chan verdict
-}
-
-// verdict is what the scheduler tells a waiter.
-type verdict struct {
-	ask bool  // the store's answer is missing
-	err error // nil: admitted
-	place
-}
-
-// flow is the queue of one caller at one operation.
-type flow struct {
-	caller      caller
-	waiters     []*waiter
-	own, shared *account // in the operation's ledger and the limiter's
-}
-
-// free says that an attempt may go ahead of nobody, now.
-func (l *Limiter) free(o *Operation, now instant) bool {
-	return len(o.flows) == 0 && !l.shared[0].held && o.due(now, l.split(now)) <= now
-}
-
-// due is when the next attempt may be admitted.
-func (o *Operation) due(now instant, split int) instant {
-	var due instant
-	for _, b := range o.budgets {
-		due = max(due, b.due(now, split))
-	}
-	return due
-}
-
-func (o *Operation) take(now instant, split int) {
-	for _, b := range o.budgets {
-		b.take(now, split)
+// line returns the queue of an operation whose own budget is given.
+func (s *schedule) line(name string, own *budget) line {
+	return line{
+		name:    name,
+		budgets: [3]*budget{own, s.shared[0], s.shared[1]},
+		ledger:  newLedger(s.ledger.batchPercent),
+		flows:   make(map[caller]*flow),
 	}
 }
 
-// join queues an attempt, or refuses it. It takes longer the more callers wait, but not the more
+// freeLocked says that an attempt may go ahead of nobody, now.
+func (s *schedule) freeLocked(o *line, now instant) bool {
+	return len(o.flows) == 0 && !s.shared[0].held && o.dueLocked(now) <= now
+}
+
+// joinLocked queues an attempt, or refuses it. It takes longer the more callers wait, but not the more
 // they ask for.
-func (l *Limiter) join(ctx context.Context, o *Operation, from identity.Identity, now instant) (*waiter, error) {
-	if l.closed {
-		return nil, ErrClosed
-	}
-	who := caller{name: from.Caller}
-	if from.Batch {
-		who.class = batch
-	}
-	f := o.flow(who)
-	deadline := now + l.cfg.MaxWait
-	if d, ok := ctx.Deadline(); ok {
-		deadline = min(deadline, now+time.Until(d))
-	}
-	refused := l.estimate(o, f, now)
-	refused.Queue = l.waiting >= l.cfg.MaxQueue || f.shared.waiting >= l.cfg.MaxQueueCaller
+func (s *schedule) joinLocked(o *line, who caller, now, deadline instant) (*waiter, *RefusedError) {
+	f := s.flowLocked(o, who)
+	refused := s.estimateLocked(o, f, now)
+	refused.Queue = s.waiting >= s.maxQueue || f.shared.waiting >= s.maxQueueCaller
 	if refused.Queue || now+refused.Wait > deadline {
 		return nil, refused
 	}
-	l.arrivals++
+	s.arrivals++
 	w := &waiter{
-		operation: o, flow: f, arrival: l.arrivals, joined: now, deadline: deadline,
+		line: o, flow: f, arrival: s.arrivals, joined: now, deadline: deadline,
 		budget: refused.Budget, signal: make(chan verdict, 1),
 	}
-	l.enqueue(w, len(f.waiters))
-	l.dispatch(now)
+	s.enqueueLocked(w, len(f.waiters))
 	return w, nil
 }
 
-// flow returns the queue of a caller, which is entered in flows while somebody is in it.
-func (o *Operation) flow(who caller) *flow {
+// flowLocked returns the queue of a caller, which is entered in flows while somebody is in it.
+func (s *schedule) flowLocked(o *line, who caller) *flow {
 	if f := o.flows[who]; f != nil {
 		return f
 	}
-	weight, ok := o.limiter.cfg.Weights[who.name]
+	weight, ok := s.weights[who.name]
 	if !ok {
 		weight = 1
 	}
-	return &flow{caller: who, own: o.ledger.account(who, weight), shared: o.limiter.ledger.account(who, weight)}
+	return &flow{caller: who, own: o.ledger.accountLocked(who, weight), shared: s.ledger.accountLocked(who, weight)}
 }
 
-// estimate is what a new waiter would be refused with.
-func (l *Limiter) estimate(o *Operation, f *flow, now instant) *RefusedError {
-	split := l.split(now)
-	ahead := o.ledger.ahead(f.own, l.cfg.BatchPercent, func(a *account) int { return a.waiting })
+// estimateLocked is what a new waiter would be refused with.
+func (s *schedule) estimateLocked(o *line, f *flow, now instant) *RefusedError {
+	ahead := o.ledger.aheadLocked(f.own, func(a *account) int { return a.waiting })
 	var longest *budget
 	var due instant
 	for _, b := range o.budgets {
-		if at := b.after(now, split, ahead); longest == nil || at > due {
+		if at := b.afterLocked(now, ahead); longest == nil || at > due {
 			longest, due = b, at
 		}
-		ahead = l.aheadShared(f.shared)
+		ahead = s.aheadSharedLocked(f.shared)
 	}
 	return &RefusedError{Budget: longest.name, Limit: longest.limit, Wait: due - now}
 }
 
-// aheadShared estimates how many are admitted by the shared budgets before one more waiter.
+// aheadSharedLocked estimates how many are admitted by the shared budgets before one more waiter.
 // Those whose operation holds them up do not count.
-func (l *Limiter) aheadShared(mine *account) int {
-	if !l.shared[0].held {
+func (s *schedule) aheadSharedLocked(mine *account) int {
+	if !s.shared[0].held {
 		return 0
 	}
-	for _, a := range l.ledger.accounts {
+	for _, a := range s.ledger.accounts {
 		a.ready = 0
 	}
-	for o := range l.lines {
+	for o := range s.lines {
 		if o.budgets[0].held {
 			continue
 		}
@@ -163,220 +98,156 @@ func (l *Limiter) aheadShared(mine *account) int {
 			f.shared.ready += len(f.waiters)
 		}
 	}
-	return l.ledger.ahead(mine, l.cfg.BatchPercent, func(a *account) int { return a.ready })
+	return s.ledger.aheadLocked(mine, func(a *account) int { return a.ready })
 }
 
-// enqueue puts a waiter at a place of its flow.
-func (l *Limiter) enqueue(w *waiter, place int) {
-	o, f := w.operation, w.flow
-	f.waiters = slices.Insert(f.waiters, place, w)
-	o.flows[f.caller] = f
-	l.lines[o] = struct{}{}
-	l.waiting++
-	o.ledger.enter(f.own)
-	l.ledger.enter(f.shared)
-	for _, b := range o.budgets {
-		b.waiting++
-	}
+// enqueueLocked puts a waiter at a place of its flow.
+func (s *schedule) enqueueLocked(w *waiter, place int) {
+	w.line.enterLocked(w, place)
+	s.lines[w.line] = struct{}{}
+	s.waiting++
+	s.ledger.enterLocked(w.flow.shared)
 }
 
-// dequeue takes a waiter out, and reports false where it was no longer in.
-func (l *Limiter) dequeue(w *waiter) bool {
-	o, f := w.operation, w.flow
-	place := slices.Index(f.waiters, w)
-	if place < 0 {
+// requeueLocked puts a waiter back who was picked for nothing, where it was. Its flow may have ended
+// and another begun since.
+func (s *schedule) requeueLocked(w *waiter) {
+	w.flow = s.flowLocked(w.line, w.flow.caller)
+	s.enqueueLocked(w, 0)
+}
+
+// dequeueLocked takes a waiter out, and reports false where it was no longer in.
+func (s *schedule) dequeueLocked(w *waiter) bool {
+	if !w.line.leaveLocked(w) {
 		return false
 	}
-	f.waiters = slices.Delete(f.waiters, place, place+1)
-	if len(f.waiters) == 0 {
-		delete(o.flows, f.caller)
+	if len(w.line.flows) == 0 {
+		delete(s.lines, w.line)
 	}
-	if len(o.flows) == 0 {
-		o.budgets[0].held = false
-		delete(l.lines, o)
-	}
-	l.waiting--
-	o.ledger.leave(f.own)
-	l.ledger.leave(f.shared)
-	for _, b := range o.budgets {
-		b.waiting--
-	}
+	s.waiting--
+	s.ledger.leaveLocked(w.flow.shared)
 	return true
 }
 
-// refuse takes out those waiters for whom reason returns an error.
-func (l *Limiter) refuse(reason func(*waiter) error) {
+// refuseLocked takes out those waiters for whom reason returns an error.
+func (s *schedule) refuseLocked(reason func(*waiter) error) {
 	var refused []*waiter
-	for o := range l.lines {
+	for o := range s.lines {
 		for _, f := range o.flows {
 			refused = append(refused, f.waiters...)
 		}
 	}
 	for _, w := range refused {
 		if err := reason(w); err != nil {
-			l.dequeue(w)
+			s.dequeueLocked(w)
 			w.signal <- verdict{err: err}
 		}
 	}
 }
 
-// await waits for the verdict on w.
-func (l *Limiter) await(ctx context.Context, w *waiter) (place, error) {
-	patience := time.NewTimer(l.cfg.MaxWait)
-	defer patience.Stop()
-	for {
-		var v verdict
-		select {
-		case v = <-w.signal:
-		case <-ctx.Done():
-			if l.leave(w) {
-				return place{}, ctx.Err()
-			}
-			v = <-w.signal
-		case <-patience.C:
-			if late := l.late(w); late != nil {
-				return place{}, late
-			}
-			v = <-w.signal
-		}
-		if !v.ask {
-			return v.place, v.err
-		}
-		if p, admitted, err := l.ask(ctx, w); admitted || err != nil {
-			return p, err
-		}
-		patience.Reset(w.joined + l.cfg.MaxWait - l.now())
-	}
-}
-
-// leave takes a waiter out that no longer wants to wait.
-func (l *Limiter) leave(w *waiter) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	left := l.dequeue(w)
-	if left {
-		l.dispatch(l.now())
-	}
-	return left
-}
-
-// late takes a waiter out whose time has run out, and returns what it is refused with; or nil, where
-// its turn has come.
-func (l *Limiter) late(w *waiter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	l.dispatch(now) // The timer for it may be late too.
-	if !l.dequeue(w) {
-		return nil
-	}
-	defer l.dispatch(now)
-	refused := l.estimate(w.operation, w.flow, now)
-	refused.Wait = max(refused.Wait, leastWait)
-	return refused
-}
-
-// tick runs when a waiter may be due.
-func (l *Limiter) tick() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dispatch(l.now())
-}
-
-// dispatch admits all who may be admitted now, or lets them ask the store, and sets the timer
-// for the next.
-func (l *Limiter) dispatch(now instant) {
-	split := l.split(now)
-	for w := l.next(now, split); w != nil; w = l.next(now, split) {
-		l.dequeue(w)
-		if l.link.up {
-			w.operation.reserve(1)
+// dispatchLocked admits all who may be admitted now, or lets them ask the store, and returns when the
+// next may be due.
+func (s *schedule) dispatchLocked(now instant, ask bool) instant {
+	for w := s.nextLocked(now); w != nil; w = s.nextLocked(now) {
+		s.dequeueLocked(w)
+		if ask {
+			w.line.reserveLocked(1)
 		} else {
-			l.admit(w, now)
+			s.admitLocked(w, now)
 		}
-		w.signal <- verdict{ask: l.link.up, place: place{since: now, at: now}}
+		w.signal <- verdict{ask: ask, at: now}
 	}
 	due := never
-	for o := range l.lines {
-		due = min(due, o.due(now, split))
+	for o := range s.lines {
+		due = min(due, o.dueLocked(now))
 	}
-	if due == never {
-		l.timer.Stop()
-		return
-	}
-	l.timer.Reset(due - now)
+	return due
 }
 
-// admit counts the admission of one who waited.
-func (l *Limiter) admit(w *waiter, now instant) {
-	o := w.operation
-	f := o.flow(w.flow.caller)
-	o.ledger.charge(f.own, l.cfg.BatchPercent)
-	l.ledger.charge(f.shared, l.cfg.BatchPercent)
-	o.take(now, l.split(now))
+// admitLocked counts the admission of one who waited.
+func (s *schedule) admitLocked(w *waiter, now instant) {
+	f := s.flowLocked(w.line, w.flow.caller)
+	w.line.ledger.chargeLocked(f.own)
+	s.ledger.chargeLocked(f.shared)
+	w.line.takeLocked(now)
 }
 
-// next picks who is admitted next, and says of the budgets which ones hold somebody up. It
+// nextLocked picks who is admitted next, and says of the budgets which ones hold somebody up. It
 // looks at everyone who could be: queues are bounded, and admissions are some hundreds a second.
-func (l *Limiter) next(now instant, split int) *waiter {
-	closed := max(l.shared[0].due(now, split), l.shared[1].due(now, split)) > now
-	held := false
+func (s *schedule) nextLocked(now instant) *waiter {
+	shared := max(s.shared[0].dueLocked(now), s.shared[1].dueLocked(now))
+	held, was := false, s.shared[0].held
 	var best [classes]*flow
-	for o := range l.lines {
+	for o := range s.lines {
 		own := o.budgets[0]
-		switch {
-		case own.due(now, split) > now:
-			own.held = true
+		switch due := own.dueLocked(now); {
+		case due > now:
+			// Who only waits for what the store answers others is not held up yet.
+			own.held = own.held || due < never
 			continue
-		case closed:
-			own.held, held = false, true
+		case shared > now:
+			own.held, held = false, held || was || shared < never
 			continue
 		}
-		for c, f := range o.heads(own.held) {
-			if f != nil && (best[c] == nil || earlier(f, best[c], &l.ledger, f.shared, best[c].shared)) {
+		for c, f := range o.headsLocked(&s.ledger) {
+			if f != nil && (best[c] == nil || earlierLocked(f, best[c], &s.ledger, f.shared, best[c].shared)) {
 				best[c] = f
 			}
 		}
 	}
 	f := best[interactive]
-	if f == nil || best[batch] != nil && l.ledger.batchFirst(l.cfg.BatchPercent) {
+	if f == nil || best[batch] != nil && s.ledger.batchFirstLocked() {
 		f = best[batch]
 	}
 	if f == nil {
-		l.shared[0].held, l.shared[1].held = held, held
+		s.shared[0].held, s.shared[1].held = held, held
 		return nil
 	}
 	return f.waiters[0]
 }
 
-// heads are those of each class whose turn it is at an operation: by its own ledger, and of one
-// class only, where the operation holds them up, else by the shared one.
-func (o *Operation) heads(held bool) [classes]*flow {
-	l := o.limiter
-	var heads [classes]*flow
-	for _, f := range o.flows {
-		h := heads[f.caller.class]
-		switch {
-		case h == nil,
-			held && earlier(f, h, &o.ledger, f.own, h.own),
-			!held && earlier(f, h, &l.ledger, f.shared, h.shared):
-			heads[f.caller.class] = f
-		}
-	}
-	if held && heads[interactive] != nil && heads[batch] != nil {
-		if o.ledger.batchFirst(l.cfg.BatchPercent) {
-			heads[interactive] = nil
-		} else {
-			heads[batch] = nil
-		}
-	}
-	return heads
+// restLocked begins a rest of a caller, unrestLocked ends it.
+func (s *schedule) restLocked(o *line, who caller, now instant) *rest {
+	r := &rest{o, who, now}
+	s.resting[r] = struct{}{}
+	o.waitLocked(1)
+	return r
 }
 
-// earlier says that f comes before g by their accounts in a ledger, and else by arrival.
-func earlier(f, g *flow, by *ledger, a, b *account) bool {
-	if s, t := by.start(a), by.start(b); s != t {
-		return s < t
+func (s *schedule) unrestLocked(r *rest) {
+	delete(s.resting, r)
+	r.line.waitLocked(-1)
+}
+
+// waitersLocked returns who waits, the longest first. It looks at each caller at an operation once, and
+// at each rest.
+func (s *schedule) waitersLocked(now instant) []WaiterState {
+	type group struct {
+		caller
+		budget string
 	}
-	return f.waiters[0].arrival < g.waiters[0].arrival
+	groups := make(map[group]WaiterState)
+	add := func(who caller, budget string, count int, oldest instant) {
+		w := groups[group{who, budget}]
+		groups[group{who, budget}] = WaiterState{
+			Caller: who.name, Batch: who.class == batch, Budget: budget,
+			Count: w.Count + count, Oldest: max(w.Oldest, oldest),
+		}
+	}
+	for o := range s.lines {
+		longest := o.longestLocked(now)
+		for who, f := range o.flows {
+			add(who, longest.name, len(f.waiters), now-f.waiters[0].joined)
+		}
+	}
+	for r := range s.resting {
+		budget := ""
+		if own := r.line.budgets[0]; own.until > now {
+			budget = own.name
+		}
+		add(r.caller, budget, 1, now-r.since)
+	}
+	return slices.SortedFunc(maps.Values(groups), func(a, b WaiterState) int {
+		return cmp.Or(cmp.Compare(b.Oldest, a.Oldest), cmp.Compare(b.Count, a.Count), cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Budget, b.Budget))
+	})
 }

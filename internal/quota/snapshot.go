@@ -1,40 +1,10 @@
 package quota
 
-import (
-	"slices"
-	"strings"
-	"time"
-
-	"samsara.internal/gateway/internal/identity"
-)
-
-// Observer is told what becomes of attempts. Its methods are called concurrently, and attempts
-// wait for them.
-type Observer interface {
-	Admitted(a Admission)
-	// Refused is told what Admit returned.
-	Refused(operation string, from identity.Identity, err error)
-}
-
-// Admission is an attempt that was admitted.
-type Admission struct {
-	Operation string
-	From      identity.Identity
-	// Budget is the one that held it up longest, as far as was known at first. It is empty
-	// where the attempt went through without a queue or a store.
-	Budget string
-	// Waited is zero where Budget is empty.
-	Waited time.Duration
-}
-
-type nobody struct{}
-
-func (nobody) Admitted(Admission)                       {}
-func (nobody) Refused(string, identity.Identity, error) {}
+import "time"
 
 // Snapshot is the state of a limiter.
 type Snapshot struct {
-	// Waiting is how many wait.
+	// Waiting is how many wait, for budgets or before a further attempt.
 	Waiting int
 	// Budgets begin with the token's and the organization's; operations follow by name.
 	Budgets []BudgetState
@@ -49,10 +19,11 @@ type BudgetState struct {
 	Name string
 	// Limit is the configured limit. Where there is none it is zero, and after a 429 the token's.
 	Limit Limit
-	// Effective is how many requests of the limit may be used in its window now: less than
-	// configured after 429s, and without the store.
+	// Effective is how many requests are admitted now in the limit's window, on average: fewer
+	// than configured by the margin, after 429s, and without the store.
 	Effective float64
-	// Used is how many this process was admitted in the last window, Waiting how many wait.
+	// Used is how many this process was admitted in the last window, Waiting how many wait that
+	// will take from it.
 	Used, Waiting int
 	// Oldest is how long the first of those has waited whom this budget holds up.
 	Oldest time.Duration
@@ -76,54 +47,15 @@ type StoreState struct {
 	Err error
 }
 
-// Snapshot returns the present state. It looks once at each budget, and at each caller who waits.
-func (l *Limiter) Snapshot() Snapshot {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	s := Snapshot{Waiting: l.waiting, Budgets: make([]BudgetState, 0, len(l.shared)+len(l.operations))}
-	for _, b := range l.shared {
-		s.Budgets = append(s.Budgets, l.state(b, now))
-	}
-	for _, o := range l.operations {
-		s.Budgets = append(s.Budgets, l.state(o.budgets[0], now))
-	}
-	waiters := l.waiters(now)
-	oldest := make(map[string]time.Duration)
-	for _, w := range waiters {
-		oldest[w.Budget] = max(oldest[w.Budget], w.Oldest)
-	}
-	for i := range s.Budgets {
-		s.Budgets[i].Oldest = oldest[s.Budgets[i].Name]
-	}
-	s.Waiters = waiters[:min(len(waiters), maxWaiters)]
-	slices.SortFunc(s.Budgets[len(l.shared):], func(a, b BudgetState) int { return strings.Compare(a.Name, b.Name) })
-	if l.cfg.Store != nil {
-		s.Store = l.storeState()
-	}
-	return s
-}
-
-func (l *Limiter) storeState() StoreState {
-	return StoreState{Configured: true, Up: l.link.up, Replicas: l.link.replicas, Lost: l.link.lost, Err: l.link.err}
-}
-
-func (l *Limiter) state(b *budget, now instant) BudgetState {
-	s := BudgetState{
-		Name:      b.name,
-		Limit:     b.limit,
-		Waiting:   b.waiting,
-		Used:      b.log.since(now - b.limit.Window),
-		Admitted:  b.admitted,
-		Throttled: b.throttled,
-	}
-	if b.until > now {
-		s.PausedUntil = l.epoch.Add(b.until)
-	}
-	if b.burst > 0 {
-		n, window := b.terms(now, l.split(now))
-		whole := float64(b.window) / float64(b.burst)
-		s.Effective = float64(b.limit.Requests) * whole * float64(n) / float64(window) * b.ramp(now)
-	}
-	return s
+// WaiterState is those of one caller and class who wait for one budget.
+type WaiterState struct {
+	Caller string
+	Batch  bool
+	// Budget is the name of the one that holds them up now, as far as known. It is empty where
+	// they wait before a further attempt and no budget is paused: see Operation.Rest.
+	Budget string
+	// Count is how many they are.
+	Count int
+	// Oldest is how long the first of them has waited.
+	Oldest time.Duration
 }

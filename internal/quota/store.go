@@ -2,7 +2,6 @@ package quota
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -27,9 +26,10 @@ type Stamp int64
 // Claim is one budget's part in a decision.
 type Claim struct {
 	Budget string
-	// Requests in any interval of Window at most; zero where only pauses count.
-	Requests int
-	Window   time.Duration
+	// Requests in any interval of Window at most; zero where only pauses count. Window is the
+	// Configured one, longer by the margin and after 429s.
+	Requests           int
+	Window, Configured time.Duration
 	// Pace is the time to the next admission while they are spread evenly, zero while they
 	// are not.
 	Pace time.Duration
@@ -55,209 +55,5 @@ type Pause struct {
 	Scale float64
 }
 
-const (
-	// beatInterval is the time between heartbeats, probeInterval the least while the store is
-	// away, to which the same is added at random.
-	beatInterval  = time.Second
-	probeInterval = 250 * time.Millisecond
-	// recoverGrace is how long after a store came back the local share is kept too: until
-	// every process has noticed, and for the window of the fast budgets.
-	recoverGrace = 2 * time.Second
-	// retryJitter lets no process be the first at every slot.
-	retryJitter = time.Millisecond
-)
-
-// link is the state of the store. The limiter's lock guards it.
-type link struct {
-	up         bool
-	graceUntil instant
-	replicas   int
-	err        error
-	lost       uint64
-}
-
-// split is by how many a budget is divided.
-func (l *Limiter) split(now instant) int {
-	if l.cfg.Store == nil || l.link.up && now >= l.link.graceUntil {
-		return 1
-	}
-	return l.link.replicas
-}
-
-// connect begins the heartbeat, where there is a store.
-func (l *Limiter) connect() {
-	if l.cfg.Store == nil {
-		return
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	l.stop, l.stopped = stop, make(chan struct{})
-	l.beat(ctx)
-	l.link.graceUntil = 0
-	go func() {
-		defer close(l.stopped)
-		l.beats(ctx)
-	}()
-}
-
-func (l *Limiter) disconnect() error {
-	if l.cfg.Store == nil {
-		return nil
-	}
-	l.stop()
-	<-l.stopped
-	return l.cfg.Store.Close()
-}
-
-// beats keeps the heartbeat going until ctx ends. It logs when the store is away, and is back: at
-// most once a heartbeat, however often it is lost in between.
-func (l *Limiter) beats(ctx context.Context) {
-	logged := StoreState{Up: true}
-	for {
-		l.mu.Lock()
-		state := l.storeState()
-		l.mu.Unlock()
-		interval := beatInterval
-		if !state.Up {
-			interval = probeInterval + rand.N(probeInterval) //nolint:gosec // jitter, not a secret
-		}
-		if state.Up != logged.Up || state.Lost != logged.Lost {
-			logged = state
-			l.log(ctx, state)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(interval):
-			l.beat(ctx)
-		}
-	}
-}
-
-func (l *Limiter) log(ctx context.Context, s StoreState) {
-	switch {
-	case ctx.Err() != nil: // Nobody cares for the store of a limiter that closes.
-	case s.Up:
-		l.cfg.Logger.InfoContext(ctx, "the store of the quota is back", "replicas", s.Replicas, "lost", s.Lost)
-	default:
-		l.cfg.Logger.WarnContext(ctx, "the store of the quota is away: a local share is used", "replicas", s.Replicas, "lost", s.Lost, "error", s.Err)
-	}
-}
-
-func (l *Limiter) beat(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.StoreTimeout)
-	defer cancel()
-	replicas, err := l.cfg.Store.Beat(ctx)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	if err != nil {
-		l.lose(now, err)
-		return
-	}
-	if !l.link.up {
-		l.link.up, l.link.err = true, nil
-		l.link.graceUntil = now + recoverGrace
-	}
-	// A store that comes back empty has not heard of everyone yet.
-	if replicas > l.link.replicas || now >= l.link.graceUntil {
-		l.link.replicas = max(l.cfg.Replicas, replicas)
-	}
-	l.dispatch(now)
-}
-
-// lose does without the store from now on.
-func (l *Limiter) lose(now instant, err error) {
-	if l.link.up {
-		l.link.lost++
-	}
-	l.link.up, l.link.err = false, err
-	for _, o := range l.operations {
-		for _, b := range o.budgets {
-			b.retry, b.asks = 0, b.burst
-		}
-	}
-	l.dispatch(now)
-}
-
-// reserve holds n places, or gives back -n, while the store is asked.
-func (o *Operation) reserve(n int) {
-	for _, b := range o.budgets {
-		b.asking += n
-	}
-}
-
-// ask puts a waiter, for whom places are held, to the store. It returns true where it is
-// admitted, an error where it is refused for good, and false where it is in the queue again.
-func (l *Limiter) ask(ctx context.Context, w *waiter) (place, bool, error) {
-	o := w.operation
-	asked := l.now()
-	ruling, err := l.take(ctx, o, true, 0)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	o.reserve(-1)
-	if l.closed {
-		return place{}, false, ErrClosed
-	}
-	if err != nil {
-		l.requeue(w)
-		l.lose(now, err)
-		return place{}, false, nil
-	}
-	o.learn(asked, ruling)
-	if ruling.Wait <= 0 {
-		for _, b := range o.budgets {
-			b.asks = min(2*b.asks, b.burst)
-		}
-		l.admit(w, now)
-		l.dispatch(now)
-		return place{at: now, since: asked, stamp: ruling.Stamp}, true, nil
-	}
-	b := o.budgets[ruling.Held]
-	b.asks = min(1, b.burst)
-	b.retry = max(b.retry, now+ruling.Wait+rand.N(retryJitter)) //nolint:gosec // jitter, not a secret
-	l.requeue(w)
-	defer l.dispatch(now)
-	if b.retry > w.deadline {
-		l.dequeue(w)
-		return place{}, false, l.estimate(o, w.flow, now)
-	}
-	return place{}, false, nil
-}
-
-// take asks the store for an admission, in turn with those that are spread or not.
-func (l *Limiter) take(ctx context.Context, o *Operation, inTurn bool, instead Stamp) (Ruling, error) {
-	var claims [len(o.budgets)]Claim
-	l.mu.Lock()
-	now := l.now()
-	for i, b := range o.budgets {
-		claims[i] = Claim{Budget: b.name}
-		if b.burst > 0 {
-			claims[i].Requests, claims[i].Window = b.terms(now, 1)
-		}
-		if inTurn {
-			claims[i].Pace = b.pace(now, 1)
-		}
-	}
-	l.mu.Unlock()
-	// Who gives up meanwhile is not a fault of the store.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.StoreTimeout)
-	defer cancel()
-	return l.cfg.Store.Take(ctx, claims[:], instead)
-}
-
-// learn takes over the pauses that the store knew of when it was asked.
-func (o *Operation) learn(asked instant, r Ruling) {
-	for i, p := range r.Pauses {
-		if p.Scale > 0 {
-			o.budgets[i].punish(penalty{asked + p.For, p.Scale})
-		}
-	}
-}
-
-// requeue puts a waiter back who was picked for nothing, where it was. Its flow may have ended
-// and another begun since.
-func (l *Limiter) requeue(w *waiter) {
-	w.flow = w.operation.flow(w.flow.caller)
-	l.enqueue(w, 0)
-}
+// BeatInterval is the time between heartbeats.
+const BeatInterval = time.Second

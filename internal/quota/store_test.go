@@ -182,6 +182,29 @@ func TestOneReplicaAloneMayUseAll(t *testing.T) {
 	})
 }
 
+// It asks the store for one at a time at first, for it was refused.
+func TestStore_wholeLimitAtOnceAgainAfterARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var operations []*quota.Operation
+		for _, l := range replicas(t, 2, exact(), newFakeStore(2)) {
+			operations = append(operations, operation(t, l, "list", 20, 4*time.Second))
+		}
+		c := newCrowd()
+		admitted(t, operations[0], 20)
+		c.once(t.Context(), "refused", operations[1], identity.Identity{})
+		c.Wait()
+		pause(t.Context(), 8*time.Second)
+		for range 20 {
+			c.once(t.Context(), "at once", operations[1], identity.Identity{})
+		}
+		c.Wait()
+		if got, slowest := len(c.waits["at once"]), percentile(c.waits["at once"], 1); got != 20 || slowest > 10*time.Millisecond {
+			t.Errorf("%d of 20 were admitted, the last after %v, want all at once", got, slowest)
+		}
+	})
+}
+
 func TestCallersShareFairlyWithAStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ func TestASnapshotShowsWhoWaitsForWhatAndHowLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
-		slow, get, list := operation(t, l, "slow", 20, time.Minute), operation(t, l, "get", 0, 0), operation(t, l, "list", 0, 0)
+		slow, get, list := operation(t, l, "slow", 1, 3*time.Second), operation(t, l, "get", 0, 0), operation(t, l, "list", 0, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCrowd()
 		ask := func(o *quota.Operation, r identity.Identity) {
@@ -77,6 +77,64 @@ func TestOfManyWhoWaitASnapshotShowsThoseWhoWaitLongest(t *testing.T) {
 		c.Wait()
 		if len(got) != 20 || got[0].Caller != "caller 00" || got[19].Caller != "caller 19" {
 			t.Errorf("got %v, want the first 20", got)
+		}
+	})
+}
+
+func TestRest_shownUntilItEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := exact()
+		cfg.MaxQueue, cfg.MaxQueueCaller = 1, 1
+		l := newLimiter(t, cfg)
+		paused, failing := operation(t, l, "paused", 5, time.Second), operation(t, l, "failing", 0, 0)
+		paused.Pause(t.Context(), time.Now().Add(4*time.Second))
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCrowd()
+		c.Go(func() {
+			if !paused.Rest(ctx, identity.Identity{Caller: "a", Batch: true}, 4*time.Second) {
+				t.Error("the rest before an attempt of a paused operation did not end by itself")
+			}
+		})
+		for range 2 {
+			c.Go(func() {
+				if failing.Rest(ctx, identity.Identity{Caller: "a"}, time.Minute) {
+					t.Error("a rest did not end with its context")
+				}
+			})
+		}
+		pause(t.Context(), time.Second)
+		s := l.Snapshot()
+		want := []quota.WaiterState{
+			{Caller: "a", Count: 2, Oldest: time.Second},
+			{Caller: "a", Batch: true, Budget: "operation:paused", Count: 1, Oldest: time.Second},
+		}
+		if diff := cmp.Diff(want, s.Waiters); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		waiting := map[string]int{"all": s.Waiting}
+		for _, b := range s.Budgets {
+			waiting[b.Name] = b.Waiting
+		}
+		if diff := cmp.Diff(map[string]int{"all": 3, "token": 3, "organization": 3, "operation:paused": 1, "operation:failing": 2}, waiting); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		// They take no place in the queue.
+		if err := c.admit(t.Context(), "", operation(t, l, "other", 0, 0), identity.Identity{Caller: "a"}); err != nil {
+			t.Error(err)
+		}
+		pause(t.Context(), 4*time.Second)
+		if got := l.Snapshot().Waiting; got != 2 {
+			t.Errorf("%d wait after the first has ended, want 2", got)
+		}
+		cancel()
+		c.Wait()
+		if got := l.Snapshot(); got.Waiting != 0 || len(got.Waiters) != 0 {
+			t.Errorf("%d wait in the end, %v", got.Waiting, got.Waiters)
+		}
+		var none *quota.Operation
+		if begin := time.Now(); !none.Rest(t.Context(), identity.Identity{}, time.Second) || time.Since(begin) != time.Second {
+			t.Error("without an operation it does not wait")
 		}
 	})
 }

@@ -83,9 +83,9 @@ func (m *Metrics) WatchQuota(snapshot func() quota.Snapshot) error {
 	var (
 		limit     = ofBudget("limit_requests", "Requests that the budget allows in its window, as configured.")
 		window    = ofBudget("window_seconds", "Length of the budget's window in seconds.")
-		effective = ofBudget("effective_requests", "Requests that may be used of it now: fewer after 429s, and without the store.")
+		effective = ofBudget("effective_requests", "Requests that are admitted now in its window, on average: fewer by the margin, after 429s, and without the store.")
 		used      = ofBudget("used_requests", "Requests that this process was admitted in the last window.")
-		waiting   = ofBudget("waiting_requests", "Requests of this process that wait.")
+		waiting   = ofBudget("waiting_requests", "Requests of this process that wait, for the quota or before a further attempt.")
 		oldest    = ofBudget("oldest_wait_seconds", "Time that the first of those has waited whom the budget holds up, in seconds.")
 		paused    = ofBudget("paused_seconds", "Time that the budget is paused still, in seconds.")
 		admitted  = ofBudget("admitted_total", "Requests that this process was admitted.")

@@ -1,12 +1,13 @@
 // Package telemetry keeps the gateway's metrics.
 //
-// They live in a registry of their own. The number of series is bounded whatever the upstream
-// sends: labels hold names from the API surface, status classes, and at most MaxDriftSeries
-// names from the upstream. No label holds a path, a query, an id or a token.
+// They live in a registry of their own. The number of series is bounded whatever callers and the
+// upstream send: labels hold names from the API surface, status classes and codes, and nothing of a
+// request or an answer. What a response has that its descriptor does not is counted under *.
 package telemetry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -23,6 +24,10 @@ import (
 // MaxDriftSeries is how many combinations of method, field and kind drift is counted by. What
 // comes after is counted under the method and field "other".
 const MaxDriftSeries = 1000
+
+// foreignMember stands for members that the descriptor does not know. Their names are the upstream's,
+// which may hold anything.
+const foreignMember = "*"
 
 // namespace is what the names of the gateway's own metrics begin with.
 const namespace = "samsara_gateway"
@@ -150,6 +155,9 @@ func (m *Metrics) ObserveRead(_ context.Context, r upstream.Read) {
 // Drift counts the findings of one response to a gRPC method.
 func (m *Metrics) Drift(method string, findings []transcode.Finding) {
 	for _, f := range findings {
+		if f.Foreign {
+			f.Member = foreignMember
+		}
 		m.drift.of(driftKey{method, f.Message, f.Member, f.Kind}).Add(float64(f.Count))
 	}
 }
@@ -157,9 +165,17 @@ func (m *Metrics) Drift(method string, findings []transcode.Finding) {
 // Handler serves the metrics in the formats of Prometheus. What goes wrong in it is logged.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:            scrapeErrors{log},
 		MaxRequestsInFlight: maxScrapes,
 	})
+}
+
+// scrapeErrors logs what goes wrong when metrics are served, under one message.
+type scrapeErrors struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (s scrapeErrors) Println(v ...any) {
+	s.log.Warn("metrics cannot be served", "error", fmt.Sprint(v...))
 }
 
 func statusClass(status int) string {

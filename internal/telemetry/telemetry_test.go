@@ -92,6 +92,24 @@ func TestDriftIsCountedByFieldAndKind(t *testing.T) {
 	}
 }
 
+func TestDrift_namesOfTheUpstreamAreNoLabels(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	for i := range 50 {
+		m.Drift("/s/M", []transcode.Finding{
+			{Message: "V", Member: fmt.Sprint(i), Kind: transcode.Unknown, Foreign: true, Count: 2},
+			{Message: "V", Member: fmt.Sprint(i), Kind: transcode.InvalidText, Foreign: true, Count: 1},
+		})
+	}
+	want := []string{
+		`samsara_gateway_response_drift_total{field="V.*",grpc_method="/s/M",kind="invalid_text"} 50`,
+		`samsara_gateway_response_drift_total{field="V.*",grpc_method="/s/M",kind="unknown"} 100`,
+	}
+	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_response_drift_total")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestDriftSeriesAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
@@ -171,7 +189,7 @@ func TestCallsAreCountedByMethodKindAndCode(t *testing.T) {
 
 func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts those of the whole process
 	m := newMetrics(t)
-	findings := []transcode.Finding{{Message: "Vehicle", Member: "colour", Kind: transcode.Unknown, Count: 1}}
+	findings := []transcode.Finding{{Message: "Vehicle", Member: "colour", Kind: transcode.Unknown, Foreign: true, Count: 1}}
 	allocs := testing.AllocsPerRun(100, func() {
 		m.ObserveAttempt(context.Background(), upstream.Attempt{Method: "GET", Template: "/a", Status: 200, Duration: time.Second})
 		m.ObserveRead(context.Background(), upstream.Read{Template: "/a", Source: upstream.SourceCache, Cacheable: true})

@@ -61,6 +61,23 @@ func (m *Metrics) WatchUpstream(u Upstream) error {
 	return m.registry.Register(&w)
 }
 
+// WatchCalls adds the metrics of the bound on calls, which read returns at each scrape: how many run,
+// how many may, and how many have been refused. WatchCalls must be called once at most; the error
+// says that it was not.
+func (m *Metrics) WatchCalls(read func() (running, limit int64, refused uint64)) error {
+	var w watch
+	runs := w.desc("running_calls", "gRPC calls that run, without those of grpc's own services.")
+	may := w.desc("running_calls_limit", "gRPC calls that may run at one time.")
+	past := w.desc("refused_calls_total", "gRPC calls that were refused because as many ran as may.")
+	w.read = func(out chan<- prometheus.Metric) {
+		running, limit, refused := read()
+		out <- gauge(runs, float64(running))
+		out <- gauge(may, float64(limit))
+		out <- counter(past, refused)
+	}
+	return m.registry.Register(&w)
+}
+
 // watch is a collector of metrics that are read at each scrape.
 type watch struct {
 	descs []*prometheus.Desc

@@ -271,12 +271,12 @@ func (r *run) number(i int) (number, int) {
 func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
 	r.replaced = false
 	if i = r.skip(i); i >= 0 {
-		r.drift.record(m.name, member, kind)
+		r.drift.record(m.name, member, kind, kind == Unknown)
 		if r.replaced {
-			r.drift.record(m.name, member, InvalidText)
+			r.drift.record(m.name, member, InvalidText, kind == Unknown)
 		}
 	}
 	return i
 }
 
-func (r *run) record(f *field, kind Kind) { r.drift.record(f.owner.name, f.member, kind) }
+func (r *run) record(f *field, kind Kind) { r.drift.record(f.owner.name, f.member, kind, false) }

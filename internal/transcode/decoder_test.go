@@ -105,7 +105,13 @@ func decoder(t testing.TB, md protoreflect.MessageDescriptor) *transcode.Decoder
 
 // found is a finding with the message left out where it is Vehicle.
 func found(kind transcode.Kind, member string) transcode.Finding {
-	return transcode.Finding{Message: "Vehicle", Member: member, Kind: kind, Count: 1}
+	return transcode.Finding{Message: "Vehicle", Member: member, Kind: kind, Foreign: kind == transcode.Unknown, Count: 1}
+}
+
+// foreign is a finding about a member that there is not.
+func foreign(f transcode.Finding) transcode.Finding {
+	f.Foreign = true
+	return f
 }
 
 func times(count int, f transcode.Finding) transcode.Finding {
@@ -374,7 +380,7 @@ func TestUnknownMembersAreSkipped(t *testing.T) {
 		{name: "a retired field", json: `{"former":"x"}`, find: unknown("former")},
 		{name: "names with text beyond ASCII and escapes", json: `{"é\n":1,"\u00e9\u000a":2,"":3}`, find: []transcode.Finding{times(2, found(transcode.Unknown, "é\n")), found(transcode.Unknown, "")}},
 		{name: "invalid text in a name", json: "{\"a\xffb\":1,\"\\ud800\":2}", find: unknown("a�b", "�")},
-		{name: "invalid text in a value", json: "{\"a\":[\"\xff\",\"\xff\"],\"b\":\"\\ud800\",\"c\":\"x\"}", find: []transcode.Finding{found(transcode.Unknown, "a"), found(transcode.InvalidText, "a"), found(transcode.Unknown, "b"), found(transcode.InvalidText, "b"), found(transcode.Unknown, "c")}},
+		{name: "invalid text in a value", json: "{\"a\":[\"\xff\",\"\xff\"],\"b\":\"\\ud800\",\"c\":\"x\"}", find: []transcode.Finding{found(transcode.Unknown, "a"), foreign(found(transcode.InvalidText, "a")), found(transcode.Unknown, "b"), foreign(found(transcode.InvalidText, "b")), found(transcode.Unknown, "c")}},
 		{name: "a long name is cut", json: `{"` + strings.Repeat("x", 65) + `":1}`, find: unknown(strings.Repeat("x", 64))},
 		{name: "a long name is cut between characters", json: `{"` + strings.Repeat("x", 62) + `東京":1}`, find: unknown(strings.Repeat("x", 62))},
 		{name: "in a nested message", json: `{"towed":{"path":[{"z":1},{"z":2}]}}`, want: `towed: {path: {} path: {}}`, find: []transcode.Finding{in("Vehicle.Gps", times(2, found(transcode.Unknown, "z")))}},

@@ -47,10 +47,12 @@ func (k Kind) String() string {
 type Finding struct {
 	// Message is the message's name without its package, such as "Vehicle".
 	Message string
-	// Member is the JSON member's name. It comes from the upstream: it is valid UTF-8 of at
-	// most 64 bytes, a longer name being cut, and otherwise arbitrary.
+	// Member is the JSON member's name: valid UTF-8 of at most MaxMemberBytes, a longer name
+	// being cut, and otherwise arbitrary where it is Foreign.
 	Member string
-	Kind   Kind
+	// Foreign is whether the message has no such member: the name is the upstream's own.
+	Foreign bool
+	Kind    Kind
 	// Count is how often it occurred, at least 1.
 	Count int
 }
@@ -65,8 +67,8 @@ type Drift struct {
 // MaxFindings is how many different findings a Drift holds.
 const MaxFindings = 32
 
-// maxMemberBytes bounds Finding.Member, which ends up in trailers and logs.
-const maxMemberBytes = 64
+// MaxMemberBytes bounds Finding.Member, which ends up in trailers.
+const MaxMemberBytes = 64
 
 // Findings returns what was found, in order of first occurrence. The slice is valid until Reset.
 func (d *Drift) Findings() []Finding { return d.findings }
@@ -80,15 +82,24 @@ func (d *Drift) Reset() {
 	d.dropped = 0
 }
 
+// Rename replaces the names that are the upstream's own.
+func (d *Drift) Rename(name func(member string) string) {
+	for i := range d.findings {
+		if f := &d.findings[i]; f.Foreign {
+			f.Member = name(f.Member)
+		}
+	}
+}
+
 // record counts one occurrence; member is valid UTF-8. A nil d counts nothing. What drifts once
 // does so in every element and in every response: it allocates neither for what d holds, nor
 // for what it held in the same place before Reset.
-func (d *Drift) record(message string, member []byte, kind Kind) {
+func (d *Drift) record(message string, member []byte, kind Kind, foreign bool) {
 	if d == nil {
 		return
 	}
-	if len(member) > maxMemberBytes {
-		end := maxMemberBytes
+	if len(member) > MaxMemberBytes {
+		end := MaxMemberBytes
 		for !utf8.RuneStart(member[end]) {
 			end--
 		}
@@ -111,7 +122,7 @@ func (d *Drift) record(message string, member []byte, kind Kind) {
 		d.findings = append(d.findings, Finding{})
 	}
 	f := &d.findings[n]
-	f.Message, f.Kind, f.Count = message, kind, 1
+	f.Message, f.Kind, f.Foreign, f.Count = message, kind, foreign, 1
 	if f.Member != string(member) {
 		f.Member = string(member)
 	}

@@ -1,5 +1,5 @@
-// Package fleet makes the messages that the benchmarks send: answers of GetVehicleStats as
-// JSON, and requests of PatchRoute.
+// Package fleet is the data of the benchmarks: which operations they use, and, as JSON, the
+// requests and answers of these.
 //
 // They are the same in every run and process, of any size, and hold what real answers hold:
 // strings, some escaped and some not ASCII, times, doubles, whole numbers, booleans, lists,
@@ -15,9 +15,6 @@ import (
 	"strconv"
 	"strings"
 )
-
-// Path is where the upstream serves answers.
-const Path = "/fleet/vehicles/stats"
 
 // Order is the order of an object's members.
 type Order string

@@ -4,16 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"samsara.internal/gateway/bench/internal/fleet"
-	_ "samsara.internal/gateway/gen"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
 )
+
+func method(t *testing.T, o surface.Operation) surface.Method {
+	t.Helper()
+	m, err := surface.Local(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
 
 func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
 	t.Parallel()
@@ -21,12 +30,8 @@ func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var decoder *transcode.Decoder
-	for _, e := range endpoints {
-		if e.FullMethod == vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName {
-			decoder = e.Response
-		}
-	}
+	decoder := endpoint.Find(endpoints, "GET", fleet.Stats.Path()).Response
+	stats := method(t, fleet.Stats)
 	for _, order := range []fleet.Order{fleet.Declared, fleet.Shuffled} {
 		body := fleet.Body{Bytes: 50 << 10, Order: order}
 		var drift transcode.Drift
@@ -37,15 +42,15 @@ func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
 		if f := drift.Findings(); len(f) != 1 || f[0].Kind != transcode.Unknown || f[0].Member != "_links" {
 			t.Errorf("%s: findings %v, want the unknown _links alone", order, f)
 		}
-		want, err := fleet.Answer(body)
+		want, err := stats.Answer(body.JSON())
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got vehiclestatsv1.GetVehicleStatsResponse
-		if err := proto.Unmarshal(wire, &got); err != nil {
+		got, err := stats.Decode(wire)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if !proto.Equal(&got, want) {
+		if !proto.Equal(got, want) {
 			t.Errorf("%s: the gateway and protojson read it differently", order)
 		}
 	}
@@ -90,7 +95,7 @@ func TestMembersStandInDeclaredOrder(t *testing.T) {
 	if err := json.Unmarshal(fleet.Body{Order: fleet.Declared}.JSON(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	fields := new(vehiclestatsv1.VehicleStatsData).ProtoReflect().Descriptor().Fields()
+	fields := method(t, fleet.Stats).Output.Descriptor().Fields().ByJSONName("data").Message().Fields()
 	decoder := json.NewDecoder(bytes.NewReader(doc.Data[0]))
 	if _, err := decoder.Token(); err != nil {
 		t.Fatal(err)
@@ -133,13 +138,37 @@ func TestACursorNamesItsBody(t *testing.T) {
 	}
 }
 
-func TestARouteIsAsLongAsItIsSaidToBe(t *testing.T) {
+func TestRoute_size(t *testing.T) {
 	t.Parallel()
-	route, err := fleet.Route(50 << 10)
+	route := fleet.Route(50 << 10)
+	var doc struct{ Stops []json.RawMessage }
+	if err := json.Unmarshal(route, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(doc.Stops); len(route) < 50<<10 || n < 50 || n > 150 {
+		t.Errorf("%d bytes with %d stops, want 50 KB in 50 to 150", len(route), n)
+	}
+	if _, err := method(t, fleet.PatchRoute).Request(route); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFeedPage_sameLengthWhateverTheTick(t *testing.T) {
+	t.Parallel()
+	now := fleet.TickAt(time.Now())
+	page := fleet.FeedPage(now)
+	if later := fleet.FeedPage(now + 3); len(later) != len(page) || bytes.Equal(later, page) {
+		t.Errorf("pages of %d and %d bytes, want two of the same length that differ", len(page), len(later))
+	}
+	if got, err := fleet.ParseTick(now.Cursor()); err != nil || got != now {
+		t.Errorf("tick %d, %v, want %d", got, err, now)
+	}
+	answer, err := method(t, fleet.Feed).Answer(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(route.GetStops()); n < 50 || n > 150 {
-		t.Errorf("it has %d stops", n)
+	// What the schema does not know would not be delivered.
+	if n := proto.Size(answer); n < len(page)/3 {
+		t.Errorf("a page of %d bytes is %d on the wire", len(page), n)
 	}
 }

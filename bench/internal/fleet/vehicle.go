@@ -57,19 +57,23 @@ func (s source) vehicle(i int) object {
 			{"time", s.time()},
 		}},
 		{"fuelPercent", s.reading(s.below(100))},
-		{"gps", object{
-			{"headingDegrees", s.decimal(0, 360, 1)},
-			{"isEcuSpeed", s.boolean()},
-			{"latitude", s.decimal(25, 45, 7)},
-			{"longitude", s.decimal(-120, -80, 7)},
-			{"reverseGeo", object{{"formattedLocation", textf("%d Main Street, San Francisco, CA 94103", s.IntN(9000))}}},
-			{"speedMilesPerHour", s.decimal(0, 70, 3)},
-			{"time", s.time()},
-		}},
+		{"gps", s.gps()},
 		{"id", textf("%d", 281474976710656+s.Int64N(1e12))},
 		{"name", name},
 		{"nfcCardScan", nil},
 		{"obdOdometerMeters", s.reading(s.below(1e9))},
 		{"_links", object{{"self", textf("/v1/vehicles/%d", i)}, {"pages", array{number(int64(1)), number(2.5), nil}}}},
+	}
+}
+
+func (s source) gps() object {
+	return object{
+		{"headingDegrees", s.decimal(0, 360, 1)},
+		{"isEcuSpeed", s.boolean()},
+		{"latitude", s.decimal(25, 45, 7)},
+		{"longitude", s.decimal(-120, -80, 7)},
+		{"reverseGeo", object{{"formattedLocation", textf("%d Main Street, San Francisco, CA 94103", s.IntN(9000))}}},
+		{"speedMilesPerHour", s.decimal(0, 70, 3)},
+		{"time", s.time()},
 	}
 }

@@ -10,63 +10,69 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
 )
 
-// Connections is how many connections a gRPC client spreads its workers over. The figures
-// depend on it, so it is the same for all.
+// Connections is how many connections a gRPC client spreads its workers over, at least. The
+// figures depend on it, so it is the same for all servers.
 const Connections = 4
+
+// maxCallsPerConnection is how many workers share a connection at most. Servers admit more.
+const maxCallsPerConnection = 500
 
 // maxAnswerBytes bounds an answer.
 const maxAnswerBytes = 64 << 20
 
-// NewGRPC returns a client of a unary method, in plaintext. Each worker sends one of the requests
-// again and again. There must be as many as workers: a gateway that finds two alike under way may
-// ask its upstream once for both.
-func NewGRPC(address, fullMethod string, requests []proto.Message) (Client, error) {
-	client := &grpcClient{method: fullMethod}
-	for _, request := range requests {
-		wire, err := proto.Marshal(request)
-		if err != nil {
-			return nil, err
-		}
-		client.requests = append(client.requests, wire)
-	}
-	var err error
-	for i := range client.connections {
-		client.connections[i], err = grpc.NewClient(address,
+// GRPC is a client of a method, in plaintext.
+type GRPC struct {
+	connections []*grpc.ClientConn
+	method      string
+	requests    [][]byte // by worker
+}
+
+// NewGRPC returns a client each of whose workers sends one of the requests again and again. A
+// request is bytes on the wire.
+func NewGRPC(address, fullMethod string, requests [][]byte) (*GRPC, error) {
+	client := &GRPC{method: fullMethod, requests: requests}
+	for range max(Connections, (len(requests)+maxCallsPerConnection-1)/maxCallsPerConnection) {
+		connection, err := grpc.NewClient(address,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(maxAnswerBytes)))
 		if err != nil {
 			return nil, errors.Join(err, client.Close())
 		}
+		client.connections = append(client.connections, connection)
 	}
 	return client, nil
 }
 
-type grpcClient struct {
-	connections [Connections]*grpc.ClientConn
-	method      string
-	requests    [][]byte // by worker
+func (c *GRPC) connection(worker int) *grpc.ClientConn {
+	return c.connections[worker%len(c.connections)]
 }
 
-func (c *grpcClient) Call(ctx context.Context, worker int) (int, error) {
+// Call implements Client.
+func (c *GRPC) Call(ctx context.Context, worker int) (int, error) {
 	var size int
-	err := c.connections[worker%Connections].Invoke(ctx, c.method, c.requests[worker], &size)
+	err := c.connection(worker).Invoke(ctx, c.method, c.requests[worker], &size)
 	return size, err
 }
 
-func (c *grpcClient) Close() error {
+// Fetch is Call for those who want the answer.
+func (c *GRPC) Fetch(ctx context.Context, worker int) ([]byte, error) {
+	var answer []byte
+	err := c.connection(worker).Invoke(ctx, c.method, c.requests[worker], &answer)
+	return answer, err
+}
+
+// Close implements Client.
+func (c *GRPC) Close() error {
 	var errs []error
 	for _, connection := range c.connections {
-		if connection != nil {
-			errs = append(errs, connection.Close())
-		}
+		errs = append(errs, connection.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// rawCodec sends bytes and counts those that come.
+// rawCodec sends bytes, and counts or keeps those that come.
 type rawCodec struct{}
 
 func (rawCodec) Name() string { return "proto" }
@@ -80,11 +86,14 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	size, ok := v.(*int)
-	if !ok {
-		return fmt.Errorf("unmarshal: must be an int, is %T", v)
+	switch v := v.(type) {
+	case *int:
+		*v = data.Len()
+	case *[]byte:
+		*v = data.Materialize()
+	default:
+		return fmt.Errorf("unmarshal: must be an int or bytes, is %T", v)
 	}
-	*size = data.Len()
 	return nil
 }
 

@@ -36,6 +36,8 @@ type Plan struct {
 	// CPU is how much CPU time of the server the measurement shall take. It takes more where
 	// that is less than 2 requests a worker, and less where that is more than MaxRequests.
 	CPU time.Duration
+	// Allocations, unless nil, returns how many objects the server has allocated so far.
+	Allocations func(ctx context.Context) (float64, error)
 }
 
 // MaxRequests bounds a measurement.
@@ -50,6 +52,8 @@ type Sample struct {
 	P50, P99 time.Duration
 	// Throughput is requests a second.
 	Throughput float64
+	// Allocs is how many objects the server allocated a request; 0 if it does not tell.
+	Allocs float64
 }
 
 // Measure warms the server up until it knows how much a request costs, and then measures as
@@ -64,10 +68,36 @@ func Measure(ctx context.Context, client Client, plan Plan) (Sample, error) {
 		used := sample.CPU * time.Duration(warm)
 		if used >= plan.CPU/5 || warm >= MaxRequests/4 {
 			wanted := int(plan.CPU / max(sample.CPU, 1))
-			return run(ctx, client, plan, min(max(wanted, 2*plan.Concurrency), MaxRequests))
+			return counted(ctx, client, plan, min(max(wanted, 2*plan.Concurrency), MaxRequests))
 		}
 		warm *= 4
 	}
+}
+
+// counted sends n requests, and counts allocations.
+func counted(ctx context.Context, client Client, plan Plan, n int) (Sample, error) {
+	if plan.Allocations == nil {
+		return run(ctx, client, plan, n)
+	}
+	// To ask allocates as well, now more, now less. How much, questions with nothing in between
+	// tell.
+	const questions = 4
+	var counts [questions + 1]float64
+	var sample Sample
+	for i := range counts {
+		var err error
+		if i == questions {
+			if sample, err = run(ctx, client, plan, n); err != nil {
+				return Sample{}, err
+			}
+		}
+		if counts[i], err = plan.Allocations(ctx); err != nil {
+			return Sample{}, err
+		}
+	}
+	asking := (counts[questions-1] - counts[0]) / (questions - 1)
+	sample.Allocs = max(0, counts[questions]-counts[questions-1]-asking) / float64(n)
+	return sample, nil
 }
 
 // run sends n requests.

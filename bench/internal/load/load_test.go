@@ -3,11 +3,20 @@ package load_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"samsara.internal/gateway/bench/internal/load"
 )
@@ -85,5 +94,165 @@ func TestTheCPUTimeOfNoProcessIsAnError(t *testing.T) {
 	t.Parallel()
 	if _, err := load.CPUTime(1 << 22); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestMeasure_allocationsWithoutThoseOfAsking(t *testing.T) {
+	t.Parallel()
+	const asking, each = 1000, 7
+	var asked, answered atomic.Int64
+	client := &fake{answer: func(int64) (int, error) {
+		burn(20 * time.Microsecond)
+		answered.Add(1)
+		return 7, nil
+	}}
+	sample, err := load.Measure(t.Context(), client, load.Plan{
+		PID: os.Getpid(), Concurrency: 1, CPU: time.Millisecond,
+		Allocations: func(context.Context) (float64, error) {
+			return float64(asked.Add(1)*asking + answered.Load()*each), nil
+		},
+	})
+	if err != nil || sample.Allocs != each {
+		t.Errorf("%g allocations a request, %v, want %d", sample.Allocs, err, each)
+	}
+}
+
+// timely answers after a time, or fails.
+type timely struct {
+	answer func(ctx context.Context, worker int) error
+}
+
+func (c timely) Call(ctx context.Context, worker int) (int, error) { return 1, c.answer(ctx, worker) }
+func (timely) Close() error                                        { return nil }
+
+func TestOverload_failedCallsAreNotGoodput(t *testing.T) {
+	t.Parallel()
+	refused, err := status.New(codes.ResourceExhausted, "full").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Millisecond)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := timely{answer: func(ctx context.Context, worker int) error {
+		switch worker {
+		case 0:
+			burn(50 * time.Microsecond)
+			return nil
+		case 1:
+			return refused.Err()
+		default:
+			<-ctx.Done()
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}}
+	got, err := load.Overload(t.Context(), client, load.FloodPlan{PID: os.Getpid(), Concurrency: 3, Deadline: 50 * time.Millisecond, Time: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Goodput <= 0 || got.Share <= 0 || got.Share >= 1 || got.P50 < 50*time.Microsecond || got.P99 < got.P50 || got.CPU <= 0 {
+		t.Errorf("flood %+v", got)
+	}
+	delete(got.Failed, "late") // as a busy machine may make the good ones
+	if got.Failed["ResourceExhausted"] < 2 || got.Failed["DeadlineExceeded"] < 1 || len(got.Failed) != 2 {
+		t.Errorf("failed %v, want several refused, a few late and nothing else", got.Failed)
+	}
+}
+
+func TestOverload_lateAnswerIsNotGood(t *testing.T) {
+	t.Parallel()
+	client := timely{answer: func(ctx context.Context, _ int) error {
+		<-ctx.Done() // and yet it is answered
+		return nil
+	}}
+	got, err := load.Overload(t.Context(), client, load.FloodPlan{PID: os.Getpid(), Concurrency: 1, Deadline: 5 * time.Millisecond, Time: 200 * time.Millisecond})
+	if err != nil || got.Goodput != 0 || got.Failed["late"] == 0 {
+		t.Errorf("flood %+v, %v", got, err)
+	}
+}
+
+func TestOverload_nothingIsGood(t *testing.T) {
+	t.Parallel()
+	client := timely{answer: func(context.Context, int) error { return status.Error(codes.Unavailable, "gone") }}
+	got, err := load.Overload(t.Context(), client, load.FloodPlan{PID: os.Getpid(), Concurrency: 1, Deadline: 5 * time.Millisecond, Time: 100 * time.Millisecond})
+	if err != nil || got.Goodput != 0 || got.Share != 0 || got.Failed["Unavailable"] == 0 {
+		t.Errorf("flood %+v, %v", got, err)
+	}
+}
+
+// follow follows a server that sends messages of 3 bytes, each after a millisecond, so many a
+// stream and then no more.
+func follow(t *testing.T, sent int, end error, plan load.FollowPlan) (load.Followed, error) {
+	t.Helper()
+	server := grpc.NewServer()
+	server.RegisterService(&grpc.ServiceDesc{ServiceName: "test", Streams: []grpc.StreamDesc{{
+		StreamName: "Follow", ServerStreams: true,
+		Handler: func(_ any, stream grpc.ServerStream) error {
+			for range sent {
+				select {
+				case <-time.After(time.Millisecond):
+				case <-stream.Context().Done():
+					return stream.Context().Err()
+				}
+				if err := stream.SendMsg(wrapperspb.String("x")); err != nil {
+					return err
+				}
+			}
+			if end == nil {
+				<-stream.Context().Done()
+			}
+			return end
+		},
+	}}}, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	client, err := load.NewGRPC(l.Addr().String(), "/test/Follow", make([][]byte, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close() //nolint:errcheck // nothing hangs on it
+	if first, err := client.First(t.Context(), 0); err != nil || string(first) != "\n\x01x" {
+		t.Errorf("first message %q, %v", first, err)
+	}
+	resident := 1000.0
+	plan.PID, plan.Begin = os.Getpid(), time.Now()
+	plan.Resident = func() (float64, error) { resident *= 2; return resident, nil }
+	return client.Follow(t.Context(), plan)
+}
+
+func TestFollow_cost(t *testing.T) {
+	t.Parallel()
+	got, err := follow(t, 8, nil, load.FollowPlan{Messages: 5, Bytes: 3, Patience: time.Minute})
+	if err != nil || got.CPU <= 0 || got.Bytes != 200 {
+		t.Errorf("followed %+v, %v, want CPU time and 200 bytes", got, err)
+	}
+}
+
+func TestFollow_fails(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		sent int
+		end  error
+		plan load.FollowPlan
+		want string
+	}{
+		{"too few messages", 4, nil, load.FollowPlan{Messages: 5, Bytes: 3, Patience: 300 * time.Millisecond}, "messages are missing after 300ms"},
+		{"other messages", 5, nil, load.FollowPlan{Messages: 5, Bytes: 4, Patience: time.Minute}, "a message has 3 bytes, want 4"},
+		{"a stream fails", 2, status.Error(codes.Unavailable, "gone"), load.FollowPlan{Messages: 5, Bytes: 3, Patience: time.Minute}, "gone"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := follow(t, test.sent, test.end, test.plan); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q in it", err, test.want)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,9 +19,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"samsara.internal/gateway/bench/internal/fleet"
-	_ "samsara.internal/gateway/gen"
-	routesv1 "samsara.internal/gateway/gen/samsara/routes/v1"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
@@ -36,15 +35,24 @@ func endpoints(tb testing.TB) []*endpoint.Endpoint {
 	return all
 }
 
-func find(tb testing.TB, all []*endpoint.Endpoint, fullMethod string) *endpoint.Endpoint {
+// find returns an endpoint. Its messages are generated ones.
+func find(tb testing.TB, all []*endpoint.Endpoint, o surface.Operation) *endpoint.Endpoint {
 	tb.Helper()
-	for _, e := range all {
-		if e.FullMethod == fullMethod {
-			return e
-		}
+	method, path, _ := strings.Cut(string(o), " ")
+	e := endpoint.Find(all, method, path)
+	if e == nil {
+		tb.Fatalf("no operation %s", o)
 	}
-	tb.Fatalf("no method %s", fullMethod)
-	return nil
+	return e
+}
+
+func local(tb testing.TB, o surface.Operation) surface.Method {
+	tb.Helper()
+	m, err := surface.Local(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m
 }
 
 // repeat measures f from its second call on, when its buffers have grown.
@@ -61,7 +69,8 @@ func repeat(b *testing.B, f func() error) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	decoder := find(b, endpoints(b), vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName).Response
+	stats := local(b, fleet.Stats)
+	decoder := find(b, endpoints(b), fleet.Stats).Response
 	for _, size := range []int{2 << 10, 10 << 10, 50 << 10, 250 << 10, 1 << 20} {
 		for _, order := range []fleet.Order{fleet.Declared, fleet.Shuffled} {
 			body := fleet.Body{Bytes: size, Order: order}.JSON()
@@ -81,11 +90,11 @@ func BenchmarkDecode(b *testing.B) {
 				return err
 			})
 			run("protojson", func() (err error) {
-				var m vehiclestatsv1.GetVehicleStatsResponse
-				if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, &m); err != nil {
+				m, err := stats.Answer(body)
+				if err != nil {
 					return err
 				}
-				wire, err = proto.MarshalOptions{}.MarshalAppend(wire[:0], &m)
+				wire, err = proto.MarshalOptions{}.MarshalAppend(wire[:0], m)
 				return err
 			})
 			run("valid", func() error {
@@ -99,14 +108,14 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	patch := find(b, endpoints(b), routesv1.RoutesService_PatchRoute_FullMethodName)
+	patch := find(b, endpoints(b), fleet.PatchRoute)
 	encoder, err := new(transcode.Compiler).Encoder(patch.Method.Input(), patch.BodyFields)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
-		route, err := fleet.Route(size)
-		if err != nil {
+		route := patch.Input.New()
+		if err := protojson.Unmarshal(fleet.Route(size), route.Interface()); err != nil {
 			b.Fatal(err)
 		}
 		var body []byte
@@ -118,11 +127,11 @@ func BenchmarkEncode(b *testing.B) {
 			})
 		}
 		run("gateway", func() (err error) {
-			body, err = encoder.Append(body[:0], route.ProtoReflect(), nil)
+			body, err = encoder.Append(body[:0], route, nil)
 			return err
 		})
 		run("protojson", func() (err error) {
-			body, err = protojson.MarshalOptions{}.MarshalAppend(body[:0], route)
+			body, err = protojson.MarshalOptions{}.MarshalAppend(body[:0], route.Interface())
 			return err
 		})
 	}
@@ -146,15 +155,18 @@ func BenchmarkMethods(b *testing.B) {
 		b.Fatal(err)
 	}
 	all := endpoints(b)
-	one := []*endpoint.Endpoint{find(b, all, vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName)}
+	stats := local(b, fleet.Stats)
+	one := []*endpoint.Endpoint{find(b, all, fleet.Stats)}
 	for _, served := range [][]*endpoint.Endpoint{one, all} {
 		b.Run(strconv.Itoa(len(served)), func(b *testing.B) {
-			stub := vehiclestatsv1.NewVehicleStatsServiceClient(dial(b, service.Config{Endpoints: served, Upstream: client}))
-			request := fleet.Request(body)
+			connection := dial(b, service.Config{Endpoints: served, Upstream: client})
+			request := stats.Input.New().Interface()
+			if err := protojson.Unmarshal(fleet.Request(body, 0), request); err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
 			repeat(b, func() error {
-				_, err := stub.GetVehicleStats(b.Context(), request)
-				return err
+				return connection.Invoke(b.Context(), stats.Name, request, stats.Output.New().Interface())
 			})
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/quota/redisstore"
 )
 
 // plenty is a limit in a window that a benchmark does not reach.
@@ -74,7 +75,7 @@ func BenchmarkQuotaInProcessParallel(b *testing.B) {
 // BenchmarkQuotaRedis also reports the median, which is what is promised.
 func BenchmarkQuotaRedis(b *testing.B) {
 	cfg := plenty(time.Second)
-	store, err := quota.NewRedis(quota.RedisConfig{URL: "redis://" + redisServer(b), Organization: "bench", Token: "bench"})
+	store, err := redisstore.New(redisstore.Config{URL: "redis://" + redisServer(b), Organization: "bench", Token: "bench"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,18 +8,19 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"time"
 
 	"samsara.internal/gateway/bench/internal/fleet"
 )
 
-// newUpstream answers each body under its cursor.
+// newUpstream answers each body under its cursor, and each page of the feed when its time comes.
 func newUpstream(bodies []fleet.Body) http.Handler {
 	canned := make(map[string][]byte, len(bodies))
 	for _, b := range bodies {
 		canned[b.Cursor()] = b.JSON()
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+fleet.Path, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(string(fleet.Stats), func(w http.ResponseWriter, r *http.Request) {
 		body, ok := canned[r.URL.Query().Get("after")]
 		if !ok {
 			http.NotFound(w, r)
@@ -27,13 +28,36 @@ func newUpstream(bodies []fleet.Body) http.Handler {
 		}
 		writeJSON(w, body)
 	})
+	mux.HandleFunc(string(fleet.Feed), func(w http.ResponseWriter, r *http.Request) {
+		tick, err := fleet.ParseTick(r.URL.Query().Get("after"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		tick++
+		if waitUntil(r.Context(), tick) == nil {
+			writeJSON(w, fleet.FeedPage(tick))
+		}
+	})
 	return mux
+}
+
+// waitUntil waits until a page can be had, or ctx ends.
+func waitUntil(ctx context.Context, tick fleet.Tick) error {
+	timer := time.NewTimer(time.Until(tick.Time()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func writeJSON(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // fails only where the client is gone
+	_, _ = w.Write(body) //nolint:gosec // JSON, for clients that show nothing; fails only where the client is gone
 }
 
 // transport has room for every connection that the measurements keep open, and is otherwise
@@ -50,7 +74,7 @@ type fetcher struct {
 }
 
 func newFetcher(upstream *url.URL) *fetcher {
-	return &fetcher{base: url.URL{Scheme: upstream.Scheme, Host: upstream.Host, Path: fleet.Path}, transport: transport()}
+	return &fetcher{base: url.URL{Scheme: upstream.Scheme, Host: upstream.Host, Path: fleet.Stats.Path()}, transport: transport()}
 }
 
 // fetch gets an answer and hands it to use, after which the bytes are used again.

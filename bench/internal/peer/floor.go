@@ -10,21 +10,31 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"samsara.internal/gateway/bench/internal/fleet"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 )
 
 // newFloor returns floor A, or floor C where it has somewhere to fetch from.
-func newFloor(bodies []fleet.Body, from *fetcher) (*grpc.Server, error) {
+func newFloor(stats surface.Method, bodies []fleet.Body, from *fetcher) (*grpc.Server, error) {
 	canned := make(map[string][]byte, len(bodies))
 	for _, b := range bodies {
-		var err error
-		if canned[b.Cursor()], err = wire(b); err != nil {
+		answer, err := stats.Answer(b.JSON())
+		if err != nil {
+			return nil, err
+		}
+		if canned[b.Cursor()], err = proto.Marshal(answer); err != nil {
 			return nil, err
 		}
 	}
-	answer := func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	cursor, err := field(stats, "after")
+	if err != nil {
+		return nil, err
+	}
+	server := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{cursor: cursor.Number()}))
+	server.RegisterService(unary(stats, func(ctx context.Context, decode func(any) error) (any, error) {
 		var cursor string
 		if err := decode(&cursor); err != nil {
 			return nil, err
@@ -35,19 +45,67 @@ func newFloor(bodies []fleet.Body, from *fetcher) (*grpc.Server, error) {
 			}
 		}
 		return canned[cursor], nil
+	}), nil)
+	return server, nil
+}
+
+// unary returns a service with one method.
+func unary(m surface.Method, handle func(ctx context.Context, decode func(any) error) (any, error)) *grpc.ServiceDesc {
+	service, method := path.Split(m.Name)
+	return &grpc.ServiceDesc{
+		ServiceName: path.Clean(service)[1:],
+		Methods: []grpc.MethodDesc{{
+			MethodName: method,
+			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+				return handle(ctx, decode)
+			},
+		}},
 	}
-	service, method := path.Split(vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName)
-	server := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{}))
+}
+
+// field returns the field of a request that has a JSON name.
+func field(m surface.Method, name string) (protoreflect.FieldDescriptor, error) {
+	found := m.Input.Descriptor().Fields().ByJSONName(name)
+	if found == nil {
+		return nil, fmt.Errorf("request of %s: has no field %q", m.Name, name)
+	}
+	return found, nil
+}
+
+// StreamMethod is the method of the stream server.
+const StreamMethod = "/bench.Stream/Follow"
+
+// newStream returns the stream server. Its request is a string in field 1: the tick after which
+// messages begin.
+func newStream(message []byte) *grpc.Server {
+	service, method := path.Split(StreamMethod)
+	server := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{cursor: 1}))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: path.Clean(service)[1:],
-		Methods:     []grpc.MethodDesc{{MethodName: method, Handler: answer}},
+		Streams: []grpc.StreamDesc{{
+			StreamName: method, ServerStreams: true,
+			Handler: func(_ any, stream grpc.ServerStream) error {
+				var cursor string
+				if err := stream.RecvMsg(&cursor); err != nil {
+					return err
+				}
+				tick, err := fleet.ParseTick(cursor)
+				for err == nil {
+					tick++
+					if err = waitUntil(stream.Context(), tick); err == nil {
+						err = stream.SendMsg(message)
+					}
+				}
+				return err
+			},
+		}},
 	}, nil)
-	return server, nil
+	return server
 }
 
 // floorCodec translates as little as possible: of a request it reads the cursor, a response is
 // bytes already.
-type floorCodec struct{}
+type floorCodec struct{ cursor protowire.Number }
 
 func (floorCodec) Name() string { return "proto" }
 
@@ -59,7 +117,7 @@ func (floorCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 
-func (floorCodec) Unmarshal(data mem.BufferSlice, v any) error {
+func (c floorCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	cursor, ok := v.(*string)
 	if !ok {
 		return fmt.Errorf("unmarshal: must be a string, is %T", v)
@@ -70,7 +128,7 @@ func (floorCodec) Unmarshal(data mem.BufferSlice, v any) error {
 			return protowire.ParseError(n)
 		}
 		b = b[n:]
-		if number == 1 && kind == protowire.BytesType {
+		if number == c.cursor && kind == protowire.BytesType {
 			text, n := protowire.ConsumeString(b)
 			*cursor = text
 			return protowire.ParseError(min(n, 0))

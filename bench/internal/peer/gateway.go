@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/vanguard"
 	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -17,32 +18,46 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/bench/internal/fleet"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// handwritten is the protojson gateway.
-type handwritten struct {
-	vehiclestatsv1.UnimplementedVehicleStatsServiceServer
-	from *fetcher
-}
-
-// GetVehicleStats implements vehiclestatsv1.VehicleStatsServiceServer.
-func (h *handwritten) GetVehicleStats(ctx context.Context, req *vehiclestatsv1.GetVehicleStatsRequest) (*vehiclestatsv1.GetVehicleStatsResponse, error) {
-	query := url.Values{"types": {strings.Join(req.GetTypes(), ",")}}
-	if req.After != nil {
-		query.Set("after", req.GetAfter())
+// newHandwritten is the protojson gateway.
+func newHandwritten(stats surface.Method, from *fetcher) (*grpc.Server, error) {
+	types, err := field(stats, "types")
+	if err != nil {
+		return nil, err
 	}
-	var resp vehiclestatsv1.GetVehicleStatsResponse
-	err := h.from.fetch(ctx, query, func(body []byte) error {
-		return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, &resp)
-	})
-	return &resp, err
+	after, err := field(stats, "after")
+	if err != nil {
+		return nil, err
+	}
+	server := grpc.NewServer()
+	server.RegisterService(unary(stats, func(ctx context.Context, decode func(any) error) (any, error) {
+		req := stats.Input.New()
+		if err := decode(req.Interface()); err != nil {
+			return nil, err
+		}
+		var wanted []string
+		for list, i := req.Get(types).List(), 0; i < list.Len(); i++ {
+			wanted = append(wanted, list.Get(i).String())
+		}
+		query := url.Values{"types": {strings.Join(wanted, ",")}}
+		if req.Has(after) {
+			query.Set("after", req.Get(after).String())
+		}
+		resp := stats.Output.New().Interface()
+		err := from.fetch(ctx, query, func(body []byte) error {
+			return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, resp)
+		})
+		return resp, err
+	}), nil)
+	return server, nil
 }
 
 // newVanguard translates gRPC to REST and leaves fetching to a reverse proxy, as vanguard's
 // documentation has it.
-func newVanguard(upstream *url.URL) (http.Handler, error) {
-	schema, err := annotatedService()
+func newVanguard(stats surface.Method, upstream *url.URL) (http.Handler, error) {
+	schema, err := annotatedService(stats)
 	if err != nil {
 		return nil, err
 	}
@@ -63,26 +78,25 @@ func newVanguard(upstream *url.URL) (http.Handler, error) {
 	)})
 }
 
-// annotatedService returns VehicleStatsService with one method, the one that is measured, and
-// its google.api.http rule, which the gateway's own files do not have. Vanguard can be given
-// rules apart from the schema, but then applies this one to every method whose name begins
-// with GetVehicleStats.
-func annotatedService() (protoreflect.ServiceDescriptor, error) {
-	file := vehiclestatsv1.File_samsara_vehicle_stats_v1_vehicle_stats_proto
-	method := file.Services().ByName("VehicleStatsService").Methods().ByName("GetVehicleStats")
+// annotatedService returns the service of a method with this method alone and its
+// google.api.http rule, which the gateway's own files do not have. Vanguard can be given rules
+// apart from the schema, but then applies this one to every method whose name begins with this
+// method's.
+func annotatedService(m surface.Method) (protoreflect.ServiceDescriptor, error) {
+	full := protoreflect.FullName(strings.ReplaceAll(m.Name[1:], "/", "."))
 	options := &descriptorpb.MethodOptions{}
-	proto.SetExtension(options, annotations.E_Http, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: fleet.Path}})
+	proto.SetExtension(options, annotations.E_Http, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: fleet.Stats.Path()}})
 	annotated, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name:       proto.String("vanguard.proto"),
 		Syntax:     proto.String("proto3"),
-		Package:    proto.String(string(file.Package())),
-		Dependency: []string{file.Path(), "google/api/annotations.proto"},
+		Package:    proto.String(string(full.Parent().Parent())),
+		Dependency: []string{m.Input.Descriptor().ParentFile().Path(), "google/api/annotations.proto"},
 		Service: []*descriptorpb.ServiceDescriptorProto{{
-			Name: proto.String(string(method.Parent().Name())),
+			Name: proto.String(string(full.Parent().Name())),
 			Method: []*descriptorpb.MethodDescriptorProto{{
-				Name:       proto.String(string(method.Name())),
-				InputType:  proto.String("." + string(method.Input().FullName())),
-				OutputType: proto.String("." + string(method.Output().FullName())),
+				Name:       proto.String(string(full.Name())),
+				InputType:  proto.String("." + string(m.Input.Descriptor().FullName())),
+				OutputType: proto.String("." + string(m.Output.Descriptor().FullName())),
 				Options:    options,
 			}},
 		}},

@@ -7,10 +7,11 @@
 //	floor-c    gRPC; fetches, drops what it got, and answers canned bytes
 //	protojson  a gateway as one writes it by hand: generated server, net/http, protojson
 //	vanguard   connectrpc.com/vanguard before a reverse proxy
+//	stream     gRPC; sends each of its streams a canned message a tick, and has no upstream
 //
-// All but the upstream and floor B serve GetVehicleStats. What the floors answer is as long as
-// the message is on the wire. Nobody of them logs, counts or retries, and all fetch over the
-// same kind of transport.
+// All but the upstream, floor B and stream serve fleet.Stats under the name that this build of
+// the gateway has for it. What the floors answer is as long as the message is on the wire.
+// Nobody of them logs, counts or retries, and all fetch over the same kind of transport.
 package peer
 
 import (
@@ -18,13 +19,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
-
 	"samsara.internal/gateway/bench/internal/fleet"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 )
 
 // The names that New knows.
@@ -35,6 +34,7 @@ const (
 	FloorC    = "floor-c"
 	Protojson = "protojson"
 	Vanguard  = "vanguard"
+	Stream    = "stream"
 )
 
 // Server serves until its listener is closed, which it reports as an error.
@@ -42,30 +42,46 @@ type Server interface {
 	Serve(l net.Listener) error
 }
 
-// New returns the server of that name, which fetches from upstream and answers for bodies
-// alone. The upstream itself and floor A need no upstream.
-func New(name string, upstream *url.URL, bodies []fleet.Body) (Server, error) {
+// Config is what the servers need.
+type Config struct {
+	// Upstream is what is fetched from. The upstream itself, floor A and stream need none.
+	Upstream *url.URL
+	// Bodies are the answers that there are.
+	Bodies []fleet.Body
+	// Message is what stream sends.
+	Message []byte
+}
+
+// New returns the server of that name.
+func New(name string, cfg Config) (Server, error) {
 	switch name {
 	case Upstream:
-		return overHTTP(newUpstream(bodies)), nil
+		return overHTTP(newUpstream(cfg.Bodies)), nil
 	case FloorB:
-		return overHTTP(newProxy(newFetcher(upstream))), nil
+		return overHTTP(newProxy(newFetcher(cfg.Upstream))), nil
+	case Stream:
+		return newStream(cfg.Message), nil
+	}
+	stats, err := surface.Local(fleet.Stats)
+	if err != nil {
+		return nil, err
+	}
+	switch name {
 	case FloorA:
-		return newFloor(bodies, nil)
+		return newFloor(stats, cfg.Bodies, nil)
 	case FloorC:
-		return newFloor(bodies, newFetcher(upstream))
+		return newFloor(stats, cfg.Bodies, newFetcher(cfg.Upstream))
 	case Protojson:
-		server := grpc.NewServer()
-		vehiclestatsv1.RegisterVehicleStatsServiceServer(server, &handwritten{from: newFetcher(upstream)})
-		return server, nil
+		return newHandwritten(stats, newFetcher(cfg.Upstream))
 	case Vanguard:
-		handler, err := newVanguard(upstream)
+		handler, err := newVanguard(stats, cfg.Upstream)
 		if err != nil {
 			return nil, err
 		}
 		return overHTTP(handler), nil
 	default:
-		return nil, fmt.Errorf("server %q: must be %s, %s, %s, %s, %s or %s", name, Upstream, FloorA, FloorB, FloorC, Protojson, Vanguard)
+		return nil, fmt.Errorf("server %q: must be %s", name,
+			strings.Join([]string{Upstream, FloorA, FloorB, FloorC, Protojson, Vanguard, Stream}, ", "))
 	}
 }
 
@@ -75,13 +91,4 @@ func overHTTP(handler http.Handler) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{Handler: handler, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second}
-}
-
-// wire returns a body's message on the wire.
-func wire(b fleet.Body) ([]byte, error) {
-	message, err := fleet.Answer(b)
-	if err != nil {
-		return nil, err
-	}
-	return proto.Marshal(message)
 }

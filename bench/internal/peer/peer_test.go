@@ -6,24 +6,31 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"samsara.internal/gateway/bench/internal/fleet"
 	"samsara.internal/gateway/bench/internal/peer"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/bench/internal/surface"
 )
+
+// message is what stream sends: a field with number 1 of one byte.
+const message = "\x0a\x01x"
 
 var body = fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}
 
 // serve runs a server for the length of the test and returns its address.
 func serve(t *testing.T, name string, upstream *url.URL) string {
 	t.Helper()
-	server, err := peer.New(name, upstream, []fleet.Body{body})
+	server, err := peer.New(name, peer.Config{Upstream: upstream, Bodies: []fleet.Body{body}, Message: []byte(message)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,21 +51,40 @@ func serve(t *testing.T, name string, upstream *url.URL) string {
 	return l.Addr().String()
 }
 
-// call asks for a body.
-func call(t *testing.T, address string, b fleet.Body) (*vehiclestatsv1.GetVehicleStatsResponse, error) {
+func stats(t *testing.T) surface.Method {
+	t.Helper()
+	m, err := surface.Local(fleet.Stats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func dial(t *testing.T, address string) *grpc.ClientConn {
 	t.Helper()
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer connection.Close() //nolint:errcheck // nothing hangs on it
-	return vehiclestatsv1.NewVehicleStatsServiceClient(connection).GetVehicleStats(t.Context(), fleet.Request(b))
+	t.Cleanup(func() { _ = connection.Close() }) // nothing hangs on it
+	return connection
+}
+
+// call asks for a body.
+func call(t *testing.T, address string, b fleet.Body) (proto.Message, error) {
+	t.Helper()
+	m := stats(t)
+	req, resp := m.Input.New().Interface(), m.Output.New().Interface()
+	if err := protojson.Unmarshal(fleet.Request(b, 0), req); err != nil {
+		t.Fatal(err)
+	}
+	return resp, dial(t, address).Invoke(t.Context(), m.Name, req, resp)
 }
 
 func TestEveryGRPCServerAnswersTheWholeMessage(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
-	want, err := fleet.Answer(body)
+	want, err := stats(t).Answer(body.JSON())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +101,7 @@ func TestEveryGRPCServerAnswersTheWholeMessage(t *testing.T) {
 func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
-	target := "http://" + serve(t, peer.FloorB, upstream) + fleet.Path + "?after=" + body.Cursor()
+	target := "http://" + serve(t, peer.FloorB, upstream) + fleet.Stats.Path() + "?after=" + body.Cursor()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +130,52 @@ func TestAnAnswerThatTheUpstreamDoesNotHaveIsAnError(t *testing.T) {
 
 func TestAServerThatThereIsNotIsRefused(t *testing.T) {
 	t.Parallel()
-	if _, err := peer.New("envoy", &url.URL{}, nil); err == nil {
+	if _, err := peer.New("envoy", peer.Config{Upstream: &url.URL{}}); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestUpstream_feedPageWhenItsTimeComes(t *testing.T) {
+	t.Parallel()
+	next := fleet.TickAt(time.Now()) + 1
+	target := "http://" + serve(t, peer.Upstream, &url.URL{}) + fleet.Feed.Path() + "?after=" + (next - 1).Cursor()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read to its end
+	got, err := io.ReadAll(resp.Body)
+	if early := time.Until(next.Time()); err != nil || string(got) != string(fleet.FeedPage(next)) || early > 0 {
+		t.Errorf("%d bytes, %s early, %v", len(got), early, err)
+	}
+}
+
+func TestStream_messageEachTick(t *testing.T) {
+	t.Parallel()
+	connection := dial(t, serve(t, peer.Stream, nil))
+	stream, err := connection.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, peer.StreamMethod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := fleet.TickAt(time.Now()) + 1
+	if err := stream.SendMsg(wrapperspb.String((next - 1).Cursor())); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var got emptypb.Empty // keeps what it does not know
+		err := stream.RecvMsg(&got)
+		if early := time.Until(next.Time()); err != nil || early > 0 {
+			t.Fatalf("%s early, %v", early, err)
+		}
+		if unknown := got.ProtoReflect().GetUnknown(); string(unknown) != message {
+			t.Errorf("message %q, want %q", unknown, message)
+		}
+		next++
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"samsara.internal/gateway/bench/internal/fleet"
 	"samsara.internal/gateway/bench/internal/peer"
@@ -17,8 +18,8 @@ type goal struct {
 	measure  func(size int) Spread
 }
 
-// goals returns what the gateway shall reach.
-func (r *Results) goals() []goal {
+// decoderGoals returns what the decoder shall reach at each of Sizes.
+func (r *Results) decoderGoals() []goal {
 	var goals []goal
 	for _, order := range []fleet.Order{fleet.Declared, fleet.Shuffled} {
 		decode := func(by string) func(int) []float64 {
@@ -42,33 +43,37 @@ func (r *Results) goals() []goal {
 			},
 		)
 	}
+	return goals
+}
+
+// gatewayGoals returns what the gateway shall reach at each of Sizes.
+func (r *Results) gatewayGoals() []goal {
 	cpu := func(server string) func(int) []float64 {
 		return func(size int) []float64 { return r.cpu(server, size) }
 	}
 	ours := cpu(Gateway)
-	return append(
-		goals,
-		goal{
+	return []goal{
+		{
 			what: "gateway: CPU in times of floor C", limits: [3]float64{1.25, 2, 5}, decimals: 2,
 			measure: func(size int) Spread { return ratio(ours(size), r.cpu(peer.FloorC, size)) },
 		},
-		goal{
+		{
 			what: "gateway: times less CPU than the protojson gateway", atLeast: true, limits: [3]float64{2, 9, 13}, decimals: 1,
 			measure: func(size int) Spread { return ratio(r.cpu(peer.Protojson, size), ours(size)) },
 		},
-		goal{
+		{
 			what: "gateway: times less CPU than vanguard", atLeast: true, limits: [3]float64{3.5, 9, 14}, decimals: 1,
 			measure: func(size int) Spread { return ratio(r.cpu(peer.Vanguard, size), ours(size)) },
 		},
-		goal{
+		{
 			what: "gateway: µs added to floor C's p50 at concurrency 1", limits: [3]float64{50, 250, 2500},
 			measure: r.addedLatency,
 		},
-	)
+	}
 }
 
-func (g goal) cell(i, size int) string {
-	return judged(g.measure(size), g.decimals, g.atLeast, g.limits[i])
+func (g goal) cell(size int) string {
+	return judged(g.measure(size), g.decimals, g.atLeast, g.limits[slices.Index(Sizes(), size)])
 }
 
 // judged returns what was measured beside its limit.
@@ -85,6 +90,46 @@ func judged(measured Spread, decimals int, atLeast bool, limit float64) string {
 		verdict = "**missed**"
 	}
 	return fmt.Sprintf("%s; %s %g: %s", measured.text(decimals), sign, limit, verdict)
+}
+
+// otherGoals returns what the gateway shall reach whatever the size, and what was measured.
+func (r *Results) otherGoals() [][]string {
+	var rows [][]string
+	add := func(verdict, format string, args ...any) {
+		rows = append(rows, []string{fmt.Sprintf(format, args...), verdict})
+	}
+	if r.Has(Translation) {
+		add(judged(r.growth(), 2, false, 1.25), "decoder: cost of a byte at 1 MB, in times of that at 2 KB")
+		add(judged(ratio(r.micro("Methods/%d", r.methods()), r.micro("Methods/1")), 2, false, 1.1),
+			"gateway: time of a call among %d methods, in times of that with 1", r.methods())
+	}
+	sizes := Sizes()
+	if r.Has(SectionOf(sizes[len(sizes)-1])) {
+		add(judged(spread(scaled(r.PeakBytes[Gateway], 1.0/mebi)), 0, false, 100),
+			"gateway: most MiB resident with %d answers of 1 MB under way", High)
+	}
+	if r.hasBefore() && r.Has(SectionOf(sizes[0])) {
+		add(judged(ratio(r.cpu(Gateway, sizes[0]), r.cpu(Before, sizes[0])), 3, false, 1.02),
+			"gateway: CPU at 2 KB and concurrency %d, in times of that before", High)
+	}
+	if r.Has(Goodput) {
+		add(judged(r.steadiness(Gateway), 2, true, 0.9), "gateway: goodput at %d calls at a time, in times of that at %d", r.Floods[1], r.Floods[0])
+	}
+	if r.Has(Containers) {
+		for _, c := range AllContainers() {
+			ok := figures(r.Contained[Confined{Gateway, c}], func(c Contained) float64 { return float64(c.OK) })
+			add(judged(spread(ok), 0, true, float64(c.Answers)), "gateway: %s, OK within %s", c, ContainerDeadline)
+		}
+	}
+	return rows
+}
+
+// steadiness returns a server's goodput with many calls at a time, in times of that with few.
+func (r *Results) steadiness(server string) Spread {
+	goodput := func(concurrency int) []float64 {
+		return figures(r.Flooded[Flood{server, concurrency}], func(f Flooded) float64 { return f.Goodput })
+	}
+	return ratio(goodput(r.Floods[1]), goodput(r.Floods[0]))
 }
 
 // addedLatency returns by how many microseconds the gateway's median answer is later than that

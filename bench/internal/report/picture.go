@@ -26,7 +26,7 @@ func (r *Results) WritePicture(w io.Writer) error {
 	byConcurrency := newPlot("Throughput, 2 KB", "requests at a time", "requests a second")
 	byConcurrency.X.Tick.Marker = ticks(Concurrencies(), func(c int) string { return fmt.Sprint(c) })
 	byConcurrency.Y.Min = 0
-	for _, server := range Servers() {
+	for _, server := range r.Callers() {
 		var cpu, throughputs curve
 		for _, size := range AllSizes() {
 			cpu.add(size, spread(r.cpu(server, size)))
@@ -128,6 +128,8 @@ func colorOf(server string) color.Color {
 	switch server {
 	case Gateway:
 		return color.RGBA{0x00, 0x72, 0xb2, 0xff}
+	case Before:
+		return color.RGBA{0x56, 0xb4, 0xe9, 0xff}
 	case peer.FloorA:
 		return color.RGBA{0xbb, 0xbb, 0xbb, 0xff}
 	case peer.FloorB:

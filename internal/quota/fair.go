@@ -23,11 +23,13 @@ type caller struct {
 // and who waits lags behind by one admission at most, so that nobody saves up for later.
 // Callers that neither wait nor are ahead of virtual time are forgotten.
 type ledger struct {
-	virtual  [classes]float64
-	accounts map[caller]*account
-	sweepAt  int
-	waiting  [classes]int
-	weight   [classes]float64 // of the accounts that wait
+	// batchPercent of the admissions go to batch while it waits.
+	batchPercent int
+	virtual      [classes]float64
+	accounts     map[caller]*account
+	sweepAt      int
+	waiting      [classes]int
+	weight       [classes]float64 // of the accounts that wait
 	// credit is what batch is owed, in percent of an admission.
 	credit int
 }
@@ -38,28 +40,28 @@ type account struct {
 	step    float64 // 1/weight
 	finish  float64
 	waiting int
-	ready   int // of those waiting: not held by another budget; see Limiter.aheadShared
+	ready   int // of those waiting: not held by another budget; see schedule.aheadSharedLocked
 }
 
 // minSweep is how many accounts are kept before any is looked at.
 const minSweep = 64
 
-func newLedger() ledger {
-	return ledger{accounts: make(map[caller]*account), sweepAt: minSweep}
+func newLedger(batchPercent int) ledger {
+	return ledger{batchPercent: batchPercent, accounts: make(map[caller]*account), sweepAt: minSweep}
 }
 
-// account returns the caller's account.
-func (g *ledger) account(c caller, weight float64) *account {
+// accountLocked returns the caller's account.
+func (g *ledger) accountLocked(c caller, weight float64) *account {
 	a := g.accounts[c]
 	if a == nil {
-		g.sweep()
+		g.sweepLocked()
 		a = &account{class: c.class, step: 1 / weight}
 		g.accounts[c] = a
 	}
 	return a
 }
 
-func (g *ledger) sweep() {
+func (g *ledger) sweepLocked() {
 	if len(g.accounts) < g.sweepAt {
 		return
 	}
@@ -71,7 +73,7 @@ func (g *ledger) sweep() {
 	g.sweepAt = max(minSweep, 2*len(g.accounts))
 }
 
-func (g *ledger) enter(a *account) {
+func (g *ledger) enterLocked(a *account) {
 	if a.waiting == 0 {
 		a.finish = max(a.finish, g.virtual[a.class])
 		g.weight[a.class] += 1 / a.step
@@ -80,7 +82,7 @@ func (g *ledger) enter(a *account) {
 	g.waiting[a.class]++
 }
 
-func (g *ledger) leave(a *account) {
+func (g *ledger) leaveLocked(a *account) {
 	a.waiting--
 	g.waiting[a.class]--
 	if a.waiting == 0 {
@@ -91,35 +93,35 @@ func (g *ledger) leave(a *account) {
 	}
 }
 
-// start is the virtual time at which the caller's next waiter would be admitted.
-func (g *ledger) start(a *account) float64 { return max(g.virtual[a.class]-a.step, a.finish) }
+// startLocked is the virtual time at which the caller's next waiter would be admitted.
+func (g *ledger) startLocked(a *account) float64 { return max(g.virtual[a.class]-a.step, a.finish) }
 
-// charge takes note that one who waited for the account was admitted.
-func (g *ledger) charge(a *account, batchPercent int) {
+// chargeLocked takes note that one who waited for the account was admitted.
+func (g *ledger) chargeLocked(a *account) {
 	side := g.weight[a.class]
 	if a.waiting == 0 {
 		side += 1 / a.step // it was there until now
 	}
-	start := g.start(a)
+	start := g.startLocked(a)
 	g.virtual[a.class] = max(start, g.virtual[a.class]+1/side)
 	a.finish = start + a.step
 	switch {
 	case a.class == batch:
-		g.credit = max(0, g.credit-(100-batchPercent))
+		g.credit = max(0, g.credit-(100-g.batchPercent))
 	case g.waiting[batch] > 0:
 		// Bounded, because batch may be held up by something else for long.
-		g.credit = min(100, g.credit+batchPercent)
+		g.credit = min(100, g.credit+g.batchPercent)
 	}
 }
 
-// batchFirst says that batch is owed the next admission, if it can use it.
-func (g *ledger) batchFirst(batchPercent int) bool { return g.credit >= 100-batchPercent }
+// batchFirstLocked says that batch is owed the next admission, if it can use it.
+func (g *ledger) batchFirstLocked() bool { return g.credit >= 100-g.batchPercent }
 
-// ahead estimates how many are admitted before one more waiter of an account, where count says
+// aheadLocked estimates how many are admitted before one more waiter of an account, where count says
 // how many of each account wait.
-func (g *ledger) ahead(a *account, batchPercent int, count func(*account) int) int {
+func (g *ledger) aheadLocked(a *account, count func(*account) int) int {
 	mine := count(a)
-	start := g.start(a) + float64(mine)*a.step
+	start := g.startLocked(a) + float64(mine)*a.step
 	ahead, others := mine, 0
 	for _, o := range g.accounts {
 		switch n := count(o); {
@@ -127,15 +129,15 @@ func (g *ledger) ahead(a *account, batchPercent int, count func(*account) int) i
 		case o.class != a.class:
 			others += n
 		default:
-			rounds := math.Floor((start-g.start(o))/o.step) + 1
+			rounds := math.Floor((start-g.startLocked(o))/o.step) + 1
 			ahead += int(max(0, min(rounds, float64(n))))
 		}
 	}
 	if a.class == interactive {
-		return ahead + min(others, (ahead*batchPercent+g.credit)/(100-batchPercent)+1)
+		return ahead + min(others, (ahead*g.batchPercent+g.credit)/(100-g.batchPercent)+1)
 	}
-	if batchPercent == 0 {
+	if g.batchPercent == 0 {
 		return ahead + others
 	}
-	return ahead + min(others, (ahead+1)*(100-batchPercent)/batchPercent+1)
+	return ahead + min(others, (ahead+1)*(100-g.batchPercent)/g.batchPercent+1)
 }

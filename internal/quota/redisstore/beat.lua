@@ -1,5 +1,6 @@
 -- Says that a replica is there, and returns how many are. Times are microseconds of this server.
--- KEYS: the replicas by their last heartbeat. ARGV: the replica, and how long one is remembered.
+-- KEYS: the replicas by their last heartbeat, and when one of version 1 was last seen. ARGV: the
+-- replica, how long one is remembered, and for how many ms it is known when one was last seen.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 -- First what a server without memory refuses, as it then does of a script only until it has
@@ -9,4 +10,11 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 -- Of before the clock went back.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], now + ARGV[2], '+inf')
 redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[2] / 1000))
-return redis.call('ZCARD', KEYS[1])
+local replicas = redis.call('ZRANGE', KEYS[1], 0, -1)
+for _, replica in ipairs(replicas) do
+  if not string.find(replica, '^%d+:') then
+    redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[3])
+    break
+  end
+end
+return #replicas

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/reload"
+	"samsara.internal/gateway/internal/telemetry"
+)
+
+// maxPEMBytes bounds each file with certificates or a key.
+const maxPEMBytes = 1 << 20
+
+// certificates are what secures the connections of clients.
+type certificates struct {
+	// config is ready to use, and never changes.
+	config *tls.Config
+	// dates are when the certificate and the authorities of clients expire.
+	dates []telemetry.Certificate
+}
+
+// newCertificates reads the files for TLS, nil where there shall be none.
+func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
+	if cfg.TLSCertFile == "" {
+		return nil, nil
+	}
+	file := reload.File[certificates]{
+		Name: "tls", Paths: []string{cfg.TLSCertFile, cfg.TLSKeyFile}, MaxBytes: maxPEMBytes, Parse: parseCertificates,
+	}
+	if cfg.TLSClientCAFile != "" {
+		file.Paths = append(file.Paths, cfg.TLSClientCAFile)
+	}
+	return reload.New(file)
+}
+
+// newCredentials returns what shows every new connection the present certificates; open ones stay as
+// they are. Sessions are resumed whatever has changed, except those of a client whose authority has
+// gone: all configurations share the ticket keys of the one that is returned here.
+func newCredentials(files *reload.Value[certificates]) credentials.TransportCredentials {
+	if files == nil {
+		return nil
+	}
+	return credentials.NewTLS(&tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.Get().config, nil },
+	})
+}
+
+// parseCertificates reads a certificate chain, its key, and the authorities of clients if there is a
+// third content.
+func parseCertificates(contents [][]byte) (certificates, error) {
+	pair, err := parsePair(contents[0], contents[1])
+	if err != nil {
+		return certificates{}, err
+	}
+	parsed := certificates{
+		config: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}},
+		dates:  []telemetry.Certificate{{Name: "server", NotAfter: pair.Leaf.NotAfter}},
+	}
+	if len(contents) < 3 {
+		return parsed, nil
+	}
+	authorities, err := parseAuthorities(contents[2])
+	if err != nil {
+		return certificates{}, err
+	}
+	parsed.config.ClientAuth, parsed.config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	last := authorities[0].NotAfter
+	for _, authority := range authorities {
+		parsed.config.ClientCAs.AddCert(authority)
+		if authority.NotAfter.After(last) {
+			last = authority.NotAfter
+		}
+	}
+	parsed.dates = append(parsed.dates, telemetry.Certificate{Name: "client_ca", NotAfter: last})
+	return parsed, nil
+}
+
+// parsePair reads a certificate chain and the key of its first certificate, which must be valid now.
+func parsePair(chain, key []byte) (tls.Certificate, error) {
+	if _, err := parseChain(chain); err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return pair, checkDates(pair.Leaf)
+}
+
+// parseAuthorities reads certificates, one of which must be valid now: a bundle may hold old ones.
+func parseAuthorities(text []byte) ([]*x509.Certificate, error) {
+	authorities, err := parseChain(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(authorities) == 0 {
+		return nil, errors.New("holds no certificate in PEM")
+	}
+	for _, authority := range authorities {
+		if err = checkDates(authority); err == nil {
+			return authorities, nil
+		}
+	}
+	return nil, err
+}
+
+// parseChain returns the certificates of a PEM file, all of which must be whole. crypto/tls and
+// crypto/x509 pass over what is not, such as the end of a file that is being written.
+func parseChain(text []byte) (chain []*x509.Certificate, err error) {
+	for {
+		var block *pem.Block
+		block, text = pem.Decode(text)
+		switch {
+		case block == nil && bytes.Contains(text, []byte("-----BEGIN")):
+			return nil, errors.New("holds a PEM block that is not whole")
+		case block == nil:
+			return chain, nil
+		case block.Type != "CERTIFICATE":
+			continue // a key in the same file
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, certificate)
+	}
+}
+
+func checkDates(c *x509.Certificate) error {
+	switch now := time.Now(); {
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("the certificate is not valid before %v", c.NotBefore)
+	case now.After(c.NotAfter):
+		return fmt.Errorf("the certificate is not valid after %v", c.NotAfter)
+	default:
+		return nil
+	}
+}

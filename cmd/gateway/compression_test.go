@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+)
+
+// rawAnswer is what a server says to a call, as it is on the wire.
+type rawAnswer struct {
+	header  http.Header
+	body    []byte
+	code    codes.Code
+	message string
+}
+
+// rawCall sends a call whose body is in wire form, by a client that knows HTTP/2 and nothing of gRPC.
+// Such a client needs no codec, which the binary would share where it is this test binary.
+func rawCall(t *testing.T, address, method string, header http.Header, body []byte) (rawAnswer, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+method, bytes.NewReader(body))
+	if err != nil {
+		return rawAnswer{}, err
+	}
+	req.Header = header.Clone()
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("Te", "trailers")
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols, DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	res, err := (&http.Client{Transport: transport, Timeout: patience}).Do(req)
+	if err != nil {
+		return rawAnswer{}, err
+	}
+	answer := rawAnswer{header: res.Header}
+	answer.body, err = io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		return rawAnswer{}, err
+	}
+	of := func(key string) string { return cmp.Or(res.Trailer.Get(key), res.Header.Get(key)) }
+	code, err := strconv.Atoi(of("Grpc-Status"))
+	answer.code, answer.message = codes.Code(code), of("Grpc-Message")
+	return answer, err
+}
+
+// gzipped returns what compresses to a message of so many zero bytes, or of text.
+func gzipped(t *testing.T, text io.Reader) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(w, text)
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// framed puts in front of a message what gRPC does.
+func framed(compressed bool, message []byte) []byte {
+	flag := byte(0)
+	if compressed {
+		flag = 1
+	}
+	return append(binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(message))), message...)
+}
+
+// unframed returns the only message of an answer, decompressed, and whether it was compressed.
+func unframed(t *testing.T, body []byte) (message []byte, compressed bool) {
+	t.Helper()
+	if len(body) < 5 || int(binary.BigEndian.Uint32(body[1:])) != len(body)-5 {
+		t.Fatalf("not one message: %d bytes", len(body))
+	}
+	if body[0] == 0 {
+		return body[5:], false
+	}
+	r, err := gzip.NewReader(bytes.NewReader(body[5:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if message, err = io.ReadAll(r); err != nil {
+		t.Fatal(err)
+	}
+	return message, true
+}
+
+var gzipHeader = http.Header{"Grpc-Encoding": {"gzip"}, "Grpc-Accept-Encoding": {"gzip"}}
+
+// TestCompression_gzipRequest is shared/cases/06-gzip-request.json: an upstream with an empty page,
+// any client that compresses, and OK.
+func TestCompression_gzipRequest(t *testing.T) {
+	t.Parallel()
+	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"data":[],"pagination":{"endCursor":"","hasNextPage":false}}`)
+	}))
+	at := startAgainst(t, upstream)
+	request, err := proto.Marshal(&vehiclesv1.ListVehiclesRequest{Limit: proto.Int64(512)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := rawCall(t, at.GRPC, vehiclesv1.VehiclesService_ListVehicles_FullMethodName, gzipHeader,
+		framed(true, gzipped(t, bytes.NewReader(request))))
+	if err != nil || answer.code != codes.OK {
+		t.Fatalf("ListVehicles: %v, code %v, %q; want OK", err, answer.code, answer.message)
+	}
+	if got := answer.header.Get("Grpc-Encoding"); got != "gzip" {
+		t.Errorf("the answer is encoded with %q, want gzip", got)
+	}
+	message, compressed := unframed(t, answer.body)
+	var page vehiclesv1.ListVehiclesResponse
+	if err := proto.Unmarshal(message, &page); err != nil || page.GetPagination().HasNextPage == nil || !compressed {
+		t.Errorf("the answer is %v, %v, compressed %t", &page, err, compressed)
+	}
+	// A client that does not compress gets what it did before.
+	answer, err = rawCall(t, at.GRPC, vehiclesv1.VehiclesService_ListVehicles_FullMethodName, http.Header{}, framed(false, request))
+	if err != nil || answer.code != codes.OK || answer.header.Get("Grpc-Encoding") != "" {
+		t.Fatalf("ListVehicles without gzip: %v, code %v, encoding %q", err, answer.code, answer.header.Get("Grpc-Encoding"))
+	}
+	if _, compressed := unframed(t, answer.body); compressed {
+		t.Error("an answer nobody asked to compress is compressed")
+	}
+	if sum := metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="ListVehicles"`, `grpc_code="OK"`); sum != 2 {
+		t.Errorf("%v calls were counted, want 2", sum)
+	}
+}
+
+// TestCompression_ghz has a client that is a process of its own.
+func TestCompression_ghz(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t)
+	out, err := output(t, "ghz", "--insecure", "--enable-compression", "--call", "samsara.vehicles.v1.VehiclesService/ListVehicles",
+		"-d", "{}", "-n", "20", "--format", "json", at.GRPC)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var report struct {
+		Codes map[string]int `json:"statusCodeDistribution"`
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil || report.Codes["OK"] != 20 {
+		t.Errorf("got %+v, %v, want 20 OK:\n%s", report, err, out)
+	}
+}
+
+// TestCompression_bomb sends requests of 200 KB that decompress to 200 MB, many at a time.
+func TestCompression_bomb(t *testing.T) {
+	t.Parallel()
+	p, at := startSandboxed(t)
+	const bombs, size = 16, 200 << 20
+	bomb := framed(true, gzipped(t, io.LimitReader(zeros{}, size)))
+	var all sync.WaitGroup
+	for range bombs {
+		all.Go(func() {
+			answer, err := rawCall(t, at.GRPC, vehiclesv1.VehiclesService_ListVehicles_FullMethodName, gzipHeader, bomb)
+			if err != nil || answer.code != codes.ResourceExhausted {
+				t.Errorf("a bomb: %v, code %v, %q; want ResourceExhausted", err, answer.code, answer.message)
+			}
+		})
+	}
+	all.Wait()
+	if sum := metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="ListVehicles"`, `grpc_code="ResourceExhausted"`); sum != bombs {
+		t.Errorf("%v calls were counted as ResourceExhausted, want %d", sum, bombs)
+	}
+	eventually(t, "bombs are logged", func() bool { // ten lines a second
+		lines, _, _ := p.log()
+		return count(lines, "call finished", codes.ResourceExhausted) > 0
+	})
+	// Sys never shrinks. Ten times of what the gateway may take: 16 requests of 4 MiB.
+	if sys := metric(t, at.Admin, "go_memstats_sys_bytes"); sys > 640<<20 {
+		t.Errorf("the gateway took %.0f MiB", sys/(1<<20))
+	}
+}
+
+// zeros is a reader of zero bytes without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// count returns how many lines there are of a message and a code.
+func count(lines []logLine, message string, code codes.Code) int {
+	n := 0
+	for _, line := range lines {
+		if line.Message == message && line.Code == code.String() {
+			n++
+		}
+	}
+	return n
+}
+
+// startAgainst runs a gateway before an upstream on this machine.
+func startAgainst(t *testing.T, upstream string, args ...string) logLine {
+	t.Helper()
+	_, at := startBefore(t, against(t, upstream), args...)
+	return at
+}
+
+// against returns the flags of a gateway before an upstream on this machine, with a token that
+// nothing else is called.
+func against(t *testing.T, upstream string) []string {
+	t.Helper()
+	token := t.TempDir() + "/token"
+	if err := os.WriteFile(token, []byte(upstreamToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{
+		"--upstream-url=http://" + strings.TrimPrefix(upstream, "http://"), "--api-token-file=" + token,
+		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+	}
+}
+
+// upstreamToken is the API token of a gateway that startAgainst runs.
+const upstreamToken = "samsara_api_Zq+7/bY=x9"

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"samsara.internal/gateway/internal/config"
+)
+
+const (
+	// maxLinesPerSecond bounds the lines of one kind, also at once.
+	maxLinesPerSecond = 10
+	// leftOutAfter is when lines that were left out are told of at the latest.
+	leftOutAfter = time.Second
+	// maxLineKinds bounds the memory for that. There are some dozens.
+	maxLineKinds = 200
+)
+
+// newLogger returns a logger that limits lines which repeat, and what has it tell of those that it
+// has left out and not told of yet, for the end of the program.
+func newLogger(level slog.Level, format config.LogFormat, w io.Writer) (log *slog.Logger, flush func(context.Context)) {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
+	var out slog.Handler = slog.NewTextHandler(w, options)
+	if format == config.LogJSON {
+		out = slog.NewJSONHandler(w, options)
+	}
+	limit := &lineLimit{out: out, kinds: make(map[lineKind]*lineCount)}
+	return slog.New(limitedHandler{out, limit}), limit.flush
+}
+
+// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
+func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
+// limitedHandler passes on at most maxLinesPerSecond lines of the same message and level. The next
+// one says by the attribute suppressed how many were left out before it; if none comes, a line of
+// its own says so. Lines for debugging are not limited: who asks for them wants all.
+//
+// Messages are constant texts, or many would count as few.
+type limitedHandler struct {
+	slog.Handler
+	limit *lineLimit
+}
+
+// Handle implements slog.Handler.
+func (h limitedHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level > slog.LevelDebug {
+		leftOut, ok := h.limit.take(ctx, lineKind{r.Level, r.Message})
+		if !ok {
+			return nil
+		}
+		if leftOut > 0 {
+			r = r.Clone()
+			r.AddAttrs(slog.Int("suppressed", leftOut))
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return limitedHandler{h.Handler.WithAttrs(attrs), h.limit}
+}
+
+// WithGroup implements slog.Handler.
+func (h limitedHandler) WithGroup(name string) slog.Handler {
+	return limitedHandler{h.Handler.WithGroup(name), h.limit}
+}
+
+// lineLimit counts lines. It is safe for concurrent use.
+type lineLimit struct {
+	out slog.Handler
+
+	mu    sync.Mutex
+	kinds map[lineKind]*lineCount
+}
+
+// lineKind is what lines have in common that are limited together.
+type lineKind struct {
+	level   slog.Level
+	message string
+}
+
+type lineCount struct {
+	rate    *rate.Limiter
+	leftOut int
+	// tell runs leftOutAfter the first of them was left out.
+	tell *time.Timer
+}
+
+// take reports whether a line may be written, and how many were left out before it.
+func (l *lineLimit) take(ctx context.Context, kind lineKind) (leftOut int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count := l.kinds[kind]
+	if count == nil && len(l.kinds) >= maxLineKinds {
+		kind = lineKind{slog.LevelWarn, "other messages"}
+		count = l.kinds[kind]
+	}
+	if count == nil {
+		count = &lineCount{rate: rate.NewLimiter(maxLinesPerSecond, maxLinesPerSecond)}
+		l.kinds[kind] = count
+	}
+	if !count.rate.Allow() {
+		if count.leftOut++; count.leftOut == 1 {
+			count.tell = time.AfterFunc(leftOutAfter, func() { l.tell(context.WithoutCancel(ctx), kind, count) })
+		}
+		return 0, false
+	}
+	leftOut, count.leftOut = count.leftOut, 0
+	if leftOut > 0 {
+		count.tell.Stop()
+	}
+	return leftOut, true
+}
+
+// tell says how many lines were left out, if that has not been said.
+func (l *lineLimit) tell(ctx context.Context, kind lineKind, count *lineCount) {
+	l.mu.Lock()
+	leftOut := count.leftOut
+	count.leftOut = 0
+	l.mu.Unlock()
+	if leftOut == 0 {
+		return
+	}
+	r := slog.NewRecord(time.Now(), kind.level, "repeated lines left out", 0)
+	r.AddAttrs(slog.String("message", kind.message), slog.Int("suppressed", leftOut))
+	_ = l.out.Handle(ctx, r) // There is nowhere left to say that it failed.
+}
+
+// flush tells of all that has not been told of.
+func (l *lineLimit) flush(ctx context.Context) {
+	l.mu.Lock()
+	kinds := make(map[lineKind]*lineCount, len(l.kinds))
+	for kind, count := range l.kinds {
+		kinds[kind] = count
+	}
+	l.mu.Unlock()
+	for kind, count := range kinds {
+		l.tell(ctx, kind, count)
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+)
+
+// retryDelay returns the wait in an error's RetryInfo, 0 where it has none.
+func retryDelay(err error) time.Duration {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
+}
+
+// TestConcurrentCalls_beyondTheBound fills a gateway with calls that wait, and makes more.
+func TestConcurrentCalls_beyondTheBound(t *testing.T) {
+	t.Parallel()
+	const most, more = 50, 100
+	answer := make(chan struct{})
+	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, `{"data":[],"pagination":{"endCursor":"","hasNextPage":false}}`)
+	}))
+	p, at := startBefore(t, against(t, upstream), "--quota=false", fmt.Sprintf("--max-concurrent-calls=%d", most))
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	var running sync.WaitGroup
+	for n := range most {
+		running.Go(func() {
+			call := getVehicle
+			if n%2 == 0 {
+				call = streamAllVehicles
+			}
+			if err := call(conn)(t.Context(), n); err != nil {
+				t.Errorf("a call within the bound: %v", err)
+			}
+		})
+	}
+	eventually(t, "the gateway is full", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == most })
+
+	// All are refused at once, on other connections too.
+	other := connect(t, at.GRPC, insecure.NewCredentials())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for n := range more {
+		call := getVehicle
+		if n%2 == 0 {
+			call = streamAllVehicles
+		}
+		err := call(other)(ctx, n)
+		if status.Code(err) != codes.ResourceExhausted || reason(err) != "TOO_MANY_CALLS" {
+			t.Fatalf("a call beyond the bound: got %v, reason %q, want ResourceExhausted, TOO_MANY_CALLS", err, reason(err))
+		}
+		if wait := retryDelay(err); wait < time.Second || wait > 2*time.Second {
+			t.Errorf("RetryInfo says %v, want 1s to 2s", wait)
+		}
+	}
+	if got := metric(t, at.Admin, "samsara_gateway_refused_calls_total"); got != more {
+		t.Errorf("%v calls were counted as refused, want %d", got, more)
+	}
+	if got := metric(t, at.Admin, "grpc_server_handled_total", `grpc_code="ResourceExhausted"`); got != more {
+		t.Errorf("%v calls were counted as ResourceExhausted, want %d", got, more)
+	}
+	lines, text, _ := p.log()
+	if n := count(lines, "call refused", codes.ResourceExhausted); n < 1 || n > more/2 {
+		t.Errorf("%d lines were logged of %d refused calls, want ten a second:\n%s", n, more, text)
+	}
+
+	// Probes and tools are not refused.
+	health, err := healthv1.NewHealthClient(other).Check(ctx, &healthv1.HealthCheckRequest{})
+	if err != nil || health.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("health of a full gateway: got %v, %v", health, err)
+	}
+	reflection, err := reflectionv1.NewServerReflectionClient(other).ServerReflectionInfo(ctx)
+	if err == nil {
+		err = reflection.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}})
+	}
+	if err == nil {
+		_, err = reflection.Recv()
+	}
+	if err != nil {
+		t.Errorf("reflection of a full gateway: %v", err)
+	}
+
+	close(answer)
+	running.Wait()
+	eventually(t, "no call runs", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == 0 })
+	if err := getVehicle(other)(ctx, 0); err != nil {
+		t.Errorf("a call after them: %v", err)
+	}
+}
+
+// TestConcurrentCalls_byDefaultFromMemory reads the bound of gateways that are not told one.
+func TestConcurrentCalls_byDefaultFromMemory(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[string]float64{"64MiB": 1000, "512MiB": 2048, "8GiB": 32768} {
+		t.Run(limit, func(t *testing.T) {
+			t.Parallel()
+			p := startIn(t, []string{"GOMEMLIMIT=" + limit}, "--sandbox", "--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
+			at := p.await(t, "serving")
+			if got := metric(t, at.Admin, "samsara_gateway_running_calls_limit"); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}

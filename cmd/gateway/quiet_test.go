@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+)
+
+// vehicleAnswer is a whole response about one vehicle, with a body that is longer than padding.
+func vehicleAnswer(id string, padding int) string {
+	body := fmt.Sprintf(`{"data":{"id":%q,"notes":%q}}`, id, strings.Repeat("x", padding))
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// gaveUp is what load balancers send on a connection that has been idle for too long for them.
+const gaveUp = "HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+// disorder is what an upstream does on a connection after each of its answers.
+type disorder struct {
+	after   time.Duration // since no call has been running; 0: at once with the answer
+	text    string
+	apart   bool // over TLS: in a record of its own
+	hangsUp bool
+	padding int // of the answer
+}
+
+// disorderly is an upstream whose connections do not stay quiet between requests.
+type disorderly struct {
+	disorder
+	t    *testing.T
+	late sync.WaitGroup // what is yet to come after answers
+
+	mu   sync.Mutex
+	rest chan struct{} // closed when no call is running
+}
+
+// resting returns the channel that is closed when the calls that run now have ended.
+func (d *disorderly) resting() chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rest
+}
+
+// beAtRest has the upstream say what it says to connections that are idle, and waits until it has.
+func (d *disorderly) beAtRest() {
+	d.mu.Lock()
+	close(d.rest)
+	d.rest = make(chan struct{})
+	d.mu.Unlock()
+	d.late.Wait()
+}
+
+// serve starts the upstream, and returns its URL and the environment of a gateway that trusts it.
+func (d *disorderly) serve(secure bool) (url string, env []string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	url = "http://" + listener.Addr().String()
+	var cfg *tls.Config
+	if secure {
+		certFile, keyFile, _ := selfSigned(d.t)
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		cfg = &tls.Config{Certificates: []tls.Certificate{cert}, DynamicRecordSizingDisabled: true}
+		url = fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port) //nolint:errcheck // it is TCP
+		env = []string{"SSL_CERT_FILE=" + certFile}
+	}
+	var running sync.WaitGroup
+	d.t.Cleanup(func() {
+		_ = listener.Close() // It ends the loop.
+		running.Wait()
+		d.late.Wait()
+	})
+	running.Go(func() {
+		for bounded := netutil.LimitListener(listener, maxSlowConns); ; {
+			conn, err := bounded.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { d.answer(&corked{Conn: conn}, cfg) })
+		}
+	})
+	return url, env
+}
+
+// answer answers the requests of one connection until the gateway hangs up.
+func (d *disorderly) answer(below *corked, cfg *tls.Config) {
+	conn := net.Conn(below)
+	if cfg != nil {
+		conn = tls.Server(below, cfg)
+	}
+	defer hangUp(below)
+	for in := bufio.NewReader(conn); ; {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		texts := []string{vehicleAnswer(path.Base(req.URL.Path), d.padding)}
+		switch {
+		case d.after > 0:
+			resting := d.resting()
+			d.late.Go(func() {
+				select {
+				case <-resting:
+				case <-d.t.Context().Done():
+				}
+				lapse(d.t, d.after)
+				_ = below.write(conn, d.hangsUp, d.text)
+			})
+		case d.apart:
+			texts = append(texts, d.text)
+		default:
+			texts[0] += d.text
+		}
+		if below.write(conn, false, texts...) != nil {
+			return
+		}
+	}
+}
+
+// corked is a connection that can send what several writes above it make as one packet.
+type corked struct {
+	net.Conn
+	mu   sync.Mutex
+	held []byte
+	cork bool
+}
+
+// Write implements net.Conn.
+func (c *corked) Write(p []byte) (int, error) {
+	if !c.cork {
+		return c.Conn.Write(p)
+	}
+	c.held = append(c.held, p...)
+	return len(p), nil
+}
+
+// write sends texts by one write for each, in one packet, and may hang up then.
+func (c *corked) write(above net.Conn, last bool, texts ...string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cork, c.held = true, nil
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		if _, err := above.Write([]byte(text)); err != nil {
+			return err
+		}
+	}
+	c.cork = false
+	_, err := c.Conn.Write(c.held)
+	if last {
+		hangUp(above)
+	}
+	return err
+}
+
+// outcomes counts what became of calls that each asked for a vehicle of its own.
+type outcomes struct {
+	mu                           sync.Mutex
+	calls, wrong, tried, failed  int
+	firstWrong, firstErr, slowed string
+}
+
+func (o *outcomes) ask(ctx context.Context, client vehiclesv1.VehiclesServiceClient, id string) {
+	ctx = metadata.AppendToOutgoingContext(ctx, "samsara-cache", "no-store")
+	var header metadata.MD
+	got, err := client.GetVehicle(ctx, &vehiclesv1.GetVehicleRequest{Id: &id}, grpc.Header(&header))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls++
+	switch attempts := strings.Join(header.Get("samsara-attempts"), " "); {
+	case err != nil:
+		o.failed++
+		o.firstErr = err.Error()
+	case got.GetData().GetId() != id:
+		o.wrong++
+		o.firstWrong = fmt.Sprintf("%s got %s", id, got.GetData().GetId())
+	case attempts != "1":
+		o.tried++
+		o.slowed = attempts
+	}
+}
+
+// TestUpstream_connectionNotQuiet has an upstream that says more than it was asked, and one that
+// gives up connections. Every call must get its own answer, at the first attempt.
+func TestUpstream_connectionNotQuiet(t *testing.T) {
+	t.Parallel()
+	const (
+		idle  = 100 * time.Millisecond // from an answer until the upstream says more
+		comes = 50 * time.Millisecond  // until what it says has certainly come
+		large = 10 << 10               // more than the gateway reads ahead
+		crowd = 50
+	)
+	stray := vehicleAnswer("stray", 0)
+	for name, d := range map[string]disorder{
+		"a second answer at once":                   {text: stray},
+		"a second answer at once, behind a large":   {text: stray, padding: large},
+		"a second answer at once, apart":            {text: stray, apart: true},
+		"a second answer at once, apart of a large": {text: stray, apart: true, padding: large},
+		"a second answer while idle":                {text: stray, after: idle},
+		"a 408 while idle":                          {text: gaveUp, after: idle, hangsUp: true},
+		"an end while idle":                         {after: idle, hangsUp: true},
+	} {
+		for by, secure := range map[string]bool{"in cleartext": false, "over TLS": true} {
+			if d.apart && !secure {
+				continue
+			}
+			t.Run(name+" "+by, func(t *testing.T) {
+				t.Parallel()
+				up := &disorderly{disorder: d, t: t, rest: make(chan struct{})}
+				url, env := up.serve(secure)
+				token := filepath.Join(t.TempDir(), "token")
+				if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				p := startIn(t, env, "--upstream-url="+url, "--api-token-file="+token, "--quota=false",
+					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
+				client := vehiclesv1.NewVehiclesServiceClient(connect(t, p.await(t, "serving").GRPC, insecure.NewCredentials()))
+
+				var seen outcomes
+				round := func(calls int) {
+					var together sync.WaitGroup
+					begun := seen.calls
+					for n := begun; n < begun+calls; n++ {
+						id := fmt.Sprint(n)
+						together.Go(func() { seen.ask(t.Context(), client, id) })
+					}
+					together.Wait()
+					if d.after > 0 {
+						up.beAtRest()
+						lapse(t, comes)
+					}
+				}
+				alone := 200
+				if d.after > 0 {
+					alone = 5
+				}
+				for range alone {
+					round(1)
+				}
+				for seen.calls+crowd <= 1000 {
+					round(crowd)
+				}
+				round(1000 - seen.calls)
+				if seen.wrong+seen.tried+seen.failed > 0 {
+					t.Errorf("of %d calls %d got another answer (%s), %d took more than 1 attempt (%s), %d failed (%s)",
+						seen.calls, seen.wrong, seen.firstWrong, seen.tried, seen.slowed, seen.failed, seen.firstErr)
+				}
+				t.Logf("%d calls", seen.calls)
+				p.stop(t)
+			})
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+)
+
+// leak returns a part of the API token that a text holds, as it is or percent-encoded, in whatever
+// case; empty where it holds none.
+func leak(text string) string {
+	const window = 6
+	_, secret, _ := strings.Cut(strings.ToLower(upstreamToken), "_api_")
+	for range 3 { // what is encoded may be encoded again
+		text = strings.ToLower(text)
+		for i := range len(secret) - window + 1 {
+			if part := secret[i : i+window]; strings.Contains(text, part) {
+				return part
+			}
+		}
+		decoded, err := url.PathUnescape(text)
+		if err != nil { // not all of it
+			decoded = strings.NewReplacer("%2b", "+", "%2f", "/", "%3d", "=", "%25", "%").Replace(text)
+		}
+		text = decoded
+	}
+	return ""
+}
+
+// echoes are the forms in which an upstream may send back a token that it was sent.
+func echoes(token string) []string {
+	return []string{
+		token, "Bearer " + token, strings.Repeat("x", 46) + token, // which is cut within the token
+		url.QueryEscape(token), url.PathEscape(token), strings.ToLower(url.QueryEscape(token)), strings.ToUpper(token),
+	}
+}
+
+// TestToken_echoedByTheUpstream has an upstream send back the token wherever it can.
+func TestToken_echoedByTheUpstream(t *testing.T) {
+	t.Parallel()
+	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		kind, n, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/fleet/vehicles/"), ".")
+		if n == "" {
+			n = r.URL.Query().Get("tagIds") // of a list
+		}
+		form, _ := strconv.Atoi(n)
+		echo := echoes(token)[form]
+		quoted, _ := json.Marshal(echo)
+		w.Header().Set("X-Request-Id", echo)
+		w.Header().Set("X-Echo", echo)
+		w.Header().Set("X-"+strings.Map(func(r rune) rune {
+			if strings.ContainsRune("/=", r) {
+				return -1
+			}
+			return r
+		}, token), "a name")
+		switch kind {
+		case "1": // names that nobody knows
+			fmt.Fprintf(w, `{"data":{%s:"\ud800","id":"1"},%s:1}`, quoted, quoted)
+		case "2":
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"message":%s,"requestId":%s}`, quoted, quoted)
+		case "3": // an error that is no error
+			fmt.Fprintf(w, `{"message":%s}`, quoted)
+		case "4":
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, "<html><title>"+echo+"</title>")
+		case "/fleet/vehicles": // a page, and then a failure, with the cursor to go on from
+			if r.URL.Query().Get("after") != "" {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			fmt.Fprintf(w, `{"data":[{%s:1,"id":"1"}],"pagination":{"endCursor":%s,"hasNextPage":true}}`, quoted, quoted)
+		default:
+			_, _ = io.WriteString(w, `{}`)
+		}
+	}))
+	p, at := startBefore(t, against(t, upstream), "--quota=false", "--passthrough", "--log-level=debug", "--cache=*=1m")
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	client := vehiclesv1.NewVehiclesServiceClient(conn)
+	check := func(what string, texts ...any) {
+		t.Helper()
+		for _, text := range texts {
+			if part := leak(fmt.Sprint(text)); part != "" {
+				t.Errorf("%s holds %q of the token: %v", what, part, text)
+			}
+		}
+	}
+	for form := range echoes(upstreamToken) {
+		for id, want := range map[string]codes.Code{"1": codes.OK, "2": codes.InvalidArgument, "3": codes.Internal, "4": codes.InvalidArgument} {
+			for range 2 { // the second may be from the cache
+				var header, trailer metadata.MD
+				_, err := client.GetVehicle(t.Context(), &vehiclesv1.GetVehicleRequest{Id: proto.String(fmt.Sprintf("%s.%d", id, form))}, grpc.Header(&header), grpc.Trailer(&trailer))
+				if status.Code(err) != want {
+					t.Errorf("vehicle %s: got %v, want %v", id, err, want)
+				}
+				delete(trailer, "grpc-status-details-bin") // which is in the error
+				check("the header of vehicle "+id, map[string][]string(header))
+				check("the trailer of vehicle "+id, map[string][]string(trailer))
+				check("the error of vehicle "+id, err, status.Convert(err).Details())
+			}
+		}
+		stream, err := client.StreamVehicles(t.Context(), &vehiclesv1.StreamVehiclesRequest{
+			Request: &vehiclesv1.ListVehiclesRequest{TagIds: proto.String(strconv.Itoa(form))},
+		})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.PermissionDenied {
+			t.Errorf("the stream ended with %v, want PermissionDenied", err)
+		}
+		header, _ := stream.Header()
+		check("the header of a stream", map[string][]string(header))
+		trailer := stream.Trailer()
+		delete(trailer, "grpc-status-details-bin")
+		check("the trailer of a stream", map[string][]string(trailer))
+		check("the error of a stream", err, status.Convert(err).Details())
+		res, err := gatewayv1.NewPassthroughServiceClient(conn).Call(t.Context(), &gatewayv1.CallRequest{Method: proto.String("GET"), Path: proto.String(fmt.Sprintf("/x.%d", form))})
+		if err != nil {
+			t.Errorf("passthrough: %v", err)
+		}
+		check("a header passed on", res.GetHeaders())
+	}
+	_, text := get(t, "http://"+at.Admin+"/metrics", "")
+	if sum := metric(t, at.Admin, "samsara_gateway_response_drift_total", `kind="unknown"`, `field="VehicleObject.*"`); sum == 0 {
+		t.Error("an unknown member is not counted as VehicleObject.*")
+	}
+	for line := range strings.Lines(text) {
+		check("a metric", line)
+		if strings.HasPrefix(line, "samsara_gateway_response_drift_total") && strings.Contains(line, "token") {
+			t.Errorf("a name of the upstream's is in the metrics: %s", line)
+		}
+	}
+	p.stop(t)
+	_, text, _ = p.log()
+	for line := range strings.Lines(text) {
+		check("the log", line)
+	}
+}

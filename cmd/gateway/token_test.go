@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+	"samsara.internal/gateway/internal/testenv"
+)
+
+// tokenUpstream is a Samsara that knows tags alone and accepts the tokens it was told last.
+type tokenUpstream struct {
+	url      string
+	accepted atomic.Pointer[[]string]
+	refused  atomic.Int64
+}
+
+func startTokenUpstream(t *testing.T, tokens ...string) *tokenUpstream {
+	t.Helper()
+	u := &tokenUpstream{}
+	u.accept(tokens...)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		answer := `{"data":{"id":"1","name":"one"}}`
+		if !slices.Contains(*u.accepted.Load(), token) {
+			u.refused.Add(1)
+			w.WriteHeader(http.StatusUnauthorized)
+			answer = `{"message":"Invalid token."}`
+		}
+		_, _ = io.WriteString(w, answer) // A gateway that has gone needs no answer.
+	}))
+	t.Cleanup(server.Close)
+	u.url = server.URL
+	return u
+}
+
+func (u *tokenUpstream) accept(tokens ...string) { u.accepted.Store(&tokens) }
+
+// flags are those of a gateway before the upstream.
+func (u *tokenUpstream) flags(tokenFile string) []string {
+	return []string{
+		"--upstream-url=" + u.url, "--api-token-file=" + tokenFile, "--quota=false",
+		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+	}
+}
+
+// replace gives a file another content at one moment.
+func replace(t *testing.T, path, content string) {
+	t.Helper()
+	fresh := path + ".new"
+	if err := os.WriteFile(fresh, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tokenFile returns the path of a new file with this content.
+func tokenFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	replace(t, path, content)
+	return path
+}
+
+// tagLoad calls a gateway for tags without a pause between a worker's calls but for a few
+// milliseconds. Half of the workers read, half write.
+type tagLoad struct {
+	calls, again atomic.Int64 // again: of more than one attempt
+
+	mu     sync.Mutex
+	failed []error
+
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+func startTagLoad(t *testing.T, address string) *tagLoad {
+	t.Helper()
+	const workers = 4
+	l := &tagLoad{}
+	var ctx context.Context
+	ctx, l.end = context.WithCancel(t.Context())
+	client := tagsv1.NewTagsServiceClient(connect(t, address, insecure.NewCredentials()))
+	for n := range workers {
+		l.running.Go(func() {
+			tick := time.NewTicker(2 * time.Millisecond)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				attempts, err := callTags(context.WithoutCancel(ctx), client, n%2 == 1)
+				l.calls.Add(1)
+				if attempts != "1" {
+					l.again.Add(1)
+				}
+				if err != nil {
+					l.mu.Lock()
+					l.failed = append(l.failed, err)
+					l.mu.Unlock()
+				}
+				<-tick.C
+			}
+		})
+	}
+	t.Cleanup(func() { l.stop() })
+	l.wait(t, 20)
+	return l
+}
+
+// callTags reads or writes a tag. It returns what samsara-attempts says.
+func callTags(ctx context.Context, client tagsv1.TagsServiceClient, write bool) (attempts string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, "samsara-cache", "no-store") // nor shared
+	var header, trailer metadata.MD
+	id, name := "1", "one"
+	if write {
+		_, err = client.CreateTag(ctx, &tagsv1.CreateTagRequest{Name: &name}, grpc.Header(&header), grpc.Trailer(&trailer))
+	} else {
+		_, err = client.GetTag(ctx, &tagsv1.GetTagRequest{Id: &id}, grpc.Header(&header), grpc.Trailer(&trailer))
+	}
+	return strings.Join(append(header.Get("samsara-attempts"), trailer.Get("samsara-attempts")...), " "), err
+}
+
+// wait waits until so many calls more have ended.
+func (l *tagLoad) wait(t *testing.T, more int64) {
+	t.Helper()
+	until := l.calls.Load() + more
+	eventually(t, "calls end", func() bool { return l.calls.Load() >= until })
+}
+
+// stop ends the load. It returns why calls failed.
+func (l *tagLoad) stop() []error {
+	l.end()
+	l.running.Wait()
+	return l.failed
+}
+
+// wantNoFailure ends the load and expects that every call succeeded.
+func (l *tagLoad) wantNoFailure(t *testing.T) {
+	t.Helper()
+	failed := l.stop()
+	t.Logf("%d calls, %d failed", l.calls.Load(), len(failed))
+	if len(failed) > 0 {
+		t.Errorf("%d of %d calls failed, the first with: %v", len(failed), l.calls.Load(), failed[0])
+	}
+}
+
+// wantFewLines expects that a process has logged no more than a handful of lines since it had
+// logged so many.
+func wantFewLines(t *testing.T, p *process, before int) {
+	t.Helper()
+	const handful = 6
+	lines, text, _ := p.log()
+	t.Logf("%d lines", len(lines)-before)
+	if len(lines)-before > handful {
+		t.Errorf("%d lines were logged, want %d at most; the last are:\n%s", len(lines)-before, handful, text[max(0, len(text)-1000):])
+	}
+}
+
+// outage is how long a file is away in tests. The gateway looks once a second.
+func outage(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("SAMSARA_TEST_OUTAGE")
+	if text == "" {
+		return 2500 * time.Millisecond
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestToken_fileGone(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]func(path string) error{
+		"removed":            os.Remove,
+		"emptied":            func(path string) error { return os.Truncate(path, 0) },
+		"no longer a token":  func(path string) error { return os.WriteFile(path, []byte("two\nlines"), 0o600) },
+		"much too large":     func(path string) error { return os.Truncate(path, 1<<40) },
+		"a directory":        func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		"a pipe of nobody's": func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := startTokenUpstream(t, "one", "two")
+			path := tokenFile(t, "one")
+			p := start(t, u.flags(path)...)
+			at := p.await(t, "serving")
+			load := startTagLoad(t, at.GRPC)
+			before, _, _ := p.log()
+
+			if err := take(path); err != nil {
+				t.Fatal(err)
+			}
+			lapse(t, outage(t))
+			if code, text := get(t, "http://"+at.Admin+"/readyz", ""); code != http.StatusOK || !strings.Contains(text, "api-token") {
+				t.Errorf("/readyz: got %d %q, want 200 and the file named", code, text)
+			}
+			if got := metric(t, at.Admin, "samsara_gateway_file_consecutive_failures", `file="api-token"`); got < 1 {
+				t.Errorf("file_consecutive_failures: got %v, want 1 at least", got)
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			replace(t, path, "two")
+			u.accept("two")
+			load.wait(t, 20)
+			load.wantNoFailure(t)
+			eventually(t, "the file is read again", func() bool {
+				return metric(t, at.Admin, "samsara_gateway_file_consecutive_failures", `file="api-token"`) == 0
+			})
+			wantFewLines(t, p, len(before))
+			p.stop(t)
+		})
+	}
+}
+
+// TestToken_noFileDescriptors has strangers take every file descriptor that the gateway may open.
+func TestToken_noFileDescriptors(t *testing.T) {
+	t.Parallel()
+	u := startTokenUpstream(t, "one")
+	p := startCommand(t, nil, append([]string{"/bin/sh", "-c", `ulimit -n 128; exec "$@"`, "sh", testenv.Tool(t, "gateway")}, u.flags(tokenFile(t, "one"))...)...)
+	at := p.await(t, "serving")
+	load := startTagLoad(t, at.GRPC)
+	before, _, _ := p.log()
+
+	var strangers []net.Conn
+	hangUpAll := func() { hangUp(strangers...); strangers = nil }
+	defer hangUpAll()
+	for range 200 { // Those that the gateway cannot accept wait in the queue of its socket.
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", at.GRPC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		strangers = append(strangers, conn)
+	}
+	lapse(t, outage(t))
+	hangUpAll()
+	load.wait(t, 20)
+	load.wantNoFailure(t)
+	if got := metric(t, at.Admin, "samsara_gateway_file_looks_total", `file="api-token"`, `result="failed"`); got < 1 {
+		t.Errorf("file_looks_total of failures: got %v, want 1 at least", got)
+	}
+	wantFewLines(t, p, len(before))
+	p.stop(t)
+}
+
+func TestToken_rotatedAndOldOneRevoked(t *testing.T) {
+	t.Parallel()
+	for name, upstreamFirst := range map[string]bool{"the file is first": false, "the upstream is first": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := startTokenUpstream(t, "one")
+			path := tokenFile(t, "one")
+			p := start(t, u.flags(path)...)
+			at := p.await(t, "serving")
+			load := startTagLoad(t, at.GRPC)
+			if upstreamFirst {
+				u.accept("two")
+				eventually(t, "a call is refused", func() bool { return u.refused.Load() > 0 })
+				replace(t, path, "two")
+			} else {
+				u.accept("one", "two")
+				replace(t, path, "two")
+				u.accept("two")
+			}
+			load.wait(t, 200)
+			load.wantNoFailure(t)
+			t.Logf("%d calls, %d of them with more than one attempt, %d attempts refused", load.calls.Load(), load.again.Load(), u.refused.Load())
+			if refused, again := u.refused.Load(), load.again.Load(); again != refused {
+				t.Errorf("%d attempts were refused and %d calls had another one, want as many", refused, again)
+			}
+			p.stop(t)
+		})
+	}
+}
+
+func TestToken_wrong(t *testing.T) {
+	t.Parallel()
+	u := startTokenUpstream(t, "one")
+	path := tokenFile(t, "wrong")
+	p := start(t, u.flags(path)...)
+	at := p.await(t, "serving")
+	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	const calls = 500
+	began := time.Now()
+	for n := range calls {
+		attempts, err := callTags(t.Context(), client, n%2 == 1)
+		if status.Code(err) != codes.Unauthenticated || attempts != "1" {
+			t.Fatalf("call %d: got %v after %q attempts, want Unauthenticated after 1", n, err, attempts)
+		}
+	}
+	looks, took := metric(t, at.Admin, "samsara_gateway_file_looks_total", `file="api-token"`), time.Since(began)
+	t.Logf("%d calls in %v looked at the file %v times", calls, took.Round(time.Millisecond), looks)
+	if most := 4 + 2*took.Seconds(); looks < 1 || looks > most {
+		t.Errorf("the file was looked at %v times in %v, want 1 to %v", looks, took, most)
+	}
+	if got := u.refused.Load(); got != calls {
+		t.Errorf("%d requests were made, want %d", got, calls)
+	}
+	replace(t, path, "one")
+	eventually(t, "the right token is read", func() bool {
+		_, err := callTags(t.Context(), client, true)
+		return err == nil
+	})
+	p.stop(t)
+}
+
+func TestSIGHUP_underLoad(t *testing.T) {
+	t.Parallel()
+	u := startTokenUpstream(t, "one")
+	p := start(t, u.flags(tokenFile(t, "one"))...)
+	at := p.await(t, "serving")
+	load := startTagLoad(t, at.GRPC)
+	for range 5 {
+		p.signal(t, syscall.SIGHUP)
+		load.wait(t, 20)
+	}
+	load.wantNoFailure(t)
+	p.stop(t)
+}
+
+// TestLog_outage counts the lines of a gateway whose upstream is gone.
+func TestLog_outage(t *testing.T) {
+	t.Parallel()
+	u := startTokenUpstream(t, "one")
+	p := start(t, u.flags(tokenFile(t, "one"))...)
+	at := p.await(t, "serving")
+	load := startTagLoad(t, at.GRPC)
+	before, _, _ := p.log()
+	u.accept() // All calls are refused, and each of them is logged.
+	began := time.Now()
+	lapse(t, outage(t))
+	failed, took := len(load.stop()), time.Since(began)
+	finished, suppressed := 0, 0
+	eventually(t, "every line is written or counted", func() bool {
+		finished, suppressed = 0, 0
+		lines, _, _ := p.log()
+		for _, line := range lines {
+			if line.Message == "call finished" {
+				finished++
+			}
+			suppressed += line.Suppressed
+		}
+		return finished+suppressed >= failed
+	})
+	lines, _, _ := p.log()
+	written := len(lines) - len(before)
+	t.Logf("%d calls failed in %v: %d lines, %d left out", failed, took.Round(time.Millisecond), written, suppressed)
+	if finished+suppressed != failed {
+		t.Errorf("%d lines and %d left out, want %d together", finished, suppressed, failed)
+	}
+	if most := 20 + 11*int(took.Seconds()+1); written > most {
+		t.Errorf("%d lines were logged, want %d at most", written, most)
+	}
+	p.stop(t)
+}

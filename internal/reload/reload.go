@@ -1,0 +1,269 @@
+// Package reload keeps what files say in memory, and follows the files while the process runs.
+//
+// Files are read whole, once a second and when somebody asks, never watched: that sees a file that
+// is written in place, one that is renamed over, the swap of folders by which Kubernetes updates
+// secrets, and NFS, alike. A change is taken up only if all of it is good. Whatever else is found
+// (no file, no right to it, an empty or half-written one, one that is too large or no regular file,
+// no file descriptor left) is logged once and counted, and the last good value stays in use.
+//
+// No error of this package holds anything of a file's content.
+package reload
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// Interval is how often a Poller looks at each file, and how often Again does at most.
+	Interval = time.Second
+	// patience bounds the wait for a read that does not end, such as one of a network that is gone.
+	patience = time.Second
+)
+
+// File says what is read, and what it means.
+type File[T any] struct {
+	// Name is the file's in logs and metrics.
+	Name string
+	// Paths are read together, and together make one value. A path may be there twice.
+	Paths []string
+	// MaxBytes is what each of them holds at most.
+	MaxBytes int64
+	// Parse returns what the contents mean, which are in the order of Paths, or what is wrong with
+	// them. It must neither change nor keep them, and its errors must not show them.
+	Parse func(contents [][]byte) (T, error)
+}
+
+// State is what became of looking at a file.
+type State struct {
+	Name string
+	// Changed, Unchanged and Failed count looks by their result. That before the start is none.
+	Changed, Unchanged, Failed uint64
+	// FailedInARow is how many looks have failed since the last that did not.
+	FailedInARow uint64
+	// Good is when the file was last found good, whether or not it had changed.
+	Good time.Time
+	// Err is why the last look failed, nil if it did not.
+	Err error
+}
+
+// Value is the last good value of a file. It is safe for concurrent use.
+type Value[T any] struct {
+	file  File[T]
+	value atomic.Pointer[T]
+	// contents are those that value was made of. Only New and then run use them.
+	contents [][]byte
+	// wake has run look now.
+	wake chan struct{}
+
+	mu    sync.Mutex
+	state State
+	// asked is when Again last had the file looked at; answered is closed when that has been
+	// done, and is nil from then on.
+	asked    time.Time
+	answered chan struct{}
+	// changed is closed and replaced with each new value.
+	changed chan struct{}
+}
+
+// New reads a file for the first time. The value follows the file while a Poller runs that has it.
+func New[T any](f File[T]) (*Value[T], error) {
+	v := &Value[T]{file: f, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	var err error
+	if v.contents, err = v.read(); err != nil {
+		return nil, err
+	}
+	value, err := f.Parse(v.contents)
+	if err != nil {
+		return nil, err
+	}
+	v.value.Store(&value)
+	v.state = State{Name: f.Name, Good: time.Now()}
+	return v, nil
+}
+
+// Get returns the value.
+func (v *Value[T]) Get() T { return *v.value.Load() }
+
+// State returns what became of looking at the file.
+func (v *Value[T]) State() State {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.state
+}
+
+// Again has the Poller look at the file now, and waits until that is done, a second at most and
+// not beyond the end of ctx. If it has been asked for that within the last Interval, it does
+// nothing more than wait for the look that is under way, if one is.
+func (v *Value[T]) Again(ctx context.Context) {
+	v.mu.Lock()
+	if v.answered == nil && time.Since(v.asked) >= Interval {
+		v.asked, v.answered = time.Now(), make(chan struct{})
+		v.poke()
+	}
+	answered := v.answered
+	v.mu.Unlock()
+	if answered != nil {
+		wait(ctx, patience, answered)
+	}
+}
+
+// Await waits until a value satisfies a condition, which the present one may, and reports whether
+// one did. It waits so long at most, and not beyond the end of ctx.
+func (v *Value[T]) Await(ctx context.Context, most time.Duration, satisfies func(T) bool) bool {
+	for until := time.Now().Add(most); ; {
+		v.mu.Lock()
+		changed := v.changed
+		v.mu.Unlock()
+		if satisfies(v.Get()) {
+			return true
+		}
+		if !wait(ctx, time.Until(until), changed) {
+			return false
+		}
+	}
+}
+
+// wait reports whether done was closed before a time had passed and ctx had ended.
+func wait(ctx context.Context, most time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// poke has run look now, or once more if it is looking.
+func (v *Value[T]) poke() {
+	select {
+	case v.wake <- struct{}{}:
+	default: // It will already.
+	}
+}
+
+// run looks at the file until ctx ends.
+func (v *Value[T]) run(ctx context.Context, log *slog.Logger) {
+	ticker := time.NewTicker(Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-v.wake:
+		}
+		v.look(ctx, log)
+	}
+}
+
+// look reads the file and takes up what is new.
+func (v *Value[T]) look(ctx context.Context, log *slog.Logger) {
+	v.mu.Lock()
+	answered := v.answered // Who asks from now on wants a look that begins later.
+	v.mu.Unlock()
+
+	changed, err := v.reload()
+
+	v.mu.Lock()
+	failing := v.state.FailedInARow > 0
+	switch v.state.Err = err; {
+	case err != nil:
+		v.state.Failed++
+		v.state.FailedInARow++
+	case changed:
+		v.state.Changed++
+		close(v.changed)
+		v.changed = make(chan struct{})
+	default:
+		v.state.Unchanged++
+	}
+	if err == nil {
+		v.state.FailedInARow, v.state.Good = 0, time.Now()
+	}
+	if answered != nil {
+		close(answered)
+		v.answered = nil
+	}
+	v.mu.Unlock()
+
+	attrs := []slog.Attr{slog.String("file", v.file.Name), slog.Any("paths", v.file.Paths)}
+	if err != nil && !failing {
+		log.LogAttrs(ctx, slog.LevelError, "file cannot be taken up, the last good one stays in use", append(attrs, slog.Any("error", err))...)
+	}
+	if err == nil && failing {
+		log.LogAttrs(ctx, slog.LevelInfo, "file is good again", attrs...)
+	}
+	if changed {
+		log.LogAttrs(ctx, slog.LevelInfo, "file has changed and was taken up", attrs...)
+	}
+}
+
+// reload takes up what is new, and reports whether something was.
+func (v *Value[T]) reload() (changed bool, err error) {
+	contents, err := v.read()
+	if err != nil {
+		return false, err
+	}
+	if slices.EqualFunc(contents, v.contents, bytes.Equal) {
+		return false, nil
+	}
+	value, err := v.file.Parse(contents)
+	if err != nil {
+		return false, err
+	}
+	v.value.Store(&value)
+	v.contents = contents
+	return true, nil
+}
+
+func (v *Value[T]) read() ([][]byte, error) {
+	contents := make([][]byte, len(v.file.Paths))
+	for i, path := range v.file.Paths {
+		var err error
+		if contents[i], err = ReadFile(path, v.file.MaxBytes); err != nil {
+			return nil, err
+		}
+	}
+	return contents, nil
+}
+
+// ReadFile returns the content of a regular file that is not empty and at most so large. It does
+// not wait for the writer of a pipe. The error names the path.
+func ReadFile(path string, maxBytes int64) (content []byte, err error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("open %s: must be a regular file, is %s", path, info.Mode().Type())
+	}
+	content, err = io.ReadAll(io.LimitReader(file, maxBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(content) == 0:
+		return nil, fmt.Errorf("read %s: must not be empty", path)
+	case int64(len(content)) > maxBytes:
+		return nil, fmt.Errorf("read %s: must hold at most %d bytes", path, maxBytes)
+	}
+	return content, nil
+}

@@ -116,10 +116,11 @@ func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 	return h.await(ctx, c)
 }
 
-// grow waits for n bytes more for a lease of the holder.
-func (h *Holder) grow(ctx context.Context, l *Lease, n int64) error {
+// grow waits for n bytes more for a lease of the holder, which may come to count most of them.
+func (h *Holder) grow(ctx context.Context, l *Lease, n, most int64) error {
 	p := h.pool
 	p.mu.Lock()
+	l.most = most
 	if l.counted+n > max(p.most(), min(smallBytes, p.limit)) {
 		p.mu.Unlock()
 		return p.errNeverFits(l.counted + n)

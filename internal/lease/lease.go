@@ -73,8 +73,7 @@ func (l *Lease) Buffer(n int) []byte {
 // most of them, until Keep or Count. If it fails everything stays as it was.
 func (l *Lease) Grow(ctx context.Context, buffer []byte, n int, counted, most int64) ([]byte, error) {
 	if more := counted - l.counted; more > 0 {
-		l.most = max(most, counted)
-		if err := l.holder.grow(ctx, l, more); err != nil {
+		if err := l.holder.grow(ctx, l, more, max(most, counted)); err != nil {
 			return buffer, err
 		}
 	}

@@ -20,6 +20,7 @@ func TestLease_overOnce(t *testing.T) {
 			l.Put(nil)
 			_ = s.Close()
 			<-time.After(2 * sweepInterval)
+			synctest.Wait()
 			l.Put(nil)
 			l.Release()
 		}},

@@ -2,20 +2,30 @@ package service
 
 import (
 	"bytes"
+	"slices"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
+
+// pieceBytes is how much grpc gets as one piece. It gives back each piece once that is written, so
+// that a large answer shows that its client reads.
+const pieceBytes = 256 << 10
 
 // frame is a response whose message is already in wire form. It is sent as it is, and released
 // once grpc has written it or given it up.
 type frame struct{ *upstream.Response }
 
+// compressed is a frame of which grpc makes a compressed copy. It is released once that is made.
+type compressed struct{ *upstream.Response }
+
 // codec is grpc's protobuf codec, which every message goes through that is not in wire form. It is
-// forced on the server rather than registered, because the registry is global.
+// forced on the server rather than registered, because the registry is global. It alone hands
+// memory to grpc.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
@@ -25,31 +35,55 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch v := v.(type) {
 	case frame:
-		return mem.BufferSlice{lend(&v.Message, v)}, nil
+		return handOver(make(mem.BufferSlice, 0, 1), &v.Message, v.Lease), nil
+	case compressed:
+		return lend(nil, &v.Message, v.Lease), nil
 	case *message:
-		return v.buffers(), nil
+		v.sent = true
+		give := handOver
+		if v.compressed {
+			give = lend
+		}
+		out := append(make(mem.BufferSlice, 0, 3), mem.SliceBuffer(v.head))
+		return append(give(out, &v.body, v.lease), mem.SliceBuffer(v.tail)), nil
 	default:
 		return c.CodecV2.Marshal(v)
 	}
 }
 
-// lend returns a buffer of wire, which owner gets back once nothing uses it any more.
-func lend(wire *[]byte, owner mem.BufferPool) mem.Buffer {
-	if mem.IsBelowBufferPoolingThreshold(cap(*wire)) {
+// handOver appends wire, and makes its lease grpc's, if it has one.
+func handOver(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSlice {
+	switch {
+	case held == nil:
+		return append(out, mem.SliceBuffer(*wire))
+	case mem.IsBelowBufferPoolingThreshold(cap(*wire)):
 		// Of such a buffer grpc never says that it is done with it.
-		defer owner.Put(wire)
-		return mem.SliceBuffer(bytes.Clone(*wire))
+		defer held.Release()
+		return append(out, mem.SliceBuffer(bytes.Clone(*wire)))
+	case len(*wire) <= pieceBytes:
+		held.Hand(1)
+		return append(out, mem.NewBuffer(wire, held))
 	}
-	return mem.NewBuffer(wire, owner)
+	count := (len(*wire) + pieceBytes - 1) / pieceBytes
+	// Of one size, for of a short last one grpc would not say that it is done with it.
+	pieces := slices.Collect(slices.Chunk(*wire, (len(*wire)+count-1)/count))
+	held.Hand(len(pieces))
+	for i := range pieces {
+		out = append(out, mem.NewBuffer(&pieces[i], held))
+	}
+	return out
 }
 
-func fresh(length int) *[]byte {
-	b := make([]byte, length)
-	return &b
+// lend appends wire, of which grpc makes a compressed copy and then keeps nothing.
+func lend(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSlice {
+	if held == nil || mem.IsBelowBufferPoolingThreshold(cap(*wire)) {
+		return handOver(out, wire, held) // It is a copy already.
+	}
+	return append(out, mem.NewBuffer(wire, lent{held}))
 }
 
-// Get and Put make a frame the mem.BufferPool of its own message.
-func (f frame) Get(length int) *[]byte { return fresh(length) }
+// lent is the mem.BufferPool of a lease that is released, rather than handed.
+type lent struct{ *lease.Lease }
 
 // Put implements mem.BufferPool.
-func (f frame) Put(*[]byte) { f.Release() }
+func (l lent) Put(*[]byte) { l.Release() }

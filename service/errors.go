@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -55,6 +56,14 @@ func newError(code codes.Code, message string, info *errdetails.ErrorInfo, detai
 		return s.Err()
 	}
 	return detailed.Err()
+}
+
+// noRoom is the error of a request for which there was no room in time, or whose call ended before.
+func noRoom(err error) error {
+	if !errors.Is(err, lease.ErrNoRoom) {
+		return err
+	}
+	return newError(codes.ResourceExhausted, "the request: "+err.Error(), &errdetails.ErrorInfo{Reason: upstream.ReasonMemoryInFlight})
 }
 
 // invalidArgument refuses a request to the operation. Violations beyond maxViolationBytes are

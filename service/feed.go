@@ -15,6 +15,7 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -68,11 +69,13 @@ func newFeedKey(s *source) feedKey {
 	return feedKey{s.stream.FullMethod, s.walk.Path, s.walk.Query, s.request.RetryAlways, header.String()}
 }
 
-// feedReader reads a feed for its followers. All but source, key, cancel, done and wake is
+// feedReader reads a feed for its followers. All but source, key, memory, cancel, done and wake is
 // guarded by feeds.mu; cursor changes in the reader's own goroutine only.
 type feedReader struct {
 	*source
-	key    feedKey
+	key feedKey
+	// memory holds what it keeps. What its followers are given their connections hold.
+	memory *lease.Holder
 	cancel context.CancelFunc
 	// done is closed when the reader's goroutine ends.
 	done chan struct{}
@@ -107,10 +110,11 @@ type feedReader struct {
 	err   error
 }
 
-// keptPage is a page with the number of answers up to it, and of followers that have yet to get
-// it.
+// keptPage is a page with its memory, the number of answers up to it, and of followers that have yet
+// to get it.
 type keptPage struct {
 	*page
+	lease   *lease.Lease
 	answers int64
 	waiting int
 }
@@ -132,8 +136,9 @@ type follower struct {
 // news is what there is for a follower: a page that it now owns, or that it has ended, or how
 // its feed is doing.
 type news struct {
-	page *page
-	err  error
+	page  *page
+	lease *lease.Lease // of the page
+	err   error
 
 	// cursor is where the follower is, pages how many pages it has got over.
 	cursor string
@@ -208,10 +213,10 @@ func (f *feeds) take(fo *follower) news {
 		fo.next, fo.cursor, fo.pages = fo.next+1, p.Cursor, p.answers-fo.skipped
 		fo.held++
 		p.waiting--
-		given := p.share()
+		given := p.lease.Share(fo.source.request.Memory)
 		f.trim(r)
 		r.nudge()
-		return news{page: given, cursor: fo.cursor, pages: fo.pages}
+		return news{page: p.page, lease: given, cursor: fo.cursor, pages: fo.pages}
 	}
 	fo.cursor, fo.pages = r.cursor, r.answers-fo.skipped
 	return news{err: r.err, cursor: fo.cursor, pages: fo.pages, changed: r.changed, keepAlive: r.state()}
@@ -273,7 +278,7 @@ func (f *feeds) start(fo *follower) *feedReader {
 	s := fo.source
 	ctx, cancel := context.WithCancel(s.stopping)
 	r := &feedReader{
-		source: s, key: fo.key, cursor: fo.cursor, cancel: cancel,
+		source: s, key: fo.key, cursor: fo.cursor, memory: s.answers.Holder(nil), cancel: cancel,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 		followers: make(map[*follower]struct{}), changed: make(chan struct{}),
 	}
@@ -300,18 +305,16 @@ func (f *feeds) run(ctx context.Context, r *feedReader) {
 		}
 	}()
 	for f.await(ctx, r) {
-		p, err := r.page(ctx, r.cursor)
+		p, held, err := r.page(ctx, r.cursor, r.memory)
 		if ctx.Err() != nil {
-			if p != nil {
-				p.release()
-			}
+			held.Release()
 			return
 		}
 		failed := outlasted(err)
 		if failed != nil {
 			r.observer.FailureOutlasted(failed.Code.String())
 		}
-		f.answer(r, p, failed, err)
+		f.answer(r, p, held, failed, err)
 	}
 }
 
@@ -376,7 +379,7 @@ func pause(ctx context.Context, wait time.Duration, wake <-chan struct{}) bool {
 }
 
 // answer takes in what came of a request: a page, or a failure that r outlasts, or an error.
-func (f *feeds) answer(r *feedReader, p *page, failed *upstream.Error, err error) {
+func (f *feeds) answer(r *feedReader, p *page, held *lease.Lease, failed *upstream.Error, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.asking = false
@@ -386,10 +389,10 @@ func (f *feeds) answer(r *feedReader, p *page, failed *upstream.Error, err error
 	case err != nil:
 		f.end(r, err)
 	case !p.More && p.Cursor == "" && p.Items > 0:
-		p.release()
+		held.Release()
 		f.end(r, r.invalid(p, "has records, and names no cursor for what comes after them"))
 	default:
-		r.take(p)
+		r.take(p, held)
 		f.trim(r)
 		r.due = time.Time{}
 		if r.caughtUp {
@@ -399,8 +402,8 @@ func (f *feeds) answer(r *feedReader, p *page, failed *upstream.Error, err error
 	r.announce()
 }
 
-// take makes a page the reader's.
-func (r *feedReader) take(p *page) {
+// take makes a page and its memory the reader's.
+func (r *feedReader) take(p *page, held *lease.Lease) {
 	r.failure, r.waits = nil, nil
 	r.answered = time.Now()
 	r.answers++
@@ -411,10 +414,10 @@ func (r *feedReader) take(p *page) {
 		r.cursor = p.Cursor
 	}
 	if p.Items == 0 {
-		p.release()
+		held.Release()
 		return
 	}
-	r.kept = append(r.kept, &keptPage{page: p, answers: r.answers, waiting: len(r.followers)})
+	r.kept = append(r.kept, &keptPage{page: p, lease: held, answers: r.answers, waiting: len(r.followers)})
 	r.keptBytes += len(p.wire)
 }
 
@@ -560,7 +563,7 @@ func (f *feeds) trim(r *feedReader) {
 		r.kept[0] = nil
 		r.kept = r.kept[1:]
 		r.first++
-		oldest.release()
+		oldest.lease.Release()
 	}
 	if !behind {
 		return

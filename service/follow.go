@@ -23,7 +23,8 @@ func (h *handler) follow(c *client) error {
 		case news.page != nil:
 			wanted := min(news.page.Items, items)
 			items -= wanted
-			err := c.sendPage(news.page, wanted, func() { news.page.release(); h.feeds.freed(fo) })
+			news.lease.Then(func() { h.feeds.freed(fo) })
+			err := c.sendPage(news.page, wanted, news.lease)
 			if err != nil || items == 0 || news.pages >= c.walk.MaxPages {
 				return err
 			}

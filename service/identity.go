@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 
 	"google.golang.org/grpc/credentials"
@@ -14,20 +15,37 @@ import (
 // maxCallerBytes bounds the name that a caller gives itself.
 const maxCallerBytes = 64
 
-// identify sets who calls, for the sharing of the quota: what a verified client certificate says,
-// else what the caller says, which is in req already, else the address that it calls from.
-func identify(ctx context.Context, req *upstream.Request) {
-	from, ok := peer.FromContext(ctx)
-	if !ok {
-		return
-	}
-	req.From.Caller = cmp.Or(certified(from.AuthInfo), req.From.Caller)
-	if req.From.Caller == "" && from.Addr != nil {
-		req.From.Caller = from.Addr.String()
-		if host, _, err := net.SplitHostPort(req.From.Caller); err == nil {
-			req.From.Caller = host
+// errNoConnection is a fault of the server's own: connections make the AuthInfo of every peer.
+var errNoConnection = errors.New("the call is of no connection")
+
+// connectionOf returns the connection that a call came by.
+func connectionOf(ctx context.Context) (*connection, error) {
+	if from, ok := peer.FromContext(ctx); ok {
+		if c, ok := from.AuthInfo.(*connection); ok {
+			return c, nil
 		}
 	}
+	return nil, errNoConnection
+}
+
+// identify sets who calls and who holds the answer. For the sharing of the quota it is what a
+// verified client certificate says, else what the caller says, which is in req already, else the
+// address that it calls from.
+func (c *connection) identify(req *upstream.Request) {
+	req.From.Caller = cmp.Or(c.certified, req.From.Caller, c.address)
+	req.Memory = c.answers
+}
+
+// host returns an address without its port.
+func host(address net.Addr) string {
+	if address == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return host
 }
 
 // certified returns the name in a verified client certificate: its first URI, as SPIFFE has it,

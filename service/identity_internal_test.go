@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"net"
 	"net/url"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"samsara.internal/gateway/internal/identity"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -24,32 +26,56 @@ func TestCallerIsWhoIsCertainToCall(t *testing.T) {
 		return credentials.TLSInfo{State: tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c}}}}
 	}
 	for name, test := range map[string]struct {
-		from *peer.Peer
-		says string
-		want string
+		info    credentials.AuthInfo
+		address net.Addr
+		says    string
+		want    string
 	}{
-		"the URI of its certificate":                {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{URIs: []*url.URL{spiffe}, Subject: pkix.Name{CommonName: "x"}})}, "forged", "spiffe://acme/billing"},
-		"the common name of its certificate":        {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{Subject: pkix.Name{CommonName: "billing"}})}, "forged", "billing"},
-		"the first host that its certificate names": {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{DNSNames: []string{"billing.acme", "b.acme"}})}, "forged", "billing.acme"},
-		"what it says where that has no name":       {&peer.Peer{Addr: address, AuthInfo: verified(&x509.Certificate{})}, "billing", "billing"},
-		"what it says without a certificate":        {&peer.Peer{Addr: address, AuthInfo: credentials.TLSInfo{}}, "billing", "billing"},
-		"what it says in plaintext":                 {&peer.Peer{Addr: address}, "billing", "billing"},
-		"its address where it says nothing":         {&peer.Peer{Addr: address}, "", "10.0.0.7"},
-		"its address, though it has no port":        {&peer.Peer{Addr: &net.UnixAddr{Name: "/run/x", Net: "unix"}}, "", "/run/x"},
-		"nobody where there is no address":          {&peer.Peer{}, "", ""},
-		"nobody where there is no peer at all":      {nil, "", ""},
+		"the URI of its certificate":                {verified(&x509.Certificate{URIs: []*url.URL{spiffe}, Subject: pkix.Name{CommonName: "x"}}), address, "forged", "spiffe://acme/billing"},
+		"the common name of its certificate":        {verified(&x509.Certificate{Subject: pkix.Name{CommonName: "billing"}}), address, "forged", "billing"},
+		"the first host that its certificate names": {verified(&x509.Certificate{DNSNames: []string{"billing.acme", "b.acme"}}), address, "forged", "billing.acme"},
+		"what it says where that has no name":       {verified(&x509.Certificate{}), address, "billing", "billing"},
+		"what it says without a certificate":        {credentials.TLSInfo{}, address, "billing", "billing"},
+		"what it says in plaintext":                 {nil, address, "billing", "billing"},
+		"its address where it says nothing":         {nil, address, "", "10.0.0.7"},
+		"its address, though it has no port":        {nil, &net.UnixAddr{Name: "/run/x", Net: "unix"}, "", "/run/x"},
+		"nobody where there is no address":          {nil, nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx := context.Context(t.Context())
-			if test.from != nil {
-				ctx = peer.NewContext(ctx, test.from)
+			made := connections{answers: lease.NewPool(1), requests: lease.NewPool(1)}.connection(socketOf{address: test.address}, test.info)
+			from, err := connectionOf(peer.NewContext(t.Context(), &peer.Peer{AuthInfo: made}))
+			if err != nil {
+				t.Fatal(err)
 			}
 			req := &upstream.Request{From: identity.Identity{Caller: test.says}}
-			identify(ctx, req)
+			from.identify(req)
 			if req.From.Caller != test.want {
 				t.Errorf("the caller is %q, want %q", req.From.Caller, test.want)
 			}
+			if req.Memory != made.answers {
+				t.Error("the answer is not held by the connection")
+			}
 		})
+	}
+}
+
+// socketOf is a socket of which only the address matters.
+type socketOf struct {
+	net.Conn
+	address net.Addr
+}
+
+func (s socketOf) RemoteAddr() net.Addr { return s.address }
+
+func TestConnectionOf_none(t *testing.T) {
+	t.Parallel()
+	for name, ctx := range map[string]context.Context{
+		"no peer":                 t.Context(),
+		"a peer without AuthInfo": peer.NewContext(t.Context(), &peer.Peer{}),
+	} {
+		if c, err := connectionOf(ctx); c != nil || !errors.Is(err, errNoConnection) {
+			t.Errorf("%s: got %v, %v, want errNoConnection", name, c, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -25,10 +26,10 @@ func (h *handler) list(c *client) error {
 			err = context.Cause(h.stopping)
 		}
 		if err != nil {
-			p.free()
+			p.lease.Release()
 			continue
 		}
-		if err = c.sendPage(p.page, p.items, p.free); err != nil {
+		if err = c.sendPage(p.page, p.items, p.lease); err != nil {
 			cancel()
 		}
 	}
@@ -42,12 +43,12 @@ func (h *handler) list(c *client) error {
 type part struct {
 	*page
 	items int64
-	// free must be called once the page is not used any more.
-	free func()
+	// lease is the page's memory. Its slot is free again when that is over.
+	lease *lease.Lease
 }
 
 // ahead reads a list while its pages are being sent. A page takes a slot before it is asked for
-// and until it is free, so that never more of them exist than there are slots, however slowly
+// and until nothing uses it, so that never more of them exist than there are slots, however slowly
 // the client reads.
 type ahead struct {
 	*source
@@ -78,7 +79,7 @@ func (a *ahead) read(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		p, err := a.page(ctx, cursor)
+		p, held, err := a.page(ctx, cursor, a.request.Memory)
 		var failed *upstream.Error
 		if errors.As(err, &failed) && a.walk.PastEnd(cursor, failed.HTTPStatus) {
 			return nil
@@ -86,22 +87,22 @@ func (a *ahead) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		free := func() { p.release(); <-a.slots }
+		held.Then(func() { <-a.slots })
 		next := p.Cursor
 		if p.More && (next == cursor || next == seen) {
-			free()
+			held.Release()
 			return a.invalid(p, "says that another page follows, and names a cursor that was used before")
 		}
 		// Each cursor at a power of two is compared with all until the next: no cycle escapes.
 		if n&(n-1) == 0 {
 			seen = next
 		}
-		wanted := part{p, min(p.Items, items), free}
+		wanted := part{p, min(p.Items, items), held}
 		pages, items = pages-1, items-wanted.items
 		done := pages == 0 || items == 0
 		last := done || !p.More
 		if p.Items == 0 && (!done || !p.More) {
-			free()
+			held.Release()
 		} else if !a.put(ctx, wanted) {
 			return context.Cause(ctx)
 		}
@@ -118,7 +119,7 @@ func (a *ahead) put(ctx context.Context, p part) bool {
 	case a.out <- p:
 		return true
 	case <-ctx.Done():
-		p.free()
+		p.lease.Release()
 		return false
 	}
 }

@@ -47,8 +47,9 @@ const (
 	maxDriftBytes   = 1 << 10
 )
 
-// applyMetadata sets what the caller's metadata says of req. The error names all that is wrong.
-func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) error {
+// applyMetadata sets what the connection and the caller's metadata say of req. The error names all
+// that is wrong.
+func (h *handler) applyMetadata(ctx context.Context, from *connection, req *upstream.Request) error {
 	var violations []endpoint.Violation
 	refuse := func(key, value, rule string) {
 		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
@@ -76,7 +77,7 @@ func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) erro
 	if len(violations) > 0 {
 		return invalidArgument(req.Method, req.Template, violations)
 	}
-	identify(ctx, req)
+	from.identify(req)
 	if h.sandboxFaults {
 		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
 			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"sync/atomic"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -18,30 +15,19 @@ import (
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/identity"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
-// page is a page in wire form. It has as many owners as were made with share, and the first; the
-// last one who releases it gives its memory back.
+// page is a page in wire form. Whoever uses it has a lease of its memory.
 type page struct {
 	endpoint.Page
 	// asked is the cursor that it was asked for with.
 	asked string
-	resp  *upstream.Response
-	// wire is the response's message.
-	wire   []byte
-	owners atomic.Int32
-}
-
-func (p *page) share() *page {
-	p.owners.Add(1)
-	return p
-}
-
-func (p *page) release() {
-	if p.owners.Add(-1) == 0 {
-		p.resp.Release()
-	}
+	// resp is the response that it came with, and wire the message. The response is not released:
+	// its memory has owners of its own.
+	resp *upstream.Response
+	wire []byte
 }
 
 // source asks for the pages of one walk. It is immutable and safe for concurrent use.
@@ -55,8 +41,12 @@ type source struct {
 
 // source reads the request of a stream.
 func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive func(any) error) (*source, error) {
+	from, err := connectionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	in := stream.Input.New()
-	if err := receive(in.Interface()); err != nil {
+	if err := h.receive(ctx, from, receive, in.Interface()); err != nil {
 		return nil, err
 	}
 	e := stream.Pages
@@ -72,23 +62,23 @@ func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive f
 		Quota:      h.quota.of[e],
 		From:       identity.Identity{Batch: true}, // unless its caller says otherwise
 	}}
-	return s, h.applyMetadata(ctx, &s.request)
+	return s, h.applyMetadata(ctx, from, &s.request)
 }
 
-// page asks for the page at cursor, within the deadline of ctx or else the default one. The page
-// is the caller's, and says how the walk goes on: what it says is in order but for what differs
-// between lists and feeds.
-func (s *source) page(ctx context.Context, cursor string) (*page, error) {
+// page asks for the page at cursor, within the deadline of ctx or else the default one. The lease of
+// its memory, which is by's, is the caller's. The page says how the walk goes on: what it says is in
+// order but for what differs between lists and feeds.
+func (s *source) page(ctx context.Context, cursor string, by *lease.Holder) (*page, *lease.Lease, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.defaultDeadline)
 		defer cancel()
 	}
 	req, bound := s.request, s.walk.Request(cursor)
-	req.Path, req.Query = bound.Path, bound.Query
+	req.Path, req.Query, req.Memory = bound.Path, bound.Query, by
 	resp, err := s.upstream.Do(ctx, &req)
 	if err != nil {
-		return nil, s.failure(cursor, err)
+		return nil, nil, s.failure(cursor, err)
 	}
 	kept := false
 	defer func() {
@@ -100,17 +90,19 @@ func (s *source) page(ctx context.Context, cursor string) (*page, error) {
 		s.drift(s.stream.FullMethod, findings)
 	}
 	p := &page{Page: s.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}
-	p.owners.Store(1)
 	switch {
 	case !p.Valid:
-		return nil, s.invalid(p, "does not say whether another page follows")
+		return nil, nil, s.invalid(p, "does not say whether another page follows")
 	case p.More && p.Cursor == "":
-		return nil, s.invalid(p, "says that another page follows, and names no cursor")
+		return nil, nil, s.invalid(p, "says that another page follows, and names no cursor")
 	case len(p.Cursor) > endpoint.MaxCursorBytes:
-		return nil, s.invalid(p, fmt.Sprintf("names a cursor of %d bytes, at most %d are followed", len(p.Cursor), endpoint.MaxCursorBytes))
+		return nil, nil, s.invalid(p, fmt.Sprintf("names a cursor of %d bytes, at most %d are followed", len(p.Cursor), endpoint.MaxCursorBytes))
 	}
 	kept = true
-	return p, nil
+	if resp.Lease == nil { // An empty message takes no memory.
+		resp.Lease = by.Add(0)
+	}
+	return p, resp.Lease, nil
 }
 
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so
@@ -170,9 +162,11 @@ func (e *cursorError) GRPCStatus() *status.Status {
 // is wrapped around it. It belongs to grpc once the codec has seen it.
 type message struct {
 	head, body, tail []byte
-	// free is called once, when body is not used any more; nil: nothing is to do.
-	free func()
-	sent bool
+	// lease is the memory of body; nil: it has none.
+	lease *lease.Lease
+	// compressed is whether grpc makes a compressed copy of it.
+	compressed bool
+	sent       bool
 }
 
 // newMessage returns the message with a cursor, where it is not empty. The caller adds the rest.
@@ -185,11 +179,11 @@ func newMessage(cursor string) *message {
 	return m
 }
 
-// setPage wraps the message around a page's wire form, of which free is told.
-func (m *message) setPage(wire []byte, free func()) {
+// setPage wraps the message around a page's wire form, and takes over its memory.
+func (m *message) setPage(wire []byte, held *lease.Lease) {
 	m.head = protowire.AppendTag(m.head, endpoint.PageNumber, protowire.BytesType)
 	m.head = protowire.AppendVarint(m.head, uint64(len(wire)))
-	m.body, m.free = wire, free
+	m.body, m.lease = wire, held
 }
 
 // setKeepAlive adds a keep-alive.
@@ -203,29 +197,9 @@ func (m *message) setKeepAlive(k *gatewayv1.KeepAlive) error {
 	return nil
 }
 
-// buffers hands the message to grpc.
-func (m *message) buffers() mem.BufferSlice {
-	m.sent = true
-	if len(m.body) == 0 {
-		m.Put(nil)
-		return mem.BufferSlice{mem.SliceBuffer(slices.Concat(m.head, m.tail))}
-	}
-	return mem.BufferSlice{mem.SliceBuffer(m.head), lend(&m.body, m), mem.SliceBuffer(m.tail)}
-}
-
 // drop frees a message that grpc has never seen.
 func (m *message) drop() {
 	if !m.sent {
-		m.Put(nil)
-	}
-}
-
-// Get and Put make a message the mem.BufferPool of its own page.
-func (*message) Get(length int) *[]byte { return fresh(length) }
-
-// Put implements mem.BufferPool.
-func (m *message) Put(*[]byte) {
-	if m.free != nil {
-		m.free()
+		m.lease.Release()
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
@@ -33,15 +34,21 @@ const (
 // passthrough returns PassthroughService.Call.
 func (h *handler) passthrough() grpc.MethodDesc {
 	return unary(gatewayv1.PassthroughService_Call_FullMethodName, func(ctx context.Context, decode func(any) error) (any, error) {
-		in := new(gatewayv1.CallRequest)
-		if err := decode(in); err != nil {
+		from, err := connectionOf(ctx)
+		if err != nil {
 			return nil, err
 		}
-		return h.pass(ctx, in)
+		in := new(gatewayv1.CallRequest)
+		if err := h.receive(ctx, from, decode, in); err != nil {
+			return nil, err
+		}
+		h.answering.Add(1)
+		defer h.answering.Add(-1)
+		return h.pass(ctx, from, in)
 	})
 }
 
-func (h *handler) pass(ctx context.Context, in *gatewayv1.CallRequest) (*gatewayv1.CallResponse, error) {
+func (h *handler) pass(ctx context.Context, from *connection, in *gatewayv1.CallRequest) (any, error) {
 	query := encodeQuery(in.GetQuery())
 	if violations := passthroughViolations(in, query); len(violations) > 0 {
 		return nil, invalidArgument(clip(in.GetMethod(), 64), passthroughTemplate, violations)
@@ -57,16 +64,39 @@ func (h *handler) pass(ctx context.Context, in *gatewayv1.CallRequest) (*gateway
 	if in.Body != nil {
 		req.Body = []byte(in.GetBody())
 	}
-	resp, err := h.do(ctx, req)
+	resp, err := h.do(ctx, from, req)
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Release()
-	out := &gatewayv1.CallResponse{Status: proto.Int32(int32(resp.Status)), Headers: endToEnd(resp.Header)}
-	if len(resp.Body) > 0 {
-		out.Body = proto.String(string(resp.Body))
+	if err := encodePassed(from, resp); err != nil {
+		resp.Release()
+		return nil, err
 	}
-	return out, nil
+	return h.framed(ctx, from, gatewayv1.PassthroughService_Call_FullMethodName, resp), nil
+}
+
+// passedBodyNumber is that of CallResponse.body.
+const passedBodyNumber = 3
+
+// encodePassed makes the message of a response, a CallResponse in wire form, in the memory that it
+// has.
+func encodePassed(from *connection, resp *upstream.Response) error {
+	if resp.Lease == nil {
+		resp.Lease = from.answers.Add(0)
+	}
+	rest := &gatewayv1.CallResponse{Status: proto.Int32(int32(resp.Status)), Headers: endToEnd(resp.Header)}
+	size := proto.Size(rest) + protowire.SizeTag(passedBodyNumber) + protowire.SizeBytes(len(resp.Body))
+	message, err := proto.MarshalOptions{}.MarshalAppend(resp.Lease.Buffer(size), rest)
+	if err != nil {
+		return fmt.Errorf("headers: %w", err)
+	}
+	if len(resp.Body) > 0 {
+		message = protowire.AppendTag(message, passedBodyNumber, protowire.BytesType)
+		message = protowire.AppendBytes(message, resp.Body)
+	}
+	resp.Lease.Keep(message)
+	resp.Message, resp.Body = message, nil
+	return nil
 }
 
 // checkBody refuses a body that is not JSON. JSON is valid UTF-8, without which it could not be

@@ -28,6 +28,14 @@
 //
 // In the log these two are "call refused".
 //
+// # Memory
+//
+// A client holds what is on its way to it, and what it has not sent of a request, by its connection.
+// How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its
+// connection is closed because others need that memory, are the rules of package lease. Answers are
+// compressed if the request was, up to 64 KiB, and while the client shows that it reads; a stream
+// goes out as its first message does.
+//
 // # Streams
 //
 // A StreamX method sends every page of a list in order, and ends with OK after the one that says
@@ -102,11 +110,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // Registers the compression that clients may ask for.
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -116,6 +126,7 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
@@ -151,6 +162,13 @@ type Config struct {
 	// CacheTTL says how old a cached answer to a unary method may be, by full method; nil: none
 	// is cached.
 	CacheTTL func(fullMethod string) time.Duration
+	// Answers is the memory of what is on its way to clients, of which those of Upstream must be
+	// too; nil: 256 MiB. A client that makes no progress while others need what it holds loses its
+	// connection.
+	Answers *lease.Pool
+	// Requests is the memory of requests that are being read. Each call takes MaxRequestBytes of it
+	// until its request is there. nil: 64 MiB, or 4 times MaxRequestBytes if that is more.
+	Requests *lease.Pool
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
 	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
 	// later, so that these see too what cannot be decoded.
@@ -189,7 +207,8 @@ const (
 	// streamWindowBytes and connWindowBytes are how much of requests clients send unread. Fixed,
 	// because to find better ones grpc pings the client once a request, which costs each small
 	// call two more wake-ups, and requests are small.
-	streamWindowBytes = 256 << 10
+	// What is not being decoded thus stays at the client, but for 64 KiB a call.
+	streamWindowBytes = 64 << 10
 	connWindowBytes   = 1 << 20
 	// maxHeaderBytes bounds the metadata of a request.
 	maxHeaderBytes = 64 << 10
@@ -242,6 +261,18 @@ func (c Config) withDefaults() (Config, error) {
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
 	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
+	if c.Answers == nil {
+		c.Answers = lease.NewPool(256 << 20)
+	}
+	if c.Requests == nil {
+		c.Requests = lease.NewPool(max(64<<20, 4*int64(c.MaxRequestBytes)))
+	}
+	if limit := c.Requests.Limit(); limit < int64(c.MaxRequestBytes) {
+		errs = append(errs, fmt.Errorf("MaxRequestBytes: must be at most the limit of Requests, %d, is %d", limit, c.MaxRequestBytes))
+	}
+	if c.Credentials == nil {
+		c.Credentials = insecure.NewCredentials()
+	}
 	c.MaxConcurrentCalls = cmp.Or(c.MaxConcurrentCalls, 50_000)
 	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
@@ -274,9 +305,7 @@ func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOp
 		}),
 		// Stop then leaves no handler behind.
 		grpc.WaitForHandlers(true),
-	}
-	if c.Credentials != nil {
-		opts = append(opts, grpc.Creds(c.Credentials))
+		grpc.Creds(connections{c.Credentials, c.Answers, c.Requests}),
 	}
 	return opts
 }
@@ -288,6 +317,10 @@ type Server struct {
 	health     *health.Server
 	services   []string
 	endStreams context.CancelFunc
+	// answers and requests are the memory that clients hold. answering is how many unary calls are
+	// being answered: whose request is there, and whose answer is not.
+	answers, requests *lease.Pool
+	answering         atomic.Int64
 }
 
 // New returns a server that is not serving yet, also by its own health service. The error joins
@@ -308,21 +341,26 @@ func New(cfg Config) (*Server, error) {
 		calls:      &e.calls,
 		health:     health.NewServer(),
 		endStreams: endStreams,
+		answers:    cfg.Answers,
+		requests:   cfg.Requests,
 	}
-	for _, desc := range cfg.services(stopping, budgets) {
+	logPressure(cfg.Logger, cfg.Answers, "answers")
+	logPressure(cfg.Logger, cfg.Requests, "requests")
+	for _, desc := range cfg.services(stopping, budgets, &s.answering) {
 		s.grpc.RegisterService(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
-	healthv1.RegisterHealthServer(s.grpc, s.health)
-	reflection.Register(s.grpc)
-	channelz.RegisterChannelzServiceToServer(s.grpc)
+	own := registrar{s.grpc, requestRoom(cfg.MaxRequestBytes)}
+	healthv1.RegisterHealthServer(own, s.health)
+	reflection.Register(own)
+	channelz.RegisterChannelzServiceToServer(own)
 	e.served.add(s.grpc.GetServiceInfo())
 	s.SetServing(false)
 	return s, nil
 }
 
 // services describes what c serves, apart from grpc's own services.
-func (c Config) services(stopping context.Context, shared budgets) []*grpc.ServiceDesc {
+func (c Config) services(stopping context.Context, shared budgets, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
 		upstream:        c.Upstream,
@@ -332,6 +370,9 @@ func (c Config) services(stopping context.Context, shared budgets) []*grpc.Servi
 		cacheTTL:        c.CacheTTL,
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
+		answers:         c.Answers,
+		requestRoom:     requestRoom(c.MaxRequestBytes),
+		answering:       answering,
 		stopping:        stopping,
 	}
 	var descs []*grpc.ServiceDesc
@@ -391,6 +432,10 @@ func (s *Server) SetServing(serving bool) {
 // that is being sent, and running calls have until ctx ends. Those that remain are then
 // cancelled, which is ErrAborted. It returns once every handler has, or 5 seconds after ctx
 // ended. Further calls of Stop do the same.
+//
+// Nobody waits for clients that do not read their answers, or do not finish their requests: their
+// connections are closed when no call is being answered, other than those that wait for memory, and
+// no client has made progress for 7 seconds, or at the end of ctx, and that is no error.
 func (s *Server) Stop(ctx context.Context) error {
 	s.health.Shutdown()
 	s.endStreams()
@@ -399,19 +444,54 @@ func (s *Server) Stop(ctx context.Context) error {
 		defer close(stopped)
 		s.grpc.GracefulStop()
 	}()
+	aborted := s.awaitProgress(ctx, stopped)
 	select {
 	case <-stopped:
 		return nil
-	case <-ctx.Done():
+	default:
 	}
+	s.answers.Abandon()
+	s.requests.Abandon()
 	// Not waited for by itself: it waits for handlers as GracefulStop does.
 	go s.grpc.Stop()
 	abort := time.NewTimer(abortGrace)
 	defer abort.Stop()
 	select {
 	case <-stopped:
+		if !aborted {
+			return nil
+		}
 		return fmt.Errorf("stop gRPC server: %w: %w", ErrAborted, context.Cause(ctx))
 	case <-abort.C:
 		return fmt.Errorf("stop gRPC server: %w, and %s later some have still not returned: %w", ErrAborted, abortGrace, context.Cause(ctx))
 	}
+}
+
+// awaitProgress waits until the server has stopped, ctx ends, or nothing is left but clients that
+// make no progress. It reports whether calls are cut off that could still end well.
+func (s *Server) awaitProgress(ctx context.Context, stopped <-chan struct{}) bool {
+	const (
+		interval = 250 * time.Millisecond
+		// By then those that wait for memory have got what others do not need.
+		patience = lease.Stalled + 2*time.Second
+	)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	progress := func() uint64 { return s.answers.Returned() + s.requests.Returned() }
+	answering := func() bool { return s.answering.Load() > s.answers.Waiting() }
+	seen, moving, still := progress(), false, time.Duration(0)
+	for still < patience {
+		select {
+		case <-stopped:
+			return false
+		case <-ctx.Done():
+			return moving || answering()
+		case <-tick.C:
+		}
+		still += interval
+		if now := progress(); now != seen || answering() {
+			seen, moving, still = now, now != seen, 0
+		}
+	}
+	return false
 }

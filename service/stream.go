@@ -5,9 +5,11 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -49,6 +51,7 @@ func (h *handler) streaming(s *endpoint.Stream) grpc.StreamDesc {
 			h.observer.OpenStreams(s.Follow, 1)
 			defer h.observer.OpenStreams(s.Follow, -1)
 			c := &client{ServerStream: ss, source: src, cursor: src.walk.Start}
+			c.compressed = compresses(grpc.ServerTransportStreamFromContext(ss.Context()))
 			return c.end(read(c))
 		},
 	}
@@ -62,22 +65,22 @@ type client struct {
 	cursor string
 	// unfit is whether that must not stand in metadata.
 	unfit bool
-	// begun is whether a message has been sent.
-	begun bool
+	// begun is whether a message has been sent, compressed whether all of them are compressed.
+	begun, compressed bool
 	// attempts and requestID are for the log.
 	attempts  int
 	requestID string
 	drifted   driftSum
 }
 
-// sendPage sends a page with the first so many of its records. It tells free when nothing uses
-// the page any more, also where it fails.
-func (c *client) sendPage(p *page, items int64, free func()) error {
+// sendPage sends a page with the first so many of its records, and passes its memory on, also where
+// it fails.
+func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	wire, cursor := p.wire, p.Cursor
 	if items < p.Items {
 		wire, cursor = c.walk.Cut(p.wire, items), p.asked
-		free()
-		free = nil
+		held.Release()
+		held = c.request.Memory.Add(int64(cap(wire)))
 	}
 	if !c.begun {
 		// This fails only where the caller is gone.
@@ -86,7 +89,7 @@ func (c *client) sendPage(p *page, items int64, free func()) error {
 	c.drifted.add(&p.resp.Drift)
 	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
 	m := newMessage(cursor)
-	m.setPage(wire, free)
+	m.setPage(wire, held)
 	if err := c.send(m, cursor); err != nil {
 		return err
 	}
@@ -99,6 +102,14 @@ func (c *client) sendPage(p *page, items int64, free func()) error {
 // send sends a message, after which a client goes on from cursor.
 func (c *client) send(m *message, cursor string) error {
 	defer m.drop()
+	if c.compressed && !c.begun && !mayCompress(c.request.Memory, len(m.body)) {
+		// All messages of a stream go out as its first one does.
+		c.compressed = false
+		if err := grpc.SetSendCompressor(c.Context(), encoding.Identity); err != nil {
+			return err
+		}
+	}
+	m.compressed = c.compressed
 	if err := c.SendMsg(m); err != nil {
 		return err
 	}

@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
-// call answers one request, which decode reads into a message, with a frame or a proto.Message.
+// call answers one request, which decode reads into a message, with a frame or a compressed one.
 type call func(ctx context.Context, decode func(any) error) (any, error)
 
 // unary describes a method to grpc. Its request is decoded inside the interceptors, not before
@@ -34,7 +37,7 @@ func unary(fullMethod string, answer call) grpc.MethodDesc {
 				return made, err
 			})
 			// What does not reach the codec is not released there.
-			if f, ok := made.(frame); ok && (err != nil || resp != made) {
+			if f, ok := made.(interface{ Release() }); ok && (err != nil || resp != made) {
 				f.Release()
 			}
 			return resp, err
@@ -53,6 +56,11 @@ type handler struct {
 	cacheTTL        func(fullMethod string) time.Duration
 	sandboxFaults   bool
 	defaultDeadline time.Duration
+	requestRoom
+	// answers is the memory for answers.
+	answers *lease.Pool
+	// answering is how many unary calls are being answered.
+	answering *atomic.Int64
 	// stopping ends when the server begins to stop.
 	stopping context.Context //nolint:containedctx // the server's own, not a call's
 	feeds    feeds
@@ -62,15 +70,21 @@ type handler struct {
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 	budget, ttl := h.quota.of[e], h.cacheTTL(e.FullMethod)
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
-		in := e.Input.New()
-		if err := decode(in.Interface()); err != nil {
+		from, err := connectionOf(ctx)
+		if err != nil {
 			return nil, err
 		}
+		in := e.Input.New()
+		if err := h.receive(ctx, from, decode, in.Interface()); err != nil {
+			return nil, err
+		}
+		h.answering.Add(1)
+		defer h.answering.Add(-1)
 		bound, err := e.Bind(in)
 		if err != nil {
 			return nil, refusal(e, err)
 		}
-		resp, err := h.do(ctx, &upstream.Request{
+		resp, err := h.do(ctx, from, &upstream.Request{
 			Method:     e.HTTPMethod,
 			Path:       bound.Path,
 			Query:      bound.Query,
@@ -85,15 +99,15 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, err
 		}
-		return h.framed(ctx, e.FullMethod, resp), nil
+		return h.framed(ctx, from, e.FullMethod, resp), nil
 	})
 }
 
-// do sends req as the caller's metadata wants it, and tells the caller and the log how that
-// went: in the header of a success and in the trailer of a failure. A failure sends no header,
-// for a client that has seen one no longer applies its own retry policy.
-func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
-	if err := h.applyMetadata(ctx, req); err != nil {
+// do sends req as the connection and the caller's metadata want it, and tells the caller how a
+// failure went in the trailer. It sends no header for it, for a client that has seen one no longer
+// applies its own retry policy.
+func (h *handler) do(ctx context.Context, from *connection, req *upstream.Request) (*upstream.Response, error) {
+	if err := h.applyMetadata(ctx, from, req); err != nil {
 		return nil, err
 	}
 	resp, err := h.upstream.Do(ctx, req)
@@ -106,32 +120,55 @@ func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Resp
 		var failed *upstream.Error
 		if errors.As(err, &failed) {
 			logAttempts(ctx, failed.Attempts, failed.RequestID)
-			// This fails only where the caller is gone, here and below.
+			// This fails only where the caller is gone.
 			_ = grpc.SetTrailer(ctx, callMetadata(failed.Attempts, failed.RequestID))
 		}
 		return nil, err
 	}
 	logAttempts(ctx, resp.Attempts, resp.RequestID)
-	header := callMetadata(resp.Attempts, resp.RequestID)
-	if resp.Cached {
-		header.Set(cacheKey, fmt.Sprintf("hit; age=%d", int64(resp.Age.Seconds())))
-	}
-	_ = grpc.SetHeader(ctx, header)
 	return resp, nil
 }
 
-// framed reports the drift of a response and returns it as a frame. Where telling panics, the
-// response is released.
-func (h *handler) framed(ctx context.Context, method string, resp *upstream.Response) frame {
+// framed tells the caller how a success went, in the header, reports the drift of the response and
+// returns it as a frame, compressed if it is to be. Where telling panics, it is released.
+func (h *handler) framed(ctx context.Context, from *connection, method string, resp *upstream.Response) any {
 	reported := false
 	defer func() {
 		if !reported {
 			resp.Release()
 		}
 	}()
+	header := callMetadata(resp.Attempts, resp.RequestID)
+	if resp.Cached {
+		header.Set(cacheKey, fmt.Sprintf("hit; age=%d", int64(resp.Age.Seconds())))
+	}
+	call := grpc.ServerTransportStreamFromContext(ctx)
+	_ = call.SetHeader(header) // It fails only where the caller is gone.
 	h.reportDrift(ctx, method, resp)
 	reported = true
+	if !compresses(call) {
+		return frame{resp}
+	}
+	if mayCompress(from.answers, len(resp.Message)) {
+		return compressed{resp}
+	}
+	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // It fails only where the caller is gone.
 	return frame{resp}
+}
+
+// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream.
+// Grpc queues a copy of it that nobody counts, and which lease.Holder.Copy bounds.
+const maxCompressedBytes = 64 << 10
+
+// mayCompress reports whether an answer of so many bytes may be compressed.
+func mayCompress(by *lease.Holder, n int) bool {
+	return n <= maxCompressedBytes && by.Copy(int64(n))
+}
+
+// compresses reports whether grpc compresses the answer to a call.
+func compresses(call grpc.ServerTransportStream) bool {
+	c, ok := call.(interface{ SendCompress() string })
+	return ok && c.SendCompress() != "" && c.SendCompress() != encoding.Identity
 }
 
 // reportDrift tells the caller and the metrics in what the response differed.

@@ -46,7 +46,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 	if call.Decoder != nil && call.NoBody {
 		return got, nil
 	}
-	if call.body, err = c.bodies.readWhole(ctx, resp, c.cfg.MaxResponseBytes); err != nil {
+	if err = c.bodies.readWhole(ctx, &call.body, call.memory, resp, c.cfg.MaxResponseBytes); err != nil {
 		failure := interrupted(ctx, call, err, true)
 		failure.HTTPStatus, failure.RequestID = got.status, requestID(call, got.header)
 		return reply{}, failure

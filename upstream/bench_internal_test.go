@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"samsara.internal/gateway/internal/http1"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -75,10 +76,11 @@ func BenchmarkFlight(b *testing.B) {
 		mine flight
 		resp Response
 	)
+	memory := lease.NewPool(1 << 20).Holder(nil)
 	key := readKey{authorized: new(authorized), path: "/fleet/vehicles/281474977075805", query: "limit=100&after=0f7a"}
 	b.ReportAllocs()
 	for b.Loop() {
 		all.join(key, &mine)
-		all.land(key, &mine, &resp, nil)
+		all.land(key, &mine, memory, &resp, nil)
 	}
 }

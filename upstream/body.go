@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+
+	"samsara.internal/gateway/internal/lease"
 )
 
 const (
@@ -24,20 +26,93 @@ const (
 	zipFactor = 4
 )
 
-var errEncoding = errors.New("Content-Encoding")
+var (
+	errEncoding = errors.New("Content-Encoding")
+	errTooLarge = errors.New("body exceeds its limit")
+)
 
-// bodies reads response bodies into buffers on loan. It is safe for concurrent use.
+// body is a response body, or what has been read of it, in memory that it must give back. The zero
+// value has none.
+type body struct {
+	lease *lease.Lease
+	bytes []byte
+	// hasty is whether it does not wait for memory.
+	hasty bool
+}
+
+// newErrorBody returns an empty body that does not wait for memory: it is small.
+func newErrorBody(by *lease.Holder) body {
+	b := body{lease: by.Add(int64(lease.Capacity(0))), hasty: true}
+	b.bytes = b.lease.Buffer(0)
+	return b
+}
+
+// drop gives back the memory, if it has not been passed on.
+func (b *body) drop() { b.pass().Release() }
+
+// pass passes the memory on to the caller, and empties the body.
+func (b *body) pass() *lease.Lease {
+	l := b.lease
+	*b = body{}
+	return l
+}
+
+// withTranslation is how much is reserved for a body with a buffer of capacity bytes and its
+// message, which is about half as long.
+func withTranslation(capacity int) int64 {
+	return int64(capacity) + int64(lease.Capacity(capacity/2))
+}
+
+// read appends what there is to read, at most limit bytes: where there is more the error is
+// errTooLarge. In any case the body holds what could be read.
+func (b *body) read(ctx context.Context, from io.Reader, limit int64) error {
+	for {
+		if len(b.bytes) == cap(b.bytes) {
+			if err := b.grow(ctx, limit); err != nil {
+				return err
+			}
+		}
+		room := min(int64(cap(b.bytes)), limit+1)
+		n, err := from.Read(b.bytes[len(b.bytes):room])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		switch {
+		case int64(len(b.bytes)) > limit:
+			b.bytes = b.bytes[:limit]
+			return fmt.Errorf("%w of %d bytes", errTooLarge, limit)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// grow doubles the room, as far as a body of limit bytes needs it. While the bytes are copied they
+// are there twice; there is no message yet.
+func (b *body) grow(ctx context.Context, limit int64) error {
+	n := int(min(2*int64(cap(b.bytes)), limit+bodySlack))
+	capacity := lease.Capacity(n)
+	counted := max(withTranslation(capacity), int64(capacity+cap(b.bytes)))
+	if b.hasty {
+		b.lease.Count(counted)
+	}
+	// At most there are two buffers of the largest size.
+	most := 2 * int64(lease.Capacity(int(limit)+bodySlack))
+	larger, err := b.lease.Grow(ctx, b.bytes, n, counted, most)
+	b.bytes = larger
+	return err
+}
+
+// bodies reads response bodies. It is safe for concurrent use.
 type bodies struct {
-	memory    *memory
 	unzippers sync.Pool
 }
 
-// readWhole is read for a body that is of no use in part: one that announces more than limit
-// bytes is not read at all. The buffer, which must be released, is nil where there was no room
-// for one.
-func (b *bodies) readWhole(ctx context.Context, resp *http.Response, limit int64) (*buffer, error) {
+// readWhole is read for a body that is of no use in part, in memory that is waited for: one that
+// announces more than limit bytes is not read at all.
+func (b *bodies) readWhole(ctx context.Context, into *body, by *lease.Holder, resp *http.Response, limit int64) error {
 	if resp.ContentLength > limit {
-		return nil, fmt.Errorf("%w of %d bytes: Content-Length is %d", errTooLarge, limit, resp.ContentLength)
+		return fmt.Errorf("%w of %d bytes: Content-Length is %d", errTooLarge, limit, resp.ContentLength)
 	}
 	length := int64(unknownLength)
 	if resp.ContentLength >= 0 {
@@ -46,30 +121,32 @@ func (b *bodies) readWhole(ctx context.Context, resp *http.Response, limit int64
 			length *= zipFactor
 		}
 	}
-	buf, err := b.memory.lend(ctx, int(min(length, limit))+bodySlack)
-	if err != nil {
-		return nil, err
+	n := int(min(length, limit)) + bodySlack
+	var err error
+	if into.lease, err = by.Take(ctx, withTranslation(lease.Capacity(n))); err != nil {
+		return err
 	}
-	return buf, b.read(ctx, buf, resp, limit)
+	into.bytes = into.lease.Buffer(n)
+	return b.read(ctx, into, resp, limit)
 }
 
-// read appends a response's body to buf, decompressed, at most limit bytes of it: where there
-// is more the error is errTooLarge. It is errEncoding where the body cannot be decompressed,
-// errMemory where there is no room for it, and any other error is the connection's. In any case
-// buf holds what could be read.
-func (b *bodies) read(ctx context.Context, buf *buffer, resp *http.Response, limit int64) error {
+// read appends a response's body to what into has, decompressed, at most limit bytes of it: where
+// there is more the error is errTooLarge. It is errEncoding where the body cannot be decompressed,
+// lease.ErrNoRoom where there is no room for it, and any other error is the connection's. In any
+// case into has what could be read.
+func (b *bodies) read(ctx context.Context, into *body, resp *http.Response, limit int64) error {
 	switch encoding := resp.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
 	case "", "identity":
-		return buf.read(ctx, resp.Body, limit)
+		return into.read(ctx, resp.Body, limit)
 	case "gzip":
-		return b.unzip(ctx, buf, resp.Body, limit)
+		return b.unzip(ctx, into, resp.Body, limit)
 	default:
 		return fmt.Errorf("%w: must be gzip or none, is %q", errEncoding, encoding)
 	}
 }
 
-func (b *bodies) unzip(ctx context.Context, buf *buffer, body io.Reader, limit int64) error {
-	source := &faultKeeper{from: body}
+func (b *bodies) unzip(ctx context.Context, into *body, zipped io.Reader, limit int64) error {
+	source := &faultKeeper{from: zipped}
 	unzipper, ok := b.unzippers.Get().(*gzip.Reader)
 	if !ok {
 		unzipper = new(gzip.Reader)
@@ -77,10 +154,10 @@ func (b *bodies) unzip(ctx context.Context, buf *buffer, body io.Reader, limit i
 	defer b.unzippers.Put(unzipper)
 	err := unzipper.Reset(source)
 	if err == nil {
-		err = buf.read(ctx, unzipper, limit)
+		err = into.read(ctx, unzipper, limit)
 	}
 	switch {
-	case err == nil || errors.Is(err, errTooLarge) || errors.Is(err, errMemory):
+	case err == nil || errors.Is(err, errTooLarge) || errors.Is(err, lease.ErrNoRoom):
 		return err
 	case source.fault != nil:
 		return source.fault

@@ -90,7 +90,7 @@ func (c *cache) put(key readKey, resp *Response, asked time.Time, ttl time.Durat
 		return
 	}
 	fresh := &entry{resp: *resp, asked: asked, left: left, size: size}
-	fresh.resp.Message, fresh.resp.memory = bytes.Clone(resp.Message), nil
+	fresh.resp.Message, fresh.resp.Lease = bytes.Clone(resp.Message), nil
 	fresh.resp.RequestID = strings.Clone(resp.RequestID) // It may be a piece of a long header.
 	fresh.resp.Cached, fresh.resp.Attempts = true, 0
 	c.entries.Compute(key, func(kept *entry, found bool) (*entry, otter.ComputeOp) {

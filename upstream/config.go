@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"samsara.internal/gateway/internal/lease"
 )
 
 // Config configures a Client. BaseURL and Token are required; every other field may be zero
@@ -34,13 +36,13 @@ type Config struct {
 	// MaxResponseBytes bounds a response body after decompression. Default 64 MiB, at most
 	// 2 GiB - 1.
 	MaxResponseBytes int64
-	// MaxInFlightBytes bounds the memory of all response bodies and messages at one time. A
-	// body for which there is no room waits with its connection until 100 ms before its
-	// attempt ends, first come first served. Counted are buffers, which are up to an eighth
-	// larger than what they hold, and for each body half as much again for its message. What a
-	// message needs beyond that, and error bodies, are counted but do not wait. Default
-	// 256 MiB; at least 16 KiB.
-	MaxInFlightBytes int64
+	// Memory bounds the memory of all response bodies and messages at one time. A body for which
+	// there is no room waits with its connection until 100 ms before its attempt ends, by the
+	// rules of package lease. Counted are buffers, which are up to an eighth larger than what they
+	// hold, and for each body half as much again for its message. What a message needs beyond
+	// that, and error bodies, are counted but do not wait. The largest body fits if there is
+	// 12/5 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
+	Memory *lease.Pool
 	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
 	// there is no cache.
 	CacheBytes int64
@@ -65,7 +67,9 @@ func withDefaults(cfg Config) Config {
 	setDefault(&cfg.Breaker.OpenFor, 5*time.Second)
 	setDefault(&cfg.AttemptTimeout, 95*time.Second)
 	setDefault(&cfg.MaxResponseBytes, 64<<20)
-	setDefault(&cfg.MaxInFlightBytes, 256<<20)
+	if cfg.Memory == nil {
+		cfg.Memory = lease.NewPool(256 << 20)
+	}
 	setDefault(&cfg.Transport.MaxIdleConns, 512)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -115,7 +119,7 @@ func (cfg *Config) check() error {
 	require(cfg.AttemptTimeout > 0, "AttemptTimeout: must be positive, is %v", cfg.AttemptTimeout)
 	require(cfg.MaxResponseBytes > 0 && cfg.MaxResponseBytes <= math.MaxInt32,
 		"MaxResponseBytes: must be between 1 and %d, is %d", math.MaxInt32, cfg.MaxResponseBytes)
-	require(cfg.MaxInFlightBytes >= 16<<10, "MaxInFlightBytes: must be at least %d, is %d", 16<<10, cfg.MaxInFlightBytes)
+	require(cfg.Memory.Limit() >= 16<<10, "Memory: must be at least %d bytes, is %d", 16<<10, cfg.Memory.Limit())
 	require(cfg.CacheBytes >= 0, "CacheBytes: must not be negative, is %d", cfg.CacheBytes)
 	require(cfg.Transport.MaxIdleConns > 0, "Transport.MaxIdleConns: must be positive, is %d", cfg.Transport.MaxIdleConns)
 	return errors.Join(problems...)

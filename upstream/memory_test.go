@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -138,7 +139,7 @@ func TestResponseForWhichThereIsNoRoomWaitsForIt(t *testing.T) {
 			t.Run(name+" "+test.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					client := newServer(t, body).client(func(cfg *upstream.Config) { cfg.MaxInFlightBytes = limit })
+					client := newServer(t, body).client(func(cfg *upstream.Config) { cfg.Memory = lease.NewPool(limit) })
 					first, err := client.Do(t.Context(), get("/x"))
 					if err != nil {
 						t.Fatal(err)
@@ -167,18 +168,21 @@ func TestResponseForWhichThereIsNoRoomWaitsForIt(t *testing.T) {
 	}
 }
 
-// TestMemoryStaysWithinItsLimit has many calls at once, of which none may fail: what they hold
-// does not depend on the network.
+// TestMemoryStaysWithinItsLimit has many calls of many connections at once, of which none may fail:
+// what they hold does not depend on the network.
 func TestMemoryStaysWithinItsLimit(t *testing.T) {
 	t.Parallel()
 	const size, limit = 60 << 10, 400 << 10
 	synctest.Test(t, func(t *testing.T) {
-		client := newServer(t, answer(200, letters(size), "Content-Length", fmt.Sprint(size))).client(func(cfg *upstream.Config) { cfg.MaxInFlightBytes = limit })
+		pool := lease.NewPool(limit)
+		client := newServer(t, answer(200, letters(size), "Content-Length", fmt.Sprint(size))).client(func(cfg *upstream.Config) { cfg.Memory = pool })
 		var all sync.WaitGroup
 		var most atomic.Int64
 		for n := range 50 {
 			all.Go(func() {
-				resp, err := client.Do(t.Context(), get("/x/"+strconv.Itoa(n)))
+				req := get("/x/" + strconv.Itoa(n))
+				req.Memory = pool.Holder(nil)
+				resp, err := client.Do(t.Context(), req)
 				if err != nil {
 					t.Error(err)
 					return

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -20,7 +21,8 @@ func translate(call *call, from reply) (*Response, *Error) {
 	if call.Decoder == nil {
 		resp.Header = headerList(call, from.header)
 		if len(call.body.bytes) > 0 {
-			resp.Body, resp.memory, call.body = call.body.bytes, call.body, nil
+			resp.Body = call.body.bytes
+			resp.Lease = call.body.pass()
 		}
 		return resp, nil
 	}
@@ -43,9 +45,7 @@ func decode(call *call, resp *Response) (failure *Error) {
 	if len(body) == 0 {
 		return fault(ReasonBodyInvalid, "it is empty", nil)
 	}
-	out := call.body.translation()
-	defer func() { out.release() }() // unless it has become the response's
-	message, err := call.Decoder.Append(out.bytes, body, &resp.Drift)
+	message, err := call.Decoder.Append(call.body.lease.Buffer(len(body)/2), body, &resp.Drift)
 	switch {
 	case err != nil && promisesNone:
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
@@ -60,17 +60,18 @@ func decode(call *call, resp *Response) (failure *Error) {
 		return fault(ReasonErrorInBody, scrub(text, call.token), nil)
 	}
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, call.token) })
-	out.set(message)
-	resp.Message, resp.memory, out = message, out, nil
+	call.body.lease.Keep(message)
+	resp.Message = message
+	resp.Lease = call.body.pass()
 	return nil
 }
 
 // refused makes the error of a response that is not 2XX. Its status is the verdict, so its
 // body may be cut short or unreadable.
 func (c *Client) refused(ctx context.Context, call *call, resp *http.Response) *Error {
-	body := c.memory.lendNow(maxErrorBodyBytes + bodySlack)
-	defer body.release()
-	_ = c.bodies.read(ctx, body, resp, maxErrorBodyBytes)
+	body := newErrorBody(call.memory)
+	defer body.drop()
+	_ = c.bodies.read(ctx, &body, resp, maxErrorBodyBytes)
 	message, id := readErrorBody(body.bytes)
 	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, call.token), maxRequestIDBytes)}
 	failure.Code, failure.Reason, failure.Domain = verdict(resp.StatusCode)
@@ -97,7 +98,7 @@ func interrupted(ctx context.Context, call *call, err error, connected bool) *Er
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	if errors.Is(err, errMemory) {
+	if errors.Is(err, lease.ErrNoRoom) {
 		return fault(ReasonMemoryInFlight, err.Error(), err)
 	}
 	text := scrub(err.Error(), call.token)

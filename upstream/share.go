@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"samsara.internal/gateway/internal/identity"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -30,6 +31,11 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 	key := readKey{c.authorize(), call.Path, call.Query, call.Decoder, call.NoBody}
 	if c.caches(call) {
 		if resp := c.cache.get(key, call.CacheTTL); resp != nil {
+			// Until it is written it may be kept from being forgotten.
+			var err error
+			if resp.Lease, err = call.memory.Take(ctx, int64(len(resp.Message))); err != nil {
+				return nil, call.failed(interrupted(ctx, call, err, true))
+			}
 			c.observeRead(ctx, call, SourceCache, resp)
 			return resp, nil
 		}
@@ -46,7 +52,7 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 		if !c.flights.await(ctx, ahead) {
 			return nil, call.failed(ended(ctx))
 		}
-		if resp, failure := ahead.share(ctx); resp != nil || failure != nil {
+		if resp, failure := ahead.share(ctx, call.memory); resp != nil || failure != nil {
 			c.observeRead(ctx, call, SourceShared, resp)
 			return resp, failure
 		}
@@ -61,7 +67,7 @@ func (c *Client) caches(call *call) bool {
 
 // lead answers a call and all that follow it.
 func (c *Client) lead(ctx context.Context, call *call, key readKey) (resp *Response, failure *Error) {
-	defer func() { c.flights.land(key, &call.flight, resp, failure) }() // also where it panics
+	defer func() { c.flights.land(key, &call.flight, call.memory, resp, failure) }() // also where it panics
 	c.observeRead(ctx, call, SourceUpstream, nil)
 	resp, failure = c.exchange(ctx, call)
 	if failure == nil && c.caches(call) {
@@ -114,9 +120,10 @@ type flight struct {
 	followers int
 	landed    chan struct{}
 	// resp and failure, of which one is set, are there for the followers once it has landed. Both
-	// are nil where it panicked.
+	// are nil where it panicked. takers is how many of them have yet to take their share of resp.
 	resp    *Response
 	failure *Error
+	takers  atomic.Int64
 }
 
 // suits reports whether mine may follow f. Nobody begins to wait in another's queue.
@@ -168,7 +175,7 @@ func (s *flights) await(ctx context.Context, ahead *flight) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-ahead.landed: // meanwhile, with a share of the memory for this follower
+	case <-ahead.landed: // meanwhile, and counts on this follower to take its share
 		return true
 	default:
 		ahead.followers--
@@ -176,8 +183,8 @@ func (s *flights) await(ctx context.Context, ahead *flight) bool {
 	}
 }
 
-// land ends a flight and gives each follower a share of what came of it.
-func (s *flights) land(key readKey, f *flight, resp *Response, failure *Error) {
+// land ends a flight. Each follower may take its share of what came of it then, and must.
+func (s *flights) land(key readKey, f *flight, leader *lease.Holder, resp *Response, failure *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(key, f)
@@ -189,8 +196,12 @@ func (s *flights) land(key readKey, f *flight, resp *Response, failure *Error) {
 	case failure != nil:
 		f.failure = new(*failure)
 	case resp != nil:
-		resp.memory.share(f.followers)
+		if f.followers == 0 {
+			return
+		}
+		f.takers.Store(int64(f.followers))
 		f.resp = new(*resp)
+		f.resp.Lease = resp.Lease.Share(leader)
 	}
 }
 
@@ -212,13 +223,18 @@ func (s *flights) remove(key readKey, f *flight) {
 	}
 }
 
-// share returns what came of a flight for a follower, or nothing where that is the leader's own
-// affair and the follower must ask again: the leader's context ended, the quota refused it, or a
-// further attempt would have been too late for it but is not for the follower.
-func (f *flight) share(ctx context.Context) (*Response, *Error) {
+// share returns what came of a flight for a follower, held by whom it says, or nothing where that is
+// the leader's own affair and the follower must ask again: the leader's context ended, the quota
+// refused it, or a further attempt would have been too late for it but is not for the follower.
+func (f *flight) share(ctx context.Context, by *lease.Holder) (*Response, *Error) {
 	switch {
 	case f.resp != nil:
-		return new(*f.resp), nil
+		mine := new(*f.resp)
+		mine.Lease = f.resp.Lease.Share(by)
+		if f.takers.Add(-1) == 0 {
+			f.resp.Lease.Release()
+		}
+		return mine, nil
 	case f.failure == nil || f.failure.ownAffair() || f.failure.hurried && affordable(ctx, f.failure.RetryAfter):
 		return nil, nil
 	default:

@@ -20,7 +20,7 @@ func TestFlightsThatHaveLandedAreForgotten(t *testing.T) {
 	)
 	land := func() {
 		i := random.IntN(len(under))
-		all.land(key, under[i], new(Response), nil)
+		all.land(key, under[i], nil, new(Response), nil)
 		under = append(under[:i], under[i+1:]...)
 	}
 	for range 10_000 {

@@ -452,7 +452,8 @@ func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
 			attempts := 1
 			if step.cached {
 				attempts = 0
-				wantInFlight(t, client, 0)
+				// The cache may forget it while it is being sent.
+				wantInFlight(t, client, int64(len(resp.Message)))
 			}
 			if want := []byte{16, byte(step.answered)}; !cmp.Equal(resp.Message, want) {
 				t.Errorf("Message = %v, want %v", resp.Message, want)
@@ -460,7 +461,7 @@ func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
 			want := upstream.Response{
 				Status: 200, RequestID: fmt.Sprintf("r-%d", step.answered), Attempts: attempts, Cached: step.cached, Age: step.age,
 			}
-			if diff := cmp.Diff(want, *resp, cmpopts.IgnoreFields(want, "Drift", "Message"), cmpopts.IgnoreUnexported(want)); diff != "" {
+			if diff := cmp.Diff(want, *resp, cmpopts.IgnoreFields(want, "Drift", "Message", "Lease"), cmpopts.IgnoreUnexported(want)); diff != "" {
 				t.Errorf("response (-want +got):\n%s", diff)
 			}
 			if got := resp.Drift.Findings(); len(got) != 1 || got[0].Member != "colour" {

@@ -14,6 +14,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"samsara.internal/gateway/internal/identity"
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -108,6 +110,8 @@ type Request struct {
 	// Quota admits every attempt, in the name of From. nil: nothing is waited for.
 	Quota *quota.Operation
 	From  identity.Identity
+	// Memory is who holds the answer, in flight; nil: the client itself. It is of Config.Memory.
+	Memory *lease.Holder
 	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
 	// for others.
 	NoStore bool
@@ -134,8 +138,11 @@ type Response struct {
 	Cached bool
 	// Age is how long ago the upstream was asked for a cached response.
 	Age time.Duration
+	// Lease is the memory of Message and Body, which counts as in flight until it is over; nil if
+	// they have none that counts. Whoever hands it to another, and does not release the response,
+	// passes the bytes on with it.
+	Lease *lease.Lease
 
-	memory *buffer // holds Message or Body
 	// token is what the request was sent with.
 	token string
 }
@@ -144,12 +151,12 @@ type Response struct {
 // stand in metadata or a log.
 func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
 
-// Release gives back the memory of Message and Body, which counts as in flight until then. What
-// has been released already is not released again.
+// Release gives back the memory of Message and Body. What has been released already is not
+// released again.
 func (r *Response) Release() {
-	memory := r.memory
-	r.memory, r.Message, r.Body = nil, nil, nil
-	memory.release()
+	held := r.Lease
+	r.Lease, r.Message, r.Body = nil, nil, nil
+	held.Release()
 }
 
 // Client calls the REST API. It is safe for concurrent use.
@@ -161,10 +168,12 @@ type Client struct {
 	transport transport
 	budget    *budget
 	breaker   *breaker
-	memory    *memory
+	memory    *lease.Pool
 	bodies    bodies
-	flights   flights
-	cache     *cache // nil where there is none
+	// own holds what is for nobody else.
+	own     *lease.Holder
+	flights flights
+	cache   *cache // nil where there is none
 	// authorized is that of the token sent last.
 	authorized atomic.Pointer[authorized]
 }
@@ -184,7 +193,6 @@ func New(cfg Config) (*Client, error) {
 		kept.close()
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	lent := &memory{ledger: ledger{limit: cfg.MaxInFlightBytes}}
 	return &Client{
 		cfg:       cfg,
 		scheme:    cfg.BaseURL.Scheme,
@@ -194,8 +202,8 @@ func New(cfg Config) (*Client, error) {
 		transport: transport,
 		budget:    newBudget(cfg.Retry.Budget),
 		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
-		memory:    lent,
-		bodies:    bodies{memory: lent},
+		memory:    cfg.Memory,
+		own:       cfg.Memory.Holder(nil),
 		cache:     kept,
 	}, nil
 }
@@ -207,8 +215,8 @@ func (c *Client) Close() {
 }
 
 // InFlightBytes returns how much memory response bodies and messages hold now, those included
-// that have not been released. See Config.MaxInFlightBytes.
-func (c *Client) InFlightBytes() int64 { return c.memory.ledger.inFlight() }
+// that have not been released. See Config.Memory.
+func (c *Client) InFlightBytes() int64 { return c.memory.Used() }
 
 // CachedBytes returns how much memory cached responses hold now. See Config.CacheBytes.
 func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
@@ -230,7 +238,7 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 // Caller or with another priority. The end of that one's context does not become its own, nor does
 // what the quota refuses it.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	call := &call{Request: req}
+	call := &call{Request: req, memory: cmp.Or(req.Memory, c.own)}
 	if err := c.aim(call); err != nil {
 		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
@@ -289,15 +297,10 @@ type call struct {
 	permit quota.Permit
 	// flight is what others that ask the same wait for.
 	flight flight
-	// body is that of the attempt, nil where there is none.
-	body *buffer
-}
-
-// dropBody releases the body, if it has not become something else's.
-func (call *call) dropBody() {
-	body := call.body
-	call.body = nil
-	body.release()
+	// memory is who holds the answer.
+	memory *lease.Holder
+	// body is that of the attempt, if it has any and that has not become the response's.
+	body body
 }
 
 // failed completes an error of the call.
@@ -329,7 +332,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if call.attempts++; call.attempts == 1 {
 		c.budget.countCall()
 	}
-	defer call.dropBody()
+	defer call.body.drop()
 
 	call.asked = time.Now()
 	got, failure := c.attempt(ctx, call)

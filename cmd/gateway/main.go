@@ -68,6 +68,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		hangups := make(chan os.Signal, 1)
 		signal.Notify(hangups, syscall.SIGHUP)
 		defer signal.Stop(hangups)
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		if err = limitMemory(ctx, environ); err != nil {
+			return err
+		}
 		var endpoints []*endpoint.Endpoint
 		if endpoints, err = loadEndpoints(); err != nil {
 			return err
@@ -75,9 +80,6 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		var cfg config.Config
 		var files files
 		if cfg, err = config.Load(args, environ, apiOf(endpoints), files.open, checkProxy); err == nil {
-			ctx, stop := context.WithCancel(ctx)
-			defer stop()
-			go paceCollector(ctx, environ)
 			return serve(ctx, cfg, wiring{endpoints, &files, hangups}, stderr)
 		}
 	case "sandbox":

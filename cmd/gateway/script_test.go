@@ -15,9 +15,10 @@ import (
 // update rewrites what the scripts compare output with.
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
-// TestMain makes this binary the program gateway for scripts and for tests that start it.
+// TestMain makes this binary the program gateway for scripts and for tests that start it, and the
+// program rawclient for tests that kill a client.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gateway": main})
+	testscript.Main(m, map[string]func(){"gateway": main, "rawclient": rawClient})
 }
 
 func TestScripts(t *testing.T) {

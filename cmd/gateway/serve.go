@@ -106,7 +106,11 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		}
 		parts = append(parts, box)
 	}
-	client, err := newClient(cfg, target, metrics, log)
+	memory := newMemory(cfg, debug.SetMemoryLimit(-1))
+	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	client, err := newClient(cfg, target, memory, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -128,7 +132,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, limiter, metrics, log)
+	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, limiter, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -230,7 +234,7 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	}, nil
 }
 
-func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
+func newClient(cfg config.Config, target upstreamTarget, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
 		cacheBytes = cfg.CacheMaxBytes
@@ -246,7 +250,7 @@ func newClient(cfg config.Config, target upstreamTarget, metrics *telemetry.Metr
 		},
 		AttemptTimeout:   cfg.UpstreamTimeout,
 		MaxResponseBytes: cfg.MaxResponseBytes,
-		MaxInFlightBytes: cfg.MaxInFlightBytes,
+		Memory:           memory.answers,
 		CacheBytes:       cacheBytes,
 		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
 		Observer:         metrics,
@@ -289,7 +293,7 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
 }
 
-func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	return service.New(service.Config{
 		Endpoints:            endpoints,
 		Upstream:             client,
@@ -301,6 +305,8 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 		Streams:              metrics,
 		Quota:                limiter,
 		CacheTTL:             cfg.CacheTTL,
+		Answers:              memory.answers,
+		Requests:             memory.requests,
 		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
 		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
 		DefaultDeadline:      cfg.DefaultDeadline,

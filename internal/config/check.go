@@ -26,10 +26,10 @@ func (c *Config) check(l *loader) {
 		}
 		weighed[w.Caller] = true
 	}
-	if c.MaxInFlightBytes < 3*c.MaxResponseBytes {
-		// Else the largest body might never fit: there is half as much again for its message,
-		// a buffer is up to an eighth too large, and while it grows there are two.
-		l.problem("%s: less than three times %s", l.where("max-in-flight-bytes"), l.where("max-response-bytes"))
+	if c.MaxInFlightBytes < c.MaxResponseBytes/5*12 {
+		// Else the largest body might never fit: a buffer is up to an eighth too large, while it grows
+		// there are two, and a sixteenth is for small answers.
+		l.problem("%s: less than 12/5 of %s, which one such body needs", l.where("max-in-flight-bytes"), l.where("max-response-bytes"))
 	}
 	if c.RetryBaseDelay > c.RetryMaxDelay {
 		l.problem("%s: more than %s", l.where("retry-base-delay"), l.where("retry-max-delay"))

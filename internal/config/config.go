@@ -16,7 +16,9 @@ package config
 
 import (
 	"log/slog"
+	"math"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -117,7 +119,8 @@ type Config struct {
 	MaxRequestBytes int64
 	// MaxResponseBytes bounds an HTTP response body.
 	MaxResponseBytes int64
-	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time.
+	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. It and
+	// MaxResponseBytes follow the memory limit unless they are given, see Load.
 	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
@@ -165,8 +168,6 @@ func defaults() Config {
 		QuotaOrganization:      "default",
 		DefaultDeadline:        5 * time.Minute,
 		MaxRequestBytes:        4 << 20,
-		MaxResponseBytes:       64 << 20,
-		MaxInFlightBytes:       256 << 20,
 		MaxConcurrentStreams:   1000,
 		ShutdownGrace:          30 * time.Second,
 		SandboxSeed:            1,
@@ -200,7 +201,8 @@ type Check func(c *Config) []Problem
 
 // Load reads the configuration from the arguments, which do not include the program's name,
 // the environment in the form of os.Environ, and the file that either of them names, for a gateway
-// that serves api. The checks' problems are listed with its own. The error is an *Error, or
+// that serves api. Sizes that none of them gives follow the memory limit of the Go runtime, which has
+// to be set before. The checks' problems are listed with its own. The error is an *Error, or
 // pflag.ErrHelp where help was asked for.
 func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	c := defaults()
@@ -215,6 +217,7 @@ func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	l.apply(env)
 	l.apply(flags)
 	c.APIToken = l.token(environ)
+	c.size(debug.SetMemoryLimit(-1))
 	c.check(l)
 	api.check(l, &c)
 	for _, check := range checks {
@@ -224,6 +227,23 @@ func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	}
 	return c, l.err()
 }
+
+// size sets the sizes that follow from a memory limit and were not given.
+func (c *Config) size(limit int64) {
+	const kib, mib = 1 << 10, 1 << 20
+	if c.MaxInFlightBytes == 0 {
+		c.MaxInFlightBytes = 256 * mib
+		if limit != NoMemoryLimit {
+			c.MaxInFlightBytes = max(mib, limit/3/kib*kib)
+		}
+	}
+	if c.MaxResponseBytes == 0 {
+		c.MaxResponseBytes = min(64*mib, c.MaxInFlightBytes/3/kib*kib)
+	}
+}
+
+// NoMemoryLimit is the memory limit of the Go runtime if there is none.
+const NoMemoryLimit = math.MaxInt64
 
 // Usage returns the text that describes every setting, at most 100 columns wide.
 func Usage() string {

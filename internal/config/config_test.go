@@ -368,8 +368,8 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			want: []string{`--retry-base-delay "30s" (from the command line): more than --retry-max-delay "10s" (the default)`},
 		},
 		{
-			name: "no room for three bodies of the largest size", args: []string{"--max-response-bytes=86MiB"},
-			want: []string{`--max-in-flight-bytes "256MiB" (the default): less than three times --max-response-bytes "86MiB" (from the command line)`},
+			name: "no room for one body of the largest size", args: []string{"--max-response-bytes=107MiB"},
+			want: []string{`--max-in-flight-bytes "256MiB" (the default): less than 12/5 of --max-response-bytes "107MiB" (from the command line), which one such body needs`},
 		},
 		{
 			name: "a token twice", args: []string{"--api-token-file", missing},
@@ -463,7 +463,7 @@ func TestValuesThatAreTaken(t *testing.T) {
 		{"upstream-url", "http://localhost"},
 		{"upstream-url", "https://api.ca.samsara.com"},
 		{"retry-max-attempts", "10"},
-		{"max-response-bytes", "80MiB"},
+		{"max-response-bytes", "106MiB"},
 	} {
 		if c := mustLoad(t, []string{"--" + test.name + "=" + test.value}); logged(t, c)[test.name] != test.value {
 			t.Errorf("--%s=%s was taken as %q", test.name, test.value, logged(t, c)[test.name])

@@ -155,6 +155,7 @@ func byteUnits() []struct {
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 }
 
+// bytes is a size. One of 0 has not been given.
 func bytes(target *int64, least, most int64) value[int64] {
 	return value[int64]{target, "bytes", func(s string) (int64, error) {
 		digits, unit := s, int64(1)
@@ -175,6 +176,9 @@ func bytes(target *int64, least, most int64) value[int64] {
 }
 
 func formatBytes(n int64) string {
+	if n == 0 {
+		return ""
+	}
 	for _, u := range byteUnits() {
 		if n >= u.size && n%u.size == 0 {
 			return strconv.FormatInt(n/u.size, 10) + u.name

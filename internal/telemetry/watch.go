@@ -3,14 +3,40 @@ package telemetry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
+
+// Memory is what WatchMemory reads; *lease.Pool is one. Its methods are called concurrently.
+type Memory interface {
+	// Used is how many bytes are held.
+	Used() int64
+	// Closed is how many connections were closed because others waited.
+	Closed() uint64
+}
+
+var _ Memory = (*lease.Pool)(nil)
+
+// WatchMemory adds the gauges of the memory that clients hold, by answers that are under way and by
+// requests that are being read, and the counter of connections that were closed for it. It must be
+// called once at most; the error says that it was not.
+func (m *Metrics) WatchMemory(answers, requests Memory) error {
+	var w watch
+	inFlight := w.desc("in_flight_bytes", "Memory of response bodies and messages that are under way.")
+	room := w.desc("request_room_bytes", "Memory that is kept for requests that are being read.")
+	closed := w.desc("connections_closed_total", "Connections of clients that were closed because they "+
+		"made no progress, and others needed the memory that they held.")
+	w.read = func(out chan<- prometheus.Metric) {
+		out <- gauge(inFlight, float64(answers.Used()))
+		out <- gauge(room, float64(requests.Used()))
+		out <- counter(closed, answers.Closed()+requests.Closed())
+	}
+	return m.registry.Register(&w)
+}
 
 // Upstream is what WatchUpstream reads; *upstream.Client is one. Its methods are called
 // concurrently.
 type Upstream interface {
-	// InFlightBytes is the memory of response bodies and messages under way.
-	InFlightBytes() int64
 	// CachedBytes is the memory of cached responses.
 	CachedBytes() int64
 	Circuit() upstream.Circuit
@@ -18,16 +44,14 @@ type Upstream interface {
 
 var _ Upstream = (*upstream.Client)(nil)
 
-// WatchUpstream adds the gauges of memory and of the circuit breaker, which are read at each
+// WatchUpstream adds the gauges of the cache and of the circuit breaker, which are read at each
 // scrape. It must be called once at most; the error says that it was not.
 func (m *Metrics) WatchUpstream(u Upstream) error {
 	var w watch
-	inFlight := w.desc("in_flight_bytes", "Memory of response bodies and messages that are under way.")
 	cached := w.desc("cached_bytes", "Memory of cached responses.")
 	circuit := w.desc("upstream_circuit", "1 for the state of the circuit breaker, 0 for the others; "+
 		"open: no attempts are made, half_open: few, closed: all.", "state")
 	w.read = func(out chan<- prometheus.Metric) {
-		out <- gauge(inFlight, float64(u.InFlightBytes()))
 		out <- gauge(cached, float64(u.CachedBytes()))
 		state := u.Circuit()
 		out <- gauge(circuit, truth(state == upstream.CircuitClosed), "closed")

@@ -10,11 +10,10 @@ import (
 
 // fakeUpstream is in the state that its fields say.
 type fakeUpstream struct {
-	inFlight, cached int64
-	circuit          upstream.Circuit
+	cached  int64
+	circuit upstream.Circuit
 }
 
-func (f *fakeUpstream) InFlightBytes() int64      { return f.inFlight }
 func (f *fakeUpstream) CachedBytes() int64        { return f.cached }
 func (f *fakeUpstream) Circuit() upstream.Circuit { return f.circuit }
 
@@ -26,12 +25,12 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
-		state           fakeUpstream
-		memory, circuit []string
+		state          fakeUpstream
+		cache, circuit []string
 	}{
 		{
-			fakeUpstream{3 << 20, 1 << 20, upstream.CircuitOpen},
-			[]string{"samsara_gateway_cached_bytes 1.048576e+06", "samsara_gateway_in_flight_bytes 3.145728e+06"},
+			fakeUpstream{1 << 20, upstream.CircuitOpen},
+			[]string{"samsara_gateway_cached_bytes 1.048576e+06"},
 			[]string{
 				`samsara_gateway_upstream_circuit{state="closed"} 0`,
 				`samsara_gateway_upstream_circuit{state="half_open"} 0`,
@@ -39,8 +38,8 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 			},
 		},
 		{
-			fakeUpstream{0, 0, upstream.CircuitHalfOpen},
-			[]string{"samsara_gateway_cached_bytes 0", "samsara_gateway_in_flight_bytes 0"},
+			fakeUpstream{0, upstream.CircuitHalfOpen},
+			[]string{"samsara_gateway_cached_bytes 0"},
 			[]string{
 				`samsara_gateway_upstream_circuit{state="closed"} 0`,
 				`samsara_gateway_upstream_circuit{state="half_open"} 1`,
@@ -48,8 +47,8 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 			},
 		},
 		{
-			fakeUpstream{0, 0, upstream.CircuitClosed},
-			[]string{"samsara_gateway_cached_bytes 0", "samsara_gateway_in_flight_bytes 0"},
+			fakeUpstream{0, upstream.CircuitClosed},
+			[]string{"samsara_gateway_cached_bytes 0"},
 			[]string{
 				`samsara_gateway_upstream_circuit{state="closed"} 1`,
 				`samsara_gateway_upstream_circuit{state="half_open"} 0`,
@@ -58,15 +57,45 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 		},
 	} {
 		client = step.state
-		memory := append(scrape(t, m, "samsara_gateway_cached_bytes"), scrape(t, m, "samsara_gateway_in_flight_bytes")...)
-		if diff := cmp.Diff(step.memory, memory); diff != "" {
-			t.Errorf("memory (-want +got):\n%s", diff)
+		if diff := cmp.Diff(step.cache, scrape(t, m, "samsara_gateway_cached_bytes")); diff != "" {
+			t.Errorf("cache (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(step.circuit, scrape(t, m, "samsara_gateway_upstream_circuit")); diff != "" {
 			t.Errorf("circuit (-want +got):\n%s", diff)
 		}
 	}
 	if err := m.WatchUpstream(&client); err == nil {
+		t.Error("the same was watched twice")
+	}
+}
+
+// pool is a Memory.
+type pool struct {
+	used   int64
+	closed uint64
+}
+
+func (p *pool) Used() int64    { return p.used }
+func (p *pool) Closed() uint64 { return p.closed }
+
+func TestWatchMemory(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	var answers, requests pool
+	if err := m.WatchMemory(&answers, &requests); err != nil {
+		t.Fatal(err)
+	}
+	answers, requests = pool{3 << 20, 4}, pool{8 << 20, 1}
+	for name, want := range map[string]string{
+		"samsara_gateway_in_flight_bytes":          "samsara_gateway_in_flight_bytes 3.145728e+06",
+		"samsara_gateway_request_room_bytes":       "samsara_gateway_request_room_bytes 8.388608e+06",
+		"samsara_gateway_connections_closed_total": "samsara_gateway_connections_closed_total 5",
+	} {
+		if diff := cmp.Diff([]string{want}, scrape(t, m, name)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	if err := m.WatchMemory(&answers, &requests); err == nil {
 		t.Error("the same was watched twice")
 	}
 }

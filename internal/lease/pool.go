@@ -1,0 +1,446 @@
+// Package lease counts the memory that is in flight for clients, by who holds it.
+//
+// A Pool bounds the memory of all. A Holder is one who holds some of it: a client connection, or a
+// reader of a feed. A Lease is some bytes that are held, from the moment they are waited for until
+// nothing uses them any more. Whoever works with the bytes owns the lease and releases it once. In
+// the end it is handed to grpc, which gives the bytes back by Put once they are written.
+//
+// # Guarantees
+//
+//   - A holder that holds nothing waits only for free memory. One that holds something gets n bytes
+//     more if 2*(held + n) <= free - n. One greedy holder thus gets a third of the memory, k of them
+//     at one time about 1/(k+2) each, and about twice as much stays free for everybody else.
+//   - A sixteenth of the memory is for holders of at most 64 KiB: small answers find room however
+//     much others hold, and however little of it comes back.
+//   - Who waits is served first come, first served within a holder. A waiter that is held back by
+//     what its own holder holds holds up nobody else. A waiter that lacks free memory is not
+//     overtaken by takes above 64 KiB, so that large ones do not starve, and smaller ones do not
+//     queue behind it.
+//   - A body of unknown length has to grow while it keeps what it has. One of those that grow, the
+//     finisher, needs only free memory, and all others leave it what it may need at most, beside
+//     what the rules above say. Thus they never wait for each other, and none is refused for it. A
+//     lease is it only while its holder holds nothing that does not grow, or may have more by the
+//     first rule, the bytes of its other leases that grow left out.
+//   - A lease is over once: when its last owner releases it, when grpc has put its last piece, or
+//     when it is swept, whichever comes first. The others find it over and do nothing.
+//   - grpc never puts what it still had queued when a connection broke. While anything is handed,
+//     every 250 ms each holder whose connection is closed therefore loses all that it has handed.
+//     Such bytes go to the collector and are never used again: somebody may still be reading them.
+//   - While another holder waits for free memory, a holder that has given back no piece for 5 s
+//     loses its connection, the one that holds most first, until the waiters fit. Who holds more
+//     himself, and only wants still more, costs nobody the connection. Without a waiter none is
+//     closed, however slow its client is.
+//
+// The package refuses what can never fit. It knows neither gRPC nor HTTP.
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// smallBytes is the largest take that overtakes one that lacks free memory, and what a holder may
+	// have of the memory that is reserved for small ones: one part of so many.
+	smallBytes = 64 << 10
+	reserved   = 16
+	// sweepInterval is how often closed connections are looked for.
+	sweepInterval = 250 * time.Millisecond
+	// stalledSweeps is how many sweeps a holder may go without giving a piece back: 5 s.
+	stalledSweeps = 20
+)
+
+// Stalled is how long a connection may give nothing back while others need the memory that it
+// holds.
+const Stalled = stalledSweeps * sweepInterval
+
+// ErrNoRoom means that there is no room for the bytes, or was none in time.
+var ErrNoRoom = errors.New("no room among the bytes in flight")
+
+// Conn is the connection of a holder. It must be the socket itself: TLS says farewell before it
+// closes, and waits up to 5 s for that.
+type Conn interface {
+	// Closed reports whether this process has closed the connection. It does not wait.
+	Closed() bool
+	// Close closes the connection at once.
+	Close() error
+}
+
+// Pool is memory that holders share. It is safe for concurrent use.
+type Pool struct {
+	limit   int64
+	pressed func(c Conn, held int64)
+	buffers buffers
+	leases  sync.Pool
+
+	mu sync.Mutex
+	// used is the bytes of all leases and rooms. Bytes with several owners count once.
+	used int64
+	// active are the holders that have something handed or take room: those that a client can make
+	// wait.
+	active []*Holder
+	// queue are the holders with claims. One that was served goes to the end.
+	queue []*Holder
+	// growers are the claims for more by leases that keep what they have. finisher is the lease that
+	// only needs free memory for that, until it has grown.
+	growers  []*claim
+	finisher *Lease
+	// short is whether a claim lacks free memory and must not be overtaken by large ones. small is
+	// how many claims there are that may overtake it.
+	short bool
+	small int
+	// sweeping is whether a sweep is due, sweeps how many there have been.
+	sweeping bool
+	sweeps   int64
+	// returned is how often something was given back, closed how many connections were closed
+	// because others waited.
+	returned, closed uint64
+}
+
+// NewPool returns a pool of limit bytes, which no lease may exceed.
+func NewPool(limit int64) *Pool { return &Pool{limit: limit} }
+
+// OnPressure has told called for each connection that is closed because others wait, with the
+// bytes that it holds. It must be called before the pool is used.
+func (p *Pool) OnPressure(told func(c Conn, held int64)) { p.pressed = told }
+
+// Limit returns how many bytes there are.
+func (p *Pool) Limit() int64 { return p.limit }
+
+// Used returns how many bytes are held. It may exceed the limit by what did not wait.
+func (p *Pool) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
+
+// Closed returns how many connections were closed because others waited.
+func (p *Pool) Closed() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// Waiting returns how many wait for bytes.
+func (p *Pool) Waiting() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := len(p.growers)
+	for _, h := range p.queue {
+		waiting += len(h.claims)
+	}
+	return int64(waiting)
+}
+
+// Returned returns how often a client has let something be given back. While it stays the same no
+// client makes progress.
+func (p *Pool) Returned() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.returned
+}
+
+// Abandon closes the connection of every holder that a client makes wait. It is for the end, when
+// nobody makes progress any more.
+func (p *Pool) Abandon() {
+	p.mu.Lock()
+	var waiting []*Holder
+	for _, h := range p.active {
+		if h.conn != nil && !h.doomed {
+			h.doomed = true
+			waiting = append(waiting, h)
+		}
+	}
+	p.mu.Unlock()
+	for _, h := range waiting {
+		_ = h.conn.Close() // It may be closed already.
+	}
+}
+
+// most is what a holder of more than 64 KiB may have at most, if nobody else holds anything.
+func (p *Pool) most() int64 { return p.limit - p.limit/reserved }
+
+// freeLocked is what may still be taken. It is below 0 while more is held than the limit.
+func (p *Pool) freeLocked() int64 { return p.limit - p.used }
+
+// freeForLocked is what h may still take of it if that is n bytes. Room is not reserved, for each
+// takes as much of it.
+func (p *Pool) freeForLocked(h *Holder, n int64, room bool) int64 {
+	if room || h.held+n <= smallBytes {
+		return p.freeLocked()
+	}
+	return p.most() - p.used
+}
+
+// fitsLocked reports whether h may have n bytes more. Room comes back as soon as a request is read,
+// so that little of it suffices for one holder.
+func (p *Pool) fitsLocked(h *Holder, n int64, room bool) bool {
+	free, factor := p.freeForLocked(h, n, room), int64(2)
+	if room {
+		factor = 3
+	}
+	if h.held == 0 {
+		return n <= free
+	}
+	return factor*(h.held+n) <= free-n
+}
+
+// growsLocked reports whether a lease that keeps what it has may have n bytes more. It may become the
+// finisher, or be it no more.
+func (p *Pool) growsLocked(l *Lease, n int64) bool {
+	free, settled := p.freeForLocked(l.holder, n, false), l.holder.settledLocked()
+	finishes := settled == 0 || 2*(settled+l.counted+n) <= free-n
+	if p.finisher == l && !finishes {
+		p.finisher = nil
+	}
+	// Who may wait for its own client gives way to one that does not.
+	if f := p.finisher; f == nil && finishes || f != nil && settled == 0 && f.holder.settledLocked() > 0 {
+		p.finisher = l
+	}
+	if p.finisher == l {
+		return n <= free
+	}
+	kept := int64(0)
+	if f := p.finisher; f != nil {
+		kept = max(0, f.most-f.counted)
+	}
+	return p.fitsLocked(l.holder, n, false) && n <= free-kept
+}
+
+// grownLocked notes that a lease needs no more.
+func (p *Pool) grownLocked(l *Lease) {
+	if l.grows {
+		l.grows = false
+		l.holder.growing -= l.counted
+	}
+	if p.finisher == l {
+		p.finisher = nil
+	}
+}
+
+// claim is bytes that are waited for. ready is closed once they are the holder's.
+type claim struct {
+	holder *Holder
+	bytes  int64
+	// lease is the one that grows, if it is for that.
+	lease *Lease
+	// room is whether grpc holds the bytes from then on.
+	room  bool
+	ready chan struct{}
+}
+
+// admitLocked lets those in for whom there is room now.
+func (p *Pool) admitLocked() {
+	p.short = false
+	for i := 0; i < len(p.growers); {
+		c := p.growers[i]
+		if p.growsLocked(c.lease, c.bytes) {
+			p.growers = append(p.growers[:i], p.growers[i+1:]...)
+			p.grantLocked(c)
+			continue
+		}
+		p.short = p.short || p.finisher == c.lease
+		i++
+	}
+	for i := 0; i < len(p.queue) && (!p.short || p.small > 0); {
+		h := p.queue[i]
+		c := h.claims[0]
+		switch {
+		case p.short && c.bytes > smallBytes:
+			i++
+		case p.fitsLocked(h, c.bytes, c.room):
+			p.removeLocked(i, 0)
+			if len(h.claims) > 0 {
+				p.queue = append(p.queue, h)
+			}
+			p.grantLocked(c)
+		default:
+			// Who holds something waits for itself.
+			p.short = p.short || h.held == 0
+			i++
+		}
+	}
+}
+
+// enqueueLocked puts a holder in the queue that has not waited so far. For room, who has left some
+// before comes before those who never have: a client that only half-sends requests, and comes back
+// whenever its connection is closed, is not served again and again before one that sends them.
+func (p *Pool) enqueueLocked(h *Holder) {
+	at := len(p.queue)
+	for h.claims[0].room && h.proven && at > 0 && !p.queue[at-1].proven {
+		at--
+	}
+	p.queue = slices.Insert(p.queue, at, h)
+}
+
+// removeLocked takes the n-th claim of the i-th holder in the queue out, and the holder as well if
+// that is its first or only one.
+func (p *Pool) removeLocked(i, n int) {
+	h := p.queue[i]
+	if h.claims[n].bytes <= smallBytes {
+		p.small--
+	}
+	h.claims = append(h.claims[:n], h.claims[n+1:]...)
+	if n == 0 || len(h.claims) == 0 {
+		p.queue = append(p.queue[:i], p.queue[i+1:]...)
+	}
+}
+
+func (p *Pool) grantLocked(c *claim) {
+	c.holder.addLocked(c.bytes, c.room)
+	if c.lease != nil {
+		c.lease.counted += c.bytes
+		c.holder.growing += c.bytes
+	}
+	close(c.ready)
+}
+
+// withdrawLocked takes a claim back that was not granted.
+func (p *Pool) withdrawLocked(c *claim) {
+	if c.lease != nil {
+		p.growers = slices.DeleteFunc(p.growers, func(other *claim) bool { return other == c })
+		p.grownLocked(c.lease)
+		return
+	}
+	for i, h := range p.queue {
+		if h != c.holder {
+			continue
+		}
+		for n := range h.claims {
+			if h.claims[n] == c {
+				p.removeLocked(i, n)
+				if n == 0 && len(h.claims) > 0 {
+					p.queue = append(p.queue, h)
+				}
+				return
+			}
+		}
+	}
+}
+
+// activateLocked notes that h has something that its client can make it wait for.
+func (p *Pool) activateLocked(h *Holder) {
+	if h.activeLocked() {
+		return
+	}
+	h.at, h.progress = len(p.active), p.sweeps
+	p.active = append(p.active, h)
+	if !p.sweeping {
+		p.sweeping = true
+		time.AfterFunc(sweepInterval, p.sweep)
+	}
+}
+
+// progressLocked notes that h's client has let something be given back.
+func (p *Pool) progressLocked(h *Holder) {
+	h.progress, h.copied = p.sweeps, 0
+	p.returned++
+	if h.activeLocked() {
+		return
+	}
+	last := p.active[len(p.active)-1]
+	p.active[h.at], last.at = last, h.at
+	p.active[len(p.active)-1] = nil
+	p.active = p.active[:len(p.active)-1]
+}
+
+// sweep takes from closed connections what they have handed, and closes those that have to go.
+func (p *Pool) sweep() {
+	p.mu.Lock()
+	p.sweeps++
+	victims := p.victimsLocked()
+	held := make([]int64, len(victims))
+	for i, h := range victims {
+		held[i] = h.held
+	}
+	p.closed += uint64(len(victims))
+	p.mu.Unlock()
+	for i, h := range victims {
+		_ = h.conn.Close() // It may be closed already.
+		if p.pressed != nil {
+			p.pressed(h.conn, held[i])
+		}
+	}
+
+	var ends []func()
+	p.mu.Lock()
+	for i := len(p.active) - 1; i >= 0; i-- {
+		h := p.active[i]
+		if h.conn == nil || !h.doomed && !h.conn.Closed() {
+			continue
+		}
+		for l := h.handed; l != nil; l = h.handed {
+			if over := l.endLocked(true); over.then != nil {
+				ends = append(ends, over.then)
+			}
+		}
+	}
+	p.admitLocked()
+	if p.sweeping = len(p.active) > 0; p.sweeping {
+		time.AfterFunc(sweepInterval, p.sweep)
+	}
+	p.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+}
+
+// victimsLocked returns whom to take the connection from, so that those fit who lack free memory.
+func (p *Pool) victimsLocked() []*Holder {
+	var victims []*Holder
+	// What comes back anyhow.
+	coming, wanted := int64(0), int64(0)
+	for _, h := range p.active {
+		if h.doomed {
+			coming += h.held
+		}
+	}
+	makeRoom := func(c *claim, least int64) {
+		wanted += c.bytes
+		for wanted > p.freeForLocked(c.holder, c.bytes, c.room)+coming {
+			victim := p.victimLocked(c.holder, least)
+			if victim == nil {
+				return
+			}
+			victim.doomed = true
+			coming += victim.held
+			victims = append(victims, victim)
+		}
+	}
+	for _, c := range p.growers {
+		if p.finisher == c.lease {
+			makeRoom(c, 0)
+		}
+	}
+	for _, h := range p.queue {
+		// One that holds something, and for whom there is memory, waits for itself.
+		if c := h.claims[0]; h.held == 0 || c.bytes > p.freeForLocked(h, c.bytes, c.room) {
+			makeRoom(c, h.held)
+		}
+	}
+	return victims
+}
+
+// victimLocked returns who holds most of those that have given nothing back for too long, and hold
+// at least so much; nil: there is none. It is not who waits.
+func (p *Pool) victimLocked(waits *Holder, least int64) *Holder {
+	var most *Holder
+	for _, h := range p.active {
+		stalled := p.sweeps-h.progress > stalledSweeps
+		if h == waits || h.conn == nil || h.doomed || !stalled || h.held < least {
+			continue
+		}
+		if most == nil || h.held > most.held {
+			most = h
+		}
+	}
+	return most
+}
+
+// errNeverFits is the error of bytes that there is no room for even if nobody holds any.
+func (p *Pool) errNeverFits(n int64) error {
+	return fmt.Errorf("%w: it takes %d bytes, at most %d may be", ErrNoRoom, n, p.most())
+}

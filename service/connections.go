@@ -1,0 +1,90 @@
+package service
+
+import (
+	"log/slog"
+	"net"
+	"syscall"
+
+	"google.golang.org/grpc/credentials"
+
+	"samsara.internal/gateway/internal/lease"
+)
+
+// connections are the credentials of the server. They make the AuthInfo of every connection a
+// *connection, which has what there is to know of it beyond what the credentials inside know.
+//
+// They leave the connection itself as it is: grpc reads from a bare TCP connection into buffers
+// that it shares, and gives each of any other kind one of 32 KiB for itself.
+type connections struct {
+	credentials.TransportCredentials
+	answers, requests *lease.Pool
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c connections) ServerHandshake(socket net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := c.TransportCredentials.ServerHandshake(socket)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, c.connection(socket, info), nil
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c connections) Clone() credentials.TransportCredentials {
+	c.TransportCredentials = c.TransportCredentials.Clone()
+	return c
+}
+
+// connection returns the AuthInfo of a connection over a socket.
+func (c connections) connection(socket net.Conn, info credentials.AuthInfo) *connection {
+	client := &connection{AuthInfo: info, socket: socket}
+	client.certified, client.address = certified(info), host(socket.RemoteAddr())
+	if raw, ok := socket.(syscall.Conn); ok {
+		// It fails if the socket is closed already, which then is found out otherwise.
+		client.raw, _ = raw.SyscallConn()
+	}
+	client.answers, client.requests = c.answers.Holder(client), c.requests.Holder(client)
+	return client
+}
+
+// connection is a connection of a client, from its handshake on. It implements lease.Conn by its
+// socket, which is below TLS. It is immutable and safe for concurrent use.
+type connection struct {
+	credentials.AuthInfo
+	socket net.Conn
+	// raw is the socket's; nil: it is none of the kernel, and counts as open.
+	raw syscall.RawConn
+	// certified is the name in the client's certificate, if it showed one; address is where it
+	// calls from.
+	certified, address string
+	// answers holds what is on its way to the client, requests what grpc reads from it.
+	answers, requests *lease.Holder
+}
+
+// Closed implements lease.Conn: it asks whether grpc has closed the socket, which takes 14 ns.
+func (c *connection) Closed() bool {
+	return c.raw != nil && c.raw.Control(func(uintptr) {}) != nil
+}
+
+// Close implements lease.Conn.
+func (c *connection) Close() error { return c.socket.Close() }
+
+// GetSecurityValue implements credentials.ChannelzSecurityInfo for the AuthInfo inside.
+func (c *connection) GetSecurityValue() credentials.ChannelzSecurityValue {
+	if info, ok := c.AuthInfo.(credentials.ChannelzSecurityInfo); ok {
+		return info.GetSecurityValue()
+	}
+	return nil
+}
+
+// logPressure logs which connections a pool closes, of which it is said what they hold.
+func logPressure(logger *slog.Logger, pool *lease.Pool, held string) {
+	pool.OnPressure(func(c lease.Conn, bytes int64) {
+		peer := ""
+		if c, ok := c.(*connection); ok {
+			peer = c.socket.RemoteAddr().String()
+		}
+		logger.Warn("connection closed: its client makes no progress, and others need the memory that it holds",
+			"peer", peer, "held", held, "bytes", bytes)
+	})
+}

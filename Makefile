@@ -111,7 +111,7 @@ test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a t
 .PHONY: test-root
 test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chroot, by sudo if need be
 	@folders=$(call folders,TestContainer_); \
-	[[ -z $$folders ]] || (set -x; $(TEST) SAMSARA_TEST_ROOT=1 go test -p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS) \
+	[[ -z $$folders ]] || (set -x; $(TEST) SAMSARA_TEST_ROOT=1 go test -v -p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS) \
 		$$([[ $$EUID == 0 ]] || echo -exec 'sudo\ -nE') $$folders)
 
 .PHONY: flake

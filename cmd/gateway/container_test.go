@@ -23,13 +23,14 @@ type container struct {
 	v2  bool
 }
 
-// newContainer makes a cgroup for at most so many bytes, without swap.
+// newContainer makes a cgroup for at most so many bytes, without swap. If the machine lets not even
+// root make one, as in some sandboxes, the test is skipped: make test-root shows why.
 func newContainer(t *testing.T, memory int) *container {
 	t.Helper()
 	root, v2 := memoryHierarchy(t)
 	dir := filepath.Join(root, fmt.Sprintf("samsara-test-%d-%s", os.Getpid(), strings.ToLower(rand.Text())))
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
+		t.Skipf("no cgroup can be made: %v", err)
 	}
 	c := &container{dir, v2}
 	t.Cleanup(func() {
@@ -64,14 +65,14 @@ func memoryHierarchy(t *testing.T) (root string, v2 bool) {
 			controllers, err := os.ReadFile(filepath.Join(fields[1], "cgroup.controllers"))
 			if err == nil && strings.Contains(string(controllers), "memory") {
 				if err := os.WriteFile(filepath.Join(fields[1], "cgroup.subtree_control"), []byte("+memory"), 0); err != nil {
-					t.Fatal(err)
+					t.Skipf("no cgroup can be given a memory limit: %v", err)
 				}
 				root, v2 = fields[1], true
 			}
 		}
 	}
 	if root == "" {
-		t.Fatalf("no cgroups with a memory limit among the mounts:\n%s", mounts)
+		t.Skipf("no cgroups with a memory limit among the mounts:\n%s", mounts)
 	}
 	return root, v2
 }

@@ -35,6 +35,8 @@ COUNT ?= 6
 BENCH ?= .
 RECORDS ?= 1000000
 KILLS ?= 5
+# How often each client that ends with answers unread comes again.
+CYCLES ?= 100
 OVERLOAD ?= 60
 # Of limits, in percent. A busy machine needs more than the default: it stops processes for longer.
 MARGIN ?= 4
@@ -106,7 +108,7 @@ test: deps-test $(PROGRAMS) ## run all tests with the race detector, but for tho
 
 .PHONY: test-time
 test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a time: nothing else should run meanwhile
-	$(TEST) SAMSARA_TEST_TIME=1 go test -p 1 -parallel 1 -timeout 15m -run '^TestTime_' $(TESTFLAGS) $(call folders,TestTime_)
+	$(TEST) SAMSARA_TEST_TIME=1 go test -p 1 -parallel 1 -timeout 25m -run '^TestTime_' $(TESTFLAGS) $(call folders,TestTime_)
 
 .PHONY: test-root
 test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chroot, by sudo if need be
@@ -127,14 +129,14 @@ ci-full: ## run .ci/run, fuzz each target and soak for minutes
 	.ci/run fuzz soak-short
 
 .PHONY: soak
-soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds
+soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds; CYCLES of hostile clients
 	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
-		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN='$(MARGIN)' \
-		go test -count 1 -parallel 1 -timeout 1h -v -run '^(TestAFollowedFeedIsComplete|TestTime_quota)' ./cmd/gateway
+		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN='$(MARGIN)' SAMSARA_HOSTILE_CYCLES='$(CYCLES)' \
+		go test -count 1 -parallel 1 -timeout 2h -v -run '^(TestAFollowedFeedIsComplete|TestTime_(quota|memory|unread))' ./cmd/gateway
 
 .PHONY: soak-short
 soak-short: ## the soak of some minutes that ci-full runs
-	$(MAKE) soak RECORDS=100000 KILLS=3 OVERLOAD=20 MARGIN=20
+	$(MAKE) soak RECORDS=100000 KILLS=3 OVERLOAD=20 MARGIN=20 CYCLES=3
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless said otherwise

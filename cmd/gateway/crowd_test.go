@@ -178,10 +178,10 @@ func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
 	}
 }
 
-// TestConcurrentCalls_5000AreServed has 5,000 calls at a time, whose deadlines are far.
-func TestConcurrentCalls_5000AreServed(t *testing.T) {
+// TestTime_5000CallsAreServed has 5,000 calls at a time, whose deadlines are far.
+func TestTime_5000CallsAreServed(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
+	testenv.Alone(t)
 	_, at := startBefore(t, startPages(t))
 	outcomes := callAtOnce(t, at.GRPC, 10, 5000, 2<<10, 2*patience)
 	if outcomes["OK"] != 5000 {

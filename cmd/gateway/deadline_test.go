@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // startSlow runs a gateway before an upstream that never answers in time.
@@ -28,10 +29,11 @@ func handled(t *testing.T, admin, method string, code codes.Code) int {
 	return int(metric(t, admin, "grpc_server_handled_total", `grpc_method="`+method+`"`, `grpc_code="`+code.String()+`"`))
 }
 
-// TestDeadline_expiredIsNoCancellation has clients whose deadlines expire. A client of grpc then
+// TestTime_expiredDeadlineIsNoCancellation has clients whose deadlines expire. A client of grpc then
 // resets the stream, which the gateway hears of a moment before its own clock says so.
-func TestDeadline_expiredIsNoCancellation(t *testing.T) {
+func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 	t.Parallel()
+	testenv.Alone(t)
 	for _, test := range []struct {
 		name, method string
 		call         func(ctx context.Context, conn *grpc.ClientConn, n int) error

@@ -26,8 +26,12 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// slack is how much longer a busy machine may take than what must be, which is printed as measured.
-const slack = 10
+// slack is how much longer a busy machine may take than what must be, which is printed as measured. A
+// call may take leastPatience in any case: a test says that it is served, the bench how soon.
+const (
+	slack         = 10
+	leastPatience = 5 * time.Second
+)
 
 // within waits until something holds, as eventually does, and is an error if that takes longer than
 // slack allows. It returns how long it took.
@@ -46,13 +50,13 @@ func within(t *testing.T, most time.Duration, what string, holds func() bool) ti
 	return time.Since(began)
 }
 
-// TestMemory_comesBackWhenAClientEnds has clients end in every way with large answers that they have
+// TestTime_memoryComesBackWhenAClientEnds has clients end in every way with large answers that they have
 // not read, and looks how soon the gateway counts no memory for them any more.
 // SAMSARA_HOSTILE_CYCLES says how often each client comes again.
-func TestMemory_comesBackWhenAClientEnds(t *testing.T) {
+func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
-	const calls, deadline = 6, 2 * time.Second
+	testenv.Alone(t)
+	const calls, deadline = 6, 4 * time.Second
 	cycles := setting(t, "SAMSARA_HOSTILE_CYCLES", 1)
 	certFile, keyFile, _ := selfSigned(t)
 	_, flags := startSandbox(t, "--fleet=20000", "--page-size=512", "--log-level=info")
@@ -235,12 +239,12 @@ func (b *bystander) served(t *testing.T, calls, size int, most time.Duration) {
 
 // longest makes calls for answers of so many bytes, one after the other, and returns how long one of
 // them took at most. It is an error, and the last call, if that is more than most, or what is usual,
-// and the slack for a busy machine, which is not above patience.
+// and the slack for a busy machine, which is from leastPatience to patience.
 func (b *bystander) longest(t *testing.T, calls, size int, most time.Duration) (longest time.Duration) {
 	t.Helper()
 	for range calls {
 		b.pages++
-		ctx, cancel := context.WithTimeout(t.Context(), min(slack*max(most, b.usual), patience))
+		ctx, cancel := context.WithTimeout(t.Context(), min(max(leastPatience, slack*max(most, b.usual)), patience))
 		began := time.Now()
 		res, err := b.client.ListVehicles(ctx, &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(size, b.pages))},
 			grpc.MaxCallRecvMsgSize(64<<20))
@@ -292,10 +296,11 @@ func (p *process) stopsSoon(t *testing.T) {
 // mostGrace is the grace period of gateways that must not use it up.
 const mostGrace = time.Minute
 
-// TestUnread_answersHurtNobodyElse has clients ask for 400 MB in all and read nothing of it.
-func TestUnread_answersHurtNobodyElse(t *testing.T) {
+// TestTime_unreadAnswersHurtNobodyElse has clients ask for 400 MB in all and read nothing of it. Streams
+// and sockets are tried with 8 clients alone, unless SAMSARA_HOSTILE_CYCLES is more than 1.
+func TestTime_unreadAnswersHurtNobodyElse(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
+	testenv.Alone(t)
 	const calls = 400
 	flags := startPages(t)
 	flags = append(flags, "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB", fmt.Sprintf("--shutdown-grace=%v", mostGrace))
@@ -310,6 +315,9 @@ func TestUnread_answersHurtNobodyElse(t *testing.T) {
 		{"the socket", vehiclesv1.VehiclesService_ListVehicles_FullMethodName, list, true},
 	} {
 		for _, clients := range []int{1, 8, 30} {
+			if clients != 8 && how.name != "unary answers" && setting(t, "SAMSARA_HOSTILE_CYCLES", 1) == 1 {
+				continue
+			}
 			t.Run(fmt.Sprintf("%d clients do not read %s", clients, how.name), func(t *testing.T) {
 				t.Parallel()
 				p, at := startBefore(t, flags)
@@ -361,11 +369,11 @@ func TestUnread_answersHurtNobodyElse(t *testing.T) {
 	}
 }
 
-// TestUnread_slowReaderLives has a client take a page of a list every so often: nobody may close its
+// TestTime_slowReaderLives has a client take a page of a list every so often: nobody may close its
 // connection for that, since nobody needs the memory that it holds.
-func TestUnread_slowReaderLives(t *testing.T) {
+func TestTime_slowReaderLives(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
+	testenv.Alone(t)
 	// A pause is longer than what makes a reader suspect while somebody waits.
 	const pages, pause = 3, 8 * time.Second
 	flags := append(startPages(t), "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB")
@@ -479,11 +487,11 @@ func (p *process) resident(t *testing.T) int {
 	return 0
 }
 
-// TestHalfSent_requestsHurtNobodyElse has clients hold back the last byte of 150 requests of almost
+// TestTime_halfSentRequestsHurtNobodyElse has clients hold back the last byte of 150 requests of almost
 // 4 MiB. Where their connection is closed they come back with as many.
-func TestHalfSent_requestsHurtNobodyElse(t *testing.T) {
+func TestTime_halfSentRequestsHurtNobodyElse(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
+	testenv.Alone(t)
 	const requests, size = 150, 4<<20 - 64
 	flags := append(startPages(t), fmt.Sprintf("--shutdown-grace=%v", mostGrace))
 	long := strings.Repeat("x", size)

@@ -181,7 +181,8 @@ type Config struct {
 	// upstream reads.
 	MaxRequestBytes int
 	// MaxConcurrentStreams bounds the calls at one time on one connection, further ones wait at
-	// the client; 0: 1000.
+	// the client; 0: 1000. It is at most half of MaxConcurrentCalls, so that one connection
+	// leaves room for others.
 	MaxConcurrentStreams uint32
 	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those
 	// of grpc's own services; further ones are refused. 0: 50,000.
@@ -260,7 +261,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
-	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
 	if c.Answers == nil {
 		c.Answers = lease.NewPool(256 << 20)
 	}
@@ -274,6 +274,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Credentials = insecure.NewCredentials()
 	}
 	c.MaxConcurrentCalls = cmp.Or(c.MaxConcurrentCalls, 50_000)
+	c.MaxConcurrentStreams = min(cmp.Or(c.MaxConcurrentStreams, 1000), uint32(max(1, c.MaxConcurrentCalls/2)))
 	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
 	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)

@@ -38,7 +38,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 		failure.unsent = unsent
 		return reply{}, failure
 	}
-	defer drain(resp.Body)
+	defer drain(resp)
 	if resp.StatusCode/100 != 2 {
 		return reply{}, c.refused(ctx, call, resp)
 	}

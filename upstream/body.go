@@ -181,9 +181,11 @@ func (k *faultKeeper) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// drain closes a body, reading what little is left of it so that its connection stays open.
-// What it finds there matters no longer.
-func drain(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, maxDrainBytes)
-	_ = body.Close()
+// drain closes a response's body, reading what little is left of it so that its connection stays open.
+// What it finds there matters no longer: a body that is known to be longer is not waited for.
+func drain(resp *http.Response) {
+	if resp.ContentLength <= maxDrainBytes {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrainBytes)
+	}
+	_ = resp.Body.Close()
 }

@@ -186,7 +186,7 @@ func (c *Client) send(gate http1.Gate, req *http.Request) (*http.Response, error
 		if next == nil || hops == maxRedirects {
 			return resp, nil
 		}
-		drain(resp.Body)
+		drain(resp)
 		req = next
 	}
 }

@@ -140,7 +140,8 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	}
 }
 
-// TestConcurrentCalls_placesOfALostClientAreFree has the connection lost whose calls take all places.
+// TestConcurrentCalls_placesOfALostClientAreFree has the connection lost whose calls take all places
+// that one may have: half of them.
 func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
@@ -153,7 +154,7 @@ func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			upstream, flags := startHeld(t)
-			_, at := startBefore(t, flags, fmt.Sprintf("--max-concurrent-calls=%d", limit))
+			_, at := startBefore(t, flags, fmt.Sprintf("--max-concurrent-calls=%d", 2*limit))
 			raw := rawCalls{
 				Address: at.GRPC, Method: vehiclesv1.VehiclesService_ListVehicles_FullMethodName, Calls: limit,
 				Request: encoded(t, &vehiclesv1.ListVehiclesRequest{}, false), Header: []string{"samsara-cache", "no-store"},

@@ -84,6 +84,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 	case "sandbox":
 		usage = sandboxUsage
+		signal.Ignore(syscall.SIGHUP) // It has no files to read again.
 		var endpoints []*endpoint.Endpoint
 		if endpoints, err = loadEndpoints(); err != nil {
 			return err

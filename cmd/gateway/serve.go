@@ -317,13 +317,14 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 }
 
 // concurrentCalls returns how many calls may run at one time within a limit of memory, in bytes. A
-// call that waits costs about 25 KiB: an eighth of the memory is for them.
+// call that waits costs about 25 KiB, for which there is an eighth of the memory. One whose request has
+// not been read may keep 64 KiB more of it in grpc's buffers, a quarter of the memory in all.
 func concurrentCalls(limit int64) int {
 	const share, callBytes = 8, 32 << 10
 	if limit == math.MaxInt64 { // There is none.
 		return 50_000
 	}
-	return int(max(1000, limit/share/callBytes))
+	return int(max(200, limit/share/callBytes))
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

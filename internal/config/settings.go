@@ -72,8 +72,8 @@ func (c *Config) settings() []setting {
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},
 		{"max-response-bytes", limits, "`SIZE` of a response body at most, decompressed; by default a third of --max-in-flight-bytes, at most 64MiB", bytes(&c.MaxResponseBytes, 1<<10, 1<<30)},
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
-		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection", whole(&c.MaxConcurrentStreams, 1, 100_000)},
-		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 1000, and 50000 where there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
+		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000)},
+		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 200, or 50000 if there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute)},
 
 		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},

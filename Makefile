@@ -82,15 +82,18 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 vet: ## vet all Go packages
 	go vet ./...
 	go -C bench vet ./...
+	go -C tools vet ./...
 
 # The linters that check one package need nothing of those that import it: vet compiles these.
 .PHONY: lint-changed
 lint-changed: bin/golangci-lint ## lint the Go packages that were changed since SINCE=
 	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
-	folders=$$(changed '*.go' ':!bench' ':!gen'); \
+	folders=$$(changed '*.go' ':!bench' ':!gen' ':!tools'); \
 	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
-	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml)
+	for module in bench tools; do \
+		[[ -z $$(changed "$$module/*.go") ]] || (set -x; cd $$module && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml); \
+	done
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler

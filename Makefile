@@ -87,7 +87,8 @@ vet: ## vet all Go packages
 # The linters that check one package need nothing of those that import it: vet compiles these.
 .PHONY: lint-changed
 lint-changed: bin/golangci-lint ## lint the Go packages that were changed since SINCE=
-	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
+	@git rev-parse --verify --quiet --end-of-options '$(SINCE)^{commit}' >/dev/null || { echo 'make $@: SINCE=$(SINCE): must be a commit' >&2; exit 1; }; \
+	changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
 	folders=$$(changed '*.go' ':!bench' ':!gen' ':!tools'); \
 	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
@@ -113,9 +114,11 @@ test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a t
 
 .PHONY: test-root
 test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chroot, by sudo if need be
-	@folders=$(call folders,TestContainer_); \
-	[[ -z $$folders ]] || (set -x; $(TEST) SAMSARA_TEST_ROOT=1 go test -p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS) \
-		$$([[ $$EUID == 0 ]] || echo -exec 'sudo\ -nE') $$folders)
+	@run=(-p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS)); \
+	[[ $$EUID == 0 ]] || run+=(-exec 'sudo -nE'); \
+	set -x; export $(TEST) SAMSARA_TEST_ROOT=1; \
+	go test "$${run[@]}" $(call folders,TestContainer_); \
+	go -C bench test "$${run[@]}" .
 
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and say how often they failed

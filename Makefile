@@ -84,15 +84,19 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 vet: ## vet all Go packages
 	go vet ./...
 	go -C bench vet ./...
+	go -C tools vet ./...
 
 # The linters that check one package need nothing of those that import it: vet compiles these.
 .PHONY: lint-changed
 lint-changed: bin/golangci-lint ## lint the Go packages that were changed since SINCE=
-	@changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
+	@git rev-parse --verify --quiet --end-of-options '$(SINCE)^{commit}' >/dev/null || { echo 'make $@: SINCE=$(SINCE): must be a commit' >&2; exit 1; }; \
+	changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
-	folders=$$(changed '*.go' ':!bench' ':!gen'); \
+	folders=$$(changed '*.go' ':!bench' ':!gen' ':!tools'); \
 	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
-	[[ -z $$(changed 'bench/*.go') ]] || (set -x; cd bench && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml)
+	for module in bench tools; do \
+		[[ -z $$(changed "$$module/*.go") ]] || (set -x; cd $$module && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml); \
+	done
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
@@ -112,9 +116,11 @@ test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a t
 
 .PHONY: test-root
 test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chroot, by sudo if need be
-	@folders=$(call folders,TestContainer_); \
-	[[ -z $$folders ]] || (set -x; $(TEST) SAMSARA_TEST_ROOT=1 go test -v -p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS) \
-		$$([[ $$EUID == 0 ]] || echo -exec 'sudo\ -nE') $$folders)
+	@run=(-v -p 1 -parallel 1 -timeout 15m -run '^TestContainer_' $(TESTFLAGS)); \
+	[[ $$EUID == 0 ]] || run+=(-exec 'sudo -nE'); \
+	set -x; export $(TEST) SAMSARA_TEST_ROOT=1; \
+	go test "$${run[@]}" $(call folders,TestContainer_); \
+	go -C bench test "$${run[@]}" .
 
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and say how often they failed

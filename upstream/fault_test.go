@@ -87,8 +87,12 @@ func TestFaultOfTheUpstreamHasItsReason(t *testing.T) {
 				if wantID := map[bool]string{true: "r-1"}[tt.status != 0]; failed.RequestID != wantID {
 					t.Errorf("RequestID = %q, want %q", failed.RequestID, wantID)
 				}
-				if got := time.Since(start); got > 10*time.Second {
+				got := time.Since(start)
+				if got > 10*time.Second {
 					t.Errorf("Do took %v, want at most the attempt's 10s", got)
+				}
+				if strings.HasPrefix(tt.name, "too large") && got > 0 {
+					t.Errorf("Do took %v, want nothing: the verdict is clear", got)
 				}
 			})
 		})

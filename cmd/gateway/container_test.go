@@ -225,20 +225,22 @@ func TestContainer_hostileClientsDoNotKill(t *testing.T) {
 	long := &vehiclesv1.ListVehiclesRequest{After: proto.String(strings.Repeat("x", 4<<20-64))}
 	for _, mib := range []int{96, 256} {
 		for _, test := range []struct {
-			name  string
-			calls rawCalls
+			name    string
+			calls   rawCalls
+			clients int
 		}{
-			{"unread", rawCalls{Request: encoded(t, list, false), Calls: 50, Header: []string{"samsara-cache", "no-store"}}},
-			{"half-sent", rawCalls{Request: encoded(t, long, false), Withheld: 1, Calls: 20}},
+			{"unread", rawCalls{Request: encoded(t, list, false), Calls: 50, Header: []string{"samsara-cache", "no-store"}}, 8},
+			{"half-sent", rawCalls{Request: encoded(t, long, false), Withheld: 1, Calls: 20}, 8},
+			// Of each of these grpc takes 64 KiB, before there is room for the request.
+			{"half-sent on 1,000 streams", rawCalls{Request: encoded(t, long, false), Withheld: 1, Calls: 1000}, 1},
 		} {
 			t.Run(fmt.Sprintf("%s in %d MiB", test.name, mib), func(t *testing.T) {
 				t.Parallel()
-				const clients = 8
 				c := newContainer(t, mib<<20)
 				_, at := c.start(t, startPages(t))
 				test.calls.Address, test.calls.Method = at.GRPC, vehiclesv1.VehiclesService_ListVehicles_FullMethodName
 				other := startBystander(t, at.GRPC)
-				crowd := startCrowd(t, test.calls, clients)
+				crowd := startCrowd(t, test.calls, test.clients)
 				eventually(t, "the clients cannot send more", crowd.quiet())
 				other.served(t, 10, 2<<10, time.Second)
 				c.survived(t, at)

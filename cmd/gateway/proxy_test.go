@@ -12,11 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -55,33 +53,12 @@ func startProxy(t *testing.T, scheme string, cfg *tls.Config, upstream string) (
 // startScriptedProxy starts what serves each connection to a proxy so, and returns its URL.
 func startScriptedProxy(t *testing.T, scheme string, cfg *tls.Config, serve func(net.Conn)) (url string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	t.Cleanup(func() {
-		_ = listener.Close() // It ends the loop.
-		running.Wait()
-	})
-	running.Go(func() {
-		for bounded := netutil.LimitListener(listener, maxSlowConns); ; {
-			conn, err := bounded.Accept()
-			if err != nil {
-				return
-			}
-			if scheme == "https" {
-				conn = tls.Server(conn, cfg)
-			}
-			running.Go(func() {
-				defer context.AfterFunc(t.Context(), func() { hangUp(conn) })()
-				serve(conn)
-			})
+	port := serveConns(t, func(conn net.Conn) {
+		if scheme == "https" {
+			conn = tls.Server(conn, cfg)
 		}
+		defer context.AfterFunc(t.Context(), func() { hangUp(conn) })()
+		serve(conn)
 	})
 	return scheme + "://gate:" + proxySecretInURL + "@localhost:" + port
 }

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -76,11 +75,6 @@ type way struct {
 
 // serve starts the upstream, and returns its URL and the environment of a gateway that gets to it.
 func (d *disorderly) serve(by way) (url string, env []string) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	url = "http://" + listener.Addr().String()
 	var cfg *tls.Config
 	if by.secure {
 		certFile, keyFile, _ := selfSigned(d.t)
@@ -89,29 +83,18 @@ func (d *disorderly) serve(by way) (url string, env []string) {
 			d.t.Fatal(err)
 		}
 		cfg = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, DynamicRecordSizingDisabled: true}
-		url = fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port) //nolint:errcheck // it is TCP
 		env = []string{"SSL_CERT_FILE=" + certFile}
 	}
-	if by.proxy != "" {
-		url = "https://" + upstreamName
-		env = append(env, "HTTPS_PROXY="+startProxy(d.t, by.proxy, cfg, listener.Addr().String()))
+	d.t.Cleanup(d.late.Wait) // after the connections have ended, which add to it
+	port := serveConns(d.t, func(conn net.Conn) { d.answer(&corked{Conn: conn}, cfg) })
+	switch {
+	case by.proxy != "":
+		return "https://" + upstreamName, append(env, "HTTPS_PROXY="+startProxy(d.t, by.proxy, cfg, "127.0.0.1:"+port))
+	case by.secure:
+		return "https://localhost:" + port, env
+	default:
+		return "http://127.0.0.1:" + port, env
 	}
-	var running sync.WaitGroup
-	d.t.Cleanup(func() {
-		_ = listener.Close() // It ends the loop.
-		running.Wait()
-		d.late.Wait()
-	})
-	running.Go(func() {
-		for bounded := netutil.LimitListener(listener, maxSlowConns); ; {
-			conn, err := bounded.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { d.answer(&corked{Conn: conn}, cfg) })
-		}
-	})
-	return url, env
 }
 
 // answer answers the requests of one connection until the gateway hangs up.

@@ -13,8 +13,37 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// maxSlowConns bounds the connections that slowToOpen has open, well above what tests need.
-const maxSlowConns = 1000
+// maxServedConns bounds the connections that serveConns has open, well above what tests need.
+const maxServedConns = 1000
+
+// serveConns serves each connection to a port of loopback so, and returns the port. The end of the
+// test waits until all have been served.
+func serveConns(t *testing.T, serve func(net.Conn)) (port string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err = net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close() // It ends the loop.
+		running.Wait()
+	})
+	running.Go(func() {
+		for bounded := netutil.LimitListener(listener, maxServedConns); ; {
+			conn, err := bounded.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { serve(conn) })
+		}
+	})
+	return port
+}
 
 // slowToOpen passes connections on to a server, and returns the URL that it does so at and the
 // certificate to trust. Each takes as long to open as said, and a little more: by its TLS handshake,
@@ -26,29 +55,10 @@ func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFi
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	t.Cleanup(func() {
-		_ = listener.Close() // It ends the loop.
-		running.Wait()
-	})
-	running.Go(func() {
-		for bounded := netutil.LimitListener(listener, maxSlowConns); ; {
-			conn, err := bounded.Accept()
-			if err != nil {
-				return
-			}
-			slow := slowConn{conn, sync.OnceFunc(func() { lapse(t, opening) })}
-			running.Go(func() { passOn(t.Context(), tls.Server(slow, cfg), strings.TrimPrefix(server, "http://")) })
-		}
+	port := serveConns(t, func(conn net.Conn) {
+		slow := slowConn{conn, sync.OnceFunc(func() { lapse(t, opening) })}
+		passOn(t.Context(), tls.Server(slow, cfg), strings.TrimPrefix(server, "http://"))
 	})
 	return "https://localhost:" + port, certFile
 }

@@ -131,8 +131,17 @@ flake-full: ## run all tests 3 times beside two busy loops, and say how often th
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, fuzz each target and soak for minutes
-	.ci/run fuzz soak-short
+ci-full: ## run .ci/run, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run fuzz test-upgrade soak-short
+
+# The last build that writes version 1 of the quota's format in Redis.
+OLD := d0e5661
+
+.PHONY: test-upgrade
+test-upgrade: deps-test $(PROGRAMS) ## replace gateways of the commit OLD= on one Redis by today's, under load
+	bench/peer.sh '$(OLD)' 'bin/gateway-$(OLD)'
+	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_TEST_PEER='$(BIN)/gateway-$(OLD)' \
+		go test -count 1 -v -run '^TestTime_quotaUpgradeOnOneRedis$$' ./cmd/gateway
 
 .PHONY: soak
 soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds; CYCLES of hostile clients

@@ -102,7 +102,7 @@ func TestContainer_limitsMemory(t *testing.T) {
 	testenv.Root(t)
 	group, err := newCgroup(32 << 20)
 	if err != nil {
-		t.Fatal(err)
+		t.Skipf("no cgroup can be made: %v", err)
 	}
 	path, args := group.command("/bin/sh", "-c", `x=$(head -c 100000000 /dev/zero | tr '\0' x); echo ${#x}`)
 	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()

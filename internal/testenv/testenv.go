@@ -6,6 +6,7 @@
 //     then, so that a test that misses a program fails.
 //   - SAMSARA_TEST_TIME=1 runs the tests that nothing else may run beside.
 //   - SAMSARA_TEST_ROOT=1 runs the tests that may do anything to the machine.
+//   - SAMSARA_TEST_PEER is an older build of the gateway, for the test of an upgrade.
 //
 // It is for tests alone.
 package testenv

@@ -330,7 +330,8 @@ func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; first=%d; match=/fleet/vehicles/*", test.status, test.answered))
+			// All are sent before the first is answered, and pauses the others.
+			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; latency=2s; first=%d; match=/fleet/vehicles/*", test.status, test.answered))
 			gateway, at := startBefore(t, flags, "--log-level=debug")
 			conn := ready(t, at.GRPC, 1)[0]
 			c := newCallers(t)

@@ -26,7 +26,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
 		defer cancel()
 	}
-	resp, err := c.send(call, c.httpRequest(ctx, call)) //nolint:bodyclose // drain closes it
+	resp, err := c.send(call, c.httpRequest(ctx, call))
 	if err != nil {
 		var refusal *Error
 		if errors.As(err, &refusal) {

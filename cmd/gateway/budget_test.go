@@ -381,8 +381,9 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 	if used < leastUse()*usable {
 		t.Errorf("%.3f of the token's limit was used, want at least %.3f", used, leastUse()*usable)
 	}
-	if len(c.refusals) < 4 {
-		t.Errorf("refused were %v, want calls by the budgets of the token and of three operations", c.refusals)
+	// The limit of renameTrailer, 100 a minute, may be used at once: it lasts for the short form.
+	if len(c.refusals) < 3 {
+		t.Errorf("refused were %v, want calls by the budgets of the token and of two operations", c.refusals)
 	}
 	t.Logf("%d calls in %v, %d of them refused: %v", c.succeeded+c.refused, ended.Sub(begun).Round(time.Millisecond), c.refused, c.refusals)
 	t.Logf("%d upstream requests, at most %d in a second; %.3f of the token's limit was used", len(all), all.most(), used)

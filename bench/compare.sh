@@ -10,14 +10,8 @@
 set -euo pipefail
 
 base=${1:-} count=${2:-6} bench=${3:-.}
-root=$(git rev-parse --show-toplevel)
-git -C "$root" rev-parse --verify --quiet --end-of-options "$base^{commit}" >/dev/null || {
-	echo "bench/compare.sh: BASE=$base: must be a commit" >&2
-	exit 1
-}
-work=$(mktemp -d)
-trap 'git -C "$root" worktree remove --force "$work/base"; rm -rf "$work"' EXIT
-git -C "$root" worktree add --quiet --detach "$work/base" "$base"
+source "${BASH_SOURCE%/*}/checkout.sh"
+checkout BASE "$base"
 
 # compile SIDE TREE builds the test binaries of every package that has benchmarks.
 compile() {
@@ -28,7 +22,7 @@ compile() {
 			echo "$2/$folder" >"$work/$1.bin/${folder//\//_}.folder"
 		done
 }
-compile old "$work/base"
+compile old "$work/tree"
 compile new "$root"
 
 for ((i = 1; i <= count; i++)); do

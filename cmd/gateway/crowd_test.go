@@ -179,6 +179,32 @@ func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
 	}
 }
 
+// TestConcurrentCalls_oneConnectionLeavesRoom has one connection begin many more calls than may run, whose
+// requests it does not end. Others are served.
+func TestConcurrentCalls_oneConnectionLeavesRoom(t *testing.T) {
+	t.Parallel()
+	testenv.Processes(t)
+	const limit = 40
+	upstream, flags := startHeld(t)
+	close(upstream.let)
+	_, at := startBefore(t, flags, fmt.Sprintf("--max-concurrent-calls=%d", limit))
+	rawCalls{
+		Address: at.GRPC, Method: vehiclesv1.VehiclesService_ListVehicles_FullMethodName, Calls: 3 * limit, Withheld: 1,
+		Request: encoded(t, &vehiclesv1.ListVehiclesRequest{After: proto.String(strings.Repeat("x", 1<<10))}, false),
+	}.start(t)
+	running := func() float64 { return metric(t, at.Admin, "samsara_gateway_running_calls") }
+	eventually(t, "it has what it may have", func() bool { return running() == limit/2 })
+	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	for n := range limit {
+		if _, err := client.ListVehicles(waiting(t), &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1, n))}); err != nil {
+			t.Fatalf("another client: %v", err)
+		}
+	}
+	if got := running(); got != limit/2 {
+		t.Errorf("%v calls run, want the %d of one connection", got, limit/2)
+	}
+}
+
 // TestTime_5000CallsAreServed has 5,000 calls at a time, whose deadlines are far.
 func TestTime_5000CallsAreServed(t *testing.T) {
 	t.Parallel()

@@ -341,6 +341,20 @@ func TestSIGHUP_underLoad(t *testing.T) {
 	p.stop(t)
 }
 
+// TestSIGHUP_sandboxAlone has a sandbox without a gateway told to read files again, of which it has none.
+func TestSIGHUP_sandboxAlone(t *testing.T) {
+	t.Parallel()
+	p := start(t, "sandbox", "--listen=127.0.0.1:0", "--token=open", "--log-format=json")
+	url := p.await(t, "serving").Sandbox
+	p.signal(t, syscall.SIGHUP)
+	for range 10 {
+		if code, _ := get(t, url+"/fleet/vehicles", "open"); code != http.StatusOK {
+			t.Fatalf("after SIGHUP: got %d", code)
+		}
+	}
+	p.stop(t)
+}
+
 // TestLog_outage counts the lines of a gateway whose upstream is gone.
 func TestLog_outage(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package peer_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -98,10 +99,9 @@ func TestEveryGRPCServerAnswersTheWholeMessage(t *testing.T) {
 	}
 }
 
-func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
-	t.Parallel()
-	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
-	target := "http://" + serve(t, peer.FloorB, upstream) + fleet.Stats.Path() + "?after=" + body.Cursor()
+// get returns the status and the whole body of an answer.
+func get(t *testing.T, target string) (status int, body string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -112,10 +112,19 @@ func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read to its end
 	got, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || string(got) != string(body.JSON()) {
-		t.Errorf("status %d, %d bytes, %v", resp.StatusCode, len(got), err)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(got)
+}
+
+func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
+	t.Parallel()
+	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
+	target := "http://" + serve(t, peer.FloorB, upstream) + fleet.Stats.Path() + "?after=" + body.Cursor()
+	if code, got := get(t, target); code != http.StatusOK || got != string(body.JSON()) {
+		t.Errorf("status %d, %d bytes", code, len(got))
 	}
 }
 
@@ -139,20 +148,9 @@ func TestUpstream_feedPageWhenItsTimeComes(t *testing.T) {
 	t.Parallel()
 	next := fleet.TickAt(time.Now()) + 1
 	target := "http://" + serve(t, peer.Upstream, &url.URL{}) + fleet.Feed.Path() + "?after=" + (next - 1).Cursor()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was read to its end
-	got, err := io.ReadAll(resp.Body)
-	if early := time.Until(next.Time()); err != nil || string(got) != string(fleet.FeedPage(next)) || early > 0 {
-		t.Errorf("%d bytes, %s early, %v", len(got), early, err)
+	code, got := get(t, target)
+	if early := time.Until(next.Time()); code != http.StatusOK || got != string(fleet.FeedPage(next)) || early > 0 {
+		t.Errorf("status %d, %d bytes, %s early", code, len(got), early)
 	}
 }
 

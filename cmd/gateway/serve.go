@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -312,19 +310,8 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
-		MaxConcurrentCalls:   cmp.Or(cfg.MaxConcurrentCalls, concurrentCalls(debug.SetMemoryLimit(-1))),
+		MaxConcurrentCalls:   cfg.MaxConcurrentCalls,
 	})
-}
-
-// concurrentCalls returns how many calls may run at one time within a limit of memory, in bytes. A
-// call that waits costs about 25 KiB, for which there is an eighth of the memory. One whose request has
-// not been read may keep 64 KiB more of it in grpc's buffers, a quarter of the memory in all.
-func concurrentCalls(limit int64) int {
-	const share, callBytes = 8, 32 << 10
-	if limit == math.MaxInt64 { // There is none.
-		return 50_000
-	}
-	return int(max(200, limit/share/callBytes))
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -119,13 +119,12 @@ type Config struct {
 	MaxRequestBytes int64
 	// MaxResponseBytes bounds an HTTP response body.
 	MaxResponseBytes int64
-	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. It and
-	// MaxResponseBytes follow the memory limit unless they are given, see Load.
+	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. It,
+	// MaxResponseBytes and MaxConcurrentCalls follow the memory limit unless they are given, see Load.
 	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
-	// MaxConcurrentCalls bounds the calls at a time on all connections together; 0: what the memory
-	// allows.
+	// MaxConcurrentCalls bounds the calls at a time on all connections together.
 	MaxConcurrentCalls int
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
 	ShutdownGrace time.Duration
@@ -201,7 +200,7 @@ type Check func(c *Config) []Problem
 
 // Load reads the configuration from the arguments, which do not include the program's name,
 // the environment in the form of os.Environ, and the file that either of them names, for a gateway
-// that serves api. Sizes that none of them gives follow the memory limit of the Go runtime, which has
+// that serves api. Sizes and numbers that none of them gives may follow the memory limit of the Go runtime, which has
 // to be set before. The checks' problems are listed with its own. The error is an *Error, or
 // pflag.ErrHelp where help was asked for.
 func Load(args, environ []string, api API, checks ...Check) (Config, error) {
@@ -239,6 +238,14 @@ func (c *Config) size(limit int64) {
 	}
 	if c.MaxResponseBytes == 0 {
 		c.MaxResponseBytes = min(64*mib, c.MaxInFlightBytes/3/kib*kib)
+	}
+	if c.MaxConcurrentCalls == 0 {
+		c.MaxConcurrentCalls = 50_000
+		if limit != NoMemoryLimit {
+			// A call that waits costs about 25 KiB, for which there is an eighth of the memory. One whose
+			// request has not been read may keep 64 KiB more of it in grpc's buffers, a quarter in all.
+			c.MaxConcurrentCalls = int(max(200, limit/(256*kib)))
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ func TestDefaults(t *testing.T) {
 		CacheMaxBytes: 64 << 20,
 		Quota:         true, QuotaTokenLimit: quota.Limit{Requests: 150, Window: time.Second}, QuotaOrganizationLimit: quota.Limit{Requests: 200, Window: time.Second},
 		QuotaMargin: 4, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaRedisTimeout: 25 * time.Millisecond, QuotaReplicas: 1, QuotaOrganization: "default",
-		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
+		MaxConcurrentStreams: 1000, MaxConcurrentCalls: 50_000, ShutdownGrace: 30 * time.Second,
 		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "UpstreamURL", "APIToken", "QuotaRedis")); diff != "" {

@@ -13,13 +13,15 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
 )
 
-// realUpstream is a client of a server that answers every request with body.
-func realUpstream(t *testing.T, body string) *upstream.Client {
+// realUpstream is a client of a server that answers every request with body, and the memory that it
+// shares with the gateway before it.
+func realUpstream(t *testing.T, body string) (*upstream.Client, *lease.Pool) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, body)
@@ -29,12 +31,15 @@ func realUpstream(t *testing.T, body string) *upstream.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := upstream.New(upstream.Config{BaseURL: base, Token: upstream.StaticToken("token"), Retry: upstream.RetryPolicy{MaxAttempts: 1}})
+	memory := lease.NewPool(64 << 20)
+	client, err := upstream.New(upstream.Config{
+		BaseURL: base, Token: upstream.StaticToken("token"), Retry: upstream.RetryPolicy{MaxAttempts: 1}, Memory: memory,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return client
+	return client, memory
 }
 
 // TestEveryResponseIsReleasedOnce counts what is left in flight when the server has stopped:
@@ -79,8 +84,8 @@ func TestEveryResponseIsReleasedOnce(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			client := realUpstream(t, test.body)
-			test.cfg.Endpoints, test.cfg.Upstream = endpoints(t), client
+			client, memory := realUpstream(t, test.body)
+			test.cfg.Endpoints, test.cfg.Upstream, test.cfg.Answers = endpoints(t), client, memory
 			g := start(t, test.cfg)
 			for range 3 {
 				var message []byte
@@ -93,7 +98,7 @@ func TestEveryResponseIsReleasedOnce(t *testing.T) {
 				}
 			}
 			_ = g.stopAndReadLog(t)
-			if got := client.InFlightBytes(); got != 0 {
+			if got := memory.Used(); got != 0 {
 				t.Errorf("%d bytes are in flight, want 0", got)
 			}
 		})
@@ -102,11 +107,11 @@ func TestEveryResponseIsReleasedOnce(t *testing.T) {
 
 func TestResponseOfACallThatIsCancelledIsReleased(t *testing.T) {
 	t.Parallel()
-	client := realUpstream(t, `{"data":{"name":"`+strings.Repeat("x", 1<<20)+`"}}`)
+	client, memory := realUpstream(t, `{"data":{"name":"`+strings.Repeat("x", 1<<20)+`"}}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	handled := make(chan struct{})
-	g := start(t, service.Config{Endpoints: endpoints(t), Upstream: upstreamFunc(func(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+	g := start(t, service.Config{Endpoints: endpoints(t), Answers: memory, Upstream: upstreamFunc(func(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
 		defer close(handled)
 		resp, err := client.Do(context.WithoutCancel(ctx), req)
 		cancel() // the message is larger than what the client lets the server send at once
@@ -120,7 +125,7 @@ func TestResponseOfACallThatIsCancelledIsReleased(t *testing.T) {
 	}
 	<-handled
 	_ = g.stopAndReadLog(t)
-	if got := client.InFlightBytes(); got != 0 {
+	if got := memory.Used(); got != 0 {
 		t.Errorf("%d bytes are in flight, want 0", got)
 	}
 }
@@ -130,15 +135,15 @@ func TestPassthroughReleasesWhatItHasCopied(t *testing.T) {
 	for name, body := range map[string]string{"JSON": `{"a":1}`, "not JSON": `<html>`} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client := realUpstream(t, body)
-			g := start(t, service.Config{Upstream: client, Passthrough: true})
+			client, memory := realUpstream(t, body)
+			g := start(t, service.Config{Upstream: client, Answers: memory, Passthrough: true})
 			for range 3 {
 				r := g.pass(t.Context(), t, `{"method":"GET","path":"/a"}`)
 				if ok := r.status.Code() == codes.OK; ok != (body == `{"a":1}`) {
 					t.Errorf("status is %v", r.status)
 				}
 			}
-			if got := client.InFlightBytes(); got != 0 {
+			if got := memory.Used(); got != 0 {
 				t.Errorf("%d bytes are in flight, want 0", got)
 			}
 		})

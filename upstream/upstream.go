@@ -168,7 +168,6 @@ type Client struct {
 	transport transport
 	budget    *budget
 	breaker   *breaker
-	memory    *lease.Pool
 	bodies    bodies
 	// own holds what is for nobody else.
 	own     *lease.Holder
@@ -202,7 +201,6 @@ func New(cfg Config) (*Client, error) {
 		transport: transport,
 		budget:    newBudget(cfg.Retry.Budget),
 		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
-		memory:    cfg.Memory,
 		own:       cfg.Memory.Holder(nil),
 		cache:     kept,
 	}, nil
@@ -213,10 +211,6 @@ func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 	c.cache.close()
 }
-
-// InFlightBytes returns how much memory response bodies and messages hold now, those included
-// that have not been released. See Config.Memory.
-func (c *Client) InFlightBytes() int64 { return c.memory.Used() }
 
 // CachedBytes returns how much memory cached responses hold now. See Config.CacheBytes.
 func (c *Client) CachedBytes() int64 { return c.cache.bytes() }

@@ -140,11 +140,11 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	}
 }
 
-// TestConcurrentCalls_placesOfALostClientAreFree has the connection lost whose calls take all places
+// TestTime_placesOfALostClientAreFree has the connection lost whose calls take all places
 // that one may have: half of them.
-func TestConcurrentCalls_placesOfALostClientAreFree(t *testing.T) {
+func TestTime_placesOfALostClientAreFree(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
+	testenv.Alone(t)
 	const limit = 100
 	for _, half := range []bool{false, true} {
 		name := "whole requests"

@@ -427,12 +427,12 @@ func TestTime_slowReaderLives(t *testing.T) {
 	}
 }
 
-// TestUnread_deadlineEndsTheCall has the deadlines of calls pass of which nothing is read, while their
+// TestTime_deadlineEndsTheCall has the deadlines of calls pass of which nothing is read, while their
 // client does nothing at all. No handler may be left, waiting for memory or for the client. What has been
 // handed to grpc stays there until the client resets the streams or its connection ends.
-func TestUnread_deadlineEndsTheCall(t *testing.T) {
+func TestTime_deadlineEndsTheCall(t *testing.T) {
 	t.Parallel()
-	testenv.Processes(t)
+	testenv.Alone(t)
 	const calls, deadline = 100, 2 * time.Second
 	flags := append(startPages(t), "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB")
 	list := &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1<<20, 0))}

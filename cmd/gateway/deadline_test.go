@@ -80,7 +80,7 @@ func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 			canceled, expired := handled(t, at.Admin, test.method, codes.Canceled), handled(t, at.Admin, test.method, codes.DeadlineExceeded)
 			t.Logf("%d calls were counted as cancelled, %d as expired", canceled, expired)
 			// A machine that is busy may hold the headers of a call up for longer than its reset.
-			if canceled > calls/4 {
+			if canceled > calls/10 {
 				t.Errorf("%d of %d calls were counted as cancelled", canceled, calls)
 			}
 			lines, _, _ := p.log()

@@ -12,10 +12,9 @@
 //
 // Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
 // is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and
-// counted as others are. It also turns
-// away what it cannot make a call of, and these are neither logged nor counted: an encoding other
-// than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary metadata or a grpc-timeout that is
-// malformed, a path without a method, a deadline that has passed.
+// counted as others are. It also turns away what it cannot make a call of, and these are neither
+// logged nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary
+// metadata or a grpc-timeout that is malformed, a path without a method, a deadline that has passed.
 //
 // Requests may be compressed with gzip. Answers are compressed if the request was.
 //

@@ -2,7 +2,7 @@
 // and the messages in which its runner says what server it wants.
 //
 // Only a path below connectrpc.com/conformance may import that. Hence the name of this module, which
-// is nowhere but here.
+// is nowhere but here. With the service comes gzip, which the gateway links too.
 package reference
 
 import (

@@ -86,7 +86,7 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 .PHONY: vet
 vet: ## vet all Go packages
 	go vet ./...
-	set -x; for module in $(MODULES); do go -C $$module vet ./...; done
+	@for module in $(MODULES); do (set -x; go -C $$module vet ./...); done
 
 # The linters that check one package need nothing of those that import it: vet compiles these.
 .PHONY: lint-changed
@@ -206,7 +206,7 @@ checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are a
 .PHONY: lint
 lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, and refuse changes that break clients
 	bin/golangci-lint run
-	for module in $(MODULES); do (set -x; cd $$module && '$(BIN)/golangci-lint' run --config '$(CURDIR)/.golangci.yml'); done
+	@for module in $(MODULES); do (set -x; cd $$module && '$(BIN)/golangci-lint' run --config '$(CURDIR)/.golangci.yml'); done
 	bin/buf lint
 	bin/buf format -d --exit-code
 	bin/buf breaking --against $(BASELINE)
@@ -231,7 +231,7 @@ baseline: bin/buf ## promise the present proto/ to clients: breaking changes are
 .PHONY: tidy
 tidy: ## fail unless go.mod and go.sum are tidy
 	go mod tidy -diff
-	set -x; for module in $(MODULES); do go -C $$module mod tidy -diff; done
+	@for module in $(MODULES); do (set -x; go -C $$module mod tidy -diff); done
 
 .PHONY: grpcurl
 grpcurl: bin/grpcurl ## run grpcurl with ARGS=

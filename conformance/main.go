@@ -36,7 +36,7 @@ func main() {
 	if err := run(ctx, os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		stop()
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is main
 	}
 }
 

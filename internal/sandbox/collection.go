@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -27,16 +28,34 @@ type record struct {
 	n       uint64         // which one of its kind; what is generated for it follows from this
 	key     string         // the id in URLs
 	overlay map[string]any // what clients have set; null is a member that was removed. Immutable
+	created time.Time      // zero for a record that the fleet began with
 	changed time.Time      // zero for a record as the fleet began
+}
+
+// isCreated reports whether a client has created the record.
+func (r record) isCreated() bool { return !r.created.IsZero() }
+
+// timeOf returns the time that a member tells of a record that a client has created or changed, the
+// zero time where it tells none.
+func (r record) timeOf(m *member) time.Time {
+	switch {
+	case m.kind != text || m.shape != single:
+	case isCreationTime(m.term):
+		return r.created
+	case isChangeTime(m.term):
+		return r.changed
+	}
+	return time.Time{}
 }
 
 // collection is the records behind a group of paths, numbered from 1 to seeded and, for those that
 // clients create, from offset on. Only what clients have done is kept, so that neither its size nor
 // the time to find a record depends on how many are seeded. It is safe for concurrent use.
 type collection struct {
-	noun     string // what one record is called, such as vehicle
-	keyField string // the parameter by which single records are asked for, such as id
-	readable bool   // records can be asked for, so that creating them means something
+	noun     string          // what one record is called, such as vehicle
+	keyField string          // the parameter by which single records are asked for, such as id
+	settable map[string]bool // members that clients can write
+	readable bool            // records can be asked for, so that creating them means something
 	seeded   uint64
 	offset   uint64
 
@@ -51,7 +70,22 @@ type collection struct {
 func newCollection(path string, seeded uint64) *collection {
 	return &collection{
 		noun: nounOf(path), seeded: seeded, offset: max(createdOffset, seeded+1),
-		touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
+		settable: map[string]bool{}, touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
+	}
+}
+
+// write notes what an operation lets clients write. Some bodies hold the record in a member.
+func (c *collection) write(op *operation) {
+	if op.body == nil || op.effect != creates && op.effect != merges && op.effect != replaces {
+		return
+	}
+	for _, m := range op.body.members {
+		c.settable[m.name] = true
+		if m.isRecord() && (m.name == "data" || m.name == c.noun) {
+			for name := range m.schema.named {
+				c.settable[name] = true
+			}
+		}
 	}
 }
 
@@ -156,13 +190,13 @@ func lastNumber(s string) uint64 {
 func (c *collection) isAlias(r record, id string) bool {
 	if name, value, ok := strings.Cut(id, ":"); ok {
 		external, overlaid := r.overlay["externalIds"].(map[string]any)
-		if !overlaid {
+		if !overlaid && !r.isCreated() {
 			external = externalIDs(c.noun, r.n)
 		}
 		return external[name] == value
 	}
-	if r.overlay[c.keyField] != nil {
-		return false // its key
+	if r.overlay[c.keyField] != nil || r.isCreated() {
+		return false // its key, or neither name nor serial number
 	}
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
@@ -179,7 +213,7 @@ func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *r
 	added := make([]record, 0, len(overlays))
 	for _, overlay := range overlays {
 		n := c.offset + c.created
-		r := record{n: n, key: idOf(n), overlay: overlay, changed: now}
+		r := record{n: n, key: idOf(n), overlay: overlay, created: now, changed: now}
 		if given := c.givenKey(overlay); given != "" {
 			if other, ok := c.lookup(given); ok {
 				r.n = other.n
@@ -204,6 +238,41 @@ func (c *collection) givenKey(overlay map[string]any) string {
 		}
 	}
 	return ""
+}
+
+// assigns reports whether the server gives a member that clients cannot set to a record that they
+// create: what is required, its id, what became of it when, and what leads to it or proves who may
+// use it.
+func (c *collection) assigns(m *member) bool {
+	t := m.term
+	switch {
+	case m.rule.GetRequired(), t.is("id"):
+		return true
+	case m.kind == object, m.shape != single:
+		return false
+	}
+	return t.is("uuid", "isdeactivated") || t.ends("status") || t.has("created", "url", "link", "secret") || isChangeTime(t)
+}
+
+// unset returns what is told of a member that the client which created the record could set and did
+// not: that there is none or, where it is required, that it is empty. One that is never empty is
+// assigned by the server.
+func (m *member) unset() (any, bool) {
+	switch {
+	case m.term.is("id", "driveractivationstatus"):
+		return nil, false
+	case !m.rule.GetRequired():
+		return nil, true
+	case m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
+		return nil, false
+	case m.kind == text:
+		return "", true
+	case m.kind == whole, m.kind == real:
+		return json.Number("0"), true
+	case m.kind == truth:
+		return false, true
+	}
+	return nil, false
 }
 
 // update replaces the overlay of a record by what change makes of the record. The second result is
@@ -262,7 +331,8 @@ func (c *collection) passes(r record, f filter) bool {
 }
 
 // refers reports whether a record is the one with an id, or refers to it as its noun. Seeded
-// records refer to the one of their own number, and by tags to the next one, too.
+// records refer to the one of their own number, and by tags to the next one, too; created ones to
+// those that their clients have named.
 func (c *collection) refers(r record, noun, id string) bool {
 	if noun == c.noun {
 		return r.key == id || c.isAlias(r, id)
@@ -272,6 +342,9 @@ func (c *collection) refers(r record, noun, id string) bool {
 	}
 	if values, ok := r.overlay[noun+"Ids"].([]any); ok {
 		return slices.Contains(texts(values), id)
+	}
+	if r.isCreated() {
+		return false
 	}
 	return id == idOf(ref(r.n, 0, c.seeded)) || noun == "tag" && id == idOf(ref(r.n, 1, c.seeded))
 }

@@ -34,6 +34,7 @@ type subject struct {
 	within *member
 	index  int    // which element of its list it is, 0 outside lists
 	report bool   // of a feed: the record has changed at its time
+	bare   bool   // a client has created it: below, only what is required is invented
 	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
 	size   uint64 // of the fleet; set by about
 }
@@ -54,6 +55,10 @@ func (s subject) id() string {
 // ref returns the number of the seeded record that the i-th reference of a record leads to.
 func ref(n uint64, i int, size uint64) uint64 { return (n+uint64(i)-1)%size + 1 }
 
+// parentOf returns the number of the record that is above another one in the tree of its kind. The
+// first is above all others and has none.
+func parentOf(n, size uint64) uint64 { return ref(max(n/2, 1), 0, size) }
+
 // told says of a member that is not to be invented what its value is; nil leaves the member out.
 type told func(*member) (value any, ok bool)
 
@@ -69,7 +74,10 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 		if tell != nil {
 			v, set = tell(m)
 		}
-		if set && v == nil {
+		if !set && m.status != nil && m.when != status(m.status, sub, tell) {
+			continue
+		}
+		if set && v == nil || tell == nil && sub.bare && !m.rule.GetRequired() {
 			continue
 		}
 		before := len(b)
@@ -86,10 +94,24 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 	return append(b, '}')
 }
 
+// status returns the value of a member that says how an object stands.
+func status(m *member, sub subject, tell told) string {
+	if tell != nil {
+		if v, set := tell(m); set {
+			return jsonText(v)
+		}
+	}
+	sub.hash = mix(sub.hash, m.name)
+	return m.pick(sub)
+}
+
 // member writes the invented value of a member. Where the object is deep enough without it the
 // result is false, and what has been written is to be thrown away.
 func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 	if sub.depth <= 0 && m.kind == object && !m.rule.GetRequired() || sub.depth < -maxRequiredDepth {
+		return b, false
+	}
+	if m.parent && sub.n <= 1 && !m.rule.GetRequired() {
 		return b, false
 	}
 	sub.hash, sub.index = mix(sub.hash, m.name), 0
@@ -97,6 +119,9 @@ func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 	case list:
 		return f.elements(b, m, sub), true
 	case dict:
+		if sub.bare {
+			return append(b, "{}"...), true
+		}
 		if m.term.ends("externalids") {
 			return appendJSON(b, externalIDs(sub.noun, sub.n)), true
 		}
@@ -112,6 +137,9 @@ func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 // elements writes an invented list.
 func (f *fleet) elements(b []byte, m *member, sub subject) []byte {
 	n := listSize
+	if sub.bare {
+		n = 0
+	}
 	if m.rule.Minimum != nil {
 		n = max(n, int(min(m.rule.GetMinimum(), maxListSize)))
 	}
@@ -144,7 +172,11 @@ func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	}
 	switch {
 	case hasID(m.schema) && m.noun != "data": // another record
-		sub = f.about(subject{noun: m.noun, n: ref(sub.n, sub.index, f.size), at: sub.at, depth: sub.depth, report: sub.report})
+		n := ref(sub.n, sub.index, f.size)
+		if m.parent {
+			n = parentOf(sub.n, f.size)
+		}
+		sub = f.about(subject{noun: m.noun, n: n, at: sub.at, depth: sub.depth, report: sub.report, bare: sub.bare})
 	case m.shape == list: // the last one is the latest
 		sub.at = sub.at.Add(-time.Duration(listSize-1-sub.index) * time.Second)
 	}
@@ -212,39 +244,66 @@ type view struct {
 	echo   map[string]any // members that the request says
 	at     time.Time
 	report bool // at is the time of a report in a feed
+	// It shows what came of an action, which is invented for records that clients have created, too.
+	outcome bool
+	// other finds the records that others refer to. It is nil where a collection is locked.
+	other func(noun, id string) (*collection, record, bool)
 }
 
 // present writes a record in a view: what clients have set where it fits, what the request says,
-// and what is invented for the rest.
+// and what is invented for the rest. For a record that a client has created nothing is invented but
+// what the server assigns.
 func (f *fleet) present(b []byte, r record, v view) []byte {
-	sub := f.about(subject{noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth, report: v.report})
+	sub := f.about(subject{
+		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth, report: v.report,
+		bare: r.isCreated() && !v.outcome,
+	})
 	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
 		if m == v.key && r.overlay[m.name] == nil {
 			if id, ok := m.fit(r.key); ok {
 				return id, true
 			}
 		}
-		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.term) {
-			return timestamp(r.changed), true
+		if at := r.timeOf(m); !at.IsZero() {
+			return timestamp(at), true
 		}
 		if said, ok := v.echo[m.name]; ok && m.kind != object {
 			if fitting, ok := m.fit(said); ok {
 				return fitting, true
 			}
 		}
-		set, ok := r.overlay[m.name]
-		switch {
-		case !ok:
-			return f.references(m, r, v.at)
-		case set == nil:
-			return nil, true
+		if value, ok := f.said(m, r, v, sub); ok {
+			return value, true
 		}
-		fitting, ok := m.fit(set)
-		if ok {
-			f.complete(m, fitting, sub)
+		if sub.bare && v.of.settable[m.name] {
+			return m.unset()
 		}
-		return fitting, ok
+		return nil, sub.bare && !v.of.assigns(m)
 	})
+}
+
+// said returns the value of a member that follows from what clients have set, nil where it is that
+// there is none.
+func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
+	set, ok := r.overlay[m.name]
+	switch {
+	case !ok && m.term.is("isdeactivated"):
+		status, ok := r.overlay["driverActivationStatus"]
+		return status == "deactivated", ok
+	case !ok:
+		return f.references(m, r, v)
+	case set == nil:
+		return nil, true
+	}
+	fitting, ok := m.fit(set)
+	switch {
+	case !ok:
+		return f.refer(m, set, v)
+	case !m.declares(fitting) && !m.rule.GetRequired():
+		return nil, true // of a value that this response does not have
+	}
+	f.complete(m, fitting, sub)
+	return fitting, true
 }
 
 // complete adds to objects that a client has written what their schema requires besides.
@@ -280,40 +339,65 @@ func (f *fleet) complete(m *member, v any, sub subject) {
 }
 
 // references makes `driver` of a driverId that a client has set, and `tags` of tagIds.
-func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
+func (f *fleet) references(m *member, r record, v view) (any, bool) {
+	name := m.name + "Id"
+	if m.shape == list {
+		name = singular(m.name) + "Ids"
+	}
+	ids, ok := r.overlay[name]
+	switch {
+	case !ok || !m.isRecord() || !hasID(m.schema):
+		return nil, false
+	case ids == nil:
+		return nil, true
+	}
+	return f.refer(m, ids, v)
+}
+
+// refer makes the records that a member holds of their ids.
+func (f *fleet) refer(m *member, ids any, v view) (any, bool) {
 	if !m.isRecord() || !hasID(m.schema) {
 		return nil, false
 	}
-	refer := func(id any) any {
-		v, ok := m.schema.named["id"].fit(id)
-		if !ok {
-			return nil
-		}
-		n := uint64(1)
-		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
-			n = number - firstID
-		}
-		about := f.about(subject{noun: m.noun, n: n, at: at, depth: 1})
-		return json.RawMessage(f.object(nil, m.schema, about, func(m *member) (any, bool) { return v, m.name == "id" }))
-	}
 	switch m.shape {
 	case single:
-		if id, ok := r.overlay[m.name+"Id"]; ok && id != nil {
-			return refer(id), true
-		}
+		return f.referOne(m, ids, v)
 	case list:
-		if ids, ok := r.overlay[singular(m.name)+"Ids"].([]any); ok {
-			values := make([]any, 0, len(ids))
-			for _, id := range ids {
-				if v := refer(id); v != nil {
-					values = append(values, v)
-				}
-			}
-			return values, true
+		ids, ok := ids.([]any)
+		if !ok {
+			return nil, false
 		}
+		values := make([]any, 0, len(ids))
+		for _, id := range ids {
+			if value, ok := f.referOne(m, id, v); ok {
+				values = append(values, value)
+			}
+		}
+		return values, len(values) == len(ids)
 	case dict:
 	}
 	return nil, false
+}
+
+// referOne shows the record with an id in short. Of one that there is not only the id is known.
+func (f *fleet) referOne(m *member, id any, v view) (any, bool) {
+	key := m.schema.named["id"]
+	told, ok := key.fit(id)
+	if !ok {
+		return nil, false
+	}
+	if v.other != nil {
+		if c, r, ok := v.other(m.noun, jsonText(id)); ok {
+			return json.RawMessage(f.present(nil, r, view{schema: m.schema, of: c, key: key, at: v.at})), true
+		}
+	}
+	about := f.about(subject{noun: m.noun, n: max(1, numberOfID(jsonText(id))), at: v.at, bare: true})
+	return json.RawMessage(f.object(nil, m.schema, about, func(m *member) (any, bool) {
+		if m == key {
+			return told, true
+		}
+		return nil, !m.rule.GetRequired()
+	})), true
 }
 
 // fit returns v as the member would hold it: what a request calls by the same name may be of

@@ -408,7 +408,9 @@ func matchesOne(fd protoreflect.FieldDescriptor, v any, path string) error {
 		_, ok = v.(bool)
 	case protoreflect.StringKind:
 		s, isString := v.(string)
-		ok = isString && (s != "" || strings.HasSuffix(path, "Cursor") || slices.Contains(rule(fd).GetValues(), "")) && (len(rule(fd).GetValues()) == 0 || slices.Contains(rule(fd).GetValues(), s))
+		// Required and never set, by a client that could have, is empty.
+		unset := rule(fd).GetRequired() && rule(fd).GetFormat() == ""
+		ok = isString && (s != "" || unset || strings.HasSuffix(path, "Cursor") || slices.Contains(rule(fd).GetValues(), "")) && (len(rule(fd).GetValues()) == 0 || slices.Contains(rule(fd).GetValues(), s))
 	case protoreflect.DoubleKind:
 		_, ok = v.(json.Number)
 	case protoreflect.Int64Kind:

@@ -2,12 +2,12 @@ package sandbox
 
 import (
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
@@ -29,6 +29,7 @@ func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 		return refused(path, id, why)
 	}
 	q.odd = odd
+	s.note(r, q)
 	body, why := s.perform(q)
 	if why != nil {
 		return refused(path, id, why)
@@ -38,6 +39,17 @@ func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 		out.contentType, out.body = "application/json", body
 	}
 	return out
+}
+
+// note logs, once for each parameter, that an array came as repeated keys which is declared as joined
+// by commas.
+func (s *Sandbox) note(r *http.Request, q *request) {
+	for _, m := range q.repeated {
+		if _, noted := s.noted.LoadOrStore(m, true); !noted {
+			s.log.LogAttrs(r.Context(), slog.LevelInfo, "repeated keys taken for values that are declared as joined by commas; said once",
+				slog.String("method", q.op.verb), slog.String("path", q.op.GetPath()), slog.String("parameter", m.name))
+		}
+	}
 }
 
 // perform does what an operation does to the records and returns the response's JSON, nil where the
@@ -114,12 +126,22 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	return records, nil
 }
 
+// find returns the record that an id stands for in the collection of a noun.
+func (s *Sandbox) find(noun, id string) (*collection, record, bool) {
+	c := s.kinds[noun]
+	if c == nil {
+		return nil, record{}, false
+	}
+	r, ok := c.find(id)
+	return c, r, ok
+}
+
 // shown returns a record as an operation answers it, nothing where it answers none.
 func (s *Sandbox) shown(q *request, r record) map[string]any {
 	if q.op.envelope.record == nil {
 		return nil
 	}
-	v, err := decodeBody(s.fleet.present(nil, r, q.view(q.now)))
+	v, err := decodeBody(s.fleet.present(nil, r, s.view(q, q.now, nil)))
 	shown, _ := v.(map[string]any)
 	if err != nil {
 		return nil // cannot happen: it is JSON
@@ -142,7 +164,8 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 	if len(subjects) > 0 {
 		first = subjects[0]
 	}
-	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth})
+	bare := first.isCreated() && !op.isAction()
+	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare})
 	// around writes an object around its member content, with the cursors and links of the page.
 	around := func(holder *schema, content *member, written []byte) []byte {
 		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {
@@ -154,7 +177,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 			case strings.EqualFold(m.name, linksName) && op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
 				return q.links(p), true
 			}
-			return nil, false
+			return nil, bare && !m.rule.GetRequired()
 		})
 	}
 	var out []byte
@@ -167,9 +190,9 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 	case e.isList && p.null && len(p.items) == 0:
 		out = []byte("null")
 	case e.isList:
-		out = s.list(q, p, moment)
+		out = s.list(p, s.view(q, moment, s.find))
 	default:
-		out = s.fleet.present(nil, first, q.view(moment))
+		out = s.fleet.present(nil, first, s.view(q, moment, s.find))
 	}
 	for i, m := range slices.Backward(e.at) {
 		holder := op.response
@@ -185,9 +208,8 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 }
 
 // list presents the records of a page, each at its time.
-func (s *Sandbox) list(q *request, p page, moment time.Time) []byte {
+func (s *Sandbox) list(p page, v view) []byte {
 	b := []byte{'['}
-	v := q.view(moment)
 	for _, i := range p.items {
 		if i.tick != 0 {
 			v.at, v.report = timeOfTick(i.tick), true

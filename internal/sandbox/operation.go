@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -124,6 +125,9 @@ func verbOf(m gatewayv1.HttpMethod) (string, bool) {
 	}
 	return "", false
 }
+
+// isAction reports whether an operation has records do something, rather than answers or changes them.
+func (op *operation) isAction() bool { return op.verb == http.MethodPost && op.effect == reads }
 
 // legacy reports whether errors are bare JSON strings.
 func legacy(path string) bool { return strings.HasPrefix(path, "/v1/") }

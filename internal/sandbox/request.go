@@ -23,6 +23,7 @@ type request struct {
 	path        map[string]string // by name, unescaped
 	args        map[string]any    // path and query parameters: string, json.Number, bool or []any of these
 	body        map[string]any    // nil without a body
+	repeated    []*member         // arrays sent as repeated keys that are declared as joined by commas
 	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
 	now         time.Time
 	odd         OddPage // what is to be odd about the page that answers it
@@ -83,6 +84,9 @@ func (q *request) readQuery(raw string) []string {
 		} else if v != nil {
 			q.args[name] = v
 		}
+		if m.shape == list && len(given[name]) > 1 && m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
+			q.repeated = append(q.repeated, m)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
 		if _, ok := given[name]; q.op.query[name].rule.GetRequired() && (!ok || q.args[name] == nil && given[name][0] == "") {
@@ -93,19 +97,19 @@ func (q *request) readQuery(raw string) []string {
 }
 
 // parseQuery reads the escaped values of one parameter. An empty value is that of a parameter
-// that was not sent: nil.
+// that was not sent: nil. Values that are declared as joined by commas may come one by one, too,
+// because the official SDKs send them so.
 func (m *member) parseQuery(values []string) (any, string) {
-	if m.shape == single || m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
-		if len(values) > 1 {
-			return nil, fmt.Sprintf("must be given once, is given %d times", len(values))
-		}
-		if values[0] == "" {
-			return nil, ""
-		}
+	comma := m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+	switch {
+	case m.shape == single && len(values) > 1:
+		return nil, fmt.Sprintf("must be given once, is given %d times", len(values))
+	case (m.shape == single || comma) && len(values) == 1 && values[0] == "":
+		return nil, ""
 	}
 	if m.shape == list {
-		if m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
-			values = strings.Split(values[0], ",")
+		if comma {
+			values = strings.Split(strings.Join(values, ","), ",")
 		} else if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, ",") }) {
 			return nil, "must be given once for each value, is joined by commas"
 		}
@@ -241,15 +245,19 @@ func texts(values []any) []string {
 	return out
 }
 
-// canonicalQuery is the query without its cursor and independent of the order of parameters,
-// otherwise to the byte as it was sent.
+// canonicalQuery is the query without its cursor and independent of the order of parameters, but not
+// of the values of one, otherwise to the byte as it was sent.
 func canonicalQuery(raw string) string {
 	pairs := strings.Split(raw, "&")
 	pairs = slices.DeleteFunc(pairs, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return isCursor(name)
 	})
-	slices.Sort(pairs)
+	slices.SortStableFunc(pairs, func(a, b string) int {
+		a, _, _ = strings.Cut(a, "=")
+		b, _, _ = strings.Cut(b, "=")
+		return strings.Compare(a, b)
+	})
 	return strings.Join(pairs, "&")
 }
 
@@ -284,9 +292,13 @@ func (q *request) selected() *schema {
 	return &part
 }
 
-// view returns how the operation shows its records at a time.
-func (q *request) view(at time.Time) view {
-	v := view{schema: q.selected(), of: q.op.target.collection, echo: q.echo(), at: at}
+// view returns how the operation shows its records at a time, those that others refer to found by
+// other.
+func (s *Sandbox) view(q *request, at time.Time, other func(noun, id string) (*collection, record, bool)) view {
+	v := view{
+		schema: q.selected(), of: q.op.target.collection, echo: q.echo(), at: at, other: other,
+		outcome: q.op.isAction(),
+	}
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
 	}

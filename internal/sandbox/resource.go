@@ -20,7 +20,10 @@ type collections struct {
 // The collection of /a/b and of /a/b/{id} is /a/b. Paths below it that have no records of their
 // own, such as /a/b/stats and /a/b/{id}/score, belong to it too, and so do their counterparts
 // below /v1, /beta and /preview.
-func resolve(ops []*operation, fleetSize uint64) {
+//
+// It returns, for each noun, the collection that references to it lead to: of those that can be
+// asked for single records, the one with the shortest path.
+func resolve(ops []*operation, fleetSize uint64) map[string]*collection {
 	lists, users := map[string]bool{}, map[string]int{}
 	for _, op := range ops {
 		op.base, op.item = op.place()
@@ -47,7 +50,19 @@ func resolve(ops []*operation, fleetSize uint64) {
 	}
 	for _, op := range ops {
 		op.resolve(cs, reads)
+		op.target.collection.write(op)
 	}
+	kinds := map[string]*collection{}
+	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
+		if c := cs.byPath[path]; c.readable && kinds[c.noun] == nil {
+			kinds[c.noun] = c
+		}
+	}
+	return kinds
+}
+
+func shorterFirst(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
 // claim makes the collection of an operation that addresses single records. Reading by an id in

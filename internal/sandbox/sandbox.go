@@ -4,9 +4,10 @@
 // It is driven by the same descriptors and annotations as the gateway and shares no code with
 // it beyond them: it reads each HTTP request by itself, strictly, so that it catches what the
 // gateway does wrong. What differs from the operation's declaration in any way (an unknown
-// parameter or member, the wrong array style, a whole number sent as a string, a missing required
-// value, a body where none is declared) is refused as Samsara refuses it, with everything that
-// is wrong named.
+// parameter or member, commas where keys are to be repeated, a whole number sent as a string, a
+// missing required value, a body where none is declared) is refused as Samsara refuses it, with
+// everything that is wrong named. One thing is taken and only logged: repeated keys where values are
+// declared as joined by commas, which is what Samsara's own SDKs send.
 //
 // Guarantees:
 //   - Replies follow from the seed, the request, what clients have written and the clock, and
@@ -16,6 +17,8 @@
 //     that one exists.
 //   - What clients create, change and delete is kept in memory until the process ends, for every
 //     resource that can be read back; at most 10,000 records may be created in a collection.
+//     A created record has what its client sent and what the server assigns: its id, its times,
+//     and what the response declares as required. Nothing else is invented for it, anywhere.
 //     Deleting has no effect on the records that refer to the deleted one.
 //   - In feeds and streams each record reports at every Tick, and what it reports of its drive
 //     agrees with its other reports: positions, headings, speeds and counters are one movement.
@@ -40,6 +43,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,8 +94,10 @@ type Sandbox struct {
 	now      func() time.Time
 	log      *slog.Logger
 	routes   *router
+	kinds    map[string]*collection // by noun
 	faults   *faults
-	limits   *limits // nil: none
+	limits   *limits  // nil: none
+	noted    sync.Map // the array parameters of which note has logged something
 	served   atomic.Uint64
 }
 
@@ -159,7 +165,7 @@ func New(c Config) (*Sandbox, error) {
 			op.envelope.record.measure()
 		}
 	}
-	resolve(ops, s.fleet.size)
+	s.kinds = resolve(ops, s.fleet.size)
 	return s, nil
 }
 

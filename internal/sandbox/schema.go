@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -49,10 +50,16 @@ type member struct {
 	label []byte // the name as it stands in JSON, with its colon
 
 	// What a name tells, for inventing values.
-	term   term
-	noun   string   // what it holds or refers to, such as vehicle
-	refers bool     // it holds the id of another record, or several
-	values []string // the allowed ones that are not empty
+	term    term
+	noun    string   // what it holds or refers to, such as vehicle
+	refers  bool     // it holds the id of another record, or several
+	parent  bool     // it is the record above in the tree of its kind, or its id
+	values  []string // the allowed ones that are not empty
+	weights []uint64 // of each of them: its hash
+	// The member happens where another one of its object has a value: acceptedAtTime where the
+	// status is accepted. Nil where it does not depend on one.
+	status *member
+	when   string
 	text   func(subject) string
 	number func(subject) float64
 }
@@ -89,7 +96,27 @@ func (c schemas) of(md protoreflect.MessageDescriptor) *schema {
 		s.named[m.name] = m
 	}
 	slices.SortStableFunc(s.members, func(a, b *member) int { return cmp.Compare(a.name, b.name) })
+	for _, m := range s.members {
+		s.depend(m)
+	}
 	return s
+}
+
+// depend finds the status that a member happens with.
+func (s *schema) depend(m *member) {
+	if m.rule.GetRequired() || m.kind != text || m.shape != single {
+		return
+	}
+	for _, status := range s.members {
+		if !status.term.ends("status") || status.kind != text || status.shape != single {
+			continue
+		}
+		for _, v := range status.values {
+			if rest, ok := strings.CutPrefix(string(m.term), string(termOf(v))); ok && term(rest).is("at", "attime", "time", "by", "byuserid") {
+				m.status, m.when = status, v
+			}
+		}
+	}
 }
 
 func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
@@ -104,7 +131,11 @@ func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
 	if m.refers {
 		m.noun = nounOfReference(m.name)
 	}
+	m.parent = !fd.IsList() && !fd.IsMap() && strings.HasPrefix(m.name, "parent")
 	m.values = slices.DeleteFunc(slices.Clone(m.rule.GetValues()), func(v string) bool { return v == "" })
+	for _, v := range m.values {
+		m.weights = append(m.weights, mix(0, string(termOf(v))))
+	}
 	m.label = append(appendString(nil, m.name), ':')
 	m.text, m.number = textOf(m), numberOf(m)
 	value := fd
@@ -141,6 +172,11 @@ func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
 
 // isRecord reports whether the member holds objects with members of their own.
 func (m *member) isRecord() bool { return m.kind == object && m.schema.root == nil }
+
+// declares reports whether a value is one of those that the member may have.
+func (m *member) declares(v any) bool {
+	return m.shape != single || len(m.values) == 0 || slices.Contains(m.rule.GetValues(), jsonText(v))
+}
 
 // parse reads one value from the text of a path segment or query parameter. The second result
 // is the rule that the text breaks, empty where it breaks none.

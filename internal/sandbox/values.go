@@ -15,7 +15,7 @@ import (
 func scalar(b []byte, m *member, sub subject) []byte {
 	h := sub.hash
 	if len(m.values) > 0 {
-		v := m.values[h%uint64(len(m.values))]
+		v := m.pick(sub)
 		if m.kind == text {
 			return appendString(b, v)
 		}
@@ -23,7 +23,7 @@ func scalar(b []byte, m *member, sub subject) []byte {
 	}
 	switch m.kind {
 	case truth:
-		return strconv.AppendBool(b, h&1 == 0)
+		return strconv.AppendBool(b, h&1 == 0 && !m.term.is("isdeactivated"))
 	case free:
 		return appendJSON(b, freeForm(m.name, h))
 	case row:
@@ -42,6 +42,35 @@ func scalar(b []byte, m *member, sub subject) []byte {
 		s += strings.Repeat("x", max(0, int(min(m.rule.GetMinimum(), 1024))-len(s)))
 	}
 	return appendString(b, s)
+}
+
+// pick returns one of the values that are allowed. Members of one name that allow others as well pick
+// the same one where they can, so that what a list and a single answer declare may differ.
+func (m *member) pick(sub subject) string {
+	within := m.term
+	if sub.within != nil && m.term.is("value", "state") {
+		within = sub.within.term
+	}
+	// Every asset drives, and every driver works.
+	usual := ""
+	switch {
+	case within.has("enginestate"):
+		usual = "On"
+	case within.has("immobilizer"):
+		usual = "ignition_enabled"
+	case m.term.is("driveractivationstatus"):
+		usual = "active"
+	}
+	if usual != "" && slices.Contains(m.values, usual) {
+		return usual
+	}
+	best, weight := 0, uint64(0)
+	for i, w := range m.weights {
+		if w = mixNumber(sub.hash, w); w >= weight {
+			best, weight = i, w
+		}
+	}
+	return m.values[best]
 }
 
 // bounded returns v or the bound that it breaks.
@@ -108,6 +137,8 @@ func textOf(m *member) func(subject) string {
 		return func(s subject) string { return uuidOf(s.hash) }
 	case t.has("base64", "md5"):
 		return always(base64.StdEncoding.EncodeToString([]byte("sample " + name)))
+	case m.parent && m.refers:
+		return func(s subject) string { return idOf(parentOf(s.n, s.size)) }
 	case m.refers:
 		return func(s subject) string { return s.reference(m.noun) }
 	case t.has("latitude", "longitude"):
@@ -216,6 +247,8 @@ func numberOf(m *member) func(subject) float64 {
 		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
 		return func(s subject) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
+	case t.has("rpm"):
+		return between(900, 1800)
 	case t.has("percent", "score"):
 		return between(20, 100)
 	case t.has("milliseconds"), t.ends("ms"):
@@ -289,6 +322,9 @@ func isInstant(t term) bool {
 	return !t.has("duration", "sincemidnight", "windowafter", "windowbefore") &&
 		(t.is("time", "signedat", "resolvedat") || t.ends("atms", "timestampms", "startms", "endms", "timems", "arrivalms", "expirationtime"))
 }
+
+// isCreationTime reports whether a name says when a record was created.
+func isCreationTime(t term) bool { return t.has("createdat", "createdtime", "creationtime") }
 
 // isChangeTime reports whether a name says when a record was last changed.
 func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modifiedat") }

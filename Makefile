@@ -124,6 +124,10 @@ test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chr
 	go test "$${run[@]}" $(call folders,TestContainer_); \
 	go -C bench test "$${run[@]}" .
 
+.PHONY: test-sdk
+test-sdk: deps-sdk $(PROGRAMS) bin/sdk/installed ## run Samsara's official SDKs for JavaScript and Python against the sandbox; needs the network once
+	$(TEST) SAMSARA_TEST_SDK=1 go test -v -timeout 15m -run '^TestSDK_' $(TESTFLAGS) ./cmd/gateway
+
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and say how often they failed
 	tools/flake.sh 20 test-short
@@ -133,8 +137,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and say how often th
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk fuzz test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against a foreign service behind the gateway's own gRPC
@@ -266,6 +270,20 @@ bin/locked:
 $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go -C tools build -o '$(BIN)/' $(TOOL_$*)
 	@touch $@
+
+# At the versions, and with the contents, that the lock files say.
+bin/sdk/installed: tools/sdk/package-lock.json tools/sdk/requirements.txt
+	rm -rf bin/sdk
+	mkdir -p bin/sdk
+	cp tools/sdk/package.json tools/sdk/package-lock.json bin/sdk
+	npm ci --prefix bin/sdk --ignore-scripts --no-audit --no-fund
+	python3 -m venv bin/sdk/python
+	bin/sdk/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/sdk/requirements.txt
+	touch $@
+
+.PHONY: deps-sdk
+deps-sdk: ## install what the SDKs need of the machine, or name all that is missing
+	@tools/deps.sh node npm python3
 
 .PHONY: deps-test
 deps-test: ## install what the tests need of the machine (git, a C compiler, redis-server), or name all that is missing

@@ -4,20 +4,29 @@
 #
 #	tools/deps.sh NEED...
 #
-# A NEED is git, cc (a C compiler that finds the headers, for the race detector) or redis-server.
+# A NEED is git, cc (a C compiler that finds the headers, for the race detector), redis-server, node, npm
+# or python3 (with venv).
 set -euo pipefail
 
 # has NEED says if it is there.
 has() {
 	case $1 in
 	cc) "$(go env CC)" -x c -o /dev/null - <<<$'#include <stdlib.h>\nint main(void) { return 0; }' 2>/dev/null ;;
+	python3) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }
 
 # names NEED prints what it is, packages NEED the packages of Debian that hold it.
 names() { [[ $1 == cc ]] && echo "a C compiler with headers ($(go env CC))" || echo "$1"; }
-packages() { [[ $1 == cc ]] && echo gcc libc6-dev || echo "$1"; }
+packages() {
+	case $1 in
+	cc) echo gcc libc6-dev ;;
+	node) echo nodejs ;;
+	python3) echo python3 python3-venv ;;
+	*) echo "$1" ;;
+	esac
+}
 
 missing=() wanted=()
 for need in "$@"; do

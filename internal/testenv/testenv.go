@@ -6,6 +6,7 @@
 //     then, so that a test that misses a program fails.
 //   - SAMSARA_TEST_TIME=1 runs the tests that nothing else may run beside.
 //   - SAMSARA_TEST_ROOT=1 runs the tests that may do anything to the machine.
+//   - SAMSARA_TEST_SDK=1 runs the tests with Samsara's SDKs, which are in the folder sdk of the programs.
 //   - SAMSARA_TEST_PEER is an older build of the gateway, for the test of an upgrade.
 //
 // It is for tests alone.
@@ -64,6 +65,15 @@ func Alone(t testing.TB) {
 func Root(t testing.TB) {
 	t.Helper()
 	only(t, "TestContainer_", "SAMSARA_TEST_ROOT", "needs root: make test-root")
+}
+
+// SDKs returns the folder of Samsara's SDKs: node_modules and the virtual environment python. It skips
+// the test except in make test-sdk, which installs them and finds the tests by their name: TestSDK_
+// and what is tested.
+func SDKs(t testing.TB) string {
+	t.Helper()
+	only(t, "TestSDK_", "SAMSARA_TEST_SDK", "needs Samsara's SDKs: make test-sdk")
+	return filepath.Join(variable("SAMSARA_TEST_BIN"), "sdk")
 }
 
 // only skips a test if a variable is not 1. Its name must begin as that of a test which the make

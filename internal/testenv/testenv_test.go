@@ -74,6 +74,11 @@ func TestTool_missing(t *testing.T) {
 	}
 }
 
+func sdks(t testing.TB) {
+	t.Helper()
+	testenv.SDKs(t)
+}
+
 func TestAlone_skipped(t *testing.T) {
 	for _, test := range []struct {
 		name, variable, value string
@@ -83,6 +88,9 @@ func TestAlone_skipped(t *testing.T) {
 		{"TestTime_x", "SAMSARA_TEST_TIME", "1", testenv.Alone, ""},
 		{"TestTime_x/y", "SAMSARA_TEST_TIME", "", testenv.Alone, "skipped: must run alone: make test-time"},
 		{"TestX", "SAMSARA_TEST_TIME", "1", testenv.Alone, "failed: the name of TestX must begin with TestTime_: no make target runs it"},
+		{"TestSDK_x", "SAMSARA_TEST_SDK", "1", sdks, ""},
+		{"TestSDK_x", "SAMSARA_TEST_SDK", "", sdks, "skipped: needs Samsara's SDKs: make test-sdk"},
+		{"TestX", "SAMSARA_TEST_SDK", "", sdks, "failed: the name of TestX must begin with TestSDK_: no make target runs it"},
 		{"TestContainer_x", "SAMSARA_TEST_ROOT", "1", testenv.Root, ""},
 		{"TestContainer_x", "SAMSARA_TEST_ROOT", "", testenv.Root, "skipped: needs root: make test-root"},
 		{"TestX", "SAMSARA_TEST_ROOT", "", testenv.Root, "failed: the name of TestX must begin with TestContainer_: no make target runs it"},

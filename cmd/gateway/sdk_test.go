@@ -1,0 +1,405 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/testenv"
+)
+
+// sdkOperation is what an SDK has for an operation of the API.
+type sdkOperation struct {
+	Verb     string            `json:"verb"`
+	Path     string            `json:"path"`
+	Method   string            `json:"method"`
+	Wire     map[string]string `json:"wire"` // the names of parameters and members, by those of arguments
+	Required []string          `json:"required"`
+}
+
+// key names an operation whatever its path calls its parameters.
+func (o sdkOperation) key() string { return operationKey(o.Verb, o.Path) }
+
+func operationKey(verb, path string) string {
+	return verb + " " + regexp.MustCompile(`{\w+}`).ReplaceAllString(path, "{}")
+}
+
+// sdkCall is one call of a method of an SDK.
+type sdkCall struct {
+	Method    string         `json:"method"`
+	Arguments map[string]any `json:"arguments"`
+	Token     string         `json:"token"`
+	Retries   int            `json:"retries"` // besides the first attempt
+	Pages     bool           `json:"pages"`   // read all pages, where the SDK knows that there are some
+}
+
+// sdkOutcome is what became of it.
+type sdkOutcome struct {
+	Value    any    `json:"value"`    // what the SDK made of the response, as JSON
+	Items    int    `json:"items"`    // of all pages
+	Status   int    `json:"status"`   // of the error, 0 where it has none
+	Error    string `json:"error"`    // empty for success
+	Statuses []int  `json:"statuses"` // of all responses
+	Text     string `json:"text"`     // the body of the last one
+}
+
+// sdk is a driver that calls an SDK, see tools/sdk.
+type sdk struct {
+	name       string
+	operations map[string]sdkOperation // by key
+	in         io.Writer
+	out        *bufio.Scanner
+}
+
+// startSDK runs a driver against a sandbox. Where the test does not end it, it is killed.
+func startSDK(t *testing.T, name, url string) *sdk {
+	t.Helper()
+	folder := testenv.SDKs(t)
+	drivers, err := filepath.Abs("../../tools/sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), testenv.Tool(t, "node"), filepath.Join(drivers, "driver.mjs"), url, folder)
+	if name == python {
+		cmd = exec.CommandContext(t.Context(), filepath.Join(folder, "python", "bin", "python"), filepath.Join(drivers, "driver.py"), url)
+	}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stderr = t.Output()
+	in, inErr := cmd.StdinPipe()
+	out, outErr := cmd.StdoutPipe()
+	if err := cmp.Or(inErr, outErr); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Wait() // it was killed
+	})
+	s := &sdk{name: name, operations: map[string]sdkOperation{}, in: in, out: bufio.NewScanner(out)}
+	s.out.Buffer(nil, 16<<20)
+	var found struct{ Operations []sdkOperation }
+	s.read(t, &found)
+	for _, o := range found.Operations {
+		s.operations[o.key()] = o
+	}
+	if len(s.operations) < 200 {
+		t.Fatalf("the SDK for %s has %d operations, want hundreds", name, len(s.operations))
+	}
+	return s
+}
+
+func (s *sdk) read(t *testing.T, into any) {
+	t.Helper()
+	if !s.out.Scan() {
+		t.Fatalf("the driver for %s ended: %v", s.name, s.out.Err())
+	}
+	if err := json.Unmarshal(s.out.Bytes(), into); err != nil {
+		t.Fatalf("the driver for %s: %v: %s", s.name, err, s.out.Text())
+	}
+}
+
+// call calls the SDK's method for an operation, with arguments by the names that they have on the
+// wire. ok is false where the SDK lacks the operation or one of them.
+func (s *sdk) call(t *testing.T, operation string, arguments map[string]any, change ...func(*sdkCall)) (out sdkOutcome, lacks string) {
+	t.Helper()
+	o, ok := s.operations[operation]
+	if !ok {
+		return out, "the SDK lacks the operation"
+	}
+	call := sdkCall{Method: o.Method, Token: "open", Arguments: map[string]any{}}
+	for wire, v := range arguments {
+		name, ok := o.argument(wire)
+		if !ok && s.name == python {
+			return out, "the SDK lacks the parameter " + wire
+		}
+		call.Arguments[cmp.Or(name, wire)] = v
+	}
+	for _, f := range change {
+		f(&call)
+	}
+	line, err := json.Marshal(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.in.Write(append(line, '\n')); err != nil {
+		t.Fatalf("the driver for %s: %v", s.name, err)
+	}
+	s.read(t, &out)
+	return out, ""
+}
+
+// argument returns what the SDK calls a parameter.
+func (o sdkOperation) argument(wire string) (string, bool) {
+	plain := func(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
+	for name, w := range o.Wire {
+		if w == wire || strings.Contains(o.Path, "{"+w+"}") && plain(w) == plain(wire) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+const (
+	python     = "Python"
+	javaScript = "JavaScript"
+)
+
+// sdkDifferences are the operations for which an SDK and the document differ, and how.
+//
+//nolint:gochecknoglobals // A table.
+var sdkDifferences = map[string]map[string]string{
+	python:     {},
+	javaScript: {},
+}
+
+// read is a call that reads.
+type sdkRead struct {
+	key       string
+	arguments map[string]any
+	arrays    int // how many of them are lists of several values
+}
+
+// sdkReads returns two calls of each operation that only reads: with the parameters that are
+// required, and with several values for each list besides.
+func sdkReads(t *testing.T) []sdkRead {
+	t.Helper()
+	endpoints, err := loadEndpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []sdkRead
+	for _, e := range endpoints {
+		if options, ok := e.Method.Options().(*descriptorpb.MethodOptions); ok && options.GetDeprecated() {
+			continue
+		}
+		if e.HTTPMethod != "GET" && (e.HTTPMethod != "POST" || !e.Operation.GetRepeatable()) {
+			continue
+		}
+		plain := sdkRead{key: operationKey(e.HTTPMethod, e.Operation.GetPath()), arguments: map[string]any{}}
+		lists := sdkRead{key: plain.key, arguments: map[string]any{}}
+		for i := range e.Method.Input().Fields().Len() {
+			fd := e.Method.Input().Fields().Get(i)
+			rule, _ := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field)
+			name := cmp.Or(rule.GetName(), fd.JSONName())
+			required := rule.GetRequired() || name == "placeId"
+			if required {
+				plain.arguments[name] = sdkValue(fd, rule, name, 1)
+				lists.arguments[name] = plain.arguments[name]
+			}
+			if fd.IsList() && rule.GetIn() == gatewayv1.Location_LOCATION_QUERY && rule.GetMaximum() != 1 {
+				lists.arguments[name] = sdkValue(fd, rule, name, 2)
+				lists.arrays++
+			}
+		}
+		out = append(out, plain)
+		if lists.arrays > 0 {
+			out = append(out, lists)
+		}
+	}
+	return out
+}
+
+// sdkValue returns a right value for a parameter, so many of a list.
+func sdkValue(fd protoreflect.FieldDescriptor, rule *gatewayv1.Field, name string, n int) any {
+	one := func(i int) any {
+		allowed, lower := rule.GetValues(), strings.ToLower(name)
+		switch {
+		case len(allowed) > 0:
+			return allowed[i%len(allowed)]
+		case fd.Kind() == protoreflect.BoolKind:
+			return true
+		case strings.HasSuffix(name, "Ms") || strings.HasSuffix(name, "_ms"):
+			return time.Now().Add(-time.Hour).UnixMilli()
+		case fd.Kind() == protoreflect.Int64Kind && (strings.HasSuffix(lower, "id") || strings.HasSuffix(lower, "ids")):
+			return json.Number(firstSeeded)
+		case fd.Kind() == protoreflect.Int64Kind || fd.Kind() == protoreflect.DoubleKind:
+			return max(1, int64(rule.GetMinimum()))
+		case name == "pageNumber":
+			return "1"
+		case fd.Message() != nil:
+			return sdkMessage(fd.Message())
+		case rule.GetFormat() == "date" || strings.HasSuffix(lower, "date"):
+			return time.Now().UTC().Add(-48 * time.Hour).Format(time.DateOnly)
+		case rule.GetFormat() == "date-time" || strings.HasSuffix(lower, "time") || strings.HasSuffix(lower, "hour"):
+			return time.Now().UTC().Add(-time.Hour).Format("2006-01-02T15:04:05Z")
+		case lower == "id" || strings.HasSuffix(lower, "id") || strings.HasSuffix(lower, "ids") || name == "name":
+			return []string{firstSeeded, secondSeeded}[i%2]
+		}
+		return fmt.Sprint("text", i)
+	}
+	if !fd.IsList() {
+		return one(0)
+	}
+	values := []any{}
+	for i := range max(n, int(rule.GetMinimum())) {
+		values = append(values, one(i))
+	}
+	return values
+}
+
+// sdkMessage returns an object that has what is required.
+func sdkMessage(md protoreflect.MessageDescriptor) map[string]any {
+	out := map[string]any{}
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		rule, _ := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field)
+		if name := cmp.Or(rule.GetName(), fd.JSONName()); rule.GetRequired() {
+			out[name] = sdkValue(fd, rule, name, 1)
+		}
+	}
+	return out
+}
+
+// Every read that an SDK and the document have in common succeeds, and gives the caller all that the
+// sandbox sends, as it sends it.
+func TestSDK_reads(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{javaScript, python} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startSDK(t, name, startSamsara(t).url)
+			calls, passed, lists, named := 0, 0, 0, map[string]string{}
+			for _, read := range sdkReads(t) {
+				if _, known := s.operations[read.key]; !known {
+					continue
+				}
+				calls++
+				out, why := s.call(t, read.key, read.arguments)
+				if why == "" {
+					why = out.wrong(t)
+				}
+				expected, isNamed := sdkDifferences[name][read.key]
+				switch {
+				case why == "" && !isNamed:
+					passed++
+					lists += read.arrays
+				case isNamed && strings.Contains(why, expected) && why != "":
+					named[read.key] = expected
+				case isNamed:
+					t.Errorf("%s: %q, want the difference %q", read.key, why, expected)
+				default:
+					t.Errorf("%s %v: %s", read.key, read.arguments, why)
+				}
+			}
+			for _, key := range slices.Sorted(maps.Keys(named)) {
+				t.Logf("%s and the document differ: %s: %s", name, key, named[key])
+			}
+			t.Logf("%s: %d reads, %d passed (%d lists of several values sent as repeated keys), %d differences named", name, calls, passed, lists, len(named))
+			s.compare(t)
+		})
+	}
+}
+
+// wrong says in which way a read was not what it should be.
+func (o sdkOutcome) wrong(t *testing.T) string {
+	t.Helper()
+	if o.Error != "" {
+		return o.Error
+	}
+	var sent any
+	if err := json.Unmarshal([]byte(o.Text), &sent); err != nil {
+		return fmt.Sprintf("the sandbox sent %q: %v", o.Text, err)
+	}
+	if !reflect.DeepEqual(normal(sent), normal(o.Value)) {
+		return "the SDK gives not what was sent: " + difference("", normal(sent), normal(o.Value))
+	}
+	return ""
+}
+
+// normal writes times in one way.
+func normal(v any) any {
+	switch v := v.(type) {
+	case string:
+		if at, err := time.Parse(time.RFC3339, v); err == nil {
+			return at.UTC().Format(time.RFC3339Nano)
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = normal(v[i])
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for name, member := range v {
+			out[name] = normal(member)
+		}
+		return out
+	}
+	return v
+}
+
+// difference names the first place where two JSON values differ.
+func difference(path string, a, b any) string {
+	x, isObject := a.(map[string]any)
+	y, other := b.(map[string]any)
+	if isObject && other {
+		for _, name := range slices.Sorted(maps.Keys(x)) {
+			if !reflect.DeepEqual(x[name], y[name]) {
+				return difference(path+"."+name, x[name], y[name])
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(y)) {
+			if _, ok := x[name]; !ok {
+				return fmt.Sprintf("%s.%s: nothing was sent, is %v", path, name, y[name])
+			}
+		}
+	}
+	list, isList := a.([]any)
+	others, other := b.([]any)
+	if isList && other && len(list) == len(others) {
+		for i := range list {
+			if !reflect.DeepEqual(list[i], others[i]) {
+				return difference(fmt.Sprintf("%s[%d]", path, i), list[i], others[i])
+			}
+		}
+	}
+	return fmt.Sprintf("%s: %.200v was sent, is %.200v", path, a, b)
+}
+
+// compare logs the operations that only the SDK or only the document has.
+func (s *sdk) compare(t *testing.T) {
+	t.Helper()
+	endpoints, err := loadEndpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, both := map[string]bool{}, 0
+	for _, e := range endpoints {
+		document[operationKey(e.HTTPMethod, e.Operation.GetPath())] = true
+	}
+	for key := range document {
+		if _, ok := s.operations[key]; ok {
+			both++
+		}
+	}
+	var only []string
+	for _, key := range slices.Sorted(maps.Keys(s.operations)) {
+		if !document[key] {
+			only = append(only, key)
+		}
+	}
+	t.Logf("%s: %d operations, %d of the document's %d; the document lacks %d:\n\t%s",
+		s.name, len(s.operations), both, len(document), len(only), strings.Join(only, "\n\t"))
+}
+
+var _ = tabwriter.NewWriter

@@ -121,6 +121,7 @@ class Caller:
         self.base_url = base_url
         self.operations = {operation["method"]: operation for operation in discover()}
         self.statuses, self.text = [], ""
+        self.http = httpx.Client(timeout=30, event_hooks={"response": [self.seen]})
 
     def seen(self, response):
         response.read()
@@ -129,32 +130,29 @@ class Caller:
 
     def call(self, call):
         self.statuses, self.text = [], ""
-        http = httpx.Client(timeout=30, event_hooks={"response": [self.seen]})
-        with http:
-            client = Samsara(base_url=self.base_url, token=call["token"], httpx_client=http)
-            target = client
-            for step in call["method"].split("."):
-                target = getattr(target, step)
-            known = parameters(target)
-            arguments = {}
-            for name, value in call["arguments"].items():
-                if is_time(known[name]):
-                    value = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
-                arguments[name] = value
-            out = {}
-            try:
-                answer = target(**arguments, request_options={"max_retries": call["retries"]})
-                if isinstance(answer, SyncPager):
-                    # As its users do: item by item, page after page.
-                    out["items"] = len(list(answer)) if call["pages"] else len(answer.items)
-                    out["value"] = plain(answer.response)
-                else:
-                    out["value"] = plain(answer)
-            except ApiError as problem:
-                out["status"] = problem.status_code
-                out["error"] = f"{type(problem).__name__}: status {problem.status_code}: {problem.body}"
-            except Exception as problem:
-                out["error"] = f"{type(problem).__name__}: {problem}"
+        target = Samsara(base_url=self.base_url, token=call["token"], httpx_client=self.http)
+        for step in call["method"].split("."):
+            target = getattr(target, step)
+        known = parameters(target)
+        arguments = {}
+        for name, value in call["arguments"].items():
+            if is_time(known[name]):
+                value = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+            arguments[name] = value
+        out = {}
+        try:
+            answer = target(**arguments, request_options={"max_retries": call["retries"]})
+            if isinstance(answer, SyncPager):
+                # As its users do: item by item, page after page.
+                out["items"] = len(list(answer)) if call["pages"] else len(answer.items)
+                out["value"] = plain(answer.response)
+            else:
+                out["value"] = plain(answer)
+        except ApiError as problem:
+            out["status"] = problem.status_code
+            out["error"] = f"{type(problem).__name__}: status {problem.status_code}: {problem.body}"
+        except Exception as problem:
+            out["error"] = f"{type(problem).__name__}: {problem}"
         out["statuses"], out["text"] = self.statuses, self.text
         return out
 

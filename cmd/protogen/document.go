@@ -32,8 +32,9 @@ type operation struct {
 
 // source is what the document says of one message. The key tells sources apart.
 type source struct {
-	key    string
-	fields []property
+	key     string
+	fields  []property
+	answers bool // it is of a response
 }
 
 // load reads the document and returns its operations by path and method. The error joins
@@ -123,8 +124,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 			RateLimit:     limit,
 			SuccessStatus: status,
 		},
-		request:    source{key + " request", append(parameters, fields...)},
-		response:   source{key + " response", response},
+		request:    source{key: key + " request", fields: append(parameters, fields...)},
+		response:   source{key: key + " response", fields: response},
 		deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
 		feed:       readFeedFacts(isFeed, op),
 	}, nil

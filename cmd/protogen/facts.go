@@ -46,8 +46,8 @@ func newProperty(wire string, s schema) property {
 
 // commonProperty states what holds of a property in all schemas that one message stands for.
 // Values are for information, so those of any schema are told.
-func commonProperty(all []property) property {
-	common := all[0]
+func commonProperty(all []statement) property {
+	common := all[0].property
 	common.options = proto.CloneOf(common.options)
 	o := common.options
 	for _, p := range all[1:] {

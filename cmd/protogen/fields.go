@@ -59,25 +59,26 @@ func (m *message) update(sources []source) {
 			}
 		}
 	}
-	said := map[*field][]property{}
+	m.statements = map[*field][]statement{}
 	for _, src := range sources {
 		for _, p := range src.fields {
 			if current[p.slot()] == nil {
 				current[p.slot()] = m.newField(p)
 			}
 			if f := current[p.slot()]; f.fits(p) {
-				said[f] = append(said[f], p)
+				m.statements[f] = append(m.statements[f], statement{source: src, property: p})
 			}
 		}
 	}
 	for _, f := range m.fields {
-		if properties := said[f]; properties != nil {
-			common := commonProperty(properties)
-			common.options.Required = common.options.GetRequired() && len(properties) == len(sources)
+		if statements := m.statements[f]; statements != nil {
+			common := commonProperty(statements)
+			common.options.Required = common.options.GetRequired() && len(statements) == len(sources)
+			common.options.Answered = !common.options.GetRequired() && answered(statements, sources)
 			f.set(common)
 			continue
 		}
-		f.deprecated, f.options.Required = true, false
+		f.deprecated, f.options.Required, f.options.Answered = true, false, false
 		f.options.Retired = f.options.GetRoot() || current[f.slot()] != nil
 	}
 }

@@ -32,6 +32,7 @@ func merge(t *tree, operations []operation) error {
 	for _, message := range m.reached {
 		message.update(m.sources[message])
 	}
+	vary(m.reached)
 	for _, b := range bindings {
 		problems = append(problems, b.finish())
 	}
@@ -119,7 +120,7 @@ func (m *merger) reach(to *message, src source, input bool) {
 	if m.sources[to] == nil {
 		m.reached = append(m.reached, to)
 	}
-	src.fields = slices.Clone(src.fields)
+	src.fields, src.answers = slices.Clone(src.fields), !input
 	m.sources[to] = append(m.sources[to], src)
 	for i, p := range src.fields {
 		if p.shape.kind.proto() != kindMessage {

@@ -132,6 +132,7 @@ type message struct {
 	fields     []*field
 	reserved   reserved
 	deprecated bool
+	statements map[*field][]statement // once updated
 }
 
 // reserved holds what somebody reserved by hand; protogen reserves nothing itself.

@@ -266,10 +266,14 @@ func value(d protoreflect.FieldDescriptor, v protoreflect.Value, depth int) stri
 	if d.IsList() {
 		var members []string
 		for i := range v.List().Len() {
-			members = append(members, scalarValue(d, v.List().Get(i)))
+			members = append(members, element(d, v.List().Get(i), depth+1))
 		}
 		return block("[", members, ",\n", depth, "]")
 	}
+	return element(d, v, depth)
+}
+
+func element(d protoreflect.FieldDescriptor, v protoreflect.Value, depth int) string {
 	if d.Message() != nil {
 		return literal(v.Message(), depth)
 	}

@@ -157,7 +157,7 @@ type property struct {
 // source is what the document says of the message behind a shape.
 func (s shape) source() source {
 	if s.kind == kindWrapper {
-		return source{s.of.key, []property{rootProperty("values", s.of)}}
+		return source{key: s.of.key, fields: []property{rootProperty("values", s.of)}}
 	}
-	return source{s.of.key, s.of.properties()}
+	return source{key: s.of.key, fields: s.of.properties()}
 }

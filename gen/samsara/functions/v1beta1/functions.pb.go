@@ -1989,13 +1989,13 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x10download_get_url\x18\x01 \x01(\tH\x00R\x0edownloadGetUrl\x88\x01\x01\x12O\n" +
 	"\x06status\x18\x02 \x01(\tB2\xda\xce\x18. \x012\aunknown2\rpendingUpload2\buploaded2\bdeployedH\x01R\x06status\x88\x01\x01:#\xda\xce\x18\x1fFunctionCodePackageResponseBodyB\x13\n" +
 	"\x11_download_get_urlB\t\n" +
-	"\a_status\"\xa6\x03\n" +
-	"\x0eFunctionConfig\x12\x1d\n" +
-	"\ahandler\x18\x01 \x01(\tH\x00R\ahandler\x88\x01\x01\x123\n" +
-	"\x13is_schedule_enabled\x18\x02 \x01(\bH\x01R\x11isScheduleEnabled\x88\x01\x01\x12.\n" +
-	"\x06params\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x06params\x12G\n" +
-	"\bschedule\x18\x04 \x01(\v2+.samsara.functions.v1beta1.FunctionScheduleR\bschedule\x120\n" +
-	"\asecrets\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\asecrets:q\xda\xce\x18&CreateFunctionRequestConfigRequestBody\xda\xce\x18\x1aFunctionConfigResponseBody\xda\xce\x18%PatchFunctionRequestConfigRequestBodyB\n" +
+	"\a_status\"\xc6\x03\n" +
+	"\x0eFunctionConfig\x12%\n" +
+	"\ahandler\x18\x01 \x01(\tB\x06\xda\xce\x18\x02`\x01H\x00R\ahandler\x88\x01\x01\x12;\n" +
+	"\x13is_schedule_enabled\x18\x02 \x01(\bB\x06\xda\xce\x18\x02`\x01H\x01R\x11isScheduleEnabled\x88\x01\x01\x126\n" +
+	"\x06params\x18\x03 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02`\x01R\x06params\x12G\n" +
+	"\bschedule\x18\x04 \x01(\v2+.samsara.functions.v1beta1.FunctionScheduleR\bschedule\x128\n" +
+	"\asecrets\x18\x05 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02`\x01R\asecrets:q\xda\xce\x18&CreateFunctionRequestConfigRequestBody\xda\xce\x18\x1aFunctionConfigResponseBody\xda\xce\x18%PatchFunctionRequestConfigRequestBodyB\n" +
 	"\n" +
 	"\b_handlerB\x16\n" +
 	"\x14_is_schedule_enabled\"\x93\x05\n" +

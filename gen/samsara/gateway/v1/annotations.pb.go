@@ -702,6 +702,70 @@ func (x *RateLimit) GetWindow() *durationpb.Duration {
 	return nil
 }
 
+// Variant is what one schema says of a field of a message that stands for several.
+type Variant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The schema.
+	Schema string `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
+	// The values allowed, as in Field.
+	Values []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	// The schema of what the field holds, as schema in Field.
+	Holds         string `protobuf:"bytes,3,opt,name=holds,proto3" json:"holds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Variant) Reset() {
+	*x = Variant{}
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Variant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Variant) ProtoMessage() {}
+
+func (x *Variant) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Variant.ProtoReflect.Descriptor instead.
+func (*Variant) Descriptor() ([]byte, []int) {
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Variant) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
+func (x *Variant) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *Variant) GetHolds() string {
+	if x != nil {
+		return x.Holds
+	}
+	return ""
+}
+
 // Field says where a field goes, and what the OpenAPI document states of its values. Only
 // `required` is checked by the gateway; the other statements are for callers and for the
 // sandbox, because Samsara changes them without notice.
@@ -731,14 +795,22 @@ type Field struct {
 	Default string `protobuf:"bytes,10,opt,name=default,proto3" json:"default,omitempty"`
 	// The field is kept for old clients only: it is neither sent nor read, because the document
 	// has since given its wire name another type.
-	Retired       bool `protobuf:"varint,11,opt,name=retired,proto3" json:"retired,omitempty"`
+	Retired bool `protobuf:"varint,11,opt,name=retired,proto3" json:"retired,omitempty"`
+	// Some answers are declared never to be without it, though it is not required everywhere.
+	Answered bool `protobuf:"varint,12,opt,name=answered,proto3" json:"answered,omitempty"`
+	// Of a field that holds messages: which of the schemas that they stand for it holds, where these
+	// allow different values somewhere below.
+	Schema string `protobuf:"bytes,13,opt,name=schema,proto3" json:"schema,omitempty"`
+	// What the schemas that the field's own message stands for say of it, where they allow different
+	// values, or hold what does.
+	Variants      []*Variant `protobuf:"bytes,14,rep,name=variants,proto3" json:"variants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[3]
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +822,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[3]
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +835,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{3}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Field) GetIn() Location {
@@ -841,6 +913,27 @@ func (x *Field) GetRetired() bool {
 		return x.Retired
 	}
 	return false
+}
+
+func (x *Field) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
+func (x *Field) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
+func (x *Field) GetVariants() []*Variant {
+	if x != nil {
+		return x.Variants
+	}
+	return nil
 }
 
 var file_samsara_gateway_v1_annotations_proto_extTypes = []protoimpl.ExtensionInfo{
@@ -938,7 +1031,11 @@ const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"\fend_required\x18\x03 \x01(\bR\vendRequired\"Z\n" +
 	"\tRateLimit\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x05R\brequests\x121\n" +
-	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\"\xf4\x02\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\"O\n" +
+	"\aVariant\x12\x16\n" +
+	"\x06schema\x18\x01 \x01(\tR\x06schema\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\x12\x14\n" +
+	"\x05holds\x18\x03 \x01(\tR\x05holds\"\xe1\x03\n" +
 	"\x05Field\x12,\n" +
 	"\x02in\x18\x01 \x01(\x0e2\x1c.samsara.gateway.v1.LocationR\x02in\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12?\n" +
@@ -952,7 +1049,10 @@ const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"\amaximum\x18\t \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x18\n" +
 	"\adefault\x18\n" +
 	" \x01(\tR\adefault\x12\x18\n" +
-	"\aretired\x18\v \x01(\bR\aretiredB\n" +
+	"\aretired\x18\v \x01(\bR\aretired\x12\x1a\n" +
+	"\banswered\x18\f \x01(\bR\banswered\x12\x16\n" +
+	"\x06schema\x18\r \x01(\tR\x06schema\x127\n" +
+	"\bvariants\x18\x0e \x03(\v2\x1b.samsara.gateway.v1.VariantR\bvariantsB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
@@ -1015,7 +1115,7 @@ func file_samsara_gateway_v1_annotations_proto_rawDescGZIP() []byte {
 }
 
 var file_samsara_gateway_v1_annotations_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_samsara_gateway_v1_annotations_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_samsara_gateway_v1_annotations_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_samsara_gateway_v1_annotations_proto_goTypes = []any{
 	(StreamShape)(0),                    // 0: samsara.gateway.v1.StreamShape
 	(HttpMethod)(0),                     // 1: samsara.gateway.v1.HttpMethod
@@ -1027,11 +1127,12 @@ var file_samsara_gateway_v1_annotations_proto_goTypes = []any{
 	(*Operation)(nil),                   // 7: samsara.gateway.v1.Operation
 	(*Stream)(nil),                      // 8: samsara.gateway.v1.Stream
 	(*RateLimit)(nil),                   // 9: samsara.gateway.v1.RateLimit
-	(*Field)(nil),                       // 10: samsara.gateway.v1.Field
-	(*durationpb.Duration)(nil),         // 11: google.protobuf.Duration
-	(*descriptorpb.MethodOptions)(nil),  // 12: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),   // 13: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 14: google.protobuf.MessageOptions
+	(*Variant)(nil),                     // 10: samsara.gateway.v1.Variant
+	(*Field)(nil),                       // 11: samsara.gateway.v1.Field
+	(*durationpb.Duration)(nil),         // 12: google.protobuf.Duration
+	(*descriptorpb.MethodOptions)(nil),  // 13: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),   // 14: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 15: google.protobuf.MessageOptions
 }
 var file_samsara_gateway_v1_annotations_proto_depIdxs = []int32{
 	1,  // 0: samsara.gateway.v1.Operation.method:type_name -> samsara.gateway.v1.HttpMethod
@@ -1040,21 +1141,22 @@ var file_samsara_gateway_v1_annotations_proto_depIdxs = []int32{
 	9,  // 3: samsara.gateway.v1.Operation.rate_limit:type_name -> samsara.gateway.v1.RateLimit
 	4,  // 4: samsara.gateway.v1.Operation.stage:type_name -> samsara.gateway.v1.Stage
 	0,  // 5: samsara.gateway.v1.Stream.shape:type_name -> samsara.gateway.v1.StreamShape
-	11, // 6: samsara.gateway.v1.RateLimit.window:type_name -> google.protobuf.Duration
+	12, // 6: samsara.gateway.v1.RateLimit.window:type_name -> google.protobuf.Duration
 	5,  // 7: samsara.gateway.v1.Field.in:type_name -> samsara.gateway.v1.Location
 	6,  // 8: samsara.gateway.v1.Field.array_style:type_name -> samsara.gateway.v1.ArrayStyle
-	12, // 9: samsara.gateway.v1.operation:extendee -> google.protobuf.MethodOptions
-	12, // 10: samsara.gateway.v1.stream:extendee -> google.protobuf.MethodOptions
-	13, // 11: samsara.gateway.v1.field:extendee -> google.protobuf.FieldOptions
-	14, // 12: samsara.gateway.v1.schema:extendee -> google.protobuf.MessageOptions
-	7,  // 13: samsara.gateway.v1.operation:type_name -> samsara.gateway.v1.Operation
-	8,  // 14: samsara.gateway.v1.stream:type_name -> samsara.gateway.v1.Stream
-	10, // 15: samsara.gateway.v1.field:type_name -> samsara.gateway.v1.Field
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	13, // [13:16] is the sub-list for extension type_name
-	9,  // [9:13] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	10, // 9: samsara.gateway.v1.Field.variants:type_name -> samsara.gateway.v1.Variant
+	13, // 10: samsara.gateway.v1.operation:extendee -> google.protobuf.MethodOptions
+	13, // 11: samsara.gateway.v1.stream:extendee -> google.protobuf.MethodOptions
+	14, // 12: samsara.gateway.v1.field:extendee -> google.protobuf.FieldOptions
+	15, // 13: samsara.gateway.v1.schema:extendee -> google.protobuf.MessageOptions
+	7,  // 14: samsara.gateway.v1.operation:type_name -> samsara.gateway.v1.Operation
+	8,  // 15: samsara.gateway.v1.stream:type_name -> samsara.gateway.v1.Stream
+	11, // 16: samsara.gateway.v1.field:type_name -> samsara.gateway.v1.Field
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	14, // [14:17] is the sub-list for extension type_name
+	10, // [10:14] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_samsara_gateway_v1_annotations_proto_init() }
@@ -1062,14 +1164,14 @@ func file_samsara_gateway_v1_annotations_proto_init() {
 	if File_samsara_gateway_v1_annotations_proto != nil {
 		return
 	}
-	file_samsara_gateway_v1_annotations_proto_msgTypes[3].OneofWrappers = []any{}
+	file_samsara_gateway_v1_annotations_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_gateway_v1_annotations_proto_rawDesc), len(file_samsara_gateway_v1_annotations_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 4,
 			NumServices:   0,
 		},

@@ -4535,10 +4535,10 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\r_max_latitudeB\x10\n" +
 	"\x0e_max_longitudeB\x0f\n" +
 	"\r_min_latitudeB\x10\n" +
-	"\x0e_min_longitude\"\x8c\x02\n" +
-	"\x13PlaceGeofenceCircle\x12\x1f\n" +
-	"\blatitude\x18\x01 \x01(\x01H\x00R\blatitude\x88\x01\x01\x12!\n" +
-	"\tlongitude\x18\x02 \x01(\x01H\x01R\tlongitude\x88\x01\x01\x120\n" +
+	"\x0e_min_longitude\"\x9c\x02\n" +
+	"\x13PlaceGeofenceCircle\x12'\n" +
+	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02`\x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
+	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02`\x01H\x01R\tlongitude\x88\x01\x01\x120\n" +
 	"\rradius_meters\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\fradiusMeters\x88\x01\x01:R\xda\xce\x18#PlaceGeofenceCircleInputRequestBody\xda\xce\x18'PlaceGeofenceCircleResponseResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +

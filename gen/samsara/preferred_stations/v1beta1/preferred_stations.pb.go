@@ -1245,15 +1245,15 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\x1fStreamPreferredStationsResponse\x12U\n" +
 	"\x04page\x18\x01 \x01(\v2A.samsara.preferred_stations.v1beta1.ListPreferredStationsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x97\x05\n" +
+	"\a_cursor\"\xea\x05\n" +
 	"\x1bPostPreferredStationRequest\x12_\n" +
-	"\aaddress\x18\x01 \x01(\v2;.samsara.preferred_stations.v1beta1.PreferredStationAddressB\b\xda\xce\x18\x04\b\x03 \x01R\aaddress\x12b\n" +
-	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12}\n" +
+	"\aaddress\x18\x01 \x01(\v2;.samsara.preferred_stations.v1beta1.PreferredStationAddressB\b\xda\xce\x18\x04\b\x03 \x01R\aaddress\x12\x8c\x01\n" +
+	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB0\xda\xce\x18,\b\x03j(PreferredStationDiscountInputRequestBodyR\tdiscounts\x12}\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2P.samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntryB\b\xda\xce\x18\x04\b\x03 \x01R\vexternalIds\x12'\n" +
 	"\blatitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x00R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x05 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x01R\tlongitude\x88\x01\x01\x12!\n" +
-	"\x04name\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\x04name\x88\x01\x01\x12Y\n" +
-	"\x06prices\x18\a \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB\x06\xda\xce\x18\x02\b\x03R\x06prices\x1a>\n" +
+	"\x04name\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\x04name\x88\x01\x01\x12\x80\x01\n" +
+	"\x06prices\x18\a \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB-\xda\xce\x18)\b\x03j%PreferredStationPriceInputRequestBodyR\x06prices\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -1262,11 +1262,11 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"_longitudeB\a\n" +
 	"\x05_name\"p\n" +
 	"\x1cPostPreferredStationResponse\x12P\n" +
-	"\x04data\x18\x01 \x01(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc8\x02\n" +
+	"\x04data\x18\x01 \x01(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\"\x9b\x03\n" +
 	"\x1cPatchPreferredStationRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12b\n" +
-	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12Y\n" +
-	"\x06prices\x18\x03 \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB\x06\xda\xce\x18\x02\b\x03R\x06prices\x12C\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x8c\x01\n" +
+	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB0\xda\xce\x18,\b\x03j(PreferredStationDiscountInputRequestBodyR\tdiscounts\x12\x80\x01\n" +
+	"\x06prices\x18\x03 \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB-\xda\xce\x18)\b\x03j%PreferredStationPriceInputRequestBodyR\x06prices\x12C\n" +
 	"\vupdate_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"q\n" +
@@ -1282,16 +1282,16 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\x03_idB\x17\n" +
 	"\x15_include_external_ids\"o\n" +
 	"\x1bGetPreferredStationResponse\x12P\n" +
-	"\x04data\x18\x01 \x01(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\"\x8f\x05\n" +
+	"\x04data\x18\x01 \x01(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xf6\x05\n" +
 	"\x10PreferredStation\x12U\n" +
-	"\aaddress\x18\x01 \x01(\v2;.samsara.preferred_stations.v1beta1.PreferredStationAddressR\aaddress\x12Z\n" +
-	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountR\tdiscounts\x12h\n" +
+	"\aaddress\x18\x01 \x01(\v2;.samsara.preferred_stations.v1beta1.PreferredStationAddressR\aaddress\x12\x8e\x01\n" +
+	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB2\xda\xce\x18.j,PreferredStationDiscountResponseResponseBodyR\tdiscounts\x12h\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2E.samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x04 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\blatitude\x18\x05 \x01(\x01H\x01R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x06 \x01(\x01H\x02R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01\x12Q\n" +
-	"\x06prices\x18\b \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceR\x06prices\x1a>\n" +
+	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01\x12\x82\x01\n" +
+	"\x06prices\x18\b \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB/\xda\xce\x18+j)PreferredStationPriceResponseResponseBodyR\x06prices\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:&\xda\xce\x18\"PreferredStationObjectResponseBodyB\x05\n" +
@@ -1312,15 +1312,20 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\b_countryB\b\n" +
 	"\x06_line1B\x0e\n" +
 	"\f_postal_codeB\b\n" +
-	"\x06_state\"\xb0\x05\n" +
+	"\x06_state\"\xf3\a\n" +
 	"\x18PreferredStationDiscount\x12]\n" +
 	"\bdiscount\x18\x01 \x01(\v2A.samsara.preferred_stations.v1beta1.PreferredStationDiscountMoneyR\bdiscount\x12.\n" +
-	"\x10discount_percent\x18\x02 \x01(\tH\x00R\x0fdiscountPercent\x88\x01\x01\x12_\n" +
-	"\rdiscount_type\x18\x03 \x01(\tB5\xda\xce\x181 \x012\fcentsPerUnit2\n" +
+	"\x10discount_percent\x18\x02 \x01(\tH\x00R\x0fdiscountPercent\x88\x01\x01\x12\xb3\x01\n" +
+	"\rdiscount_type\x18\x03 \x01(\tB\x88\x01\xda\xce\x18\x83\x01 \x012\fcentsPerUnit2\n" +
 	"percentage2\n" +
-	"fixedPrice2\aunknownH\x01R\fdiscountType\x88\x01\x01\x12\xac\x01\n" +
-	"\tfuel_type\x18\x04 \x01(\tB\x89\x01\xda\xce\x18\x84\x01 \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\velectricity2\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownH\x02R\bfuelType\x88\x01\x01\x12R\n" +
-	"\vvolume_unit\x18\x05 \x01(\tB,\xda\xce\x18(2\x05liter2\x06gallon2\x0eimperialGallon2\aunknownH\x03R\n" +
+	"fixedPrice2\aunknownrP\n" +
+	"(PreferredStationDiscountInputRequestBody\x12\fcentsPerUnit\x12\n" +
+	"percentage\x12\n" +
+	"fixedPriceH\x01R\fdiscountType\x88\x01\x01\x12\xce\x02\n" +
+	"\tfuel_type\x18\x04 \x01(\tB\xab\x02\xda\xce\x18\xa6\x02 \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\velectricity2\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownr\x9f\x01\n" +
+	"(PreferredStationDiscountInputRequestBody\x12\bgasoline\x12\x06diesel\x12\tbiodiesel\x12\x0fflexibleFuelE85\x12\vethanolE100\x12\x0frenewableDiesel\x12\x04m100\x12\x03cng\x12\x03lng\x12\x03lpg\x12\x03rng\x12\x04fcev\x12\aunknownH\x02R\bfuelType\x88\x01\x01\x12\x9d\x01\n" +
+	"\vvolume_unit\x18\x05 \x01(\tBw\xda\xce\x18s2\x05liter2\x06gallon2\x0eimperialGallon2\aunknownrI\n" +
+	"(PreferredStationDiscountInputRequestBody\x12\x05liter\x12\x06gallon\x12\x0eimperialGallonH\x03R\n" +
 	"volumeUnit\x88\x01\x01:\\\xda\xce\x18(PreferredStationDiscountInputRequestBody\xda\xce\x18,PreferredStationDiscountResponseResponseBodyB\x13\n" +
 	"\x11_discount_percentB\x10\n" +
 	"\x0e_discount_typeB\f\n" +
@@ -1341,13 +1346,15 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
 	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:W\xda\xce\x18#PreferredStationNetPriceRequestBody\xda\xce\x18,PreferredStationNetPriceResponseResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xce\x04\n" +
-	"\x15PreferredStationPrice\x12\xac\x01\n" +
-	"\tfuel_type\x18\x01 \x01(\tB\x89\x01\xda\xce\x18\x84\x01 \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\velectricity2\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownH\x00R\bfuelType\x88\x01\x01\x12_\n" +
+	"\t_currency\"\xb6\x06\n" +
+	"\x15PreferredStationPrice\x12\xcb\x02\n" +
+	"\tfuel_type\x18\x01 \x01(\tB\xa8\x02\xda\xce\x18\xa3\x02 \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\velectricity2\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownr\x9c\x01\n" +
+	"%PreferredStationPriceInputRequestBody\x12\bgasoline\x12\x06diesel\x12\tbiodiesel\x12\x0fflexibleFuelE85\x12\vethanolE100\x12\x0frenewableDiesel\x12\x04m100\x12\x03cng\x12\x03lng\x12\x03lpg\x12\x03rng\x12\x04fcev\x12\aunknownH\x00R\bfuelType\x88\x01\x01\x12_\n" +
 	"\vgross_price\x18\x02 \x01(\v2>.samsara.preferred_stations.v1beta1.PreferredStationGrossPriceR\n" +
 	"grossPrice\x12Y\n" +
-	"\tnet_price\x18\x03 \x01(\v2<.samsara.preferred_stations.v1beta1.PreferredStationNetPriceR\bnetPrice\x12T\n" +
-	"\vvolume_unit\x18\x04 \x01(\tB.\xda\xce\x18* \x012\x05liter2\x06gallon2\x0eimperialGallon2\aunknownH\x01R\n" +
+	"\tnet_price\x18\x03 \x01(\v2<.samsara.preferred_stations.v1beta1.PreferredStationNetPriceR\bnetPrice\x12\x9c\x01\n" +
+	"\vvolume_unit\x18\x04 \x01(\tBv\xda\xce\x18r \x012\x05liter2\x06gallon2\x0eimperialGallon2\aunknownrF\n" +
+	"%PreferredStationPriceInputRequestBody\x12\x05liter\x12\x06gallon\x12\x0eimperialGallonH\x01R\n" +
 	"volumeUnit\x88\x01\x01:V\xda\xce\x18%PreferredStationPriceInputRequestBody\xda\xce\x18)PreferredStationPriceResponseResponseBodyB\f\n" +
 	"\n" +
 	"_fuel_typeB\x0e\n" +

@@ -8885,10 +8885,10 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x04rows\x18\x02 \x03(\v2\x1f.samsara.types.v1.FormsTableRowB\x06\xda\xce\x18\x02 \x01R\x04rows:%\xda\xce\x18!FormsTableValueObjectResponseBody\"c\n" +
 	"\x0eFormsTextValue\x12!\n" +
 	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x05value\x88\x01\x01:$\xda\xce\x18 FormsTextValueObjectResponseBodyB\b\n" +
-	"\x06_value\"\xeb\x03\n" +
-	"\vGatewayTiny\x12\xf2\x02\n" +
-	"\x05model\x18\x01 \x01(\tB\xd6\x02\xda\xce\x18\xd1\x022\x04AG152\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG412\x06AG41EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04IG152\x04IG212\x04IG412\x04IG612\x03SG12\x04SG1B2\x04SG1G2\x06SG1G322\x04SG1x2\x04VG322\x04VG332\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\aVG54ATT2\x06VG54EU2\x06VG54FN2\x06VG54NA2\aVG54NAE2\aVG54NAH2\x06VG55EU2\x06VG55FN2\x06VG55NA2\x04AT112\x05AT11X2\x04AT122\x05AT12X2\x04AT13H\x00R\x05model\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01:5\xda\xce\x18\"GoaGatewayTinyResponseResponseBody\xda\xce\x18\vgatewayTinyB\b\n" +
+	"\x06_value\"\xf5\x03\n" +
+	"\vGatewayTiny\x12\xf4\x02\n" +
+	"\x05model\x18\x01 \x01(\tB\xd8\x02\xda\xce\x18\xd3\x022\x04AG152\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG412\x06AG41EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04IG152\x04IG212\x04IG412\x04IG612\x03SG12\x04SG1B2\x04SG1G2\x06SG1G322\x04SG1x2\x04VG322\x04VG332\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\aVG54ATT2\x06VG54EU2\x06VG54FN2\x06VG54NA2\aVG54NAE2\aVG54NAH2\x06VG55EU2\x06VG55FN2\x06VG55NA2\x04AT112\x05AT11X2\x04AT122\x05AT12X2\x04AT13`\x01H\x00R\x05model\x88\x01\x01\x12#\n" +
+	"\x06serial\x18\x02 \x01(\tB\x06\xda\xce\x18\x02`\x01H\x01R\x06serial\x88\x01\x01:5\xda\xce\x18\"GoaGatewayTinyResponseResponseBody\xda\xce\x18\vgatewayTinyB\b\n" +
 	"\x06_modelB\t\n" +
 	"\a_serial\"\xd8\x01\n" +
 	"\bGeofence\x12N\n" +
@@ -9021,11 +9021,11 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"_longitudeB\b\n" +
 	"\x06_notesB\v\n" +
 	"\t_positionB\x17\n" +
-	"\x15_service_time_seconds\"\x9f\x05\n" +
+	"\x15_service_time_seconds\"\xa7\x05\n" +
 	"\n" +
-	"Pagination\x12\"\n" +
+	"Pagination\x12*\n" +
 	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
+	"end_cursor\x18\x01 \x01(\tB\x06\xda\xce\x18\x02`\x01H\x00R\tendCursor\x88\x01\x01\x12/\n" +
 	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:\x9a\x04\xda\xce\x18$FleetLocationsPaginationResponseBody\xda\xce\x18!GoaPaginationResponseResponseBody\xda\xce\x18+GoaPaginationWithTokensResponseResponseBody\xda\xce\x18/ListHubCapacitiesResponsePaginationResponseBody\xda\xce\x185ListHubCustomPropertiesResponsePaginationResponseBody\xda\xce\x18.ListHubLocationsResponsePaginationResponseBody\xda\xce\x18/ListHubPlanRoutesResponsePaginationResponseBody\xda\xce\x18*ListHubPlansResponsePaginationResponseBody\xda\xce\x18+ListHubSkillsResponsePaginationResponseBody\xda\xce\x18&ListHubsResponsePaginationResponseBody\xda\xce\x18,ListPlanOrdersResponsePaginationResponseBody\xda\xce\x18\x12paginationResponseB\r\n" +
 	"\v_end_cursorB\x10\n" +
 	"\x0e_has_next_page\"\xc2\x01\n" +
@@ -9172,10 +9172,10 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x11\n" +
 	"\x0f_signed_at_timeB\x06\n" +
-	"\x04_url\"\xda\x01\n" +
-	"\aTagTiny\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12'\n" +
+	"\x04_url\"\xea\x01\n" +
+	"\aTagTiny\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02`\x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
+	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02`\x01H\x01R\x04name\x88\x01\x01\x12'\n" +
 	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01:V\xda\xce\x18\x1dGoaTagTinyResponseRequestBody\xda\xce\x18\x1eGoaTagTinyResponseResponseBody\xda\xce\x18\x0ftagTinyResponseB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +

@@ -1953,7 +1953,7 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01: \xda\xce\x18\x06Sensor\xda\xce\x18\x12sensorResponseBodyB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_macB\a\n" +
-	"\x05_name\"\xa7\x12\n" +
+	"\x05_name\"\xca\x12\n" +
 	"\aVehicle\x12?\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
@@ -1985,8 +1985,8 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x04make\x18\x17 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x12R\x04make\x88\x01\x01\x12(\n" +
 	"\x05model\x18\x18 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x13R\x05model\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x19 \x01(\tH\x14R\x04name\x88\x01\x01\x12(\n" +
-	"\x05notes\x18\x1a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x15R\x05notes\x88\x01\x01\x12b\n" +
-	"\x14sensor_configuration\x18\x1b \x01(\v2/.samsara.vehicles.v1.VehicleSensorConfigurationR\x13sensorConfiguration\x12\x1b\n" +
+	"\x05notes\x18\x1a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x15R\x05notes\x88\x01\x01\x12\x84\x01\n" +
+	"\x14sensor_configuration\x18\x1b \x01(\v2/.samsara.vehicles.v1.VehicleSensorConfigurationB \xda\xce\x18\x1cj\x1aVehicleSensorConfigurationR\x13sensorConfiguration\x12\x1b\n" +
 	"\x06serial\x18\x1c \x01(\tH\x16R\x06serial\x88\x01\x01\x12S\n" +
 	"\x16static_assigned_driver\x18\x1d \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x14staticAssignedDriver\x12-\n" +
 	"\x04tags\x18\x1e \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12`\n" +
@@ -2023,7 +2023,7 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x18_vehicle_regulation_modeB\x0f\n" +
 	"\r_vehicle_typeB\x06\n" +
 	"\x04_vinB\a\n" +
-	"\x05_year\"\x90\x15\n" +
+	"\x05_year\"\xbf\x15\n" +
 	"\rVehicleObject\x12?\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
@@ -2055,8 +2055,8 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x04make\x18\x18 \x01(\tH\x14R\x04make\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x19 \x01(\tH\x15R\x05model\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x1a \x01(\tH\x16R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x1b \x01(\tH\x17R\x05notes\x88\x01\x01\x12b\n" +
-	"\x14sensor_configuration\x18\x1c \x01(\v2/.samsara.vehicles.v1.VehicleSensorConfigurationR\x13sensorConfiguration\x12\x1b\n" +
+	"\x05notes\x18\x1b \x01(\tH\x17R\x05notes\x88\x01\x01\x12\x90\x01\n" +
+	"\x14sensor_configuration\x18\x1c \x01(\v2/.samsara.vehicles.v1.VehicleSensorConfigurationB,\xda\xce\x18(j&vehicleSensorConfigurationResponseBodyR\x13sensorConfiguration\x12\x1b\n" +
 	"\x06serial\x18\x1d \x01(\tH\x18R\x06serial\x88\x01\x01\x12N\n" +
 	"\x16static_assigned_driver\x18\x1e \x01(\v2\x18.samsara.types.v1.DriverR\x14staticAssignedDriver\x12-\n" +
 	"\x04tags\x18\x1f \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12<\n" +
@@ -2103,19 +2103,27 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x1c_vehicle_weight_in_kilogramsB\x1b\n" +
 	"\x19_vehicle_weight_in_poundsB\x06\n" +
 	"\x04_vinB\a\n" +
-	"\x05_year\"\xfc\x01\n" +
-	"\x1aVehicleSensorConfiguration\x12I\n" +
-	"\x05areas\x18\x01 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationAreaR\x05areas\x12I\n" +
-	"\x05doors\x18\x02 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationDoorR\x05doors:H\xda\xce\x18\x1aVehicleSensorConfiguration\xda\xce\x18&vehicleSensorConfigurationResponseBody\"\xc3\x03\n" +
+	"\x05_year\"\xb6\x04\n" +
+	"\x1aVehicleSensorConfiguration\x12\xe5\x01\n" +
+	"\x05areas\x18\x01 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationAreaB\x99\x01\xda\xce\x18\x94\x01r<\n" +
+	"\x1aVehicleSensorConfiguration\x1a\x1eVehicleSensorConfigurationArearT\n" +
+	"&vehicleSensorConfigurationResponseBody\x1a*vehicleSensorConfigurationAreaResponseBodyR\x05areas\x12\xe5\x01\n" +
+	"\x05doors\x18\x02 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationDoorB\x99\x01\xda\xce\x18\x94\x01r<\n" +
+	"\x1aVehicleSensorConfiguration\x1a\x1eVehicleSensorConfigurationDoorrT\n" +
+	"&vehicleSensorConfigurationResponseBody\x1a*vehicleSensorConfigurationDoorResponseBodyR\x05doors:H\xda\xce\x18\x1aVehicleSensorConfiguration\xda\xce\x18&vehicleSensorConfigurationResponseBody\"\xdd\x04\n" +
 	"\x1eVehicleSensorConfigurationArea\x12@\n" +
 	"\rcargo_sensors\x18\x01 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\fcargoSensors\x12F\n" +
-	"\x10humidity_sensors\x18\x02 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x0fhumiditySensors\x12j\n" +
-	"\bposition\x18\x03 \x01(\tBI\xda\xce\x18E2\x04back2\x05front2\x06middle2\x0ePosition_Front2\x0fPosition_Middle2\rPosition_BackH\x00R\bposition\x88\x01\x01\x12L\n" +
+	"\x10humidity_sensors\x18\x02 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x0fhumiditySensors\x12\x83\x02\n" +
+	"\bposition\x18\x03 \x01(\tB\xe1\x01\xda\xce\x18\xdc\x012\x04back2\x05front2\x06middle2\x0ePosition_Front2\x0fPosition_Middle2\rPosition_Back`\x01rP\n" +
+	"\x1eVehicleSensorConfigurationArea\x12\x0ePosition_Front\x12\x0fPosition_Middle\x12\rPosition_BackrA\n" +
+	"*vehicleSensorConfigurationAreaResponseBody\x12\x04back\x12\x05front\x12\x06middleH\x00R\bposition\x88\x01\x01\x12L\n" +
 	"\x13temperature_sensors\x18\x04 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x12temperatureSensors:P\xda\xce\x18\x1eVehicleSensorConfigurationArea\xda\xce\x18*vehicleSensorConfigurationAreaResponseBodyB\v\n" +
-	"\t_position\"\x8d\x02\n" +
-	"\x1eVehicleSensorConfigurationDoor\x12W\n" +
-	"\bposition\x18\x01 \x01(\tB6\xda\xce\x1822\x04back2\x04left2\x05right2\rPosition_Left2\x0ePosition_RightH\x00R\bposition\x88\x01\x01\x123\n" +
-	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorR\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
+	"\t_position\"\x9c\x03\n" +
+	"\x1eVehicleSensorConfigurationDoor\x12\xdd\x01\n" +
+	"\bposition\x18\x01 \x01(\tB\xbb\x01\xda\xce\x18\xb6\x012\x04back2\x04left2\x05right2\rPosition_Left2\x0ePosition_Right`\x01r?\n" +
+	"\x1eVehicleSensorConfigurationDoor\x12\rPosition_Left\x12\x0ePosition_Rightr?\n" +
+	"*vehicleSensorConfigurationDoorResponseBody\x12\x04back\x12\x04left\x12\x05rightH\x00R\bposition\x88\x01\x01\x12;\n" +
+	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorB\x06\xda\xce\x18\x02`\x01R\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
 	"\t_position2\x95\x05\n" +
 	"\x0fVehiclesService\x12\xb0\x01\n" +
 	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"K\xda\xce\x18G\n" +

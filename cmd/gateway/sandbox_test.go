@@ -114,6 +114,11 @@ func TestSandbox_createdRecordHasWhatWasSent(t *testing.T) {
 			"POST /assets", `{"name":"Crane"}`, "data",
 			`{"id":"*","name":"Crane","createdAtTime":"*","updatedAtTime":"*"}`,
 		},
+		"function": {
+			"POST /functions", `{"name":"sweep","config":{"handler":"main"}}`, "data",
+			`{"name":"sweep","config":{"handler":"main","isScheduleEnabled":false,"params":{},"secrets":{}},"codePackage":"*","effects":{},` +
+				`"createdAtTime":"*","updatedAtTime":"*","lastUpdateTimestampMs":"*","uploadPutUrl":"*"}`,
+		},
 		"contact": {"POST /contacts", `{"firstName":"Ada"}`, "data", `{"id":"*","firstName":"Ada","lastName":"","email":"","phone":""}`},
 		"webhook": {
 			"POST /webhooks", `{"name":"Hook","url":"https://hook.example"}`, "",
@@ -141,6 +146,55 @@ func TestSandbox_createdRecordHasWhatWasSent(t *testing.T) {
 				t.Errorf("%s %s (-want +got):\n%s", tt.line, tt.body, diff)
 			}
 		})
+	}
+}
+
+// What a list and what a single answer declare differs in places. Each answers what it declares.
+func TestSandbox_listAndGetAnswerTheirOwnEnums(t *testing.T) {
+	t.Parallel()
+	s := startSamsara(t)
+	listed, _ := member(t, s.ask(t, "GET /fleet/vehicles?limit=512", ""), "data").([]any)
+	if len(listed) != 12 {
+		t.Fatalf("%d vehicles, want 12", len(listed))
+	}
+	declared := map[string][2][]string{
+		"sensorConfiguration.areas": {{"back", "front", "middle"}, {"Position_Front", "Position_Middle", "Position_Back"}},
+		"sensorConfiguration.doors": {{"back", "left", "right"}, {"Position_Left", "Position_Right"}},
+	}
+	// modes are the values of an enum that a single answer has one more value of.
+	modes := map[bool]int{}
+	for _, vehicle := range listed {
+		id, _ := member(t, vehicle, "id").(string)
+		single := member(t, s.ask(t, "GET /fleet/vehicles/"+id, ""), "data")
+		for path, values := range declared {
+			for i, answer := range []any{vehicle, single} {
+				parts, _ := member(t, answer, path).([]any)
+				for _, part := range parts {
+					if position, _ := member(t, part, "position").(string); !slices.Contains(values[i], position) {
+						t.Errorf("vehicle %s, %s: %s has the position %q, want one of %v", id, []string{"list", "get"}[i], path, position, values[i])
+					}
+				}
+				if len(parts) == 0 {
+					t.Errorf("vehicle %s has no %s", id, path)
+				}
+			}
+		}
+		inList, alone := member(t, vehicle, "vehicleRegulationMode"), member(t, single, "vehicleRegulationMode")
+		if inList == "mixed" || alone != "mixed" && inList != alone {
+			t.Errorf("vehicle %s has the regulation mode %v in the list and %v alone", id, inList, alone)
+		}
+		modes[alone == "mixed"]++
+	}
+	if modes[true] == 0 || modes[false] == 0 {
+		t.Errorf("%d vehicles with the mode mixed and %d without, want some of both", modes[true], modes[false])
+	}
+
+	s.ask(t, "PATCH /fleet/vehicles/"+firstSeeded, `{"vehicleRegulationMode":"mixed"}`)
+	if got := member(t, s.ask(t, "GET /fleet/vehicles/"+firstSeeded, ""), "data.vehicleRegulationMode"); got != "mixed" {
+		t.Errorf("a vehicle set to mixed = %v", got)
+	}
+	if got := member(t, s.ask(t, "GET /fleet/vehicles?limit=1", ""), "data.0.vehicleRegulationMode"); got != nil {
+		t.Errorf("a vehicle set to mixed is %v in the list, which does not declare that, want none", got)
 	}
 }
 

@@ -246,7 +246,7 @@ func (c *collection) givenKey(overlay map[string]any) string {
 func (c *collection) assigns(m *member) bool {
 	t := m.term
 	switch {
-	case m.rule.GetRequired(), t.is("id"):
+	case m.answered, t.is("id"):
 		return true
 	case m.kind == object, m.shape != single:
 		return false
@@ -261,7 +261,7 @@ func (m *member) unset() (any, bool) {
 	switch {
 	case m.term.is("id", "driveractivationstatus"):
 		return nil, false
-	case !m.rule.GetRequired():
+	case !m.answered:
 		return nil, true
 	case m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
@@ -271,6 +271,8 @@ func (m *member) unset() (any, bool) {
 		return json.Number("0"), true
 	case m.kind == truth:
 		return false, true
+	case m.kind == free:
+		return map[string]any{}, true
 	}
 	return nil, false
 }

@@ -77,7 +77,7 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 		if !set && m.status != nil && m.when != status(m.status, sub, tell) {
 			continue
 		}
-		if set && v == nil || tell == nil && sub.bare && !m.rule.GetRequired() {
+		if set && v == nil || tell == nil && sub.bare && !m.answered {
 			continue
 		}
 		before := len(b)
@@ -108,10 +108,10 @@ func status(m *member, sub subject, tell told) string {
 // member writes the invented value of a member. Where the object is deep enough without it the
 // result is false, and what has been written is to be thrown away.
 func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
-	if sub.depth <= 0 && m.kind == object && !m.rule.GetRequired() || sub.depth < -maxRequiredDepth {
+	if sub.depth <= 0 && m.kind == object && !m.answered || sub.depth < -maxRequiredDepth {
 		return b, false
 	}
-	if m.parent && sub.n <= 1 && !m.rule.GetRequired() {
+	if m.parent && sub.n <= 1 && !m.answered {
 		return b, false
 	}
 	sub.hash, sub.index = mix(sub.hash, m.name), 0
@@ -299,7 +299,7 @@ func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
 	switch {
 	case !ok:
 		return f.refer(m, set, v)
-	case !m.declares(fitting) && !m.rule.GetRequired():
+	case !m.declares(fitting) && !m.answered:
 		return nil, true // of a value that this response does not have
 	}
 	f.complete(m, fitting, sub)
@@ -329,8 +329,10 @@ func (f *fleet) complete(m *member, v any, sub subject) {
 		for _, below := range m.schema.members {
 			if has, ok := values[below.name]; ok {
 				f.complete(below, has, sub)
-			} else if below.rule.GetRequired() {
-				if invented, ok := f.member(nil, below, sub); ok {
+			} else if below.answered {
+				if empty, ok := below.unset(); ok && sub.bare {
+					values[below.name] = empty
+				} else if invented, ok := f.member(nil, below, sub); ok {
 					values[below.name] = json.RawMessage(invented)
 				}
 			}
@@ -396,7 +398,7 @@ func (f *fleet) referOne(m *member, id any, v view) (any, bool) {
 		if m == key {
 			return told, true
 		}
-		return nil, !m.rule.GetRequired()
+		return nil, !m.answered
 	})), true
 }
 

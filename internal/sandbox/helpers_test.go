@@ -368,7 +368,7 @@ func matches(md protoreflect.MessageDescriptor, v any, path string) error {
 		errs = append(errs, matchesField(fd, object[name], path+"."+name))
 	}
 	for name, fd := range fields {
-		if _, ok := object[name]; !ok && rule(fd).GetRequired() {
+		if _, ok := object[name]; !ok && (rule(fd).GetRequired() || rule(fd).GetAnswered()) {
 			errs = append(errs, fmt.Errorf("%s.%s: required, not there", path, name))
 		}
 	}
@@ -409,7 +409,7 @@ func matchesOne(fd protoreflect.FieldDescriptor, v any, path string) error {
 	case protoreflect.StringKind:
 		s, isString := v.(string)
 		// Required and never set, by a client that could have, is empty.
-		unset := rule(fd).GetRequired() && rule(fd).GetFormat() == ""
+		unset := (rule(fd).GetRequired() || rule(fd).GetAnswered()) && rule(fd).GetFormat() == ""
 		ok = isString && (s != "" || unset || strings.HasSuffix(path, "Cursor") || slices.Contains(rule(fd).GetValues(), "")) && (len(rule(fd).GetValues()) == 0 || slices.Contains(rule(fd).GetValues(), s))
 	case protoreflect.DoubleKind:
 		_, ok = v.(json.Number)

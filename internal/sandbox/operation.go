@@ -80,7 +80,7 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		op.body = &schema{named: map[string]*member{}}
 	}
 	inPath := map[string]*member{}
-	for _, m := range known.of(e.Method.Input()).members {
+	for _, m := range known.of(e.Method.Input(), "").members {
 		switch {
 		case m.rule.GetIn() == gatewayv1.Location_LOCATION_PATH:
 			inPath[m.name] = m
@@ -110,7 +110,7 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		op.segments = append(op.segments, segment{name: name})
 		op.path = append(op.path, inPath[name])
 	}
-	op.response = known.of(e.Method.Output())
+	op.response = known.of(e.Method.Output(), "")
 	op.envelope = envelopeOf(op.response, op.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED)
 	return op, nil
 }

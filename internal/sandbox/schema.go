@@ -41,11 +41,12 @@ const (
 
 // member is one member of a JSON object.
 type member struct {
-	name   string           // as in JSON and in the URL
-	rule   *gatewayv1.Field // what the annotation states
-	kind   kind
-	shape  shape
-	schema *schema // of an object, else nil
+	name     string           // as in JSON and in the URL
+	rule     *gatewayv1.Field // what the annotation states
+	answered bool             // answers have it
+	kind     kind
+	shape    shape
+	schema   *schema // of an object, else nil
 
 	label []byte // the name as it stands in JSON, with its colon
 
@@ -75,17 +76,26 @@ type schema struct {
 	depth, leaves int
 }
 
-// schemas compiles each message once, so that recursive messages end.
-type schemas map[protoreflect.FullName]*schema
+// schemas compiles each message once, so that recursive messages end, or once for each of the
+// schemas that it stands for.
+type schemas map[variant]*schema
 
-func (c schemas) of(md protoreflect.MessageDescriptor) *schema {
-	if s, ok := c[md.FullName()]; ok {
+// variant is a message as one of the schemas that it stands for; of most the schema is empty, because
+// it makes no difference.
+type variant struct {
+	message protoreflect.FullName
+	schema  string
+}
+
+func (c schemas) of(md protoreflect.MessageDescriptor, as string) *schema {
+	v := variant{md.FullName(), as}
+	if s, ok := c[v]; ok {
 		return s
 	}
 	s := &schema{named: map[string]*member{}}
-	c[md.FullName()] = s
+	c[v] = s
 	for i := range md.Fields().Len() {
-		m := c.member(md.Fields().Get(i))
+		m := c.member(md.Fields().Get(i), as)
 		if m.rule.GetRetired() {
 			continue
 		}
@@ -104,7 +114,7 @@ func (c schemas) of(md protoreflect.MessageDescriptor) *schema {
 
 // depend finds the status that a member happens with.
 func (s *schema) depend(m *member) {
-	if m.rule.GetRequired() || m.kind != text || m.shape != single {
+	if m.answered || m.kind != text || m.shape != single {
 		return
 	}
 	for _, status := range s.members {
@@ -119,11 +129,22 @@ func (s *schema) depend(m *member) {
 	}
 }
 
-func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
+func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {
 	m := &member{name: fd.JSONName(), rule: &gatewayv1.Field{}}
 	if rule, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field); ok && rule != nil {
 		m.rule = rule
 	}
+	holds := m.rule.GetSchema()
+	for _, v := range m.rule.GetVariants() {
+		if v.GetSchema() != as {
+			continue
+		}
+		if holds = v.GetHolds(); len(v.GetValues()) > 0 {
+			m.rule = proto.CloneOf(m.rule)
+			m.rule.Values = v.GetValues()
+		}
+	}
+	m.answered = m.rule.GetRequired() || m.rule.GetAnswered()
 	if name := m.rule.GetName(); name != "" {
 		m.name = name
 	}
@@ -159,7 +180,7 @@ func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
 		case "google.protobuf.ListValue":
 			m.kind = row
 		default:
-			m.kind, m.schema = object, c.of(value.Message())
+			m.kind, m.schema = object, c.of(value.Message(), holds)
 		}
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Uint32Kind,
 		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Uint64Kind,

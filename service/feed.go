@@ -63,10 +63,10 @@ type feedKey struct {
 
 func newFeedKey(s *source) feedKey {
 	var header strings.Builder
-	for _, h := range s.request.Header {
+	for _, h := range s.call.Header {
 		header.WriteString(h.Name + ":" + h.Value + "\n")
 	}
-	return feedKey{s.stream.FullMethod, s.walk.Path, s.walk.Query, s.request.RetryAlways, header.String()}
+	return feedKey{s.stream.FullMethod, s.walk.Path, s.walk.Query, s.call.RetryAlways, header.String()}
 }
 
 // feedReader reads a feed for its followers. All but source, key, memory, cancel, done and wake is
@@ -213,7 +213,7 @@ func (f *feeds) take(fo *follower) news {
 		fo.next, fo.cursor, fo.pages = fo.next+1, p.Cursor, p.answers-fo.skipped
 		fo.held++
 		p.waiting--
-		given := p.lease.Share(fo.source.request.Memory)
+		given := p.lease.Share(fo.source.call.Memory)
 		f.trim(r)
 		r.nudge()
 		return news{page: p.page, lease: given, cursor: fo.cursor, pages: fo.pages}

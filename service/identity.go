@@ -29,11 +29,11 @@ func connectionOf(ctx context.Context) (*connection, error) {
 }
 
 // identify sets who calls and who holds the answer. For the sharing of the quota it is what a
-// verified client certificate says, else what the caller says, which is in req already, else the
+// verified client certificate says, else what the caller says, which is in call already, else the
 // address that it calls from.
-func (c *connection) identify(req *upstream.Request) {
-	req.From.Caller = cmp.Or(c.certified, req.From.Caller, c.address)
-	req.Memory = c.answers
+func (c *connection) identify(call *upstream.Call) {
+	call.From.Caller = cmp.Or(c.certified, call.From.Caller, c.address)
+	call.Memory = c.answers
 }
 
 // host returns an address without its port.

@@ -47,40 +47,41 @@ const (
 	maxDriftBytes   = 1 << 10
 )
 
-// applyMetadata sets what the connection and the caller's metadata say of req. The error names all
-// that is wrong.
-func (h *handler) applyMetadata(ctx context.Context, from *connection, req *upstream.Request) error {
+// applyMetadata sets what the connection and the caller's metadata say of a call. The error names
+// all that is wrong.
+func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstream.Operation, call *upstream.Call) error {
 	var violations []endpoint.Violation
 	refuse := func(key, value, rule string) {
 		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
-		if req.RetryAlways = value == "always"; !req.RetryAlways {
+		if call.RetryAlways = value == "always"; !call.RetryAlways {
 			refuse(retryKey, value, "\"always\" or absent")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, cacheKey) {
-		if req.NoStore = value == "no-store"; !req.NoStore {
+		if call.NoStore = value == "no-store"; !call.NoStore {
 			refuse(cacheKey, value, "\"no-store\" or absent")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, priorityKey) {
-		if req.From.Batch = value == "batch"; !req.From.Batch && value != "interactive" {
+		if call.From.Batch = value == "batch"; !call.From.Batch && value != "interactive" {
 			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
-		if req.From.Caller = value; value == "" || len(value) > maxCallerBytes {
+		if call.From.Caller = value; value == "" || len(value) > maxCallerBytes {
 			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
 		}
 	}
 	if len(violations) > 0 {
-		return invalidArgument(req.Method, req.Template, violations)
+		method, template := op.Name(*call)
+		return invalidArgument(method, template, violations)
 	}
-	from.identify(req)
+	from.identify(call)
 	if h.sandboxFaults {
 		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
-			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
+			call.Header = append(call.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
 		}
 	}
 	return nil

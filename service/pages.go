@@ -14,7 +14,6 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
-	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
@@ -33,10 +32,11 @@ type page struct {
 // source asks for the pages of one walk. It is immutable and safe for concurrent use.
 type source struct {
 	*handler
-	stream *endpoint.Stream
-	walk   *endpoint.Walk
-	// request is that of every page but for path and query.
-	request upstream.Request
+	stream    *endpoint.Stream
+	walk      *endpoint.Walk
+	operation *upstream.Operation
+	// call is that of every page but for path and query.
+	call upstream.Call
 }
 
 // source reads the request of a stream.
@@ -54,15 +54,9 @@ func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive f
 	if err != nil {
 		return nil, refusal(e, err)
 	}
-	s := &source{handler: h, stream: stream, walk: walk, request: upstream.Request{
-		Method:     e.HTTPMethod,
-		Template:   e.Operation.GetPath(),
-		Repeatable: e.Operation.GetRepeatable(),
-		Decoder:    e.Response,
-		Quota:      h.quota.of[e],
-		From:       identity.Identity{Batch: true}, // unless its caller says otherwise
-	}}
-	return s, h.applyMetadata(ctx, from, &s.request)
+	s := &source{handler: h, stream: stream, walk: walk, operation: h.operations.of[e].pages}
+	s.call.From.Batch = true // unless its caller says otherwise
+	return s, h.applyMetadata(ctx, from, s.operation, &s.call)
 }
 
 // page asks for the page at cursor, within the deadline of ctx or else the default one. The lease of
@@ -74,9 +68,9 @@ func (s *source) page(ctx context.Context, cursor string, by *lease.Holder) (*pa
 		ctx, cancel = context.WithTimeout(ctx, s.defaultDeadline)
 		defer cancel()
 	}
-	req, bound := s.request, s.walk.Request(cursor)
-	req.Path, req.Query, req.Memory = bound.Path, bound.Query, by
-	resp, err := s.upstream.Do(ctx, &req)
+	call, bound := s.call, s.walk.Request(cursor)
+	call.Path, call.Query, call.Memory = bound.Path, bound.Query, by
+	resp, err := s.upstream.Do(ctx, s.operation, call)
 	if err != nil {
 		return nil, nil, s.failure(cursor, err)
 	}
@@ -108,28 +102,15 @@ func (s *source) page(ctx context.Context, cursor string, by *lease.Holder) (*pa
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so
 // that a client can ask for it again.
 func (s *source) invalid(p *page, what string) error {
-	return &upstream.Error{
-		Code:       codes.Internal,
-		Reason:     reasonPaginationInvalid,
-		Domain:     upstream.DomainGateway,
-		Message:    "the page " + what,
-		HTTPStatus: p.resp.Status,
-		Method:     s.request.Method,
-		Template:   s.request.Template,
-		Attempts:   p.resp.Attempts,
-		RequestID:  p.resp.RequestID,
-	}
+	return s.operation.Unfit(s.call, p.resp, reasonPaginationInvalid, "the page "+what, nil)
 }
-
-// statusBadRequest is the HTTP status of a refused request.
-const statusBadRequest = 400
 
 // failure tells a rejected cursor apart. Samsara has no code for it and changes its texts: it is
 // a 400 to a request that had a cursor, so other parameters may be to blame where that is the
 // first request.
 func (s *source) failure(cursor string, err error) error {
 	var failed *upstream.Error
-	if cursor != "" && errors.As(err, &failed) && failed.HTTPStatus == statusBadRequest {
+	if cursor != "" && errors.As(err, &failed) && failed.IsBadRequest() {
 		return &cursorError{failed: failed, field: s.stream.CursorField}
 	}
 	return err

@@ -127,15 +127,17 @@ import (
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
-	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
-// Upstream sends requests, concurrently. Do returns soon after ctx ends: Stop waits for it. The
-// server releases each response once. *upstream.Client is one.
+// Upstream makes calls, concurrently. *upstream.Client is one. It has two methods because an
+// operation is resolved by whom it is to be called of: its budget, say, is its client's.
 type Upstream interface {
-	Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error)
+	// Operation is called by New alone.
+	Operation(spec upstream.OperationSpec) (*upstream.Operation, error)
+	// Do returns soon after ctx ends: Stop waits for it. The server releases each response once.
+	Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error)
 }
 
 // Config configures a Server. The zero value of everything but Upstream is of use.
@@ -157,11 +159,6 @@ type Config struct {
 	Drift func(method string, findings []transcode.Finding)
 	// Streams is told what streams of pages do. It may be nil.
 	Streams StreamObserver
-	// Quota admits what is sent upstream; nil: nothing is held up. It must outlive the server.
-	Quota *quota.Limiter
-	// CacheTTL says how old a cached answer to a unary method may be, by full method; nil: none
-	// is cached.
-	CacheTTL func(fullMethod string) time.Duration
 	// Answers is the memory of what is on its way to clients, of which those of Upstream must be
 	// too; nil: 256 MiB. A client that makes no progress while others need what it holds loses its
 	// connection.
@@ -256,9 +253,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Streams == nil {
 		c.Streams = unobserved{}
 	}
-	if c.CacheTTL == nil {
-		c.CacheTTL = func(string) time.Duration { return 0 }
-	}
 	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
 	if c.Answers == nil {
@@ -331,7 +325,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	budgets, err := newBudgets(cfg.Quota, cfg.Endpoints)
+	operations, err := newOperations(cfg.Upstream, cfg.Endpoints)
 	if err != nil {
 		return nil, err
 	}
@@ -347,7 +341,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	logPressure(cfg.Logger, cfg.Answers, "answers")
 	logPressure(cfg.Logger, cfg.Requests, "requests")
-	for _, desc := range cfg.services(stopping, budgets, &s.answering) {
+	for _, desc := range cfg.services(stopping, operations, &s.answering) {
 		s.grpc.RegisterService(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
@@ -361,14 +355,13 @@ func New(cfg Config) (*Server, error) {
 }
 
 // services describes what c serves, apart from grpc's own services.
-func (c Config) services(stopping context.Context, shared budgets, answering *atomic.Int64) []*grpc.ServiceDesc {
+func (c Config) services(stopping context.Context, ops operations, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
 		upstream:        c.Upstream,
 		drift:           c.Drift,
 		observer:        c.Streams,
-		quota:           shared,
-		cacheTTL:        c.CacheTTL,
+		operations:      ops,
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
 		answers:         c.Answers,

@@ -80,7 +80,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	if items < p.Items {
 		wire, cursor = c.walk.Cut(p.wire, items), p.asked
 		held.Release()
-		held = c.request.Memory.Add(int64(cap(wire)))
+		held = c.call.Memory.Add(int64(cap(wire)))
 	}
 	if !c.begun {
 		// This fails only where the caller is gone.
@@ -102,7 +102,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 // send sends a message, after which a client goes on from cursor.
 func (c *client) send(m *message, cursor string) error {
 	defer m.drop()
-	if c.compressed && !c.begun && !mayCompress(c.request.Memory, len(m.body)) {
+	if c.compressed && !c.begun && !mayCompress(c.call.Memory, len(m.body)) {
 		// All messages of a stream go out as its first one does.
 		c.compressed = false
 		if err := grpc.SetSendCompressor(c.Context(), encoding.Identity); err != nil {

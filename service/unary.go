@@ -52,8 +52,7 @@ type handler struct {
 	upstream        Upstream
 	drift           func(method string, findings []transcode.Finding)
 	observer        StreamObserver
-	quota           budgets
-	cacheTTL        func(fullMethod string) time.Duration
+	operations      operations
 	sandboxFaults   bool
 	defaultDeadline time.Duration
 	requestRoom
@@ -68,7 +67,7 @@ type handler struct {
 
 // operation returns the method that stands for one operation of the REST API.
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
-	budget, ttl := h.quota.of[e], h.cacheTTL(e.FullMethod)
+	op := h.operations.of[e].unary
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
 		from, err := connectionOf(ctx)
 		if err != nil {
@@ -84,18 +83,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, refusal(e, err)
 		}
-		resp, err := h.do(ctx, from, &upstream.Request{
-			Method:     e.HTTPMethod,
-			Path:       bound.Path,
-			Query:      bound.Query,
-			Body:       bound.Body,
-			Template:   e.Operation.GetPath(),
-			Repeatable: e.Operation.GetRepeatable(),
-			Decoder:    e.Response,
-			NoBody:     !e.HasResponse,
-			Quota:      budget,
-			CacheTTL:   ttl,
-		})
+		resp, err := h.do(ctx, from, op, upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body})
 		if err != nil {
 			return nil, err
 		}
@@ -103,18 +91,16 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 	})
 }
 
-// do sends req as the connection and the caller's metadata want it, and tells the caller how a
+// do makes a call as the connection and the caller's metadata want it, and tells the caller how a
 // failure went in the trailer. It sends no header for it, for a client that has seen one no longer
 // applies its own retry policy.
-func (h *handler) do(ctx context.Context, from *connection, req *upstream.Request) (*upstream.Response, error) {
-	if err := h.applyMetadata(ctx, from, req); err != nil {
+func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	if err := h.applyMetadata(ctx, from, op, &call); err != nil {
 		return nil, err
 	}
-	resp, err := h.upstream.Do(ctx, req)
-	if err == nil && req.Decoder == nil {
-		if err = checkBody(req, resp); err != nil {
-			resp.Release()
-		}
+	resp, err := h.upstream.Do(ctx, op, call)
+	if err == nil {
+		err = checkBody(op, call, resp)
 	}
 	if err != nil {
 		var failed *upstream.Error

@@ -18,11 +18,11 @@ const unnamedPause = time.Second
 
 // admit waits until the quota lets the attempt be made, or says why it is not.
 func admit(ctx context.Context, call *call) *Error {
-	if call.Quota == nil {
+	if call.op.quota == nil {
 		return nil
 	}
 	var err error
-	call.permit, err = call.Quota.Admit(ctx, call.From)
+	call.permit, err = call.op.quota.Admit(ctx, call.From)
 	return refusedByQuota(ctx, err)
 }
 
@@ -52,10 +52,10 @@ func refusedByQuota(ctx context.Context, err error) *Error {
 
 // pauseQuota lets nobody run into a limit that the upstream has just said is used up.
 func pauseQuota(ctx context.Context, call *call, failure *Error) {
-	if call.Quota == nil || failure.HTTPStatus != http.StatusTooManyRequests {
+	if call.op.quota == nil || failure.HTTPStatus != http.StatusTooManyRequests {
 		return
 	}
-	call.Quota.Pause(ctx, time.Now().Add(cmp.Or(failure.RetryAfter, unnamedPause)))
+	call.op.quota.Pause(ctx, time.Now().Add(cmp.Or(failure.RetryAfter, unnamedPause)))
 }
 
 // quotaFailure names the budget that an error is about, or is nil.

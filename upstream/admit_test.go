@@ -42,7 +42,7 @@ func newQuota(t *testing.T, limit quota.Limit) *quota.Operation {
 }
 
 // within returns get(path) with a quota.
-func within(budget *quota.Operation, path string) *upstream.Request {
+func within(budget *quota.Operation, path string) *request {
 	req := get(path)
 	req.Quota, req.From.Caller = budget, "test"
 	return req
@@ -314,14 +314,14 @@ func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 }
 
 // by returns get(path) with a quota, in the name of a caller.
-func by(caller string, budget *quota.Operation, path string) *upstream.Request {
+func by(caller string, budget *quota.Operation, path string) *request {
 	req := within(budget, path)
 	req.From.Caller = caller
 	return req
 }
 
 // batch returns req with a priority that gives way to others.
-func batch(req *upstream.Request) *upstream.Request {
+func batch(req *request) *request {
 	req.From.Batch = true
 	return req
 }
@@ -330,9 +330,9 @@ func batch(req *upstream.Request) *upstream.Request {
 // same one with more priority, asks for one of them and is served when it is its turn.
 func TestReadDoesNotWaitInAnothersQueue(t *testing.T) {
 	t.Parallel()
-	for name, greedy := range map[string]func(budget *quota.Operation, path string) *upstream.Request{
-		"of another caller": func(budget *quota.Operation, path string) *upstream.Request { return by("greedy", budget, path) },
-		"of its own batch":  func(budget *quota.Operation, path string) *upstream.Request { return batch(by("modest", budget, path)) },
+	for name, greedy := range map[string]func(budget *quota.Operation, path string) *request{
+		"of another caller": func(budget *quota.Operation, path string) *request { return by("greedy", budget, path) },
+		"of its own batch":  func(budget *quota.Operation, path string) *request { return batch(by("modest", budget, path)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -43,7 +43,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 		return reply{}, c.refused(ctx, call, resp)
 	}
 	got := reply{resp.StatusCode, resp.Header}
-	if call.Decoder != nil && call.NoBody {
+	if call.op.decoder != nil && call.op.noBody {
 		return got, nil
 	}
 	if err = c.bodies.readWhole(ctx, &call.body, call.memory, resp, c.cfg.MaxResponseBytes); err != nil {

@@ -22,7 +22,7 @@ type circuit struct {
 	t      *testing.T
 	server fickle
 	fake   *fake
-	client *upstream.Client
+	client *client
 	log    bytes.Buffer
 }
 

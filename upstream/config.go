@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/quota"
 )
 
 // Config configures a Client. BaseURL and Token are required; every other field may be zero
@@ -43,6 +44,11 @@ type Config struct {
 	// that, and error bodies, are counted but do not wait. The largest body fits if there is
 	// 12/5 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
 	Memory *lease.Pool
+	// Quota admits every attempt; nil: nothing is waited for. It must outlive the calls.
+	Quota *quota.Limiter
+	// CacheTTL says how old a cached answer to a method may be, by full method, and thus which are
+	// cached if CacheBytes is set: repeatable GETs without Header, Body and NoStore. Default none.
+	CacheTTL func(fullMethod string) time.Duration
 	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
 	// there is no cache.
 	CacheBytes int64
@@ -69,6 +75,9 @@ func withDefaults(cfg Config) Config {
 	setDefault(&cfg.MaxResponseBytes, 64<<20)
 	if cfg.Memory == nil {
 		cfg.Memory = lease.NewPool(256 << 20)
+	}
+	if cfg.CacheTTL == nil {
+		cfg.CacheTTL = func(string) time.Duration { return 0 }
 	}
 	setDefault(&cfg.Transport.MaxIdleConns, 512)
 	if cfg.Logger == nil {

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -33,7 +34,7 @@ type Error struct {
 	Message string
 	// HTTPStatus is the status of the response that the error is about, 0 where there is none.
 	HTTPStatus int
-	// Method and Template are those of the Request.
+	// Method and Template are those of the call and its operation.
 	Method, Template string
 	// Attempts is how many HTTP attempts were made.
 	Attempts int
@@ -59,6 +60,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// IsBadRequest reports whether the upstream refused the request for what it asks.
+func (e *Error) IsBadRequest() bool { return e.HTTPStatus == http.StatusBadRequest }
 
 // GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo,
 // with RequestInfo where the upstream named the request, with RetryInfo where a wait is known, and

@@ -18,7 +18,7 @@ import (
 // what the Response holds.
 func translate(call *call, from reply) (*Response, *Error) {
 	resp := &Response{Status: from.status, RequestID: requestID(call, from.header), Attempts: call.attempts, token: call.token}
-	if call.Decoder == nil {
+	if call.op.decoder == nil {
 		resp.Header = headerList(call, from.header)
 		if len(call.body.bytes) > 0 {
 			resp.Body = call.body.bytes
@@ -37,7 +37,7 @@ func translate(call *call, from reply) (*Response, *Error) {
 // are: 7 operations declare a body with 204, so it is read where there is one.
 func decode(call *call, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
-	if call.NoBody || promisesNone && len(call.body.bytes) == 0 {
+	if call.op.noBody || promisesNone && len(call.body.bytes) == 0 {
 		resp.Message = []byte{}
 		return nil
 	}
@@ -45,7 +45,7 @@ func decode(call *call, resp *Response) (failure *Error) {
 	if len(body) == 0 {
 		return fault(ReasonBodyInvalid, "it is empty", nil)
 	}
-	message, err := call.Decoder.Append(call.body.lease.Buffer(len(body)/2), body, &resp.Drift)
+	message, err := call.op.decoder.Append(call.body.lease.Buffer(len(body)/2), body, &resp.Drift)
 	switch {
 	case err != nil && promisesNone:
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}

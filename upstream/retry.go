@@ -48,7 +48,7 @@ func (p RetryPolicy) backoff() *backoff.ExponentialBackOff {
 // again reports whether an attempt that failed is followed by another, and after what wait.
 // A wait that is not started is noted in the failure.
 func (c *Client) again(ctx context.Context, call *call, failure *Error, waits *backoff.ExponentialBackOff) (time.Duration, bool) {
-	repeatable := call.Repeatable || call.RetryAlways || failure.unprocessed()
+	repeatable := call.op.isRepeatable(call.Method) || call.RetryAlways || failure.unprocessed()
 	if !failure.transient() || !repeatable || failure.Attempts >= c.cfg.Retry.MaxAttempts || c.breaker.current() == CircuitOpen {
 		return 0, false
 	}

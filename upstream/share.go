@@ -11,9 +11,9 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// isRead reports whether the answer to a request may be that to another.
-func (r *Request) isRead() bool {
-	return r.Method == http.MethodGet && r.Repeatable && len(r.Header) == 0 && len(r.Body) == 0 && !r.NoStore
+// isRead reports whether the answer to a call may be that to another.
+func (call *call) isRead() bool {
+	return call.Method == http.MethodGet && call.op.isRepeatable(call.Method) && len(call.Header) == 0 && len(call.Body) == 0 && !call.NoStore
 }
 
 // readKey says which reads have the same answer. The token is that at the read's beginning, in the
@@ -28,9 +28,9 @@ type readKey struct {
 
 // read is exchange for a call whose answer may be another's.
 func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
-	key := readKey{c.authorize(), call.Path, call.Query, call.Decoder, call.NoBody}
+	key := readKey{c.authorize(), call.Path, call.Query, call.op.decoder, call.op.noBody}
 	if c.caches(call) {
-		if resp := c.cache.get(key, call.CacheTTL); resp != nil {
+		if resp := c.cache.get(key, call.op.cacheTTL); resp != nil {
 			// Until it is written it may be kept from being forgotten.
 			var err error
 			if resp.Lease, err = call.memory.Take(ctx, int64(len(resp.Message))); err != nil {
@@ -41,7 +41,7 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 		}
 	}
 	mine := &call.flight
-	if call.Quota != nil {
+	if call.op.quota != nil {
 		mine.from = call.From
 	}
 	for {
@@ -62,7 +62,7 @@ func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
 
 // caches reports whether the answer to a read may come from the cache, and be kept there.
 func (c *Client) caches(call *call) bool {
-	return c.cache != nil && call.CacheTTL > 0 && call.Decoder != nil
+	return c.cache != nil && call.op.cacheTTL > 0 && call.op.decoder != nil
 }
 
 // lead answers a call and all that follow it.
@@ -72,7 +72,7 @@ func (c *Client) lead(ctx context.Context, call *call, key readKey) (resp *Respo
 	resp, failure = c.exchange(ctx, call)
 	if failure == nil && c.caches(call) {
 		key.authorized = call.authorized // The token may have changed meanwhile.
-		c.cache.put(key, resp, call.asked, call.CacheTTL)
+		c.cache.put(key, resp, call.asked, call.op.cacheTTL)
 	}
 	return resp, failure
 }
@@ -89,7 +89,7 @@ func (c *Client) observeRead(ctx context.Context, call *call, from Source, resp 
 			resp.Release()
 		}
 	}()
-	c.cfg.ReadObserver.ObserveRead(ctx, Read{Template: call.Template, Source: from, Cacheable: c.caches(call)})
+	c.cfg.ReadObserver.ObserveRead(ctx, Read{Template: call.op.template, Source: from, Cacheable: c.caches(call)})
 	told = true
 }
 

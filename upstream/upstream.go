@@ -26,10 +26,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
-	"samsara.internal/gateway/internal/transcode"
 )
 
 // Attempt is one HTTP attempt as an Observer sees it.
@@ -73,90 +71,6 @@ type Read struct {
 // an error, unless it was in the cache.
 type ReadObserver interface {
 	ObserveRead(ctx context.Context, r Read)
-}
-
-// Header is one header field.
-type Header struct{ Name, Value string }
-
-// Request is one call of the REST API.
-type Request struct {
-	// Method is GET, POST, PUT, PATCH or DELETE.
-	Method string
-	// Path is escaped and begins with one slash. It is sent as it is, below the base URL.
-	Path string
-	// Query is encoded, without the question mark. It is sent as it is.
-	Query string
-	// Body is JSON; nil where none is sent. It must not be modified any more, not even when
-	// Do has returned.
-	Body []byte
-	// Template is the path template, for errors, logs and metrics.
-	Template string
-	// Repeatable is whether an attempt of unknown outcome may be repeated.
-	Repeatable bool
-	// RetryAlways makes the request repeatable because its caller says so.
-	RetryAlways bool
-	// Header is sent in addition to the client's own. Fields that the client sets, and those
-	// that steer the connection, are left out.
-	Header []Header
-	// Decoder translates a 2XX body; nil: the body is returned as it is.
-	Decoder *transcode.Decoder
-	// NoBody is whether the operation returns nothing: the message has no fields, and a body
-	// that comes nonetheless is ignored.
-	NoBody bool
-	// CacheTTL is how old an answer from the cache may be, and how long one of the upstream may
-	// stay there; 0: neither. It counts where Config.CacheBytes is set, for repeatable GETs with
-	// a Decoder and without Header, Body and NoStore.
-	CacheTTL time.Duration
-	// Quota admits every attempt, in the name of From. nil: nothing is waited for.
-	Quota *quota.Operation
-	From  identity.Identity
-	// Memory is who holds the answer, in flight; nil: the client itself. It is of Config.Memory.
-	Memory *lease.Holder
-	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
-	// for others.
-	NoStore bool
-}
-
-// Response is a 2XX response. What its slices hold, those of Drift included, may be shared with
-// other responses: it must not be modified.
-type Response struct {
-	Status int
-	// Header is the response's header, sorted by name, where the request had no Decoder.
-	Header []Header
-	// Message is the wire form of the decoded body where the request had a Decoder, else nil.
-	// It must not be used after Release.
-	Message []byte
-	// Body is the body where the request had no Decoder, nil where it is empty. It must not be
-	// used after Release.
-	Body      []byte
-	Drift     transcode.Drift
-	RequestID string
-	// Attempts is how many HTTP attempts were made for the response, by this call or by one that
-	// asked the same; 0 where it is Cached.
-	Attempts int
-	// Cached is whether the response comes from the cache.
-	Cached bool
-	// Age is how long ago the upstream was asked for a cached response.
-	Age time.Duration
-	// Lease is the memory of Message and Body, which counts as in flight until it is over; nil if
-	// they have none that counts. Whoever hands it to another, and does not release the response,
-	// passes the bytes on with it.
-	Lease *lease.Lease
-
-	// token is what the request was sent with.
-	token string
-}
-
-// HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
-// stand in metadata or a log.
-func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
-
-// Release gives back the memory of Message and Body. What has been released already is not
-// released again.
-func (r *Response) Release() {
-	held := r.Lease
-	r.Lease, r.Message, r.Body = nil, nil, nil
-	held.Release()
 }
 
 // Client calls the REST API. It is safe for concurrent use.
@@ -218,7 +132,7 @@ func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
 // Circuit returns the state of the circuit breaker. See BreakerPolicy.
 func (c *Client) Circuit() Circuit { return c.breaker.current() }
 
-// Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
+// Do makes a call of one of the client's operations: it sends a request, again where the retry policy says so, and returns its 2XX response. Every
 // error is an *Error. It returns when ctx ends at the latest. The response must be released.
 //
 // An attempt that is refused with 401 is repeated once and at once if the token in use is another
@@ -231,17 +145,18 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 // request that is no GET has ended in between, or that one still waits for the quota as another
 // Caller or with another priority. The end of that one's context does not become its own, nor does
 // what the quota refuses it.
-func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	call := &call{Request: req, memory: cmp.Or(req.Memory, c.own)}
+func (c *Client) Do(ctx context.Context, op *Operation, asked Call) (*Response, error) {
+	asked.Method = cmp.Or(op.method, asked.Method)
+	call := &call{Call: asked, op: op, memory: cmp.Or(asked.Memory, c.own)}
 	if err := c.aim(call); err != nil {
 		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
-	if req.Method != http.MethodGet {
+	if call.Method != http.MethodGet {
 		defer c.flights.wrote()
 	}
 	var resp *Response
 	var failure *Error
-	if req.isRead() {
+	if call.isRead() {
 		resp, failure = c.read(ctx, call)
 	} else {
 		resp, failure = c.exchange(ctx, call)
@@ -270,7 +185,7 @@ func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 		if !ok {
 			return nil, failure
 		}
-		if !call.Quota.Rest(ctx, call.From, wait) {
+		if !call.op.quota.Rest(ctx, call.From, wait) {
 			return nil, call.failed(ended(ctx))
 		}
 	}
@@ -278,7 +193,8 @@ func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
 
 // call is the state of one Do.
 type call struct {
-	*Request
+	Call
+	op  *Operation
 	url *url.URL
 	// authorized is what the last attempt was sent with.
 	*authorized
@@ -299,7 +215,7 @@ type call struct {
 
 // failed completes an error of the call.
 func (call *call) failed(failure *Error) *Error {
-	failure.Method, failure.Template, failure.Attempts = call.Method, call.Template, call.attempts
+	failure.Method, failure.Template, failure.Attempts = call.Method, call.op.template, call.attempts
 	return failure
 }
 
@@ -330,7 +246,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 
 	call.asked = time.Now()
 	got, failure := c.attempt(ctx, call)
-	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(call.asked)}
+	seen := Attempt{Method: call.Method, Template: call.op.template, Status: got.status, Duration: time.Since(call.asked)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
 	}
@@ -348,7 +264,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	}
 	pauseQuota(ctx, call, failure)
 	c.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
-		slog.String("method", call.Method), slog.String("path", call.Template), slog.Int("attempt", call.attempts),
+		slog.String("method", call.Method), slog.String("path", call.op.template), slog.Int("attempt", call.attempts),
 		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
 		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
 	return nil, call.failed(failure)

@@ -42,7 +42,7 @@ func BenchmarkRead(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(client.Close)
-	client.transport = canned(`{"name":"n"}`)
+	client.attempt.transport = canned(`{"name":"n"}`)
 	operation := func(pages bool) *Operation {
 		op, err := client.Operation(OperationSpec{Pages: pages, Endpoint: &endpoint.Endpoint{
 			FullMethod: "/samsara.fleet.v1.FleetService/GetVehicle", HTTPMethod: http.MethodGet, HasResponse: true, Response: decoder,
@@ -80,7 +80,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkFlight is what a read that nobody shares costs more than one that cannot be shared.
 func BenchmarkFlight(b *testing.B) {
 	var (
-		all  flights
+		all  share
 		mine flight
 		resp Response
 	)

@@ -1,9 +1,14 @@
 package upstream
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -11,6 +16,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/quota"
 )
 
 // MaxMessageBytes bounds Error.Message. Percent-encoded as grpc-message and once more in the
@@ -47,11 +55,24 @@ type Error struct {
 	// Err is the cause, nil where the upstream's status is all there is to know.
 	Err error
 
-	// unsent is whether no connection was ever obtained for the last attempt.
+	// NotRepeated is why the call was not repeated, although another attempt might end differently, in
+	// lower snake case; empty if it would not. See the package comment.
+	NotRepeated string
+	// Processed is "yes", "no" or "unknown": whether the upstream acted on a call other than a GET;
+	// empty for a GET.
+	Processed string
+
+	// unsent is whether nothing of the attempt's last request was sent.
 	unsent bool
+	// lasting is whether further attempts would end alike, although the upstream is unavailable.
+	lasting bool
 	// hurried is whether there is no further attempt only because the caller does not wait for
 	// RetryAfter.
 	hurried bool
+	// early is whether there was no attempt, for reasons of the call's own.
+	early bool
+	// authorized is what the attempt was sent with.
+	authorized *authorized
 }
 
 func (e *Error) Error() string {
@@ -76,6 +97,12 @@ func (e *Error) GRPCStatus() *status.Status {
 	if e.HTTPStatus != 0 {
 		metadata["http_status"] = strconv.Itoa(e.HTTPStatus)
 	}
+	if e.NotRepeated != "" {
+		metadata["not_repeated"] = e.NotRepeated
+	}
+	if e.Processed != "" {
+		metadata["processed"] = e.Processed
+	}
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: e.Reason, Domain: e.Domain, Metadata: metadata},
 	}
@@ -94,6 +121,94 @@ func (e *Error) GRPCStatus() *status.Status {
 		return st
 	}
 	return detailed
+}
+
+// refused makes the error of a response that is not 2XX. Its status is the verdict, so its
+// body may be cut short or unreadable, and is not waited for long.
+func refused(ctx context.Context, from *bodies, token string, by *lease.Holder, resp *http.Response) *Error {
+	body := newErrorBody(by)
+	defer body.drop()
+	defer hurry(resp)()
+	_ = from.read(ctx, &body, resp, maxErrorBodyBytes)
+	message, id := readErrorBody(body.bytes)
+	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, token), maxRequestIDBytes)}
+	failure.Code, failure.Reason, failure.Domain = verdict(resp.StatusCode)
+	answered := oneLine(fmt.Sprintf("the upstream answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
+	switch {
+	case message == "":
+		message = answered
+	case failure.Domain == DomainGateway:
+		message = answered + ": " + message
+	}
+	failure.Message = bounded(scrub(message, token), MaxMessageBytes)
+	if id == "" {
+		failure.RequestID = requestID(token, resp.Header)
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		failure.RetryAfter, failure.RetryAfterKnown = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
+	return failure
+}
+
+// interrupted makes the error of an attempt that has no whole response.
+func interrupted(ctx context.Context, token string, err error, connected bool) *Error {
+	failure := interruption(ctx, token, err, connected)
+	failure.unsent = !connected
+	return failure
+}
+
+func interruption(ctx context.Context, token string, err error, connected bool) *Error {
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	if errors.Is(err, lease.ErrNoRoom) {
+		return fault(ReasonMemoryInFlight, err.Error(), err)
+	}
+	var untrusted *tls.CertificateVerificationError
+	lasting := errors.As(err, &untrusted)
+	text := scrub(err.Error(), token)
+	if text != err.Error() {
+		err = errors.New(text)
+	}
+	switch {
+	case !connected:
+		failure := fault(ReasonUnreachable, text, err)
+		failure.lasting = lasting
+		return failure
+	case errors.Is(err, errTooLarge):
+		return fault(ReasonBodyTooLarge, text, err)
+	case errors.Is(err, errEncoding):
+		return fault(ReasonBodyInvalid, text, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fault(ReasonTruncated, text, err)
+	default:
+		return fault(ReasonReset, text, err)
+	}
+}
+
+// ended makes the error of a context that is done.
+func ended(ctx context.Context) *Error {
+	switch {
+	case errors.Is(context.Cause(ctx), errAttemptTimeout):
+		return fault(ReasonTimeout, "", errAttemptTimeout)
+	case Expired(ctx):
+		return fault(ReasonDeadlineExceeded, "", context.DeadlineExceeded)
+	default:
+		return fault(ReasonCancelled, "", ctx.Err())
+	}
+}
+
+// quotaFailure names the budget that an error is about, or is nil.
+func (e *Error) quotaFailure() *errdetails.QuotaFailure {
+	var refused *quota.RefusedError
+	if !errors.As(e.Err, &refused) {
+		return nil
+	}
+	return &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{
+		Subject:     refused.Budget,
+		Description: "limit: " + refused.Limit.String(),
+	}}}
 }
 
 // fault returns an error of the gateway's own. The detail is for people and may be empty.
@@ -143,4 +258,87 @@ func explain(reason string) string {
 	default:
 		return "unexpected response"
 	}
+}
+
+// Why there is no further attempt, as NotRepeated has it.
+const (
+	notCertificate = "certificate"
+	notCircuit     = "circuit"
+	notDeadline    = "deadline"
+	notAttempts    = "attempts"
+	notMemory      = "memory"
+	notQuota       = "quota"
+	notRepeatable  = "not_repeatable"
+	notRetryBudget = "retry_budget"
+	notToken       = "token"
+	// notWanted is for who has gone.
+	notWanted = "cancelled"
+)
+
+// refusal is why there is no (further) attempt. It is no verdict: what the upstream or the network said
+// before stays what the caller is told. Only retry makes anything of it.
+type refusal struct {
+	// reason is empty if there is nothing to repeat.
+	reason string
+	// wait is how long to wait before calling again, if known.
+	wait  time.Duration
+	known bool
+	// err is the cause.
+	err error
+	// begun is whether the attempt had begun, though nothing was sent.
+	begun bool
+}
+
+// conclude is what the caller is told: the verdict that there is, why it was not repeated, and when to
+// call again; without a verdict the refusal itself.
+func (r *refusal) conclude(said *Error) *Error {
+	var paused *quota.RefusedError
+	switch {
+	case r.reason == notWanted:
+		return fault(ReasonCancelled, "", r.err)
+	case said != nil:
+		said.NotRepeated = r.reason
+		said.hurried = r.reason == notDeadline || r.reason == notQuota
+		said.RetryAfter = max(said.RetryAfter, r.wait)
+		said.RetryAfterKnown = said.RetryAfterKnown || r.known
+		return said
+	case r.reason == notDeadline:
+		said = fault(ReasonDeadlineExceeded, "", r.err)
+	case r.reason == notCircuit:
+		said = fault(ReasonCircuitOpen, "", nil)
+	case errors.As(r.err, &paused) && paused.Paused:
+		said = &Error{HTTPStatus: http.StatusTooManyRequests, Message: bounded(oneLine(
+			"the upstream answered 429 to others: "+strings.TrimPrefix(r.err.Error(), "quota: ")), MaxMessageBytes), Err: r.err}
+		said.Code, said.Reason, said.Domain = verdict(http.StatusTooManyRequests)
+	default:
+		said = fault(ReasonGatewayQuota, strings.TrimPrefix(r.err.Error(), "quota: "), r.err)
+	}
+	said.RetryAfter, said.RetryAfterKnown, said.early = r.wait, r.known, true
+	return said
+}
+
+// circuitRefusal is that of a circuit which lets nothing through for so long.
+func circuitRefusal(wait time.Duration) *refusal {
+	return &refusal{reason: notCircuit, wait: wait, known: true}
+}
+
+// overRefusal is that of a context which is done.
+func overRefusal(ctx context.Context) *refusal {
+	if Expired(ctx) {
+		return &refusal{reason: notDeadline, err: context.DeadlineExceeded}
+	}
+	return &refusal{reason: notWanted, err: ctx.Err()}
+}
+
+// quotaRefusal is that of a quota which does not admit an attempt.
+func quotaRefusal(ctx context.Context, err error) *refusal {
+	if ctx.Err() != nil {
+		return overRefusal(ctx)
+	}
+	r := &refusal{reason: notQuota, err: err}
+	var refused *quota.RefusedError
+	if errors.As(err, &refused) {
+		r.wait, r.known = refused.Wait, true
+	}
+	return r
 }

@@ -12,3 +12,12 @@ func (o *Operation) AdmittedBy(budget *quota.Operation) *Operation {
 	other.quota = budget
 	return &other
 }
+
+// CircuitOf returns the state of the circuit of an operation for a caller.
+func (c *Client) CircuitOf(operation, caller string) Circuit {
+	r := c.admit.records.of(scope{operation: operation, caller: caller})
+	if r == nil {
+		return CircuitClosed
+	}
+	return r.circuit.current()
+}

@@ -346,3 +346,12 @@ func wantVerdict(tb testing.TB, got *upstream.Error, code codes.Code, reason str
 		tb.Errorf("got %v %s after %d attempts, want %v %s after %d (%v)", got.Code, got.Reason, got.Attempts, code, reason, attempts, got)
 	}
 }
+
+// wantNotRepeated is wantVerdict for a call that was not repeated for a reason.
+func wantNotRepeated(tb testing.TB, got *upstream.Error, code codes.Code, reason string, attempts int, why string) {
+	tb.Helper()
+	wantVerdict(tb, got, code, reason, attempts)
+	if got.NotRepeated != why {
+		tb.Errorf("NotRepeated is %q, want %q (%v)", got.NotRepeated, why, got)
+	}
+}

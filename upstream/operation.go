@@ -32,6 +32,8 @@ type OperationSpec struct {
 // Operation is what Client.Do needs to know of an operation, resolved at start-up. It belongs to its
 // client and is immutable.
 type Operation struct {
+	// name is that of the operation of the API, by which quota, circuits and retry budgets go.
+	name string
 	// method is empty if calls say theirs.
 	method string
 	// template is the path template, for errors, logs and metrics.
@@ -55,17 +57,17 @@ type Operation struct {
 // that cannot be kept.
 func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 	e := spec.Endpoint
-	op := &Operation{template: PassthroughOperation}
-	name, stated := PassthroughOperation, quota.Limit{}
+	op := &Operation{name: PassthroughOperation, template: PassthroughOperation}
+	stated := quota.Limit{}
 	if e != nil {
-		name = strings.TrimPrefix(e.FullMethod, "/")
+		op.name = strings.TrimPrefix(e.FullMethod, "/")
 		if limit := e.Operation.GetRateLimit(); limit != nil {
 			stated = quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()}
 		}
 		if !spec.Passthrough {
 			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
 			op.decoder, op.noBody = e.Response, !e.HasResponse
-			if !spec.Pages {
+			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
 				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
 			}
 		}
@@ -74,8 +76,8 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 		return op, nil
 	}
 	var err error
-	if op.quota, err = c.cfg.Quota.Operation(name, stated); err != nil {
-		return nil, fmt.Errorf("upstream: method %s: %w", name, err)
+	if op.quota, err = c.cfg.Quota.Operation(op.name, stated); err != nil {
+		return nil, fmt.Errorf("upstream: method %s: %w", op.name, err)
 	}
 	return op, nil
 }
@@ -108,6 +110,7 @@ func (o *Operation) Unfit(call Call, resp *Response, reason, message string, cau
 		Attempts:   resp.Attempts,
 		RequestID:  resp.RequestID,
 		Err:        cause,
+		Processed:  processed(method, effectDone),
 	}
 }
 
@@ -164,13 +167,17 @@ type Response struct {
 	// passes the bytes on with it.
 	Lease *lease.Lease
 
-	// token is what the request was sent with.
-	token string
+	// authorized is what the request was sent with, nil if none was.
+	authorized *authorized
+	// asked is when it was sent, zero if that was done for another call.
+	asked time.Time
 }
 
 // HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
 // stand in metadata or a log.
-func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
+func (r *Response) HoldsToken(text string) bool {
+	return r.authorized != nil && scrub(text, r.authorized.token) != text
+}
 
 // Release gives back the memory of Message and Body. What has been released already is not
 // released again.

@@ -15,9 +15,11 @@ import (
 
 func TestOperation_cacheTTL(t *testing.T) {
 	t.Parallel()
+	_, decoder := thing(t)
 	var asked []string
 	client, err := upstream.New(upstream.Config{
 		BaseURL: mustURL(t, "http://nowhere.test"), Token: upstream.StaticToken(testToken),
+		CacheBytes: 1 << 20,
 		CacheTTL: func(method string) time.Duration {
 			asked = append(asked, method)
 			return time.Minute
@@ -27,7 +29,7 @@ func TestOperation_cacheTTL(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	e := &endpoint.Endpoint{FullMethod: "/a.B/Get", HTTPMethod: "GET", Operation: new(gatewayv1.Operation)}
+	e := &endpoint.Endpoint{FullMethod: "/a.B/Get", HTTPMethod: "GET", Operation: new(gatewayv1.Operation), Response: decoder}
 	for _, spec := range []upstream.OperationSpec{
 		{Endpoint: e}, {Endpoint: e, Pages: true}, {Endpoint: e, Passthrough: true}, {},
 	} {

@@ -130,26 +130,14 @@ func (e *Error) transient() bool {
 // ownAffair reports whether the error is about the call alone, not about what it asks: how long
 // its caller waits, and its place among others who wait.
 func (e *Error) ownAffair() bool {
+	if e.early {
+		return true
+	}
 	switch e.Reason {
 	case ReasonCancelled, ReasonDeadlineExceeded, ReasonMemoryInFlight, ReasonGatewayQuota:
 		return true
 	default:
 		return false
-	}
-}
-
-// health returns what the end of an attempt says of the upstream: nil that it works,
-// errNoVerdict nothing, and the failure that it does not.
-func health(failure *Error) error {
-	switch {
-	case failure == nil:
-		return nil
-	case failure.ownAffair():
-		return errNoVerdict
-	case failure.transient() && failure.HTTPStatus/100 != 4:
-		return failure
-	default:
-		return nil
 	}
 }
 
@@ -163,5 +151,42 @@ func (e *Error) unprocessed() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// effect is what attempts have done at the upstream. The greater one holds for several.
+type effect int
+
+const (
+	// effectNone is that of what was not sent, or refused before it was processed.
+	effectNone effect = iota
+	effectUnknown
+	effectDone
+)
+
+// effect returns what the attempt that the error is about has done.
+func (e *Error) effect() effect {
+	switch {
+	case e.HTTPStatus/100 == 2:
+		return effectDone
+	case e.unsent, e.HTTPStatus/100 == 4:
+		return effectNone
+	default:
+		return effectUnknown
+	}
+}
+
+// processed returns the Error's Processed.
+func processed(method string, done effect) string {
+	if method == http.MethodGet {
+		return ""
+	}
+	switch done {
+	case effectNone:
+		return "no"
+	case effectDone:
+		return "yes"
+	default:
+		return "unknown"
 	}
 }

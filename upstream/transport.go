@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -58,8 +59,17 @@ type TransportConfig struct {
 // GET once more where a connection that was kept idle turns out to be closed. It leaves the wait for
 // the response header unbounded: an attempt's timeout covers it.
 type transport interface {
-	RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error)
+	RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
+}
+
+// gate lets the requests of an attempt through.
+type gate interface {
+	http1.Gate
+	// Another waits for leave for one more request, or returns why there is none.
+	Another(ctx context.Context) error
+	// Late says that a request is sent that Pass has not let through.
+	Late()
 }
 
 // newTransport returns the transport that costs least and can do what is needed.
@@ -132,16 +142,18 @@ func newHTTP2Transport(maxIdle int, dial http1.DialFunc, trust *tls.Config, plai
 
 // RoundTripThrough implements transport, except for a refusal of the gate: a request that has got a
 // connection of HTTP/2 cannot be held back for certain, and is better sent than said not to have been.
-func (t *http2Transport) RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error) {
+func (t *http2Transport) RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error) {
 	if time.Now().UnixNano() < t.plainUntil.Load() {
-		return t.plain.RoundTripThrough(gate, req)
+		return t.plain.RoundTripThrough(through, req)
 	}
 	ctx := req.Context()
 	var connected atomic.Bool
 	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
-			_ = gate.Pass(ctx)
 			connected.Store(true)
+			if g, ok := through.(gate); ok && g.Pass(ctx) != nil {
+				g.Late()
+			}
 		},
 	}))
 	resp, err := t.RoundTrip(traced)
@@ -155,7 +167,7 @@ func (t *http2Transport) RoundTripThrough(gate http1.Gate, req *http.Request) (*
 				return nil, &http1.NotSentError{Err: err}
 			}
 		}
-		return t.plain.RoundTripThrough(gate, req)
+		return t.plain.RoundTripThrough(through, req)
 	case !connected.Load():
 		return nil, &http1.NotSentError{Err: err}
 	default:
@@ -169,11 +181,11 @@ func (t *http2Transport) CloseIdleConnections() {
 	t.plain.CloseIdleConnections()
 }
 
-// send sends a request, following redirects as redirected does. The response's body must be
-// drained.
-func (c *Client) send(gate http1.Gate, req *http.Request) (*http.Response, error) {
+// send sends a request, following redirects as redirected does. The gate may be nil. The response's
+// body must be read to its end, or discarded.
+func send(by transport, through gate, req *http.Request) (*http.Response, error) {
 	for hops := 0; ; hops++ {
-		resp, err := c.transport.RoundTripThrough(gate, req)
+		resp, err := by.RoundTripThrough(through, req)
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +198,12 @@ func (c *Client) send(gate http1.Gate, req *http.Request) (*http.Response, error
 		if next == nil || hops == maxRedirects {
 			return resp, nil
 		}
-		drain(resp)
+		discard(resp)
+		if through != nil {
+			if err := through.Another(req.Context()); err != nil {
+				return nil, err
+			}
+		}
 		req = next
 	}
 }

@@ -18,16 +18,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"samsara.internal/gateway/internal/lease"
-	"samsara.internal/gateway/internal/quota"
 )
 
 // Attempt is one HTTP attempt as an Observer sees it.
@@ -75,20 +69,17 @@ type ReadObserver interface {
 
 // Client calls the REST API. It is safe for concurrent use.
 type Client struct {
-	cfg                  Config
-	scheme, host, prefix string
-	fixed                http.Header
-
+	cfg       Config
+	site      site
 	transport transport
-	budget    *budget
-	breaker   *breaker
-	bodies    bodies
 	// own holds what is for nobody else.
-	own     *lease.Holder
-	flights flights
-	cache   *cache // nil where there is none
-	// authorized is that of the token sent last.
-	authorized atomic.Pointer[authorized]
+	own *lease.Holder
+	// What a call goes through, in this order.
+	cache   cache
+	share   share
+	retry   retry
+	admit   admit
+	attempt attempt
 }
 
 // New returns a client. The error names every field that is out of bounds.
@@ -97,27 +88,32 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	kept, err := newCache(cfg.CacheBytes)
-	if err != nil {
-		return nil, fmt.Errorf("upstream: cache: %w", err)
-	}
 	transport, err := newTransport(cfg.Transport, cfg.BaseURL)
 	if err != nil {
-		kept.close()
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	return &Client{
+	tokens := &authorizer{tokens: cfg.Token, fixed: fixedHeader(cfg)}
+	c := &Client{
 		cfg:       cfg,
-		scheme:    cfg.BaseURL.Scheme,
-		host:      cfg.BaseURL.Host,
-		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
-		fixed:     fixedHeader(cfg),
+		site:      site{cfg.BaseURL.Scheme, cfg.BaseURL.Host, strings.TrimRight(cfg.BaseURL.EscapedPath(), "/")},
 		transport: transport,
-		budget:    newBudget(cfg.Retry.Budget),
-		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
 		own:       cfg.Memory.Holder(nil),
-		cache:     kept,
-	}, nil
+	}
+	c.attempt = attempt{
+		tokens: tokens, transport: transport, timeout: cfg.AttemptTimeout, maxBytes: cfg.MaxResponseBytes,
+		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
+	}
+	c.admit = admit{
+		next: &c.attempt, host: newCircuit(cfg.Breaker, cfg.Logger.With(slog.String("of", "host"))),
+		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(&cfg),
+	}
+	c.retry = retry{next: &c.admit, policy: cfg.Retry, token: cfg.Token}
+	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
+	c.cache = cache{next: &c.share, tokens: tokens, observer: cfg.ReadObserver}
+	if err := c.cache.open(cfg.CacheBytes); err != nil {
+		return nil, fmt.Errorf("upstream: cache: %w", err)
+	}
+	return c, nil
 }
 
 // Close closes idle connections and ends the cache's own goroutine. Calls that run go on.
@@ -129,11 +125,20 @@ func (c *Client) Close() {
 // CachedBytes returns how much memory cached responses hold now. See Config.CacheBytes.
 func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
 
-// Circuit returns the state of the circuit breaker. See BreakerPolicy.
-func (c *Client) Circuit() Circuit { return c.breaker.current() }
+// Circuit returns the state of the host's circuit breaker. See BreakerPolicy.
+func (c *Client) Circuit() Circuit { return c.admit.host.current() }
 
-// Do makes a call of one of the client's operations: it sends a request, again where the retry policy says so, and returns its 2XX response. Every
-// error is an *Error. It returns when ctx ends at the latest. The response must be released.
+// OpenCircuits returns how many circuits of operations, callers and tenants are not closed: 1,025 at
+// most. See BreakerPolicy.
+func (c *Client) OpenCircuits() int { return c.admit.records.open() }
+
+// Do makes a call of one of the client's operations: it sends a request, again where the retry policy
+// says so, and returns its 2XX response. Every error is an *Error. It returns when ctx ends at the
+// latest. The response must be released.
+//
+// What Samsara or the network said of the last attempt stays the error of the call, whatever refuses a
+// further one: that is noted in NotRepeated and RetryAfter. Only where there was no attempt is a refusal
+// the error.
 //
 // An attempt that is refused with 401 is repeated once and at once if the token in use is another
 // one now, whatever the retry policy says: 401 comes before a request is processed. For that the
@@ -144,128 +149,17 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
 // request that is no GET has ended in between, or that one still waits for the quota as another
 // Caller or with another priority. The end of that one's context does not become its own, nor does
-// what the quota refuses it.
-func (c *Client) Do(ctx context.Context, op *Operation, asked Call) (*Response, error) {
-	asked.Method = cmp.Or(op.method, asked.Method)
-	call := &call{Call: asked, op: op, memory: cmp.Or(asked.Memory, c.own)}
-	if err := c.aim(call); err != nil {
-		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
+// what the quota or a circuit refuses it.
+func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, error) {
+	call.Method = cmp.Or(op.method, call.Method)
+	req := request{Call: call, op: op, memory: cmp.Or(call.Memory, c.own)}
+	var err error
+	if req.url, err = c.site.aim(&call); err != nil {
+		return nil, req.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
-	if call.Method != http.MethodGet {
-		defer c.flights.wrote()
-	}
-	var resp *Response
-	var failure *Error
-	if call.isRead() {
-		resp, failure = c.read(ctx, call)
-	} else {
-		resp, failure = c.exchange(ctx, call)
-	}
+	resp, failure := c.cache.do(ctx, &req)
 	if failure != nil {
 		return nil, failure
 	}
 	return resp, nil
-}
-
-// exchange makes attempts until one succeeds or there is no other.
-func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
-	var waits *backoff.ExponentialBackOff
-	for {
-		resp, failure := c.try(ctx, call)
-		if failure == nil {
-			return resp, nil
-		}
-		if c.renewed(ctx, call, failure) {
-			continue
-		}
-		if waits == nil {
-			waits = c.cfg.Retry.backoff()
-		}
-		wait, ok := c.again(ctx, call, failure, waits)
-		if !ok {
-			return nil, failure
-		}
-		if !call.op.quota.Rest(ctx, call.From, wait) {
-			return nil, call.failed(ended(ctx))
-		}
-	}
-}
-
-// call is the state of one Do.
-type call struct {
-	Call
-	op  *Operation
-	url *url.URL
-	// authorized is what the last attempt was sent with.
-	*authorized
-	attempts int
-	// renewed is whether an attempt was repeated because there was another token.
-	renewed bool
-	// asked is when the last attempt was made.
-	asked time.Time
-	// permit is the quota's, for the attempt.
-	permit quota.Permit
-	// flight is what others that ask the same wait for.
-	flight flight
-	// memory is who holds the answer.
-	memory *lease.Holder
-	// body is that of the attempt, if it has any and that has not become the response's.
-	body body
-}
-
-// failed completes an error of the call.
-func (call *call) failed(failure *Error) *Error {
-	failure.Method, failure.Template, failure.Attempts = call.Method, call.op.template, call.attempts
-	return failure
-}
-
-// try makes one attempt and translates its result. Where the caller is gone, the circuit is open or
-// the quota is used up there is no attempt, only the error.
-func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
-	if ctx.Err() != nil {
-		return nil, call.failed(ended(ctx))
-	}
-	call.authorized = c.authorize()
-	if refusal := c.breaker.refusal(); refusal != nil {
-		return nil, call.failed(refusal) // without waiting first
-	}
-	if refusal := admit(ctx, call); refusal != nil {
-		return nil, call.failed(refusal)
-	}
-	call.flight.sent.Store(true)
-	pass, refusal := c.breaker.allow()
-	if refusal != nil {
-		return nil, call.failed(refusal)
-	}
-	outcome := errNoVerdict
-	defer func() { pass.end(outcome) }() // even where an Observer panics
-	if call.attempts++; call.attempts == 1 {
-		c.budget.countCall()
-	}
-	defer call.body.drop()
-
-	call.asked = time.Now()
-	got, failure := c.attempt(ctx, call)
-	seen := Attempt{Method: call.Method, Template: call.op.template, Status: got.status, Duration: time.Since(call.asked)}
-	if failure != nil {
-		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
-	}
-	if c.cfg.Observer != nil {
-		c.cfg.Observer.ObserveAttempt(ctx, seen)
-	}
-
-	var resp *Response
-	if failure == nil {
-		resp, failure = translate(call, got)
-	}
-	outcome = health(failure)
-	if failure == nil {
-		return resp, nil
-	}
-	pauseQuota(ctx, call, failure)
-	c.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
-		slog.String("method", call.Method), slog.String("path", call.op.template), slog.Int("attempt", call.attempts),
-		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
-		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
-	return nil, call.failed(failure)
 }

@@ -461,7 +461,7 @@ func (c *slowCircuit) to(state Circuit, now time.Time) { c.state, c.since, c.end
 // seconds.
 func TestCircuit_doesWhatTheSlowOneDoes(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	for seed := range uint64(10) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -476,7 +476,7 @@ func TestCircuit_doesWhatTheSlowOneDoes(t *testing.T) {
 				var under []attempt
 				seen := map[Circuit]int{}
 				failing := 0.5
-				for step := range 5000 {
+				for step := range 3000 {
 					<-time.After(time.Duration(random.ExpFloat64() * float64(100*time.Millisecond)))
 					if step%200 == 0 {
 						failing = random.Float64()

@@ -49,6 +49,9 @@ func newEdge(c Config) *edge {
 // neither counted nor refused: a probe must not fail because there are many callers.
 func (e *edge) refuse(ctx context.Context, line *logLine) error {
 	err := e.calls.overloaded()
+	if e.served[line.method] {
+		err = ofWrite(err)
+	}
 	line.refused = true
 	line.finish(ctx, err)
 	return err
@@ -68,6 +71,9 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 			resp, err = nil, e.panicked(ctx, cause)
 		}
 		err = e.present(ctx, err)
+		if err != nil && e.served[info.FullMethod] {
+			err = ofWrite(err)
+		}
 		line.finish(ctx, err)
 	}()
 	// A call that is over before it begins has no effect.

@@ -6,22 +6,32 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+
+	"samsara.internal/gateway/internal/endpoint"
 )
 
 // unknownName stands for the name of every method that is not served, in logs and metrics, so that
 // callers cannot make new series.
 const unknownName = "/unknown/unknown"
 
-// methods has the full name of every method that is served. It does not change once the server
-// serves.
-type methods map[string]struct{}
+// methods has the full name of every method that is served, and whether it writes: whether its HTTP
+// method is another than GET. Passthrough may write, and is not among those. It does not change once the
+// server serves.
+type methods map[string]bool
 
 func (m methods) add(service *grpc.ServiceDesc) {
 	for _, method := range service.Methods {
-		m["/"+service.ServiceName+"/"+method.MethodName] = struct{}{}
+		m["/"+service.ServiceName+"/"+method.MethodName] = false
 	}
 	for _, stream := range service.Streams {
-		m["/"+service.ServiceName+"/"+stream.StreamName] = struct{}{}
+		m["/"+service.ServiceName+"/"+stream.StreamName] = false
+	}
+}
+
+// addWrites says which methods of endpoints write. They have been added.
+func (m methods) addWrites(endpoints []*endpoint.Endpoint) {
+	for _, e := range endpoints {
+		m[e.FullMethod] = e.HTTPMethod != methodGet
 	}
 }
 

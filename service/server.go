@@ -347,6 +347,7 @@ func New(cfg Config) (*Server, error) {
 		s.register(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
+	e.served.addWrites(cfg.Endpoints)
 	healthv1.RegisterHealthServer(s, s.health)
 	reflection.Register(s)
 	channelz.RegisterChannelzServiceToServer(s)

@@ -3,7 +3,6 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -25,12 +24,16 @@ type admit struct {
 	records *records
 }
 
-// do rests, and makes the n-th attempt of a call if it may be made. One of the results is not nil: the
-// response, the error of the attempt, or why it was not made.
-func (a *admit) do(ctx context.Context, req *request, n int, rest time.Duration) (*Response, *Error, *refusal) {
-	if rest > 0 {
-		req.op.quota.Rest(ctx, req.From, rest)
+// rest waits before a further attempt, or until ctx ends. The quota shows who waits.
+func (a *admit) rest(ctx context.Context, req *request, d time.Duration) {
+	if d > 0 {
+		req.op.quota.Rest(ctx, req.From, d)
 	}
+}
+
+// do makes the n-th attempt of a call if it may be made. One of the results is not nil: the response,
+// the error of the attempt, or why it was not made.
+func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (*Response, *Error, *refusal) {
 	if ctx.Err() != nil {
 		return nil, nil, overRefusal(ctx)
 	}
@@ -54,21 +57,21 @@ func (a *admit) do(ctx context.Context, req *request, n int, rest time.Duration)
 	if n == 1 {
 		a.countCall(req)
 	}
-	return a.pass(ctx, req, n, p, through)
+	return a.pass(ctx, req, n, with, p, through)
 }
 
 // pass makes an attempt that has been let through.
-func (a *admit) pass(ctx context.Context, req *request, n int, p pass, through *leave) (*Response, *Error, *refusal) {
+func (a *admit) pass(ctx context.Context, req *request, n int, with *authorized, p pass, through *leave) (*Response, *Error, *refusal) {
 	onHost, onScope := outcomeNone, outcomeNone
 	defer func() { // even where an Observer panics
 		a.host.end(p.host, p.began, onHost)
-		a.records.end(req.scope(), p.scope, p.began, onScope)
+		a.records.end(scopeOf(req), p.scope, p.began, onScope)
 	}()
 	var g gate
 	if through != nil {
 		g = through
 	}
-	resp, failure := a.next.do(ctx, req, n, g)
+	resp, failure := a.next.do(ctx, req, n, with, g)
 	if resp == nil && failure == nil {
 		through.refused.begun = true
 		return nil, nil, through.refused
@@ -92,7 +95,7 @@ func (a *admit) refusal(req *request) *refusal {
 	if wait, refused := a.host.refusal(); refused {
 		return circuitRefusal(wait)
 	}
-	if wait, refused := a.records.of(req.scope()).refusal(); refused {
+	if wait, refused := a.records.of(scopeOf(req)).refusal(); refused {
 		return circuitRefusal(wait)
 	}
 	return nil
@@ -102,11 +105,11 @@ func (a *admit) allow(req *request) (pass, *refusal) {
 	p := pass{began: time.Now()}
 	var wait time.Duration
 	var ok bool
-	if p.scope, wait, ok = a.records.of(req.scope()).allow(); !ok {
+	if p.scope, wait, ok = a.records.of(scopeOf(req)).allow(); !ok {
 		return pass{}, circuitRefusal(wait)
 	}
 	if p.host, wait, ok = a.host.allow(); !ok {
-		a.records.end(req.scope(), p.scope, p.began, outcomeNone)
+		a.records.end(scopeOf(req), p.scope, p.began, outcomeNone)
 		return pass{}, circuitRefusal(wait)
 	}
 	return p, nil
@@ -115,17 +118,20 @@ func (a *admit) allow(req *request) (pass, *refusal) {
 // countCall counts a call, not its retries.
 func (a *admit) countCall(req *request) {
 	a.retries.countCall()
-	a.records.of(req.scope()).countCall()
+	a.records.of(scopeOf(req)).countCall()
 }
 
 // takeRetry takes a retry from the budgets, or says why there is none.
 func (a *admit) takeRetry(req *request) *refusal {
-	wait, ok := a.records.takeRetry(req.scope(), a.retries)
+	wait, ok := a.records.takeRetry(scopeOf(req), a.retries)
 	if ok {
 		return nil
 	}
 	return &refusal{reason: notRetryBudget, wait: wait, known: true}
 }
+
+// scopeOf is whose circuit and retry budget a call has.
+func scopeOf(req *request) scope { return scope{req.op.name, req.From.Caller, req.From.Tenant} }
 
 // leave is the quota's, to send the requests of an attempt.
 type leave struct {
@@ -135,9 +141,6 @@ type leave struct {
 	// refused is why the last one must not be sent.
 	refused *refusal
 }
-
-// errHeldBack is what leave says of a request that must not be sent.
-var errHeldBack = errors.New("held back by the quota")
 
 // Another implements gate.
 func (l *leave) Another(ctx context.Context) error {

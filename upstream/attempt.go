@@ -8,15 +8,12 @@ import (
 	"time"
 
 	"samsara.internal/gateway/internal/http1"
+	"samsara.internal/gateway/internal/lease"
 )
-
-// errAttemptTimeout tells the end of an attempt from the end of its caller's context.
-var errAttemptTimeout = errors.New("attempt timed out")
 
 // attempt makes attempts: an exchange over HTTP each, redirects included, and the translation of what
 // comes back.
 type attempt struct {
-	tokens    *authorizer
 	transport transport
 	bodies    bodies
 	// timeout bounds one, from connecting to the last byte of the body, and maxBytes its body.
@@ -28,22 +25,14 @@ type attempt struct {
 	log      *slog.Logger
 }
 
-// exchanged is what came of an exchange: a 2XX response, and its body if that matters. Until it has
-// been passed on, the body must be dropped.
-type exchanged struct {
-	*authorized
-	status int
-	header http.Header
-	body   body
-}
-
 // do makes the n-th attempt of a call. It returns neither response nor error if the gate lets a
 // request not through.
-func (a *attempt) do(ctx context.Context, req *request, n int, through gate) (*Response, *Error) {
-	got := exchanged{authorized: a.tokens.authorize()}
-	defer got.body.drop()
+func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized, through gate) (*Response, *Error) {
+	got := received{token: with.token}
+	var body body
+	defer body.drop() // if it does not become the response's
 	began := time.Now()
-	failure, held := a.exchange(ctx, req, n, through, &got)
+	failure, held := a.exchange(ctx, req, req.header(with, a.counted, n), through, &got, &body)
 	if held {
 		return nil, nil
 	}
@@ -56,13 +45,16 @@ func (a *attempt) do(ctx context.Context, req *request, n int, through gate) (*R
 	}
 	var resp *Response
 	if failure == nil {
+		got.body, got.lease = body.bytes, body.lease
 		resp, failure = translate(req.op, &got)
 	}
 	if failure == nil {
-		resp.Attempts, resp.authorized, resp.asked = n, got.authorized, began
+		if resp.Lease != nil {
+			_ = body.pass()
+		}
+		resp.Attempts, resp.asked = n, began
 		return resp, nil
 	}
-	failure.authorized = got.authorized
 	a.log.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
 		slog.String("method", req.Method), slog.String("path", req.op.template), slog.Int("attempt", n),
 		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
@@ -72,14 +64,14 @@ func (a *attempt) do(ctx context.Context, req *request, n int, through gate) (*R
 
 // exchange sends the request, and fills in what comes back. It reports whether the gate held a
 // request back.
-func (a *attempt) exchange(ctx context.Context, req *request, n int, through gate, into *exchanged) (failure *Error, held bool) {
+func (a *attempt) exchange(ctx context.Context, req *request, header http.Header, through gate, into *received, b *body) (failure *Error, held bool) {
 	// Most callers have less time than that.
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > a.timeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, a.timeout, errAttemptTimeout)
 		defer cancel()
 	}
-	resp, err := send(a.transport, through, req.httpRequest(ctx, req.header(into.authorized, a.counted, n)))
+	resp, err := send(a.transport, through, req.httpRequest(ctx, header))
 	if err != nil {
 		if errors.Is(err, errHeldBack) {
 			return nil, true
@@ -89,14 +81,14 @@ func (a *attempt) exchange(ctx context.Context, req *request, n int, through gat
 	}
 	if resp.StatusCode/100 != 2 {
 		defer discard(resp)
-		return refused(ctx, &a.bodies, into.token, req.memory, resp), false
+		return a.refused(ctx, into.token, req.memory, resp), false
 	}
 	into.status, into.header = resp.StatusCode, resp.Header
 	if req.op.decoder != nil && req.op.noBody {
 		discard(resp)
 		return nil, false
 	}
-	if err = a.bodies.readWhole(ctx, &into.body, req.memory, resp, a.maxBytes); err != nil {
+	if err = a.bodies.readWhole(ctx, b, req.memory, resp, a.maxBytes); err != nil {
 		defer discard(resp)
 		failure = interrupted(ctx, into.token, err, true)
 		failure.HTTPStatus, failure.RequestID = into.status, requestID(into.token, into.header)
@@ -104,4 +96,14 @@ func (a *attempt) exchange(ctx context.Context, req *request, n int, through gat
 	}
 	_ = resp.Body.Close() // It has been read to its end.
 	return nil, false
+}
+
+// refused makes the error of a response that is not 2XX. Its status is the verdict, so its
+// body may be cut short or unreadable, and is not waited for long.
+func (a *attempt) refused(ctx context.Context, token string, by *lease.Holder, resp *http.Response) *Error {
+	b := newErrorBody(by)
+	defer b.drop()
+	defer hurry(resp)()
+	_ = a.bodies.read(ctx, &b, resp, maxErrorBodyBytes)
+	return statusError(token, resp, b.bytes)
 }

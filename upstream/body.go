@@ -30,11 +30,6 @@ const (
 	uselessBodyTime = time.Second
 )
 
-var (
-	errEncoding = errors.New("Content-Encoding")
-	errTooLarge = errors.New("body exceeds its limit")
-)
-
 // body is a response body, or what has been read of it, in memory that it must give back. The zero
 // value has none.
 type body struct {

@@ -20,7 +20,7 @@ const (
 // It is safe for concurrent use.
 type cache struct {
 	next     *share
-	tokens   *authorizer
+	token    *Token
 	observer ReadObserver
 	limit    int64
 	entries  *otter.Cache[readKey, *entry] // nil: it keeps none
@@ -71,7 +71,7 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 	if !req.isRead() {
 		return c.next.do(ctx, req)
 	}
-	key := readKey{c.tokens.authorize(), req.Path, req.Query, req.op.decoder, req.op.noBody, req.From.Tenant}
+	key := readKey{c.token.get(), req.Path, req.Query, req.From.Tenant, req.op.decoder, req.op.noBody}
 	if req.op.cacheTTL == 0 {
 		return c.next.read(ctx, req, key)
 	}
@@ -86,7 +86,7 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 	}
 	resp, failure := c.next.read(ctx, req, key)
 	if failure == nil && !resp.asked.IsZero() {
-		key.authorized = resp.authorized // The token may have changed meanwhile.
+		key.token = resp.token // The token may have changed meanwhile.
 		c.put(key, resp, req.op.cacheTTL)
 	}
 	return resp, failure

@@ -45,7 +45,7 @@ func TestCacheHoldsNoMoreThanItCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer kept.close()
-			before, key := heapBytes(), readKey{authorized: new(authorized)}
+			before, key := heapBytes(), readKey{token: "secret"}
 			for n := range 2_500 {
 				var resp Response
 				if err := fill(&resp); err != nil {

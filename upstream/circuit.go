@@ -14,29 +14,6 @@ import (
 // answered.
 const probes = 3
 
-// BreakerPolicy says when attempts are no longer made because they fail. Zero fields take the
-// defaults.
-//
-// A circuit belongs to an operation, a caller and a tenant: 502, 503, 504, 408 and what breaks on the
-// way are its failures. 500, 501 and other 5XX are verdicts about a request, as 4XX are: they open
-// nothing. One more circuit is the host's: its failures are connects and handshakes alone. What the
-// caller or the gateway ends counts as nothing.
-//
-// If a stretch of seconds up to now, ten at most, has at least MinAttempts attempts, of which at
-// least the FailureRatio failed, the circuit opens for OpenFor: calls fail at once with
-// ReasonCircuitOpen. Attempts count from the first failure on, so that what went well before does not
-// put off the end. Then three attempts at a time are let through. The circuit closes when three have
-// been answered, and opens again when one fails. An attempt among these that takes longer than
-// OpenFor makes room for another.
-type BreakerPolicy struct {
-	// MinAttempts is at least 1. Default 20.
-	MinAttempts int
-	// FailureRatio is above 0; if it is above 1 no circuit ever opens. Default 0.6.
-	FailureRatio float64
-	// OpenFor is positive. Default 5 s.
-	OpenFor time.Duration
-}
-
 // Circuit is a state of a circuit breaker.
 type Circuit int
 

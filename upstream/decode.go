@@ -5,17 +5,27 @@ import (
 	"net/http"
 	"slices"
 
+	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// translate makes the Response of an exchange, of which it keeps nothing but what the Response holds.
-func translate(op *Operation, from *exchanged) (*Response, *Error) {
-	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header)}
+// received is a 2XX response, its body as far as that matters, and the token that it was asked for with.
+type received struct {
+	status int
+	header http.Header
+	token  string
+	body   []byte
+	lease  *lease.Lease // of body
+}
+
+// translate makes the Response of what was received. It keeps nothing but what the Response holds: the
+// lease too is only that's if it is there.
+func translate(op *Operation, from *received) (*Response, *Error) {
+	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header), token: from.token}
 	if op.decoder == nil {
 		resp.Header = headerList(from.token, from.header)
-		if len(from.body.bytes) > 0 {
-			resp.Body = from.body.bytes
-			resp.Lease = from.body.pass()
+		if len(from.body) > 0 {
+			resp.Body, resp.Lease = from.body, from.lease
 		}
 		return resp, nil
 	}
@@ -28,17 +38,17 @@ func translate(op *Operation, from *exchanged) (*Response, *Error) {
 
 // decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they
 // are: 7 operations declare a body with 204, so it is read where there is one.
-func decode(op *Operation, from *exchanged, resp *Response) (failure *Error) {
+func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
-	if op.noBody || promisesNone && len(from.body.bytes) == 0 {
+	if op.noBody || promisesNone && len(from.body) == 0 {
 		resp.Message = []byte{}
 		return nil
 	}
-	body := from.body.bytes
+	body := from.body
 	if len(body) == 0 {
 		return fault(ReasonBodyInvalid, "it is empty", nil)
 	}
-	message, err := op.decoder.Append(from.body.lease.Buffer(len(body)/2), body, &resp.Drift)
+	message, err := op.decoder.Append(from.lease.Buffer(len(body)/2), body, &resp.Drift)
 	switch {
 	case err != nil && promisesNone:
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
@@ -53,22 +63,9 @@ func decode(op *Operation, from *exchanged, resp *Response) (failure *Error) {
 		return fault(ReasonErrorInBody, scrub(text, from.token), nil)
 	}
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
-	from.body.lease.Keep(message)
-	resp.Message = message
-	resp.Lease = from.body.pass()
+	from.lease.Keep(message)
+	resp.Message, resp.Lease = message, from.lease
 	return nil
-}
-
-// requestID returns the upstream's name for a request from the response's header.
-func requestID(token string, header http.Header) string {
-	id := header.Get("Request-Id")
-	if id == "" {
-		id = header.Get("X-Request-Id")
-	}
-	if id == "" {
-		return ""
-	}
-	return bounded(scrub(oneLine(id), token), maxRequestIDBytes)
 }
 
 func headerList(token string, header http.Header) []Header {

@@ -1,14 +1,10 @@
 package upstream
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -17,7 +13,6 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -71,8 +66,6 @@ type Error struct {
 	hurried bool
 	// early is whether there was no attempt, for reasons of the call's own.
 	early bool
-	// authorized is what the attempt was sent with.
-	authorized *authorized
 }
 
 func (e *Error) Error() string {
@@ -123,82 +116,6 @@ func (e *Error) GRPCStatus() *status.Status {
 	return detailed
 }
 
-// refused makes the error of a response that is not 2XX. Its status is the verdict, so its
-// body may be cut short or unreadable, and is not waited for long.
-func refused(ctx context.Context, from *bodies, token string, by *lease.Holder, resp *http.Response) *Error {
-	body := newErrorBody(by)
-	defer body.drop()
-	defer hurry(resp)()
-	_ = from.read(ctx, &body, resp, maxErrorBodyBytes)
-	message, id := readErrorBody(body.bytes)
-	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, token), maxRequestIDBytes)}
-	failure.Code, failure.Reason, failure.Domain = verdict(resp.StatusCode)
-	answered := oneLine(fmt.Sprintf("the upstream answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
-	switch {
-	case message == "":
-		message = answered
-	case failure.Domain == DomainGateway:
-		message = answered + ": " + message
-	}
-	failure.Message = bounded(scrub(message, token), MaxMessageBytes)
-	if id == "" {
-		failure.RequestID = requestID(token, resp.Header)
-	}
-	switch resp.StatusCode {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		failure.RetryAfter, failure.RetryAfterKnown = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
-	}
-	return failure
-}
-
-// interrupted makes the error of an attempt that has no whole response.
-func interrupted(ctx context.Context, token string, err error, connected bool) *Error {
-	failure := interruption(ctx, token, err, connected)
-	failure.unsent = !connected
-	return failure
-}
-
-func interruption(ctx context.Context, token string, err error, connected bool) *Error {
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	if errors.Is(err, lease.ErrNoRoom) {
-		return fault(ReasonMemoryInFlight, err.Error(), err)
-	}
-	var untrusted *tls.CertificateVerificationError
-	lasting := errors.As(err, &untrusted)
-	text := scrub(err.Error(), token)
-	if text != err.Error() {
-		err = errors.New(text)
-	}
-	switch {
-	case !connected:
-		failure := fault(ReasonUnreachable, text, err)
-		failure.lasting = lasting
-		return failure
-	case errors.Is(err, errTooLarge):
-		return fault(ReasonBodyTooLarge, text, err)
-	case errors.Is(err, errEncoding):
-		return fault(ReasonBodyInvalid, text, err)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault(ReasonTruncated, text, err)
-	default:
-		return fault(ReasonReset, text, err)
-	}
-}
-
-// ended makes the error of a context that is done.
-func ended(ctx context.Context) *Error {
-	switch {
-	case errors.Is(context.Cause(ctx), errAttemptTimeout):
-		return fault(ReasonTimeout, "", errAttemptTimeout)
-	case Expired(ctx):
-		return fault(ReasonDeadlineExceeded, "", context.DeadlineExceeded)
-	default:
-		return fault(ReasonCancelled, "", ctx.Err())
-	}
-}
-
 // quotaFailure names the budget that an error is about, or is nil.
 func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 	var refused *quota.RefusedError
@@ -209,136 +126,4 @@ func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 		Subject:     refused.Budget,
 		Description: "limit: " + refused.Limit.String(),
 	}}}
-}
-
-// fault returns an error of the gateway's own. The detail is for people and may be empty.
-func fault(reason, detail string, cause error) *Error {
-	message := explain(reason)
-	if detail != "" {
-		message += ": " + detail
-	}
-	return &Error{
-		Code:    faultCode(reason),
-		Reason:  reason,
-		Domain:  DomainGateway,
-		Message: bounded(oneLine(message), MaxMessageBytes),
-		Err:     cause,
-	}
-}
-
-// explain says in words what a reason of the gateway's own means.
-func explain(reason string) string {
-	switch reason {
-	case ReasonUnreachable:
-		return "no connection to the upstream"
-	case ReasonReset:
-		return "the connection to the upstream broke"
-	case ReasonTruncated:
-		return "the upstream's response ended early"
-	case ReasonTimeout:
-		return "the upstream did not answer in time"
-	case ReasonCircuitOpen:
-		return "the upstream fails too often to be asked now"
-	case ReasonBodyInvalid:
-		return "the upstream's response body is not what the operation returns"
-	case ReasonBodyTooLarge:
-		return "the upstream's response body is too large"
-	case ReasonMemoryInFlight:
-		return "the gateway has no memory left for the upstream's response"
-	case ReasonGatewayQuota:
-		return "the gateway's quota for the upstream is used up"
-	case ReasonErrorInBody:
-		return "the upstream answered success with an error for a body"
-	case ReasonDeadlineExceeded:
-		return "the caller's deadline passed"
-	case ReasonCancelled:
-		return "the caller cancelled"
-	case ReasonRequestInvalid:
-		return "the request cannot be sent"
-	default:
-		return "unexpected response"
-	}
-}
-
-// Why there is no further attempt, as NotRepeated has it.
-const (
-	notCertificate = "certificate"
-	notCircuit     = "circuit"
-	notDeadline    = "deadline"
-	notAttempts    = "attempts"
-	notMemory      = "memory"
-	notQuota       = "quota"
-	notRepeatable  = "not_repeatable"
-	notRetryBudget = "retry_budget"
-	notToken       = "token"
-	// notWanted is for who has gone.
-	notWanted = "cancelled"
-)
-
-// refusal is why there is no (further) attempt. It is no verdict: what the upstream or the network said
-// before stays what the caller is told. Only retry makes anything of it.
-type refusal struct {
-	// reason is empty if there is nothing to repeat.
-	reason string
-	// wait is how long to wait before calling again, if known.
-	wait  time.Duration
-	known bool
-	// err is the cause.
-	err error
-	// begun is whether the attempt had begun, though nothing was sent.
-	begun bool
-}
-
-// conclude is what the caller is told: the verdict that there is, why it was not repeated, and when to
-// call again; without a verdict the refusal itself.
-func (r *refusal) conclude(said *Error) *Error {
-	var paused *quota.RefusedError
-	switch {
-	case r.reason == notWanted:
-		return fault(ReasonCancelled, "", r.err)
-	case said != nil:
-		said.NotRepeated = r.reason
-		said.hurried = r.reason == notDeadline || r.reason == notQuota
-		said.RetryAfter = max(said.RetryAfter, r.wait)
-		said.RetryAfterKnown = said.RetryAfterKnown || r.known
-		return said
-	case r.reason == notDeadline:
-		said = fault(ReasonDeadlineExceeded, "", r.err)
-	case r.reason == notCircuit:
-		said = fault(ReasonCircuitOpen, "", nil)
-	case errors.As(r.err, &paused) && paused.Paused:
-		said = &Error{HTTPStatus: http.StatusTooManyRequests, Message: bounded(oneLine(
-			"the upstream answered 429 to others: "+strings.TrimPrefix(r.err.Error(), "quota: ")), MaxMessageBytes), Err: r.err}
-		said.Code, said.Reason, said.Domain = verdict(http.StatusTooManyRequests)
-	default:
-		said = fault(ReasonGatewayQuota, strings.TrimPrefix(r.err.Error(), "quota: "), r.err)
-	}
-	said.RetryAfter, said.RetryAfterKnown, said.early = r.wait, r.known, true
-	return said
-}
-
-// circuitRefusal is that of a circuit which lets nothing through for so long.
-func circuitRefusal(wait time.Duration) *refusal {
-	return &refusal{reason: notCircuit, wait: wait, known: true}
-}
-
-// overRefusal is that of a context which is done.
-func overRefusal(ctx context.Context) *refusal {
-	if Expired(ctx) {
-		return &refusal{reason: notDeadline, err: context.DeadlineExceeded}
-	}
-	return &refusal{reason: notWanted, err: ctx.Err()}
-}
-
-// quotaRefusal is that of a quota which does not admit an attempt.
-func quotaRefusal(ctx context.Context, err error) *refusal {
-	if ctx.Err() != nil {
-		return overRefusal(ctx)
-	}
-	r := &refusal{reason: notQuota, err: err}
-	var refused *quota.RefusedError
-	if errors.As(err, &refused) {
-		r.wait, r.known = refused.Wait, true
-	}
-	return r
 }

@@ -2,9 +2,7 @@ package upstream
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"samsara.internal/gateway/internal/endpoint"
@@ -51,35 +49,6 @@ type Operation struct {
 	cacheTTL time.Duration
 	// quota admits every attempt; nil: nothing is waited for.
 	quota *quota.Operation
-}
-
-// Operation resolves an operation. It is for start-up: the error says that the operation has a limit
-// that cannot be kept.
-func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
-	e := spec.Endpoint
-	op := &Operation{name: PassthroughOperation, template: PassthroughOperation}
-	stated := quota.Limit{}
-	if e != nil {
-		op.name = strings.TrimPrefix(e.FullMethod, "/")
-		if limit := e.Operation.GetRateLimit(); limit != nil {
-			stated = quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()}
-		}
-		if !spec.Passthrough {
-			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
-			op.decoder, op.noBody = e.Response, !e.HasResponse
-			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
-				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
-			}
-		}
-	}
-	if c.cfg.Quota == nil {
-		return op, nil
-	}
-	var err error
-	if op.quota, err = c.cfg.Quota.Operation(op.name, stated); err != nil {
-		return nil, fmt.Errorf("upstream: method %s: %w", op.name, err)
-	}
-	return op, nil
 }
 
 // isRepeatable reports whether an attempt of unknown outcome may be repeated.
@@ -167,17 +136,15 @@ type Response struct {
 	// passes the bytes on with it.
 	Lease *lease.Lease
 
-	// authorized is what the request was sent with, nil if none was.
-	authorized *authorized
+	// token is what the request was sent with.
+	token string
 	// asked is when it was sent, zero if that was done for another call.
 	asked time.Time
 }
 
 // HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
 // stand in metadata or a log.
-func (r *Response) HoldsToken(text string) bool {
-	return r.authorized != nil && scrub(text, r.authorized.token) != text
-}
+func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
 
 // Release gives back the memory of Message and Body. What has been released already is not
 // released again.

@@ -36,9 +36,6 @@ func (r *request) isRead() bool {
 // isRepeatable reports whether an attempt of unknown outcome may be repeated.
 func (r *request) isRepeatable() bool { return r.RetryAlways || r.op.isRepeatable(r.Method) }
 
-// scope is whose circuit and retry budget it has.
-func (r *request) scope() scope { return scope{r.op.name, r.From.Caller, r.From.Tenant} }
-
 // failed completes an error of the call, of which no attempt has been made.
 func (r *request) failed(failure *Error) *Error { return r.failedAfter(failure, 0, effectNone) }
 
@@ -88,20 +85,6 @@ func (r *request) httpRequest(ctx context.Context, header http.Header) *http.Req
 	return req
 }
 
-// fixedHeader returns what every request carries.
-func fixedHeader(cfg Config) http.Header {
-	header := http.Header{}
-	header.Set("Accept", "application/json")
-	header.Set("User-Agent", cfg.UserAgent)
-	if cfg.APIVersion != "" {
-		header.Set("X-Samsara-Version", cfg.APIVersion)
-	}
-	if cfg.Transport.Gzip {
-		header.Set("Accept-Encoding", "gzip")
-	}
-	return header
-}
-
 // authorized is the header of a request that has nothing of its own, with the token in it. It
 // is shared between requests, since net/http does not write to it. Requests with the same one have
 // the same token.
@@ -115,6 +98,10 @@ type authorizer struct {
 	tokens *Token
 	fixed  http.Header
 	last   atomic.Pointer[authorized]
+}
+
+func newAuthorizer(token *Token, fixed http.Header) *authorizer {
+	return &authorizer{tokens: token, fixed: fixed}
 }
 
 // authorize returns the header for the token in use.

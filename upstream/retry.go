@@ -15,28 +15,7 @@ const MaxUnboundedWait = time.Minute
 // attempt to be worth it.
 const minRemaining = 100 * time.Millisecond
 
-// RetryPolicy says how attempts are repeated. Zero fields take the defaults.
-//
-// The n-th wait is random between nothing and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter).
-// Where the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
-// that instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
-// nor is one above MaxUnboundedWait where there is no deadline; nor one at whose end the quota, as
-// far as it knows, lets nobody through in time.
-type RetryPolicy struct {
-	// MaxAttempts includes the first; 1 never repeats. Default 4.
-	MaxAttempts int
-	// BaseDelay bounds the first wait. Default 250 ms.
-	BaseDelay time.Duration
-	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay where that is more.
-	MaxDelay time.Duration
-	// Budget keeps repeated attempts from multiplying the load of an upstream that is down. Within 10 s
-	// an operation has for each caller and tenant at most as many, and one more for every ten calls since
-	// the first that failed. All together have at most ten times as many, and one more for every ten
-	// calls. Default 10: then the upstream gets at most 11 requests for 10 calls, and 10 more a second.
-	Budget int
-}
-
-func (p RetryPolicy) backoff() *backoff.ExponentialBackOff {
+func newBackoff(p RetryPolicy) *backoff.ExponentialBackOff {
 	// The library spreads an interval by ±RandomizationFactor: half the interval ±100 % is
 	// full jitter.
 	return &backoff.ExponentialBackOff{
@@ -53,6 +32,7 @@ type retry struct {
 	next   *admit
 	policy RetryPolicy
 	token  *Token
+	header *authorizer
 }
 
 // history is what became of the attempts of a call so far.
@@ -71,7 +51,9 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 	var h history
 	var rest time.Duration
 	for {
-		resp, failure, refused := r.next.do(ctx, req, h.attempts+1, rest)
+		r.next.rest(ctx, req, rest)
+		with := r.header.authorize()
+		resp, failure, refused := r.next.do(ctx, req, h.attempts+1, with)
 		if resp != nil {
 			return resp, nil
 		}
@@ -80,7 +62,7 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 		}
 		if failure != nil {
 			h.verdict, h.done = failure, max(h.done, failure.effect())
-			if rest, refused = r.again(ctx, req, &h); refused == nil {
+			if rest, refused = r.again(ctx, req, &h, with.token); refused == nil {
 				continue
 			}
 		}
@@ -88,11 +70,12 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 	}
 }
 
-// again returns how long to rest before a further attempt, or why there is none.
-func (r *retry) again(ctx context.Context, req *request, h *history) (time.Duration, *refusal) {
+// again returns how long to rest before a further attempt, or why there is none. The token is that of
+// the last one.
+func (r *retry) again(ctx context.Context, req *request, h *history, token string) (time.Duration, *refusal) {
 	failure := h.verdict
 	if failure.HTTPStatus == http.StatusUnauthorized {
-		if h.renewed = !h.renewed && r.renewed(ctx, failure.authorized.token); h.renewed {
+		if h.renewed = !h.renewed && r.renewed(ctx, token); h.renewed {
 			return 0, nil
 		}
 		return 0, &refusal{reason: notToken}
@@ -123,7 +106,7 @@ func (r *retry) again(ctx context.Context, req *request, h *history) (time.Durat
 // through too late after that.
 func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Duration, *refusal) {
 	if h.waits == nil {
-		h.waits = r.policy.backoff()
+		h.waits = newBackoff(r.policy)
 	}
 	failure := h.verdict
 	rest := h.waits.NextBackOff()

@@ -12,15 +12,13 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// readKey says which reads have the same answer. The token is that at the read's beginning, in the
-// form of the header that holds it, of which there is one for each token in use. Where it changes
-// while reads are shared, they go on with the new one, as each of them would by itself.
+// readKey says which reads have the same answer. The token is that at the read's beginning. Where it
+// changes while reads are shared, they go on with the new one, as each of them would by itself.
 type readKey struct {
-	authorized  *authorized
-	path, query string
-	decoder     *transcode.Decoder
-	noBody      bool
-	tenant      string
+	token, path, query, tenant string
+
+	decoder *transcode.Decoder
+	noBody  bool
 }
 
 // share has reads of the same at the same time answered by one of them. Those under way are flights:

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -37,23 +36,6 @@ const (
 	maxRedirects = 3
 )
 
-// TransportConfig sizes the connections. TLS is at least 1.2.
-type TransportConfig struct {
-	// MaxIdleConns is how many idle connections are kept; also per host. Default 512.
-	MaxIdleConns int
-	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
-	// translating does, so it is for paid or slow links.
-	Gzip bool
-	// HTTP2 uses HTTP/2 if an upstream over TLS offers it: fewer connections, but in
-	// net/http it costs more CPU, the more the larger the bodies.
-	HTTP2 bool
-	// RootCAs are whom to trust instead of the system's certificate authorities.
-	RootCAs *x509.CertPool
-	// DialContext connects instead of TCP. If it is nil, connections go through the proxy that
-	// http1.ProxyFromEnvironment names, since many companies have no other way out.
-	DialContext http1.DialFunc
-}
-
 // transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
 // *http1.NotSentError where the upstream did not act on the request. Within an attempt it sends a
 // GET once more where a connection that was kept idle turns out to be closed. It leaves the wait for
@@ -62,6 +44,9 @@ type transport interface {
 	RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
 }
+
+// errHeldBack is what a gate says of a request that must not be sent.
+var errHeldBack = errors.New("held back by the quota")
 
 // gate lets the requests of an attempt through.
 type gate interface {

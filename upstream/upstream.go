@@ -18,54 +18,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
-	"time"
 
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/quota"
 )
-
-// Attempt is one HTTP attempt as an Observer sees it.
-type Attempt struct {
-	Method, Template string
-	// Status is the HTTP status, 0 where there was no response.
-	Status int
-	// Reason is the Error's reason, empty where a 2XX response was read to its end.
-	Reason string
-	// Duration is from connecting to the last byte of the body.
-	Duration time.Duration
-}
-
-// Observer is told of every attempt, concurrently.
-type Observer interface {
-	ObserveAttempt(ctx context.Context, a Attempt)
-}
-
-// Source is where the answer to a read comes from.
-type Source int
-
-// The sources.
-const (
-	// SourceUpstream means that the upstream was asked.
-	SourceUpstream Source = iota
-	// SourceShared means that another call was asking the same.
-	SourceShared
-	// SourceCache means that the answer was in the cache.
-	SourceCache
-)
-
-// Read is a read as a ReadObserver sees it: a repeatable GET without Header, Body and NoStore.
-type Read struct {
-	Template string
-	Source   Source
-	// Cacheable is whether the cache was asked.
-	Cacheable bool
-}
-
-// ReadObserver is told where the answer to every read comes from, concurrently. The answer may be
-// an error, unless it was in the cache.
-type ReadObserver interface {
-	ObserveRead(ctx context.Context, r Read)
-}
 
 // Client calls the REST API. It is safe for concurrent use.
 type Client struct {
@@ -92,7 +50,6 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	tokens := &authorizer{tokens: cfg.Token, fixed: fixedHeader(cfg)}
 	c := &Client{
 		cfg:       cfg,
 		site:      site{cfg.BaseURL.Scheme, cfg.BaseURL.Host, strings.TrimRight(cfg.BaseURL.EscapedPath(), "/")},
@@ -100,16 +57,16 @@ func New(cfg Config) (*Client, error) {
 		own:       cfg.Memory.Holder(nil),
 	}
 	c.attempt = attempt{
-		tokens: tokens, transport: transport, timeout: cfg.AttemptTimeout, maxBytes: cfg.MaxResponseBytes,
+		transport: transport, timeout: cfg.AttemptTimeout, maxBytes: cfg.MaxResponseBytes,
 		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
 	}
 	c.admit = admit{
 		next: &c.attempt, host: newCircuit(cfg.Breaker, cfg.Logger.With(slog.String("of", "host"))),
 		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(&cfg),
 	}
-	c.retry = retry{next: &c.admit, policy: cfg.Retry, token: cfg.Token}
+	c.retry = retry{next: &c.admit, policy: cfg.Retry, token: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader())}
 	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
-	c.cache = cache{next: &c.share, tokens: tokens, observer: cfg.ReadObserver}
+	c.cache = cache{next: &c.share, token: cfg.Token, observer: cfg.ReadObserver}
 	if err := c.cache.open(cfg.CacheBytes); err != nil {
 		return nil, fmt.Errorf("upstream: cache: %w", err)
 	}
@@ -131,6 +88,35 @@ func (c *Client) Circuit() Circuit { return c.admit.host.current() }
 // OpenCircuits returns how many circuits of operations, callers and tenants are not closed: 1,025 at
 // most. See BreakerPolicy.
 func (c *Client) OpenCircuits() int { return c.admit.records.open() }
+
+// Operation resolves an operation. It is for start-up: the error says that the operation has a limit
+// that cannot be kept.
+func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
+	e := spec.Endpoint
+	op := &Operation{name: PassthroughOperation, template: PassthroughOperation}
+	stated := quota.Limit{}
+	if e != nil {
+		op.name = strings.TrimPrefix(e.FullMethod, "/")
+		if limit := e.Operation.GetRateLimit(); limit != nil {
+			stated = quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()}
+		}
+		if !spec.Passthrough {
+			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
+			op.decoder, op.noBody = e.Response, !e.HasResponse
+			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
+				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
+			}
+		}
+	}
+	if c.cfg.Quota == nil {
+		return op, nil
+	}
+	var err error
+	if op.quota, err = c.cfg.Quota.Operation(op.name, stated); err != nil {
+		return nil, fmt.Errorf("upstream: method %s: %w", op.name, err)
+	}
+	return op, nil
+}
 
 // Do makes a call of one of the client's operations: it sends a request, again where the retry policy
 // says so, and returns its 2XX response. Every error is an *Error. It returns when ctx ends at the
@@ -162,4 +148,18 @@ func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, e
 		return nil, failure
 	}
 	return resp, nil
+}
+
+// fixedHeader returns what every request carries.
+func (c *Client) fixedHeader() http.Header {
+	header := http.Header{}
+	header.Set("Accept", "application/json")
+	header.Set("User-Agent", c.cfg.UserAgent)
+	if c.cfg.APIVersion != "" {
+		header.Set("X-Samsara-Version", c.cfg.APIVersion)
+	}
+	if c.cfg.Transport.Gzip {
+		header.Set("Accept-Encoding", "gzip")
+	}
+	return header
 }

@@ -34,8 +34,8 @@ func (a *admit) rest(ctx context.Context, req *request, d time.Duration) {
 // do makes the n-th attempt of a call if it may be made. One of the results is not nil: the response,
 // the error of the attempt, or why it was not made.
 func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (*Response, *Error, *refusal) {
-	if ctx.Err() != nil {
-		return nil, nil, overRefusal(ctx)
+	if over := overRefusal(ctx); over != nil {
+		return nil, nil, over
 	}
 	if refused := a.refusal(req); refused != nil { // without waiting first
 		return nil, nil, refused
@@ -43,8 +43,8 @@ func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (
 	var through *leave
 	if req.op.quota != nil {
 		through = &leave{quota: req.op.quota, from: req.From}
-		if through.Another(ctx) != nil {
-			return nil, nil, through.refused
+		if refused := through.take(ctx); refused != nil {
+			return nil, nil, refused
 		}
 	}
 	if req.sent != nil {
@@ -142,23 +142,28 @@ type leave struct {
 	refused *refusal
 }
 
+// take waits for leave for one more request, or says why there is none.
+func (l *leave) take(ctx context.Context) *refusal {
+	permit, err := l.quota.Admit(ctx, l.from)
+	l.permit, l.refused = permit, quotaRefusal(ctx, err)
+	return l.refused
+}
+
 // Another implements gate.
 func (l *leave) Another(ctx context.Context) error {
-	var err error
-	l.permit, err = l.quota.Admit(ctx, l.from)
-	return l.verdict(ctx, err)
+	if l.take(ctx) != nil {
+		return errHeldBack
+	}
+	return nil
 }
 
 // Pass implements http1.Gate: a request counts from when it is written.
-func (l *leave) Pass(ctx context.Context) error { return l.verdict(ctx, l.permit.Renew(ctx)) }
+func (l *leave) Pass(ctx context.Context) error {
+	if l.refused = quotaRefusal(ctx, l.permit.Renew(ctx)); l.refused != nil {
+		return errHeldBack
+	}
+	return nil
+}
 
 // Late implements gate.
 func (l *leave) Late() { l.permit.Count() }
-
-func (l *leave) verdict(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	l.refused = quotaRefusal(ctx, err)
-	return errHeldBack
-}

@@ -72,18 +72,25 @@ func circuitRefusal(wait time.Duration) *refusal {
 	return &refusal{reason: notCircuit, wait: wait, known: true}
 }
 
-// overRefusal is that of a context which is done.
+// overRefusal is that of a context which is done, nil if it is not.
 func overRefusal(ctx context.Context) *refusal {
-	if Expired(ctx) {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case Expired(ctx):
 		return &refusal{reason: notDeadline, err: context.DeadlineExceeded}
+	default:
+		return &refusal{reason: notWanted, err: err}
 	}
-	return &refusal{reason: notWanted, err: ctx.Err()}
 }
 
-// quotaRefusal is that of a quota which does not admit an attempt.
+// quotaRefusal is that of a quota which does not admit an attempt, nil if err is.
 func quotaRefusal(ctx context.Context, err error) *refusal {
-	if ctx.Err() != nil {
-		return overRefusal(ctx)
+	if err == nil {
+		return nil
+	}
+	if over := overRefusal(ctx); over != nil {
+		return over
 	}
 	r := &refusal{reason: notQuota, err: err}
 	var refused *quota.RefusedError

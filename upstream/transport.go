@@ -136,7 +136,7 @@ func (t *http2Transport) RoundTripThrough(through http1.Gate, req *http.Request)
 	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
 			connected.Store(true)
-			if g, ok := through.(gate); ok && g.Pass(ctx) != nil {
+			if g, ok := through.(gate); ok && g.Pass(ctx) != nil && ctx.Err() == nil {
 				g.Late()
 			}
 		},

@@ -28,6 +28,11 @@
 //
 // In the log these two are "call refused".
 //
+// The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
+// whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
+// was not sent, "no", but for a fault of the gateway, INTERNAL and PANIC. Of passthrough, errors before
+// its request is read say nothing.
+//
 // # Memory
 //
 // A client holds what is on its way to it, and what it has not sent of a request, by its connection.

@@ -50,8 +50,10 @@ type Error struct {
 	// Err is the cause, nil where the upstream's status is all there is to know.
 	Err error
 
-	// NotRepeated is why the call was not repeated, although another attempt might end differently, in
-	// lower snake case; empty if it would not. See the package comment.
+	// NotRepeated is why the call was not repeated: attempts (there have been as many as may be),
+	// deadline (the wait is too long for it), quota, circuit, retry_budget (each refused it),
+	// not_repeatable (it may have been processed), token, certificate (neither has changed) or memory
+	// (there is none). It is empty if another attempt would end alike for sure.
 	NotRepeated string
 	// Processed is "yes", "no" or "unknown": whether the upstream acted on a call other than a GET;
 	// empty for a GET.

@@ -199,7 +199,8 @@ func processed(method string, done effect) string {
 	}
 }
 
-// What breaks a response off; the text of the last is for nobody.
+// Why there is no whole response of use. errAttemptTimeout tells the end of an attempt from the end of its
+// caller's context.
 var (
 	errEncoding       = errors.New("Content-Encoding")
 	errTooLarge       = errors.New("body exceeds its limit")

@@ -35,8 +35,11 @@ func TestVerdict_refusedRepeat(t *testing.T) {
 			deadline time.Duration
 			wait     time.Duration // at least
 		}{
-			"quota":        {budget: quota.Limit{Requests: 1, Window: time.Minute}, deadline: time.Hour, wait: 58 * time.Second},
-			"deadline":     {edit: func(cfg *upstream.Config) { cfg.Retry.BaseDelay = 1000 * time.Hour; cfg.Retry.MaxDelay = 1000 * time.Hour }, deadline: time.Second},
+			"quota": {budget: quota.Limit{Requests: 1, Window: time.Minute}, deadline: time.Hour, wait: 58 * time.Second},
+			"deadline": {edit: func(cfg *upstream.Config) {
+				cfg.Retry.BaseDelay = 1000 * time.Hour
+				cfg.Retry.MaxDelay = 1000 * time.Hour
+			}, deadline: time.Second},
 			"retry_budget": {edit: func(cfg *upstream.Config) { cfg.Retry.Budget = 1 }, deadline: time.Hour},
 			"attempts":     {edit: once, deadline: time.Hour},
 		} {

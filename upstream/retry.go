@@ -115,11 +115,13 @@ func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Durati
 	}
 	due, reason := rest, notDeadline
 	if budget := req.op.quota; budget != nil {
-		next, paused := budget.NextAdmission(req.From)
-		if failure.HTTPStatus == http.StatusTooManyRequests {
-			rest = paused // It is what the 429 was made into.
-			due = next
-		} else if next > due {
+		next, paused, err := budget.NextAdmission(req.From, rest)
+		switch {
+		case err != nil:
+			return 0, quotaRefusal(ctx, err)
+		case failure.HTTPStatus == http.StatusTooManyRequests:
+			rest, due = paused, next // The 429 was made into that.
+		case next > due:
 			due, reason = next, notQuota
 		}
 	}

@@ -363,18 +363,22 @@ func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, 
 }
 
 // NextAdmission estimates how long a further attempt in the name of from has to wait now until Admit
-// lets it through, and for how much of that a budget is paused, so
-// that nobody is let through. See RefusedError.Wait.
-func (o *Operation) NextAdmission(from identity.Identity) (wait, paused time.Duration) {
+// lets it through, if it comes after a time and after all pauses. Paused is how long those last, during
+// which nobody is let through. The error is a *RefusedError if Admit would refuse it then, whatever its
+// deadline.
+func (o *Operation) NextAdmission(from identity.Identity, after time.Duration) (wait, paused time.Duration, err error) {
 	l := o.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	next := l.schedule.estimateLocked(&o.line, l.schedule.flowLocked(&o.line, callerOf(from)), now)
 	for _, b := range o.line.budgets {
 		paused = max(paused, b.until-now)
 	}
-	return next.Wait, paused
+	next := l.schedule.estimateLocked(&o.line, l.schedule.flowLocked(&o.line, callerOf(from)), now)
+	if next.Wait-max(after, paused) > l.cfg.MaxWait {
+		return next.Wait, paused, next
+	}
+	return next.Wait, paused, nil
 }
 
 // joinLocked queues an attempt, or refuses it.

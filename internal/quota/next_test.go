@@ -18,9 +18,9 @@ func TestNextAdmission_isWhenAdmitLetsThrough(t *testing.T) {
 		me := identity.Identity{Caller: "me"}
 		want := func(wait, paused time.Duration) {
 			t.Helper()
-			gotWait, gotPaused := o.NextAdmission(me)
-			if gotWait != wait || gotPaused != paused {
-				t.Errorf("NextAdmission = %v, %v, want %v, %v", gotWait, gotPaused, wait, paused)
+			gotWait, gotPaused, err := o.NextAdmission(me, 0)
+			if gotWait != wait || gotPaused != paused || err != nil {
+				t.Errorf("NextAdmission = %v, %v, %v, want %v, %v", gotWait, gotPaused, err, wait, paused)
 			}
 		}
 		want(0, 0)
@@ -36,6 +36,26 @@ func TestNextAdmission_isWhenAdmitLetsThrough(t *testing.T) {
 		}
 		if took := time.Since(began); took != 8*time.Second {
 			t.Errorf("admitted after %v, want 8s", took)
+		}
+	})
+}
+
+// TestNextAdmission_tooLong has attempts that nobody may wait for, unless they come later.
+func TestNextAdmission_tooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := operation(t, newLimiter(t, exact()), "list", 1, time.Minute)
+		admitted(t, o, 1)
+		for after, tooLong := range map[time.Duration]bool{0: true, 49 * time.Second: true, 50 * time.Second: false, time.Hour: false} {
+			wait, _, err := o.NextAdmission(identity.Identity{}, after)
+			var refused *quota.RefusedError
+			if wait != time.Minute || errors.As(err, &refused) != tooLong {
+				t.Errorf("after %v NextAdmission = %v, %v, want 1m, too long: %t", after, wait, err, tooLong)
+			}
+		}
+		o.Pause(t.Context(), time.Now().Add(time.Hour))
+		if wait, paused, err := o.NextAdmission(identity.Identity{}, 0); wait != time.Hour || paused != time.Hour || err != nil {
+			t.Errorf("NextAdmission = %v, %v, %v, want 1h, 1h", wait, paused, err)
 		}
 	})
 }

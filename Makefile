@@ -52,7 +52,7 @@ TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD=
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
 # Modules of their own, whose dependencies the gateway does not have.
-MODULES := bench conformance conformance/reference tools
+MODULES := bench tools tools/conformance tools/conformance/reference
 
 # Whose ...Locked methods are looked at.
 LOCKED := internal/feed internal/lease internal/quota service upstream
@@ -138,7 +138,7 @@ ci-full: ## run .ci/run, the cases of gRPC conformance, fuzz each target, replac
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against a foreign service behind the gateway's own gRPC
-	conformance/run.sh bin/connectconformance bin/conformance
+	tools/conformance/run.sh bin/connectconformance bin/conformance
 
 # The last build that writes version 1 of the quota's format in Redis.
 OLD := d0e5661
@@ -258,7 +258,7 @@ bin/bench-micro:
 
 # With its runner, bin/connectconformance.
 bin/conformance:
-	go -C conformance build -o '$(BIN)/' . connectrpc.com/conformance/cmd/connectconformance
+	go -C tools/conformance build -o '$(BIN)/' . connectrpc.com/conformance/cmd/connectconformance
 
 bin/locked:
 	go -C tools build -o '$(BIN)/locked' ./cmd/locked

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the cases of connectrpc.com/conformance that config.yaml asks for, and prints what fails.
 #
-#	conformance/run.sh RUNNER SERVER
+#	tools/conformance/run.sh RUNNER SERVER
 #
 # Exactly the cases that known-failing.txt lists must fail, each for the reason that it gives there: the
 # runner itself neither looks at reasons nor fails for cases that it could not run. Nor may the server

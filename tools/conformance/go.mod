@@ -1,10 +1,10 @@
-module samsara.internal/gateway/conformance
+module samsara.internal/gateway/tools/conformance
 
 go 1.26.0
 
 replace (
 	connectrpc.com/conformance/reference => ./reference
-	samsara.internal/gateway => ../
+	samsara.internal/gateway => ../../
 )
 
 tool connectrpc.com/conformance/cmd/connectconformance

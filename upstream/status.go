@@ -54,7 +54,7 @@ const (
 	ReasonDeadlineExceeded = "DEADLINE_EXCEEDED"
 	// ReasonCancelled means that the caller cancelled.
 	ReasonCancelled = "CANCELLED"
-	// ReasonRequestInvalid means that a Request breaks the rules stated at its fields.
+	// ReasonRequestInvalid means that a Call breaks the rules stated at its fields.
 	ReasonRequestInvalid = "REQUEST_INVALID"
 )
 

@@ -16,7 +16,7 @@
 // A call goes through layers, cache, share, retry, admit and attempt, each of which knows the next one
 // alone. The files, in the order in which they are to be read: upstream, cache, share, retry, admit,
 // attempt, circuit, retrybudget, request, transport, body, decode, operation, refusal, status, error,
-// errorbody, scrub, retryafter, config, token. Each names only what comes after it.
+// errorbody, retryafter, config, token. Each names only what comes after it.
 package upstream
 
 import (

@@ -25,14 +25,14 @@ type attempt struct {
 	log      *slog.Logger
 }
 
-// do makes the n-th attempt of a call. It returns neither response nor error if the gate lets a
-// request not through.
+// do makes the n-th attempt of a call. It returns neither response nor error if the gate does not let a
+// request through.
 func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized, through gate) (*Response, *Error) {
 	got := received{token: with.token}
-	var body body
-	defer body.drop() // if it does not become the response's
+	var b body
+	defer b.drop() // if it does not become the response's
 	began := time.Now()
-	failure, held := a.exchange(ctx, req, req.header(with, a.counted, n), through, &got, &body)
+	failure, held := a.exchange(ctx, req, req.header(with, a.counted, n), through, &got, &b)
 	if held {
 		return nil, nil
 	}
@@ -45,12 +45,12 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	}
 	var resp *Response
 	if failure == nil {
-		got.body, got.lease = body.bytes, body.lease
+		got.body, got.lease = b.bytes, b.lease
 		resp, failure = translate(req.op, &got)
 	}
 	if failure == nil {
 		if resp.Lease != nil {
-			_ = body.pass()
+			_ = b.pass()
 		}
 		resp.Attempts, resp.asked = n, began
 		return resp, nil

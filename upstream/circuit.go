@@ -121,8 +121,9 @@ type probe struct {
 // that gave the pass; that of a record's to records. The zero value is what a closed circuit gives.
 type circuitPass struct {
 	circuit *circuit
-	// id is that of a probe, else 0.
-	id int64
+	// id is that of a probe, else 0, and since when it began.
+	id    int64
+	since time.Time
 }
 
 func newCircuit(policy BreakerPolicy, log *slog.Logger) *circuit {
@@ -187,11 +188,11 @@ func (c *circuit) allow() (pass circuitPass, wait time.Duration, ok bool) {
 	}
 	c.lastID++
 	c.probing = append(c.probing, probe{id: c.lastID, until: now.Add(c.policy.OpenFor)})
-	return circuitPass{circuit: c, id: c.lastID}, 0, true
+	return circuitPass{circuit: c, id: c.lastID, since: now}, 0, true
 }
 
-// end tells the outcome of an attempt that began at a time. One from before the state last changed is
-// about the past.
+// end tells the outcome of an attempt that began at a time, a probe when it was let through. One from
+// before the state last changed is about the past.
 func (c *circuit) end(pass circuitPass, began time.Time, what outcome) {
 	if pass.id == 0 && !c.troubled.Load() && what != outcomeFailed {
 		return
@@ -199,7 +200,7 @@ func (c *circuit) end(pass circuitPass, began time.Time, what outcome) {
 	c.mu.Lock()
 	before := c.state
 	if now := time.Now(); pass.id != 0 {
-		c.probedLocked(pass.id, now, began, what)
+		c.probedLocked(pass.id, now, pass.since, what)
 	} else if c.state == CircuitClosed && !began.Before(c.changed) {
 		c.countLocked(now, what)
 	}

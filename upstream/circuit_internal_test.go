@@ -296,6 +296,27 @@ func TestCircuit_refusalTellsWhenAProbeMakesRoom(t *testing.T) {
 	})
 }
 
+// TestCircuit_probeThatBeganBeforeItsLeave has attempts whose beginning was taken a moment before they
+// were let through: the first of them makes the circuit half-open, and counts all the same.
+func TestCircuit_probeThatBeganBeforeItsLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBenchCircuit(t)
+		b.attempts(20, outcomeFailed)
+		<-time.After(6 * time.Second)
+		for range probes {
+			began := time.Now()
+			<-time.After(time.Microsecond)
+			pass, _, ok := b.allow()
+			if !ok {
+				t.Fatal("refused, want a pass")
+			}
+			b.end(pass, began, outcomeWorked)
+		}
+		b.want(CircuitClosed)
+	})
+}
+
 func TestCircuit_probesThatSayNothingMakeRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,9 +1,14 @@
 package service
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
+	"time"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/feed"
+	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -50,4 +55,21 @@ func (o operations) at(method, path string) *upstream.Operation {
 		return o.of[e].passthrough
 	}
 	return o.unknown
+}
+
+// handler answers the calls of every method. It is immutable and safe for concurrent use.
+type handler struct {
+	presenter
+	upstream        Upstream
+	drift           func(method string, findings []transcode.Finding)
+	observer        StreamObserver
+	operations      operations
+	sandboxFaults   bool
+	defaultDeadline time.Duration
+	requestRoom
+	// answering is how many unary calls are being answered.
+	answering *atomic.Int64
+	// stopping ends when the server begins to stop.
+	stopping context.Context //nolint:containedctx // the server's own, not a call's
+	feeds    *feed.Hub
 }

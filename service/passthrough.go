@@ -85,20 +85,6 @@ func encodePassed(from *connection, resp *upstream.Response) error {
 	return nil
 }
 
-// checkBody refuses, and releases, a response whose body is to be passed on as it is and is not JSON.
-// JSON is valid UTF-8, without which it could not be sent.
-func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Response) error {
-	if len(resp.Body) == 0 {
-		return nil
-	}
-	err := transcode.Valid(resp.Body)
-	if err == nil {
-		return nil
-	}
-	resp.Release()
-	return op.Unfit(call, resp, upstream.ReasonBodyInvalid, "the response is "+err.Error(), err)
-}
-
 // passthroughViolations lists what is wrong with a request whose encoded query is query.
 func passthroughViolations(in *gatewayv1.CallRequest, query string) []endpoint.Violation {
 	var violations []endpoint.Violation

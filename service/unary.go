@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
-	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -43,26 +40,6 @@ func unary(fullMethod string, answer call) grpc.MethodDesc {
 			return resp, err
 		},
 	}
-}
-
-// handler answers the calls of every method. It is safe for concurrent use; only what feeds
-// shares changes.
-type handler struct {
-	presenter
-	upstream        Upstream
-	drift           func(method string, findings []transcode.Finding)
-	observer        StreamObserver
-	operations      operations
-	sandboxFaults   bool
-	defaultDeadline time.Duration
-	requestRoom
-	// answers is the memory for answers.
-	answers *lease.Pool
-	// answering is how many unary calls are being answered.
-	answering *atomic.Int64
-	// stopping ends when the server begins to stop.
-	stopping context.Context //nolint:containedctx // the server's own, not a call's
-	feeds    feeds
 }
 
 // operation returns the method that stands for one operation of the REST API.
@@ -142,21 +119,6 @@ func (h *handler) framed(ctx context.Context, from *connection, method string, r
 	return frame{resp}
 }
 
-// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream.
-// Grpc queues a copy of it that nobody counts, and which lease.Holder.Copy bounds.
-const maxCompressedBytes = 64 << 10
-
-// mayCompress reports whether an answer of so many bytes may be compressed.
-func mayCompress(by *lease.Holder, n int) bool {
-	return n <= maxCompressedBytes && by.Copy(int64(n))
-}
-
-// compresses reports whether grpc compresses the answer to a call.
-func compresses(call grpc.ServerTransportStream) bool {
-	c, ok := call.(interface{ SendCompress() string })
-	return ok && c.SendCompress() != "" && c.SendCompress() != encoding.Identity
-}
-
 // reportDrift tells the caller and the metrics in what the response differed.
 func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream.Response) {
 	d := &resp.Drift
@@ -167,4 +129,18 @@ func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream
 	if h.drift != nil && !resp.Cached { // it was counted when it came
 		h.drift(method, d.Findings())
 	}
+}
+
+// checkBody refuses, and releases, a response whose body is to be passed on as it is and is not JSON.
+// JSON is valid UTF-8, without which it could not be sent.
+func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Response) error {
+	if len(resp.Body) == 0 {
+		return nil
+	}
+	err := transcode.Valid(resp.Body)
+	if err == nil {
+		return nil
+	}
+	resp.Release()
+	return op.Unfit(call, resp, upstream.ReasonBodyInvalid, "the response is "+err.Error(), err)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -240,4 +241,45 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 	polls.only("B interactive", alone, 2)
 	alone.leave()
 	eventually(t, "nobody reads the feed", func() bool { return readers(t, at) == 0 })
+}
+
+// TestFollow_whoHasUsedUpItsShareHoldsUpNobody has a caller follow a feed and ask for so much besides that
+// its requests find no place in the queue. Another caller follows the same feed.
+func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	feed := &endlessFeed{asked: map[string]int{}}
+	at := startAgainst(t, serveHTTP(t, feed), "--quota-limits=samsara.location_and_speed.*=5/s", "--quota-max-wait=2s")
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
+	greedy.has(t, 1)
+	other := startFollower(t, conn, *greedy.cursor.Load(), "samsara-caller", "B", "samsara-priority", "interactive")
+	other.has(t, 1)
+
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	ctx, stop := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A"))
+	defer stop()
+	var refused atomic.Int64
+	for i := range 50 {
+		flood.Go(func() {
+			again := time.NewTicker(20 * time.Millisecond)
+			defer again.Stop()
+			for n := 0; ctx.Err() == nil; n++ {
+				_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).GetLocationAndSpeed(ctx, &locationandspeedv1.GetLocationAndSpeedRequest{
+					Ids: []string{fmt.Sprint(i, "-", n)}, // Each asks for something else.
+				})
+				if status.Code(err) == codes.ResourceExhausted {
+					refused.Add(1)
+				}
+				<-again.C
+			}
+		})
+	}
+	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
+	began := time.Now()
+	other.has(t, 3)
+	t.Logf("3 pages in %v while %d calls of A were refused", time.Since(began).Round(time.Millisecond), refused.Load())
+	if n := readers(t, at); n != 1 {
+		t.Errorf("there are %d readers, want 1 for both", n)
+	}
 }

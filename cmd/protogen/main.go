@@ -23,6 +23,10 @@ import (
 	"os/signal"
 
 	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/cmd/protogen/internal/document"
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
 func main() {
@@ -67,20 +71,16 @@ func report(stderr io.Writer, err error) error {
 func generate(ctx context.Context, spec, root string) (int, error) {
 	operations, err := load(ctx, spec)
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", spec, err)
-	}
-	return update(ctx, operations, root)
-}
-
-// update brings the tree below root up to a document's operations, which it leaves as they are,
-// and returns how many files it changed.
-func update(ctx context.Context, operations []operation, root string) (int, error) {
-	t, err := readTree(ctx, root)
-	if err != nil {
-		return 0, fmt.Errorf("reading the tree below %s: %w", root, err)
-	}
-	if err := merge(t, operations); err != nil {
 		return 0, err
 	}
-	return write(t, root)
+	return surface.Update(ctx, operations, root)
+}
+
+// load reads what the document at spec says of its operations.
+func load(ctx context.Context, spec string) ([]model.Operation, error) {
+	doc, err := document.Read(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return model.Read(doc)
 }

@@ -9,34 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
-
-func TestTwinNames(t *testing.T) {
-	t.Parallel()
-	const pages, follow = gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW
-	for _, test := range []struct {
-		name, unary string
-		shape       gatewayv1.StreamShape
-		want        []string
-	}{
-		{"a list loses its verb", "ListVehicles", pages, []string{"StreamVehicles", "StreamListVehicles"}},
-		{"all is part of the verb", "GetAllAssets", pages, []string{"StreamAssets", "StreamGetAllAssets"}},
-		{"a word that begins with all is not", "GetAllocations", pages, []string{"StreamAllocations", "StreamGetAllocations"}},
-		{"a verb that does not read stays", "ReplaceTags", pages, []string{"StreamReplaceTags"}},
-		{"a stream is not one twice", "GetTripsStream", pages, []string{"StreamTrips", "StreamTripsStream", "StreamGetTripsStream"}},
-		{"the pages of a feed are not what they are a feed of", "GetStatsFeed", pages, []string{"StreamStatsFeed", "StreamGetStatsFeed"}},
-		{"what is followed is no feed by name", "GetStatsFeed", follow, []string{"FollowStats", "FollowStatsFeed", "FollowGetStatsFeed"}},
-		{"nor a stream", "FetchTripsStream", follow, []string{"FollowTrips", "FollowTripsStream", "FollowFetchTripsStream"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			if diff := cmp.Diff(test.want, twinNames(test.shape, test.unary)); diff != "" {
-				t.Errorf("twinNames(%s, %s) (-want +got):\n%s", test.shape, test.unary, diff)
-			}
-		})
-	}
-}
 
 func TestTwinsThatCannotBeWrittenAreRefused(t *testing.T) {
 	t.Parallel()
@@ -68,7 +43,7 @@ func TestTwinsThatCannotBeWrittenAreRefused(t *testing.T) {
 			spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
 			writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+strings.Join(test.paths, ",")+`}}`)
 			_, err := generate(t.Context(), spec, root)
-			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
+			if !errors.Is(err, model.ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("generate: %v, want %q", err, test.want)
 			}
 			if diff := cmp.Diff(map[string]string{}, readFiles(t, root)); diff != "" {
@@ -119,8 +94,8 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 				t.Fatalf("no %q in:\n%s", change[0], have)
 			}
 			writeFile(t, file, changed)
-			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
-				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, ErrForeign)
+			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, surface.ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
+				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, surface.ErrForeign)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package main
+package surface
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -24,7 +25,7 @@ var ErrForeign = errors.New("not written by protogen")
 
 // readTree reads the proto files of earlier runs; a directory without any is an empty tree.
 func readTree(ctx context.Context, root string) (*tree, error) {
-	t := &tree{packages: map[place]*pkg{}}
+	t := &tree{packages: map[model.Place]*pkg{}}
 	files, err := findFiles(root)
 	if err != nil || len(files) == 0 {
 		return t, err
@@ -92,8 +93,8 @@ func (r *reader) declare(file protoreflect.FileDescriptor) error {
 	if len(parts) != 3 {
 		return fmt.Errorf("package %s: %w", file.Package(), ErrForeign)
 	}
-	p := place{parts[1], parts[2]}
-	if file.Path() != p.file() || file.Enums().Len()+file.Extensions().Len() > 0 || file.Services().Len() > 1 {
+	p := model.Place{Area: parts[1], Version: parts[2]}
+	if file.Path() != p.File() || file.Enums().Len()+file.Extensions().Len() > 0 || file.Services().Len() > 1 {
 		return fmt.Errorf("package %s: %w", file.Package(), ErrForeign)
 	}
 	for i := range file.Messages().Len() {
@@ -151,36 +152,36 @@ func (r *reader) field(d protoreflect.FieldDescriptor) (*field, error) {
 	value := d
 	switch {
 	case d.IsMap():
-		f.label, value = mapping, d.MapValue()
+		f.label, value = model.Mapping, d.MapValue()
 	case d.IsList():
-		f.label = list
+		f.label = model.List
 	}
 	if value.Message() != nil {
 		f.message = r.messages[value.Message().FullName()]
 	}
 	known := false
 	f.kind, known = kindOf(value)
-	if f.label == single && f.kind.scalar() && !d.HasOptionalKeyword() || !known && f.message == nil {
+	if f.label == model.Single && f.kind.Scalar() && !d.HasOptionalKeyword() || !known && f.message == nil {
 		return nil, fmt.Errorf("field %s: %w", d.FullName(), ErrForeign)
 	}
 	return f, nil
 }
 
 // kindOf is the kind of a field as protogen writes it.
-func kindOf(d protoreflect.FieldDescriptor) (kind, bool) {
+func kindOf(d protoreflect.FieldDescriptor) (model.Kind, bool) {
 	name := d.Kind().String()
 	if d.Message() != nil {
 		name = string(d.Message().FullName())
 	}
-	for _, k := range []kind{
-		kindAny, kindList, kindMask, kindStreamOptions, kindFollowOptions, kindKeepAlive,
-		kindString, kindInteger, kindNumber, kindBoolean,
+	for _, k := range []model.Kind{
+		model.KindAny, model.KindList, model.KindMask, model.KindStreamOptions, model.KindFollowOptions, model.KindKeepAlive,
+		model.KindString, model.KindInteger, model.KindNumber, model.KindBoolean,
 	} {
-		if k.name() == name {
+		if k.Name() == name {
 			return k, true
 		}
 	}
-	return kindMessage, false
+	return model.KindMessage, false
 }
 
 // service reads the unary methods, then their twins.

@@ -1,4 +1,5 @@
-package main
+// Package words makes names of what the document calls things.
+package words
 
 import (
 	"strconv"
@@ -6,9 +7,9 @@ import (
 	"unicode"
 )
 
-// words splits a name at every character that is neither letter nor digit and where a capital
+// Split splits a name at every character that is neither letter nor digit and where a capital
 // begins a word. Acronyms stay together: DEFRemaining is DEF, Remaining.
-func words(name string) []string {
+func Split(name string) []string {
 	var all []string
 	var word []rune
 	flush := func() {
@@ -33,21 +34,21 @@ func words(name string) []string {
 	return all
 }
 
-// identifier makes a name that would begin with a digit, or be empty, begin with a word.
-func identifier(name, word string) string {
+// Identifier makes a name that would begin with a digit, or be empty, begin with a word.
+func Identifier(name, word string) string {
 	if name == "" || name[0] >= '0' && name[0] <= '9' {
 		return word + name
 	}
 	return name
 }
 
-// snake is a name in lower_snake_case.
-func snake(name string) string {
-	return strings.ToLower(strings.Join(words(name), "_"))
+// Snake is a name in lower_snake_case.
+func Snake(name string) string {
+	return strings.ToLower(strings.Join(Split(name), "_"))
 }
 
-// upperCamel joins words, each with its first letter in upper case.
-func upperCamel(words []string) string {
+// UpperCamel joins words, each with its first letter in upper case.
+func UpperCamel(words []string) string {
 	var b strings.Builder
 	for _, w := range words {
 		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
@@ -55,8 +56,8 @@ func upperCamel(words []string) string {
 	return b.String()
 }
 
-// derivedJSONName is the JSON name that protoc gives a field without json_name.
-func derivedJSONName(field string) string {
+// JSONName is the JSON name that protoc gives a field without json_name.
+func JSONName(field string) string {
 	var b strings.Builder
 	upper := false
 	for _, r := range field {
@@ -73,8 +74,8 @@ func derivedJSONName(field string) string {
 	return b.String()
 }
 
-// singular is the singular of an English plural, as far as endings tell.
-func singular(word string) string {
+// Singular is the singular of an English plural, as far as endings tell.
+func Singular(word string) string {
 	for _, ending := range [...][2]string{
 		{"series", "series"},
 		{"vertices", "vertex"},
@@ -96,8 +97,8 @@ func singular(word string) string {
 	return word
 }
 
-// unique returns the first name that is not taken: the name, name2, name3, joined by sep.
-func unique(name, sep string, taken func(string) bool) string {
+// Unique returns the first name that is not taken: the name, name2, name3, joined by sep.
+func Unique(name, sep string, taken func(string) bool) string {
 	if !taken(name) {
 		return name
 	}

@@ -1,9 +1,11 @@
-package main
+package surface
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
 )
 
 // forms tells which schemas are one thing, so that one message can stand for all of them: those
@@ -19,7 +21,7 @@ type forms struct {
 }
 
 // newForms describes all schemas of the document and all messages of the tree.
-func newForms(t *tree, operations []operation) *forms {
+func newForms(t *tree, operations []model.Operation) *forms {
 	f := &forms{
 		names:    newNames(t, operations),
 		sources:  map[string]source{},
@@ -33,17 +35,17 @@ func newForms(t *tree, operations []operation) *forms {
 			f.ofMessage(m)
 		}
 	}
-	first := map[string]place{}
+	first := map[string]model.Place{}
 	for _, o := range operations {
 		reached := map[string]bool{}
-		f.reach(o.response, reached)
-		f.reach(o.request, reached)
+		f.reach(newSource(o.Response), reached)
+		f.reach(newSource(o.Request), reached)
 		for key := range reached {
 			f.uses[key]++
 			if f.uses[key] == 1 {
-				first[key] = o.place
+				first[key] = o.Place
 			}
-			if first[key] != o.place {
+			if first[key] != o.Place {
 				f.shared[f.schemas[key]] = true
 			}
 		}
@@ -54,31 +56,31 @@ func newForms(t *tree, operations []operation) *forms {
 // reach adds the schemas that src leads to.
 func (f *forms) reach(src source, reached map[string]bool) {
 	for _, p := range src.fields {
-		key := p.shape.of.key
-		if p.shape.kind.proto() != kindMessage || reached[key] {
+		key := p.Shape.Key()
+		if p.Shape.Kind.Proto() != model.KindMessage || reached[key] {
 			continue
 		}
 		reached[key] = true
-		f.ofSchema(p.shape)
+		f.ofSchema(p.Shape)
 		f.reach(f.sources[key], reached)
 	}
 }
 
 // ofSchema returns the form of the schema behind a shape. A schema that leads to itself has
 // its key in its form, so it is like no other.
-func (f *forms) ofSchema(s shape) string {
-	key := s.of.key
+func (f *forms) ofSchema(s model.Shape) string {
+	key := s.Key()
 	if form, known := f.schemas[key]; known {
 		return form
 	}
-	f.sources[key], f.schemas[key] = s.source(), key
+	f.sources[key], f.schemas[key] = newSource(s.Source()), key
 	var members []string
 	for _, p := range f.sources[key].fields {
 		below := ""
-		if p.shape.kind.proto() == kindMessage {
-			below = f.ofSchema(p.shape)
+		if p.Shape.Kind.Proto() == model.KindMessage {
+			below = f.ofSchema(p.Shape)
 		}
-		members = append(members, member(p.wire, p.shape.kind, p.shape.label, p.options.GetRoot(), below))
+		members = append(members, member(p.Wire, p.Shape.Kind, p.Shape.Label, p.Options.GetRoot(), below))
 	}
 	f.schemas[key] = f.form(key, members)
 	return f.schemas[key]
@@ -96,7 +98,7 @@ func (f *forms) ofMessage(m *message) string {
 			continue
 		}
 		below := ""
-		if field.kind == kindMessage {
+		if field.kind == model.KindMessage {
 			below = f.ofMessage(field.message)
 		}
 		members = append(members, member(field.wire(), field.kind, field.label, field.options.GetRoot(), below))
@@ -110,8 +112,8 @@ func (f *forms) form(key string, members []string) string {
 	return f.names.plain(key) + "{" + strings.Join(members, ",") + "}"
 }
 
-func member(wire string, k kind, l label, root bool, below string) string {
-	return fmt.Sprintf("%q %d %d %t %s", wire, k.proto(), l, root, below)
+func member(wire string, k model.Kind, l model.Label, root bool, below string) string {
+	return fmt.Sprintf("%q %d %d %t %s", wire, k.Proto(), l, root, below)
 }
 
 // alike says whether the message stands for a schema of the document that is the same thing as

@@ -1,4 +1,4 @@
-package main
+package surface
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -24,7 +26,7 @@ const lineWidth = 100
 func write(t *tree, root string) (int, error) {
 	written := 0
 	for _, p := range t.sorted() {
-		file := filepath.Join(root, filepath.FromSlash(p.file()))
+		file := filepath.Join(root, filepath.FromSlash(p.File()))
 		want := p.print()
 		if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, want) { //nolint:gosec // the caller names the tree
 			continue
@@ -65,7 +67,7 @@ func (out *printer) comment(depth int, text string) {
 // print returns the package's file: the service, the messages of its methods, then the others
 // by name.
 func (p *pkg) print() []byte {
-	slices.SortFunc(p.methods, func(a, b *method) int { return compareOperations(a.operation, b.operation) })
+	slices.SortFunc(p.methods, func(a, b *method) int { return model.Compare(a.operation, b.operation) })
 	out := &printer{}
 	out.line(0, "// Written by cmd/protogen from the OpenAPI document. Do not edit.")
 	out.line(0, "syntax = \"proto3\";\n")
@@ -73,13 +75,13 @@ func (p *pkg) print() []byte {
 	for _, file := range p.imports() {
 		out.line(0, "import %q;", file)
 	}
-	goName := strings.ReplaceAll(p.area, "_", "") + p.version
-	out.line(0, "\noption go_package = \"samsara.internal/gateway/gen/samsara/%s/%s;%s\";", p.area, p.version, goName)
+	goName := strings.ReplaceAll(p.Area, "_", "") + p.Version
+	out.line(0, "\noption go_package = \"samsara.internal/gateway/gen/samsara/%s/%s;%s\";", p.Area, p.Version, goName)
 	out.line(0, "option java_multiple_files = true;")
 	if len(p.methods) > 0 {
 		out.line(0, "")
 		out.comment(0, p.comment())
-		out.line(0, "service %s {", p.service())
+		out.line(0, "service %s {", p.Service())
 		for _, m := range p.methods {
 			out.method(m)
 			for _, t := range m.twins {
@@ -117,14 +119,14 @@ func (p *pkg) imports() []string {
 	for _, m := range p.messages {
 		for _, f := range m.fields {
 			switch {
-			case f.kind == kindAny || f.kind == kindList:
+			case f.kind == model.KindAny || f.kind == model.KindList:
 				files["google/protobuf/struct.proto"] = true
-			case f.kind == kindMask:
+			case f.kind == model.KindMask:
 				files["google/protobuf/field_mask.proto"] = true
-			case f.kind == kindStreamOptions || f.kind == kindFollowOptions || f.kind == kindKeepAlive:
+			case f.kind == model.KindStreamOptions || f.kind == model.KindFollowOptions || f.kind == model.KindKeepAlive:
 				files[gatewayv1.File_samsara_gateway_v1_stream_proto.Path()] = true
 			case f.message != nil && f.message.pkg != p:
-				files[f.message.pkg.file()] = true
+				files[f.message.pkg.File()] = true
 			}
 		}
 	}
@@ -199,7 +201,7 @@ func (out *printer) reserved(r reserved) {
 func (out *printer) field(in *pkg, f *field) {
 	out.comment(1, f.comment())
 	var options []func(depth int) string
-	if f.jsonName != derivedJSONName(f.name) {
+	if f.jsonName != words.JSONName(f.name) {
 		options = append(options, func(int) string { return "json_name = " + strconv.Quote(f.jsonName) })
 	}
 	if f.deprecated {
@@ -231,7 +233,7 @@ func (out *printer) field(in *pkg, f *field) {
 
 // typeIn is the field's type and label as a package names them.
 func (f *field) typeIn(in *pkg) string {
-	name := f.kind.name()
+	name := f.kind.Name()
 	if f.message != nil {
 		name = f.message.name
 		if f.message.pkg != in {
@@ -239,11 +241,11 @@ func (f *field) typeIn(in *pkg) string {
 		}
 	}
 	switch {
-	case f.label == list:
+	case f.label == model.List:
 		return "repeated " + name
-	case f.label == mapping:
+	case f.label == model.Mapping:
 		return "map<string, " + name + ">"
-	case f.kind.scalar():
+	case f.kind.Scalar():
 		return "optional " + name
 	}
 	return name

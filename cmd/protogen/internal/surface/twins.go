@@ -1,4 +1,4 @@
-package main
+package surface
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -16,17 +18,6 @@ type twin struct {
 	stream            *gatewayv1.Stream
 	request, response *message
 	deprecated        bool
-}
-
-// shapes are the shapes of the twins that the operation should have.
-func (o operation) shapes() []gatewayv1.StreamShape {
-	switch {
-	case o.annotation.GetFeed():
-		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}
-	case o.annotation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
-		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES}
-	}
-	return nil
 }
 
 // twin returns the method's twin of a shape, nil if there is none.
@@ -52,8 +43,8 @@ type claim struct {
 func addTwins(bindings []binding) []error {
 	var claims []claim
 	for _, b := range bindings {
-		for _, shape := range b.operation.shapes() {
-			if b.method.twin(shape) == nil && b.method.place() == b.operation.place {
+		for _, shape := range b.operation.Shapes() {
+			if b.method.twin(shape) == nil && b.method.place() == b.operation.Place {
 				claims = append(claims, claim{b.method, shape, twinNames(shape, b.method.name)})
 			}
 		}
@@ -89,7 +80,7 @@ func (c claim) settle() error {
 		}
 		holders = append(holders, name+" is "+holder)
 	}
-	return fmt.Errorf("%s: no name for a twin of %s: %s: %w", p, c.method.name, strings.Join(holders, ", "), ErrUnsupported)
+	return fmt.Errorf("%s: no name for a twin of %s: %s: %w", p, c.method.name, strings.Join(holders, ", "), model.ErrUnsupported)
 }
 
 // holder says what holds the name of a method, or of its request or response; nothing if it is
@@ -129,20 +120,20 @@ func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
 // attach makes t a twin of the method, and gives its messages their fields, which are the same
 // in every twin of a shape.
 func (m *method) attach(t *twin) {
-	own := func(number int32, name string, k kind, text string) *field {
-		return &field{name: name, jsonName: derivedJSONName(name), number: number, kind: k, options: &gatewayv1.Field{}, text: text}
+	own := func(number int32, name string, k model.Kind, text string) *field {
+		return &field{name: name, jsonName: words.JSONName(name), number: number, kind: k, options: &gatewayv1.Field{}, text: text}
 	}
-	request := own(1, "request", kindMessage, "What "+m.name+" is asked, page after page.")
+	request := own(1, "request", model.KindMessage, "What "+m.name+" is asked, page after page.")
 	request.message = m.request
-	page := own(1, "page", kindMessage, "What "+m.name+" answers.")
+	page := own(1, "page", model.KindMessage, "What "+m.name+" answers.")
 	page.message = m.response
-	cursor := own(2, "cursor", kindString, "Where to go on from after this message.")
+	cursor := own(2, "cursor", model.KindString, "Where to go on from after this message.")
 	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
 		page.text += " Unset in a keep-alive."
-		t.request.fields = []*field{request, own(2, "options", kindFollowOptions, "How to follow.")}
-		t.response.fields = []*field{page, cursor, own(3, "keep_alive", kindKeepAlive, "How it is going while there is no page.")}
+		t.request.fields = []*field{request, own(2, "options", model.KindFollowOptions, "How to follow.")}
+		t.response.fields = []*field{page, cursor, own(3, "keep_alive", model.KindKeepAlive, "How it is going while there is no page.")}
 	} else {
-		t.request.fields = []*field{request, own(2, "options", kindStreamOptions, "How much to read.")}
+		t.request.fields = []*field{request, own(2, "options", model.KindStreamOptions, "How much to read.")}
 		t.response.fields = []*field{page, cursor}
 	}
 	m.twins = append(m.twins, t)
@@ -154,14 +145,14 @@ func (m *method) attach(t *twin) {
 func (b binding) finish() error {
 	for _, t := range b.method.twins {
 		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
-		t.stream.EndRequired = paged && b.operation.feed.contradictory()
+		t.stream.EndRequired = paged && b.operation.Feed.Contradictory()
 	}
-	if len(b.operation.shapes()) == 0 {
+	if len(b.operation.Shapes()) == 0 {
 		return nil
 	}
 	lists := b.method.response.recordLists()
 	if len(lists) != 1 {
-		return fmt.Errorf("%s %s: pages with %d lists of records %q, want 1: %w", b.method.place(), b.method.name, len(lists), lists, ErrUnsupported)
+		return fmt.Errorf("%s %s: pages with %d lists of records %q, want 1: %w", b.method.place(), b.method.name, len(lists), lists, model.ErrUnsupported)
 	}
 	b.method.operation.Items = lists[0]
 	return nil
@@ -181,7 +172,7 @@ func (m *message) recordLists() []string {
 		return paths
 	}
 	for _, member := range m.fields {
-		if member.label != single || member.message == nil || member.deprecated {
+		if member.label != model.Single || member.message == nil || member.deprecated {
 			continue
 		}
 		for _, f := range member.message.lists() {
@@ -196,7 +187,7 @@ func (m *message) lists() []*field {
 	var found []*field
 	for _, f := range m.fields {
 		wire := strings.ToLower(f.wire())
-		if f.label == list && !f.deprecated && wire != "columns" && wire != "links" {
+		if f.label == model.List && !f.deprecated && wire != "columns" && wire != "links" {
 			found = append(found, f)
 		}
 	}

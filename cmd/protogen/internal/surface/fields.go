@@ -1,10 +1,12 @@
-package main
+package surface
 
 import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -15,7 +17,7 @@ type slot struct {
 	in   gatewayv1.Location
 }
 
-func (p property) slot() slot { return slot{p.wire, p.options.GetIn()} }
+func (p property) slot() slot { return slot{p.Wire, p.Options.GetIn()} }
 
 func (f *field) slot() slot { return slot{f.wire(), f.options.GetIn()} }
 
@@ -30,7 +32,7 @@ func (f *field) same(other *field) bool {
 func (m *message) match(p property, src source) *field {
 	var moved *field
 	for _, f := range m.fields {
-		if f.wire() != p.wire || !f.fits(p) {
+		if f.wire() != p.Wire || !f.fits(p) {
 			continue
 		}
 		if f.slot() == p.slot() {
@@ -59,21 +61,21 @@ func (m *message) update(sources []source) {
 			}
 		}
 	}
-	said := map[*field][]property{}
+	said := map[*field][]model.Property{}
 	for _, src := range sources {
 		for _, p := range src.fields {
 			if current[p.slot()] == nil {
 				current[p.slot()] = m.newField(p)
 			}
 			if f := current[p.slot()]; f.fits(p) {
-				said[f] = append(said[f], p)
+				said[f] = append(said[f], p.Property)
 			}
 		}
 	}
 	for _, f := range m.fields {
 		if properties := said[f]; properties != nil {
-			common := commonProperty(properties)
-			common.options.Required = common.options.GetRequired() && len(properties) == len(sources)
+			common := model.CommonProperty(properties)
+			common.Options.Required = common.Options.GetRequired() && len(properties) == len(sources)
 			f.set(common)
 			continue
 		}
@@ -94,33 +96,33 @@ func (m *message) rank(s source) int {
 // gets the place of the property before it, or, where the wire name changes its type, a version
 // after it.
 func (m *message) newField(p property) *field {
-	base := identifier(snake(p.wire), "field_")
+	base := words.Identifier(words.Snake(p.Wire), "field_")
 	name := base
 	sameSlot := slices.ContainsFunc(m.fields, func(f *field) bool { return f.slot() == p.slot() })
-	forMask := name == "update_mask" && p.shape.kind != kindMask
+	forMask := name == "update_mask" && p.Shape.Kind != model.KindMask
 	if (m.hasName(name) || forMask) && !sameSlot {
-		name = locationPrefix(p.options.GetIn()) + base
+		name = locationPrefix(p.Options.GetIn()) + base
 	}
-	name = unique(name, "_v", m.hasName)
+	name = words.Unique(name, "_v", m.hasName)
 	f := &field{
 		name:     name,
-		jsonName: p.wire,
+		jsonName: p.Wire,
 		number:   m.next(),
-		kind:     p.shape.kind.proto(),
-		label:    p.shape.label,
+		kind:     p.Shape.Kind.Proto(),
+		label:    p.Shape.Label,
 		message:  p.message,
 	}
-	if name != base || m.hasJSONName(p.wire) {
-		f.jsonName = derivedJSONName(name)
+	if name != base || m.hasJSONName(p.Wire) {
+		f.jsonName = words.JSONName(name)
 	}
-	f.set(p)
+	f.set(p.Property)
 	m.fields = append(m.fields, f)
 	return f
 }
 
 func (m *message) hasName(name string) bool {
 	return slices.Contains(m.reserved.names, name) ||
-		slices.ContainsFunc(m.fields, func(f *field) bool { return f.name == name || derivedJSONName(f.name) == derivedJSONName(name) })
+		slices.ContainsFunc(m.fields, func(f *field) bool { return f.name == name || words.JSONName(f.name) == words.JSONName(name) })
 }
 
 func (m *message) hasJSONName(name string) bool {
@@ -141,9 +143,9 @@ func locationPrefix(in gatewayv1.Location) string {
 }
 
 // set makes the field say what the document says of the property.
-func (f *field) set(p property) {
-	f.options, f.notes, f.deprecated = proto.CloneOf(p.options), p.notes, p.deprecated
-	if f.jsonName != p.wire {
-		f.options.Name = p.wire
+func (f *field) set(p model.Property) {
+	f.options, f.notes, f.deprecated = proto.CloneOf(p.Options), p.Notes, p.Deprecated
+	if f.jsonName != p.Wire {
+		f.options.Name = p.Wire
 	}
 }

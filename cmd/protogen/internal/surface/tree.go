@@ -1,59 +1,29 @@
-package main
+package surface
 
 import (
 	"cmp"
-	"path"
 	"slices"
-	"strings"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
 // tree is the API surface: what readTree finds, merge extends and write prints.
 type tree struct {
-	packages map[place]*pkg
-}
-
-// place names a package: samsara.<area>.<version>.
-type place struct{ area, version string }
-
-// typesPlace holds the schemas that several packages share. It imports no other area, so there
-// are no import cycles.
-func typesPlace() place { return place{"types", "v1"} }
-
-func (p place) String() string { return "samsara." + p.area + "." + p.version }
-
-// file is the path of the package's only file below the root of the tree.
-func (p place) file() string {
-	return path.Join("samsara", p.area, p.version, p.area+".proto")
-}
-
-func (p place) service() string { return upperCamel(words(p.area)) + "Service" }
-
-func (p place) stage() gatewayv1.Stage {
-	switch {
-	case p.area == "legacy":
-		return gatewayv1.Stage_STAGE_LEGACY
-	case p.version == "v1beta1":
-		return gatewayv1.Stage_STAGE_BETA
-	case p.version == "v1alpha1":
-		return gatewayv1.Stage_STAGE_PREVIEW
-	default:
-		return gatewayv1.Stage_STAGE_STABLE
-	}
+	packages map[model.Place]*pkg
 }
 
 // pkg is one package and its file.
 type pkg struct {
-	place
+	model.Place
 	methods  []*method
 	messages []*message
 }
 
 // at returns the package at p, new if there is none.
-func (t *tree) at(p place) *pkg {
+func (t *tree) at(p model.Place) *pkg {
 	if t.packages[p] == nil {
-		t.packages[p] = &pkg{place: p}
+		t.packages[p] = &pkg{Place: p}
 	}
 	return t.packages[p]
 }
@@ -101,7 +71,7 @@ func (m *message) join(schema string) {
 // names returns the names of the package's messages, and those that a message must not have
 // because of what the Go plugins derive from the service's name.
 func (p *pkg) names() map[string]bool {
-	service := p.service()
+	service := p.Service()
 	taken := map[string]bool{
 		service: true, service + "Client": true, service + "Server": true,
 		"Unsafe" + service + "Server": true, "Unimplemented" + service + "Server": true,
@@ -118,11 +88,11 @@ type method struct {
 	operation         *gatewayv1.Operation
 	request, response *message
 	deprecated        bool
-	feed              feedFacts
+	feed              model.FeedFacts
 	twins             []*twin // by shape
 }
 
-func (m *method) place() place { return m.request.pkg.place }
+func (m *method) place() model.Place { return m.request.pkg.Place }
 
 // message is one message. It stands for schemas, sorted; requests and responses have none.
 type message struct {
@@ -157,20 +127,13 @@ type field struct {
 	name       string
 	jsonName   string
 	number     int32
-	kind       kind
-	label      label
-	message    *message // for kindMessage
+	kind       model.Kind
+	label      model.Label
+	message    *message // for model.KindMessage
 	options    *gatewayv1.Field
 	deprecated bool
-	notes      notes
+	notes      model.Notes
 	text       string // the whole comment, where the field is not the document's
-}
-
-// notes are facts of a field that only the document's prose holds. They reach the comment and
-// nothing else.
-type notes struct {
-	commaSeparated   bool
-	unixMilliseconds bool
 }
 
 // wire is the field's name in JSON, path or query.
@@ -183,71 +146,26 @@ func (f *field) wire() string {
 
 // fits says whether the field can hold the property as it is.
 func (f *field) fits(p property) bool {
-	return f.kind == p.shape.kind.proto() && f.label == p.shape.label
+	return f.kind == p.Shape.Kind.Proto() && f.label == p.Shape.Label
 }
 
-// kind is the type of a field's value, or of its elements.
-type kind int
+// property is what the document says of a field, with the message of the tree that its value is,
+// once that is known.
+type property struct {
+	model.Property
+	message *message
+}
 
-const (
-	kindAny           kind = iota // google.protobuf.Value
-	kindList                      // google.protobuf.ListValue
-	kindMask                      // google.protobuf.FieldMask
-	kindStreamOptions             // samsara.gateway.v1.StreamOptions
-	kindFollowOptions             // samsara.gateway.v1.FollowOptions
-	kindKeepAlive                 // samsara.gateway.v1.KeepAlive
-	kindMessage                   // a message of the tree
-	kindWrapper                   // a message of the tree that stands for an array inside a list or map
-	kindString
-	kindInteger
-	kindNumber
-	kindBoolean
-)
+// source is what the document says of one message. The key tells sources apart.
+type source struct {
+	key    string
+	fields []property
+}
 
-// proto is the kind as a proto file shows it.
-func (k kind) proto() kind {
-	if k == kindWrapper {
-		return kindMessage
+func newSource(from model.Source) source {
+	s := source{key: from.Key}
+	for _, p := range from.Fields {
+		s.fields = append(s.fields, property{Property: p})
 	}
-	return k
+	return s
 }
-
-// name is the kind's type in a proto file; empty for messages of the tree.
-func (k kind) name() string {
-	switch k {
-	case kindAny:
-		return "google.protobuf.Value"
-	case kindList:
-		return "google.protobuf.ListValue"
-	case kindMask:
-		return "google.protobuf.FieldMask"
-	case kindStreamOptions:
-		return "samsara.gateway.v1.StreamOptions"
-	case kindFollowOptions:
-		return "samsara.gateway.v1.FollowOptions"
-	case kindKeepAlive:
-		return "samsara.gateway.v1.KeepAlive"
-	case kindString:
-		return "string"
-	case kindInteger:
-		return "int64"
-	case kindNumber:
-		return "double"
-	case kindBoolean:
-		return "bool"
-	case kindMessage, kindWrapper:
-	}
-	return ""
-}
-
-// scalar says whether the kind takes the keyword optional.
-func (k kind) scalar() bool { return !strings.Contains(k.name(), ".") && k.name() != "" }
-
-// label is how many values a field has.
-type label int
-
-const (
-	single label = iota
-	list
-	mapping // keys are strings
-)

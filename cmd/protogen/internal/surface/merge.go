@@ -1,14 +1,17 @@
-package main
+package surface
 
 import (
 	"errors"
 	"slices"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
 )
 
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
 // what the document adds is added; what it lacks stays, deprecated. The error joins everything
 // that the document leaves open.
-func merge(t *tree, operations []operation) error {
+func merge(t *tree, operations []model.Operation) error {
 	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
 	var bindings []binding
 	for _, p := range t.sorted() {
@@ -23,10 +26,10 @@ func merge(t *tree, operations []operation) error {
 	}
 	problems := addTwins(bindings)
 	for _, b := range bindings {
-		m.reach(b.method.response, b.operation.response, false)
+		m.reach(b.method.response, newSource(b.operation.Response), false)
 	}
 	for _, b := range bindings {
-		m.reach(b.method.request, b.operation.request, true)
+		m.reach(b.method.request, newSource(b.operation.Request), true)
 	}
 	m.nameMessages()
 	for _, message := range m.reached {
@@ -42,7 +45,7 @@ func merge(t *tree, operations []operation) error {
 // binding is a method with what the document says of its operation.
 type binding struct {
 	method    *method
-	operation operation
+	operation model.Operation
 }
 
 // merger holds what is found out on the way.
@@ -56,14 +59,14 @@ type merger struct {
 
 // methods returns the methods that stand for the operation, with the annotation brought up to
 // date: the one where it belongs, new if need be, and deprecated ones where it used to be.
-func (m *merger) methods(o operation) []*method {
+func (m *merger) methods(o model.Operation) []*method {
 	var all []*method
 	here := false
 	for _, p := range m.tree.sorted() {
 		for _, method := range p.methods {
-			if compareOperations(method.operation, o.annotation) == 0 {
+			if model.Compare(method.operation, o.Annotation) == 0 {
 				method.bind(o)
-				here = here || p.place == o.place
+				here = here || p.Place == o.Place
 				all = append(all, method)
 			}
 		}
@@ -71,13 +74,13 @@ func (m *merger) methods(o operation) []*method {
 	if here {
 		return all
 	}
-	return append(all, m.tree.at(o.place).newMethod(o))
+	return append(all, m.tree.at(o.Place).newMethod(o))
 }
 
 // newMethod adds a method with an empty request and response.
-func (p *pkg) newMethod(o operation) *method {
+func (p *pkg) newMethod(o model.Operation) *method {
 	taken := p.names()
-	name := unique(o.name, "V", func(name string) bool {
+	name := words.Unique(o.Name, "V", func(name string) bool {
 		return taken[name+"Request"] || taken[name+"Response"] ||
 			slices.ContainsFunc(p.methods, func(m *method) bool { return m.name == name })
 	})
@@ -90,11 +93,11 @@ func (p *pkg) newMethod(o operation) *method {
 // bind makes the method say what the document says of its operation. Where there are twins, an
 // operation that no longer pages keeps saying how it did, so that they still work: without a
 // next page they end, or wait.
-func (m *method) bind(o operation) {
+func (m *method) bind(o model.Operation) {
 	before, here := m.operation, m.place()
-	m.operation, m.feed = o.placed(here), o.feed
-	m.deprecated = o.deprecated || here != o.place
-	shapes := o.shapes()
+	m.operation, m.feed = o.Placed(here), o.Feed
+	m.deprecated = o.Deprecated || here != o.Place
+	shapes := o.Shapes()
 	if len(m.twins) > 0 && len(shapes) == 0 {
 		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
 	}
@@ -122,16 +125,16 @@ func (m *merger) reach(to *message, src source, input bool) {
 	src.fields = slices.Clone(src.fields)
 	m.sources[to] = append(m.sources[to], src)
 	for i, p := range src.fields {
-		if p.shape.kind.proto() != kindMessage {
+		if p.Shape.Kind.Proto() != model.KindMessage {
 			continue
 		}
 		if f := to.match(p, src); f != nil {
 			p.message = f.message
 		} else if p.message = m.promised(to, p); p.message == nil {
-			p.message = m.messageFor(to.pkg, p.shape, input)
+			p.message = m.messageFor(to.pkg, p.Shape, input)
 		}
 		src.fields[i] = p
-		below := m.forms.sources[p.shape.of.key]
+		below := m.forms.sources[p.Shape.Key()]
 		if p.message.pkg.schema(below.key) == nil && m.forms.alike(p.message, below.key) {
 			p.message.join(below.key)
 		}
@@ -143,7 +146,7 @@ func (m *merger) reach(to *message, src source, input bool) {
 func (m *merger) promised(to *message, p property) *message {
 	for _, src := range m.sources[to] {
 		for _, other := range src.fields {
-			if other.slot() == p.slot() && other.message != nil && other.shape.label == p.shape.label {
+			if other.slot() == p.slot() && other.message != nil && other.Shape.Label == p.Shape.Label {
 				return other.message
 			}
 		}
@@ -154,10 +157,10 @@ func (m *merger) promised(to *message, p property) *message {
 // messageFor returns the message that stands for a schema in a package: one of the package's
 // own if there is one, a shared one if there is one or should be, else a new one of its own. A
 // message that was made for another schema, but is the same thing, will do.
-func (m *merger) messageFor(p *pkg, s shape, input bool) *message {
-	key := s.of.key
+func (m *merger) messageFor(p *pkg, s model.Shape, input bool) *message {
+	key := s.Key()
 	homes := []*pkg{p}
-	if types := m.tree.packages[typesPlace()]; types != nil {
+	if types := m.tree.packages[model.TypesPlace()]; types != nil {
 		homes = append(homes, types)
 	}
 	for _, home := range homes {
@@ -174,10 +177,10 @@ func (m *merger) messageFor(p *pkg, s shape, input bool) *message {
 		}
 	}
 	if m.forms.shared[m.forms.schemas[key]] {
-		p = m.tree.at(typesPlace())
+		p = m.tree.at(model.TypesPlace())
 	}
 	added := p.add(key)
-	m.unnamed = append(m.unnamed, unnamed{message: added, input: input, element: s.label != single})
+	m.unnamed = append(m.unnamed, unnamed{message: added, input: input, element: s.Label != model.Single})
 	return added
 }
 

@@ -1,10 +1,13 @@
-package main
+package surface
 
 import (
 	"cmp"
 	"regexp"
 	"slices"
 	"strings"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
 )
 
 // unnamed is a new message, with what counts for its name: whether it was first reached from a
@@ -81,7 +84,7 @@ func (p *pkg) nameMessages(group []unnamed) {
 	}
 	for _, m := range group {
 		if m.name == "" {
-			m.name = unique(m.candidates[0], "", func(name string) bool { return taken[name] })
+			m.name = words.Unique(m.candidates[0], "", func(name string) bool { return taken[name] })
 			taken[m.name] = true
 		}
 	}
@@ -93,14 +96,14 @@ type names struct {
 	operations [][]string // the words of each operationId, the longest first
 }
 
-func newNames(t *tree, operations []operation) names {
+func newNames(t *tree, operations []model.Operation) names {
 	var n names
 	for _, o := range operations {
-		n.operations = append(n.operations, words(o.annotation.GetId()))
+		n.operations = append(n.operations, words.Split(o.Annotation.GetId()))
 	}
 	for _, p := range t.sorted() {
 		for _, method := range p.methods {
-			n.operations = append(n.operations, words(method.operation.GetId()))
+			n.operations = append(n.operations, words.Split(method.operation.GetId()))
 		}
 	}
 	slices.SortStableFunc(n.operations, func(a, b []string) int { return len(b) - len(a) })
@@ -115,7 +118,7 @@ func (n names) plain(key string) string {
 	if last := len(plain) - 1; last > 0 && plain[last] == "Input" && strings.HasSuffix(key, "RequestBody") {
 		plain = plain[:last]
 	}
-	return upperCamel(collapse(plain))
+	return words.UpperCamel(collapse(plain))
 }
 
 // candidates lists names for a message, the best first: the plain name, then those with the
@@ -140,7 +143,7 @@ func (n names) candidates(u unnamed) []string {
 		for _, name := range forms {
 			name = collapse(name)
 			if last := len(name) - 1; last >= 0 && u.element && strings.ContainsAny(key, "._[{") {
-				name[last] = singular(name[last])
+				name[last] = words.Singular(name[last])
 			}
 			all = append(all, name)
 			if u.input && !slices.Contains(name, "Input") {
@@ -151,7 +154,7 @@ func (n names) candidates(u unnamed) []string {
 	slices.SortStableFunc(all, func(a, b []string) int { return len(a) - len(b) })
 	var found []string
 	for _, w := range all {
-		name := identifier(upperCamel(w), "Schema")
+		name := words.Identifier(words.UpperCamel(w), "Schema")
 		if len(w) > 0 && !slices.Contains(found, name) && !strings.HasSuffix(name, "Request") && !strings.HasSuffix(name, "Response") {
 			found = append(found, name)
 		}
@@ -178,7 +181,7 @@ func (n names) split(key string) (verb, noun, thing []string) {
 		if i := n.operation(all); i > 0 && i < len(all) {
 			return all[:1], all[1:i], all[i:]
 		}
-		all[len(all)-1] = singular(all[len(all)-1])
+		all[len(all)-1] = words.Singular(all[len(all)-1])
 	case entity > 0 && entity+1 < len(all) && isVerb(all[0]):
 		return all[:1], all[1:entity], all[entity+1:]
 	}
@@ -208,9 +211,9 @@ func keyWords(key string) []string {
 	key = regexp.MustCompile(`Object([a-hj-z][a-z])`).ReplaceAllString(key, "Object_$1")
 	for _, part := range strings.Split(key, ".") {
 		name := strings.TrimRight(part, "[]{}")
-		found := words(name)
+		found := words.Split(name)
 		if name != part && len(found) > 0 {
-			found[len(found)-1] = singular(found[len(found)-1])
+			found[len(found)-1] = words.Singular(found[len(found)-1])
 		}
 		all = append(all, found...)
 	}
@@ -291,5 +294,5 @@ func collapse(w []string) []string {
 }
 
 func equalWords(a, b []string) bool {
-	return slices.EqualFunc(a, b, func(a, b string) bool { return strings.EqualFold(singular(a), singular(b)) })
+	return slices.EqualFunc(a, b, func(a, b string) bool { return strings.EqualFold(words.Singular(a), words.Singular(b)) })
 }

@@ -1,10 +1,11 @@
-package main
+package surface
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -12,7 +13,7 @@ import (
 const kept = "Kept for existing clients."
 
 func (p *pkg) comment() string {
-	return fmt.Sprintf("%s has the %s operations of the area %s.", p.service(), stageWord(p.stage()), strings.ReplaceAll(p.area, "_", " "))
+	return fmt.Sprintf("%s has the %s operations of the area %s.", p.Service(), stageWord(p.Stage()), strings.ReplaceAll(p.Area, "_", " "))
 }
 
 func stageWord(s gatewayv1.Stage) string {
@@ -52,15 +53,15 @@ func (m *method) twinComment(t *twin) []string {
 	} else {
 		add("Every page of %s, then for ever what is new, asked for no more often than every 5 seconds.", m.name)
 		switch {
-		case m.feed.begins != "" && start != "":
-			add("Without `request.%s` it begins %s.", start, m.feed.begins)
-		case m.feed.begins != "":
-			add("It begins %s.", m.feed.begins)
+		case m.feed.Begins != "" && start != "":
+			add("Without `request.%s` it begins %s.", start, m.feed.Begins)
+		case m.feed.Begins != "":
+			add("It begins %s.", m.feed.Begins)
 		}
 		switch {
-		case m.feed.contradictory():
+		case m.feed.Contradictory():
 			add("Keeps polling, though the document says both that without an end time the feed goes on and that it ends now.")
-		case m.feed.endsNow:
+		case m.feed.EndsNow:
 			add("Keeps polling, though the document says that without an end time the feed ends now.")
 		}
 		if end != "" {
@@ -138,7 +139,7 @@ func (f *field) comment() string {
 	if o.GetRequired() {
 		add("Required")
 	}
-	if f.notes.commaSeparated {
+	if f.notes.CommaSeparated {
 		add("A comma-separated list")
 	}
 	if text := formatText(o.GetFormat()); text != "" {
@@ -225,9 +226,9 @@ func formatText(format string) string {
 func (f *field) bounds() string {
 	what := ""
 	switch {
-	case f.label == list:
+	case f.label == model.List:
 		what = " entries"
-	case f.kind == kindString:
+	case f.kind == model.KindString:
 		what = " characters"
 	}
 	o := f.options
@@ -246,10 +247,10 @@ func (f *field) bounds() string {
 
 // unit reads the unit of a number from its name.
 func (f *field) unit() string {
-	if f.kind != kindInteger && f.kind != kindNumber {
+	if f.kind != model.KindInteger && f.kind != model.KindNumber {
 		return ""
 	}
-	if f.notes.unixMilliseconds {
+	if f.notes.UnixMilliseconds {
 		return "milliseconds since 1970-01-01 UTC"
 	}
 	name := "_" + f.name

@@ -21,6 +21,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
@@ -66,21 +67,43 @@ func report(stderr io.Writer, err error) error {
 	return errors.Join(err, printErr)
 }
 
+// leftOutFile is the list of what is left out of the API by name, in the tree.
+const leftOutFile = "leftout.yaml"
+
 // generate brings the tree below root up to the document at spec and returns how many files it
 // changed.
 func generate(ctx context.Context, spec, root string) (int, error) {
-	operations, err := load(ctx, spec)
+	m, err := load(ctx, spec, root)
 	if err != nil {
 		return 0, err
 	}
-	return surface.Update(ctx, operations, root)
+	if err := errors.Join(m.Unused...); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(m.Unsupported...); err != nil {
+		return 0, withHint(err, root)
+	}
+	written, err := surface.Update(ctx, m.Operations, root)
+	if errors.Is(err, model.ErrUnsupported) {
+		err = withHint(err, root)
+	}
+	return written, err
 }
 
-// load reads what the document at spec says of its operations.
-func load(ctx context.Context, spec string) ([]model.Operation, error) {
+// withHint adds what can be done about an operation that is not supported.
+func withHint(err error, root string) error {
+	return fmt.Errorf("%w\nan operation that is not supported can be left out by name in %s", err, filepath.Join(root, leftOutFile))
+}
+
+// load reads what the document at spec says of the API, but for what the tree below root leaves out.
+func load(ctx context.Context, spec, root string) (model.Model, error) {
+	leftOut, err := model.ReadLeftOut(filepath.Join(root, leftOutFile))
+	if err != nil {
+		return model.Model{}, err
+	}
 	doc, err := document.Read(ctx, spec)
 	if err != nil {
-		return nil, err
+		return model.Model{}, err
 	}
-	return model.Read(doc)
+	return model.Read(doc, leftOut), nil
 }

@@ -121,13 +121,6 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		is                     error
 	}{
 		{name: "no document", want: "want --spec FILE"},
-		{name: "a document that is not OpenAPI", spec: `[]`, want: "cannot unmarshal"},
-		{name: "an operation without id", spec: header + `{"responses":{"200":{"description":"ok"}}}}}}`, want: "#/paths/~1things/get: operation without operationId", is: model.ErrUnsupported},
-		{name: "a header parameter", spec: operation(`,"parameters":[{"name":"X-Y","in":"header","schema":{"type":"string"}}]`), want: `parameter "X-Y": a parameter in "header"`, is: model.ErrUnsupported},
-		{name: "an object as a parameter", spec: operation(`,"parameters":[{"name":"x","in":"query","schema":{"type":"object"}}]`), want: `parameter "x": a parameter that is neither`, is: model.ErrUnsupported},
-		{name: "a body that is not JSON", spec: operation(`,"requestBody":{"content":{"text/plain":{"schema":{"type":"string"}}}}`), want: "GET /things body is not JSON", is: model.ErrUnsupported},
-		{name: "no response of success", spec: header + `{"operationId":"x","tags":["Things"],"responses":{"404":{"description":"no"}}}}}}`, want: "no 2XX response", is: model.ErrUnsupported},
-		{name: "an area that is ours", spec: header + `{"operationId":"x","tags":["Gateway"],"responses":{"200":{"description":"ok"}}}}}}`, want: `tag "Gateway"`, is: model.ErrUnsupported},
 		{name: "a tree that does not compile", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { B b = 1; }`, want: "unknown type B"},
 		{name: "a tree with an enum", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; enum E { A = 0; }`, want: "package samsara.things.v1", is: surface.ErrForeign},
 		{name: "a tree with a field without presence", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { string b = 1; }`, want: "field samsara.things.v1.A.b", is: surface.ErrForeign},
@@ -152,6 +145,47 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			err := run(t.Context(), args, &stdout, &stderr)
 			if err == nil || !strings.Contains(stderr.String(), test.want) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("run: %v, stderr %q; want %q and %v", err, &stderr, test.want, test.is)
+			}
+			if diff := cmp.Diff(before, readFiles(t, root)); diff != "" {
+				t.Errorf("a run that failed changed the tree:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Each document, beside a list of what is left out if it has one, is refused for one cause.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	specs, err := filepath.Glob("testdata/refused/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range specs {
+		name := strings.TrimSuffix(strings.TrimSuffix(spec, ".json"), ".yaml")
+		if name == spec || strings.HasSuffix(name, ".leftout") {
+			continue
+		}
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			if list, err := os.ReadFile(name + ".leftout.yaml"); err == nil {
+				writeFile(t, filepath.Join(root, "leftout.yaml"), string(list))
+			}
+			before := readFiles(t, root)
+			_, err := generate(t.Context(), spec, root)
+			if err == nil {
+				t.Fatal("generate succeeded")
+			}
+			have := strings.ReplaceAll(err.Error(), root, "proto") + "\n"
+			if *rewrite {
+				writeFile(t, name+".txt", have)
+			}
+			want, err := os.ReadFile(name + ".txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), have); diff != "" {
+				t.Errorf("run with -update if this is meant (-golden +made):\n%s", diff)
 			}
 			if diff := cmp.Diff(before, readFiles(t, root)); diff != "" {
 				t.Errorf("a run that failed changed the tree:\n%s", diff)
@@ -190,6 +224,19 @@ func TestRunSaysWhatItWrote(t *testing.T) {
 		if err != nil || stdout.String() != want || stderr.Len() > 0 {
 			t.Errorf("run: %v, stdout %q, stderr %q; want %q", err, &stdout, &stderr, want)
 		}
+	}
+}
+
+func TestLeftOut_listed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	const list = "# Ours.\n- operation: listThings\n  reason: X-Kind is a header\n- operation: POST /uploads\n  reason: its body is multipart\n"
+	writeFile(t, filepath.Join(root, "leftout.yaml"), list)
+	if _, err := generate(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"leftout.yaml": list}, readFiles(t, root)); diff != "" {
+		t.Errorf("the tree has more than the list (-want +have):\n%s", diff)
 	}
 }
 
@@ -236,7 +283,10 @@ func loadOnce(spec string) ([]model.Operation, error) {
 	loading.Lock()
 	once := loading.documents[spec]
 	if once == nil {
-		once = sync.OnceValues(func() ([]model.Operation, error) { return load(context.Background(), spec) })
+		once = sync.OnceValues(func() ([]model.Operation, error) {
+			m, err := load(context.Background(), spec, "../../proto")
+			return m.Operations, errors.Join(err, errors.Join(m.Unsupported...))
+		})
 		loading.documents[spec] = once
 	}
 	loading.Unlock()

@@ -168,7 +168,9 @@ func (f *file) explain(err error) error {
 		if at, what := f.dangling(Location{f, ""}, node); what != "" {
 			return at.Errorf("%s", what)
 		}
-		return Location{f, ""}.Errorf("%w", err)
+		// What it says of reading JSON as YAML is no news.
+		text, _, _ := strings.Cut(err.Error(), ", yaml error: ")
+		return Location{f, ""}.Errorf("%s", text)
 	}
 	err = yaml.Unmarshal(f.raw, new(yaml.Node))
 	if err == nil {

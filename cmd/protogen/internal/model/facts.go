@@ -142,7 +142,7 @@ func rateLimit(prose string) (*gatewayv1.RateLimit, error) {
 	}
 	requests, err := strconv.ParseInt(match[1], 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("rate limit: %w", err)
+		return nil, fmt.Errorf("rate limit of %s requests: %w", match[1], ErrUnsupported)
 	}
 	window := map[string]time.Duration{"sec": time.Second, "min": time.Minute, "hour": time.Hour}[strings.ToLower(match[2])]
 	return &gatewayv1.RateLimit{Requests: int32(requests), Window: durationpb.New(window)}, nil

@@ -36,6 +36,9 @@ type Operation struct {
 	Request, Response Source
 	Deprecated        bool
 	Feed              FeedFacts
+	// NoRecords is why the pages cannot be streamed though the operation has some: they have no list
+	// of records, or several. Nil if there is nothing to say against it.
+	NoRecords error
 }
 
 // Source is what the document says of one message. The key tells sources apart.
@@ -147,23 +150,6 @@ const (
 	Mapping // keys are strings
 )
 
-// Read returns the document's operations by path and method, but for those that are left out. The
-// error joins everything that cannot be expressed.
-func Read(doc *document.Document) ([]Operation, error) {
-	var all []Operation
-	var problems []error
-	for _, op := range doc.Operations {
-		o, err := newOperation(op)
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		all = append(all, o)
-	}
-	slices.SortFunc(all, func(a, b Operation) int { return Compare(a.Annotation, b.Annotation) })
-	return all, errors.Join(problems...)
-}
-
 // Compare orders operations by path and method.
 func Compare(a, b *gatewayv1.Operation) int {
 	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()))
@@ -203,6 +189,10 @@ func newOperation(op *document.Operation) (Operation, error) {
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
+	var noRecords error
+	if lists := recordLists(response); paging != gatewayv1.Pagination_PAGINATION_UNSPECIFIED && len(lists) != 1 {
+		noRecords = op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), lists, ErrUnsupported)
+	}
 	isFeed := paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(template, "/feed") || strings.HasSuffix(template, "/stream"))
 	return Operation{
 		Location: op.Location,
@@ -224,6 +214,7 @@ func newOperation(op *document.Operation) (Operation, error) {
 		Response:   Source{key + " response", response},
 		Deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
 		Feed:       readFeedFacts(isFeed, op),
+		NoRecords:  noRecords,
 	}, nil
 }
 
@@ -271,6 +262,9 @@ func readParameters(op *document.Operation) ([]Property, error) {
 	for _, p := range op.Parameters {
 		found[p.In+" "+p.Name] = p
 	}
+	if err := checkPath(op); err != nil {
+		return nil, err
+	}
 	var all []Property
 	for _, key := range slices.Sorted(maps.Keys(found)) {
 		p, err := readParameter(found[key])
@@ -289,6 +283,25 @@ func readParameters(op *document.Operation) ([]Property, error) {
 	return all, nil
 }
 
+// checkPath refuses an operation whose path and path parameters are not for each other.
+func checkPath(op *document.Operation) error {
+	var inPath, declared []string
+	for _, match := range regexp.MustCompile(`\{([^}]*)\}`).FindAllStringSubmatch(op.Path, -1) {
+		inPath = append(inPath, match[1])
+	}
+	for _, p := range op.Parameters {
+		if p.In == "path" {
+			declared = append(declared, p.Name)
+		}
+	}
+	slices.Sort(inPath)
+	slices.Sort(declared)
+	if declared = slices.Compact(declared); !slices.Equal(inPath, declared) {
+		return op.Errorf("the path has the parameters %q, but declared are %q: %w", inPath, declared, ErrUnsupported)
+	}
+	return nil
+}
+
 func readParameter(parameter *document.Parameter) (Property, error) {
 	if parameter.Schema == nil {
 		return Property{}, fmt.Errorf("a parameter without schema: %w", ErrUnsupported)
@@ -297,13 +310,17 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 	p.read(parameter.Description)
 	p.Deprecated = p.Deprecated || parameter.Deprecated
 	p.Options.Required = parameter.Required && !extension(parameter.Extensions, "x-required-unknown")
+	style := ""
 	switch parameter.In {
 	case "path":
-		p.Options.In = gatewayv1.Location_LOCATION_PATH
+		p.Options.In, style = gatewayv1.Location_LOCATION_PATH, "simple"
 	case "query":
-		p.Options.In = gatewayv1.Location_LOCATION_QUERY
+		p.Options.In, style = gatewayv1.Location_LOCATION_QUERY, "form"
 	default:
 		return Property{}, fmt.Errorf("a parameter in %q: %w", parameter.In, ErrUnsupported)
+	}
+	if parameter.Style != "" && parameter.Style != style {
+		return Property{}, fmt.Errorf("style %q, want %q: %w", parameter.Style, style, ErrUnsupported)
 	}
 	if !p.Shape.Kind.Scalar() || p.Shape.Label == Mapping {
 		return Property{}, fmt.Errorf("a parameter that is neither a scalar nor an array of scalars: %w", ErrUnsupported)
@@ -361,14 +378,59 @@ func readResponse(key string, op *document.Operation) (int32, []Property, error)
 	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
+// recordLists names the lists of a response that could hold a page's records: its own, of which
+// `data` is the one if it is among them, or if it has none, its members'.
+func recordLists(response []Property) []string {
+	names := func(fields []Property) []string {
+		var all []string
+		for _, p := range fields {
+			if p.Shape.Label == List && !p.Deprecated && HoldsRecords(p.Wire) {
+				all = append(all, p.Wire)
+			}
+		}
+		return all
+	}
+	lists := names(response)
+	if slices.Contains(lists, "data") {
+		return []string{"data"}
+	}
+	if len(lists) > 0 {
+		return lists
+	}
+	for _, p := range response {
+		if p.Shape.Label != Single || p.Shape.Kind != KindMessage || p.Deprecated {
+			continue
+		}
+		for _, name := range names(p.Shape.Source().Fields) {
+			lists = append(lists, p.Wire+"."+name)
+		}
+	}
+	return lists
+}
+
+// HoldsRecords says whether a list of that name can hold records: columns and links describe a page.
+func HoldsRecords(wire string) bool {
+	wire = strings.ToLower(wire)
+	return wire != "columns" && wire != "links"
+}
+
 // jsonSchema returns the schema of JSON content, no schema where there is no content.
 func jsonSchema(at document.Location, content []document.Media, key string) (schema, error) {
 	if len(content) == 0 {
 		return schema{}, nil
 	}
-	i := slices.IndexFunc(content, func(m document.Media) bool { return m.Type == "application/json" })
-	if i < 0 || content[i].Schema == nil {
-		return schema{}, at.Errorf("%s is not JSON with a schema: %w", key, ErrUnsupported)
+	i := slices.IndexFunc(content, func(m document.Media) bool {
+		return m.Type == "application/json" || strings.HasPrefix(m.Type, "application/json;")
+	})
+	if i < 0 {
+		var types []string
+		for _, m := range content {
+			types = append(types, m.Type)
+		}
+		return schema{}, at.Errorf("content of the type %s, want application/json: %w", strings.Join(types, ", "), ErrUnsupported)
+	}
+	if content[i].Schema == nil {
+		return schema{}, content[i].Errorf("content without schema: %w", ErrUnsupported)
 	}
 	return resolve(content[i].Schema, key), nil
 }
@@ -398,6 +460,8 @@ func (o Operation) Placed(p Place) *gatewayv1.Operation {
 // Shapes are the shapes of the streaming twins that the operation should have.
 func (o Operation) Shapes() []gatewayv1.StreamShape {
 	switch {
+	case o.NoRecords != nil:
+		return nil
 	case o.Annotation.GetFeed():
 		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}
 	case o.Annotation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED:

@@ -1,17 +1,21 @@
 package surface
 
 import (
-	"errors"
 	"slices"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
-// what the document adds is added; what it lacks stays, deprecated. The error joins everything
-// that the document leaves open.
-func merge(t *tree, operations []model.Operation) error {
+// what the document adds is added; what it lacks stays, deprecated. It returns what is wrong with operations
+// that are new, which it does not add.
+//
+// What the tree has never stops it. A field that the document no longer has stays, deprecated. One
+// that has another type stays, retired, beside a new one with the next version in its name. A method
+// whose pages can no longer be streamed stays, and so do its twins, deprecated.
+func merge(t *tree, operations []model.Operation) []error {
 	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
 	var bindings []binding
 	for _, p := range t.sorted() {
@@ -19,12 +23,18 @@ func merge(t *tree, operations []model.Operation) error {
 			method.deprecate()
 		}
 	}
+	var problems []error
 	for _, o := range operations {
-		for _, method := range m.methods(o) {
+		known := m.known(o)
+		if len(known) == 0 && o.NoRecords != nil {
+			problems = append(problems, o.NoRecords)
+			continue
+		}
+		for _, method := range m.methods(o, known) {
 			bindings = append(bindings, binding{method, o})
 		}
 	}
-	problems := addTwins(bindings)
+	addTwins(bindings)
 	for _, b := range bindings {
 		m.reach(b.method.response, newSource(b.operation.Response), false)
 	}
@@ -36,10 +46,12 @@ func merge(t *tree, operations []model.Operation) error {
 		message.update(m.sources[message])
 	}
 	for _, b := range bindings {
-		problems = append(problems, b.finish())
+		if err := b.finish(); err != nil {
+			problems = append(problems, err)
+		}
 	}
 	deprecateUnused(t)
-	return errors.Join(problems...)
+	return problems
 }
 
 // binding is a method with what the document says of its operation.
@@ -57,33 +69,36 @@ type merger struct {
 	unnamed []unnamed
 }
 
-// methods returns the methods that stand for the operation, with the annotation brought up to
-// date: the one where it belongs, new if need be, and deprecated ones where it used to be.
-func (m *merger) methods(o model.Operation) []*method {
+// known returns the methods of the tree that stand for the operation.
+func (m *merger) known(o model.Operation) []*method {
 	var all []*method
-	here := false
 	for _, p := range m.tree.sorted() {
 		for _, method := range p.methods {
 			if model.Compare(method.operation, o.Annotation) == 0 {
-				method.bind(o)
-				here = here || p.Place == o.Place
 				all = append(all, method)
 			}
 		}
 	}
-	if here {
-		return all
+	return all
+}
+
+// methods returns the methods that stand for the operation, with the annotation brought up to
+// date: the one where it belongs, new if need be, and deprecated ones where it used to be.
+func (m *merger) methods(o model.Operation, known []*method) []*method {
+	here := false
+	for _, method := range known {
+		method.bind(o)
+		here = here || method.place() == o.Place
 	}
-	return append(all, m.tree.at(o.Place).newMethod(o))
+	if here {
+		return known
+	}
+	return append(known, m.tree.at(o.Place).newMethod(o))
 }
 
 // newMethod adds a method with an empty request and response.
 func (p *pkg) newMethod(o model.Operation) *method {
-	taken := p.names()
-	name := words.Unique(o.Name, "V", func(name string) bool {
-		return taken[name+"Request"] || taken[name+"Response"] ||
-			slices.ContainsFunc(p.methods, func(m *method) bool { return m.name == name })
-	})
+	name := words.Unique(o.Name, "V", p.takes)
 	added := &method{name: name, request: p.addNamed(name + "Request"), response: p.addNamed(name + "Response")}
 	added.bind(o)
 	p.methods = append(p.methods, added)
@@ -98,7 +113,11 @@ func (m *method) bind(o model.Operation) {
 	m.operation, m.feed = o.Placed(here), o.Feed
 	m.deprecated = o.Deprecated || here != o.Place
 	shapes := o.Shapes()
-	if len(m.twins) > 0 && len(shapes) == 0 {
+	switch {
+	case len(shapes) > 0:
+	case len(m.twins) == 0:
+		m.operation.Pagination, m.operation.Feed = gatewayv1.Pagination_PAGINATION_UNSPECIFIED, false
+	default:
 		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
 	}
 	for _, t := range m.twins {

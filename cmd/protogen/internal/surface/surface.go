@@ -8,6 +8,7 @@ package surface
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
@@ -20,7 +21,7 @@ func Update(ctx context.Context, operations []model.Operation, root string) (int
 	if err != nil {
 		return 0, fmt.Errorf("reading the tree below %s: %w", root, err)
 	}
-	if err := merge(t, operations); err != nil {
+	if err := errors.Join(merge(t, operations)...); err != nil {
 		return 0, err
 	}
 	return write(t, root)

@@ -2,7 +2,6 @@ package surface
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,7 +39,7 @@ type claim struct {
 // addTwins adds the twins that operations lack where they belong; those that moved away get
 // none where they were. What has the fewest names to choose from gets its name first: StreamTrips
 // is the twin of ListTrips, if there is one, and not of GetTripsStream.
-func addTwins(bindings []binding) []error {
+func addTwins(bindings []binding) {
 	var claims []claim
 	for _, b := range bindings {
 		for _, shape := range b.operation.Shapes() {
@@ -50,11 +49,9 @@ func addTwins(bindings []binding) []error {
 		}
 	}
 	slices.SortStableFunc(claims, func(a, b claim) int { return cmp.Compare(len(a.names), len(b.names)) })
-	var problems []error
 	for _, c := range claims {
-		problems = append(problems, c.settle())
+		c.settle()
 	}
-	return problems
 }
 
 // twinNames lists names for a twin, the best first: without the verb of the unary method and what
@@ -68,41 +65,24 @@ func twinNames(shape gatewayv1.StreamShape, unary string) []string {
 	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
 }
 
-// settle adds the twin under the first name that is free.
-func (c claim) settle() error {
-	p := c.method.request.pkg
-	var holders []string
+// settle adds the twin under the first name that is free, and with a number if none is.
+func (c claim) settle() {
+	taken := c.method.request.pkg.takes
 	for _, name := range c.names {
-		holder := p.holder(name)
-		if holder == "" {
+		if !taken(name) {
 			c.method.addTwin(name, c.shape)
-			return nil
+			return
 		}
-		holders = append(holders, name+" is "+holder)
 	}
-	return fmt.Errorf("%s: no name for a twin of %s: %s: %w", p, c.method.name, strings.Join(holders, ", "), model.ErrUnsupported)
+	c.method.addTwin(words.Unique(c.names[len(c.names)-1], "V", taken), c.shape)
 }
 
-// holder says what holds the name of a method, or of its request or response; nothing if it is
-// free.
-func (p *pkg) holder(name string) string {
-	for _, m := range p.methods {
-		if m.name == name {
-			return "another method"
-		}
-		for _, t := range m.twins {
-			if t.name == name {
-				return "the twin of " + m.name
-			}
-		}
-	}
-	taken := p.names()
-	for _, message := range []string{name + "Request", name + "Response"} {
-		if taken[message] {
-			return "in the name of the message " + message
-		}
-	}
-	return ""
+// takes says whether a method has the name, or a message that of its request or response.
+func (p *pkg) takes(name string) bool {
+	names := p.names()
+	return names[name+"Request"] || names[name+"Response"] || slices.ContainsFunc(p.methods, func(m *method) bool {
+		return m.name == name || slices.ContainsFunc(m.twins, func(t *twin) bool { return t.name == name })
+	})
 }
 
 func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
@@ -152,7 +132,7 @@ func (b binding) finish() error {
 	}
 	lists := b.method.response.recordLists()
 	if len(lists) != 1 {
-		return fmt.Errorf("%s %s: pages with %d lists of records %q, want 1: %w", b.method.place(), b.method.name, len(lists), lists, model.ErrUnsupported)
+		return b.operation.Errorf("%s: pages with %d lists of records %q, want 1: %w", b.operation.Annotation.GetId(), len(lists), lists, model.ErrUnsupported)
 	}
 	b.method.operation.Items = lists[0]
 	return nil
@@ -186,8 +166,7 @@ func (m *message) recordLists() []string {
 func (m *message) lists() []*field {
 	var found []*field
 	for _, f := range m.fields {
-		wire := strings.ToLower(f.wire())
-		if f.label == model.List && !f.deprecated && wire != "columns" && wire != "links" {
+		if f.label == model.List && !f.deprecated && model.HoldsRecords(f.wire()) {
 			found = append(found, f)
 		}
 	}

@@ -84,6 +84,7 @@ func TestTree(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for name, specs := range map[string][]string{
+		"features-3.1": {"testdata/features-3.1.yaml"},
 		"quirks":       {"testdata/quirks.json"},
 		"evolution":    {"testdata/evolution-1.json", "testdata/evolution-2.json"},
 		"copies":       {"testdata/copies-1.json"},

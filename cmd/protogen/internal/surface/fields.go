@@ -79,7 +79,7 @@ func (m *message) update(sources []source) {
 			f.set(common)
 			continue
 		}
-		f.deprecated, f.options.Required = true, false
+		f.deprecated, f.gone, f.options.Required = true, true, false
 		f.options.Retired = f.options.GetRoot() || current[f.slot()] != nil
 	}
 }

@@ -111,7 +111,7 @@ func (p *pkg) newMethod(o model.Operation) *method {
 func (m *method) bind(o model.Operation) {
 	before, here := m.operation, m.place()
 	m.operation, m.feed = o.Placed(here), o.Feed
-	m.deprecated = o.Deprecated || here != o.Place
+	m.deprecated, m.gone = o.Deprecated || here != o.Place, false
 	shapes := o.Shapes()
 	switch {
 	case len(shapes) > 0:
@@ -127,7 +127,7 @@ func (m *method) bind(o model.Operation) {
 
 // deprecate says that the document has nothing to say of the method and its twins.
 func (m *method) deprecate() {
-	m.deprecated = true
+	m.deprecated, m.gone = true, true
 	for _, t := range m.twins {
 		t.deprecated = true
 	}

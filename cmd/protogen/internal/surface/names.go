@@ -207,7 +207,7 @@ func (n names) operation(w []string) int {
 func keyWords(key string) []string {
 	var all []string
 	key = regexp.MustCompile(`^[A-Z]+ /(\S*) (?:body|response)`).ReplaceAllString(key, "$1")
-	key = regexp.MustCompile(`PublicVariant[0-9A-Fa-f]{12}`).ReplaceAllString(key, "Variant")
+	key = withoutHash(key)
 	key = regexp.MustCompile(`Object([a-hj-z][a-z])`).ReplaceAllString(key, "Object_$1")
 	for _, part := range strings.Split(key, ".") {
 		name := strings.TrimRight(part, "[]{}")
@@ -218,6 +218,11 @@ func keyWords(key string) []string {
 		all = append(all, found...)
 	}
 	return all
+}
+
+// withoutHash is a schema's name without the hash that tells it from others of its operation.
+func withoutHash(key string) string {
+	return regexp.MustCompile(`PublicVariant[0-9A-Fa-f]{12}`).ReplaceAllString(key, "Variant")
 }
 
 // withoutBody drops what says that a schema is a request's or a response's body.

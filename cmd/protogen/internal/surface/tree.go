@@ -62,8 +62,12 @@ func (p *pkg) addNamed(name string) *message {
 	return m
 }
 
-// join makes the message stand for one more schema.
+// join makes the message stand for one more schema. One that it stands for under another hash is no
+// more: whoever makes the document hashes anew as he likes.
 func (m *message) join(schema string) {
+	if slices.ContainsFunc(m.schemas, func(other string) bool { return withoutHash(other) == withoutHash(schema) }) {
+		return
+	}
 	m.schemas = append(m.schemas, schema)
 	slices.Sort(m.schemas)
 }
@@ -88,6 +92,7 @@ type method struct {
 	operation         *gatewayv1.Operation
 	request, response *message
 	deprecated        bool
+	gone              bool // the document no longer has it
 	feed              model.FeedFacts
 	twins             []*twin // by shape
 }
@@ -132,6 +137,7 @@ type field struct {
 	message    *message // for model.KindMessage
 	options    *gatewayv1.Field
 	deprecated bool
+	gone       bool // the document no longer has it
 	notes      model.Notes
 	text       string // the whole comment, where the field is not the document's
 }

@@ -55,7 +55,7 @@ func TestDrift_edits(t *testing.T) {
 			[]string{"additive|operation added|" + things + "GetThing|GET /things/{id}"}},
 		{"a new operation that is not supported", "  /things/{id}:", "  /uploads:\n    post:\n      operationId: uploadThing\n      tags: [Things]\n" +
 			"      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}\n      responses:\n        \"200\": {description: It is up.}\n  /things/{id}:",
-			[]string{"structural|operation not supported|the document|things.yaml:35:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"}},
+			[]string{"structural|operation not supported|the document|things.yaml:36:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"}},
 		{"a rate limit", "5 requests/sec", "100 requests/min", []string{"structural|rate limit changed|" + things + "ListThings|5 per second, now 100 per minute"}},
 		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
 		{"a status", `"204": {description: It is gone.}`, `"200": {description: It is gone.}`, []string{"structural|operation changed|" + things + "DeleteThing|success status 204, now 200"}},
@@ -91,7 +91,7 @@ func TestDrift_edits(t *testing.T) {
 		}},
 		{"an operation that is gone", "    delete:\n", "    options:\n", []string{
 			"breaking|operation removed|" + things + "DeleteThing|calls DELETE /things/{id} still",
-			"structural|operation not supported|the document|things.yaml:32:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
+			"structural|operation not supported|the document|things.yaml:33:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
 		}},
 		{"pages whose records are gone", "data: {type: array, items: {$ref: \"#/components/schemas/Thing\"}}", "data: {type: string}", []string{
 			"breaking|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
@@ -99,7 +99,7 @@ func TestDrift_edits(t *testing.T) {
 		}},
 		{"a new operation whose pages have no records", "    post:\n      operationId: createThing", "    put:\n      operationId: listThings2\n      tags: [Things]\n" +
 			"      parameters: [{name: after, in: query, schema: {type: string}}]\n      responses: {\"200\": {description: None.}}\n    post:\n      operationId: createThing",
-			[]string{"structural|operation not supported|the document|" + strings.NewReplacer("5:5", "22:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)}},
+			[]string{"structural|operation not supported|the document|" + strings.NewReplacer("5:5", "23:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

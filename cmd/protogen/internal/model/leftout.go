@@ -100,7 +100,7 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 		ids[op.ID] = op
 		if i := leftOut.find(op); i >= 0 {
 			used[i] = true
-			if err == nil && o.NoRecords == nil {
+			if err == nil && o.Unstreamable == nil {
 				m.Unused = append(m.Unused, leftOut.errorf(leftOut.entries[i], "%s can be expressed, so it must not be left out", named(op)))
 			}
 			continue
@@ -109,7 +109,7 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 			m.Unsupported = append(m.Unsupported, withName(op, err))
 			continue
 		}
-		o.NoRecords = withName(op, o.NoRecords)
+		o.Unstreamable = withName(op, o.Unstreamable)
 		m.Operations = append(m.Operations, o)
 	}
 	for i, e := range leftOut.entries {

@@ -50,12 +50,16 @@ func TestDrift_edits(t *testing.T) {
 			"additive|field added|samsara.things.v1.CreateThingRequest.color|optional string",
 			"additive|field added|samsara.things.v1.Thing.color|optional string",
 		}},
-		{"a new operation", "  /things/{id}:\n    delete:", "  /things/{id}:\n    get:\n      operationId: getThing\n      tags: [Things]\n" +
-			"      parameters:\n        - {name: id, in: path, required: true, schema: {type: string}}\n      responses:\n        \"200\": {description: One.}\n    delete:",
-			[]string{"additive|operation added|" + things + "GetThing|GET /things/{id}"}},
-		{"a new operation that is not supported", "  /things/{id}:", "  /uploads:\n    post:\n      operationId: uploadThing\n      tags: [Things]\n" +
-			"      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}\n      responses:\n        \"200\": {description: It is up.}\n  /things/{id}:",
-			[]string{"structural|operation not supported|the document|things.yaml:36:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"}},
+		{
+			"a new operation", "  /things/{id}:\n    delete:", "  /things/{id}:\n    get:\n      operationId: getThing\n      tags: [Things]\n" +
+				"      parameters:\n        - {name: id, in: path, required: true, schema: {type: string}}\n      responses:\n        \"200\": {description: One.}\n    delete:",
+			[]string{"additive|operation added|" + things + "GetThing|GET /things/{id}"},
+		},
+		{
+			"a new operation that is not supported", "  /things/{id}:", "  /uploads:\n    post:\n      operationId: uploadThing\n      tags: [Things]\n" +
+				"      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}\n      responses:\n        \"200\": {description: It is up.}\n  /things/{id}:",
+			[]string{"structural|operation not supported|the document|things.yaml:36:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
+		},
 		{"a rate limit", "5 requests/sec", "100 requests/min", []string{"structural|rate limit changed|" + things + "ListThings|5 per second, now 100 per minute"}},
 		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
 		{"a status", `"204": {description: It is gone.}`, `"200": {description: It is gone.}`, []string{"structural|operation changed|" + things + "DeleteThing|success status 204, now 200"}},
@@ -97,9 +101,11 @@ func TestDrift_edits(t *testing.T) {
 			"breaking|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
 			"structural|stream deprecated|" + things + "StreamThings|ListThings no longer pages",
 		}},
-		{"a new operation whose pages have no records", "    post:\n      operationId: createThing", "    put:\n      operationId: listThings2\n      tags: [Things]\n" +
-			"      parameters: [{name: after, in: query, schema: {type: string}}]\n      responses: {\"200\": {description: None.}}\n    post:\n      operationId: createThing",
-			[]string{"structural|operation not supported|the document|" + strings.NewReplacer("5:5", "23:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)}},
+		{
+			"a new operation whose pages have no records", "    post:\n      operationId: createThing", "    put:\n      operationId: listThings2\n      tags: [Things]\n" +
+				"      parameters: [{name: after, in: query, schema: {type: string}}]\n      responses: {\"200\": {description: None.}}\n    post:\n      operationId: createThing",
+			[]string{"structural|operation not supported|the document|" + strings.NewReplacer("5:5", "23:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -333,7 +339,7 @@ func renumber(document map[string]any) {
 	for name, schema := range schemas {
 		moved[renamed[name]] = schema
 	}
-	document["components"].(map[string]any)["schemas"] = moved
+	objectAt(document, "components")["schemas"] = moved
 	walk(document, func(object map[string]any) {
 		if ref, ok := object["$ref"].(string); ok {
 			if name, ok := strings.CutPrefix(ref, "#/components/schemas/"); ok {
@@ -356,7 +362,15 @@ func nullByType(document map[string]any) {
 }
 
 func schemasOf(document map[string]any) map[string]any {
-	return document["components"].(map[string]any)["schemas"].(map[string]any)
+	return objectAt(document, "components", "schemas")
+}
+
+// objectAt returns the object at a place of a document, nil if there is none.
+func objectAt(object map[string]any, place ...string) map[string]any {
+	for _, name := range place {
+		object, _ = object[name].(map[string]any)
+	}
+	return object
 }
 
 func walk(v any, visit func(map[string]any)) {
@@ -430,8 +444,7 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 	schemas := schemasOf(document)
 	var fields []string // a schema with a message of its own, and a property of text, each schema once
 	for _, name := range slices.Sorted(maps.Keys(messages)) {
-		schema, _ := schemas[name].(map[string]any)
-		properties, _ := schema["properties"].(map[string]any)
+		properties := objectAt(schemas, name, "properties")
 		for _, property := range slices.Sorted(maps.Keys(properties)) {
 			text, _ := properties[property].(map[string]any)
 			if text["type"] == "string" && regexp.MustCompile(`^[a-z]+$`).MatchString(property) {
@@ -443,7 +456,7 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 	chance.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
 	for i := range 7 + 3 + 44 {
 		name, property, _ := strings.Cut(fields[i], " ")
-		properties := schemas[name].(map[string]any)["properties"].(map[string]any)
+		properties := objectAt(schemas, name, "properties")
 		switch {
 		case i < 6:
 			properties[property] = map[string]any{"type": "object", "properties": map[string]any{"value": map[string]any{"type": "string"}}}
@@ -459,7 +472,7 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 			add("field added", messages[name]+".released")
 		}
 	}
-	paths := document["paths"].(map[string]any)
+	paths := objectAt(document, "paths")
 	response := map[string]any{"200": map[string]any{"description": "Yes."}}
 	for i := range 34 {
 		paths[fmt.Sprintf("/released/%d", i)] = map[string]any{"get": map[string]any{
@@ -467,7 +480,7 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 		}}
 		add("operation added", fmt.Sprintf("samsara.released.v1.ReleasedService.GetReleased%d", i))
 	}
-	delete(paths["/tags/{id}"].(map[string]any), "delete")
+	delete(objectAt(paths, "/tags/{id}"), "delete")
 	add("operation removed", "samsara.tags.v1.TagsService.DeleteTag")
 	paths["/released/upload"] = map[string]any{"post": map[string]any{
 		"operationId": "releasedUpload", "tags": []any{"Released"}, "responses": response,

@@ -158,9 +158,9 @@ func mutate(document map[string]any, chance *rand.Rand) string {
 			parameters = append(parameters, object)
 		}
 	})
-	paths := document["paths"].(map[string]any)
+	paths := objectAt(document, "paths")
 	path := pick(slices.Sorted(maps.Keys(paths)))
-	item := paths[path].(map[string]any)
+	item := objectAt(paths, path)
 	var verbs []string
 	for _, verb := range slices.Sorted(maps.Keys(item)) {
 		if verb != "parameters" {
@@ -168,7 +168,7 @@ func mutate(document map[string]any, chance *rand.Rand) string {
 		}
 	}
 	verb := pick(verbs)
-	operation := item[verb].(map[string]any)
+	operation := objectAt(item, verb)
 	properties := objects[chance.IntN(len(objects))]
 	property := pick(slices.Sorted(maps.Keys(properties)))
 	types := []any{

@@ -196,7 +196,7 @@ func (s schema) collect(found map[string]Property, required map[string]bool, see
 	for name, property := range s.Properties {
 		found[name] = newProperty(name, resolve(property, s.key+"."+name))
 	}
-	for _, name := range s.Schema.Required {
+	for _, name := range s.Required {
 		required[name] = true
 	}
 }

@@ -71,7 +71,7 @@ func Drift(ctx context.Context, operations []model.Operation, given []Change, ro
 		c.changes = append(c.changes, Unsupported(err))
 	}
 	c.compare(before, after)
-	report := Report{Changes: c.changes}
+	report := Report{Changes: append([]Change{}, c.changes...)}
 	if err := report.count(after, root); err != nil {
 		return Report{}, err
 	}

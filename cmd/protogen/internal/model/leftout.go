@@ -129,11 +129,25 @@ func named(op *document.Operation) string {
 	return fmt.Sprintf("%s (%s %s)", op.ID, op.Method, op.Path)
 }
 
-// withName is an error that names the operation first.
+// OperationError is what is wrong with an operation.
+type OperationError struct {
+	Name string // operationId, method and path
+	Err  error
+}
+
+func (e *OperationError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error at its place in the document.
+func (e *OperationError) Unwrap() error { return e.Err }
+
+// withName is an error that names the operation; nil if there is none.
 func withName(op *document.Operation, err error) error {
 	var located *document.Error
 	if errors.As(err, &located) {
-		return located.Errorf("%s: %w", named(op), located.Err)
+		err = located.Errorf("%s: %w", named(op), located.Err)
 	}
-	return err
+	if err == nil {
+		return nil
+	}
+	return &OperationError{named(op), err}
 }

@@ -51,6 +51,9 @@ TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD=
 # folders PATTERN: those that have tests of a name.
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
+# Modules of their own, whose dependencies the gateway does not have.
+MODULES := bench tools tools/conformance tools/conformance/reference
+
 # Whose ...Locked methods are looked at.
 LOCKED := internal/feed internal/lease internal/quota service upstream
 
@@ -83,8 +86,7 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 .PHONY: vet
 vet: ## vet all Go packages
 	go vet ./...
-	go -C bench vet ./...
-	go -C tools vet ./...
+	@for module in $(MODULES); do (set -x; go -C $$module vet ./...); done
 
 # The linters that check one package need nothing of those that import it: vet compiles these.
 .PHONY: lint-changed
@@ -92,10 +94,10 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@git rev-parse --verify --quiet --end-of-options '$(SINCE)^{commit}' >/dev/null || { echo 'make $@: SINCE=$(SINCE): must be a commit' >&2; exit 1; }; \
 	changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
-	folders=$$(changed '*.go' ':!bench' ':!gen' ':!tools'); \
+	folders=$$(changed '*.go' ':!gen' $(MODULES:%=':!%')); \
 	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
-	for module in bench tools; do \
-		[[ -z $$(changed "$$module/*.go") ]] || (set -x; cd $$module && ../bin/golangci-lint run --allow-parallel-runners --config ../.golangci.yml); \
+	for module in $(MODULES); do \
+		[[ -z $$(changed "$$module/*.go") ]] || (set -x; cd $$module && '$(BIN)/golangci-lint' run --allow-parallel-runners --config '$(CURDIR)/.golangci.yml'); \
 	done
 
 .PHONY: test-short
@@ -131,8 +133,12 @@ flake-full: ## run all tests 3 times beside two busy loops, and say how often th
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance fuzz test-upgrade soak-short
+
+.PHONY: conformance
+conformance: bin/conformance ## run the cases of connectrpc.com/conformance against a foreign service behind the gateway's own gRPC
+	tools/conformance/run.sh bin/connectconformance bin/conformance
 
 # The last build that writes version 1 of the quota's format in Redis.
 OLD := d0e5661
@@ -205,8 +211,7 @@ checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are a
 .PHONY: lint
 lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, and refuse changes that break clients
 	bin/golangci-lint run
-	cd bench && ../bin/golangci-lint run --config ../.golangci.yml
-	cd tools && ../bin/golangci-lint run --config ../.golangci.yml
+	@for module in $(MODULES); do (set -x; cd $$module && '$(BIN)/golangci-lint' run --config '$(CURDIR)/.golangci.yml'); done
 	bin/buf lint
 	bin/buf format -d --exit-code
 	bin/buf breaking --against $(BASELINE)
@@ -231,8 +236,7 @@ baseline: bin/buf ## promise the present proto/ to clients: breaking changes are
 .PHONY: tidy
 tidy: ## fail unless go.mod and go.sum are tidy
 	go mod tidy -diff
-	go -C tools mod tidy -diff
-	go -C bench mod tidy -diff
+	@for module in $(MODULES); do (set -x; go -C $$module mod tidy -diff); done
 
 .PHONY: grpcurl
 grpcurl: bin/grpcurl ## run grpcurl with ARGS=
@@ -247,7 +251,7 @@ clean: ## remove what was built
 	rm -rf bin
 
 # The go command knows better than make what is up to date.
-.PHONY: bin/gateway bin/bench bin/bench-micro bin/locked bin/protogen
+.PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked bin/protogen
 bin/gateway:
 	go build -o $@ ./cmd/gateway
 
@@ -259,6 +263,10 @@ bin/bench-micro:
 
 bin/protogen:
 	go build -o $@ ./cmd/protogen
+
+# With its runner, bin/connectconformance.
+bin/conformance:
+	go -C tools/conformance build -o '$(BIN)/' . connectrpc.com/conformance/cmd/connectconformance
 
 bin/locked:
 	go -C tools build -o '$(BIN)/locked' ./cmd/locked

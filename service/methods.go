@@ -16,11 +16,12 @@ const unknownName = "/unknown/unknown"
 // serves.
 type methods map[string]struct{}
 
-func (m methods) add(services map[string]grpc.ServiceInfo) {
-	for service, info := range services {
-		for _, method := range info.Methods {
-			m["/"+service+"/"+method.Name] = struct{}{}
-		}
+func (m methods) add(service *grpc.ServiceDesc) {
+	for _, method := range service.Methods {
+		m["/"+service.ServiceName+"/"+method.MethodName] = struct{}{}
+	}
+	for _, stream := range service.Streams {
+		m["/"+service.ServiceName+"/"+stream.StreamName] = struct{}{}
 	}
 }
 

@@ -20,44 +20,40 @@ func (r requestRoom) receive(ctx context.Context, from *connection, decode func(
 	return decode(into)
 }
 
-// registrar registers grpc's own services, whose requests are read as all others are.
-type registrar struct {
-	*grpc.Server
-	room requestRoom
+// read receives a request of the call that ctx is of.
+func (r requestRoom) read(ctx context.Context, decode func(any) error, into any) error {
+	from, err := connectionOf(ctx)
+	if err != nil {
+		return err
+	}
+	return r.receive(ctx, from, decode, into)
 }
 
-// RegisterService implements grpc.ServiceRegistrar.
-func (r registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
+// RegisterService implements grpc.ServiceRegistrar for services beside the operations, such as
+// grpc's own. Their requests are read as all others are. It must not be called after Serve.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	own := *desc
 	own.Methods, own.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
 	for i := range own.Methods {
 		handle := own.Methods[i].Handler
 		own.Methods[i].Handler = func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
-			return handle(srv, ctx, func(into any) error { return r.read(ctx, decode, into) }, interceptor)
+			return handle(srv, ctx, func(into any) error { return s.room.read(ctx, decode, into) }, interceptor)
 		}
 	}
 	for i := range own.Streams {
 		handle := own.Streams[i].Handler
-		own.Streams[i].Handler = func(srv any, ss grpc.ServerStream) error { return handle(srv, roomStream{ss, r}) }
+		own.Streams[i].Handler = func(srv any, ss grpc.ServerStream) error { return handle(srv, roomStream{ss, s.room}) }
 	}
-	r.Server.RegisterService(&own, impl)
+	s.register(&own, impl)
 }
 
-func (r registrar) read(ctx context.Context, decode func(any) error, into any) error {
-	from, err := connectionOf(ctx)
-	if err != nil {
-		return err
-	}
-	return r.room.receive(ctx, from, decode, into)
-}
-
-// roomStream is a stream of one of grpc's own services.
+// roomStream is a stream of a service beside the operations.
 type roomStream struct {
 	grpc.ServerStream
-	registrar registrar
+	room requestRoom
 }
 
 // RecvMsg implements grpc.ServerStream.
 func (s roomStream) RecvMsg(into any) error {
-	return s.registrar.read(s.Context(), s.ServerStream.RecvMsg, into)
+	return s.room.read(s.Context(), s.ServerStream.RecvMsg, into)
 }

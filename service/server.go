@@ -11,10 +11,10 @@
 // error is logged and appears as Internal with the message "internal error".
 //
 // Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
-// is decompressed, or malformed: such a call is logged and counted as others are. It also turns
-// away what it cannot make a call of, and these are neither logged nor counted: an encoding other
-// than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary metadata or a grpc-timeout that is
-// malformed, a path without a method, a deadline that has passed.
+// is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and
+// counted as others are. It also turns away what it cannot make a call of, and these are neither
+// logged nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary
+// metadata or a grpc-timeout that is malformed, a path without a method, a deadline that has passed.
 //
 // Requests may be compressed with gzip. Answers are compressed if the request was.
 //
@@ -314,7 +314,8 @@ func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOp
 // Server serves the gateway's methods. It is safe for concurrent use.
 type Server struct {
 	grpc       *grpc.Server
-	calls      *calls
+	edge       *edge
+	room       requestRoom
 	health     *health.Server
 	services   []string
 	endStreams context.CancelFunc
@@ -339,7 +340,8 @@ func New(cfg Config) (*Server, error) {
 	e := newEdge(cfg)
 	s := &Server{
 		grpc:       grpc.NewServer(cfg.serverOptions(stopping, e)...),
-		calls:      &e.calls,
+		edge:       e,
+		room:       requestRoom(cfg.MaxRequestBytes),
 		health:     health.NewServer(),
 		endStreams: endStreams,
 		answers:    cfg.Answers,
@@ -348,17 +350,24 @@ func New(cfg Config) (*Server, error) {
 	logPressure(cfg.Logger, cfg.Answers, "answers")
 	logPressure(cfg.Logger, cfg.Requests, "requests")
 	for _, desc := range cfg.services(stopping, budgets, &s.answering) {
-		s.grpc.RegisterService(desc, nil)
+		s.register(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
-	own := registrar{s.grpc, requestRoom(cfg.MaxRequestBytes)}
-	healthv1.RegisterHealthServer(own, s.health)
-	reflection.Register(own)
-	channelz.RegisterChannelzServiceToServer(own)
-	e.served.add(s.grpc.GetServiceInfo())
+	healthv1.RegisterHealthServer(s, s.health)
+	reflection.Register(s)
+	channelz.RegisterChannelzServiceToServer(s)
 	s.SetServing(false)
 	return s, nil
 }
+
+// register registers a service as it is described.
+func (s *Server) register(desc *grpc.ServiceDesc, impl any) {
+	s.grpc.RegisterService(desc, impl)
+	s.edge.served.add(desc)
+}
+
+// GetServiceInfo implements reflection.ServiceInfoProvider.
+func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // services describes what c serves, apart from grpc's own services.
 func (c Config) services(stopping context.Context, shared budgets, answering *atomic.Int64) []*grpc.ServiceDesc {
@@ -413,7 +422,8 @@ func (s *Server) Serve(lis net.Listener) error {
 // Calls returns how many calls run, how many may, and how many have been refused for that. Those of
 // grpc's own services are left out.
 func (s *Server) Calls() (running, limit int64, refused uint64) {
-	return s.calls.running.Load(), s.calls.limit, s.calls.refused.Load()
+	calls := &s.edge.calls
+	return calls.running.Load(), calls.limit, calls.refused.Load()
 }
 
 // SetServing sets what the health service says of the server and of each of its services. It

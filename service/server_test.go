@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	channelzv1 "google.golang.org/grpc/channelz/grpc_channelz_v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
 )
@@ -333,5 +336,39 @@ func TestServeSaysWhyItEnded(t *testing.T) {
 	}
 	if err := server.Serve(closed); err != nil {
 		t.Errorf("Serve after Stop: %v, want nil", err)
+	}
+}
+
+func TestRequestMessages_notOne(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{getVehicle, passthrough, "/samsara.readings.v1.ReadingsService/StreamReadings"} {
+		for _, messages := range []int{0, 2} {
+			t.Run(fmt.Sprintf("%d to %s", messages, method), func(t *testing.T) {
+				t.Parallel()
+				up := answers(`{}`)
+				g := start(t, service.Config{Endpoints: append(endpoints(t), load(t, testproto.Readings)...), Upstream: up, Passthrough: true})
+				stream, err := g.conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method, grpc.ForceCodecV2(bytesCodec{}))
+				if err != nil {
+					t.Fatalf("NewStream: %v", err)
+				}
+				for range messages {
+					_ = stream.SendMsg([]byte{}) // It fails if the answer is there, which is looked at below.
+				}
+				if err := stream.CloseSend(); err != nil {
+					t.Errorf("CloseSend: %v", err)
+				}
+				var out []byte
+				err = stream.RecvMsg(&out)
+				if s := status.Convert(err); s.Code() != codes.Internal || len(s.Details()) != 0 {
+					t.Errorf("error is %v with %d details, want %v with 0", err, len(s.Details()), codes.Internal)
+				}
+				if n := len(up.asked()); n != 0 {
+					t.Errorf("the upstream was asked %d times, want 0", n)
+				}
+				if log := g.stopAndReadLog(t); !strings.Contains(log, "method="+method+" code=Internal") {
+					t.Errorf("the call is not in the log:\n%s", log)
+				}
+			})
+		}
 	}
 }

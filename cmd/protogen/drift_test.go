@@ -494,8 +494,8 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 		}}
 		add("operation added", fmt.Sprintf("samsara.released.v1.ReleasedService.GetReleased%d", i))
 	}
-	delete(objectAt(paths, "/tags/{id}"), "delete")
-	add("operation removed", "samsara.tags.v1.TagsService.DeleteTag")
+	delete(objectAt(paths, "/contacts/{id}"), "delete")
+	add("operation removed", "samsara.contacts.v1.ContactsService.DeleteContact")
 	paths["/released/upload"] = map[string]any{"post": map[string]any{
 		"operationId": "releasedUpload", "tags": []any{"Released"}, "responses": response,
 		"requestBody": map[string]any{"content": map[string]any{"multipart/form-data": map[string]any{"schema": map[string]any{"type": "object"}}}},

@@ -72,7 +72,8 @@ type Config struct {
 	APIVersion string
 	// UpstreamTimeout bounds one attempt.
 	UpstreamTimeout time.Duration
-	// UpstreamMaxIdleConns is how many idle connections are kept.
+	// UpstreamMaxIdleConns is how many idle connections are kept. It is MaxConcurrentCalls unless
+	// it is given, and 10,000 at most.
 	UpstreamMaxIdleConns int
 	// UpstreamGzip asks for compressed responses.
 	UpstreamGzip bool
@@ -150,7 +151,6 @@ func defaults() Config {
 		UpstreamURL:            &url.URL{Scheme: "https", Host: "api.samsara.com"},
 		APIVersion:             APIDocumentVersion,
 		UpstreamTimeout:        95 * time.Second,
-		UpstreamMaxIdleConns:   512,
 		RetryMaxAttempts:       4,
 		RetryBaseDelay:         250 * time.Millisecond,
 		RetryMaxDelay:          10 * time.Second,
@@ -246,6 +246,10 @@ func (c *Config) size(limit int64) {
 			// request has not been read may keep 64 KiB more of it in grpc's buffers, a quarter in all.
 			c.MaxConcurrentCalls = int(max(200, limit/(256*kib)))
 		}
+	}
+	if c.UpstreamMaxIdleConns == 0 {
+		// Fewer would be closed and dialed again all the time while that many calls run.
+		c.UpstreamMaxIdleConns = min(c.MaxConcurrentCalls, 10_000)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "127.0.0.1:50051", AdminListen: "127.0.0.1:9464",
-		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 512,
+		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 10_000,
 		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
 		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
 		CacheMaxBytes: 64 << 20,

@@ -43,7 +43,7 @@ func (c *Config) settings() []setting {
 		{"api-token-file", samsara, "`FILE` with the API token, read again when it changes; or set SAMSARA_API_TOKEN", text(&c.APITokenFile)},
 		{"api-version", samsara, "`DATE` sent as X-Samsara-Version", date(&c.APIVersion)},
 		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute)},
-		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept; below the usual concurrency it costs CPU", whole(&c.UpstreamMaxIdleConns, 1, 10_000)},
+		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept for 50s; fewer than the usual calls at a time cost CPU; 0: --max-concurrent-calls, at most 10000", whole(&c.UpstreamMaxIdleConns, 0, 10_000)},
 		{"upstream-gzip", samsara, "ask for compressed responses: less network, more CPU", boolean(&c.UpstreamGzip)},
 		{"upstream-http2", samsara, "use HTTP/2 where it is offered: fewer connections, more CPU", boolean(&c.UpstreamHTTP2)},
 

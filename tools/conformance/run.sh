@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs the cases of connectrpc.com/conformance that config.yaml asks for, and prints what fails.
+#
+#	tools/conformance/run.sh RUNNER SERVER
+#
+# Exactly the cases that known-failing.txt lists must fail, each for the reason that it gives there: the
+# runner itself neither looks at reasons nor fails for cases that it could not run. Nor may the server
+# log anything but how calls ended, such as a panic.
+set -euo pipefail
+here=$(dirname "$0") runner=$1 server=$2
+report=$(mktemp) log=$(mktemp)
+trap 'rm -f "$report" "$log"' EXIT
+
+failed=0
+fail() { echo "$1" >&2; failed=1; }
+
+"$runner" --mode server --conf "$here/config.yaml" --known-failing "@$here/known-failing.txt" -- "$server" >"$report" 2>"$log" || failed=1
+
+patterns=() reasons=()
+while read -r line; do
+	case $line in
+	'# only: '*) reason=${line#'# only: '} ;;
+	'' | '#'*) ;;
+	*) patterns+=("$line") reasons+=("$reason") ;;
+	esac
+done <"$here/known-failing.txt"
+
+# expected CASE TEXT: TEXT is what the case is known to fail for. Both lists are of patterns.
+expected() {
+	local i
+	for i in "${!patterns[@]}"; do
+		# shellcheck disable=SC2053
+		[[ $1 == ${patterns[i]} && $2 == ${reasons[i]} ]] && return
+	done
+	return 1
+}
+
+# A case that failed as expected is a line with its name and indented ones with what was wrong.
+name='' text=''
+check() {
+	[[ -z $name ]] || expected "$name" "$text" || fail "FAILED: $name is known to fail, but not like this:"$'\n\t'"$text"
+	name='' text=''
+}
+while IFS= read -r line; do
+	case $line in
+	'INFO: '*' failed (as expected):') check; name=${line#INFO: } name=${name% failed (as expected):} ;;
+	$'\t'*) if [[ -n $name ]]; then text+=${text:+$'\n\t'}${line#$'\t'}; else echo "$line"; fi ;;
+	*'could not be run'*) check; fail "$line" ;;
+	*) check; [[ -z $line ]] || echo "$line" ;;
+	esac
+done <"$report"
+check
+
+if grep -vE 'msg="call (finished|refused)"' "$log" >&2; then
+	fail 'FAILED: the above says more than how calls ended'
+fi
+exit "$failed"

@@ -355,13 +355,19 @@ func renumber(document map[string]any) {
 	})
 }
 
-// nullByType says of what may be null as OpenAPI 3.1 does, and of all strings that they may be.
+// nullByType says of what may be null as OpenAPI 3.1 does, and of each property of text that it may be.
 func nullByType(document map[string]any) {
 	for _, schema := range schemasOf(document) {
 		walk(schema, func(object map[string]any) {
-			if object["nullable"] == true || object["type"] == "string" {
+			if object["nullable"] == true {
 				delete(object, "nullable")
 				object["type"] = []any{object["type"], "null"}
+			}
+			for name := range objectAt(object, "properties") {
+				if property := objectAt(object, "properties", name); property["type"] == "string" {
+					delete(property, "nullable")
+					property["type"] = []any{"string", "null"}
+				}
 			}
 		})
 	}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
+)
+
+// drift says what the document at spec would change in the tree below root. What would make
+// generate refuse the document is a change that somebody has to look at, and stops nothing.
+func drift(ctx context.Context, spec, root string) (surface.Report, error) {
+	m, err := load(ctx, spec, root)
+	if err != nil {
+		return surface.Report{}, err
+	}
+	var given []surface.Change
+	for _, err := range m.Unsupported {
+		given = append(given, surface.Unsupported(err))
+	}
+	for _, err := range m.Unused {
+		given = append(given, surface.Change{Class: surface.Structural, What: "left out for nothing", Where: leftOutFile, Detail: err.Error()})
+	}
+	return surface.Drift(ctx, m.Operations, given, root)
+}
+
+// printReport writes a report, as text for people: a line that sums it up, and one a change.
+func printReport(out io.Writer, report surface.Report, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(report)
+	}
+	if _, err := fmt.Fprintf(out, "drift: %s (%d changes, %d files, %d lines added, %d removed)\n",
+		report.Class, len(report.Changes), report.Files, report.LinesAdded, report.LinesRemoved); err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, c := range report.Changes {
+		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", c.Class, c.What, c.Where, c.Detail); err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}

@@ -1,0 +1,174 @@
+package surface
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// twin is a server-streaming method that reads the pages of a unary one of the same service.
+type twin struct {
+	name              string
+	stream            *gatewayv1.Stream
+	request, response *message
+	deprecated        bool
+}
+
+// twin returns the method's twin of a shape, nil if there is none.
+func (m *method) twin(shape gatewayv1.StreamShape) *twin {
+	for _, t := range m.twins {
+		if t.stream.GetShape() == shape {
+			return t
+		}
+	}
+	return nil
+}
+
+// claim is a method's want of a twin. It could have any of the names, the first is the best.
+type claim struct {
+	method *method
+	shape  gatewayv1.StreamShape
+	names  []string
+}
+
+// addTwins adds the twins that operations lack where they belong; those that moved away get
+// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
+// is the twin of ListTrips, if there is one, and not of GetTripsStream.
+func addTwins(bindings []binding) {
+	var claims []claim
+	for _, b := range bindings {
+		for _, shape := range b.operation.Shapes() {
+			if b.method.twin(shape) == nil && b.method.place() == b.operation.Place {
+				claims = append(claims, claim{b.method, shape, twinNames(shape, b.method.name)})
+			}
+		}
+	}
+	slices.SortStableFunc(claims, func(a, b claim) int { return cmp.Compare(len(a.names), len(b.names)) })
+	for _, c := range claims {
+		c.settle()
+	}
+}
+
+// twinNames lists names for a twin, the best first: without the verb of the unary method and what
+// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
+func twinNames(shape gatewayv1.StreamShape, unary string) []string {
+	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
+	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
+	if shape == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
+	}
+	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
+}
+
+// settle adds the twin under the first name that is free, and with a number if none is.
+func (c claim) settle() {
+	taken := c.method.request.pkg.takes
+	for _, name := range c.names {
+		if !taken(name) {
+			c.method.addTwin(name, c.shape)
+			return
+		}
+	}
+	c.method.addTwin(words.Unique(c.names[len(c.names)-1], "V", taken), c.shape)
+}
+
+// takes says whether a method has the name, or a message that of its request or response.
+func (p *pkg) takes(name string) bool {
+	names := p.names()
+	return names[name+"Request"] || names[name+"Response"] || slices.ContainsFunc(p.methods, func(m *method) bool {
+		return m.name == name || slices.ContainsFunc(m.twins, func(t *twin) bool { return t.name == name })
+	})
+}
+
+func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
+	p := m.request.pkg
+	t := &twin{
+		name:       name,
+		stream:     &gatewayv1.Stream{Method: m.name, Shape: shape},
+		request:    p.addNamed(name + "Request"),
+		response:   p.addNamed(name + "Response"),
+		deprecated: m.deprecated,
+	}
+	m.attach(t)
+}
+
+// attach makes t a twin of the method, and gives its messages their fields, which are the same
+// in every twin of a shape.
+func (m *method) attach(t *twin) {
+	own := func(number int32, name string, k model.Kind, text string) *field {
+		return &field{name: name, jsonName: words.JSONName(name), number: number, kind: k, options: &gatewayv1.Field{}, text: text}
+	}
+	request := own(1, "request", model.KindMessage, "What "+m.name+" is asked, page after page.")
+	request.message = m.request
+	page := own(1, "page", model.KindMessage, "What "+m.name+" answers.")
+	page.message = m.response
+	cursor := own(2, "cursor", model.KindString, "Where to go on from after this message.")
+	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		page.text += " Unset in a keep-alive."
+		t.request.fields = []*field{request, own(2, "options", model.KindFollowOptions, "How to follow.")}
+		t.response.fields = []*field{page, cursor, own(3, "keep_alive", model.KindKeepAlive, "How it is going while there is no page.")}
+	} else {
+		t.request.fields = []*field{request, own(2, "options", model.KindStreamOptions, "How much to read.")}
+		t.response.fields = []*field{page, cursor}
+	}
+	m.twins = append(m.twins, t)
+	slices.SortFunc(m.twins, func(a, b *twin) int { return cmp.Compare(a.stream.GetShape(), b.stream.GetShape()) })
+}
+
+// finish says what streams need to know of the operation: where a page's records are, and
+// whether an end must be set to have one.
+func (b binding) finish() error {
+	for _, t := range b.method.twins {
+		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		t.stream.EndRequired = paged && b.operation.Feed.Contradictory()
+	}
+	if len(b.operation.Shapes()) == 0 {
+		return nil
+	}
+	lists := b.method.response.recordLists()
+	if len(lists) != 1 {
+		return b.operation.Errorf("%s: pages with %d lists of records %q, want 1: %w", b.operation.Annotation.GetId(), len(lists), lists, model.ErrUnsupported)
+	}
+	b.method.operation.Items = lists[0]
+	return nil
+}
+
+// recordLists returns the paths of the lists of a response that could hold a page's records:
+// its own, of which `data` is the one if it is among them, or if it has none, its members'.
+func (m *message) recordLists() []string {
+	var paths []string
+	for _, f := range m.lists() {
+		if f.wire() == "data" {
+			return []string{f.name}
+		}
+		paths = append(paths, f.name)
+	}
+	if len(paths) > 0 {
+		return paths
+	}
+	for _, member := range m.fields {
+		if member.label != model.Single || member.message == nil || member.deprecated {
+			continue
+		}
+		for _, f := range member.message.lists() {
+			paths = append(paths, member.name+"."+f.name)
+		}
+	}
+	return paths
+}
+
+// lists returns the lists of a message. Columns and links describe a page and hold no records.
+func (m *message) lists() []*field {
+	var found []*field
+	for _, f := range m.fields {
+		if f.label == model.List && !f.deprecated && model.HoldsRecords(f.wire()) {
+			found = append(found, f)
+		}
+	}
+	return found
+}

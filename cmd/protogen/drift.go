@@ -24,6 +24,9 @@ func drift(ctx context.Context, spec, root string) (surface.Report, error) {
 	for _, err := range m.Unused {
 		given = append(given, surface.Change{Class: surface.Structural, What: "left out for nothing", Where: leftOutFile, Detail: err.Error()})
 	}
+	for _, err := range m.Idle {
+		given = append(given, surface.Change{Class: surface.Structural, What: "correction changes nothing", Where: correctionsFile, Detail: err.Error()})
+	}
 	return surface.Drift(ctx, m.Operations, given, root)
 }
 

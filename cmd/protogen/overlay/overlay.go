@@ -27,7 +27,8 @@ var ErrIdle = errors.New("changes nothing")
 // It refuses an overlay of another version than 1.0.0, and an action without a description,
 // which must say from where the correction is known. Every action is judged by the document as
 // it came, so that none may build upon another. The error joins what is wrong with each action,
-// by its number from 1 and its target; it wraps ErrIdle where an action changes nothing.
+// by its number from 1 and its target; it wraps ErrIdle where an action changes nothing. If that is all
+// that is wrong, the document is returned as well, with the other actions applied.
 func Apply(document, corrections []byte) ([]byte, error) {
 	parsed, err := libopenapi.NewOverlayDocument(corrections)
 	if err != nil {
@@ -40,20 +41,34 @@ func Apply(document, corrections []byte) ([]byte, error) {
 	if err := yaml.Unmarshal(document, &root); err != nil {
 		return nil, fmt.Errorf("document: %w", err)
 	}
+	var active []*model.Action
 	var problems []error
+	idle := 0
 	for i, action := range parsed.Actions {
-		if err := check(&root, action); err != nil {
+		switch err := check(&root, action); {
+		case err == nil:
+			active = append(active, action)
+			continue
+		case errors.Is(err, ErrIdle):
+			idle++
+			fallthrough
+		default:
 			problems = append(problems, fmt.Errorf("overlay: action %d, target %s: %w", i+1, action.Target, err))
 		}
 	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+	problem := errors.Join(problems...)
+	switch {
+	case idle < len(problems):
+		return nil, problem
+	case idle > 0 && len(active) == 0:
+		return document, problem
 	}
+	parsed.Actions = active
 	result, err := overlay.Apply(document, parsed)
 	if err != nil {
 		return nil, fmt.Errorf("overlay: %w", err)
 	}
-	return result.Bytes, nil
+	return result.Bytes, problem
 }
 
 // check reports why an action is refused.

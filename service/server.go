@@ -96,7 +96,8 @@
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]
 //	more  = "*=more" [ ";n=" count ]
-//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep"
+//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep" /
+//	        "null_entry"
 //
 // as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". A count that is left out is 1; that of
 // more says how often something occurred that is not listed. In names and ids every byte but

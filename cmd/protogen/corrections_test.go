@@ -31,7 +31,11 @@ paths:
           description: Things.
           content:
             application/json:
-              schema: {type: object, properties: {data: {type: array, items: {$ref: "#/components/schemas/Thing"}}}}
+              schema:
+                type: object
+                properties:
+                  data: {type: array, items: {$ref: "#/components/schemas/Thing"}}
+                  pagination: {type: object, properties: {endCursor: {type: string}, hasNextPage: {type: boolean}}}
 components:
   schemas:
     Things: {type: array, items: {$ref: "#/components/schemas/Thing"}}

@@ -10,24 +10,13 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
-// drift says what the document at spec would change in the tree below root. What would make
-// generate refuse the document is a change that somebody has to look at, and stops nothing.
+// drift says what the document at spec would change in the tree below root.
 func drift(ctx context.Context, spec, root string) (surface.Report, error) {
 	m, err := load(ctx, spec, root)
 	if err != nil {
 		return surface.Report{}, err
 	}
-	var given []surface.Change
-	for _, err := range m.Unsupported {
-		given = append(given, surface.Unsupported(err))
-	}
-	for _, err := range m.Unused {
-		given = append(given, surface.Change{Class: surface.Structural, What: "left out for nothing", Where: leftOutFile, Detail: err.Error()})
-	}
-	for _, err := range m.Idle {
-		given = append(given, surface.Change{Class: surface.Structural, What: "correction changes nothing", Where: correctionsFile, Detail: err.Error()})
-	}
-	return surface.Drift(ctx, m.Operations, given, root)
+	return surface.Drift(ctx, m, root)
 }
 
 // printReport writes a report, as text for people: a line that sums it up, and one a change.

@@ -17,7 +17,8 @@ func TestTwin_noNameFree(t *testing.T) {
 		return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
 			`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
 			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
-			`{"type":"object","properties":{"data":{"type":"array","items":{"type":"string"}}}}}}}}}}`
+			`{"type":"object","properties":{"data":{"type":"array","items":{"type":"string"}},"pagination":` +
+			`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
 	}
 	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
 	paths := strings.Join([]string{get("listThings", "after"), get("getThings", "after"), get("StreamListThings", "id")}, ",")

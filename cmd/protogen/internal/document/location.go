@@ -14,7 +14,7 @@ import (
 
 const (
 	linesAround = 2  // an error shows so many lines before and after
-	columns     = 96 // and so much of each
+	columns     = 96 // and so many characters of each
 )
 
 // file is a document as it was read.
@@ -52,7 +52,7 @@ func (l Location) Errorf(format string, args ...any) error {
 }
 
 func (l Location) member(name string) Location {
-	l.Pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	l.Pointer += "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 	return l
 }
 
@@ -88,7 +88,7 @@ func (f *file) find(pointer string) (line, column int, whole bool) {
 	}
 	line, column, whole = node.Line, node.Column, true
 	for _, name := range strings.Split(pointer, "/")[1:] {
-		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
+		name = strings.ReplaceAll(strings.ReplaceAll(name, "~1", "/"), "~0", "~")
 		key, value := child(node, name)
 		if value == nil {
 			return line, column, false
@@ -145,17 +145,19 @@ func (f *file) listing(line, column int) string {
 	return b.String()
 }
 
-// excerpt is what of a line fits, from a byte on if all of it does not.
+// excerpt is what of a line fits, from a character on if all of it does not.
 func excerpt(line string, from int) string {
 	if len(line) <= columns {
 		return line
 	}
-	from = min(from, len(line)-columns)
-	shown := strings.ToValidUTF8(line[from:from+columns], "")
+	all := []rune(line)
+	from = max(0, min(from, len(all)-columns))
+	to := min(len(all), from+columns)
+	shown := string(all[from:to])
 	if from > 0 {
 		shown = "..." + shown
 	}
-	if from+columns < len(line) {
+	if to < len(all) {
 		shown += "..."
 	}
 	return shown

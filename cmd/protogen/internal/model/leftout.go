@@ -101,7 +101,7 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 		ids[op.ID] = op
 		if i := leftOut.find(op); i >= 0 {
 			used[i] = true
-			if err == nil && o.NoRecords == nil {
+			if err == nil && o.Unstreamable == nil {
 				m.Unused = append(m.Unused, leftOut.errorf(leftOut.entries[i], "%s can be expressed, so it must not be left out", named(op)))
 			}
 			continue
@@ -113,7 +113,7 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 		for _, err := range o.idle {
 			m.Idle = append(m.Idle, withName(op, err))
 		}
-		o.NoRecords = withName(op, o.NoRecords)
+		o.Unstreamable = withName(op, o.Unstreamable)
 		m.Operations = append(m.Operations, o)
 	}
 	for i, e := range leftOut.entries {
@@ -133,11 +133,25 @@ func named(op *document.Operation) string {
 	return fmt.Sprintf("%s (%s %s)", op.ID, op.Method, op.Path)
 }
 
-// withName is an error that names the operation first.
+// OperationError is what is wrong with an operation.
+type OperationError struct {
+	Name string // operationId, method and path
+	Err  error
+}
+
+func (e *OperationError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error at its place in the document.
+func (e *OperationError) Unwrap() error { return e.Err }
+
+// withName is an error that names the operation; nil if there is none.
 func withName(op *document.Operation, err error) error {
 	var located *document.Error
 	if errors.As(err, &located) {
-		return located.Errorf("%s: %w", named(op), located.Err)
+		err = located.Errorf("%s: %w", named(op), located.Err)
 	}
-	return err
+	if err == nil {
+		return nil
+	}
+	return &OperationError{named(op), err}
 }

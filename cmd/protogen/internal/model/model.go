@@ -39,9 +39,9 @@ type Operation struct {
 	Feed              FeedFacts
 	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
 	NoFeed bool
-	// NoRecords is why the pages cannot be streamed though the operation has some: they have no list
-	// of records, or several. Nil if there is nothing to say against it.
-	NoRecords error
+	// Unstreamable is why the pages cannot be streamed though the operation has some. Nil if there is
+	// nothing to say against it.
+	Unstreamable error
 	// idle are the corrections of it that say what the document does.
 	idle []error
 }
@@ -203,10 +203,6 @@ func newOperation(op *document.Operation) (Operation, error) {
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
-	var noRecords error
-	if lists := recordLists(response); paging != gatewayv1.Pagination_PAGINATION_UNSPECIFIED && len(lists) != 1 {
-		noRecords = op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), lists, ErrUnsupported)
-	}
 	isFeed, noFeed, err := feed(op, paging)
 	if errors.Is(err, overlay.ErrIdle) {
 		idle, err = append(idle, op.Errorf("%w", err)), nil
@@ -230,13 +226,13 @@ func newOperation(op *document.Operation) (Operation, error) {
 			RateLimit:     limit,
 			SuccessStatus: status,
 		},
-		Request:    Source{key + " request", append(parameters, fields...)},
-		Response:   Source{key + " response", response},
-		Deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
-		Feed:       readFeedFacts(isFeed, op),
-		NoFeed:     noFeed,
-		NoRecords:  noRecords,
-		idle:       idle,
+		Request:      Source{key + " request", append(parameters, fields...)},
+		Response:     Source{key + " response", response},
+		Deprecated:   op.Deprecated || extension(op.Extensions, "x-absent-from"),
+		Feed:         readFeedFacts(isFeed, op),
+		Unstreamable: unstreamable(op, paging, parameters, response),
+		NoFeed:       noFeed,
+		idle:         idle,
 	}, nil
 }
 
@@ -412,7 +408,7 @@ func recordLists(response []Property) []string {
 	names := func(fields []Property) []string {
 		var all []string
 		for _, p := range fields {
-			if p.Shape.Label == List && !p.Deprecated && HoldsRecords(p.Wire) {
+			if p.Shape.Label == List && !p.Deprecated && HoldsRecords(p.Wire, p.Shape.Kind) {
 				all = append(all, p.Wire)
 			}
 		}
@@ -436,10 +432,58 @@ func recordLists(response []Property) []string {
 	return lists
 }
 
-// HoldsRecords says whether a list of that name can hold records: columns and links describe a page.
-func HoldsRecords(wire string) bool {
+// HoldsRecords says whether a list of that name and kind can hold records: columns and links describe
+// a page.
+func HoldsRecords(wire string, kind Kind) bool {
 	wire = strings.ToLower(wire)
-	return wire != "columns" && wire != "links"
+	return wire != "columns" && wire != "links" && IsRecord(kind)
+}
+
+// IsRecord says whether a value of the kind can be a record: messages and texts can.
+func IsRecord(kind Kind) bool {
+	return kind != KindInteger && kind != KindNumber && kind != KindBoolean
+}
+
+// CursorParameter is the wire name of the parameter that says where the next page begins.
+func CursorParameter(p gatewayv1.Pagination) string {
+	switch p {
+	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+		return "startingAfter"
+	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+		return "pageNumber"
+	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+	}
+	return "after"
+}
+
+// unstreamable says why pages cannot be read one after the other.
+func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameters, response []Property) error {
+	if paging == gatewayv1.Pagination_PAGINATION_UNSPECIFIED {
+		return nil
+	}
+	is := func(fields []Property, wire string, kind Kind) bool {
+		return slices.ContainsFunc(fields, func(p Property) bool {
+			return p.Wire == wire && p.Shape.Label == Single && p.Shape.Kind == kind
+		})
+	}
+	if cursor := CursorParameter(paging); !is(parameters, cursor, KindString) {
+		return op.Errorf("pages without a parameter %q that is text: %w", cursor, ErrUnsupported)
+	}
+	if lists := recordLists(response); len(lists) != 1 {
+		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), lists, ErrUnsupported)
+	}
+	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+		return nil
+	}
+	for _, p := range response {
+		if p.Wire != "pagination" || p.Shape.Label != Single || p.Shape.Kind != KindMessage {
+			continue
+		}
+		if below := p.Shape.Source().Fields; is(below, "endCursor", KindString) && is(below, "hasNextPage", KindBoolean) {
+			return nil
+		}
+	}
+	return op.Errorf("pages without a pagination of endCursor and hasNextPage: %w", ErrUnsupported)
 }
 
 // jsonSchema returns the schema of JSON content, no schema where there is no content.
@@ -463,9 +507,12 @@ func jsonSchema(at document.Location, content []document.Media, key string) (sch
 	return resolve(content[i].Schema, key), nil
 }
 
-// rootProperty is a whole body as one field.
+// rootProperty is a whole body as one field. A map can be none, but any value can.
 func rootProperty(name string, s schema) Property {
 	p := newProperty(name, s)
+	if p.Shape.Label == Mapping {
+		p.Shape = Shape{Label: Single, Kind: KindAny}
+	}
 	p.Options.Root = true
 	return p
 }
@@ -488,7 +535,7 @@ func (o Operation) Placed(p Place) *gatewayv1.Operation {
 // Shapes are the shapes of the streaming twins that the operation should have.
 func (o Operation) Shapes() []gatewayv1.StreamShape {
 	switch {
-	case o.NoRecords != nil:
+	case o.Unstreamable != nil:
 		return nil
 	case o.Annotation.GetFeed():
 		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}

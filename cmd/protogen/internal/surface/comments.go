@@ -43,8 +43,11 @@ func (m *method) comment() []string {
 func (m *method) twinComment(t *twin) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if t.unserved {
+		return []string{"Not served any more: the pages of " + m.name + " can no longer be read one after the other.", kept}
+	}
 	start, end := m.request.parameter("startTime"), m.request.parameter("endTime")
-	cursor := m.request.parameter(cursorParameter(m.operation.GetPagination()))
+	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
 	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES {
 		add("Every page of %s, one message a page. To go on after the end, set `request.%s` to the last cursor.", m.name, cursor)
 		if t.stream.GetEndRequired() {
@@ -74,18 +77,6 @@ func (m *method) twinComment(t *twin) []string {
 		add(kept)
 	}
 	return lines
-}
-
-// cursorParameter is the wire name of the parameter that says where the next page begins.
-func cursorParameter(p gatewayv1.Pagination) string {
-	switch p {
-	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
-		return "startingAfter"
-	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
-		return "pageNumber"
-	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
-	}
-	return "after"
 }
 
 // parameter is the name of the field for a parameter, empty if there is none.

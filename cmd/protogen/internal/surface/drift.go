@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,9 +55,9 @@ type Report struct {
 	Changes      []Change `json:"changes"`       // the greatest class first, then by where
 }
 
-// Drift returns what Update would change in the tree below root, and changes nothing. The changes
-// that are given, of what the operations do not tell, are added to it.
-func Drift(ctx context.Context, operations []model.Operation, given []Change, root string) (Report, error) {
+// Drift returns what Update would change in the tree below root, and changes nothing. What would make
+// a run refuse the document is a change that somebody has to look at, and stops nothing.
+func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
 	var trees [2]*tree
 	for i := range trees {
 		t, err := readTree(ctx, root)
@@ -66,9 +67,15 @@ func Drift(ctx context.Context, operations []model.Operation, given []Change, ro
 		trees[i] = t
 	}
 	before, after := trees[0], trees[1]
-	c := comparison{changes: given}
-	for _, err := range merge(after, operations) {
-		c.changes = append(c.changes, Unsupported(err))
+	c := comparison{changes: []Change{}}
+	for _, err := range m.Idle {
+		c.add(Structural, "correction changes nothing", "the corrections", "%v", err)
+	}
+	for _, err := range m.Unused {
+		c.add(Structural, "left out for nothing", "the list of what is left out", "%v", err)
+	}
+	for _, err := range slices.Concat(m.Unsupported, merge(after, m.Operations)) {
+		c.unsupported(err)
 	}
 	c.compare(before, after)
 	report := Report{Changes: c.changes}
@@ -82,13 +89,6 @@ func Drift(ctx context.Context, operations []model.Operation, given []Change, ro
 		report.Class = report.Changes[0].Class
 	}
 	return report, nil
-}
-
-// Unsupported is the change for an operation that cannot be expressed: whoever regenerates has to
-// leave it out by name.
-func Unsupported(err error) Change {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	return Change{Class: Structural, What: "operation not supported", Where: "the document", Detail: text}
 }
 
 // count counts what would be written. A file in which nothing else has changed has other texts.
@@ -146,6 +146,18 @@ func (c *comparison) add(class Class, what, where, format string, args ...any) {
 	c.changes = append(c.changes, Change{class, what, where, fmt.Sprintf(format, args...)})
 }
 
+// unsupported adds an operation that cannot be expressed: whoever regenerates has to leave it out by
+// name.
+func (c *comparison) unsupported(err error) {
+	where := "the document"
+	var operation *model.OperationError
+	if errors.As(err, &operation) {
+		where = operation.Name
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	c.add(Structural, "operation not supported", where, "%s", text)
+}
+
 func (c *comparison) compare(before, after *tree) {
 	c.sent, c.live = map[*message]bool{}, map[string]*method{}
 	for _, p := range after.packages {
@@ -198,6 +210,8 @@ func (c *comparison) method(before, after *method) {
 		switch old := before.twin(t.stream.GetShape()); {
 		case old == nil:
 			c.add(Additive, "stream added", where, "of %s", after.name)
+		case t.unserved && !old.unserved && !before.deprecated:
+			c.add(Breaking, "stream not served", where, "the pages of %s can no longer be read one after the other", after.name)
 		case t.deprecated && !old.deprecated && !after.deprecated:
 			c.add(Structural, "stream deprecated", where, "%s no longer pages", after.name)
 		case t.stream.GetEndRequired() && !old.stream.GetEndRequired():

@@ -80,7 +80,8 @@ func (m *message) update(sources []source) {
 			continue
 		}
 		f.deprecated, f.gone, f.options.Required = true, true, false
-		f.options.Retired = f.options.GetRoot() || current[f.slot()] != nil
+		// What was retired stays so: the field that took its place is there, in the document or not.
+		f.options.Retired = f.options.GetRetired() || f.options.GetRoot() || current[f.slot()] != nil
 	}
 }
 

@@ -26,8 +26,8 @@ func merge(t *tree, operations []model.Operation) []error {
 	var problems []error
 	for _, o := range operations {
 		known := m.known(o)
-		if len(known) == 0 && o.NoRecords != nil {
-			problems = append(problems, o.NoRecords)
+		if len(known) == 0 && o.Unstreamable != nil {
+			problems = append(problems, o.Unstreamable)
 			continue
 		}
 		for _, method := range m.methods(o, known) {
@@ -46,8 +46,11 @@ func merge(t *tree, operations []model.Operation) []error {
 		message.update(m.sources[message])
 	}
 	for _, b := range bindings {
-		if err := b.finish(); err != nil {
-			problems = append(problems, err)
+		b.finish()
+	}
+	for _, p := range t.packages {
+		for _, method := range p.methods {
+			method.checkTwins()
 		}
 	}
 	deprecateUnused(t)

@@ -153,7 +153,9 @@ func (out *printer) twin(m *method, t *twin) {
 	if t.deprecated {
 		out.line(2, "option deprecated = true;")
 	}
-	out.line(2, "option (samsara.gateway.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
+	if !t.unserved {
+		out.line(2, "option (samsara.gateway.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
+	}
 	out.line(1, "}")
 }
 

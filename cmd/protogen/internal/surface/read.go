@@ -231,6 +231,10 @@ func (r *reader) twin(d protoreflect.MethodDescriptor) error {
 	foreign := fmt.Errorf("method %s: %w", d.FullName(), ErrForeign)
 	request, response := r.messages[d.Input().FullName()], r.messages[d.Output().FullName()]
 	stream, ok := proto.GetExtension(&options, gatewayv1.E_Stream).(*gatewayv1.Stream)
+	unserved := ok && stream == nil && request != nil
+	if unserved {
+		stream = request.streamOf()
+	}
 	if !ok || stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_UNSPECIFIED || request == nil || response == nil || d.IsStreamingClient() {
 		return foreign
 	}
@@ -245,12 +249,34 @@ func (r *reader) twin(d protoreflect.MethodDescriptor) error {
 		request:    request,
 		response:   response,
 		deprecated: options.GetDeprecated(),
+		unserved:   unserved,
 	})
 	made := slices.Concat(request.fields, response.fields)
 	if !slices.EqualFunc(have, made, (*field).same) {
 		return foreign
 	}
 	return nil
+}
+
+// streamOf is what the annotation of a twin would say if it had one: its request tells.
+func (m *message) streamOf() *gatewayv1.Stream {
+	stream := &gatewayv1.Stream{}
+	for _, f := range m.fields {
+		switch f.kind {
+		case model.KindMessage:
+			for _, unary := range m.pkg.methods {
+				if unary.request == f.message {
+					stream.Method = unary.name
+				}
+			}
+		case model.KindStreamOptions:
+			stream.Shape = gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		case model.KindFollowOptions:
+			stream.Shape = gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW
+		default:
+		}
+	}
+	return stream
 }
 
 // reparse reads a descriptor's options again so that extensions are of their generated types.

@@ -17,6 +17,10 @@ type twin struct {
 	stream            *gatewayv1.Stream
 	request, response *message
 	deprecated        bool
+	// The pages can no longer be read one after the other, because the document gave the cursor, the
+	// records or what says whether there are more another type. Such a twin stays without annotation,
+	// so the gateway does not serve it.
+	unserved bool
 }
 
 // twin returns the method's twin of a shape, nil if there is none.
@@ -133,20 +137,72 @@ func (m *method) attach(t *twin) {
 
 // finish says what streams need to know of the operation: where a page's records are, and
 // whether an end must be set to have one.
-func (b binding) finish() error {
+func (b binding) finish() {
 	for _, t := range b.method.twins {
 		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
 		t.stream.EndRequired = paged && b.operation.Feed.Contradictory()
 	}
-	if len(b.operation.Shapes()) == 0 {
-		return nil
+	if lists := b.method.response.recordLists(); len(b.operation.Shapes()) > 0 && len(lists) == 1 {
+		b.method.operation.Items = lists[0]
 	}
-	lists := b.method.response.recordLists()
-	if len(lists) != 1 {
-		return b.operation.Errorf("%s: pages with %d lists of records %q, want 1: %w", b.operation.Annotation.GetId(), len(lists), lists, model.ErrUnsupported)
+}
+
+// checkTwins finds the twins that can no longer be served.
+func (m *method) checkTwins() {
+	streamable := m.streamable()
+	for _, t := range m.twins {
+		t.unserved = !streamable
+		t.deprecated = t.deprecated || t.unserved
 	}
-	b.method.operation.Items = lists[0]
+}
+
+// streamable says whether there are what the gateway reads pages by: a cursor that is text, a list of
+// records, and unless pages have numbers, what says where they go on and whether they do.
+func (m *method) streamable() bool {
+	paging := m.operation.GetPagination()
+	cursor := m.request.current(model.CursorParameter(paging))
+	if cursor == nil || !cursor.is(model.KindString) || !m.response.hasRecords(m.operation.GetItems()) {
+		return false
+	}
+	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+		return true
+	}
+	pagination := m.response.current("pagination")
+	if pagination == nil || !pagination.is(model.KindMessage) {
+		return false
+	}
+	end, more := pagination.message.current("endCursor"), pagination.message.current("hasNextPage")
+	return end != nil && more != nil && end.is(model.KindString) && more.is(model.KindBoolean)
+}
+
+// current is the field for a wire name outside of the body, nil if there is none or if it is retired.
+func (m *message) current(wire string) *field {
+	for _, f := range m.fields {
+		if f.wire() == wire && f.options.GetIn() != gatewayv1.Location_LOCATION_BODY && !f.options.GetRetired() {
+			return f
+		}
+	}
 	return nil
+}
+
+// is says whether the field holds one value of the kind.
+func (f *field) is(k model.Kind) bool { return f.label == model.Single && f.kind == k }
+
+// hasRecords says whether the path leads to a list that can hold a page's records.
+func (m *message) hasRecords(path string) bool {
+	for {
+		name, rest, below := strings.Cut(path, ".")
+		i := slices.IndexFunc(m.fields, func(f *field) bool { return f.name == name })
+		switch {
+		case i < 0:
+			return false
+		case !below:
+			return m.fields[i].label == model.List && model.IsRecord(m.fields[i].kind)
+		case !m.fields[i].is(model.KindMessage):
+			return false
+		}
+		m, path = m.fields[i].message, rest
+	}
 }
 
 // recordLists returns the paths of the lists of a response that could hold a page's records:
@@ -177,7 +233,7 @@ func (m *message) recordLists() []string {
 func (m *message) lists() []*field {
 	var found []*field
 	for _, f := range m.fields {
-		if f.label == model.List && !f.deprecated && model.HoldsRecords(f.wire()) {
+		if f.label == model.List && !f.deprecated && model.HoldsRecords(f.wire(), f.kind) {
 			found = append(found, f)
 		}
 	}

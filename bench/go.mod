@@ -7,7 +7,7 @@ replace samsara.internal/gateway => ../
 tool golang.org/x/perf/cmd/benchstat
 
 require (
-	golang.org/x/sync v0.24.0
+	golang.org/x/sync v0.25.0
 	google.golang.org/genproto/googleapis/api v0.0.0-20260817212433-ac3dfec99bb1
 	google.golang.org/protobuf v1.36.12
 	samsara.internal/gateway v0.0.0

@@ -6,6 +6,12 @@
 // adds is added, what it lacks stays as deprecated. The same document and tree give the same
 // bytes, and a second run over its own output changes nothing.
 //
+// The tree's corrections.yaml is an OpenAPI Overlay that says where Samsara differs from the document,
+// which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
+// limit of an operation for each organization, such as "5 requests/sec"; x-feed: false is for what
+// looks like a feed and is none, so that what followed it is removed from the tree; x-wrapped-in is
+// the member that an array is in if an object arrives instead.
+//
 // It works in three stages, each with types of its own: package document reads OpenAPI 3.0 and 3.1,
 // model says what the API has to say, surface keeps the proto files.
 //
@@ -15,7 +21,7 @@
 // It refuses, before writing anything: an operation it cannot express without loss (header
 // parameters, arrays joined by anything but commas, bodies that are not JSON, pages without one list
 // of records) and that leftout.yaml in the tree does not name; an entry there that leaves nothing
-// out; and files in the tree that it would not have written.
+// out; a correction that changes nothing; and files in the tree that it would not have written.
 //
 // protogen drift writes nothing. It says what a document would change, sorted by what that means for
 // deployed clients, and exits with a code for the greatest class: see Class in package surface.
@@ -29,6 +35,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -115,8 +122,12 @@ func fail(stderr io.Writer, err error) error {
 	return errors.Join(err, printErr)
 }
 
-// leftOutFile is the list of what is left out of the API by name, in the tree.
-const leftOutFile = "leftout.yaml"
+// What of ours is in the tree: the list of what is left out of the API by name, and the corrections
+// of the document.
+const (
+	leftOutFile     = "leftout.yaml"
+	correctionsFile = "corrections.yaml"
+)
 
 // generate brings the tree below root up to the document at spec and returns how many files it
 // changed.
@@ -125,7 +136,7 @@ func generate(ctx context.Context, spec, root string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := errors.Join(m.Unused...); err != nil {
+	if err := errors.Join(slices.Concat(m.Idle, m.Unused)...); err != nil {
 		return 0, err
 	}
 	if err := errors.Join(m.Unsupported...); err != nil {
@@ -143,13 +154,14 @@ func withHint(err error, root string) error {
 	return fmt.Errorf("%w\nan operation that is not supported can be left out by name in %s", err, filepath.Join(root, leftOutFile))
 }
 
-// load reads what the document at spec says of the API, but for what the tree below root leaves out.
+// load reads what the document at spec says of the API, as the tree below root corrects it, but for
+// what that leaves out.
 func load(ctx context.Context, spec, root string) (model.Model, error) {
 	leftOut, err := model.ReadLeftOut(filepath.Join(root, leftOutFile))
 	if err != nil {
 		return model.Model{}, err
 	}
-	doc, err := document.Read(ctx, spec)
+	doc, err := document.Read(ctx, spec, filepath.Join(root, correctionsFile))
 	if err != nil {
 		return model.Model{}, err
 	}

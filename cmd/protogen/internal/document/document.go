@@ -1,4 +1,4 @@
-// Package document reads an OpenAPI document, 3.0 or 3.1, into types that know where they stand in
+// Package document reads an OpenAPI document, 3.0 or 3.1, and the corrections of it into types that know where they stand in
 // it, so that whatever is wrong with it can be shown.
 //
 // It takes the document as it is: what of it can be expressed, and how, is for package model. It
@@ -7,6 +7,9 @@ package document
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -14,12 +17,16 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"samsara.internal/gateway/cmd/protogen/overlay"
 )
 
 // Document is what an OpenAPI document says, its operations by path and method.
 type Document struct {
 	Location
 	Operations []*Operation
+	// Idle are the corrections that change nothing, each with the file that it is in.
+	Idle []error
 }
 
 // Operation is one method of one path.
@@ -88,15 +95,16 @@ type Schema struct {
 	Values              *Schema // of a map, if the document gives their schema
 	AllOf, OneOf, AnyOf []*Schema
 	Deprecated          bool
+	Extensions          map[string]any
 }
 
-// Read reads the document in a file.
-func Read(ctx context.Context, name string) (*Document, error) {
+// Read reads the document in a file, corrected by the overlay in another one if there is that file. A
+// place is one of the document as it came: what a correction adds is placed where it is added.
+func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	raw, err := os.ReadFile(name) //nolint:gosec // the caller names the document
 	if err != nil {
 		return nil, err
 	}
-	// Whatever is to be changed in the document before it is read, is changed here.
 	file := &file{name: name, raw: raw}
 	root := Location{file, ""}
 	loader := openapi3.NewLoader()
@@ -105,12 +113,21 @@ func Read(ctx context.Context, name string) (*Document, error) {
 	if err != nil {
 		return nil, file.explain(err)
 	}
+	corrected, idle, err := correct(raw, corrections)
+	if err != nil {
+		return nil, err
+	}
+	if corrected != nil {
+		if doc, err = loader.LoadFromData(corrected); err != nil {
+			return nil, fmt.Errorf("%s, corrected by %s: %w", name, corrections, err)
+		}
+	}
 	if !strings.HasPrefix(doc.OpenAPI, "3.0.") && !strings.HasPrefix(doc.OpenAPI, "3.1.") {
 		return nil, root.Errorf("want an OpenAPI document of version 3.0 or 3.1, have %q", doc.OpenAPI)
 	}
 	r := reader{schemas: map[schemaKey]*Schema{}}
 	paths := root.member("paths")
-	d := &Document{Location: root}
+	d := &Document{Location: root, Idle: idle}
 	for _, template := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		item := doc.Paths.Value(template)
 		at := paths.member(template).follow(item.Ref)
@@ -123,6 +140,29 @@ func Read(ctx context.Context, name string) (*Document, error) {
 		}
 	}
 	return d, nil
+}
+
+// correct returns the document as the overlay in a file corrects it, nil if there is no such file,
+// and the corrections that change nothing.
+func correct(document []byte, name string) (corrected []byte, idle []error, err error) {
+	corrections, err := os.ReadFile(name) //nolint:gosec // the caller names the corrections
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	corrected, err = overlay.Apply(document, corrections)
+	if corrected == nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, err := range joined.Unwrap() {
+			idle = append(idle, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return corrected, idle, nil
 }
 
 // reader turns what the library read into types of ours.
@@ -215,6 +255,7 @@ func (r reader) schema(at Location, ref *openapi3.SchemaRef) *Schema {
 		MaxItems:    v.MaxItems,
 		Required:    v.Required,
 		Deprecated:  v.Deprecated,
+		Extensions:  v.Extensions,
 	}
 	r.schemas[key] = s
 	if ref.Ref != "" {

@@ -38,7 +38,7 @@ func TestError_shows(t *testing.T) {
 
 func TestRead_fileMissing(t *testing.T) {
 	t.Parallel()
-	_, err := Read(t.Context(), filepath.Join(t.TempDir(), "none.json"))
+	_, err := Read(t.Context(), filepath.Join(t.TempDir(), "none.json"), "")
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Read: %v, want %v", err, os.ErrNotExist)
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/document"
+	"samsara.internal/gateway/cmd/protogen/overlay"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -40,6 +41,7 @@ func newProperty(wire string, s schema) Property {
 	if p.Shape.Kind != KindString || p.Shape.Label == Mapping || p.Options.Format == "string" {
 		p.Options.Format = ""
 	}
+	p.Notes.NullEntries = p.Shape.Kind == KindNullable
 	p.read(s.Description)
 	return p
 }
@@ -54,6 +56,7 @@ func CommonProperty(all []Property) Property {
 		common.Deprecated = common.Deprecated && p.Deprecated
 		common.Notes.CommaSeparated = common.Notes.CommaSeparated && p.Notes.CommaSeparated
 		common.Notes.UnixMilliseconds = common.Notes.UnixMilliseconds && p.Notes.UnixMilliseconds
+		common.Notes.NullEntries = common.Notes.NullEntries && p.Notes.NullEntries
 		o.Required = o.GetRequired() && p.Options.GetRequired()
 		o.Minimum = weaker(o.Minimum, p.Options.Minimum, math.Min)
 		o.Maximum = weaker(o.Maximum, p.Options.Maximum, math.Max)
@@ -134,9 +137,31 @@ func scope(prose string) string {
 	return match[1]
 }
 
-// rateLimit finds the rate limit that an operation's prose states.
-func rateLimit(prose string) (*gatewayv1.RateLimit, error) {
-	match := regexp.MustCompile(`(?i)rate limit:\W*(?:b>)?\W*(\d+) requests?/(sec|min|hour)`).FindStringSubmatch(prose)
+// rateLimit is the rate limit that a correction gives an operation, or else the one that its prose
+// states, nil if there is neither. With it comes an overlay.ErrIdle if the correction says what the
+// prose does.
+func rateLimit(op *document.Operation) (*gatewayv1.RateLimit, error) {
+	stated, err := parseRateLimit(`(?i)rate limit:\W*(?:b>)?\W*`, op.Description)
+	value, corrected := op.Extensions["x-rate-limit"]
+	if err != nil || !corrected {
+		return stated, err
+	}
+	text, _ := value.(string)
+	limit, err := parseRateLimit(`^`, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case limit == nil:
+		return nil, fmt.Errorf("x-rate-limit %v, want such as \"5 requests/sec\": %w", value, ErrUnsupported)
+	case proto.Equal(limit, stated):
+		return stated, fmt.Errorf("x-rate-limit %q is what the description says: the correction %w", text, overlay.ErrIdle)
+	}
+	return limit, nil
+}
+
+// parseRateLimit finds the rate limit that follows a pattern in a text.
+func parseRateLimit(before, text string) (*gatewayv1.RateLimit, error) {
+	match := regexp.MustCompile(before + `(\d+) requests?/(sec|min|hour)`).FindStringSubmatch(text)
 	if match == nil {
 		return nil, nil
 	}
@@ -146,6 +171,32 @@ func rateLimit(prose string) (*gatewayv1.RateLimit, error) {
 	}
 	window := map[string]time.Duration{"sec": time.Second, "min": time.Minute, "hour": time.Hour}[strings.ToLower(match[2])]
 	return &gatewayv1.RateLimit{Requests: int32(requests), Window: durationpb.New(window)}, nil
+}
+
+// feed says whether an operation is a feed, and whether it looks like one but a correction denies it.
+// With that comes an overlay.ErrIdle if the correction denies what nothing suggests.
+func feed(op *document.Operation, paging gatewayv1.Pagination) (is, denied bool, err error) {
+	looks := paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(op.Path, "/feed") || strings.HasSuffix(op.Path, "/stream"))
+	switch value, corrected := op.Extensions["x-feed"]; {
+	case !corrected:
+		return looks, false, nil
+	case value != false:
+		return false, false, fmt.Errorf("x-feed %v, want false: %w", value, ErrUnsupported)
+	case !looks:
+		return false, false, fmt.Errorf("x-feed false of what is none anyway: the correction %w", overlay.ErrIdle)
+	}
+	return false, true, nil
+}
+
+// wrappedIn is the member that a correction says an array is in if an object arrives instead; empty
+// if there is no such correction.
+func wrappedIn(s schema) (string, error) {
+	value, corrected := s.Extensions["x-wrapped-in"]
+	name, _ := value.(string)
+	if corrected && name == "" {
+		return "", fmt.Errorf("x-wrapped-in %v, want a member's name: %w", value, ErrUnsupported)
+	}
+	return name, nil
 }
 
 // extension says whether an element carries a mark such as x-required-unknown.

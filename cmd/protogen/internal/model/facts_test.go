@@ -37,12 +37,12 @@ func TestRateLimitIsFoundInProse(t *testing.T) {
 		"Rate limit: 1 request/hour":                limit(1, time.Hour),
 		"Limits apply.":                             nil,
 	} {
-		got, err := rateLimit(prose)
+		got, err := rateLimit(&document.Operation{Description: prose})
 		if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || diff != "" {
 			t.Errorf("rateLimit(%q): %v (-want +got):\n%s", prose, err, diff)
 		}
 	}
-	if got, err := rateLimit("Rate limit: 99999999999 requests/sec"); err == nil {
+	if got, err := rateLimit(&document.Operation{Description: "Rate limit: 99999999999 requests/sec"}); err == nil {
 		t.Errorf("rateLimit of a number beyond int32 = %v, want an error", got)
 	}
 }
@@ -51,7 +51,7 @@ func TestPropertyFacts(t *testing.T) {
 	t.Parallel()
 	of := func(kind string, s document.Schema) schema {
 		s.Types = []string{kind}
-		return schema{"x", &s}
+		return schema{key: "x", Schema: &s}
 	}
 	for _, test := range []struct {
 		name   string

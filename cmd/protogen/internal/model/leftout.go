@@ -85,11 +85,12 @@ type Model struct {
 	Operations  []Operation // by path and method, without those that are left out
 	Unsupported []error     // the operations that cannot be expressed, and are not left out
 	Unused      []error     // the entries of the list that leave out nothing
+	Idle        []error     // the corrections of the document that change nothing
 }
 
 // Read reads what the document says of the API, but for the operations that are left out.
 func Read(doc *document.Document, leftOut LeftOut) Model {
-	var m Model
+	m := Model{Idle: doc.Idle}
 	used := map[int]bool{}
 	ids := map[string]*document.Operation{}
 	for _, op := range doc.Operations {
@@ -108,6 +109,9 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 		if err != nil {
 			m.Unsupported = append(m.Unsupported, withName(op, err))
 			continue
+		}
+		for _, err := range o.idle {
+			m.Idle = append(m.Idle, withName(op, err))
 		}
 		o.Unstreamable = withName(op, o.Unstreamable)
 		m.Operations = append(m.Operations, o)

@@ -21,6 +21,7 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/document"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
+	"samsara.internal/gateway/cmd/protogen/overlay"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
@@ -36,9 +37,13 @@ type Operation struct {
 	Request, Response Source
 	Deprecated        bool
 	Feed              FeedFacts
+	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
+	NoFeed bool
 	// Unstreamable is why the pages cannot be streamed though the operation has some. Nil if there is
 	// nothing to say against it.
 	Unstreamable error
+	// idle are the corrections of it that say what the document does.
+	idle []error
 }
 
 // Source is what the document says of one message. The key tells sources apart.
@@ -57,11 +62,11 @@ type Property struct {
 	Deprecated bool
 }
 
-// Notes are facts of a property that only the document's prose holds. They reach the comment and
-// nothing else.
+// Notes are facts of a property that reach the comment and nothing else.
 type Notes struct {
 	CommaSeparated   bool
 	UnixMilliseconds bool
+	NullEntries      bool // of a list whose entries may be null
 }
 
 // Shape is how a schema appears as a field.
@@ -76,8 +81,12 @@ func (s Shape) Key() string { return s.of.key }
 
 // Source is what the document says of the message behind the shape.
 func (s Shape) Source() Source {
-	if s.Kind == KindWrapper {
+	switch s.Kind {
+	case KindWrapper:
 		return Source{s.of.key, []Property{rootProperty("values", s.of)}}
+	case KindNullable:
+		return Source{s.of.key, []Property{rootProperty("value", s.of)}}
+	default:
 	}
 	return Source{s.of.key, s.of.properties()}
 }
@@ -95,6 +104,7 @@ const (
 	KindKeepAlive                 // samsara.gateway.v1.KeepAlive
 	KindMessage                   // a message of the tree
 	KindWrapper                   // a message of the tree that stands for an array inside a list or map
+	KindNullable                  // a message of the tree that stands for a scalar or null inside a list
 	KindString
 	KindInteger
 	KindNumber
@@ -103,7 +113,7 @@ const (
 
 // Proto is the kind as a proto file shows it.
 func (k Kind) Proto() Kind {
-	if k == KindWrapper {
+	if k == KindWrapper || k == KindNullable {
 		return KindMessage
 	}
 	return k
@@ -132,7 +142,7 @@ func (k Kind) Name() string {
 		return "double"
 	case KindBoolean:
 		return "bool"
-	case KindMessage, KindWrapper:
+	case KindMessage, KindWrapper, KindNullable:
 	}
 	return ""
 }
@@ -168,7 +178,11 @@ func newOperation(op *document.Operation) (Operation, error) {
 	if err != nil {
 		return Operation{}, op.Errorf("%w", err)
 	}
-	limit, err := rateLimit(op.Description)
+	var idle []error
+	limit, err := rateLimit(op)
+	if errors.Is(err, overlay.ErrIdle) {
+		idle, err = append(idle, op.Errorf("%w", err)), nil
+	}
 	if err != nil {
 		return Operation{}, op.Errorf("%w", err)
 	}
@@ -189,7 +203,13 @@ func newOperation(op *document.Operation) (Operation, error) {
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
-	isFeed := paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(template, "/feed") || strings.HasSuffix(template, "/stream"))
+	isFeed, noFeed, err := feed(op, paging)
+	if errors.Is(err, overlay.ErrIdle) {
+		idle, err = append(idle, op.Errorf("%w", err)), nil
+	}
+	if err != nil {
+		return Operation{}, op.Errorf("%w", err)
+	}
 	return Operation{
 		Location: op.Location,
 		Place:    where,
@@ -211,6 +231,8 @@ func newOperation(op *document.Operation) (Operation, error) {
 		Deprecated:   op.Deprecated || extension(op.Extensions, "x-absent-from"),
 		Feed:         readFeedFacts(isFeed, op),
 		Unstreamable: unstreamable(op, paging, parameters, response),
+		NoFeed:       noFeed,
+		idle:         idle,
 	}, nil
 }
 
@@ -302,7 +324,9 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 	if parameter.Schema == nil {
 		return Property{}, fmt.Errorf("a parameter without schema: %w", ErrUnsupported)
 	}
-	p := newProperty(parameter.Name, resolve(parameter.Schema, parameter.Name))
+	s := resolve(parameter.Schema, parameter.Name)
+	s.inURL = true
+	p := newProperty(parameter.Name, s)
 	p.read(parameter.Description)
 	p.Deprecated = p.Deprecated || parameter.Deprecated
 	p.Options.Required = parameter.Required && !extension(parameter.Extensions, "x-required-unknown")
@@ -366,7 +390,11 @@ func readResponse(key string, op *document.Operation) (int32, []Property, error)
 		case content.isObject():
 			return int32(status), content.properties(), nil
 		case content.isArray():
-			return int32(status), []Property{rootProperty(lastLiteral(op.Path), content)}, nil
+			name, err := wrappedIn(content)
+			if err != nil {
+				return 0, nil, content.Errorf("%w", err)
+			}
+			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, nil
 		default:
 			return int32(status), []Property{rootProperty("value", content)}, nil
 		}

@@ -12,7 +12,9 @@ import (
 // for an inline one, its owner's key and the way from there (".property", "[]" for the elements
 // of an array, "{}" for the values of a map).
 type schema struct {
-	key string
+	key      string
+	nullable bool
+	inURL    bool // where no entry is null
 	*document.Schema
 }
 
@@ -22,7 +24,7 @@ const maxAliases = 16
 // resolve gives a schema its key; inline is that of a schema that has no name of its own. A schema
 // that is another one, or null, is that other one.
 func resolve(s *document.Schema, inline string) schema {
-	resolved := schema{inline, s}
+	resolved := schema{key: inline, nullable: isNullable(s), Schema: s}
 	if s.Name != "" {
 		resolved.key = s.Name
 	}
@@ -34,9 +36,14 @@ func resolve(s *document.Schema, inline string) schema {
 		if other.Name != "" {
 			resolved.key = other.Name
 		}
-		resolved.Schema = other
+		resolved.Schema, resolved.nullable = other, resolved.nullable || isNullable(other)
 	}
 	return resolved
+}
+
+// isNullable says whether a schema allows null beside what else it allows.
+func isNullable(s *document.Schema) bool {
+	return s.Nullable || slices.ContainsFunc(slices.Concat(s.OneOf, s.AnyOf), func(m *document.Schema) bool { return m.Is("null") })
 }
 
 // alias returns the only schema that this one can be, nil if it says something itself: the only
@@ -69,7 +76,7 @@ func (s schema) choices() []*document.Schema {
 func (s schema) shape(name string) Shape {
 	switch values := s.Values; {
 	case s.isArray():
-		kind, of := s.items().element()
+		kind, of := s.items().entry()
 		return Shape{List, kind, of}
 	case s.isObject():
 		return Shape{Single, KindMessage, s}
@@ -82,6 +89,16 @@ func (s schema) shape(name string) Shape {
 		return Shape{Mapping, KindString, schema{}}
 	}
 	return Shape{Single, kind, of}
+}
+
+// entry is the kind of an entry of a list, with the schema behind it for messages. A scalar that may
+// be null needs a message: a list of scalars has no place for null, and places may mean something.
+func (s schema) entry() (Kind, schema) {
+	kind, of := s.element()
+	if s.nullable && kind.Scalar() {
+		return KindNullable, s
+	}
+	return kind, of
 }
 
 // element is the kind of one value of the schema, with the schema behind it for messages.
@@ -153,7 +170,11 @@ func widest(kinds []Kind) Kind {
 
 func (s schema) isArray() bool { return s.Is("array") && s.Items != nil }
 
-func (s schema) items() schema { return resolve(s.Items, s.key+"[]") }
+func (s schema) items() schema {
+	items := resolve(s.Items, s.key+"[]")
+	items.nullable = items.nullable && !s.inURL
+	return items
+}
 
 // isObject says whether the schema has properties, so that a message can stand for it.
 func (s schema) isObject() bool { return hasProperties(s.Schema, maxAliases) }

@@ -130,6 +130,9 @@ func (f *field) comment() string {
 	if o.GetRequired() {
 		add("Required")
 	}
+	if f.notes.NullEntries {
+		add("An entry that is null is in its place, without a value")
+	}
 	if f.notes.CommaSeparated {
 		add("A comma-separated list")
 	}

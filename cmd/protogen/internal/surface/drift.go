@@ -68,6 +68,9 @@ func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
 	}
 	before, after := trees[0], trees[1]
 	c := comparison{changes: []Change{}}
+	for _, err := range m.Idle {
+		c.add(Structural, "correction changes nothing", "the corrections", "%v", err)
+	}
 	for _, err := range m.Unused {
 		c.add(Structural, "left out for nothing", "the list of what is left out", "%v", err)
 	}

@@ -123,6 +123,9 @@ func (m *method) bind(o model.Operation) {
 	default:
 		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
 	}
+	if o.NoFeed {
+		m.dropTwin(gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW)
+	}
 	for _, t := range m.twins {
 		t.deprecated = m.deprecated || !slices.Contains(shapes, t.stream.GetShape())
 	}

@@ -101,6 +101,17 @@ func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
 	m.attach(t)
 }
 
+// dropTwin removes the twin of a shape, if there is one. It is for one that never was of use.
+func (m *method) dropTwin(shape gatewayv1.StreamShape) {
+	dropped := m.twin(shape)
+	if dropped == nil {
+		return
+	}
+	m.twins = slices.DeleteFunc(m.twins, func(t *twin) bool { return t == dropped })
+	p := m.request.pkg
+	p.messages = slices.DeleteFunc(p.messages, func(m *message) bool { return m == dropped.request || m == dropped.response })
+}
+
 // attach makes t a twin of the method, and gives its messages their fields, which are the same
 // in every twin of a shape.
 func (m *method) attach(t *twin) {

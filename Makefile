@@ -197,6 +197,11 @@ proto: bin/buf ## write proto/ from the OpenAPI document SPEC=
 	bin/buf format -w
 	bin/buf lint
 
+.PHONY: drift
+drift: bin/protogen ## sort what the OpenAPI document SPEC= would change in proto/, and fail if it would; ARGS=--json
+	@test -n '$(SPEC)' || { echo 'make $@: say which document, as SPEC=path' >&2; exit 1; }
+	@bin/protogen drift --spec '$(SPEC)' $(ARGS)
+
 .PHONY: generate
 generate: bin/buf ## write gen/ from proto/
 	bin/buf generate
@@ -250,7 +255,7 @@ clean: ## remove what was built
 	rm -rf bin
 
 # The go command knows better than make what is up to date.
-.PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked
+.PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked bin/protogen
 bin/gateway:
 	go build -o $@ ./cmd/gateway
 
@@ -259,6 +264,9 @@ bin/bench:
 
 bin/bench-micro:
 	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
+
+bin/protogen:
+	go build -o $@ ./cmd/protogen
 
 # With its runner, bin/connectconformance.
 bin/conformance:

@@ -25,8 +25,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	driversv1 "samsara.internal/gateway/gen/samsara/drivers/v1"
+	contactsv1 "samsara.internal/gateway/gen/samsara/contacts/v1"
 	trailersv1 "samsara.internal/gateway/gen/samsara/trailers/v1"
+	usersv1 "samsara.internal/gateway/gen/samsara/users/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/testenv"
@@ -64,18 +65,18 @@ type call func(ctx context.Context, n int) error
 
 func idOf(n int) *string { return proto.String(strconv.Itoa(firstID + n%sandbox.DefaultFleet)) }
 
-// getVehicle has no limit of its own.
-func getVehicle(conn *grpc.ClientConn) call {
+// getContact has no limit of its own.
+func getContact(conn *grpc.ClientConn) call {
 	return func(ctx context.Context, n int) error {
-		_, err := vehiclesv1.NewVehiclesServiceClient(conn).GetVehicle(ctx, &vehiclesv1.GetVehicleRequest{Id: idOf(n)})
+		_, err := contactsv1.NewContactsServiceClient(conn).GetContact(ctx, &contactsv1.GetContactRequest{Id: idOf(n)})
 		return err
 	}
 }
 
-// getDriver has no limit of its own.
-func getDriver(conn *grpc.ClientConn) call {
+// getUser has no limit of its own.
+func getUser(conn *grpc.ClientConn) call {
 	return func(ctx context.Context, n int) error {
-		_, err := driversv1.NewDriversServiceClient(conn).GetDriver(ctx, &driversv1.GetDriverRequest{Id: idOf(n)})
+		_, err := usersv1.NewUsersServiceClient(conn).GetUser(ctx, &usersv1.GetUserRequest{Id: idOf(n)})
 		return err
 	}
 }
@@ -355,8 +356,8 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 	testenv.Alone(t)
 	const rate, services = 3 * tokenLimit, 25
 	mix := []func(*grpc.ClientConn) call{
-		getVehicle, getDriver, listVehicles, getVehicle, getDriver, renameTrailer,
-		getVehicle, streamAllVehicles, getDriver, getVehicle, listTrailers, getVehicle,
+		getContact, getUser, listVehicles, getContact, getUser, renameTrailer,
+		getContact, streamAllVehicles, getUser, getContact, listTrailers, getContact,
 	}
 	lasting := lasting(t, 8)
 	flag, usable := margin(t)
@@ -409,7 +410,7 @@ func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 	}
 	c, stop := newCallers(t), make(chan struct{})
 	for i, conn := range conns {
-		c.keep(stop, fmt.Sprintf("reader %d", i), 50, getVehicle(conn))
+		c.keep(stop, fmt.Sprintf("reader %d", i), 50, getContact(conn))
 		c.keep(stop, fmt.Sprintf("lister %d", i), 20, listVehicles(conn))
 	}
 	lapse(t, 2500*time.Millisecond) // until nothing is left of the burst, and of the next
@@ -458,7 +459,7 @@ func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 	var admins []string
 	for i := range 3 {
 		_, at := startBefore(t, flags, flag, patientRedis, "--quota-redis="+redis.url(), "--quota-replicas=3")
-		c.keep(stop, fmt.Sprintf("reader %d", i), 60, getVehicle(ready(t, at.GRPC, 1)[0]))
+		c.keep(stop, fmt.Sprintf("reader %d", i), 60, getContact(ready(t, at.GRPC, 1)[0]))
 		admins = append(admins, at.Admin)
 	}
 	sharing := func() int {
@@ -520,13 +521,13 @@ func TestTime_quotaIsFairToCallersWhoAskForLittle(t *testing.T) {
 	_, at := startBefore(t, flags, flag)
 	conns := ready(t, at.GRPC, 2)
 	c, stop := newCallers(t), make(chan struct{})
-	c.keep(stop, "greedy", 100, getVehicle(conns[0]))
+	c.keep(stop, "greedy", 100, getContact(conns[0]))
 	lapse(t, 1500*time.Millisecond) // until nothing is left of what nobody had asked for
 	names := make([]string, modest)
 	begun := time.Now()
 	for i := range names {
 		names[i] = fmt.Sprintf("modest %d", i)
-		c.keep(stop, names[i], 1, getVehicle(conns[1]))
+		c.keep(stop, names[i], 1, getContact(conns[1]))
 	}
 	lapse(t, lasting)
 	share := tokenLimit * usable / (modest + 1) * time.Since(begun).Seconds()
@@ -555,13 +556,13 @@ func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
 	testenv.Alone(t)
 	const calls, limit, window = 2000, 100, 2 * time.Second
 	box, flags := startSandbox(t)
-	_, at := startBefore(t, flags, "--quota-limits=samsara.vehicles.v1.*=100/s", "--quota-margin=100", // which makes the window twice as long
+	_, at := startBefore(t, flags, "--quota-limits=samsara.contacts.v1.*=100/s", "--quota-margin=100", // which makes the window twice as long
 		"--quota-token-limit=none", "--quota-organization-limit=none", "--quota-max-wait=1ms")
 	conns := ready(t, at.GRPC, 4)
 	c := newCallers(t)
 	begun := time.Now()
 	for n := range calls {
-		c.begin("service", getVehicle(conns[n%len(conns)]), n)
+		c.begin("service", getContact(conns[n%len(conns)]), n)
 	}
 	c.Wait()
 	took := time.Since(begun)
@@ -590,7 +591,7 @@ func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	c.begin("first", listVehicles(conn), 0)
 	gateway.await(t, "upstream attempt failed")
 	c.begin("second", listVehicles(conn), 0)
-	c.begin("other", getVehicle(conn), 0)
+	c.begin("other", getContact(conn), 0)
 	c.Wait()
 	if c.succeeded != 3 {
 		t.Fatalf("%d calls succeeded, want 3", c.succeeded)
@@ -618,33 +619,33 @@ func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 	// busy machine may hold up the first request; without a pace all waiters would come.
 	const waiters, said, soon, most = 100, time.Second, 200 * time.Millisecond, tokenLimit / 5
 	box, flags := startSandbox(t, "--rate-limits", "--fault="+
-		"status=429; retry-after=1; nth=1; match=/fleet/vehicles/*, latency=50ms; match=/fleet/drivers/*")
+		"status=429; retry-after=1; nth=1; match=/contacts/*, latency=50ms; match=/users/*")
 	flag, _ := margin(t)
 	gateway, at := startBefore(t, flags, flag, "--log-level=debug")
 	conns := ready(t, at.GRPC, 2)
 	c, others, stop := newCallers(t), newCallers(t), make(chan struct{})
-	c.begin("first", getVehicle(conns[0]), 0)
+	c.begin("first", getContact(conns[0]), 0)
 	gateway.await(t, "upstream attempt failed")
 	for n := range waiters {
-		c.begin("waiter", getVehicle(conns[0]), n)
+		c.begin("waiter", getContact(conns[0]), n)
 	}
-	others.keep(stop, "other", 1, getDriver(conns[1]))
+	others.keep(stop, "other", 1, getUser(conns[1]))
 	c.Wait()
 	close(stop)
 	others.Wait()
 
 	all := arrived(t, box)
-	vehicles := all.with(func(l logLine) bool { return strings.HasPrefix(l.Path, "/fleet/vehicles/") })
-	if len(vehicles) != 1+1+waiters || vehicles[0].Status != http.StatusTooManyRequests {
-		t.Fatalf("the upstream had %d requests, at first %+v; want a 429 and %d more", len(vehicles), vehicles[0], 1+waiters)
+	contacts := all.with(func(l logLine) bool { return strings.HasPrefix(l.Path, "/contacts/") })
+	if len(contacts) != 1+1+waiters || contacts[0].Status != http.StatusTooManyRequests {
+		t.Fatalf("the upstream had %d requests, at first %+v; want a 429 and %d more", len(contacts), contacts[0], 1+waiters)
 	}
-	limited, vehicles := vehicles[0].Time, vehicles[1:]
-	checkNoneThrottled(t, vehicles)
-	resumed, last := vehicles[0].Time, vehicles[len(vehicles)-1].Time
+	limited, contacts := contacts[0].Time, contacts[1:]
+	checkNoneThrottled(t, contacts)
+	resumed, last := contacts[0].Time, contacts[len(contacts)-1].Time
 	if paused := resumed.Sub(limited); paused < said {
 		t.Errorf("the pause was %v, want %v", paused, said)
 	}
-	early := len(vehicles.between(resumed, resumed.Add(soon)))
+	early := len(contacts.between(resumed, resumed.Add(soon)))
 	if early > most {
 		t.Errorf("%d requests in the first %v after the pause, want at most %d", early, soon, most)
 	}
@@ -652,7 +653,7 @@ func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 		t.Errorf("another operation was called %d times, which took up to %v; want less than %v", others.succeeded, slowest, said)
 	}
 	t.Logf("%d requests in the first %v after the pause, %d in %v; another operation was called %d times, which took up to %v",
-		early, soon, len(vehicles), last.Sub(resumed).Round(time.Millisecond), others.succeeded, percentile(others.took["other"], 1))
+		early, soon, len(contacts), last.Sub(resumed).Round(time.Millisecond), others.succeeded, percentile(others.took["other"], 1))
 }
 
 // TestTime_quotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
@@ -688,7 +689,7 @@ func TestTime_quotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 			c := newCallers(t)
 			begun := time.Now()
 			for n := range calls {
-				c.begin("service", getVehicle(conns[n%len(conns)]), n)
+				c.begin("service", getContact(conns[n%len(conns)]), n)
 			}
 			c.Wait()
 			took := time.Since(begun)

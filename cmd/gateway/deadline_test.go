@@ -39,7 +39,7 @@ func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 		call         func(ctx context.Context, conn *grpc.ClientConn, n int) error
 		args         []string
 	}{
-		{name: "unary", method: "GetVehicle", call: func(ctx context.Context, conn *grpc.ClientConn, n int) error { return getVehicle(conn)(ctx, n) }},
+		{name: "unary", method: "GetContact", call: func(ctx context.Context, conn *grpc.ClientConn, n int) error { return getContact(conn)(ctx, n) }},
 		{name: "a shared read", method: "ListVehicles", call: func(ctx context.Context, conn *grpc.ClientConn, n int) error { return listVehicles(conn)(ctx, n) }},
 		{name: "pages", method: "StreamVehicles", call: func(ctx context.Context, conn *grpc.ClientConn, n int) error {
 			return streamAllVehicles(conn)(ctx, n)
@@ -52,8 +52,8 @@ func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 			return err
 		}},
 		{
-			name: "the queue of the quota", method: "GetVehicle", args: []string{"--quota", "--quota-token-limit=100/s", "--quota-max-wait=5m"},
-			call: func(ctx context.Context, conn *grpc.ClientConn, n int) error { return getVehicle(conn)(ctx, n) },
+			name: "the queue of the quota", method: "GetContact", args: []string{"--quota", "--quota-token-limit=100/s", "--quota-max-wait=5m"},
+			call: func(ctx context.Context, conn *grpc.ClientConn, n int) error { return getContact(conn)(ctx, n) },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,12 +100,12 @@ func TestDeadline_cancellationIsNone(t *testing.T) {
 	for n := range calls {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		var call sync.WaitGroup
-		call.Go(func() { _ = getVehicle(conn)(ctx, n) })
+		call.Go(func() { _ = getContact(conn)(ctx, n) })
 		eventually(t, "the call is there", func() bool {
-			return metric(t, at.Admin, "grpc_server_started_total", `grpc_method="GetVehicle"`) == float64(n+1)
+			return metric(t, at.Admin, "grpc_server_started_total", `grpc_method="GetContact"`) == float64(n+1)
 		})
 		cancel()
 		call.Wait()
 	}
-	eventually(t, "all calls are counted as cancelled", func() bool { return handled(t, at.Admin, "GetVehicle", codes.Canceled) == calls })
+	eventually(t, "all calls are counted as cancelled", func() bool { return handled(t, at.Admin, "GetContact", codes.Canceled) == calls })
 }

@@ -46,7 +46,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	var running sync.WaitGroup
 	for n := range most {
 		running.Go(func() {
-			call := getVehicle
+			call := getContact
 			if n%2 == 0 {
 				call = streamAllVehicles
 			}
@@ -62,7 +62,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for n := range more {
-		call := getVehicle
+		call := getContact
 		if n%2 == 0 {
 			call = streamAllVehicles
 		}
@@ -104,7 +104,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	close(answer)
 	running.Wait()
 	eventually(t, "no call runs", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == 0 })
-	if err := getVehicle(other)(ctx, 0); err != nil {
+	if err := getContact(other)(ctx, 0); err != nil {
 		t.Errorf("a call after them: %v", err)
 	}
 }

@@ -320,7 +320,7 @@ func TestQuota_wholeLimitAtOnce(t *testing.T) {
 // that were answered so, and others that came after them.
 func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
 	t.Parallel()
-	const operation = "operation:samsara.vehicles.v1.VehiclesService/GetVehicle"
+	const operation = "operation:samsara.contacts.v1.ContactsService/GetContact"
 	for name, test := range map[string]struct {
 		status          int
 		answered, after int
@@ -331,19 +331,19 @@ func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// All are sent before the first is answered, and pauses the others.
-			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; latency=2s; first=%d; match=/fleet/vehicles/*", test.status, test.answered))
+			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; latency=2s; first=%d; match=/contacts/*", test.status, test.answered))
 			gateway, at := startBefore(t, flags, "--log-level=debug")
 			conn := ready(t, at.GRPC, 1)[0]
 			c := newCallers(t)
 			for n := range test.answered {
-				c.begin("report", getVehicle(conn), n)
+				c.begin("report", getContact(conn), n)
 			}
 			eventually(t, "the calls are answered", func() bool {
 				lines, _, _ := gateway.log()
 				return len(arrivals(lines).with(func(l logLine) bool { return l.Message == "upstream attempt failed" })) == test.answered
 			})
 			for n := range test.after {
-				c.begin("report", getVehicle(conn), test.answered+n)
+				c.begin("report", getContact(conn), test.answered+n)
 			}
 			want, got := test.answered+test.after, state{}
 			eventually(t, "the calls that wait are shown", func() bool {
@@ -443,7 +443,7 @@ func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
 		load, stop := newCallers(t), make(chan struct{})
 		load.keep(stop, "writer", 4, renameTrailer(conn))
 		load.keep(stop, "lister", 4, listVehicles(conn))
-		load.keep(stop, "reader", 8, getVehicle(conn))
+		load.keep(stop, "reader", 8, getContact(conn))
 		return conn, func() {
 			close(stop)
 			load.Wait()

@@ -163,7 +163,6 @@ const (
 )
 
 // sdkDifferences are the operations for which an SDK and the document differ, and how.
-//
 var sdkDifferences = map[string]map[string]string{
 	python: {
 		// The document declares objects, its examples and Samsara send text: samsara-python issue 12.

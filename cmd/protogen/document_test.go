@@ -89,7 +89,7 @@ type jsonSchemaObject struct {
 	Ref                  string `json:"$ref"`
 	Type, Format         string
 	Properties           map[string]jsonSchemaObject
-	AllOf                []jsonSchemaObject
+	AllOf, OneOf         []jsonSchemaObject
 	Items                *jsonSchemaObject
 	AdditionalProperties json.RawMessage
 }
@@ -443,7 +443,7 @@ func (w *walker) element(s jsonSchemaObject) string {
 		return "ListValue"
 	case s.Type == "array", len(w.properties(s)) > 0:
 		return "message"
-	case s.Type == "string":
+	case s.Type == "string", slices.ContainsFunc(s.OneOf, func(member jsonSchemaObject) bool { return member.Type == "string" }):
 		return "string"
 	case s.Type == "boolean":
 		return "bool"
@@ -557,7 +557,19 @@ func (w *walker) fieldOptions(d protoreflect.FieldDescriptor) *gatewayv1.Field {
 		if err := reparse(d, &options); err != nil {
 			w.Fatal(err)
 		}
-		w.options[d] = fieldExtension(&options)
+		w.options[d] = &gatewayv1.Field{}
+		if value, ok := proto.GetExtension(&options, gatewayv1.E_Field).(*gatewayv1.Field); ok && value != nil {
+			w.options[d] = value
+		}
 	}
 	return w.options[d]
+}
+
+// reparse reads a descriptor's options again so that extensions are of their generated types.
+func reparse(d protoreflect.Descriptor, into proto.Message) error {
+	raw, err := proto.Marshal(d.Options())
+	if err != nil {
+		return err
+	}
+	return proto.Unmarshal(raw, into)
 }

@@ -6,12 +6,25 @@
 // adds is added, what it lacks stays as deprecated. The same document and tree give the same
 // bytes, and a second run over its own output changes nothing.
 //
+// The tree's corrections.yaml is an OpenAPI Overlay that says where Samsara differs from the document,
+// which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
+// limit of an operation for each organization, such as "5 requests/sec"; x-feed: false is for what
+// looks like a feed and is none, so that what followed it is removed from the tree; x-wrapped-in is
+// the member that an array is in if an object arrives instead.
+//
+// It works in three stages, each with types of its own: package document reads OpenAPI 3.0 and 3.1,
+// model says what the API has to say, surface keeps the proto files.
+//
 // An operation that pages has a server-streaming twin beside its unary method, which reads all
 // pages, and a feed has another one, which follows it.
 //
-// It refuses, before writing anything: a document it cannot express without loss (header
-// parameters, bodies that are not JSON, pages without one list of records, twins that would
-// have one name), and files in the tree that it would not have written.
+// It refuses, before writing anything: an operation it cannot express without loss (header
+// parameters, arrays joined by anything but commas, bodies that are not JSON, pages without one list
+// of records) and that leftout.yaml in the tree does not name; an entry there that leaves nothing
+// out; a correction that changes nothing; and files in the tree that it would not have written.
+//
+// protogen drift writes nothing. It says what a document would change, sorted by what that means for
+// deployed clients, and exits with a code for the greatest class: see Class in package surface.
 package main
 
 import (
@@ -21,66 +34,136 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/cmd/protogen/internal/document"
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
+
+// What the process exits with. A class of drift adds to exitDrift, but for none.
+const (
+	exitFailed = 1 // as of 2, of a panic
+	exitDrift  = 9
+)
+
+// driftError is a drift of some class.
+type driftError struct{ class surface.Class }
+
+func (e driftError) Error() string { return "drift: " + e.class.String() }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	if err != nil {
-		os.Exit(1)
-	}
+	os.Exit(exitCode(err))
 }
 
-// run is the whole command. It reports its error on stderr and what it wrote on stdout.
+// exitCode is 0 for no error and no drift, 10 for a drift that is cosmetic, 11 for one that is
+// additive, 12 for a structural one, 13 for one that breaks clients, and 1 for everything else.
+func exitCode(err error) int {
+	var drift driftError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &drift):
+		return exitDrift + int(drift.class)
+	}
+	return exitFailed
+}
+
+// run is the whole command. It reports its error on stderr and its result on stdout.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	isDrift := len(args) > 0 && args[0] == "drift"
+	if isDrift {
+		args = args[1:]
+	}
 	flags := pflag.NewFlagSet("protogen", pflag.ContinueOnError)
 	flags.SetOutput(stderr)
 	spec := flags.String("spec", "", "OpenAPI document to read (required)")
-	out := flags.String("out", "proto", "root of the proto tree to read and to write")
+	out := flags.String("out", "proto", "root of the proto tree to read and to write; drift only reads it")
+	asJSON := flags.Bool("json", false, "drift: report as JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil
 		}
-		return report(stderr, err)
+		return fail(stderr, err)
 	}
 	if *spec == "" || flags.NArg() > 0 {
-		return report(stderr, fmt.Errorf("want --spec FILE and no arguments, have %q", args))
+		return fail(stderr, fmt.Errorf("want --spec FILE and no arguments, have %q", args))
+	}
+	if isDrift {
+		report, err := drift(ctx, *spec, *out)
+		if err != nil {
+			return fail(stderr, err)
+		}
+		if err := printReport(stdout, report, *asJSON); err != nil {
+			return fail(stderr, err)
+		}
+		if report.Class == surface.None {
+			return nil
+		}
+		return driftError{report.Class}
 	}
 	written, err := generate(ctx, *spec, *out)
 	if err != nil {
-		return report(stderr, err)
+		return fail(stderr, err)
 	}
 	_, err = fmt.Fprintf(stdout, "%d files written below %s\n", written, *out)
 	return err
 }
 
-func report(stderr io.Writer, err error) error {
+// fail reports an error, and returns it.
+func fail(stderr io.Writer, err error) error {
 	_, printErr := fmt.Fprintln(stderr, "protogen:", err)
 	return errors.Join(err, printErr)
 }
 
+// What of ours is in the tree: the list of what is left out of the API by name, and the corrections
+// of the document.
+const (
+	leftOutFile     = "leftout.yaml"
+	correctionsFile = "corrections.yaml"
+)
+
 // generate brings the tree below root up to the document at spec and returns how many files it
 // changed.
 func generate(ctx context.Context, spec, root string) (int, error) {
-	operations, err := load(ctx, spec)
+	m, err := load(ctx, spec, root)
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", spec, err)
-	}
-	return update(ctx, operations, root)
-}
-
-// update brings the tree below root up to a document's operations, which it leaves as they are,
-// and returns how many files it changed.
-func update(ctx context.Context, operations []operation, root string) (int, error) {
-	t, err := readTree(ctx, root)
-	if err != nil {
-		return 0, fmt.Errorf("reading the tree below %s: %w", root, err)
-	}
-	if err := merge(t, operations); err != nil {
 		return 0, err
 	}
-	return write(t, root)
+	if err := errors.Join(slices.Concat(m.Idle, m.Unused)...); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(m.Unsupported...); err != nil {
+		return 0, withHint(err, root)
+	}
+	written, err := surface.Update(ctx, m.Operations, root)
+	if errors.Is(err, model.ErrUnsupported) {
+		err = withHint(err, root)
+	}
+	return written, err
+}
+
+// withHint adds what can be done about an operation that is not supported.
+func withHint(err error, root string) error {
+	return fmt.Errorf("%w\nan operation that is not supported can be left out by name in %s", err, filepath.Join(root, leftOutFile))
+}
+
+// load reads what the document at spec says of the API, as the tree below root corrects it, but for
+// what that leaves out.
+func load(ctx context.Context, spec, root string) (model.Model, error) {
+	leftOut, err := model.ReadLeftOut(filepath.Join(root, leftOutFile))
+	if err != nil {
+		return model.Model{}, err
+	}
+	doc, err := document.Read(ctx, spec, filepath.Join(root, correctionsFile))
+	if err != nil {
+		return model.Model{}, err
+	}
+	return model.Read(doc, leftOut), nil
 }

@@ -15,21 +15,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
 	"samsara.internal/gateway/internal/testenv"
 )
 
 var rewrite = flag.Bool("update", false, "rewrite the golden trees")
 
-// document is one OpenAPI document a tree is made from; before, if any, is the document the tree
+// testDocument is one OpenAPI document a tree is made from; before, if any, is the document the tree
 // was made from first. The committed tree is made already.
-type document struct {
+type testDocument struct {
 	name, before, spec string
 	committed          bool
 }
 
 // documents are the hand-written documents, and Samsara's where the environment names them.
-func documents() []document {
-	all := []document{
+func documents() []testDocument {
+	all := []testDocument{
 		{name: "quirks", spec: "testdata/quirks.json"},
 		{name: "evolution", before: "testdata/evolution-1.json", spec: "testdata/evolution-2.json"},
 		{name: "evolution back", before: "testdata/evolution-2.json", spec: "testdata/evolution-1.json"},
@@ -39,10 +41,10 @@ func documents() []document {
 	}
 	current, old := os.Getenv("SAMSARA_OPENAPI"), os.Getenv("SAMSARA_OPENAPI_OLD") // set by the makefile
 	if current != "" {
-		all = append(all, document{name: "samsara", spec: current, committed: true})
+		all = append(all, testDocument{name: "samsara", spec: current, committed: true})
 	}
 	if current != "" && old != "" {
-		all = append(all, document{name: "samsara old to new", before: old, spec: current})
+		all = append(all, testDocument{name: "samsara old to new", before: old, spec: current})
 	}
 	return all
 }
@@ -82,6 +84,7 @@ func TestTree(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for name, specs := range map[string][]string{
+		"features-3.1": {"testdata/features-3.1.yaml"},
 		"quirks":       {"testdata/quirks.json"},
 		"evolution":    {"testdata/evolution-1.json", "testdata/evolution-2.json"},
 		"copies":       {"testdata/copies-1.json"},
@@ -119,18 +122,11 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		is                     error
 	}{
 		{name: "no document", want: "want --spec FILE"},
-		{name: "a document that is not OpenAPI", spec: `[]`, want: "reading "},
-		{name: "an operation without id", spec: header + `{"responses":{"200":{"description":"ok"}}}}}}`, want: "GET /things: operation without operationId", is: ErrUnsupported},
-		{name: "a header parameter", spec: operation(`,"parameters":[{"name":"X-Y","in":"header","schema":{"type":"string"}}]`), want: `parameter "X-Y": a parameter in "header"`, is: ErrUnsupported},
-		{name: "an object as a parameter", spec: operation(`,"parameters":[{"name":"x","in":"query","schema":{"type":"object"}}]`), want: `parameter "x": a parameter that is neither`, is: ErrUnsupported},
-		{name: "a body that is not JSON", spec: operation(`,"requestBody":{"content":{"text/plain":{"schema":{"type":"string"}}}}`), want: "GET /things body is not JSON", is: ErrUnsupported},
-		{name: "no response of success", spec: header + `{"operationId":"x","tags":["Things"],"responses":{"404":{"description":"no"}}}}}}`, want: "no 2XX response", is: ErrUnsupported},
-		{name: "an area that is ours", spec: header + `{"operationId":"x","tags":["Gateway"],"responses":{"200":{"description":"ok"}}}}}}`, want: `tag "Gateway"`, is: ErrUnsupported},
 		{name: "a tree that does not compile", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { B b = 1; }`, want: "unknown type B"},
-		{name: "a tree with an enum", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; enum E { A = 0; }`, want: "package samsara.things.v1", is: ErrForeign},
-		{name: "a tree with a field without presence", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { string b = 1; }`, want: "field samsara.things.v1.A.b", is: ErrForeign},
-		{name: "a tree with a field of another type", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { optional bytes b = 1; }`, want: "field samsara.things.v1.A.b", is: ErrForeign},
-		{name: "a tree with a method without annotation", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A {} service S { rpc M(A) returns (A); }`, want: "method samsara.things.v1.S.M", is: ErrForeign},
+		{name: "a tree with an enum", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; enum E { A = 0; }`, want: "package samsara.things.v1", is: surface.ErrForeign},
+		{name: "a tree with a field without presence", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { string b = 1; }`, want: "field samsara.things.v1.A.b", is: surface.ErrForeign},
+		{name: "a tree with a field of another type", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { optional bytes b = 1; }`, want: "field samsara.things.v1.A.b", is: surface.ErrForeign},
+		{name: "a tree with a method without annotation", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A {} service S { rpc M(A) returns (A); }`, want: "method samsara.things.v1.S.M", is: surface.ErrForeign},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -150,6 +146,47 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			err := run(t.Context(), args, &stdout, &stderr)
 			if err == nil || !strings.Contains(stderr.String(), test.want) || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("run: %v, stderr %q; want %q and %v", err, &stderr, test.want, test.is)
+			}
+			if diff := cmp.Diff(before, readFiles(t, root)); diff != "" {
+				t.Errorf("a run that failed changed the tree:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Each document, beside a list of what is left out if it has one, is refused for one cause.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	specs, err := filepath.Glob("testdata/refused/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range specs {
+		name := strings.TrimSuffix(strings.TrimSuffix(spec, ".json"), ".yaml")
+		if name == spec || strings.HasSuffix(name, ".leftout") {
+			continue
+		}
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			if list, err := os.ReadFile(name + ".leftout.yaml"); err == nil {
+				writeFile(t, filepath.Join(root, "leftout.yaml"), string(list))
+			}
+			before := readFiles(t, root)
+			_, err := generate(t.Context(), spec, root)
+			if err == nil {
+				t.Fatal("generate succeeded")
+			}
+			have := strings.ReplaceAll(err.Error(), root, "proto") + "\n"
+			if *rewrite {
+				writeFile(t, name+".txt", have)
+			}
+			want, err := os.ReadFile(name + ".txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), have); diff != "" {
+				t.Errorf("run with -update if this is meant (-golden +made):\n%s", diff)
 			}
 			if diff := cmp.Diff(before, readFiles(t, root)); diff != "" {
 				t.Errorf("a run that failed changed the tree:\n%s", diff)
@@ -191,6 +228,19 @@ func TestRunSaysWhatItWrote(t *testing.T) {
 	}
 }
 
+func TestLeftOut_listed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	const list = "# Ours.\n- operation: listThings\n  reason: X-Kind is a header\n- operation: POST /uploads\n  reason: its body is multipart\n"
+	writeFile(t, filepath.Join(root, "leftout.yaml"), list)
+	if _, err := generate(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"leftout.yaml": list}, readFiles(t, root)); diff != "" {
+		t.Errorf("the tree has more than the list (-want +have):\n%s", diff)
+	}
+}
+
 func TestHelpIsNoError(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
@@ -227,14 +277,21 @@ func copyTree(t *testing.T, from, to string) {
 // long, and nothing changes them.
 var loading = struct {
 	sync.Mutex
-	documents map[string]func() ([]operation, error)
-}{documents: map[string]func() ([]operation, error){}}
+	documents map[string]func() ([]model.Operation, error)
+}{documents: map[string]func() ([]model.Operation, error){}}
 
-func loadOnce(spec string) ([]operation, error) {
+func loadOnce(spec string) ([]model.Operation, error) {
 	loading.Lock()
 	once := loading.documents[spec]
 	if once == nil {
-		once = sync.OnceValues(func() ([]operation, error) { return load(context.Background(), spec) })
+		once = sync.OnceValues(func() ([]model.Operation, error) {
+			root := "testdata" // Which leaves out and corrects nothing.
+			if spec == os.Getenv("SAMSARA_OPENAPI") {
+				root = "../../proto"
+			}
+			m, err := load(context.Background(), spec, root)
+			return m.Operations, errors.Join(err, errors.Join(m.Unsupported...))
+		})
 		loading.documents[spec] = once
 	}
 	loading.Unlock()
@@ -248,7 +305,7 @@ func runProtogen(t *testing.T, spec, module string) int {
 	if err != nil {
 		t.Fatalf("loading %s: %v", spec, err)
 	}
-	written, err := update(t.Context(), operations, filepath.Join(module, "proto"))
+	written, err := surface.Update(t.Context(), operations, filepath.Join(module, "proto"))
 	if err != nil {
 		t.Fatalf("bringing the tree up to %s: %v", spec, err)
 	}

@@ -7,74 +7,30 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
-func TestTwinNames(t *testing.T) {
+// The name of a twin that all others have taken is numbered.
+func TestTwin_noNameFree(t *testing.T) {
 	t.Parallel()
-	const pages, follow = gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW
-	for _, test := range []struct {
-		name, unary string
-		shape       gatewayv1.StreamShape
-		want        []string
-	}{
-		{"a list loses its verb", "ListVehicles", pages, []string{"StreamVehicles", "StreamListVehicles"}},
-		{"all is part of the verb", "GetAllAssets", pages, []string{"StreamAssets", "StreamGetAllAssets"}},
-		{"a word that begins with all is not", "GetAllocations", pages, []string{"StreamAllocations", "StreamGetAllocations"}},
-		{"a verb that does not read stays", "ReplaceTags", pages, []string{"StreamReplaceTags"}},
-		{"a stream is not one twice", "GetTripsStream", pages, []string{"StreamTrips", "StreamTripsStream", "StreamGetTripsStream"}},
-		{"the pages of a feed are not what they are a feed of", "GetStatsFeed", pages, []string{"StreamStatsFeed", "StreamGetStatsFeed"}},
-		{"what is followed is no feed by name", "GetStatsFeed", follow, []string{"FollowStats", "FollowStatsFeed", "FollowGetStatsFeed"}},
-		{"nor a stream", "FetchTripsStream", follow, []string{"FollowTrips", "FollowTripsStream", "FollowFetchTripsStream"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			if diff := cmp.Diff(test.want, twinNames(test.shape, test.unary)); diff != "" {
-				t.Errorf("twinNames(%s, %s) (-want +got):\n%s", test.shape, test.unary, diff)
-			}
-		})
-	}
-}
-
-func TestTwinsThatCannotBeWrittenAreRefused(t *testing.T) {
-	t.Parallel()
-	get := func(id, query string, lists ...string) string {
-		properties := make([]string, len(lists))
-		for i, name := range lists {
-			properties[i] = `"` + name + `":{"type":"array","items":{"type":"string"}}`
-		}
+	get := func(id, query string) string {
 		return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
 			`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
 			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
-			`{"type":"object","properties":{` + strings.Join(properties, ",") + `}}}}}}}}`
+			`{"type":"object","properties":{"data":{"type":"array","items":{"type":"string"}},"pagination":` +
+			`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
 	}
-	for _, test := range []struct {
-		name  string
-		paths []string
-		want  string
-	}{
-		{"no list of records", []string{get("listThings", "after", "links")}, `samsara.things.v1 ListThings: pages with 0 lists of records [], want 1`},
-		{"two lists of records", []string{get("listThings", "after", "a", "b")}, `samsara.things.v1 ListThings: pages with 2 lists of records ["a" "b"], want 1`},
-		{
-			"no name that is free",
-			[]string{get("listThings", "after", "data"), get("getThings", "after", "data"), get("StreamListThings", "id", "data")},
-			"samsara.things.v1: no name for a twin of ListThings: StreamThings is the twin of GetThings, StreamListThings is another method",
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
-			writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+strings.Join(test.paths, ",")+`}}`)
-			_, err := generate(t.Context(), spec, root)
-			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("generate: %v, want %q", err, test.want)
-			}
-			if diff := cmp.Diff(map[string]string{}, readFiles(t, root)); diff != "" {
-				t.Errorf("a run that failed wrote files:\n%s", diff)
-			}
-		})
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	paths := strings.Join([]string{get("listThings", "after"), get("getThings", "after"), get("StreamListThings", "id")}, ",")
+	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
+	if _, err := generate(t.Context(), spec, root); err != nil {
+		t.Fatal(err)
+	}
+	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	for _, want := range []string{"rpc StreamThings(", "rpc StreamListThings(", "rpc StreamListThingsV2("} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q in:\n%s", want, made)
+		}
 	}
 }
 
@@ -119,8 +75,8 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 				t.Fatalf("no %q in:\n%s", change[0], have)
 			}
 			writeFile(t, file, changed)
-			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
-				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, ErrForeign)
+			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, surface.ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
+				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, surface.ErrForeign)
 			}
 		})
 	}

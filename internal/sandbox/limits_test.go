@@ -71,3 +71,60 @@ func TestRateLimitsAreOffUnlessAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// limit is so many requests in any window.
+type limit struct {
+	requests int
+	window   time.Duration
+}
+
+// corrected are the operations of which the document states no rate limit, or a higher one, by their
+// limit; and the one of which a copy of Samsara's chart states a lower one, which is older.
+func corrected() map[limit][]string {
+	return map[limit][]string{
+		{100, time.Minute}: {
+			"POST /addresses", "PATCH /addresses/1", "DELETE /addresses/1", "POST /fleet/documents/pdfs", "POST /fleet/drivers",
+			"PATCH /fleet/drivers/1", "POST /fleet/dvirs", "PATCH /fleet/dvirs/1", "PATCH /fleet/vehicles/1", "POST /tags",
+			"PATCH /tags/1", "PUT /tags/1", "DELETE /tags/1", "POST /v1/fleet/messages",
+		},
+		{5, time.Second}: {
+			"GET /addresses", "GET /fleet/drivers", "GET /fleet/drivers/tachograph-activity/history", "GET /fleet/equipment",
+			"GET /fleet/equipment/1", "GET /fleet/equipment/locations", "GET /fleet/equipment/locations/feed",
+			"GET /fleet/equipment/locations/history", "GET /tags", "GET /tags/1",
+			"GET /fleet/drivers/tachograph-files/history", "GET /fleet/vehicles/tachograph-files/history",
+		},
+		{10, time.Second}: {"GET /fleet/equipment/stats/feed", "GET /fleet/equipment/stats/history", "GET /assets/location-and-speed/stream"},
+		{25, time.Second}: {
+			"GET /addresses/1", "GET /fleet/documents/pdfs/1", "GET /fleet/drivers/1", "GET /fleet/hos/clocks", "GET /fleet/vehicles/1",
+			"GET /fleet/vehicles/locations", "GET /v1/fleet/assets/1/locations", "GET /v1/fleet/assets/1/reefer", "GET /fleet/equipment/stats",
+		},
+		{50, time.Second}: {
+			"GET /fleet/dvirs/history", "GET /fleet/vehicles/locations/feed", "GET /fleet/vehicles/locations/history",
+			"GET /fleet/vehicles/stats", "GET /fleet/vehicles/stats/feed", "GET /fleet/vehicles/stats/history", "GET /v1/fleet/trips",
+		},
+	}
+}
+
+func TestRateLimits_corrected(t *testing.T) {
+	t.Parallel()
+	a := serve(t, limited)
+	for of, operations := range corrected() {
+		for _, line := range operations {
+			admitted := 0
+			for range of.requests + 1 {
+				if a.call(t, line, "").status != 429 {
+					admitted++
+				}
+				a.clock.advance(10 * time.Millisecond) // So that the limit of the token is not met.
+			}
+			if admitted != of.requests {
+				t.Errorf("%s: %d of %d calls were admitted, want %d in %v", line, admitted, of.requests+1, of.requests, of.window)
+			}
+			a.clock.advance(of.window - 10*time.Millisecond*time.Duration(of.requests+1))
+			if got := a.call(t, line, ""); got.status == 429 {
+				t.Errorf("%s: a window after the first call got 429, Retry-After %s", line, got.header.Get("Retry-After"))
+			}
+			a.clock.advance(time.Second)
+		}
+	}
+}

@@ -109,11 +109,11 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 		}
 		f.arity = keyed
 		f.tag = newTag(fd.Number(), protowire.BytesType)
-		f.element = &field{owner: m, member: f.member}
+		f.element = &field{owner: m, member: f.member, entry: true}
 		return f, b.typed(f.element, fd.MapValue())
 	case fd.IsList():
 		f.arity = repeated
-		f.element = &field{owner: m, member: f.member}
+		f.element = &field{owner: m, member: f.member, entry: true}
 		if err := b.typed(f.element, fd); err != nil {
 			return nil, err
 		}

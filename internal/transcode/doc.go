@@ -13,7 +13,9 @@
 //
 //	field          JSON                                           taken as            drift
 //	any            null                                           unset or empty      -
-//	list, map      null as an element                             dropped             Mismatch
+//	list, map      null as an element                             dropped             NullEntry
+//	list, map      null as an element of messages whose root      an empty message    -
+//	               field is a single value
 //	string         string                                         its text            -
 //	string         number, true, false                            the text as written Coerced
 //	int64          whole number in range, 1e3 and 1.0 as well     the number          -
@@ -44,7 +46,9 @@
 // A message may have one root field, which is the JSON value of the whole message where that
 // is not an object: an array for a list or ListValue, a scalar for a scalar, either for a
 // Value. An object is always read by its members. At the outermost level null is the empty
-// message, or what null is to the root field.
+// message, or what null is to the root field. An element whose message has a single value as its
+// root field keeps its place in the list whatever it is: if the value is null or dropped, the
+// message is empty.
 //
 // A document may start with a byte order mark. It is refused, by a [*SyntaxError], where it is
 // empty, is not JSON or nests deeper than MaxDepth; and, by [ErrRoot], where its outermost

@@ -21,6 +21,9 @@ const (
 	InvalidText
 	// TooDeep is a google.protobuf.Value nested deeper than MaxValueDepth. It is left unset.
 	TooDeep
+	// NullEntry is null as an entry of a list or map that has no place for it. The entry is left
+	// out, so that in a list those after it move up.
+	NullEntry
 )
 
 // String returns the kind in lower case, its words joined by underscores: "too_deep".
@@ -38,6 +41,8 @@ func (k Kind) String() string {
 		return "invalid_text"
 	case TooDeep:
 		return "too_deep"
+	case NullEntry:
+		return "null_entry"
 	default:
 		return "none"
 	}

@@ -172,8 +172,10 @@ func (r *run) value(i int, f *field) int {
 			return r.literal(i, "false")
 		}
 	case opMessage:
+		// An entry with a single value as its root is there whatever that is, because its place in
+		// the list may mean something.
 		m := f.message
-		if object := c == '{'; object || m.root != nil && m.root.takes(c) {
+		if object := c == '{'; object || m.root != nil && (m.root.takes(c) || f.entry && m.root.arity == once) {
 			start := r.begin(f.tag)
 			if object {
 				i = r.object(i, m)
@@ -218,7 +220,14 @@ func (r *run) coerce(i int, f *field) int {
 	return end
 }
 
-func (r *run) mismatch(i int, f *field) int { return r.drop(i, f.owner, f.member, Mismatch) }
+// mismatch drops the value at i. If it is null, it is an entry: elsewhere null is no mismatch.
+func (r *run) mismatch(i int, f *field) int {
+	kind := Mismatch
+	if r.peek(i) == 'n' {
+		kind = NullEntry
+	}
+	return r.drop(i, f.owner, f.member, kind)
+}
 
 // parse appends the number or bool that text is, and reports whether it is one.
 func (r *run) parse(text []byte, f *field) bool {

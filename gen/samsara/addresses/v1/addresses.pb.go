@@ -1460,24 +1460,24 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\v_first_nameB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
-	"_last_name2\xe3\a\n" +
-	"\x10AddressesService\x12\xaa\x01\n" +
-	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\"@\xda\xce\x18<\n" +
+	"_last_name2\x8b\b\n" +
+	"\x10AddressesService\x12\xb2\x01\n" +
+	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\"H\xda\xce\x18D\n" +
 	"\rlistAddresses\x10\x01\x1a\n" +
-	"/addresses(\x018\x01B\x0eRead AddressesP\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
+	"/addresses(\x018\x01B\x0eRead AddressesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
 	"\x0fStreamAddresses\x12,.samsara.addresses.v1.StreamAddressesRequest\x1a-.samsara.addresses.v1.StreamAddressesResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListAddresses\x10\x010\x01\x12\xa3\x01\n" +
-	"\rCreateAddress\x12*.samsara.addresses.v1.CreateAddressRequest\x1a+.samsara.addresses.v1.CreateAddressResponse\"9\xda\xce\x185\n" +
+	"\rListAddresses\x10\x010\x01\x12\xab\x01\n" +
+	"\rCreateAddress\x12*.samsara.addresses.v1.CreateAddressRequest\x1a+.samsara.addresses.v1.CreateAddressResponse\"A\xda\xce\x18=\n" +
 	"\rcreateAddress\x10\x02\x1a\n" +
-	"/addresses \x02B\x0fWrite AddressesP\x01X\xc8\x01\x12\x9b\x01\n" +
+	"/addresses \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa3\x01\n" +
 	"\n" +
-	"GetAddress\x12'.samsara.addresses.v1.GetAddressRequest\x1a(.samsara.addresses.v1.GetAddressResponse\":\xda\xce\x186\n" +
+	"GetAddress\x12'.samsara.addresses.v1.GetAddressRequest\x1a(.samsara.addresses.v1.GetAddressResponse\"B\xda\xce\x18>\n" +
 	"\n" +
-	"getAddress\x10\x01\x1a\x0f/addresses/{id}8\x01B\x0eRead AddressesP\x01X\xc8\x01\x12\xa8\x01\n" +
-	"\rUpdateAddress\x12*.samsara.addresses.v1.UpdateAddressRequest\x1a+.samsara.addresses.v1.UpdateAddressResponse\">\xda\xce\x18:\n" +
-	"\rupdateAddress\x10\x04\x1a\x0f/addresses/{id} \x02B\x0fWrite AddressesP\x01X\xc8\x01\x12\xa8\x01\n" +
-	"\rDeleteAddress\x12*.samsara.addresses.v1.DeleteAddressRequest\x1a+.samsara.addresses.v1.DeleteAddressResponse\">\xda\xce\x18:\n" +
-	"\rdeleteAddress\x10\x05\x1a\x0f/addresses/{id}8\x01B\x0fWrite AddressesP\x01X\xcc\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/addresses/v1;addressesv1b\x06proto3"
+	"getAddress\x10\x01\x1a\x0f/addresses/{id}8\x01B\x0eRead AddressesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xb0\x01\n" +
+	"\rUpdateAddress\x12*.samsara.addresses.v1.UpdateAddressRequest\x1a+.samsara.addresses.v1.UpdateAddressResponse\"F\xda\xce\x18B\n" +
+	"\rupdateAddress\x10\x04\x1a\x0f/addresses/{id} \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb0\x01\n" +
+	"\rDeleteAddress\x12*.samsara.addresses.v1.DeleteAddressRequest\x1a+.samsara.addresses.v1.DeleteAddressResponse\"F\xda\xce\x18B\n" +
+	"\rdeleteAddress\x10\x05\x1a\x0f/addresses/{id}8\x01B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/addresses/v1;addressesv1b\x06proto3"
 
 var (
 	file_samsara_addresses_v1_addresses_proto_rawDescOnce sync.Once

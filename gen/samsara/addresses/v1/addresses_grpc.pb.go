@@ -37,21 +37,26 @@ const (
 type AddressesServiceClient interface {
 	// GET /addresses
 	// Scope: Read Addresses.
+	// Rate limit: 5 requests per second and organization.
 	ListAddresses(ctx context.Context, in *ListAddressesRequest, opts ...grpc.CallOption) (*ListAddressesResponse, error)
 	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamAddresses(ctx context.Context, in *StreamAddressesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAddressesResponse], error)
 	// POST /addresses
 	// Scope: Write Addresses.
+	// Rate limit: 100 requests per minute and organization.
 	CreateAddress(ctx context.Context, in *CreateAddressRequest, opts ...grpc.CallOption) (*CreateAddressResponse, error)
 	// GET /addresses/{id}
 	// Scope: Read Addresses.
+	// Rate limit: 25 requests per second and organization.
 	GetAddress(ctx context.Context, in *GetAddressRequest, opts ...grpc.CallOption) (*GetAddressResponse, error)
 	// PATCH /addresses/{id}
 	// Scope: Write Addresses.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateAddress(ctx context.Context, in *UpdateAddressRequest, opts ...grpc.CallOption) (*UpdateAddressResponse, error)
 	// DELETE /addresses/{id}
 	// Scope: Write Addresses.
+	// Rate limit: 100 requests per minute and organization.
 	DeleteAddress(ctx context.Context, in *DeleteAddressRequest, opts ...grpc.CallOption) (*DeleteAddressResponse, error)
 }
 
@@ -140,21 +145,26 @@ func (c *addressesServiceClient) DeleteAddress(ctx context.Context, in *DeleteAd
 type AddressesServiceServer interface {
 	// GET /addresses
 	// Scope: Read Addresses.
+	// Rate limit: 5 requests per second and organization.
 	ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error)
 	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamAddresses(*StreamAddressesRequest, grpc.ServerStreamingServer[StreamAddressesResponse]) error
 	// POST /addresses
 	// Scope: Write Addresses.
+	// Rate limit: 100 requests per minute and organization.
 	CreateAddress(context.Context, *CreateAddressRequest) (*CreateAddressResponse, error)
 	// GET /addresses/{id}
 	// Scope: Read Addresses.
+	// Rate limit: 25 requests per second and organization.
 	GetAddress(context.Context, *GetAddressRequest) (*GetAddressResponse, error)
 	// PATCH /addresses/{id}
 	// Scope: Write Addresses.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateAddress(context.Context, *UpdateAddressRequest) (*UpdateAddressResponse, error)
 	// DELETE /addresses/{id}
 	// Scope: Write Addresses.
+	// Rate limit: 100 requests per minute and organization.
 	DeleteAddress(context.Context, *DeleteAddressRequest) (*DeleteAddressResponse, error)
 }
 

@@ -391,125 +391,6 @@ func (x *StreamVoiceSessionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowVoiceSessions.
-type FollowVoiceSessionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What GetVoiceSessionsStream is asked, page after page.
-	Request *GetVoiceSessionsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How to follow.
-	Options       *v11.FollowOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FollowVoiceSessionsRequest) Reset() {
-	*x = FollowVoiceSessionsRequest{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FollowVoiceSessionsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FollowVoiceSessionsRequest) ProtoMessage() {}
-
-func (x *FollowVoiceSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FollowVoiceSessionsRequest.ProtoReflect.Descriptor instead.
-func (*FollowVoiceSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *FollowVoiceSessionsRequest) GetRequest() *GetVoiceSessionsStreamRequest {
-	if x != nil {
-		return x.Request
-	}
-	return nil
-}
-
-func (x *FollowVoiceSessionsRequest) GetOptions() *v11.FollowOptions {
-	if x != nil {
-		return x.Options
-	}
-	return nil
-}
-
-// Response of FollowVoiceSessions.
-type FollowVoiceSessionsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What GetVoiceSessionsStream answers. Unset in a keep-alive.
-	Page *GetVoiceSessionsStreamResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
-	// Where to go on from after this message.
-	Cursor *string `protobuf:"bytes,2,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
-	// How it is going while there is no page.
-	KeepAlive     *v11.KeepAlive `protobuf:"bytes,3,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FollowVoiceSessionsResponse) Reset() {
-	*x = FollowVoiceSessionsResponse{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FollowVoiceSessionsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FollowVoiceSessionsResponse) ProtoMessage() {}
-
-func (x *FollowVoiceSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FollowVoiceSessionsResponse.ProtoReflect.Descriptor instead.
-func (*FollowVoiceSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *FollowVoiceSessionsResponse) GetPage() *GetVoiceSessionsStreamResponse {
-	if x != nil {
-		return x.Page
-	}
-	return nil
-}
-
-func (x *FollowVoiceSessionsResponse) GetCursor() string {
-	if x != nil && x.Cursor != nil {
-		return *x.Cursor
-	}
-	return ""
-}
-
-func (x *FollowVoiceSessionsResponse) GetKeepAlive() *v11.KeepAlive {
-	if x != nil {
-		return x.KeepAlive
-	}
-	return nil
-}
-
 // Schema AgentStudioVoiceSessionCallEventResponseBody.
 type AgentStudioVoiceSessionCallEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -523,7 +404,7 @@ type AgentStudioVoiceSessionCallEvent struct {
 
 func (x *AgentStudioVoiceSessionCallEvent) Reset() {
 	*x = AgentStudioVoiceSessionCallEvent{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[8]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +416,7 @@ func (x *AgentStudioVoiceSessionCallEvent) String() string {
 func (*AgentStudioVoiceSessionCallEvent) ProtoMessage() {}
 
 func (x *AgentStudioVoiceSessionCallEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[8]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +429,7 @@ func (x *AgentStudioVoiceSessionCallEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStudioVoiceSessionCallEvent.ProtoReflect.Descriptor instead.
 func (*AgentStudioVoiceSessionCallEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{8}
+	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AgentStudioVoiceSessionCallEvent) GetHappenedAtTime() string {
@@ -602,7 +483,7 @@ type AgentStudioVoiceSessionDetail struct {
 
 func (x *AgentStudioVoiceSessionDetail) Reset() {
 	*x = AgentStudioVoiceSessionDetail{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[9]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +495,7 @@ func (x *AgentStudioVoiceSessionDetail) String() string {
 func (*AgentStudioVoiceSessionDetail) ProtoMessage() {}
 
 func (x *AgentStudioVoiceSessionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[9]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +508,7 @@ func (x *AgentStudioVoiceSessionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStudioVoiceSessionDetail.ProtoReflect.Descriptor instead.
 func (*AgentStudioVoiceSessionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{9}
+	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AgentStudioVoiceSessionDetail) GetAgentId() string {
@@ -755,7 +636,7 @@ type AgentStudioVoiceSessionSummary struct {
 
 func (x *AgentStudioVoiceSessionSummary) Reset() {
 	*x = AgentStudioVoiceSessionSummary{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[10]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +648,7 @@ func (x *AgentStudioVoiceSessionSummary) String() string {
 func (*AgentStudioVoiceSessionSummary) ProtoMessage() {}
 
 func (x *AgentStudioVoiceSessionSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[10]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +661,7 @@ func (x *AgentStudioVoiceSessionSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStudioVoiceSessionSummary.ProtoReflect.Descriptor instead.
 func (*AgentStudioVoiceSessionSummary) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{10}
+	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AgentStudioVoiceSessionSummary) GetAgentId() string {
@@ -867,7 +748,7 @@ type AgentStudioVoiceSessionToolCall struct {
 
 func (x *AgentStudioVoiceSessionToolCall) Reset() {
 	*x = AgentStudioVoiceSessionToolCall{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[11]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +760,7 @@ func (x *AgentStudioVoiceSessionToolCall) String() string {
 func (*AgentStudioVoiceSessionToolCall) ProtoMessage() {}
 
 func (x *AgentStudioVoiceSessionToolCall) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[11]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +773,7 @@ func (x *AgentStudioVoiceSessionToolCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStudioVoiceSessionToolCall.ProtoReflect.Descriptor instead.
 func (*AgentStudioVoiceSessionToolCall) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{11}
+	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AgentStudioVoiceSessionToolCall) GetArguments() string {
@@ -954,7 +835,7 @@ type AgentStudioVoiceSessionTranscriptEntry struct {
 
 func (x *AgentStudioVoiceSessionTranscriptEntry) Reset() {
 	*x = AgentStudioVoiceSessionTranscriptEntry{}
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[12]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +847,7 @@ func (x *AgentStudioVoiceSessionTranscriptEntry) String() string {
 func (*AgentStudioVoiceSessionTranscriptEntry) ProtoMessage() {}
 
 func (x *AgentStudioVoiceSessionTranscriptEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[12]
+	mi := &file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +860,7 @@ func (x *AgentStudioVoiceSessionTranscriptEntry) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use AgentStudioVoiceSessionTranscriptEntry.ProtoReflect.Descriptor instead.
 func (*AgentStudioVoiceSessionTranscriptEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{12}
+	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AgentStudioVoiceSessionTranscriptEntry) GetEndMilliseconds() int64 {
@@ -1046,15 +927,6 @@ const file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc = "" +
 	"\x1bStreamVoiceSessionsResponse\x12P\n" +
 	"\x04page\x18\x01 \x01(\v2<.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xb0\x01\n" +
-	"\x1aFollowVoiceSessionsRequest\x12U\n" +
-	"\arequest\x18\x01 \x01(\v2;.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequestR\arequest\x12;\n" +
-	"\aoptions\x18\x02 \x01(\v2!.samsara.gateway.v1.FollowOptionsR\aoptions\"\xd5\x01\n" +
-	"\x1bFollowVoiceSessionsResponse\x12P\n" +
-	"\x04page\x18\x01 \x01(\v2<.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponseR\x04page\x12\x1b\n" +
-	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
-	"\n" +
-	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
 	"\a_cursor\"\xd5\x01\n" +
 	" AgentStudioVoiceSessionCallEvent\x12@\n" +
 	"\x10happened_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0ehappenedAtTime\x88\x01\x01\x12\x1f\n" +
@@ -1138,16 +1010,14 @@ const file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc = "" +
 	"\x11_end_millisecondsB\x0f\n" +
 	"\r_speaker_typeB\x15\n" +
 	"\x13_start_millisecondsB\a\n" +
-	"\x05_text2\xf5\x06\n" +
+	"\x05_text2\xc4\x05\n" +
 	"\x12AgentStudioService\x12\xea\x01\n" +
 	"\x10GetVoiceSessions\x125.samsara.agent_studio.v1beta1.GetVoiceSessionsRequest\x1a6.samsara.agent_studio.v1beta1.GetVoiceSessionsResponse\"g\xda\xce\x18c\n" +
-	"\x10getVoiceSessions\x10\x01\x1a\x1c/agent-studio/voice-sessions8\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x93\x02\n" +
-	"\x16GetVoiceSessionsStream\x12;.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest\x1a<.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse\"~\xda\xce\x18z\n" +
-	"\x16getVoiceSessionsStream\x10\x01\x1a#/agent-studio/voice-sessions/stream(\x010\x018\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xac\x01\n" +
+	"\x10getVoiceSessions\x10\x01\x1a\x1c/agent-studio/voice-sessions8\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
+	"\x16GetVoiceSessionsStream\x12;.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest\x1a<.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse\"|\xda\xce\x18x\n" +
+	"\x16getVoiceSessionsStream\x10\x01\x1a#/agent-studio/voice-sessions/stream(\x018\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xac\x01\n" +
 	"\x13StreamVoiceSessions\x128.samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest\x1a9.samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16GetVoiceSessionsStream\x10\x010\x01\x12\xac\x01\n" +
-	"\x13FollowVoiceSessions\x128.samsara.agent_studio.v1beta1.FollowVoiceSessionsRequest\x1a9.samsara.agent_studio.v1beta1.FollowVoiceSessionsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16GetVoiceSessionsStream\x10\x020\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/agent_studio/v1beta1;agentstudiov1beta1b\x06proto3"
+	"\x16GetVoiceSessionsStream\x10\x010\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/agent_studio/v1beta1;agentstudiov1beta1b\x06proto3"
 
 var (
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescOnce sync.Once
@@ -1161,7 +1031,7 @@ func file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescGZIP() []byte {
 	return file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescData
 }
 
-var file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_samsara_agent_studio_v1beta1_agent_studio_proto_goTypes = []any{
 	(*GetVoiceSessionsRequest)(nil),                // 0: samsara.agent_studio.v1beta1.GetVoiceSessionsRequest
 	(*GetVoiceSessionsResponse)(nil),               // 1: samsara.agent_studio.v1beta1.GetVoiceSessionsResponse
@@ -1169,45 +1039,35 @@ var file_samsara_agent_studio_v1beta1_agent_studio_proto_goTypes = []any{
 	(*GetVoiceSessionsStreamResponse)(nil),         // 3: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse
 	(*StreamVoiceSessionsRequest)(nil),             // 4: samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest
 	(*StreamVoiceSessionsResponse)(nil),            // 5: samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse
-	(*FollowVoiceSessionsRequest)(nil),             // 6: samsara.agent_studio.v1beta1.FollowVoiceSessionsRequest
-	(*FollowVoiceSessionsResponse)(nil),            // 7: samsara.agent_studio.v1beta1.FollowVoiceSessionsResponse
-	(*AgentStudioVoiceSessionCallEvent)(nil),       // 8: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionCallEvent
-	(*AgentStudioVoiceSessionDetail)(nil),          // 9: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail
-	(*AgentStudioVoiceSessionSummary)(nil),         // 10: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummary
-	(*AgentStudioVoiceSessionToolCall)(nil),        // 11: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionToolCall
-	(*AgentStudioVoiceSessionTranscriptEntry)(nil), // 12: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionTranscriptEntry
-	(*v1.Pagination)(nil),                          // 13: samsara.types.v1.Pagination
-	(*v11.StreamOptions)(nil),                      // 14: samsara.gateway.v1.StreamOptions
-	(*v11.FollowOptions)(nil),                      // 15: samsara.gateway.v1.FollowOptions
-	(*v11.KeepAlive)(nil),                          // 16: samsara.gateway.v1.KeepAlive
+	(*AgentStudioVoiceSessionCallEvent)(nil),       // 6: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionCallEvent
+	(*AgentStudioVoiceSessionDetail)(nil),          // 7: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail
+	(*AgentStudioVoiceSessionSummary)(nil),         // 8: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummary
+	(*AgentStudioVoiceSessionToolCall)(nil),        // 9: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionToolCall
+	(*AgentStudioVoiceSessionTranscriptEntry)(nil), // 10: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionTranscriptEntry
+	(*v1.Pagination)(nil),                          // 11: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                      // 12: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_agent_studio_v1beta1_agent_studio_proto_depIdxs = []int32{
-	9,  // 0: samsara.agent_studio.v1beta1.GetVoiceSessionsResponse.data:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail
-	10, // 1: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.data:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummary
-	13, // 2: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	7,  // 0: samsara.agent_studio.v1beta1.GetVoiceSessionsResponse.data:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail
+	8,  // 1: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.data:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummary
+	11, // 2: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	2,  // 3: samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest.request:type_name -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest
-	14, // 4: samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	12, // 4: samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	3,  // 5: samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse.page:type_name -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse
-	2,  // 6: samsara.agent_studio.v1beta1.FollowVoiceSessionsRequest.request:type_name -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest
-	15, // 7: samsara.agent_studio.v1beta1.FollowVoiceSessionsRequest.options:type_name -> samsara.gateway.v1.FollowOptions
-	3,  // 8: samsara.agent_studio.v1beta1.FollowVoiceSessionsResponse.page:type_name -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse
-	16, // 9: samsara.agent_studio.v1beta1.FollowVoiceSessionsResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
-	8,  // 10: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.call_events:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionCallEvent
-	11, // 11: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.tool_calls:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionToolCall
-	12, // 12: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.transcript:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionTranscriptEntry
-	0,  // 13: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessions:input_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsRequest
-	2,  // 14: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessionsStream:input_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest
-	4,  // 15: samsara.agent_studio.v1beta1.AgentStudioService.StreamVoiceSessions:input_type -> samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest
-	6,  // 16: samsara.agent_studio.v1beta1.AgentStudioService.FollowVoiceSessions:input_type -> samsara.agent_studio.v1beta1.FollowVoiceSessionsRequest
-	1,  // 17: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessions:output_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsResponse
-	3,  // 18: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessionsStream:output_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse
-	5,  // 19: samsara.agent_studio.v1beta1.AgentStudioService.StreamVoiceSessions:output_type -> samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse
-	7,  // 20: samsara.agent_studio.v1beta1.AgentStudioService.FollowVoiceSessions:output_type -> samsara.agent_studio.v1beta1.FollowVoiceSessionsResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	6,  // 6: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.call_events:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionCallEvent
+	9,  // 7: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.tool_calls:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionToolCall
+	10, // 8: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.transcript:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionTranscriptEntry
+	0,  // 9: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessions:input_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsRequest
+	2,  // 10: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessionsStream:input_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest
+	4,  // 11: samsara.agent_studio.v1beta1.AgentStudioService.StreamVoiceSessions:input_type -> samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest
+	1,  // 12: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessions:output_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsResponse
+	3,  // 13: samsara.agent_studio.v1beta1.AgentStudioService.GetVoiceSessionsStream:output_type -> samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse
+	5,  // 14: samsara.agent_studio.v1beta1.AgentStudioService.StreamVoiceSessions:output_type -> samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse
+	12, // [12:15] is the sub-list for method output_type
+	9,  // [9:12] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_samsara_agent_studio_v1beta1_agent_studio_proto_init() }
@@ -1217,19 +1077,18 @@ func file_samsara_agent_studio_v1beta1_agent_studio_proto_init() {
 	}
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[5].OneofWrappers = []any{}
+	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_agent_studio_v1beta1_agent_studio_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc), len(file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,7 +24,6 @@ const (
 	AgentStudioService_GetVoiceSessions_FullMethodName       = "/samsara.agent_studio.v1beta1.AgentStudioService/GetVoiceSessions"
 	AgentStudioService_GetVoiceSessionsStream_FullMethodName = "/samsara.agent_studio.v1beta1.AgentStudioService/GetVoiceSessionsStream"
 	AgentStudioService_StreamVoiceSessions_FullMethodName    = "/samsara.agent_studio.v1beta1.AgentStudioService/StreamVoiceSessions"
-	AgentStudioService_FollowVoiceSessions_FullMethodName    = "/samsara.agent_studio.v1beta1.AgentStudioService/FollowVoiceSessions"
 )
 
 // AgentStudioServiceClient is the client API for AgentStudioService service.
@@ -46,12 +45,6 @@ type AgentStudioServiceClient interface {
 	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVoiceSessions(ctx context.Context, in *StreamVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVoiceSessionsResponse], error)
-	// Every page of GetVoiceSessionsStream, then for ever what is new, asked for no more often than
-	// every 5 seconds.
-	// Keeps polling, though the document says that without an end time the feed ends now.
-	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
-	// and has no end.
-	FollowVoiceSessions(ctx context.Context, in *FollowVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVoiceSessionsResponse], error)
 }
 
 type agentStudioServiceClient struct {
@@ -101,25 +94,6 @@ func (c *agentStudioServiceClient) StreamVoiceSessions(ctx context.Context, in *
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentStudioService_StreamVoiceSessionsClient = grpc.ServerStreamingClient[StreamVoiceSessionsResponse]
 
-func (c *agentStudioServiceClient) FollowVoiceSessions(ctx context.Context, in *FollowVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVoiceSessionsResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AgentStudioService_ServiceDesc.Streams[1], AgentStudioService_FollowVoiceSessions_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[FollowVoiceSessionsRequest, FollowVoiceSessionsResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AgentStudioService_FollowVoiceSessionsClient = grpc.ServerStreamingClient[FollowVoiceSessionsResponse]
-
 // AgentStudioServiceServer is the server API for AgentStudioService service.
 // All implementations should embed UnimplementedAgentStudioServiceServer
 // for forward compatibility.
@@ -139,12 +113,6 @@ type AgentStudioServiceServer interface {
 	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error
-	// Every page of GetVoiceSessionsStream, then for ever what is new, asked for no more often than
-	// every 5 seconds.
-	// Keeps polling, though the document says that without an end time the feed ends now.
-	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
-	// and has no end.
-	FollowVoiceSessions(*FollowVoiceSessionsRequest, grpc.ServerStreamingServer[FollowVoiceSessionsResponse]) error
 }
 
 // UnimplementedAgentStudioServiceServer should be embedded to have
@@ -162,9 +130,6 @@ func (UnimplementedAgentStudioServiceServer) GetVoiceSessionsStream(context.Cont
 }
 func (UnimplementedAgentStudioServiceServer) StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamVoiceSessions not implemented")
-}
-func (UnimplementedAgentStudioServiceServer) FollowVoiceSessions(*FollowVoiceSessionsRequest, grpc.ServerStreamingServer[FollowVoiceSessionsResponse]) error {
-	return status.Error(codes.Unimplemented, "method FollowVoiceSessions not implemented")
 }
 func (UnimplementedAgentStudioServiceServer) testEmbeddedByValue() {}
 
@@ -233,17 +198,6 @@ func _AgentStudioService_StreamVoiceSessions_Handler(srv interface{}, stream grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentStudioService_StreamVoiceSessionsServer = grpc.ServerStreamingServer[StreamVoiceSessionsResponse]
 
-func _AgentStudioService_FollowVoiceSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(FollowVoiceSessionsRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(AgentStudioServiceServer).FollowVoiceSessions(m, &grpc.GenericServerStream[FollowVoiceSessionsRequest, FollowVoiceSessionsResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AgentStudioService_FollowVoiceSessionsServer = grpc.ServerStreamingServer[FollowVoiceSessionsResponse]
-
 // AgentStudioService_ServiceDesc is the grpc.ServiceDesc for AgentStudioService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -264,11 +218,6 @@ var AgentStudioService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "StreamVoiceSessions",
 			Handler:       _AgentStudioService_StreamVoiceSessions_Handler,
-			ServerStreams: true,
-		},
-		{
-			StreamName:    "FollowVoiceSessions",
-			Handler:       _AgentStudioService_FollowVoiceSessions_Handler,
 			ServerStreams: true,
 		},
 	},

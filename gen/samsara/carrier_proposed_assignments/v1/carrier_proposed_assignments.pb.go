@@ -741,12 +741,16 @@ func (x *CarrierProposedAssignmentTrailer) GetName() string {
 // Schema CarrierProposedAssignmentVehicle.
 type CarrierProposedAssignmentVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`.
+	// Member `ExternalIds`. Kept for existing clients.
+	//
+	// Deprecated: Marked as deprecated in samsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto.
 	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `externalIds`.
+	ExternalIdsV2 map[string]string `protobuf:"bytes,4,rep,name=external_ids_v2,json=externalIdsV2,proto3" json:"external_ids_v2,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -781,6 +785,7 @@ func (*CarrierProposedAssignmentVehicle) Descriptor() ([]byte, []int) {
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{11}
 }
 
+// Deprecated: Marked as deprecated in samsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto.
 func (x *CarrierProposedAssignmentVehicle) GetExternalIds() map[string]string {
 	if x != nil {
 		return x.ExternalIds
@@ -800,6 +805,13 @@ func (x *CarrierProposedAssignmentVehicle) GetName() string {
 		return *x.Name
 	}
 	return ""
+}
+
+func (x *CarrierProposedAssignmentVehicle) GetExternalIdsV2() map[string]string {
+	if x != nil {
+		return x.ExternalIdsV2
+	}
+	return nil
 }
 
 var File_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto protoreflect.FileDescriptor
@@ -886,12 +898,16 @@ const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentTrailerB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xc5\x02\n" +
-	" CarrierProposedAssignmentVehicle\x12}\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2Z.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntryR\vExternalIds\x12\x13\n" +
+	"\x05_name\"\xa6\x04\n" +
+	" CarrierProposedAssignmentVehicle\x12\x81\x01\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2Z.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntryB\x02\x18\x01R\vExternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x97\x01\n" +
+	"\x0fexternal_ids_v2\x18\x04 \x03(\v2\\.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsV2EntryB\x11\xda\xce\x18\r\x12\vexternalIdsR\rexternalIdsV2\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
+	"\x12ExternalIdsV2Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentVehicleB\x05\n" +
 	"\x03_idB\a\n" +
@@ -918,7 +934,7 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescData
 }
 
-var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_goTypes = []any{
 	(*ListCarrierProposedAssignmentsRequest)(nil),    // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
 	(*ListCarrierProposedAssignmentsResponse)(nil),   // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
@@ -935,14 +951,15 @@ var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_pr
 	nil,                                              // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
 	nil,                                              // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
 	nil,                                              // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
-	(*v1.Pagination)(nil),                            // 15: samsara.types.v1.Pagination
-	(*v11.StreamOptions)(nil),                        // 16: samsara.gateway.v1.StreamOptions
+	nil,                                              // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsV2Entry
+	(*v1.Pagination)(nil),                            // 16: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                        // 17: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_depIdxs = []int32{
 	8,  // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
-	15, // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16, // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	0,  // 2: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.request:type_name -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
-	16, // 3: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	17, // 3: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	1,  // 4: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse.page:type_name -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
 	8,  // 5: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
 	9,  // 6: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.driver:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver
@@ -951,19 +968,20 @@ var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_pr
 	12, // 9: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
 	13, // 10: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
 	14, // 11: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
-	0,  // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
-	2,  // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest
-	4,  // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
-	6,  // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
-	1,  // 16: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
-	3,  // 17: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse
-	5,  // 18: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
-	7,  // 19: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	15, // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids_v2:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsV2Entry
+	0,  // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
+	2,  // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest
+	4,  // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
+	6,  // 16: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
+	1,  // 17: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
+	3,  // 18: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse
+	5,  // 19: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
+	7,  // 20: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
+	17, // [17:21] is the sub-list for method output_type
+	13, // [13:17] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_init() }
@@ -986,7 +1004,7 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc), len(file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

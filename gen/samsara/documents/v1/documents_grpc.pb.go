@@ -58,9 +58,11 @@ type DocumentsServiceClient interface {
 	PostDocument(ctx context.Context, in *PostDocumentRequest, opts ...grpc.CallOption) (*PostDocumentResponse, error)
 	// POST /fleet/documents/pdfs
 	// Scope: Write Documents.
+	// Rate limit: 100 requests per minute and organization.
 	GenerateDocumentPdf(ctx context.Context, in *GenerateDocumentPdfRequest, opts ...grpc.CallOption) (*GenerateDocumentPdfResponse, error)
 	// GET /fleet/documents/pdfs/{id}
 	// Scope: Read Documents.
+	// Rate limit: 25 requests per second and organization.
 	GetDocumentPdf(ctx context.Context, in *GetDocumentPdfRequest, opts ...grpc.CallOption) (*GetDocumentPdfResponse, error)
 	// GET /fleet/documents/{id}
 	// Scope: Read Documents.
@@ -214,9 +216,11 @@ type DocumentsServiceServer interface {
 	PostDocument(context.Context, *PostDocumentRequest) (*PostDocumentResponse, error)
 	// POST /fleet/documents/pdfs
 	// Scope: Write Documents.
+	// Rate limit: 100 requests per minute and organization.
 	GenerateDocumentPdf(context.Context, *GenerateDocumentPdfRequest) (*GenerateDocumentPdfResponse, error)
 	// GET /fleet/documents/pdfs/{id}
 	// Scope: Read Documents.
+	// Rate limit: 25 requests per second and organization.
 	GetDocumentPdf(context.Context, *GetDocumentPdfRequest) (*GetDocumentPdfResponse, error)
 	// GET /fleet/documents/{id}
 	// Scope: Read Documents.

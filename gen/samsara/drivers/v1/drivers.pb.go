@@ -1408,8 +1408,10 @@ type Driver struct {
 	VehicleGroupTag *DriverVehicleGroupTag `protobuf:"bytes,37,opt,name=vehicle_group_tag,json=vehicleGroupTag,proto3" json:"vehicle_group_tag,omitempty"`
 	// Member `waitingTimeDutyStatusEnabled`. Default: `false`.
 	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,38,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
+	// Member `hosSetting`.
+	HosSetting    *DriverHosSetting `protobuf:"bytes,39,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Driver) Reset() {
@@ -1706,6 +1708,13 @@ func (x *Driver) GetWaitingTimeDutyStatusEnabled() bool {
 		return *x.WaitingTimeDutyStatusEnabled
 	}
 	return false
+}
+
+func (x *Driver) GetHosSetting() *DriverHosSetting {
+	if x != nil {
+		return x.HosSetting
+	}
+	return nil
 }
 
 // Schema CreateDriverRequest_attributes.
@@ -2601,7 +2610,7 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x15_vehicle_group_tag_idB#\n" +
 	"!_waiting_time_duty_status_enabled\"F\n" +
 	"\x14UpdateDriverResponse\x12.\n" +
-	"\x04data\x18\x01 \x01(\v2\x1a.samsara.drivers.v1.DriverR\x04data\"\xa9\x18\n" +
+	"\x04data\x18\x01 \x01(\v2\x1a.samsara.drivers.v1.DriverR\x04data\"\xf0\x18\n" +
 	"\x06Driver\x12?\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
@@ -2646,7 +2655,9 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x1aus_driver_ruleset_override\x18# \x01(\v2+.samsara.drivers.v1.UsDriverRulesetOverrideR\x17usDriverRulesetOverride\x127\n" +
 	"\busername\x18$ \x01(\tB\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\xa0g@H\x1aR\busername\x88\x01\x01\x12U\n" +
 	"\x11vehicle_group_tag\x18% \x01(\v2).samsara.drivers.v1.DriverVehicleGroupTagR\x0fvehicleGroupTag\x12X\n" +
-	" waiting_time_duty_status_enabled\x18& \x01(\bB\v\xda\xce\x18\aR\x05falseH\x1bR\x1cwaitingTimeDutyStatusEnabled\x88\x01\x01\x1a>\n" +
+	" waiting_time_duty_status_enabled\x18& \x01(\bB\v\xda\xce\x18\aR\x05falseH\x1bR\x1cwaitingTimeDutyStatusEnabled\x88\x01\x01\x12E\n" +
+	"\vhos_setting\x18' \x01(\v2$.samsara.drivers.v1.DriverHosSettingR\n" +
+	"hosSetting\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\n" +
@@ -2753,20 +2764,20 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\b_restartB\f\n" +
 	"\n" +
 	"_restbreakB\x17\n" +
-	"\x15_us_state_to_override2\xff\a\n" +
-	"\x0eDriversService\x12\xa0\x01\n" +
-	"\vListDrivers\x12&.samsara.drivers.v1.ListDriversRequest\x1a'.samsara.drivers.v1.ListDriversResponse\"@\xda\xce\x18<\n" +
-	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversP\x01X\xc8\x01b\x04data\x12{\n" +
+	"\x15_us_state_to_override2\x9f\b\n" +
+	"\x0eDriversService\x12\xa8\x01\n" +
+	"\vListDrivers\x12&.samsara.drivers.v1.ListDriversRequest\x1a'.samsara.drivers.v1.ListDriversResponse\"H\xda\xce\x18D\n" +
+	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12{\n" +
 	"\rStreamDrivers\x12(.samsara.drivers.v1.StreamDriversRequest\x1a).samsara.drivers.v1.StreamDriversResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListDrivers\x10\x010\x01\x12\x9d\x01\n" +
-	"\fCreateDriver\x12'.samsara.drivers.v1.CreateDriverRequest\x1a(.samsara.drivers.v1.CreateDriverResponse\":\xda\xce\x186\n" +
-	"\fcreateDriver\x10\x02\x1a\x0e/fleet/drivers \x02B\rWrite DriversP\x01X\xc8\x01\x12\xef\x01\n" +
+	"\vListDrivers\x10\x010\x01\x12\xa5\x01\n" +
+	"\fCreateDriver\x12'.samsara.drivers.v1.CreateDriverRequest\x1a(.samsara.drivers.v1.CreateDriverResponse\"B\xda\xce\x18>\n" +
+	"\fcreateDriver\x10\x02\x1a\x0e/fleet/drivers \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xef\x01\n" +
 	"\x17PostDriverRemoteSignout\x122.samsara.drivers.v1.PostDriverRemoteSignoutRequest\x1a3.samsara.drivers.v1.PostDriverRemoteSignoutResponse\"k\xda\xce\x18g\n" +
-	"\x17postDriverRemoteSignout\x10\x02\x1a\x1e/fleet/drivers/remote-sign-out \x02B\x1bWrite Driver Remote SignoutJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x95\x01\n" +
-	"\tGetDriver\x12$.samsara.drivers.v1.GetDriverRequest\x1a%.samsara.drivers.v1.GetDriverResponse\";\xda\xce\x187\n" +
-	"\tgetDriver\x10\x01\x1a\x13/fleet/drivers/{id}8\x01B\fRead DriversP\x01X\xc8\x01\x12\xa2\x01\n" +
-	"\fUpdateDriver\x12'.samsara.drivers.v1.UpdateDriverRequest\x1a(.samsara.drivers.v1.UpdateDriverResponse\"?\xda\xce\x18;\n" +
-	"\fupdateDriver\x10\x04\x1a\x13/fleet/drivers/{id} \x02B\rWrite DriversP\x01X\xc8\x01B=P\x01Z9samsara.internal/gateway/gen/samsara/drivers/v1;driversv1b\x06proto3"
+	"\x17postDriverRemoteSignout\x10\x02\x1a\x1e/fleet/drivers/remote-sign-out \x02B\x1bWrite Driver Remote SignoutJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9d\x01\n" +
+	"\tGetDriver\x12$.samsara.drivers.v1.GetDriverRequest\x1a%.samsara.drivers.v1.GetDriverResponse\"C\xda\xce\x18?\n" +
+	"\tgetDriver\x10\x01\x1a\x13/fleet/drivers/{id}8\x01B\fRead DriversJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xaa\x01\n" +
+	"\fUpdateDriver\x12'.samsara.drivers.v1.UpdateDriverRequest\x1a(.samsara.drivers.v1.UpdateDriverResponse\"G\xda\xce\x18C\n" +
+	"\fupdateDriver\x10\x04\x1a\x13/fleet/drivers/{id} \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B=P\x01Z9samsara.internal/gateway/gen/samsara/drivers/v1;driversv1b\x06proto3"
 
 var (
 	file_samsara_drivers_v1_drivers_proto_rawDescOnce sync.Once
@@ -2844,24 +2855,25 @@ var file_samsara_drivers_v1_drivers_proto_depIdxs = []int32{
 	20, // 26: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
 	22, // 27: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
 	21, // 28: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
-	16, // 29: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
-	0,  // 30: samsara.drivers.v1.DriversService.ListDrivers:input_type -> samsara.drivers.v1.ListDriversRequest
-	2,  // 31: samsara.drivers.v1.DriversService.StreamDrivers:input_type -> samsara.drivers.v1.StreamDriversRequest
-	4,  // 32: samsara.drivers.v1.DriversService.CreateDriver:input_type -> samsara.drivers.v1.CreateDriverRequest
-	6,  // 33: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:input_type -> samsara.drivers.v1.PostDriverRemoteSignoutRequest
-	8,  // 34: samsara.drivers.v1.DriversService.GetDriver:input_type -> samsara.drivers.v1.GetDriverRequest
-	10, // 35: samsara.drivers.v1.DriversService.UpdateDriver:input_type -> samsara.drivers.v1.UpdateDriverRequest
-	1,  // 36: samsara.drivers.v1.DriversService.ListDrivers:output_type -> samsara.drivers.v1.ListDriversResponse
-	3,  // 37: samsara.drivers.v1.DriversService.StreamDrivers:output_type -> samsara.drivers.v1.StreamDriversResponse
-	5,  // 38: samsara.drivers.v1.DriversService.CreateDriver:output_type -> samsara.drivers.v1.CreateDriverResponse
-	7,  // 39: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:output_type -> samsara.drivers.v1.PostDriverRemoteSignoutResponse
-	9,  // 40: samsara.drivers.v1.DriversService.GetDriver:output_type -> samsara.drivers.v1.GetDriverResponse
-	11, // 41: samsara.drivers.v1.DriversService.UpdateDriver:output_type -> samsara.drivers.v1.UpdateDriverResponse
-	36, // [36:42] is the sub-list for method output_type
-	30, // [30:36] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	18, // 29: samsara.drivers.v1.Driver.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	16, // 30: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
+	0,  // 31: samsara.drivers.v1.DriversService.ListDrivers:input_type -> samsara.drivers.v1.ListDriversRequest
+	2,  // 32: samsara.drivers.v1.DriversService.StreamDrivers:input_type -> samsara.drivers.v1.StreamDriversRequest
+	4,  // 33: samsara.drivers.v1.DriversService.CreateDriver:input_type -> samsara.drivers.v1.CreateDriverRequest
+	6,  // 34: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:input_type -> samsara.drivers.v1.PostDriverRemoteSignoutRequest
+	8,  // 35: samsara.drivers.v1.DriversService.GetDriver:input_type -> samsara.drivers.v1.GetDriverRequest
+	10, // 36: samsara.drivers.v1.DriversService.UpdateDriver:input_type -> samsara.drivers.v1.UpdateDriverRequest
+	1,  // 37: samsara.drivers.v1.DriversService.ListDrivers:output_type -> samsara.drivers.v1.ListDriversResponse
+	3,  // 38: samsara.drivers.v1.DriversService.StreamDrivers:output_type -> samsara.drivers.v1.StreamDriversResponse
+	5,  // 39: samsara.drivers.v1.DriversService.CreateDriver:output_type -> samsara.drivers.v1.CreateDriverResponse
+	7,  // 40: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:output_type -> samsara.drivers.v1.PostDriverRemoteSignoutResponse
+	9,  // 41: samsara.drivers.v1.DriversService.GetDriver:output_type -> samsara.drivers.v1.GetDriverResponse
+	11, // 42: samsara.drivers.v1.DriversService.UpdateDriver:output_type -> samsara.drivers.v1.UpdateDriverResponse
+	37, // [37:43] is the sub-list for method output_type
+	31, // [31:37] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_samsara_drivers_v1_drivers_proto_init() }

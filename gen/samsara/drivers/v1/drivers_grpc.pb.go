@@ -37,12 +37,14 @@ const (
 type DriversServiceClient interface {
 	// GET /fleet/drivers
 	// Scope: Read Drivers.
+	// Rate limit: 5 requests per second and organization.
 	ListDrivers(ctx context.Context, in *ListDriversRequest, opts ...grpc.CallOption) (*ListDriversResponse, error)
 	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamDrivers(ctx context.Context, in *StreamDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversResponse], error)
 	// POST /fleet/drivers
 	// Scope: Write Drivers.
+	// Rate limit: 100 requests per minute and organization.
 	CreateDriver(ctx context.Context, in *CreateDriverRequest, opts ...grpc.CallOption) (*CreateDriverResponse, error)
 	// POST /fleet/drivers/remote-sign-out
 	// Scope: Write Driver Remote Signout.
@@ -50,9 +52,11 @@ type DriversServiceClient interface {
 	PostDriverRemoteSignout(ctx context.Context, in *PostDriverRemoteSignoutRequest, opts ...grpc.CallOption) (*PostDriverRemoteSignoutResponse, error)
 	// GET /fleet/drivers/{id}
 	// Scope: Read Drivers.
+	// Rate limit: 25 requests per second and organization.
 	GetDriver(ctx context.Context, in *GetDriverRequest, opts ...grpc.CallOption) (*GetDriverResponse, error)
 	// PATCH /fleet/drivers/{id}
 	// Scope: Write Drivers.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateDriver(ctx context.Context, in *UpdateDriverRequest, opts ...grpc.CallOption) (*UpdateDriverResponse, error)
 }
 
@@ -141,12 +145,14 @@ func (c *driversServiceClient) UpdateDriver(ctx context.Context, in *UpdateDrive
 type DriversServiceServer interface {
 	// GET /fleet/drivers
 	// Scope: Read Drivers.
+	// Rate limit: 5 requests per second and organization.
 	ListDrivers(context.Context, *ListDriversRequest) (*ListDriversResponse, error)
 	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamDrivers(*StreamDriversRequest, grpc.ServerStreamingServer[StreamDriversResponse]) error
 	// POST /fleet/drivers
 	// Scope: Write Drivers.
+	// Rate limit: 100 requests per minute and organization.
 	CreateDriver(context.Context, *CreateDriverRequest) (*CreateDriverResponse, error)
 	// POST /fleet/drivers/remote-sign-out
 	// Scope: Write Driver Remote Signout.
@@ -154,9 +160,11 @@ type DriversServiceServer interface {
 	PostDriverRemoteSignout(context.Context, *PostDriverRemoteSignoutRequest) (*PostDriverRemoteSignoutResponse, error)
 	// GET /fleet/drivers/{id}
 	// Scope: Read Drivers.
+	// Rate limit: 25 requests per second and organization.
 	GetDriver(context.Context, *GetDriverRequest) (*GetDriverResponse, error)
 	// PATCH /fleet/drivers/{id}
 	// Scope: Write Drivers.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateDriver(context.Context, *UpdateDriverRequest) (*UpdateDriverResponse, error)
 }
 

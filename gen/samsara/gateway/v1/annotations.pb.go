@@ -781,7 +781,9 @@ type Field struct {
 	Required bool `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
 	// The field is the JSON value of its whole message, which is an array or a scalar rather
 	// than an object. At most one field of a message. Where an object arrives nonetheless, its
-	// members are read as the fields they name, this one included.
+	// members are read as the fields they name, this one included. An entry of a list that is null
+	// is, if this field is no list, the message without it, so that the other entries keep their
+	// places.
 	Root bool `protobuf:"varint,5,opt,name=root,proto3" json:"root,omitempty"`
 	// The values allowed when the document was written. More may come.
 	Values []string `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty"`

@@ -2987,10 +2987,10 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	" _personal_conveyance_duration_msB\x1c\n" +
 	"\x1a_sleeper_berth_duration_msB\x1b\n" +
 	"\x19_waiting_time_duration_msB\x18\n" +
-	"\x16_yard_move_duration_ms2\xfd\v\n" +
-	"\x15HoursOfServiceService\x12\xce\x01\n" +
-	"\fGetHosClocks\x120.samsara.hours_of_service.v1.GetHosClocksRequest\x1a1.samsara.hours_of_service.v1.GetHosClocksResponse\"Y\xda\xce\x18U\n" +
-	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
+	"\x16_yard_move_duration_ms2\x85\f\n" +
+	"\x15HoursOfServiceService\x12\xd6\x01\n" +
+	"\fGetHosClocks\x120.samsara.hours_of_service.v1.GetHosClocksRequest\x1a1.samsara.hours_of_service.v1.GetHosClocksResponse\"a\xda\xce\x18]\n" +
+	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
 	"\x0fStreamHosClocks\x123.samsara.hours_of_service.v1.StreamHosClocksRequest\x1a4.samsara.hours_of_service.v1.StreamHosClocksResponse\"\x14\xe2\xce\x18\x10\n" +
 	"\fGetHosClocks\x10\x010\x01\x12\xe6\x01\n" +
 	"\x0fGetHosDailyLogs\x123.samsara.hours_of_service.v1.GetHosDailyLogsRequest\x1a4.samsara.hours_of_service.v1.GetHosDailyLogsResponse\"h\xda\xce\x18d\n" +

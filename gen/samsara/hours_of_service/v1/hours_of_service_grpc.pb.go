@@ -39,6 +39,7 @@ const (
 type HoursOfServiceServiceClient interface {
 	// GET /fleet/hos/clocks
 	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 25 requests per second and organization.
 	GetHosClocks(ctx context.Context, in *GetHosClocksRequest, opts ...grpc.CallOption) (*GetHosClocksResponse, error)
 	// Every page of GetHosClocks, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
@@ -198,6 +199,7 @@ type HoursOfServiceService_StreamHosViolationsClient = grpc.ServerStreamingClien
 type HoursOfServiceServiceServer interface {
 	// GET /fleet/hos/clocks
 	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 25 requests per second and organization.
 	GetHosClocks(context.Context, *GetHosClocksRequest) (*GetHosClocksResponse, error)
 	// Every page of GetHosClocks, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.

@@ -9379,20 +9379,70 @@ func (x *Sensor) GetSensorType() string {
 	return ""
 }
 
+// Schema V1SensorHistoryReading.
+type SensorHistoryReading struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole JSON value.
+	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SensorHistoryReading) Reset() {
+	*x = SensorHistoryReading{}
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SensorHistoryReading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SensorHistoryReading) ProtoMessage() {}
+
+func (x *SensorHistoryReading) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SensorHistoryReading.ProtoReflect.Descriptor instead.
+func (*SensorHistoryReading) Descriptor() ([]byte, []int) {
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{146}
+}
+
+func (x *SensorHistoryReading) GetValue() int64 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
 // Schema V1SensorHistoryResponse_results.
 type SensorHistoryResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `series`.
+	// Member `series`. Neither sent nor read any more. Kept for existing clients.
+	//
+	// Deprecated: Marked as deprecated in samsara/legacy/v1/legacy.proto.
 	Series []int64 `protobuf:"varint,1,rep,packed,name=series,proto3" json:"series,omitempty"`
 	// Member `timeMs`. In milliseconds since 1970-01-01 UTC.
-	TimeMs        *int64 `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3,oneof" json:"time_ms,omitempty"`
+	TimeMs *int64 `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3,oneof" json:"time_ms,omitempty"`
+	// Member `series`. An entry that is null is in its place, without a value.
+	SeriesV2      []*SensorHistoryReading `protobuf:"bytes,3,rep,name=series_v2,json=seriesV2,proto3" json:"series_v2,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SensorHistoryResult) Reset() {
 	*x = SensorHistoryResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9404,7 +9454,7 @@ func (x *SensorHistoryResult) String() string {
 func (*SensorHistoryResult) ProtoMessage() {}
 
 func (x *SensorHistoryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9417,9 +9467,10 @@ func (x *SensorHistoryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensorHistoryResult.ProtoReflect.Descriptor instead.
 func (*SensorHistoryResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{146}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
 }
 
+// Deprecated: Marked as deprecated in samsara/legacy/v1/legacy.proto.
 func (x *SensorHistoryResult) GetSeries() []int64 {
 	if x != nil {
 		return x.Series
@@ -9432,6 +9483,13 @@ func (x *SensorHistoryResult) GetTimeMs() int64 {
 		return *x.TimeMs
 	}
 	return 0
+}
+
+func (x *SensorHistoryResult) GetSeriesV2() []*SensorHistoryReading {
+	if x != nil {
+		return x.SeriesV2
+	}
+	return nil
 }
 
 // Schema _v1_sensors_history_series.
@@ -9450,7 +9508,7 @@ type SensorsHistorySeries struct {
 
 func (x *SensorsHistorySeries) Reset() {
 	*x = SensorsHistorySeries{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9462,7 +9520,7 @@ func (x *SensorsHistorySeries) String() string {
 func (*SensorsHistorySeries) ProtoMessage() {}
 
 func (x *SensorsHistorySeries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9475,7 +9533,7 @@ func (x *SensorsHistorySeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensorsHistorySeries.ProtoReflect.Descriptor instead.
 func (*SensorsHistorySeries) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{148}
 }
 
 func (x *SensorsHistorySeries) GetField() string {
@@ -9517,7 +9575,7 @@ type TemperatureSensor struct {
 
 func (x *TemperatureSensor) Reset() {
 	*x = TemperatureSensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9529,7 +9587,7 @@ func (x *TemperatureSensor) String() string {
 func (*TemperatureSensor) ProtoMessage() {}
 
 func (x *TemperatureSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9542,7 +9600,7 @@ func (x *TemperatureSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TemperatureSensor.ProtoReflect.Descriptor instead.
 func (*TemperatureSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{148}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{149}
 }
 
 func (x *TemperatureSensor) GetAmbientTemperature() int64 {
@@ -9616,7 +9674,7 @@ type TrailerAssignment struct {
 
 func (x *TrailerAssignment) Reset() {
 	*x = TrailerAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9628,7 +9686,7 @@ func (x *TrailerAssignment) String() string {
 func (*TrailerAssignment) ProtoMessage() {}
 
 func (x *TrailerAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9641,7 +9699,7 @@ func (x *TrailerAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerAssignment.ProtoReflect.Descriptor instead.
 func (*TrailerAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{149}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{150}
 }
 
 func (x *TrailerAssignment) GetDriverId() int64 {
@@ -9680,7 +9738,7 @@ type TrailerAssignments struct {
 
 func (x *TrailerAssignments) Reset() {
 	*x = TrailerAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9692,7 +9750,7 @@ func (x *TrailerAssignments) String() string {
 func (*TrailerAssignments) ProtoMessage() {}
 
 func (x *TrailerAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9705,7 +9763,7 @@ func (x *TrailerAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerAssignments.ProtoReflect.Descriptor instead.
 func (*TrailerAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{150}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{151}
 }
 
 func (x *TrailerAssignments) GetId() int64 {
@@ -9770,7 +9828,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9782,7 +9840,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9795,7 +9853,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{151}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{152}
 }
 
 func (x *Trip) GetAssetIds() []int64 {
@@ -9925,7 +9983,7 @@ type TripEndAddress struct {
 
 func (x *TripEndAddress) Reset() {
 	*x = TripEndAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9937,7 +9995,7 @@ func (x *TripEndAddress) String() string {
 func (*TripEndAddress) ProtoMessage() {}
 
 func (x *TripEndAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9950,7 +10008,7 @@ func (x *TripEndAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEndAddress.ProtoReflect.Descriptor instead.
 func (*TripEndAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{152}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{153}
 }
 
 func (x *TripEndAddress) GetAddress() string {
@@ -9987,7 +10045,7 @@ type TripEndCoordinates struct {
 
 func (x *TripEndCoordinates) Reset() {
 	*x = TripEndCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9999,7 +10057,7 @@ func (x *TripEndCoordinates) String() string {
 func (*TripEndCoordinates) ProtoMessage() {}
 
 func (x *TripEndCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10012,7 +10070,7 @@ func (x *TripEndCoordinates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEndCoordinates.ProtoReflect.Descriptor instead.
 func (*TripEndCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{153}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{154}
 }
 
 func (x *TripEndCoordinates) GetLatitude() float64 {
@@ -10044,7 +10102,7 @@ type TripStartAddress struct {
 
 func (x *TripStartAddress) Reset() {
 	*x = TripStartAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10056,7 +10114,7 @@ func (x *TripStartAddress) String() string {
 func (*TripStartAddress) ProtoMessage() {}
 
 func (x *TripStartAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10069,7 +10127,7 @@ func (x *TripStartAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripStartAddress.ProtoReflect.Descriptor instead.
 func (*TripStartAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{154}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{155}
 }
 
 func (x *TripStartAddress) GetAddress() string {
@@ -10106,7 +10164,7 @@ type TripStartCoordinates struct {
 
 func (x *TripStartCoordinates) Reset() {
 	*x = TripStartCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10118,7 +10176,7 @@ func (x *TripStartCoordinates) String() string {
 func (*TripStartCoordinates) ProtoMessage() {}
 
 func (x *TripStartCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10131,7 +10189,7 @@ func (x *TripStartCoordinates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripStartCoordinates.ProtoReflect.Descriptor instead.
 func (*TripStartCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{155}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{156}
 }
 
 func (x *TripStartCoordinates) GetLatitude() float64 {
@@ -10167,7 +10225,7 @@ type V1Message struct {
 
 func (x *V1Message) Reset() {
 	*x = V1Message{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10179,7 +10237,7 @@ func (x *V1Message) String() string {
 func (*V1Message) ProtoMessage() {}
 
 func (x *V1Message) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10192,7 +10250,7 @@ func (x *V1Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use V1Message.ProtoReflect.Descriptor instead.
 func (*V1Message) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{156}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{157}
 }
 
 func (x *V1Message) GetDriverId() int64 {
@@ -10249,7 +10307,7 @@ type VehicleAssignment struct {
 
 func (x *VehicleAssignment) Reset() {
 	*x = VehicleAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10261,7 +10319,7 @@ func (x *VehicleAssignment) String() string {
 func (*VehicleAssignment) ProtoMessage() {}
 
 func (x *VehicleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10274,7 +10332,7 @@ func (x *VehicleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleAssignment.ProtoReflect.Descriptor instead.
 func (*VehicleAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{157}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{158}
 }
 
 func (x *VehicleAssignment) GetAssignmentType() string {
@@ -10327,7 +10385,7 @@ type VehicleHarshEventLocation struct {
 
 func (x *VehicleHarshEventLocation) Reset() {
 	*x = VehicleHarshEventLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10339,7 +10397,7 @@ func (x *VehicleHarshEventLocation) String() string {
 func (*VehicleHarshEventLocation) ProtoMessage() {}
 
 func (x *VehicleHarshEventLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10352,7 +10410,7 @@ func (x *VehicleHarshEventLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleHarshEventLocation.ProtoReflect.Descriptor instead.
 func (*VehicleHarshEventLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{158}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{159}
 }
 
 func (x *VehicleHarshEventLocation) GetAddress() string {
@@ -10413,7 +10471,7 @@ type VehicleLocation struct {
 
 func (x *VehicleLocation) Reset() {
 	*x = VehicleLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10425,7 +10483,7 @@ func (x *VehicleLocation) String() string {
 func (*VehicleLocation) ProtoMessage() {}
 
 func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10438,7 +10496,7 @@ func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocation.ProtoReflect.Descriptor instead.
 func (*VehicleLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{159}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{160}
 }
 
 func (x *VehicleLocation) GetDriverId() int64 {
@@ -10554,7 +10612,7 @@ type VehicleMaintenance struct {
 
 func (x *VehicleMaintenance) Reset() {
 	*x = VehicleMaintenance{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10566,7 +10624,7 @@ func (x *VehicleMaintenance) String() string {
 func (*VehicleMaintenance) ProtoMessage() {}
 
 func (x *VehicleMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10579,7 +10637,7 @@ func (x *VehicleMaintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenance.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{160}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{161}
 }
 
 func (x *VehicleMaintenance) GetId() int64 {
@@ -10616,7 +10674,7 @@ type VehicleMaintenanceJ1939 struct {
 
 func (x *VehicleMaintenanceJ1939) Reset() {
 	*x = VehicleMaintenanceJ1939{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10628,7 +10686,7 @@ func (x *VehicleMaintenanceJ1939) String() string {
 func (*VehicleMaintenanceJ1939) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10641,7 +10699,7 @@ func (x *VehicleMaintenanceJ1939) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenanceJ1939.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{161}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{162}
 }
 
 func (x *VehicleMaintenanceJ1939) GetCheckEngineLight() *VehicleMaintenanceJ1939CheckEngineLight {
@@ -10675,7 +10733,7 @@ type VehicleMaintenanceJ1939CheckEngineLight struct {
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) Reset() {
 	*x = VehicleMaintenanceJ1939CheckEngineLight{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10687,7 +10745,7 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) String() string {
 func (*VehicleMaintenanceJ1939CheckEngineLight) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10700,7 +10758,7 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VehicleMaintenanceJ1939CheckEngineLight.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939CheckEngineLight) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{162}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{163}
 }
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) GetEmissionsIsOn() bool {
@@ -10752,7 +10810,7 @@ type VehicleMaintenanceJ1939DiagnosticTroubleCode struct {
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) Reset() {
 	*x = VehicleMaintenanceJ1939DiagnosticTroubleCode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10764,7 +10822,7 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) String() string {
 func (*VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10777,7 +10835,7 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoReflect() protorefle
 
 // Deprecated: Use VehicleMaintenanceJ1939DiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939DiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{163}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{164}
 }
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) GetFmiId() int64 {
@@ -10835,7 +10893,7 @@ type VehicleMaintenancePassenger struct {
 
 func (x *VehicleMaintenancePassenger) Reset() {
 	*x = VehicleMaintenancePassenger{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10847,7 +10905,7 @@ func (x *VehicleMaintenancePassenger) String() string {
 func (*VehicleMaintenancePassenger) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassenger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10860,7 +10918,7 @@ func (x *VehicleMaintenancePassenger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenancePassenger.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassenger) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{164}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{165}
 }
 
 func (x *VehicleMaintenancePassenger) GetCheckEngineLight() *VehicleMaintenancePassengerCheckEngineLight {
@@ -10888,7 +10946,7 @@ type VehicleMaintenancePassengerCheckEngineLight struct {
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) Reset() {
 	*x = VehicleMaintenancePassengerCheckEngineLight{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10900,7 +10958,7 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) String() string {
 func (*VehicleMaintenancePassengerCheckEngineLight) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10913,7 +10971,7 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleMaintenancePassengerCheckEngineLight.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassengerCheckEngineLight) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{165}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{166}
 }
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) GetIsOn() bool {
@@ -10938,7 +10996,7 @@ type VehicleMaintenancePassengerDiagnosticTroubleCode struct {
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) Reset() {
 	*x = VehicleMaintenancePassengerDiagnosticTroubleCode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10950,7 +11008,7 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) String() string {
 func (*VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10963,7 +11021,7 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoReflect() protor
 
 // Deprecated: Use VehicleMaintenancePassengerDiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassengerDiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{166}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{167}
 }
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) GetDtcDescription() string {
@@ -11004,7 +11062,7 @@ type VehiclesDriverAssignments struct {
 
 func (x *VehiclesDriverAssignments) Reset() {
 	*x = VehiclesDriverAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11016,7 +11074,7 @@ func (x *VehiclesDriverAssignments) String() string {
 func (*VehiclesDriverAssignments) ProtoMessage() {}
 
 func (x *VehiclesDriverAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11029,7 +11087,7 @@ func (x *VehiclesDriverAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehiclesDriverAssignments.ProtoReflect.Descriptor instead.
 func (*VehiclesDriverAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{167}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{168}
 }
 
 func (x *VehiclesDriverAssignments) GetDriverAssignments() []*DriverAssignment {
@@ -11077,7 +11135,7 @@ type VisionCamera struct {
 
 func (x *VisionCamera) Reset() {
 	*x = VisionCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11089,7 +11147,7 @@ func (x *VisionCamera) String() string {
 func (*VisionCamera) ProtoMessage() {}
 
 func (x *VisionCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11102,7 +11160,7 @@ func (x *VisionCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionCamera.ProtoReflect.Descriptor instead.
 func (*VisionCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{168}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{169}
 }
 
 func (x *VisionCamera) GetCameraId() int64 {
@@ -11152,7 +11210,7 @@ type VisionRun struct {
 
 func (x *VisionRun) Reset() {
 	*x = VisionRun{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11164,7 +11222,7 @@ func (x *VisionRun) String() string {
 func (*VisionRun) ProtoMessage() {}
 
 func (x *VisionRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11177,7 +11235,7 @@ func (x *VisionRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRun.ProtoReflect.Descriptor instead.
 func (*VisionRun) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{169}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{170}
 }
 
 func (x *VisionRun) GetDeviceId() int64 {
@@ -11230,7 +11288,7 @@ type VisionRunByCameraInspectionResult struct {
 
 func (x *VisionRunByCameraInspectionResult) Reset() {
 	*x = VisionRunByCameraInspectionResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11242,7 +11300,7 @@ func (x *VisionRunByCameraInspectionResult) String() string {
 func (*VisionRunByCameraInspectionResult) ProtoMessage() {}
 
 func (x *VisionRunByCameraInspectionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11255,7 +11313,7 @@ func (x *VisionRunByCameraInspectionResult) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VisionRunByCameraInspectionResult.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraInspectionResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{170}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{171}
 }
 
 func (x *VisionRunByCameraInspectionResult) GetCaptureAtMs() float64 {
@@ -11292,7 +11350,7 @@ type VisionRunByCameraProgram struct {
 
 func (x *VisionRunByCameraProgram) Reset() {
 	*x = VisionRunByCameraProgram{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11304,7 +11362,7 @@ func (x *VisionRunByCameraProgram) String() string {
 func (*VisionRunByCameraProgram) ProtoMessage() {}
 
 func (x *VisionRunByCameraProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11317,7 +11375,7 @@ func (x *VisionRunByCameraProgram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunByCameraProgram.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraProgram) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{171}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{172}
 }
 
 func (x *VisionRunByCameraProgram) GetId() int64 {
@@ -11351,7 +11409,7 @@ type VisionRunByCameraRunSummary struct {
 
 func (x *VisionRunByCameraRunSummary) Reset() {
 	*x = VisionRunByCameraRunSummary{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11363,7 +11421,7 @@ func (x *VisionRunByCameraRunSummary) String() string {
 func (*VisionRunByCameraRunSummary) ProtoMessage() {}
 
 func (x *VisionRunByCameraRunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11376,7 +11434,7 @@ func (x *VisionRunByCameraRunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunByCameraRunSummary.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraRunSummary) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{172}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{173}
 }
 
 func (x *VisionRunByCameraRunSummary) GetItemsPerMinute() float64 {
@@ -11426,7 +11484,7 @@ type VisionRunsByCamera struct {
 
 func (x *VisionRunsByCamera) Reset() {
 	*x = VisionRunsByCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11438,7 +11496,7 @@ func (x *VisionRunsByCamera) String() string {
 func (*VisionRunsByCamera) ProtoMessage() {}
 
 func (x *VisionRunsByCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11451,7 +11509,7 @@ func (x *VisionRunsByCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCamera.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{173}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{174}
 }
 
 func (x *VisionRunsByCamera) GetDeviceId() int64 {
@@ -11502,7 +11560,7 @@ type VisionRunsByCameraProgram struct {
 
 func (x *VisionRunsByCameraProgram) Reset() {
 	*x = VisionRunsByCameraProgram{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11514,7 +11572,7 @@ func (x *VisionRunsByCameraProgram) String() string {
 func (*VisionRunsByCameraProgram) ProtoMessage() {}
 
 func (x *VisionRunsByCameraProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11527,7 +11585,7 @@ func (x *VisionRunsByCameraProgram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCameraProgram.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCameraProgram) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{174}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{175}
 }
 
 func (x *VisionRunsByCameraProgram) GetId() int64 {
@@ -11561,7 +11619,7 @@ type VisionRunsByCameraReportMetadata struct {
 
 func (x *VisionRunsByCameraReportMetadata) Reset() {
 	*x = VisionRunsByCameraReportMetadata{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11573,7 +11631,7 @@ func (x *VisionRunsByCameraReportMetadata) String() string {
 func (*VisionRunsByCameraReportMetadata) ProtoMessage() {}
 
 func (x *VisionRunsByCameraReportMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11586,7 +11644,7 @@ func (x *VisionRunsByCameraReportMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCameraReportMetadata.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCameraReportMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{175}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{176}
 }
 
 func (x *VisionRunsByCameraReportMetadata) GetItemsPerMinute() float64 {
@@ -11634,7 +11692,7 @@ type VisionRunsReportMetadata struct {
 
 func (x *VisionRunsReportMetadata) Reset() {
 	*x = VisionRunsReportMetadata{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11646,7 +11704,7 @@ func (x *VisionRunsReportMetadata) String() string {
 func (*VisionRunsReportMetadata) ProtoMessage() {}
 
 func (x *VisionRunsReportMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11659,7 +11717,7 @@ func (x *VisionRunsReportMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsReportMetadata.ProtoReflect.Descriptor instead.
 func (*VisionRunsReportMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{176}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{177}
 }
 
 func (x *VisionRunsReportMetadata) GetItemsPerMinute() float64 {
@@ -11731,7 +11789,7 @@ type VisionStepResult struct {
 
 func (x *VisionStepResult) Reset() {
 	*x = VisionStepResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11743,7 +11801,7 @@ func (x *VisionStepResult) String() string {
 func (*VisionStepResult) ProtoMessage() {}
 
 func (x *VisionStepResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11756,7 +11814,7 @@ func (x *VisionStepResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResult.ProtoReflect.Descriptor instead.
 func (*VisionStepResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{177}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{178}
 }
 
 func (x *VisionStepResult) GetAngleCheck() *VisionStepResultAngleCheck {
@@ -11888,7 +11946,7 @@ type VisionStepResultAngleCheck struct {
 
 func (x *VisionStepResultAngleCheck) Reset() {
 	*x = VisionStepResultAngleCheck{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11900,7 +11958,7 @@ func (x *VisionStepResultAngleCheck) String() string {
 func (*VisionStepResultAngleCheck) ProtoMessage() {}
 
 func (x *VisionStepResultAngleCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11913,7 +11971,7 @@ func (x *VisionStepResultAngleCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultAngleCheck.ProtoReflect.Descriptor instead.
 func (*VisionStepResultAngleCheck) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{178}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{179}
 }
 
 func (x *VisionStepResultAngleCheck) GetAngleConfigured() *VisionStepResultAngleCheckAngleConfigured {
@@ -11957,7 +12015,7 @@ type VisionStepResultAngleCheckAngleConfigured struct {
 
 func (x *VisionStepResultAngleCheckAngleConfigured) Reset() {
 	*x = VisionStepResultAngleCheckAngleConfigured{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11969,7 +12027,7 @@ func (x *VisionStepResultAngleCheckAngleConfigured) String() string {
 func (*VisionStepResultAngleCheckAngleConfigured) ProtoMessage() {}
 
 func (x *VisionStepResultAngleCheckAngleConfigured) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11982,7 +12040,7 @@ func (x *VisionStepResultAngleCheckAngleConfigured) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultAngleCheckAngleConfigured.ProtoReflect.Descriptor instead.
 func (*VisionStepResultAngleCheckAngleConfigured) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{179}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{180}
 }
 
 func (x *VisionStepResultAngleCheckAngleConfigured) GetHigh() int64 {
@@ -12014,7 +12072,7 @@ type VisionStepResultBarcode struct {
 
 func (x *VisionStepResultBarcode) Reset() {
 	*x = VisionStepResultBarcode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12026,7 +12084,7 @@ func (x *VisionStepResultBarcode) String() string {
 func (*VisionStepResultBarcode) ProtoMessage() {}
 
 func (x *VisionStepResultBarcode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12039,7 +12097,7 @@ func (x *VisionStepResultBarcode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBarcode.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBarcode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{180}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{181}
 }
 
 func (x *VisionStepResultBarcode) GetContents() string {
@@ -12076,7 +12134,7 @@ type VisionStepResultBooleanLogic struct {
 
 func (x *VisionStepResultBooleanLogic) Reset() {
 	*x = VisionStepResultBooleanLogic{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12088,7 +12146,7 @@ func (x *VisionStepResultBooleanLogic) String() string {
 func (*VisionStepResultBooleanLogic) ProtoMessage() {}
 
 func (x *VisionStepResultBooleanLogic) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12101,7 +12159,7 @@ func (x *VisionStepResultBooleanLogic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBooleanLogic.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBooleanLogic) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{181}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{182}
 }
 
 func (x *VisionStepResultBooleanLogic) GetOperator() string {
@@ -12131,7 +12189,7 @@ type VisionStepResultBooleanLogicStep struct {
 
 func (x *VisionStepResultBooleanLogicStep) Reset() {
 	*x = VisionStepResultBooleanLogicStep{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12143,7 +12201,7 @@ func (x *VisionStepResultBooleanLogicStep) String() string {
 func (*VisionStepResultBooleanLogicStep) ProtoMessage() {}
 
 func (x *VisionStepResultBooleanLogicStep) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12156,7 +12214,7 @@ func (x *VisionStepResultBooleanLogicStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBooleanLogicStep.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBooleanLogicStep) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{182}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{183}
 }
 
 func (x *VisionStepResultBooleanLogicStep) GetName() string {
@@ -12201,7 +12259,7 @@ type VisionStepResultCaliper struct {
 
 func (x *VisionStepResultCaliper) Reset() {
 	*x = VisionStepResultCaliper{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12213,7 +12271,7 @@ func (x *VisionStepResultCaliper) String() string {
 func (*VisionStepResultCaliper) ProtoMessage() {}
 
 func (x *VisionStepResultCaliper) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12226,7 +12284,7 @@ func (x *VisionStepResultCaliper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultCaliper.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliper) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{183}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{184}
 }
 
 func (x *VisionStepResultCaliper) GetAngleRange() *VisionStepResultCaliperAngleRange {
@@ -12305,7 +12363,7 @@ type VisionStepResultCaliperAngleRange struct {
 
 func (x *VisionStepResultCaliperAngleRange) Reset() {
 	*x = VisionStepResultCaliperAngleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12317,7 +12375,7 @@ func (x *VisionStepResultCaliperAngleRange) String() string {
 func (*VisionStepResultCaliperAngleRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperAngleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12330,7 +12388,7 @@ func (x *VisionStepResultCaliperAngleRange) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VisionStepResultCaliperAngleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperAngleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{184}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{185}
 }
 
 func (x *VisionStepResultCaliperAngleRange) GetHigh() int64 {
@@ -12360,7 +12418,7 @@ type VisionStepResultCaliperContrastRange struct {
 
 func (x *VisionStepResultCaliperContrastRange) Reset() {
 	*x = VisionStepResultCaliperContrastRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12372,7 +12430,7 @@ func (x *VisionStepResultCaliperContrastRange) String() string {
 func (*VisionStepResultCaliperContrastRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperContrastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12385,7 +12443,7 @@ func (x *VisionStepResultCaliperContrastRange) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VisionStepResultCaliperContrastRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperContrastRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{185}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{186}
 }
 
 func (x *VisionStepResultCaliperContrastRange) GetHigh() int64 {
@@ -12415,7 +12473,7 @@ type VisionStepResultCaliperSharpnessRange struct {
 
 func (x *VisionStepResultCaliperSharpnessRange) Reset() {
 	*x = VisionStepResultCaliperSharpnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[187]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12427,7 +12485,7 @@ func (x *VisionStepResultCaliperSharpnessRange) String() string {
 func (*VisionStepResultCaliperSharpnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperSharpnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[187]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12440,7 +12498,7 @@ func (x *VisionStepResultCaliperSharpnessRange) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VisionStepResultCaliperSharpnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperSharpnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{186}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{187}
 }
 
 func (x *VisionStepResultCaliperSharpnessRange) GetHigh() int64 {
@@ -12470,7 +12528,7 @@ type VisionStepResultCaliperStraightnessRange struct {
 
 func (x *VisionStepResultCaliperStraightnessRange) Reset() {
 	*x = VisionStepResultCaliperStraightnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[187]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[188]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12482,7 +12540,7 @@ func (x *VisionStepResultCaliperStraightnessRange) String() string {
 func (*VisionStepResultCaliperStraightnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperStraightnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[187]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[188]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12495,7 +12553,7 @@ func (x *VisionStepResultCaliperStraightnessRange) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VisionStepResultCaliperStraightnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperStraightnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{187}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{188}
 }
 
 func (x *VisionStepResultCaliperStraightnessRange) GetHigh() int64 {
@@ -12529,7 +12587,7 @@ type VisionStepResultContour struct {
 
 func (x *VisionStepResultContour) Reset() {
 	*x = VisionStepResultContour{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[188]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[189]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12541,7 +12599,7 @@ func (x *VisionStepResultContour) String() string {
 func (*VisionStepResultContour) ProtoMessage() {}
 
 func (x *VisionStepResultContour) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[188]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[189]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12554,7 +12612,7 @@ func (x *VisionStepResultContour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultContour.ProtoReflect.Descriptor instead.
 func (*VisionStepResultContour) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{188}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{189}
 }
 
 func (x *VisionStepResultContour) GetAngleDegrees() int64 {
@@ -12614,7 +12672,7 @@ type VisionStepResultDistance struct {
 
 func (x *VisionStepResultDistance) Reset() {
 	*x = VisionStepResultDistance{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[189]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[190]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12626,7 +12684,7 @@ func (x *VisionStepResultDistance) String() string {
 func (*VisionStepResultDistance) ProtoMessage() {}
 
 func (x *VisionStepResultDistance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[189]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[190]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12639,7 +12697,7 @@ func (x *VisionStepResultDistance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultDistance.ProtoReflect.Descriptor instead.
 func (*VisionStepResultDistance) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{189}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{190}
 }
 
 func (x *VisionStepResultDistance) GetDistanceFound() float64 {
@@ -12727,7 +12785,7 @@ type VisionStepResultExpirationDate struct {
 
 func (x *VisionStepResultExpirationDate) Reset() {
 	*x = VisionStepResultExpirationDate{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[190]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[191]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12739,7 +12797,7 @@ func (x *VisionStepResultExpirationDate) String() string {
 func (*VisionStepResultExpirationDate) ProtoMessage() {}
 
 func (x *VisionStepResultExpirationDate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[190]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[191]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12752,7 +12810,7 @@ func (x *VisionStepResultExpirationDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultExpirationDate.ProtoReflect.Descriptor instead.
 func (*VisionStepResultExpirationDate) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{190}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{191}
 }
 
 func (x *VisionStepResultExpirationDate) GetDateOffset() int64 {
@@ -12795,7 +12853,7 @@ type VisionStepResultFindCopies struct {
 
 func (x *VisionStepResultFindCopies) Reset() {
 	*x = VisionStepResultFindCopies{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[191]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[192]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12807,7 +12865,7 @@ func (x *VisionStepResultFindCopies) String() string {
 func (*VisionStepResultFindCopies) ProtoMessage() {}
 
 func (x *VisionStepResultFindCopies) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[191]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[192]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12820,7 +12878,7 @@ func (x *VisionStepResultFindCopies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindCopies.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindCopies) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{191}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{192}
 }
 
 func (x *VisionStepResultFindCopies) GetAngleTolerance() int64 {
@@ -12885,7 +12943,7 @@ type VisionStepResultFindEdge struct {
 
 func (x *VisionStepResultFindEdge) Reset() {
 	*x = VisionStepResultFindEdge{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[192]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[193]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12897,7 +12955,7 @@ func (x *VisionStepResultFindEdge) String() string {
 func (*VisionStepResultFindEdge) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[192]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[193]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12910,7 +12968,7 @@ func (x *VisionStepResultFindEdge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindEdge.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdge) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{192}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{193}
 }
 
 func (x *VisionStepResultFindEdge) GetAngleFound() float64 {
@@ -12989,7 +13047,7 @@ type VisionStepResultFindEdgeAngleRange struct {
 
 func (x *VisionStepResultFindEdgeAngleRange) Reset() {
 	*x = VisionStepResultFindEdgeAngleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[193]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[194]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13001,7 +13059,7 @@ func (x *VisionStepResultFindEdgeAngleRange) String() string {
 func (*VisionStepResultFindEdgeAngleRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeAngleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[193]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[194]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13014,7 +13072,7 @@ func (x *VisionStepResultFindEdgeAngleRange) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VisionStepResultFindEdgeAngleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeAngleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{193}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{194}
 }
 
 func (x *VisionStepResultFindEdgeAngleRange) GetHigh() int64 {
@@ -13044,7 +13102,7 @@ type VisionStepResultFindEdgeContrastRange struct {
 
 func (x *VisionStepResultFindEdgeContrastRange) Reset() {
 	*x = VisionStepResultFindEdgeContrastRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[194]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[195]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13056,7 +13114,7 @@ func (x *VisionStepResultFindEdgeContrastRange) String() string {
 func (*VisionStepResultFindEdgeContrastRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeContrastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[194]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[195]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13069,7 +13127,7 @@ func (x *VisionStepResultFindEdgeContrastRange) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VisionStepResultFindEdgeContrastRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeContrastRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{194}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{195}
 }
 
 func (x *VisionStepResultFindEdgeContrastRange) GetHigh() int64 {
@@ -13099,7 +13157,7 @@ type VisionStepResultFindEdgeSharpnessRange struct {
 
 func (x *VisionStepResultFindEdgeSharpnessRange) Reset() {
 	*x = VisionStepResultFindEdgeSharpnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[195]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[196]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13111,7 +13169,7 @@ func (x *VisionStepResultFindEdgeSharpnessRange) String() string {
 func (*VisionStepResultFindEdgeSharpnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeSharpnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[195]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[196]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13124,7 +13182,7 @@ func (x *VisionStepResultFindEdgeSharpnessRange) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VisionStepResultFindEdgeSharpnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeSharpnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{195}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{196}
 }
 
 func (x *VisionStepResultFindEdgeSharpnessRange) GetHigh() int64 {
@@ -13154,7 +13212,7 @@ type VisionStepResultFindEdgeStraightnessRange struct {
 
 func (x *VisionStepResultFindEdgeStraightnessRange) Reset() {
 	*x = VisionStepResultFindEdgeStraightnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[196]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[197]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13166,7 +13224,7 @@ func (x *VisionStepResultFindEdgeStraightnessRange) String() string {
 func (*VisionStepResultFindEdgeStraightnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeStraightnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[196]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[197]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13179,7 +13237,7 @@ func (x *VisionStepResultFindEdgeStraightnessRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultFindEdgeStraightnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeStraightnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{196}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{197}
 }
 
 func (x *VisionStepResultFindEdgeStraightnessRange) GetHigh() int64 {
@@ -13211,7 +13269,7 @@ type VisionStepResultFindShapes struct {
 
 func (x *VisionStepResultFindShapes) Reset() {
 	*x = VisionStepResultFindShapes{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[197]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[198]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13223,7 +13281,7 @@ func (x *VisionStepResultFindShapes) String() string {
 func (*VisionStepResultFindShapes) ProtoMessage() {}
 
 func (x *VisionStepResultFindShapes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[197]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[198]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13236,7 +13294,7 @@ func (x *VisionStepResultFindShapes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindShapes.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindShapes) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{197}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{198}
 }
 
 func (x *VisionStepResultFindShapes) GetFoundCount() int64 {
@@ -13275,7 +13333,7 @@ type VisionStepResultFixture struct {
 
 func (x *VisionStepResultFixture) Reset() {
 	*x = VisionStepResultFixture{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[198]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[199]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13287,7 +13345,7 @@ func (x *VisionStepResultFixture) String() string {
 func (*VisionStepResultFixture) ProtoMessage() {}
 
 func (x *VisionStepResultFixture) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[198]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[199]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13300,7 +13358,7 @@ func (x *VisionStepResultFixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFixture.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFixture) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{198}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{199}
 }
 
 func (x *VisionStepResultFixture) GetCoordinates() *VisionStepResultFixtureCoordinates {
@@ -13337,7 +13395,7 @@ type VisionStepResultFixtureCoordinates struct {
 
 func (x *VisionStepResultFixtureCoordinates) Reset() {
 	*x = VisionStepResultFixtureCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[199]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[200]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13349,7 +13407,7 @@ func (x *VisionStepResultFixtureCoordinates) String() string {
 func (*VisionStepResultFixtureCoordinates) ProtoMessage() {}
 
 func (x *VisionStepResultFixtureCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[199]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[200]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13362,7 +13420,7 @@ func (x *VisionStepResultFixtureCoordinates) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VisionStepResultFixtureCoordinates.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFixtureCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{199}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{200}
 }
 
 func (x *VisionStepResultFixtureCoordinates) GetX() int64 {
@@ -13392,7 +13450,7 @@ type VisionStepResultLabelMatch struct {
 
 func (x *VisionStepResultLabelMatch) Reset() {
 	*x = VisionStepResultLabelMatch{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[200]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[201]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13404,7 +13462,7 @@ func (x *VisionStepResultLabelMatch) String() string {
 func (*VisionStepResultLabelMatch) ProtoMessage() {}
 
 func (x *VisionStepResultLabelMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[200]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[201]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13417,7 +13475,7 @@ func (x *VisionStepResultLabelMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultLabelMatch.ProtoReflect.Descriptor instead.
 func (*VisionStepResultLabelMatch) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{200}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{201}
 }
 
 func (x *VisionStepResultLabelMatch) GetScore() int64 {
@@ -13463,7 +13521,7 @@ type VisionStepResultPresenceAbsence struct {
 
 func (x *VisionStepResultPresenceAbsence) Reset() {
 	*x = VisionStepResultPresenceAbsence{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[201]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[202]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13475,7 +13533,7 @@ func (x *VisionStepResultPresenceAbsence) String() string {
 func (*VisionStepResultPresenceAbsence) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[201]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[202]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13488,7 +13546,7 @@ func (x *VisionStepResultPresenceAbsence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultPresenceAbsence.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsence) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{201}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{202}
 }
 
 func (x *VisionStepResultPresenceAbsence) GetBlueRange() *VisionStepResultPresenceAbsenceBlueRange {
@@ -13574,7 +13632,7 @@ type VisionStepResultPresenceAbsenceBlueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceBlueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[202]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[203]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13586,7 +13644,7 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) String() string {
 func (*VisionStepResultPresenceAbsenceBlueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[202]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[203]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13599,7 +13657,7 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VisionStepResultPresenceAbsenceBlueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceBlueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{202}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{203}
 }
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) GetHigh() int64 {
@@ -13629,7 +13687,7 @@ type VisionStepResultPresenceAbsenceGrayscaleRange struct {
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceGrayscaleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[203]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[204]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13641,7 +13699,7 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) String() string {
 func (*VisionStepResultPresenceAbsenceGrayscaleRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[203]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[204]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13654,7 +13712,7 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) ProtoReflect() protorefl
 
 // Deprecated: Use VisionStepResultPresenceAbsenceGrayscaleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceGrayscaleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{203}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{204}
 }
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) GetHigh() int64 {
@@ -13684,7 +13742,7 @@ type VisionStepResultPresenceAbsenceGreenRange struct {
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceGreenRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[204]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[205]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13696,7 +13754,7 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) String() string {
 func (*VisionStepResultPresenceAbsenceGreenRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[204]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[205]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13709,7 +13767,7 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultPresenceAbsenceGreenRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceGreenRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{204}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{205}
 }
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) GetHigh() int64 {
@@ -13739,7 +13797,7 @@ type VisionStepResultPresenceAbsenceHueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceHueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceHueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[205]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[206]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13751,7 +13809,7 @@ func (x *VisionStepResultPresenceAbsenceHueRange) String() string {
 func (*VisionStepResultPresenceAbsenceHueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceHueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[205]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[206]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13764,7 +13822,7 @@ func (x *VisionStepResultPresenceAbsenceHueRange) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VisionStepResultPresenceAbsenceHueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceHueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{205}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{206}
 }
 
 func (x *VisionStepResultPresenceAbsenceHueRange) GetHigh() int64 {
@@ -13794,7 +13852,7 @@ type VisionStepResultPresenceAbsenceRedRange struct {
 
 func (x *VisionStepResultPresenceAbsenceRedRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceRedRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[206]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[207]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13806,7 +13864,7 @@ func (x *VisionStepResultPresenceAbsenceRedRange) String() string {
 func (*VisionStepResultPresenceAbsenceRedRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceRedRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[206]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[207]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13819,7 +13877,7 @@ func (x *VisionStepResultPresenceAbsenceRedRange) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VisionStepResultPresenceAbsenceRedRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceRedRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{206}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{207}
 }
 
 func (x *VisionStepResultPresenceAbsenceRedRange) GetHigh() int64 {
@@ -13849,7 +13907,7 @@ type VisionStepResultPresenceAbsenceSaturationRange struct {
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceSaturationRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[207]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[208]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13861,7 +13919,7 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) String() string {
 func (*VisionStepResultPresenceAbsenceSaturationRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[207]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[208]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13874,7 +13932,7 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) ProtoReflect() protoref
 
 // Deprecated: Use VisionStepResultPresenceAbsenceSaturationRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceSaturationRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{207}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{208}
 }
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) GetHigh() int64 {
@@ -13904,7 +13962,7 @@ type VisionStepResultPresenceAbsenceValueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceValueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceValueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[208]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[209]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13916,7 +13974,7 @@ func (x *VisionStepResultPresenceAbsenceValueRange) String() string {
 func (*VisionStepResultPresenceAbsenceValueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceValueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[208]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[209]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13929,7 +13987,7 @@ func (x *VisionStepResultPresenceAbsenceValueRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultPresenceAbsenceValueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceValueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{208}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{209}
 }
 
 func (x *VisionStepResultPresenceAbsenceValueRange) GetHigh() int64 {
@@ -13959,7 +14017,7 @@ type VisionStepResultTextMatch struct {
 
 func (x *VisionStepResultTextMatch) Reset() {
 	*x = VisionStepResultTextMatch{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[209]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[210]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13971,7 +14029,7 @@ func (x *VisionStepResultTextMatch) String() string {
 func (*VisionStepResultTextMatch) ProtoMessage() {}
 
 func (x *VisionStepResultTextMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[209]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[210]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13984,7 +14042,7 @@ func (x *VisionStepResultTextMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultTextMatch.ProtoReflect.Descriptor instead.
 func (*VisionStepResultTextMatch) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{209}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{210}
 }
 
 func (x *VisionStepResultTextMatch) GetFoundText() string {
@@ -15011,10 +15069,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x18_last_transmission_at_msB\x0e\n" +
 	"\f_mac_addressB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_sensor_type\"|\n" +
-	"\x13SensorHistoryResult\x12\x16\n" +
-	"\x06series\x18\x01 \x03(\x03R\x06series\x12\x1c\n" +
-	"\atime_ms\x18\x02 \x01(\x03H\x00R\x06timeMs\x88\x01\x01:#\xda\xce\x18\x1fV1SensorHistoryResponse_resultsB\n" +
+	"\f_sensor_type\"_\n" +
+	"\x14SensorHistoryReading\x12!\n" +
+	"\x05value\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01:\x1a\xda\xce\x18\x16V1SensorHistoryReadingB\b\n" +
+	"\x06_value\"\xda\x01\n" +
+	"\x13SensorHistoryResult\x12 \n" +
+	"\x06series\x18\x01 \x03(\x03B\b\xda\xce\x18\x02X\x01\x18\x01R\x06series\x12\x1c\n" +
+	"\atime_ms\x18\x02 \x01(\x03H\x00R\x06timeMs\x88\x01\x01\x12R\n" +
+	"\tseries_v2\x18\x03 \x03(\v2'.samsara.legacy.v1.SensorHistoryReadingB\f\xda\xce\x18\b\x12\x06seriesR\bseriesV2:#\xda\xce\x18\x1fV1SensorHistoryResponse_resultsB\n" +
 	"\n" +
 	"\b_time_ms\"\xac\x03\n" +
 	"\x14SensorsHistorySeries\x12\xb1\x02\n" +
@@ -15586,7 +15648,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"found_text\x18\x01 \x01(\tH\x00R\tfoundText\x88\x01\x01\x12&\n" +
 	"\fmatch_string\x18\x02 \x01(\tH\x01R\vmatchString\x88\x01\x01:#\xda\xce\x18\x1fV1VisionStepResults[].textMatchB\r\n" +
 	"\v_found_textB\x0f\n" +
-	"\r_match_string2\xd4P\n" +
+	"\r_match_string2\xfcP\n" +
 	"\rLegacyService\x12\xb2\x01\n" +
 	"\x0eGetDvirDefects\x12(.samsara.legacy.v1.GetDvirDefectsRequest\x1a).samsara.legacy.v1.GetDvirDefectsResponse\"K\xda\xce\x18G\n" +
 	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
@@ -15595,10 +15657,10 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x1cGetDriversVehicleAssignments\x126.samsara.legacy.v1.GetDriversVehicleAssignmentsRequest\x1a7.samsara.legacy.v1.GetDriversVehicleAssignmentsResponse\"q\xda\xce\x18m\n" +
 	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xc0\x01\n" +
 	"\x1fStreamDriversVehicleAssignments\x129.samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest\x1a:.samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cGetDriversVehicleAssignments\x10\x010\x01\x12\xae\x01\n" +
-	"\x0eGetDvirHistory\x12(.samsara.legacy.v1.GetDvirHistoryRequest\x1a).samsara.legacy.v1.GetDvirHistoryResponse\"G\xda\xce\x18C\n" +
+	"\x1cGetDriversVehicleAssignments\x10\x010\x01\x12\xb6\x01\n" +
+	"\x0eGetDvirHistory\x12(.samsara.legacy.v1.GetDvirHistoryRequest\x1a).samsara.legacy.v1.GetDvirHistoryResponse\"O\xda\xce\x18K\n" +
 	"\x0egetDvirHistory\x10\x01\x1a\x14/fleet/dvirs/history(\x018\x01B\n" +
-	"Read DVIRsP\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
+	"Read DVIRsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
 	"\x11StreamDvirHistory\x12+.samsara.legacy.v1.StreamDvirHistoryRequest\x1a,.samsara.legacy.v1.StreamDvirHistoryResponse\"\x16\xe2\xce\x18\x12\n" +
 	"\x0eGetDvirHistory\x10\x010\x01\x12\xeb\x01\n" +
 	"\x17GetVehicleIdlingReports\x121.samsara.legacy.v1.GetVehicleIdlingReportsRequest\x1a2.samsara.legacy.v1.GetVehicleIdlingReportsResponse\"i\xda\xce\x18e\n" +
@@ -15628,11 +15690,11 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x10GetAssetsReefers\x12*.samsara.legacy.v1.GetAssetsReefersRequest\x1a+.samsara.legacy.v1.GetAssetsReefersResponse\"R\xda\xce\x18N\n" +
 	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01b\x04data\x12\x90\x01\n" +
 	"\x13StreamAssetsReefers\x12-.samsara.legacy.v1.StreamAssetsReefersRequest\x1a..samsara.legacy.v1.StreamAssetsReefersResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetAssetsReefers\x10\x010\x01\x12\xd0\x01\n" +
-	"\x10GetAssetLocation\x12*.samsara.legacy.v1.GetAssetLocationRequest\x1a+.samsara.legacy.v1.GetAssetLocationResponse\"c\xda\xce\x18_\n" +
-	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01\x12\xb9\x01\n" +
-	"\x0eGetAssetReefer\x12(.samsara.legacy.v1.GetAssetReeferRequest\x1a).samsara.legacy.v1.GetAssetReeferResponse\"R\xda\xce\x18N\n" +
-	"\x10V1getAssetReefer\x10\x01\x1a\"/v1/fleet/assets/{asset_id}/reefer8\x01B\rRead TrailersP\x04X\xc8\x01\x12\xef\x01\n" +
+	"\x10GetAssetsReefers\x10\x010\x01\x12\xd8\x01\n" +
+	"\x10GetAssetLocation\x12*.samsara.legacy.v1.GetAssetLocationRequest\x1a+.samsara.legacy.v1.GetAssetLocationResponse\"k\xda\xce\x18g\n" +
+	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xc1\x01\n" +
+	"\x0eGetAssetReefer\x12(.samsara.legacy.v1.GetAssetReeferRequest\x1a).samsara.legacy.v1.GetAssetReeferResponse\"Z\xda\xce\x18V\n" +
+	"\x10V1getAssetReefer\x10\x01\x1a\"/v1/fleet/assets/{asset_id}/reefer8\x01B\rRead TrailersJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xef\x01\n" +
 	"\x17DeleteDispatchRouteById\x121.samsara.legacy.v1.DeleteDispatchRouteByIdRequest\x1a2.samsara.legacy.v1.DeleteDispatchRouteByIdResponse\"m\xda\xce\x18i\n" +
 	"\x19V1deleteDispatchRouteById\x10\x05\x1a3/v1/fleet/dispatch/routes/{route_id_or_external_id} \x018\x01B\fWrite RoutesP\x04X\xc8\x01\x12\xee\x01\n" +
 	"\x14GetDriverSafetyScore\x12..samsara.legacy.v1.GetDriverSafetyScoreRequest\x1a/.samsara.legacy.v1.GetDriverSafetyScoreResponse\"u\xda\xce\x18q\n" +
@@ -15649,17 +15711,17 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x19V1getFleetMaintenanceList\x10\x01\x1a\x1a/v1/fleet/maintenance/list8\x01B\n" +
 	"Read DVIRsP\x04X\xc8\x01\x12\xa5\x01\n" +
 	"\vGetMessages\x12%.samsara.legacy.v1.GetMessagesRequest\x1a&.samsara.legacy.v1.GetMessagesResponse\"G\xda\xce\x18C\n" +
-	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xaa\x01\n" +
-	"\x0eCreateMessages\x12(.samsara.legacy.v1.CreateMessagesRequest\x1a).samsara.legacy.v1.CreateMessagesResponse\"C\xda\xce\x18?\n" +
-	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesP\x04X\xc8\x01\x12\xf4\x01\n" +
+	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xb2\x01\n" +
+	"\x0eCreateMessages\x12(.samsara.legacy.v1.CreateMessagesRequest\x1a).samsara.legacy.v1.CreateMessagesResponse\"K\xda\xce\x18G\n" +
+	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xf4\x01\n" +
 	"\x18GetAllTrailerAssignments\x122.samsara.legacy.v1.GetAllTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.GetAllTrailerAssignmentsResponse\"o\xda\xce\x18k\n" +
 	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\btrailers\x12\xa7\x01\n" +
 	"\x18StreamTrailerAssignments\x122.samsara.legacy.v1.StreamTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.StreamTrailerAssignmentsResponse\" \xe2\xce\x18\x1c\n" +
 	"\x18GetAllTrailerAssignments\x10\x010\x01\x12\xfc\x01\n" +
 	"\x1aGetFleetTrailerAssignments\x124.samsara.legacy.v1.GetFleetTrailerAssignmentsRequest\x1a5.samsara.legacy.v1.GetFleetTrailerAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xa7\x01\n" +
-	"\rGetFleetTrips\x12'.samsara.legacy.v1.GetFleetTripsRequest\x1a(.samsara.legacy.v1.GetFleetTripsResponse\"C\xda\xce\x18?\n" +
-	"\x0fV1getFleetTrips\x10\x01\x1a\x0f/v1/fleet/trips8\x01B\x12Read Vehicle TripsP\x04X\xc8\x01\x12\xee\x01\n" +
+	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xaf\x01\n" +
+	"\rGetFleetTrips\x12'.samsara.legacy.v1.GetFleetTripsRequest\x1a(.samsara.legacy.v1.GetFleetTripsResponse\"K\xda\xce\x18G\n" +
+	"\x0fV1getFleetTrips\x10\x01\x1a\x0f/v1/fleet/trips8\x01B\x12Read Vehicle TripsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01\x12\xee\x01\n" +
 	"\x14GetVehicleHarshEvent\x12..samsara.legacy.v1.GetVehicleHarshEventRequest\x1a/.samsara.legacy.v1.GetVehicleHarshEventResponse\"u\xda\xce\x18q\n" +
 	"\x16V1getVehicleHarshEvent\x10\x01\x1a1/v1/fleet/vehicles/{vehicleId}/safety/harsh_event8\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01\x12\xf4\x01\n" +
 	"\x15GetVehicleSafetyScore\x12/.samsara.legacy.v1.GetVehicleSafetyScoreRequest\x1a0.samsara.legacy.v1.GetVehicleSafetyScoreResponse\"x\xda\xce\x18t\n" +
@@ -15707,7 +15769,7 @@ func file_samsara_legacy_v1_legacy_proto_rawDescGZIP() []byte {
 	return file_samsara_legacy_v1_legacy_proto_rawDescData
 }
 
-var file_samsara_legacy_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 212)
+var file_samsara_legacy_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 213)
 var file_samsara_legacy_v1_legacy_proto_goTypes = []any{
 	(*GetDvirDefectsRequest)(nil),                            // 0: samsara.legacy.v1.GetDvirDefectsRequest
 	(*GetDvirDefectsResponse)(nil),                           // 1: samsara.legacy.v1.GetDvirDefectsResponse
@@ -15855,173 +15917,174 @@ var file_samsara_legacy_v1_legacy_proto_goTypes = []any{
 	(*SafetyEventVehicle)(nil),                               // 143: samsara.legacy.v1.SafetyEventVehicle
 	(*SafetyReportHarshEvent)(nil),                           // 144: samsara.legacy.v1.SafetyReportHarshEvent
 	(*Sensor)(nil),                                           // 145: samsara.legacy.v1.Sensor
-	(*SensorHistoryResult)(nil),                              // 146: samsara.legacy.v1.SensorHistoryResult
-	(*SensorsHistorySeries)(nil),                             // 147: samsara.legacy.v1.SensorsHistorySeries
-	(*TemperatureSensor)(nil),                                // 148: samsara.legacy.v1.TemperatureSensor
-	(*TrailerAssignment)(nil),                                // 149: samsara.legacy.v1.TrailerAssignment
-	(*TrailerAssignments)(nil),                               // 150: samsara.legacy.v1.TrailerAssignments
-	(*Trip)(nil),                                             // 151: samsara.legacy.v1.Trip
-	(*TripEndAddress)(nil),                                   // 152: samsara.legacy.v1.TripEndAddress
-	(*TripEndCoordinates)(nil),                               // 153: samsara.legacy.v1.TripEndCoordinates
-	(*TripStartAddress)(nil),                                 // 154: samsara.legacy.v1.TripStartAddress
-	(*TripStartCoordinates)(nil),                             // 155: samsara.legacy.v1.TripStartCoordinates
-	(*V1Message)(nil),                                        // 156: samsara.legacy.v1.V1Message
-	(*VehicleAssignment)(nil),                                // 157: samsara.legacy.v1.VehicleAssignment
-	(*VehicleHarshEventLocation)(nil),                        // 158: samsara.legacy.v1.VehicleHarshEventLocation
-	(*VehicleLocation)(nil),                                  // 159: samsara.legacy.v1.VehicleLocation
-	(*VehicleMaintenance)(nil),                               // 160: samsara.legacy.v1.VehicleMaintenance
-	(*VehicleMaintenanceJ1939)(nil),                          // 161: samsara.legacy.v1.VehicleMaintenanceJ1939
-	(*VehicleMaintenanceJ1939CheckEngineLight)(nil),          // 162: samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
-	(*VehicleMaintenanceJ1939DiagnosticTroubleCode)(nil),     // 163: samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
-	(*VehicleMaintenancePassenger)(nil),                      // 164: samsara.legacy.v1.VehicleMaintenancePassenger
-	(*VehicleMaintenancePassengerCheckEngineLight)(nil),      // 165: samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
-	(*VehicleMaintenancePassengerDiagnosticTroubleCode)(nil), // 166: samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
-	(*VehiclesDriverAssignments)(nil),                        // 167: samsara.legacy.v1.VehiclesDriverAssignments
-	(*VisionCamera)(nil),                                     // 168: samsara.legacy.v1.VisionCamera
-	(*VisionRun)(nil),                                        // 169: samsara.legacy.v1.VisionRun
-	(*VisionRunByCameraInspectionResult)(nil),                // 170: samsara.legacy.v1.VisionRunByCameraInspectionResult
-	(*VisionRunByCameraProgram)(nil),                         // 171: samsara.legacy.v1.VisionRunByCameraProgram
-	(*VisionRunByCameraRunSummary)(nil),                      // 172: samsara.legacy.v1.VisionRunByCameraRunSummary
-	(*VisionRunsByCamera)(nil),                               // 173: samsara.legacy.v1.VisionRunsByCamera
-	(*VisionRunsByCameraProgram)(nil),                        // 174: samsara.legacy.v1.VisionRunsByCameraProgram
-	(*VisionRunsByCameraReportMetadata)(nil),                 // 175: samsara.legacy.v1.VisionRunsByCameraReportMetadata
-	(*VisionRunsReportMetadata)(nil),                         // 176: samsara.legacy.v1.VisionRunsReportMetadata
-	(*VisionStepResult)(nil),                                 // 177: samsara.legacy.v1.VisionStepResult
-	(*VisionStepResultAngleCheck)(nil),                       // 178: samsara.legacy.v1.VisionStepResultAngleCheck
-	(*VisionStepResultAngleCheckAngleConfigured)(nil),        // 179: samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
-	(*VisionStepResultBarcode)(nil),                          // 180: samsara.legacy.v1.VisionStepResultBarcode
-	(*VisionStepResultBooleanLogic)(nil),                     // 181: samsara.legacy.v1.VisionStepResultBooleanLogic
-	(*VisionStepResultBooleanLogicStep)(nil),                 // 182: samsara.legacy.v1.VisionStepResultBooleanLogicStep
-	(*VisionStepResultCaliper)(nil),                          // 183: samsara.legacy.v1.VisionStepResultCaliper
-	(*VisionStepResultCaliperAngleRange)(nil),                // 184: samsara.legacy.v1.VisionStepResultCaliperAngleRange
-	(*VisionStepResultCaliperContrastRange)(nil),             // 185: samsara.legacy.v1.VisionStepResultCaliperContrastRange
-	(*VisionStepResultCaliperSharpnessRange)(nil),            // 186: samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
-	(*VisionStepResultCaliperStraightnessRange)(nil),         // 187: samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
-	(*VisionStepResultContour)(nil),                          // 188: samsara.legacy.v1.VisionStepResultContour
-	(*VisionStepResultDistance)(nil),                         // 189: samsara.legacy.v1.VisionStepResultDistance
-	(*VisionStepResultExpirationDate)(nil),                   // 190: samsara.legacy.v1.VisionStepResultExpirationDate
-	(*VisionStepResultFindCopies)(nil),                       // 191: samsara.legacy.v1.VisionStepResultFindCopies
-	(*VisionStepResultFindEdge)(nil),                         // 192: samsara.legacy.v1.VisionStepResultFindEdge
-	(*VisionStepResultFindEdgeAngleRange)(nil),               // 193: samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
-	(*VisionStepResultFindEdgeContrastRange)(nil),            // 194: samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
-	(*VisionStepResultFindEdgeSharpnessRange)(nil),           // 195: samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
-	(*VisionStepResultFindEdgeStraightnessRange)(nil),        // 196: samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
-	(*VisionStepResultFindShapes)(nil),                       // 197: samsara.legacy.v1.VisionStepResultFindShapes
-	(*VisionStepResultFixture)(nil),                          // 198: samsara.legacy.v1.VisionStepResultFixture
-	(*VisionStepResultFixtureCoordinates)(nil),               // 199: samsara.legacy.v1.VisionStepResultFixtureCoordinates
-	(*VisionStepResultLabelMatch)(nil),                       // 200: samsara.legacy.v1.VisionStepResultLabelMatch
-	(*VisionStepResultPresenceAbsence)(nil),                  // 201: samsara.legacy.v1.VisionStepResultPresenceAbsence
-	(*VisionStepResultPresenceAbsenceBlueRange)(nil),         // 202: samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
-	(*VisionStepResultPresenceAbsenceGrayscaleRange)(nil),    // 203: samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
-	(*VisionStepResultPresenceAbsenceGreenRange)(nil),        // 204: samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
-	(*VisionStepResultPresenceAbsenceHueRange)(nil),          // 205: samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
-	(*VisionStepResultPresenceAbsenceRedRange)(nil),          // 206: samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
-	(*VisionStepResultPresenceAbsenceSaturationRange)(nil),   // 207: samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
-	(*VisionStepResultPresenceAbsenceValueRange)(nil),        // 208: samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
-	(*VisionStepResultTextMatch)(nil),                        // 209: samsara.legacy.v1.VisionStepResultTextMatch
-	nil,                                                      // 210: samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
-	nil,                                                      // 211: samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
-	(*v1.Defect)(nil),                                        // 212: samsara.types.v1.Defect
-	(*v1.Pagination)(nil),                                    // 213: samsara.types.v1.Pagination
-	(*v11.StreamOptions)(nil),                                // 214: samsara.gateway.v1.StreamOptions
-	(*v1.Dvir)(nil),                                          // 215: samsara.types.v1.Dvir
-	(*v11.FollowOptions)(nil),                                // 216: samsara.gateway.v1.FollowOptions
-	(*v11.KeepAlive)(nil),                                    // 217: samsara.gateway.v1.KeepAlive
-	(*v1.DriverTiny)(nil),                                    // 218: samsara.types.v1.DriverTiny
-	(*v1.VehicleTiny)(nil),                                   // 219: samsara.types.v1.VehicleTiny
-	(*v1.DriverTiny2)(nil),                                   // 220: samsara.types.v1.DriverTiny2
-	(*v1.VehicleTiny2)(nil),                                  // 221: samsara.types.v1.VehicleTiny2
+	(*SensorHistoryReading)(nil),                             // 146: samsara.legacy.v1.SensorHistoryReading
+	(*SensorHistoryResult)(nil),                              // 147: samsara.legacy.v1.SensorHistoryResult
+	(*SensorsHistorySeries)(nil),                             // 148: samsara.legacy.v1.SensorsHistorySeries
+	(*TemperatureSensor)(nil),                                // 149: samsara.legacy.v1.TemperatureSensor
+	(*TrailerAssignment)(nil),                                // 150: samsara.legacy.v1.TrailerAssignment
+	(*TrailerAssignments)(nil),                               // 151: samsara.legacy.v1.TrailerAssignments
+	(*Trip)(nil),                                             // 152: samsara.legacy.v1.Trip
+	(*TripEndAddress)(nil),                                   // 153: samsara.legacy.v1.TripEndAddress
+	(*TripEndCoordinates)(nil),                               // 154: samsara.legacy.v1.TripEndCoordinates
+	(*TripStartAddress)(nil),                                 // 155: samsara.legacy.v1.TripStartAddress
+	(*TripStartCoordinates)(nil),                             // 156: samsara.legacy.v1.TripStartCoordinates
+	(*V1Message)(nil),                                        // 157: samsara.legacy.v1.V1Message
+	(*VehicleAssignment)(nil),                                // 158: samsara.legacy.v1.VehicleAssignment
+	(*VehicleHarshEventLocation)(nil),                        // 159: samsara.legacy.v1.VehicleHarshEventLocation
+	(*VehicleLocation)(nil),                                  // 160: samsara.legacy.v1.VehicleLocation
+	(*VehicleMaintenance)(nil),                               // 161: samsara.legacy.v1.VehicleMaintenance
+	(*VehicleMaintenanceJ1939)(nil),                          // 162: samsara.legacy.v1.VehicleMaintenanceJ1939
+	(*VehicleMaintenanceJ1939CheckEngineLight)(nil),          // 163: samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
+	(*VehicleMaintenanceJ1939DiagnosticTroubleCode)(nil),     // 164: samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
+	(*VehicleMaintenancePassenger)(nil),                      // 165: samsara.legacy.v1.VehicleMaintenancePassenger
+	(*VehicleMaintenancePassengerCheckEngineLight)(nil),      // 166: samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
+	(*VehicleMaintenancePassengerDiagnosticTroubleCode)(nil), // 167: samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
+	(*VehiclesDriverAssignments)(nil),                        // 168: samsara.legacy.v1.VehiclesDriverAssignments
+	(*VisionCamera)(nil),                                     // 169: samsara.legacy.v1.VisionCamera
+	(*VisionRun)(nil),                                        // 170: samsara.legacy.v1.VisionRun
+	(*VisionRunByCameraInspectionResult)(nil),                // 171: samsara.legacy.v1.VisionRunByCameraInspectionResult
+	(*VisionRunByCameraProgram)(nil),                         // 172: samsara.legacy.v1.VisionRunByCameraProgram
+	(*VisionRunByCameraRunSummary)(nil),                      // 173: samsara.legacy.v1.VisionRunByCameraRunSummary
+	(*VisionRunsByCamera)(nil),                               // 174: samsara.legacy.v1.VisionRunsByCamera
+	(*VisionRunsByCameraProgram)(nil),                        // 175: samsara.legacy.v1.VisionRunsByCameraProgram
+	(*VisionRunsByCameraReportMetadata)(nil),                 // 176: samsara.legacy.v1.VisionRunsByCameraReportMetadata
+	(*VisionRunsReportMetadata)(nil),                         // 177: samsara.legacy.v1.VisionRunsReportMetadata
+	(*VisionStepResult)(nil),                                 // 178: samsara.legacy.v1.VisionStepResult
+	(*VisionStepResultAngleCheck)(nil),                       // 179: samsara.legacy.v1.VisionStepResultAngleCheck
+	(*VisionStepResultAngleCheckAngleConfigured)(nil),        // 180: samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
+	(*VisionStepResultBarcode)(nil),                          // 181: samsara.legacy.v1.VisionStepResultBarcode
+	(*VisionStepResultBooleanLogic)(nil),                     // 182: samsara.legacy.v1.VisionStepResultBooleanLogic
+	(*VisionStepResultBooleanLogicStep)(nil),                 // 183: samsara.legacy.v1.VisionStepResultBooleanLogicStep
+	(*VisionStepResultCaliper)(nil),                          // 184: samsara.legacy.v1.VisionStepResultCaliper
+	(*VisionStepResultCaliperAngleRange)(nil),                // 185: samsara.legacy.v1.VisionStepResultCaliperAngleRange
+	(*VisionStepResultCaliperContrastRange)(nil),             // 186: samsara.legacy.v1.VisionStepResultCaliperContrastRange
+	(*VisionStepResultCaliperSharpnessRange)(nil),            // 187: samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
+	(*VisionStepResultCaliperStraightnessRange)(nil),         // 188: samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
+	(*VisionStepResultContour)(nil),                          // 189: samsara.legacy.v1.VisionStepResultContour
+	(*VisionStepResultDistance)(nil),                         // 190: samsara.legacy.v1.VisionStepResultDistance
+	(*VisionStepResultExpirationDate)(nil),                   // 191: samsara.legacy.v1.VisionStepResultExpirationDate
+	(*VisionStepResultFindCopies)(nil),                       // 192: samsara.legacy.v1.VisionStepResultFindCopies
+	(*VisionStepResultFindEdge)(nil),                         // 193: samsara.legacy.v1.VisionStepResultFindEdge
+	(*VisionStepResultFindEdgeAngleRange)(nil),               // 194: samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
+	(*VisionStepResultFindEdgeContrastRange)(nil),            // 195: samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
+	(*VisionStepResultFindEdgeSharpnessRange)(nil),           // 196: samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
+	(*VisionStepResultFindEdgeStraightnessRange)(nil),        // 197: samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
+	(*VisionStepResultFindShapes)(nil),                       // 198: samsara.legacy.v1.VisionStepResultFindShapes
+	(*VisionStepResultFixture)(nil),                          // 199: samsara.legacy.v1.VisionStepResultFixture
+	(*VisionStepResultFixtureCoordinates)(nil),               // 200: samsara.legacy.v1.VisionStepResultFixtureCoordinates
+	(*VisionStepResultLabelMatch)(nil),                       // 201: samsara.legacy.v1.VisionStepResultLabelMatch
+	(*VisionStepResultPresenceAbsence)(nil),                  // 202: samsara.legacy.v1.VisionStepResultPresenceAbsence
+	(*VisionStepResultPresenceAbsenceBlueRange)(nil),         // 203: samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
+	(*VisionStepResultPresenceAbsenceGrayscaleRange)(nil),    // 204: samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
+	(*VisionStepResultPresenceAbsenceGreenRange)(nil),        // 205: samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
+	(*VisionStepResultPresenceAbsenceHueRange)(nil),          // 206: samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
+	(*VisionStepResultPresenceAbsenceRedRange)(nil),          // 207: samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
+	(*VisionStepResultPresenceAbsenceSaturationRange)(nil),   // 208: samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
+	(*VisionStepResultPresenceAbsenceValueRange)(nil),        // 209: samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
+	(*VisionStepResultTextMatch)(nil),                        // 210: samsara.legacy.v1.VisionStepResultTextMatch
+	nil,                                                      // 211: samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
+	nil,                                                      // 212: samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
+	(*v1.Defect)(nil),                                        // 213: samsara.types.v1.Defect
+	(*v1.Pagination)(nil),                                    // 214: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                                // 215: samsara.gateway.v1.StreamOptions
+	(*v1.Dvir)(nil),                                          // 216: samsara.types.v1.Dvir
+	(*v11.FollowOptions)(nil),                                // 217: samsara.gateway.v1.FollowOptions
+	(*v11.KeepAlive)(nil),                                    // 218: samsara.gateway.v1.KeepAlive
+	(*v1.DriverTiny)(nil),                                    // 219: samsara.types.v1.DriverTiny
+	(*v1.VehicleTiny)(nil),                                   // 220: samsara.types.v1.VehicleTiny
+	(*v1.DriverTiny2)(nil),                                   // 221: samsara.types.v1.DriverTiny2
+	(*v1.VehicleTiny2)(nil),                                  // 222: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
-	212, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
-	213, // 1: samsara.legacy.v1.GetDvirDefectsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	213, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
+	214, // 1: samsara.legacy.v1.GetDvirDefectsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	0,   // 2: samsara.legacy.v1.StreamDvirDefectsRequest.request:type_name -> samsara.legacy.v1.GetDvirDefectsRequest
-	214, // 3: samsara.legacy.v1.StreamDvirDefectsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 3: samsara.legacy.v1.StreamDvirDefectsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	1,   // 4: samsara.legacy.v1.StreamDvirDefectsResponse.page:type_name -> samsara.legacy.v1.GetDvirDefectsResponse
 	124, // 5: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.data:type_name -> samsara.legacy.v1.DriversVehicleAssignments
-	213, // 6: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	214, // 6: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	4,   // 7: samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest.request:type_name -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
-	214, // 8: samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 8: samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	5,   // 9: samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse.page:type_name -> samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
-	215, // 10: samsara.legacy.v1.GetDvirHistoryResponse.data:type_name -> samsara.types.v1.Dvir
-	213, // 11: samsara.legacy.v1.GetDvirHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	216, // 10: samsara.legacy.v1.GetDvirHistoryResponse.data:type_name -> samsara.types.v1.Dvir
+	214, // 11: samsara.legacy.v1.GetDvirHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
 	8,   // 12: samsara.legacy.v1.StreamDvirHistoryRequest.request:type_name -> samsara.legacy.v1.GetDvirHistoryRequest
-	214, // 13: samsara.legacy.v1.StreamDvirHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 13: samsara.legacy.v1.StreamDvirHistoryRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	9,   // 14: samsara.legacy.v1.StreamDvirHistoryResponse.page:type_name -> samsara.legacy.v1.GetDvirHistoryResponse
 	127, // 15: samsara.legacy.v1.GetVehicleIdlingReportsResponse.data:type_name -> samsara.legacy.v1.IdlingReportEvent
-	213, // 16: samsara.legacy.v1.GetVehicleIdlingReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	214, // 16: samsara.legacy.v1.GetVehicleIdlingReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	12,  // 17: samsara.legacy.v1.StreamVehicleIdlingReportsRequest.request:type_name -> samsara.legacy.v1.GetVehicleIdlingReportsRequest
-	214, // 18: samsara.legacy.v1.StreamVehicleIdlingReportsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 18: samsara.legacy.v1.StreamVehicleIdlingReportsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	13,  // 19: samsara.legacy.v1.StreamVehicleIdlingReportsResponse.page:type_name -> samsara.legacy.v1.GetVehicleIdlingReportsResponse
 	137, // 20: samsara.legacy.v1.GetSafetyEventsResponse.data:type_name -> samsara.legacy.v1.SafetyEvent
-	213, // 21: samsara.legacy.v1.GetSafetyEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	214, // 21: samsara.legacy.v1.GetSafetyEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	16,  // 22: samsara.legacy.v1.StreamSafetyEventsRequest.request:type_name -> samsara.legacy.v1.GetSafetyEventsRequest
-	214, // 23: samsara.legacy.v1.StreamSafetyEventsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 23: samsara.legacy.v1.StreamSafetyEventsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	17,  // 24: samsara.legacy.v1.StreamSafetyEventsResponse.page:type_name -> samsara.legacy.v1.GetSafetyEventsResponse
 	138, // 25: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.data:type_name -> samsara.legacy.v1.SafetyEventActivityFeedItem
-	213, // 26: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	214, // 26: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
 	20,  // 27: samsara.legacy.v1.StreamSafetyActivityEventFeedRequest.request:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
-	214, // 28: samsara.legacy.v1.StreamSafetyActivityEventFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 28: samsara.legacy.v1.StreamSafetyActivityEventFeedRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	21,  // 29: samsara.legacy.v1.StreamSafetyActivityEventFeedResponse.page:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
 	20,  // 30: samsara.legacy.v1.FollowSafetyActivityEventRequest.request:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
-	216, // 31: samsara.legacy.v1.FollowSafetyActivityEventRequest.options:type_name -> samsara.gateway.v1.FollowOptions
+	217, // 31: samsara.legacy.v1.FollowSafetyActivityEventRequest.options:type_name -> samsara.gateway.v1.FollowOptions
 	21,  // 32: samsara.legacy.v1.FollowSafetyActivityEventResponse.page:type_name -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
-	217, // 33: samsara.legacy.v1.FollowSafetyActivityEventResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
-	167, // 34: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.data:type_name -> samsara.legacy.v1.VehiclesDriverAssignments
-	213, // 35: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	218, // 33: samsara.legacy.v1.FollowSafetyActivityEventResponse.keep_alive:type_name -> samsara.gateway.v1.KeepAlive
+	168, // 34: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.data:type_name -> samsara.legacy.v1.VehiclesDriverAssignments
+	214, // 35: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	26,  // 36: samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest.request:type_name -> samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
-	214, // 37: samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 37: samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	27,  // 38: samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse.page:type_name -> samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
 	102, // 39: samsara.legacy.v1.GetAllAssetsResponse.assets:type_name -> samsara.legacy.v1.Asset
 	105, // 40: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.assets:type_name -> samsara.legacy.v1.AssetCurrentLocations
 	135, // 41: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
 	32,  // 42: samsara.legacy.v1.StreamAssetCurrentLocationsRequest.request:type_name -> samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
-	214, // 43: samsara.legacy.v1.StreamAssetCurrentLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 43: samsara.legacy.v1.StreamAssetCurrentLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	33,  // 44: samsara.legacy.v1.StreamAssetCurrentLocationsResponse.page:type_name -> samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
 	116, // 45: samsara.legacy.v1.GetAssetsReefersResponse.data:type_name -> samsara.legacy.v1.AssetsReefer
 	135, // 46: samsara.legacy.v1.GetAssetsReefersResponse.pagination:type_name -> samsara.legacy.v1.Pagination
 	36,  // 47: samsara.legacy.v1.StreamAssetsReefersRequest.request:type_name -> samsara.legacy.v1.GetAssetsReefersRequest
-	214, // 48: samsara.legacy.v1.StreamAssetsReefersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 48: samsara.legacy.v1.StreamAssetsReefersRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	37,  // 49: samsara.legacy.v1.StreamAssetsReefersResponse.page:type_name -> samsara.legacy.v1.GetAssetsReefersResponse
 	106, // 50: samsara.legacy.v1.GetAssetLocationResponse.locations:type_name -> samsara.legacy.v1.AssetLocation
 	108, // 51: samsara.legacy.v1.GetAssetReeferResponse.reefer_stats:type_name -> samsara.legacy.v1.AssetReeferStats
 	144, // 52: samsara.legacy.v1.GetDriverSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
 	125, // 53: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse.authentication_logs:type_name -> samsara.legacy.v1.HosAuthenticationLog
-	213, // 54: samsara.legacy.v1.GetFleetLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	159, // 55: samsara.legacy.v1.GetFleetLocationsResponse.vehicles:type_name -> samsara.legacy.v1.VehicleLocation
+	214, // 54: samsara.legacy.v1.GetFleetLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	160, // 55: samsara.legacy.v1.GetFleetLocationsResponse.vehicles:type_name -> samsara.legacy.v1.VehicleLocation
 	52,  // 56: samsara.legacy.v1.StreamFleetLocationsRequest.request:type_name -> samsara.legacy.v1.GetFleetLocationsRequest
-	214, // 57: samsara.legacy.v1.StreamFleetLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 57: samsara.legacy.v1.StreamFleetLocationsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	53,  // 58: samsara.legacy.v1.StreamFleetLocationsResponse.page:type_name -> samsara.legacy.v1.GetFleetLocationsResponse
-	160, // 59: samsara.legacy.v1.GetFleetMaintenanceListResponse.vehicles:type_name -> samsara.legacy.v1.VehicleMaintenance
-	156, // 60: samsara.legacy.v1.GetMessagesResponse.data:type_name -> samsara.legacy.v1.V1Message
+	161, // 59: samsara.legacy.v1.GetFleetMaintenanceListResponse.vehicles:type_name -> samsara.legacy.v1.VehicleMaintenance
+	157, // 60: samsara.legacy.v1.GetMessagesResponse.data:type_name -> samsara.legacy.v1.V1Message
 	133, // 61: samsara.legacy.v1.CreateMessagesResponse.data:type_name -> samsara.legacy.v1.Message
 	135, // 62: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
-	150, // 63: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.trailers:type_name -> samsara.legacy.v1.TrailerAssignments
+	151, // 63: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.trailers:type_name -> samsara.legacy.v1.TrailerAssignments
 	62,  // 64: samsara.legacy.v1.StreamTrailerAssignmentsRequest.request:type_name -> samsara.legacy.v1.GetAllTrailerAssignmentsRequest
-	214, // 65: samsara.legacy.v1.StreamTrailerAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	215, // 65: samsara.legacy.v1.StreamTrailerAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	63,  // 66: samsara.legacy.v1.StreamTrailerAssignmentsResponse.page:type_name -> samsara.legacy.v1.GetAllTrailerAssignmentsResponse
-	149, // 67: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
-	151, // 68: samsara.legacy.v1.GetFleetTripsResponse.trips:type_name -> samsara.legacy.v1.Trip
-	158, // 69: samsara.legacy.v1.GetVehicleHarshEventResponse.location:type_name -> samsara.legacy.v1.VehicleHarshEventLocation
+	150, // 67: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
+	152, // 68: samsara.legacy.v1.GetFleetTripsResponse.trips:type_name -> samsara.legacy.v1.Trip
+	159, // 69: samsara.legacy.v1.GetVehicleHarshEventResponse.location:type_name -> samsara.legacy.v1.VehicleHarshEventLocation
 	144, // 70: samsara.legacy.v1.GetVehicleSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
-	168, // 71: samsara.legacy.v1.GetCamerasResponse.cameras:type_name -> samsara.legacy.v1.VisionCamera
+	169, // 71: samsara.legacy.v1.GetCamerasResponse.cameras:type_name -> samsara.legacy.v1.VisionCamera
 	136, // 72: samsara.legacy.v1.GetVisionProgramsByCameraResponse.programs:type_name -> samsara.legacy.v1.ProgramsForTheCamera
-	170, // 73: samsara.legacy.v1.GetVisionLatestRunCameraResponse.inspection_results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
-	171, // 74: samsara.legacy.v1.GetVisionLatestRunCameraResponse.program:type_name -> samsara.legacy.v1.VisionRunByCameraProgram
-	172, // 75: samsara.legacy.v1.GetVisionLatestRunCameraResponse.run_summary:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
-	169, // 76: samsara.legacy.v1.GetVisionRunsResponse.vision_runs:type_name -> samsara.legacy.v1.VisionRun
-	173, // 77: samsara.legacy.v1.GetVisionRunsByCameraResponse.runs:type_name -> samsara.legacy.v1.VisionRunsByCamera
-	172, // 78: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.report_metadata:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
-	170, // 79: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
+	171, // 73: samsara.legacy.v1.GetVisionLatestRunCameraResponse.inspection_results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
+	172, // 74: samsara.legacy.v1.GetVisionLatestRunCameraResponse.program:type_name -> samsara.legacy.v1.VisionRunByCameraProgram
+	173, // 75: samsara.legacy.v1.GetVisionLatestRunCameraResponse.run_summary:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
+	170, // 76: samsara.legacy.v1.GetVisionRunsResponse.vision_runs:type_name -> samsara.legacy.v1.VisionRun
+	174, // 77: samsara.legacy.v1.GetVisionRunsByCameraResponse.runs:type_name -> samsara.legacy.v1.VisionRunsByCamera
+	173, // 78: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.report_metadata:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
+	171, // 79: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
 	131, // 80: samsara.legacy.v1.GetMachinesHistoryResponse.machines:type_name -> samsara.legacy.v1.MachineHistoryMachine
 	130, // 81: samsara.legacy.v1.GetMachinesResponse.machines:type_name -> samsara.legacy.v1.Machine
 	121, // 82: samsara.legacy.v1.GetSensorsCargoResponse.sensors:type_name -> samsara.legacy.v1.CargoSensor
 	122, // 83: samsara.legacy.v1.GetSensorsDoorResponse.sensors:type_name -> samsara.legacy.v1.DoorSensor
-	147, // 84: samsara.legacy.v1.GetSensorsHistoryRequest.series:type_name -> samsara.legacy.v1.SensorsHistorySeries
-	146, // 85: samsara.legacy.v1.GetSensorsHistoryResponse.results:type_name -> samsara.legacy.v1.SensorHistoryResult
+	148, // 84: samsara.legacy.v1.GetSensorsHistoryRequest.series:type_name -> samsara.legacy.v1.SensorsHistorySeries
+	147, // 85: samsara.legacy.v1.GetSensorsHistoryResponse.results:type_name -> samsara.legacy.v1.SensorHistoryResult
 	126, // 86: samsara.legacy.v1.GetSensorsHumidityResponse.sensors:type_name -> samsara.legacy.v1.HumiditySensor
 	145, // 87: samsara.legacy.v1.GetSensorsResponse.sensors:type_name -> samsara.legacy.v1.Sensor
-	148, // 88: samsara.legacy.v1.GetSensorsTemperatureResponse.sensors:type_name -> samsara.legacy.v1.TemperatureSensor
+	149, // 88: samsara.legacy.v1.GetSensorsTemperatureResponse.sensors:type_name -> samsara.legacy.v1.TemperatureSensor
 	103, // 89: samsara.legacy.v1.Asset.cable:type_name -> samsara.legacy.v1.AssetCable
 	103, // 90: samsara.legacy.v1.AssetCurrentLocations.cable:type_name -> samsara.legacy.v1.AssetCable
 	104, // 91: samsara.legacy.v1.AssetCurrentLocations.location:type_name -> samsara.legacy.v1.AssetCurrentLocation
@@ -16042,178 +16105,179 @@ var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
 	110, // 106: samsara.legacy.v1.AssetsReeferStats.reefer_alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarms1
 	114, // 107: samsara.legacy.v1.AssetsReeferStats.return_air_temperature:type_name -> samsara.legacy.v1.AssetReeferStatsReturnAirTemp
 	115, // 108: samsara.legacy.v1.AssetsReeferStats.set_point:type_name -> samsara.legacy.v1.AssetReeferStatsSetPoint
-	218, // 109: samsara.legacy.v1.DriverAssignment.driver:type_name -> samsara.types.v1.DriverTiny
-	210, // 110: samsara.legacy.v1.DriversVehicleAssignments.external_ids:type_name -> samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
-	157, // 111: samsara.legacy.v1.DriversVehicleAssignments.vehicle_assignments:type_name -> samsara.legacy.v1.VehicleAssignment
+	219, // 109: samsara.legacy.v1.DriverAssignment.driver:type_name -> samsara.types.v1.DriverTiny
+	211, // 110: samsara.legacy.v1.DriversVehicleAssignments.external_ids:type_name -> samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
+	158, // 111: samsara.legacy.v1.DriversVehicleAssignments.vehicle_assignments:type_name -> samsara.legacy.v1.VehicleAssignment
 	128, // 112: samsara.legacy.v1.IdlingReportEvent.address:type_name -> samsara.legacy.v1.IdlingReportEventAddress
-	219, // 113: samsara.legacy.v1.IdlingReportEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	220, // 113: samsara.legacy.v1.IdlingReportEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	132, // 114: samsara.legacy.v1.MachineHistoryMachine.vibrations:type_name -> samsara.legacy.v1.MachineHistoryVibration
 	139, // 115: samsara.legacy.v1.SafetyEvent.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabel
-	220, // 116: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny2
+	221, // 116: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny2
 	129, // 117: samsara.legacy.v1.SafetyEvent.location:type_name -> samsara.legacy.v1.Location
-	221, // 118: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	222, // 118: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny2
 	142, // 119: samsara.legacy.v1.SafetyEventActivityFeedItem.safety_event:type_name -> samsara.legacy.v1.SafetyEventObject
 	140, // 120: samsara.legacy.v1.SafetyEventObject.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabels
 	141, // 121: samsara.legacy.v1.SafetyEventObject.driver:type_name -> samsara.legacy.v1.SafetyEventDriver
 	143, // 122: samsara.legacy.v1.SafetyEventObject.vehicle:type_name -> samsara.legacy.v1.SafetyEventVehicle
-	149, // 123: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
-	152, // 124: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
-	153, // 125: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates
-	154, // 126: samsara.legacy.v1.Trip.start_address:type_name -> samsara.legacy.v1.TripStartAddress
-	155, // 127: samsara.legacy.v1.Trip.start_coordinates:type_name -> samsara.legacy.v1.TripStartCoordinates
-	134, // 128: samsara.legacy.v1.V1Message.sender:type_name -> samsara.legacy.v1.MessageSender
-	219, // 129: samsara.legacy.v1.VehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	161, // 130: samsara.legacy.v1.VehicleMaintenance.j1939:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939
-	164, // 131: samsara.legacy.v1.VehicleMaintenance.passenger:type_name -> samsara.legacy.v1.VehicleMaintenancePassenger
-	162, // 132: samsara.legacy.v1.VehicleMaintenanceJ1939.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
-	163, // 133: samsara.legacy.v1.VehicleMaintenanceJ1939.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
-	165, // 134: samsara.legacy.v1.VehicleMaintenancePassenger.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
-	166, // 135: samsara.legacy.v1.VehicleMaintenancePassenger.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
-	123, // 136: samsara.legacy.v1.VehiclesDriverAssignments.driver_assignments:type_name -> samsara.legacy.v1.DriverAssignment
-	211, // 137: samsara.legacy.v1.VehiclesDriverAssignments.external_ids:type_name -> samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
-	176, // 138: samsara.legacy.v1.VisionRun.report_metadata:type_name -> samsara.legacy.v1.VisionRunsReportMetadata
-	177, // 139: samsara.legacy.v1.VisionRunByCameraInspectionResult.step_results:type_name -> samsara.legacy.v1.VisionStepResult
-	174, // 140: samsara.legacy.v1.VisionRunsByCamera.program:type_name -> samsara.legacy.v1.VisionRunsByCameraProgram
-	175, // 141: samsara.legacy.v1.VisionRunsByCamera.report_metadata:type_name -> samsara.legacy.v1.VisionRunsByCameraReportMetadata
-	178, // 142: samsara.legacy.v1.VisionStepResult.angle_check:type_name -> samsara.legacy.v1.VisionStepResultAngleCheck
-	180, // 143: samsara.legacy.v1.VisionStepResult.barcode:type_name -> samsara.legacy.v1.VisionStepResultBarcode
-	181, // 144: samsara.legacy.v1.VisionStepResult.boolean_logic:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogic
-	183, // 145: samsara.legacy.v1.VisionStepResult.caliper:type_name -> samsara.legacy.v1.VisionStepResultCaliper
-	188, // 146: samsara.legacy.v1.VisionStepResult.contour:type_name -> samsara.legacy.v1.VisionStepResultContour
-	189, // 147: samsara.legacy.v1.VisionStepResult.distance:type_name -> samsara.legacy.v1.VisionStepResultDistance
-	190, // 148: samsara.legacy.v1.VisionStepResult.expiration_date:type_name -> samsara.legacy.v1.VisionStepResultExpirationDate
-	191, // 149: samsara.legacy.v1.VisionStepResult.find_copies:type_name -> samsara.legacy.v1.VisionStepResultFindCopies
-	192, // 150: samsara.legacy.v1.VisionStepResult.find_edge:type_name -> samsara.legacy.v1.VisionStepResultFindEdge
-	197, // 151: samsara.legacy.v1.VisionStepResult.find_shapes:type_name -> samsara.legacy.v1.VisionStepResultFindShapes
-	198, // 152: samsara.legacy.v1.VisionStepResult.fixture:type_name -> samsara.legacy.v1.VisionStepResultFixture
-	200, // 153: samsara.legacy.v1.VisionStepResult.label_match:type_name -> samsara.legacy.v1.VisionStepResultLabelMatch
-	201, // 154: samsara.legacy.v1.VisionStepResult.presence_absence:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsence
-	209, // 155: samsara.legacy.v1.VisionStepResult.text_match:type_name -> samsara.legacy.v1.VisionStepResultTextMatch
-	179, // 156: samsara.legacy.v1.VisionStepResultAngleCheck.angle_configured:type_name -> samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
-	182, // 157: samsara.legacy.v1.VisionStepResultBooleanLogic.steps:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogicStep
-	184, // 158: samsara.legacy.v1.VisionStepResultCaliper.angle_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperAngleRange
-	185, // 159: samsara.legacy.v1.VisionStepResultCaliper.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperContrastRange
-	186, // 160: samsara.legacy.v1.VisionStepResultCaliper.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
-	187, // 161: samsara.legacy.v1.VisionStepResultCaliper.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
-	193, // 162: samsara.legacy.v1.VisionStepResultFindEdge.angle_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
-	194, // 163: samsara.legacy.v1.VisionStepResultFindEdge.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
-	195, // 164: samsara.legacy.v1.VisionStepResultFindEdge.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
-	196, // 165: samsara.legacy.v1.VisionStepResultFindEdge.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
-	199, // 166: samsara.legacy.v1.VisionStepResultFixture.coordinates:type_name -> samsara.legacy.v1.VisionStepResultFixtureCoordinates
-	202, // 167: samsara.legacy.v1.VisionStepResultPresenceAbsence.blue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
-	203, // 168: samsara.legacy.v1.VisionStepResultPresenceAbsence.grayscale_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
-	204, // 169: samsara.legacy.v1.VisionStepResultPresenceAbsence.green_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
-	205, // 170: samsara.legacy.v1.VisionStepResultPresenceAbsence.hue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
-	206, // 171: samsara.legacy.v1.VisionStepResultPresenceAbsence.red_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
-	207, // 172: samsara.legacy.v1.VisionStepResultPresenceAbsence.saturation_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
-	208, // 173: samsara.legacy.v1.VisionStepResultPresenceAbsence.value_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
-	0,   // 174: samsara.legacy.v1.LegacyService.GetDvirDefects:input_type -> samsara.legacy.v1.GetDvirDefectsRequest
-	2,   // 175: samsara.legacy.v1.LegacyService.StreamDvirDefects:input_type -> samsara.legacy.v1.StreamDvirDefectsRequest
-	4,   // 176: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:input_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
-	6,   // 177: samsara.legacy.v1.LegacyService.StreamDriversVehicleAssignments:input_type -> samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest
-	8,   // 178: samsara.legacy.v1.LegacyService.GetDvirHistory:input_type -> samsara.legacy.v1.GetDvirHistoryRequest
-	10,  // 179: samsara.legacy.v1.LegacyService.StreamDvirHistory:input_type -> samsara.legacy.v1.StreamDvirHistoryRequest
-	12,  // 180: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:input_type -> samsara.legacy.v1.GetVehicleIdlingReportsRequest
-	14,  // 181: samsara.legacy.v1.LegacyService.StreamVehicleIdlingReports:input_type -> samsara.legacy.v1.StreamVehicleIdlingReportsRequest
-	16,  // 182: samsara.legacy.v1.LegacyService.GetSafetyEvents:input_type -> samsara.legacy.v1.GetSafetyEventsRequest
-	18,  // 183: samsara.legacy.v1.LegacyService.StreamSafetyEvents:input_type -> samsara.legacy.v1.StreamSafetyEventsRequest
-	20,  // 184: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:input_type -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
-	22,  // 185: samsara.legacy.v1.LegacyService.StreamSafetyActivityEventFeed:input_type -> samsara.legacy.v1.StreamSafetyActivityEventFeedRequest
-	24,  // 186: samsara.legacy.v1.LegacyService.FollowSafetyActivityEvent:input_type -> samsara.legacy.v1.FollowSafetyActivityEventRequest
-	26,  // 187: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:input_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
-	28,  // 188: samsara.legacy.v1.LegacyService.StreamVehiclesDriverAssignments:input_type -> samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest
-	30,  // 189: samsara.legacy.v1.LegacyService.GetAllAssets:input_type -> samsara.legacy.v1.GetAllAssetsRequest
-	32,  // 190: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:input_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
-	34,  // 191: samsara.legacy.v1.LegacyService.StreamAssetCurrentLocations:input_type -> samsara.legacy.v1.StreamAssetCurrentLocationsRequest
-	36,  // 192: samsara.legacy.v1.LegacyService.GetAssetsReefers:input_type -> samsara.legacy.v1.GetAssetsReefersRequest
-	38,  // 193: samsara.legacy.v1.LegacyService.StreamAssetsReefers:input_type -> samsara.legacy.v1.StreamAssetsReefersRequest
-	40,  // 194: samsara.legacy.v1.LegacyService.GetAssetLocation:input_type -> samsara.legacy.v1.GetAssetLocationRequest
-	42,  // 195: samsara.legacy.v1.LegacyService.GetAssetReefer:input_type -> samsara.legacy.v1.GetAssetReeferRequest
-	44,  // 196: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:input_type -> samsara.legacy.v1.DeleteDispatchRouteByIdRequest
-	46,  // 197: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:input_type -> samsara.legacy.v1.GetDriverSafetyScoreRequest
-	48,  // 198: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:input_type -> samsara.legacy.v1.SetCurrentDutyStatusRequest
-	50,  // 199: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:input_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest
-	52,  // 200: samsara.legacy.v1.LegacyService.GetFleetLocations:input_type -> samsara.legacy.v1.GetFleetLocationsRequest
-	54,  // 201: samsara.legacy.v1.LegacyService.StreamFleetLocations:input_type -> samsara.legacy.v1.StreamFleetLocationsRequest
-	56,  // 202: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:input_type -> samsara.legacy.v1.GetFleetMaintenanceListRequest
-	58,  // 203: samsara.legacy.v1.LegacyService.GetMessages:input_type -> samsara.legacy.v1.GetMessagesRequest
-	60,  // 204: samsara.legacy.v1.LegacyService.CreateMessages:input_type -> samsara.legacy.v1.CreateMessagesRequest
-	62,  // 205: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:input_type -> samsara.legacy.v1.GetAllTrailerAssignmentsRequest
-	64,  // 206: samsara.legacy.v1.LegacyService.StreamTrailerAssignments:input_type -> samsara.legacy.v1.StreamTrailerAssignmentsRequest
-	66,  // 207: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:input_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsRequest
-	68,  // 208: samsara.legacy.v1.LegacyService.GetFleetTrips:input_type -> samsara.legacy.v1.GetFleetTripsRequest
-	70,  // 209: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:input_type -> samsara.legacy.v1.GetVehicleHarshEventRequest
-	72,  // 210: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:input_type -> samsara.legacy.v1.GetVehicleSafetyScoreRequest
-	74,  // 211: samsara.legacy.v1.LegacyService.GetCameras:input_type -> samsara.legacy.v1.GetCamerasRequest
-	76,  // 212: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:input_type -> samsara.legacy.v1.GetVisionProgramsByCameraRequest
-	78,  // 213: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:input_type -> samsara.legacy.v1.GetVisionLatestRunCameraRequest
-	80,  // 214: samsara.legacy.v1.LegacyService.GetVisionRuns:input_type -> samsara.legacy.v1.GetVisionRunsRequest
-	82,  // 215: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:input_type -> samsara.legacy.v1.GetVisionRunsByCameraRequest
-	84,  // 216: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:input_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest
-	86,  // 217: samsara.legacy.v1.LegacyService.GetMachinesHistory:input_type -> samsara.legacy.v1.GetMachinesHistoryRequest
-	88,  // 218: samsara.legacy.v1.LegacyService.GetMachines:input_type -> samsara.legacy.v1.GetMachinesRequest
-	90,  // 219: samsara.legacy.v1.LegacyService.GetSensorsCargo:input_type -> samsara.legacy.v1.GetSensorsCargoRequest
-	92,  // 220: samsara.legacy.v1.LegacyService.GetSensorsDoor:input_type -> samsara.legacy.v1.GetSensorsDoorRequest
-	94,  // 221: samsara.legacy.v1.LegacyService.GetSensorsHistory:input_type -> samsara.legacy.v1.GetSensorsHistoryRequest
-	96,  // 222: samsara.legacy.v1.LegacyService.GetSensorsHumidity:input_type -> samsara.legacy.v1.GetSensorsHumidityRequest
-	98,  // 223: samsara.legacy.v1.LegacyService.GetSensors:input_type -> samsara.legacy.v1.GetSensorsRequest
-	100, // 224: samsara.legacy.v1.LegacyService.GetSensorsTemperature:input_type -> samsara.legacy.v1.GetSensorsTemperatureRequest
-	1,   // 225: samsara.legacy.v1.LegacyService.GetDvirDefects:output_type -> samsara.legacy.v1.GetDvirDefectsResponse
-	3,   // 226: samsara.legacy.v1.LegacyService.StreamDvirDefects:output_type -> samsara.legacy.v1.StreamDvirDefectsResponse
-	5,   // 227: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:output_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
-	7,   // 228: samsara.legacy.v1.LegacyService.StreamDriversVehicleAssignments:output_type -> samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse
-	9,   // 229: samsara.legacy.v1.LegacyService.GetDvirHistory:output_type -> samsara.legacy.v1.GetDvirHistoryResponse
-	11,  // 230: samsara.legacy.v1.LegacyService.StreamDvirHistory:output_type -> samsara.legacy.v1.StreamDvirHistoryResponse
-	13,  // 231: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:output_type -> samsara.legacy.v1.GetVehicleIdlingReportsResponse
-	15,  // 232: samsara.legacy.v1.LegacyService.StreamVehicleIdlingReports:output_type -> samsara.legacy.v1.StreamVehicleIdlingReportsResponse
-	17,  // 233: samsara.legacy.v1.LegacyService.GetSafetyEvents:output_type -> samsara.legacy.v1.GetSafetyEventsResponse
-	19,  // 234: samsara.legacy.v1.LegacyService.StreamSafetyEvents:output_type -> samsara.legacy.v1.StreamSafetyEventsResponse
-	21,  // 235: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:output_type -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
-	23,  // 236: samsara.legacy.v1.LegacyService.StreamSafetyActivityEventFeed:output_type -> samsara.legacy.v1.StreamSafetyActivityEventFeedResponse
-	25,  // 237: samsara.legacy.v1.LegacyService.FollowSafetyActivityEvent:output_type -> samsara.legacy.v1.FollowSafetyActivityEventResponse
-	27,  // 238: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:output_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
-	29,  // 239: samsara.legacy.v1.LegacyService.StreamVehiclesDriverAssignments:output_type -> samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse
-	31,  // 240: samsara.legacy.v1.LegacyService.GetAllAssets:output_type -> samsara.legacy.v1.GetAllAssetsResponse
-	33,  // 241: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:output_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
-	35,  // 242: samsara.legacy.v1.LegacyService.StreamAssetCurrentLocations:output_type -> samsara.legacy.v1.StreamAssetCurrentLocationsResponse
-	37,  // 243: samsara.legacy.v1.LegacyService.GetAssetsReefers:output_type -> samsara.legacy.v1.GetAssetsReefersResponse
-	39,  // 244: samsara.legacy.v1.LegacyService.StreamAssetsReefers:output_type -> samsara.legacy.v1.StreamAssetsReefersResponse
-	41,  // 245: samsara.legacy.v1.LegacyService.GetAssetLocation:output_type -> samsara.legacy.v1.GetAssetLocationResponse
-	43,  // 246: samsara.legacy.v1.LegacyService.GetAssetReefer:output_type -> samsara.legacy.v1.GetAssetReeferResponse
-	45,  // 247: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:output_type -> samsara.legacy.v1.DeleteDispatchRouteByIdResponse
-	47,  // 248: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:output_type -> samsara.legacy.v1.GetDriverSafetyScoreResponse
-	49,  // 249: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:output_type -> samsara.legacy.v1.SetCurrentDutyStatusResponse
-	51,  // 250: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:output_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse
-	53,  // 251: samsara.legacy.v1.LegacyService.GetFleetLocations:output_type -> samsara.legacy.v1.GetFleetLocationsResponse
-	55,  // 252: samsara.legacy.v1.LegacyService.StreamFleetLocations:output_type -> samsara.legacy.v1.StreamFleetLocationsResponse
-	57,  // 253: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:output_type -> samsara.legacy.v1.GetFleetMaintenanceListResponse
-	59,  // 254: samsara.legacy.v1.LegacyService.GetMessages:output_type -> samsara.legacy.v1.GetMessagesResponse
-	61,  // 255: samsara.legacy.v1.LegacyService.CreateMessages:output_type -> samsara.legacy.v1.CreateMessagesResponse
-	63,  // 256: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:output_type -> samsara.legacy.v1.GetAllTrailerAssignmentsResponse
-	65,  // 257: samsara.legacy.v1.LegacyService.StreamTrailerAssignments:output_type -> samsara.legacy.v1.StreamTrailerAssignmentsResponse
-	67,  // 258: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:output_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsResponse
-	69,  // 259: samsara.legacy.v1.LegacyService.GetFleetTrips:output_type -> samsara.legacy.v1.GetFleetTripsResponse
-	71,  // 260: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:output_type -> samsara.legacy.v1.GetVehicleHarshEventResponse
-	73,  // 261: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:output_type -> samsara.legacy.v1.GetVehicleSafetyScoreResponse
-	75,  // 262: samsara.legacy.v1.LegacyService.GetCameras:output_type -> samsara.legacy.v1.GetCamerasResponse
-	77,  // 263: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:output_type -> samsara.legacy.v1.GetVisionProgramsByCameraResponse
-	79,  // 264: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:output_type -> samsara.legacy.v1.GetVisionLatestRunCameraResponse
-	81,  // 265: samsara.legacy.v1.LegacyService.GetVisionRuns:output_type -> samsara.legacy.v1.GetVisionRunsResponse
-	83,  // 266: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:output_type -> samsara.legacy.v1.GetVisionRunsByCameraResponse
-	85,  // 267: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:output_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse
-	87,  // 268: samsara.legacy.v1.LegacyService.GetMachinesHistory:output_type -> samsara.legacy.v1.GetMachinesHistoryResponse
-	89,  // 269: samsara.legacy.v1.LegacyService.GetMachines:output_type -> samsara.legacy.v1.GetMachinesResponse
-	91,  // 270: samsara.legacy.v1.LegacyService.GetSensorsCargo:output_type -> samsara.legacy.v1.GetSensorsCargoResponse
-	93,  // 271: samsara.legacy.v1.LegacyService.GetSensorsDoor:output_type -> samsara.legacy.v1.GetSensorsDoorResponse
-	95,  // 272: samsara.legacy.v1.LegacyService.GetSensorsHistory:output_type -> samsara.legacy.v1.GetSensorsHistoryResponse
-	97,  // 273: samsara.legacy.v1.LegacyService.GetSensorsHumidity:output_type -> samsara.legacy.v1.GetSensorsHumidityResponse
-	99,  // 274: samsara.legacy.v1.LegacyService.GetSensors:output_type -> samsara.legacy.v1.GetSensorsResponse
-	101, // 275: samsara.legacy.v1.LegacyService.GetSensorsTemperature:output_type -> samsara.legacy.v1.GetSensorsTemperatureResponse
-	225, // [225:276] is the sub-list for method output_type
-	174, // [174:225] is the sub-list for method input_type
-	174, // [174:174] is the sub-list for extension type_name
-	174, // [174:174] is the sub-list for extension extendee
-	0,   // [0:174] is the sub-list for field type_name
+	146, // 123: samsara.legacy.v1.SensorHistoryResult.series_v2:type_name -> samsara.legacy.v1.SensorHistoryReading
+	150, // 124: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
+	153, // 125: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
+	154, // 126: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates
+	155, // 127: samsara.legacy.v1.Trip.start_address:type_name -> samsara.legacy.v1.TripStartAddress
+	156, // 128: samsara.legacy.v1.Trip.start_coordinates:type_name -> samsara.legacy.v1.TripStartCoordinates
+	134, // 129: samsara.legacy.v1.V1Message.sender:type_name -> samsara.legacy.v1.MessageSender
+	220, // 130: samsara.legacy.v1.VehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	162, // 131: samsara.legacy.v1.VehicleMaintenance.j1939:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939
+	165, // 132: samsara.legacy.v1.VehicleMaintenance.passenger:type_name -> samsara.legacy.v1.VehicleMaintenancePassenger
+	163, // 133: samsara.legacy.v1.VehicleMaintenanceJ1939.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
+	164, // 134: samsara.legacy.v1.VehicleMaintenanceJ1939.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
+	166, // 135: samsara.legacy.v1.VehicleMaintenancePassenger.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
+	167, // 136: samsara.legacy.v1.VehicleMaintenancePassenger.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
+	123, // 137: samsara.legacy.v1.VehiclesDriverAssignments.driver_assignments:type_name -> samsara.legacy.v1.DriverAssignment
+	212, // 138: samsara.legacy.v1.VehiclesDriverAssignments.external_ids:type_name -> samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
+	177, // 139: samsara.legacy.v1.VisionRun.report_metadata:type_name -> samsara.legacy.v1.VisionRunsReportMetadata
+	178, // 140: samsara.legacy.v1.VisionRunByCameraInspectionResult.step_results:type_name -> samsara.legacy.v1.VisionStepResult
+	175, // 141: samsara.legacy.v1.VisionRunsByCamera.program:type_name -> samsara.legacy.v1.VisionRunsByCameraProgram
+	176, // 142: samsara.legacy.v1.VisionRunsByCamera.report_metadata:type_name -> samsara.legacy.v1.VisionRunsByCameraReportMetadata
+	179, // 143: samsara.legacy.v1.VisionStepResult.angle_check:type_name -> samsara.legacy.v1.VisionStepResultAngleCheck
+	181, // 144: samsara.legacy.v1.VisionStepResult.barcode:type_name -> samsara.legacy.v1.VisionStepResultBarcode
+	182, // 145: samsara.legacy.v1.VisionStepResult.boolean_logic:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogic
+	184, // 146: samsara.legacy.v1.VisionStepResult.caliper:type_name -> samsara.legacy.v1.VisionStepResultCaliper
+	189, // 147: samsara.legacy.v1.VisionStepResult.contour:type_name -> samsara.legacy.v1.VisionStepResultContour
+	190, // 148: samsara.legacy.v1.VisionStepResult.distance:type_name -> samsara.legacy.v1.VisionStepResultDistance
+	191, // 149: samsara.legacy.v1.VisionStepResult.expiration_date:type_name -> samsara.legacy.v1.VisionStepResultExpirationDate
+	192, // 150: samsara.legacy.v1.VisionStepResult.find_copies:type_name -> samsara.legacy.v1.VisionStepResultFindCopies
+	193, // 151: samsara.legacy.v1.VisionStepResult.find_edge:type_name -> samsara.legacy.v1.VisionStepResultFindEdge
+	198, // 152: samsara.legacy.v1.VisionStepResult.find_shapes:type_name -> samsara.legacy.v1.VisionStepResultFindShapes
+	199, // 153: samsara.legacy.v1.VisionStepResult.fixture:type_name -> samsara.legacy.v1.VisionStepResultFixture
+	201, // 154: samsara.legacy.v1.VisionStepResult.label_match:type_name -> samsara.legacy.v1.VisionStepResultLabelMatch
+	202, // 155: samsara.legacy.v1.VisionStepResult.presence_absence:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsence
+	210, // 156: samsara.legacy.v1.VisionStepResult.text_match:type_name -> samsara.legacy.v1.VisionStepResultTextMatch
+	180, // 157: samsara.legacy.v1.VisionStepResultAngleCheck.angle_configured:type_name -> samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
+	183, // 158: samsara.legacy.v1.VisionStepResultBooleanLogic.steps:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogicStep
+	185, // 159: samsara.legacy.v1.VisionStepResultCaliper.angle_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperAngleRange
+	186, // 160: samsara.legacy.v1.VisionStepResultCaliper.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperContrastRange
+	187, // 161: samsara.legacy.v1.VisionStepResultCaliper.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
+	188, // 162: samsara.legacy.v1.VisionStepResultCaliper.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
+	194, // 163: samsara.legacy.v1.VisionStepResultFindEdge.angle_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
+	195, // 164: samsara.legacy.v1.VisionStepResultFindEdge.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
+	196, // 165: samsara.legacy.v1.VisionStepResultFindEdge.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
+	197, // 166: samsara.legacy.v1.VisionStepResultFindEdge.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
+	200, // 167: samsara.legacy.v1.VisionStepResultFixture.coordinates:type_name -> samsara.legacy.v1.VisionStepResultFixtureCoordinates
+	203, // 168: samsara.legacy.v1.VisionStepResultPresenceAbsence.blue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
+	204, // 169: samsara.legacy.v1.VisionStepResultPresenceAbsence.grayscale_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
+	205, // 170: samsara.legacy.v1.VisionStepResultPresenceAbsence.green_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
+	206, // 171: samsara.legacy.v1.VisionStepResultPresenceAbsence.hue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
+	207, // 172: samsara.legacy.v1.VisionStepResultPresenceAbsence.red_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
+	208, // 173: samsara.legacy.v1.VisionStepResultPresenceAbsence.saturation_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
+	209, // 174: samsara.legacy.v1.VisionStepResultPresenceAbsence.value_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
+	0,   // 175: samsara.legacy.v1.LegacyService.GetDvirDefects:input_type -> samsara.legacy.v1.GetDvirDefectsRequest
+	2,   // 176: samsara.legacy.v1.LegacyService.StreamDvirDefects:input_type -> samsara.legacy.v1.StreamDvirDefectsRequest
+	4,   // 177: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:input_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
+	6,   // 178: samsara.legacy.v1.LegacyService.StreamDriversVehicleAssignments:input_type -> samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest
+	8,   // 179: samsara.legacy.v1.LegacyService.GetDvirHistory:input_type -> samsara.legacy.v1.GetDvirHistoryRequest
+	10,  // 180: samsara.legacy.v1.LegacyService.StreamDvirHistory:input_type -> samsara.legacy.v1.StreamDvirHistoryRequest
+	12,  // 181: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:input_type -> samsara.legacy.v1.GetVehicleIdlingReportsRequest
+	14,  // 182: samsara.legacy.v1.LegacyService.StreamVehicleIdlingReports:input_type -> samsara.legacy.v1.StreamVehicleIdlingReportsRequest
+	16,  // 183: samsara.legacy.v1.LegacyService.GetSafetyEvents:input_type -> samsara.legacy.v1.GetSafetyEventsRequest
+	18,  // 184: samsara.legacy.v1.LegacyService.StreamSafetyEvents:input_type -> samsara.legacy.v1.StreamSafetyEventsRequest
+	20,  // 185: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:input_type -> samsara.legacy.v1.GetSafetyActivityEventFeedRequest
+	22,  // 186: samsara.legacy.v1.LegacyService.StreamSafetyActivityEventFeed:input_type -> samsara.legacy.v1.StreamSafetyActivityEventFeedRequest
+	24,  // 187: samsara.legacy.v1.LegacyService.FollowSafetyActivityEvent:input_type -> samsara.legacy.v1.FollowSafetyActivityEventRequest
+	26,  // 188: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:input_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest
+	28,  // 189: samsara.legacy.v1.LegacyService.StreamVehiclesDriverAssignments:input_type -> samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest
+	30,  // 190: samsara.legacy.v1.LegacyService.GetAllAssets:input_type -> samsara.legacy.v1.GetAllAssetsRequest
+	32,  // 191: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:input_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsRequest
+	34,  // 192: samsara.legacy.v1.LegacyService.StreamAssetCurrentLocations:input_type -> samsara.legacy.v1.StreamAssetCurrentLocationsRequest
+	36,  // 193: samsara.legacy.v1.LegacyService.GetAssetsReefers:input_type -> samsara.legacy.v1.GetAssetsReefersRequest
+	38,  // 194: samsara.legacy.v1.LegacyService.StreamAssetsReefers:input_type -> samsara.legacy.v1.StreamAssetsReefersRequest
+	40,  // 195: samsara.legacy.v1.LegacyService.GetAssetLocation:input_type -> samsara.legacy.v1.GetAssetLocationRequest
+	42,  // 196: samsara.legacy.v1.LegacyService.GetAssetReefer:input_type -> samsara.legacy.v1.GetAssetReeferRequest
+	44,  // 197: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:input_type -> samsara.legacy.v1.DeleteDispatchRouteByIdRequest
+	46,  // 198: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:input_type -> samsara.legacy.v1.GetDriverSafetyScoreRequest
+	48,  // 199: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:input_type -> samsara.legacy.v1.SetCurrentDutyStatusRequest
+	50,  // 200: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:input_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest
+	52,  // 201: samsara.legacy.v1.LegacyService.GetFleetLocations:input_type -> samsara.legacy.v1.GetFleetLocationsRequest
+	54,  // 202: samsara.legacy.v1.LegacyService.StreamFleetLocations:input_type -> samsara.legacy.v1.StreamFleetLocationsRequest
+	56,  // 203: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:input_type -> samsara.legacy.v1.GetFleetMaintenanceListRequest
+	58,  // 204: samsara.legacy.v1.LegacyService.GetMessages:input_type -> samsara.legacy.v1.GetMessagesRequest
+	60,  // 205: samsara.legacy.v1.LegacyService.CreateMessages:input_type -> samsara.legacy.v1.CreateMessagesRequest
+	62,  // 206: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:input_type -> samsara.legacy.v1.GetAllTrailerAssignmentsRequest
+	64,  // 207: samsara.legacy.v1.LegacyService.StreamTrailerAssignments:input_type -> samsara.legacy.v1.StreamTrailerAssignmentsRequest
+	66,  // 208: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:input_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsRequest
+	68,  // 209: samsara.legacy.v1.LegacyService.GetFleetTrips:input_type -> samsara.legacy.v1.GetFleetTripsRequest
+	70,  // 210: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:input_type -> samsara.legacy.v1.GetVehicleHarshEventRequest
+	72,  // 211: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:input_type -> samsara.legacy.v1.GetVehicleSafetyScoreRequest
+	74,  // 212: samsara.legacy.v1.LegacyService.GetCameras:input_type -> samsara.legacy.v1.GetCamerasRequest
+	76,  // 213: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:input_type -> samsara.legacy.v1.GetVisionProgramsByCameraRequest
+	78,  // 214: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:input_type -> samsara.legacy.v1.GetVisionLatestRunCameraRequest
+	80,  // 215: samsara.legacy.v1.LegacyService.GetVisionRuns:input_type -> samsara.legacy.v1.GetVisionRunsRequest
+	82,  // 216: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:input_type -> samsara.legacy.v1.GetVisionRunsByCameraRequest
+	84,  // 217: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:input_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest
+	86,  // 218: samsara.legacy.v1.LegacyService.GetMachinesHistory:input_type -> samsara.legacy.v1.GetMachinesHistoryRequest
+	88,  // 219: samsara.legacy.v1.LegacyService.GetMachines:input_type -> samsara.legacy.v1.GetMachinesRequest
+	90,  // 220: samsara.legacy.v1.LegacyService.GetSensorsCargo:input_type -> samsara.legacy.v1.GetSensorsCargoRequest
+	92,  // 221: samsara.legacy.v1.LegacyService.GetSensorsDoor:input_type -> samsara.legacy.v1.GetSensorsDoorRequest
+	94,  // 222: samsara.legacy.v1.LegacyService.GetSensorsHistory:input_type -> samsara.legacy.v1.GetSensorsHistoryRequest
+	96,  // 223: samsara.legacy.v1.LegacyService.GetSensorsHumidity:input_type -> samsara.legacy.v1.GetSensorsHumidityRequest
+	98,  // 224: samsara.legacy.v1.LegacyService.GetSensors:input_type -> samsara.legacy.v1.GetSensorsRequest
+	100, // 225: samsara.legacy.v1.LegacyService.GetSensorsTemperature:input_type -> samsara.legacy.v1.GetSensorsTemperatureRequest
+	1,   // 226: samsara.legacy.v1.LegacyService.GetDvirDefects:output_type -> samsara.legacy.v1.GetDvirDefectsResponse
+	3,   // 227: samsara.legacy.v1.LegacyService.StreamDvirDefects:output_type -> samsara.legacy.v1.StreamDvirDefectsResponse
+	5,   // 228: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:output_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsResponse
+	7,   // 229: samsara.legacy.v1.LegacyService.StreamDriversVehicleAssignments:output_type -> samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse
+	9,   // 230: samsara.legacy.v1.LegacyService.GetDvirHistory:output_type -> samsara.legacy.v1.GetDvirHistoryResponse
+	11,  // 231: samsara.legacy.v1.LegacyService.StreamDvirHistory:output_type -> samsara.legacy.v1.StreamDvirHistoryResponse
+	13,  // 232: samsara.legacy.v1.LegacyService.GetVehicleIdlingReports:output_type -> samsara.legacy.v1.GetVehicleIdlingReportsResponse
+	15,  // 233: samsara.legacy.v1.LegacyService.StreamVehicleIdlingReports:output_type -> samsara.legacy.v1.StreamVehicleIdlingReportsResponse
+	17,  // 234: samsara.legacy.v1.LegacyService.GetSafetyEvents:output_type -> samsara.legacy.v1.GetSafetyEventsResponse
+	19,  // 235: samsara.legacy.v1.LegacyService.StreamSafetyEvents:output_type -> samsara.legacy.v1.StreamSafetyEventsResponse
+	21,  // 236: samsara.legacy.v1.LegacyService.GetSafetyActivityEventFeed:output_type -> samsara.legacy.v1.GetSafetyActivityEventFeedResponse
+	23,  // 237: samsara.legacy.v1.LegacyService.StreamSafetyActivityEventFeed:output_type -> samsara.legacy.v1.StreamSafetyActivityEventFeedResponse
+	25,  // 238: samsara.legacy.v1.LegacyService.FollowSafetyActivityEvent:output_type -> samsara.legacy.v1.FollowSafetyActivityEventResponse
+	27,  // 239: samsara.legacy.v1.LegacyService.GetVehiclesDriverAssignments:output_type -> samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse
+	29,  // 240: samsara.legacy.v1.LegacyService.StreamVehiclesDriverAssignments:output_type -> samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse
+	31,  // 241: samsara.legacy.v1.LegacyService.GetAllAssets:output_type -> samsara.legacy.v1.GetAllAssetsResponse
+	33,  // 242: samsara.legacy.v1.LegacyService.GetAllAssetCurrentLocations:output_type -> samsara.legacy.v1.GetAllAssetCurrentLocationsResponse
+	35,  // 243: samsara.legacy.v1.LegacyService.StreamAssetCurrentLocations:output_type -> samsara.legacy.v1.StreamAssetCurrentLocationsResponse
+	37,  // 244: samsara.legacy.v1.LegacyService.GetAssetsReefers:output_type -> samsara.legacy.v1.GetAssetsReefersResponse
+	39,  // 245: samsara.legacy.v1.LegacyService.StreamAssetsReefers:output_type -> samsara.legacy.v1.StreamAssetsReefersResponse
+	41,  // 246: samsara.legacy.v1.LegacyService.GetAssetLocation:output_type -> samsara.legacy.v1.GetAssetLocationResponse
+	43,  // 247: samsara.legacy.v1.LegacyService.GetAssetReefer:output_type -> samsara.legacy.v1.GetAssetReeferResponse
+	45,  // 248: samsara.legacy.v1.LegacyService.DeleteDispatchRouteById:output_type -> samsara.legacy.v1.DeleteDispatchRouteByIdResponse
+	47,  // 249: samsara.legacy.v1.LegacyService.GetDriverSafetyScore:output_type -> samsara.legacy.v1.GetDriverSafetyScoreResponse
+	49,  // 250: samsara.legacy.v1.LegacyService.SetCurrentDutyStatus:output_type -> samsara.legacy.v1.SetCurrentDutyStatusResponse
+	51,  // 251: samsara.legacy.v1.LegacyService.GetFleetHosAuthenticationLogs:output_type -> samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse
+	53,  // 252: samsara.legacy.v1.LegacyService.GetFleetLocations:output_type -> samsara.legacy.v1.GetFleetLocationsResponse
+	55,  // 253: samsara.legacy.v1.LegacyService.StreamFleetLocations:output_type -> samsara.legacy.v1.StreamFleetLocationsResponse
+	57,  // 254: samsara.legacy.v1.LegacyService.GetFleetMaintenanceList:output_type -> samsara.legacy.v1.GetFleetMaintenanceListResponse
+	59,  // 255: samsara.legacy.v1.LegacyService.GetMessages:output_type -> samsara.legacy.v1.GetMessagesResponse
+	61,  // 256: samsara.legacy.v1.LegacyService.CreateMessages:output_type -> samsara.legacy.v1.CreateMessagesResponse
+	63,  // 257: samsara.legacy.v1.LegacyService.GetAllTrailerAssignments:output_type -> samsara.legacy.v1.GetAllTrailerAssignmentsResponse
+	65,  // 258: samsara.legacy.v1.LegacyService.StreamTrailerAssignments:output_type -> samsara.legacy.v1.StreamTrailerAssignmentsResponse
+	67,  // 259: samsara.legacy.v1.LegacyService.GetFleetTrailerAssignments:output_type -> samsara.legacy.v1.GetFleetTrailerAssignmentsResponse
+	69,  // 260: samsara.legacy.v1.LegacyService.GetFleetTrips:output_type -> samsara.legacy.v1.GetFleetTripsResponse
+	71,  // 261: samsara.legacy.v1.LegacyService.GetVehicleHarshEvent:output_type -> samsara.legacy.v1.GetVehicleHarshEventResponse
+	73,  // 262: samsara.legacy.v1.LegacyService.GetVehicleSafetyScore:output_type -> samsara.legacy.v1.GetVehicleSafetyScoreResponse
+	75,  // 263: samsara.legacy.v1.LegacyService.GetCameras:output_type -> samsara.legacy.v1.GetCamerasResponse
+	77,  // 264: samsara.legacy.v1.LegacyService.GetVisionProgramsByCamera:output_type -> samsara.legacy.v1.GetVisionProgramsByCameraResponse
+	79,  // 265: samsara.legacy.v1.LegacyService.GetVisionLatestRunCamera:output_type -> samsara.legacy.v1.GetVisionLatestRunCameraResponse
+	81,  // 266: samsara.legacy.v1.LegacyService.GetVisionRuns:output_type -> samsara.legacy.v1.GetVisionRunsResponse
+	83,  // 267: samsara.legacy.v1.LegacyService.GetVisionRunsByCamera:output_type -> samsara.legacy.v1.GetVisionRunsByCameraResponse
+	85,  // 268: samsara.legacy.v1.LegacyService.GetVisionRunsByCameraAndProgram:output_type -> samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse
+	87,  // 269: samsara.legacy.v1.LegacyService.GetMachinesHistory:output_type -> samsara.legacy.v1.GetMachinesHistoryResponse
+	89,  // 270: samsara.legacy.v1.LegacyService.GetMachines:output_type -> samsara.legacy.v1.GetMachinesResponse
+	91,  // 271: samsara.legacy.v1.LegacyService.GetSensorsCargo:output_type -> samsara.legacy.v1.GetSensorsCargoResponse
+	93,  // 272: samsara.legacy.v1.LegacyService.GetSensorsDoor:output_type -> samsara.legacy.v1.GetSensorsDoorResponse
+	95,  // 273: samsara.legacy.v1.LegacyService.GetSensorsHistory:output_type -> samsara.legacy.v1.GetSensorsHistoryResponse
+	97,  // 274: samsara.legacy.v1.LegacyService.GetSensorsHumidity:output_type -> samsara.legacy.v1.GetSensorsHumidityResponse
+	99,  // 275: samsara.legacy.v1.LegacyService.GetSensors:output_type -> samsara.legacy.v1.GetSensorsResponse
+	101, // 276: samsara.legacy.v1.LegacyService.GetSensorsTemperature:output_type -> samsara.legacy.v1.GetSensorsTemperatureResponse
+	226, // [226:277] is the sub-list for method output_type
+	175, // [175:226] is the sub-list for method input_type
+	175, // [175:175] is the sub-list for extension type_name
+	175, // [175:175] is the sub-list for extension extendee
+	0,   // [0:175] is the sub-list for field type_name
 }
 
 func init() { file_samsara_legacy_v1_legacy_proto_init() }
@@ -16332,9 +16396,9 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[158].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[159].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[160].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[162].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[161].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[163].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[165].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[164].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[166].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[167].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[168].OneofWrappers = []any{}
@@ -16379,13 +16443,14 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[207].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[208].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[209].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[210].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_legacy_v1_legacy_proto_rawDesc), len(file_samsara_legacy_v1_legacy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   212,
+			NumMessages:   213,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

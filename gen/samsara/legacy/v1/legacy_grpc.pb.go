@@ -97,6 +97,7 @@ type LegacyServiceClient interface {
 	StreamDriversVehicleAssignments(ctx context.Context, in *StreamDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversVehicleAssignmentsResponse], error)
 	// GET /fleet/dvirs/history
 	// Scope: Read DVIRs.
+	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetDvirHistory(ctx context.Context, in *GetDvirHistoryRequest, opts ...grpc.CallOption) (*GetDvirHistoryResponse, error)
 	// Every page of GetDvirHistory, one message a page. To go on after the end, set `request.after`
@@ -158,10 +159,12 @@ type LegacyServiceClient interface {
 	StreamAssetsReefers(ctx context.Context, in *StreamAssetsReefersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsReefersResponse], error)
 	// GET /v1/fleet/assets/{asset_id}/locations
 	// Scope: Read Equipment Statistics.
+	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetAssetLocation(ctx context.Context, in *GetAssetLocationRequest, opts ...grpc.CallOption) (*GetAssetLocationResponse, error)
 	// GET /v1/fleet/assets/{asset_id}/reefer
 	// Scope: Read Trailers.
+	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetAssetReefer(ctx context.Context, in *GetAssetReeferRequest, opts ...grpc.CallOption) (*GetAssetReeferResponse, error)
 	// DELETE /v1/fleet/dispatch/routes/{route_id_or_external_id}
@@ -200,6 +203,7 @@ type LegacyServiceClient interface {
 	GetMessages(ctx context.Context, in *GetMessagesRequest, opts ...grpc.CallOption) (*GetMessagesResponse, error)
 	// POST /v1/fleet/messages
 	// Scope: Write Messages.
+	// Rate limit: 100 requests per minute and organization.
 	// Stage: legacy.
 	CreateMessages(ctx context.Context, in *CreateMessagesRequest, opts ...grpc.CallOption) (*CreateMessagesResponse, error)
 	// GET /v1/fleet/trailers/assignments
@@ -217,6 +221,7 @@ type LegacyServiceClient interface {
 	GetFleetTrailerAssignments(ctx context.Context, in *GetFleetTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetFleetTrailerAssignmentsResponse, error)
 	// GET /v1/fleet/trips
 	// Scope: Read Vehicle Trips.
+	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetFleetTrips(ctx context.Context, in *GetFleetTripsRequest, opts ...grpc.CallOption) (*GetFleetTripsResponse, error)
 	// GET /v1/fleet/vehicles/{vehicleId}/safety/harsh_event
@@ -936,6 +941,7 @@ type LegacyServiceServer interface {
 	StreamDriversVehicleAssignments(*StreamDriversVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriversVehicleAssignmentsResponse]) error
 	// GET /fleet/dvirs/history
 	// Scope: Read DVIRs.
+	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetDvirHistory(context.Context, *GetDvirHistoryRequest) (*GetDvirHistoryResponse, error)
 	// Every page of GetDvirHistory, one message a page. To go on after the end, set `request.after`
@@ -997,10 +1003,12 @@ type LegacyServiceServer interface {
 	StreamAssetsReefers(*StreamAssetsReefersRequest, grpc.ServerStreamingServer[StreamAssetsReefersResponse]) error
 	// GET /v1/fleet/assets/{asset_id}/locations
 	// Scope: Read Equipment Statistics.
+	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetAssetLocation(context.Context, *GetAssetLocationRequest) (*GetAssetLocationResponse, error)
 	// GET /v1/fleet/assets/{asset_id}/reefer
 	// Scope: Read Trailers.
+	// Rate limit: 25 requests per second and organization.
 	// Stage: legacy.
 	GetAssetReefer(context.Context, *GetAssetReeferRequest) (*GetAssetReeferResponse, error)
 	// DELETE /v1/fleet/dispatch/routes/{route_id_or_external_id}
@@ -1039,6 +1047,7 @@ type LegacyServiceServer interface {
 	GetMessages(context.Context, *GetMessagesRequest) (*GetMessagesResponse, error)
 	// POST /v1/fleet/messages
 	// Scope: Write Messages.
+	// Rate limit: 100 requests per minute and organization.
 	// Stage: legacy.
 	CreateMessages(context.Context, *CreateMessagesRequest) (*CreateMessagesResponse, error)
 	// GET /v1/fleet/trailers/assignments
@@ -1056,6 +1065,7 @@ type LegacyServiceServer interface {
 	GetFleetTrailerAssignments(context.Context, *GetFleetTrailerAssignmentsRequest) (*GetFleetTrailerAssignmentsResponse, error)
 	// GET /v1/fleet/trips
 	// Scope: Read Vehicle Trips.
+	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetFleetTrips(context.Context, *GetFleetTripsRequest) (*GetFleetTripsResponse, error)
 	// GET /v1/fleet/vehicles/{vehicleId}/safety/harsh_event

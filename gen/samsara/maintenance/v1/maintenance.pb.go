@@ -3196,7 +3196,7 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x03url\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x03url\x88\x01\x01:%\xda\xce\x18!WalkaroundPhotoObjectResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url2\x99\x10\n" +
+	"\x04_url2\xa9\x10\n" +
 	"\x12MaintenanceService\x12\xc0\x01\n" +
 	"\x0eGetDefectTypes\x12-.samsara.maintenance.v1.GetDefectTypesRequest\x1a..samsara.maintenance.v1.GetDefectTypesResponse\"O\xda\xce\x18K\n" +
 	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x92\x01\n" +
@@ -3223,15 +3223,15 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"Read DVIRsJ\x06\b\n" +
 	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xba\x01\n" +
 	"\x10UpdateDvirDefect\x12/.samsara.maintenance.v1.UpdateDvirDefectRequest\x1a0.samsara.maintenance.v1.UpdateDvirDefectResponse\"C\xda\xce\x18?\n" +
-	"\x10updateDvirDefect\x10\x04\x1a\x13/fleet/defects/{id} \x01B\rWrite DefectsP\x01X\xc8\x01\x12\x99\x01\n" +
+	"\x10updateDvirDefect\x10\x04\x1a\x13/fleet/defects/{id} \x01B\rWrite DefectsP\x01X\xc8\x01\x12\xa1\x01\n" +
 	"\n" +
-	"CreateDvir\x12).samsara.maintenance.v1.CreateDvirRequest\x1a*.samsara.maintenance.v1.CreateDvirResponse\"4\xda\xce\x180\n" +
+	"CreateDvir\x12).samsara.maintenance.v1.CreateDvirRequest\x1a*.samsara.maintenance.v1.CreateDvirResponse\"<\xda\xce\x188\n" +
 	"\n" +
-	"createDvir\x10\x02\x1a\f/fleet/dvirs \x01B\vWrite DVIRsP\x01X\xc8\x01\x12\x9e\x01\n" +
+	"createDvir\x10\x02\x1a\f/fleet/dvirs \x01B\vWrite DVIRsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa6\x01\n" +
 	"\n" +
-	"UpdateDvir\x12).samsara.maintenance.v1.UpdateDvirRequest\x1a*.samsara.maintenance.v1.UpdateDvirResponse\"9\xda\xce\x185\n" +
+	"UpdateDvir\x12).samsara.maintenance.v1.UpdateDvirRequest\x1a*.samsara.maintenance.v1.UpdateDvirResponse\"A\xda\xce\x18=\n" +
 	"\n" +
-	"updateDvir\x10\x04\x1a\x11/fleet/dvirs/{id} \x01B\vWrite DVIRsP\x01X\xc8\x01BEP\x01ZAsamsara.internal/gateway/gen/samsara/maintenance/v1;maintenancev1b\x06proto3"
+	"updateDvir\x10\x04\x1a\x11/fleet/dvirs/{id} \x01B\vWrite DVIRsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01BEP\x01ZAsamsara.internal/gateway/gen/samsara/maintenance/v1;maintenancev1b\x06proto3"
 
 var (
 	file_samsara_maintenance_v1_maintenance_proto_rawDescOnce sync.Once

@@ -86,9 +86,11 @@ type MaintenanceServiceClient interface {
 	UpdateDvirDefect(ctx context.Context, in *UpdateDvirDefectRequest, opts ...grpc.CallOption) (*UpdateDvirDefectResponse, error)
 	// POST /fleet/dvirs
 	// Scope: Write DVIRs.
+	// Rate limit: 100 requests per minute and organization.
 	CreateDvir(ctx context.Context, in *CreateDvirRequest, opts ...grpc.CallOption) (*CreateDvirResponse, error)
 	// PATCH /fleet/dvirs/{id}
 	// Scope: Write DVIRs.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateDvir(ctx context.Context, in *UpdateDvirRequest, opts ...grpc.CallOption) (*UpdateDvirResponse, error)
 }
 
@@ -325,9 +327,11 @@ type MaintenanceServiceServer interface {
 	UpdateDvirDefect(context.Context, *UpdateDvirDefectRequest) (*UpdateDvirDefectResponse, error)
 	// POST /fleet/dvirs
 	// Scope: Write DVIRs.
+	// Rate limit: 100 requests per minute and organization.
 	CreateDvir(context.Context, *CreateDvirRequest) (*CreateDvirResponse, error)
 	// PATCH /fleet/dvirs/{id}
 	// Scope: Write DVIRs.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateDvir(context.Context, *UpdateDvirRequest) (*UpdateDvirResponse, error)
 }
 

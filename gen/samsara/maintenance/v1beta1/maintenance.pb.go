@@ -5839,7 +5839,7 @@ type GetWorkOrderTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
+	// Query parameter `ids`, repeated for each value.
 	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11608,7 +11608,7 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x1bDeleteWarrantyClaimResponse\"g\n" +
 	"\x1cGetWorkOrderTemplatesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
-	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
+	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\x03idsB\b\n" +
 	"\x06_after\"\xb1\x01\n" +
 	"\x1dGetWorkOrderTemplatesResponse\x12J\n" +
 	"\x04data\x18\x01 \x03(\v2..samsara.maintenance.v1beta1.WorkOrderTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +

@@ -1292,19 +1292,19 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x1e_vehicle_identification_number\"\xc6\x01\n" +
 	" TachographVehicleFileListWrapper\x12B\n" +
 	"\x05files\x18\x01 \x03(\v2,.samsara.tachograph.v1.TachographVehicleFileR\x05files\x128\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xf3\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xfa\n" +
 	"\n" +
-	"\x11TachographService\x12\x8a\x02\n" +
-	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"t\xda\xce\x18p\n" +
-	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)P\x01X\xc8\x01b\x04data\x12\xc4\x01\n" +
+	"\x11TachographService\x12\x92\x02\n" +
+	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"|\xda\xce\x18x\n" +
+	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc4\x01\n" +
 	"\x1eStreamDriverTachographActivity\x12<.samsara.tachograph.v1.StreamDriverTachographActivityRequest\x1a=.samsara.tachograph.v1.StreamDriverTachographActivityResponse\"#\xe2\xce\x18\x1f\n" +
 	"\x1bGetDriverTachographActivity\x10\x010\x01\x12\x83\x02\n" +
 	"\x18GetDriverTachographFiles\x126.samsara.tachograph.v1.GetDriverTachographFilesRequest\x1a7.samsara.tachograph.v1.GetDriverTachographFilesResponse\"v\xda\xce\x18r\n" +
-	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
+	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
 	"\x1bStreamDriverTachographFiles\x129.samsara.tachograph.v1.StreamDriverTachographFilesRequest\x1a:.samsara.tachograph.v1.StreamDriverTachographFilesResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetDriverTachographFiles\x10\x010\x01\x12\x89\x02\n" +
-	"\x19GetVehicleTachographFiles\x127.samsara.tachograph.v1.GetVehicleTachographFilesRequest\x1a8.samsara.tachograph.v1.GetVehicleTachographFilesResponse\"y\xda\xce\x18u\n" +
-	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\a\b\x96\x01\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbc\x01\n" +
+	"\x18GetDriverTachographFiles\x10\x010\x01\x12\x88\x02\n" +
+	"\x19GetVehicleTachographFiles\x127.samsara.tachograph.v1.GetVehicleTachographFilesRequest\x1a8.samsara.tachograph.v1.GetVehicleTachographFilesResponse\"x\xda\xce\x18t\n" +
+	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbc\x01\n" +
 	"\x1cStreamVehicleTachographFiles\x12:.samsara.tachograph.v1.StreamVehicleTachographFilesRequest\x1a;.samsara.tachograph.v1.StreamVehicleTachographFilesResponse\"!\xe2\xce\x18\x1d\n" +
 	"\x19GetVehicleTachographFiles\x10\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/tachograph/v1;tachographv1b\x06proto3"
 

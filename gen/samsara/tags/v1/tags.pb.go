@@ -1316,33 +1316,33 @@ const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x10\xda\xce\x18\fTaggedObjectB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\x8e\a\n" +
-	"\vTagsService\x12\x82\x01\n" +
-	"\bListTags\x12 .samsara.tags.v1.ListTagsRequest\x1a!.samsara.tags.v1.ListTagsResponse\"1\xda\xce\x18-\n" +
-	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsP\x01X\xc8\x01b\x04data\x12i\n" +
+	"\x05_name2\xbf\a\n" +
+	"\vTagsService\x12\x8a\x01\n" +
+	"\bListTags\x12 .samsara.tags.v1.ListTagsRequest\x1a!.samsara.tags.v1.ListTagsResponse\"9\xda\xce\x185\n" +
+	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12i\n" +
 	"\n" +
 	"StreamTags\x12\".samsara.tags.v1.StreamTagsRequest\x1a#.samsara.tags.v1.StreamTagsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bListTags\x10\x010\x01\x12\x7f\n" +
-	"\tCreateTag\x12!.samsara.tags.v1.CreateTagRequest\x1a\".samsara.tags.v1.CreateTagResponse\"+\xda\xce\x18'\n" +
+	"\bListTags\x10\x010\x01\x12\x87\x01\n" +
+	"\tCreateTag\x12!.samsara.tags.v1.CreateTagRequest\x1a\".samsara.tags.v1.CreateTagResponse\"3\xda\xce\x18/\n" +
 	"\tcreateTag\x10\x02\x1a\x05/tags \x02B\n" +
-	"Write TagsP\x01X\xc8\x01\x12w\n" +
-	"\x06GetTag\x12\x1e.samsara.tags.v1.GetTagRequest\x1a\x1f.samsara.tags.v1.GetTagResponse\",\xda\xce\x18(\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x7f\n" +
+	"\x06GetTag\x12\x1e.samsara.tags.v1.GetTagRequest\x1a\x1f.samsara.tags.v1.GetTagResponse\"4\xda\xce\x180\n" +
 	"\x06getTag\x10\x01\x1a\n" +
-	"/tags/{id}8\x01B\tRead TagsP\x01X\xc8\x01\x12\x8a\x01\n" +
+	"/tags/{id}8\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x92\x01\n" +
 	"\n" +
-	"ReplaceTag\x12\".samsara.tags.v1.ReplaceTagRequest\x1a#.samsara.tags.v1.ReplaceTagResponse\"3\xda\xce\x18/\n" +
+	"ReplaceTag\x12\".samsara.tags.v1.ReplaceTagRequest\x1a#.samsara.tags.v1.ReplaceTagResponse\";\xda\xce\x187\n" +
 	"\n" +
 	"replaceTag\x10\x03\x1a\n" +
 	"/tags/{id} \x028\x01B\n" +
-	"Write TagsP\x01X\xc8\x01\x12\x80\x01\n" +
-	"\bPatchTag\x12 .samsara.tags.v1.PatchTagRequest\x1a!.samsara.tags.v1.PatchTagResponse\"/\xda\xce\x18+\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x88\x01\n" +
+	"\bPatchTag\x12 .samsara.tags.v1.PatchTagRequest\x1a!.samsara.tags.v1.PatchTagResponse\"7\xda\xce\x183\n" +
 	"\bpatchTag\x10\x04\x1a\n" +
 	"/tags/{id} \x02B\n" +
-	"Write TagsP\x01X\xc8\x01\x12\x84\x01\n" +
-	"\tDeleteTag\x12!.samsara.tags.v1.DeleteTagRequest\x1a\".samsara.tags.v1.DeleteTagResponse\"0\xda\xce\x18,\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x8c\x01\n" +
+	"\tDeleteTag\x12!.samsara.tags.v1.DeleteTagRequest\x1a\".samsara.tags.v1.DeleteTagResponse\"8\xda\xce\x184\n" +
 	"\tdeleteTag\x10\x05\x1a\n" +
 	"/tags/{id}8\x01B\n" +
-	"Write TagsP\x01X\xcc\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/tags/v1;tagsv1b\x06proto3"
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/tags/v1;tagsv1b\x06proto3"
 
 var (
 	file_samsara_tags_v1_tags_proto_rawDescOnce sync.Once

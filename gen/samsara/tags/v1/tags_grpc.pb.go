@@ -38,24 +38,30 @@ const (
 type TagsServiceClient interface {
 	// GET /tags
 	// Scope: Read Tags.
+	// Rate limit: 5 requests per second and organization.
 	ListTags(ctx context.Context, in *ListTagsRequest, opts ...grpc.CallOption) (*ListTagsResponse, error)
 	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
 	// last cursor.
 	StreamTags(ctx context.Context, in *StreamTagsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagsResponse], error)
 	// POST /tags
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error)
 	// GET /tags/{id}
 	// Scope: Read Tags.
+	// Rate limit: 5 requests per second and organization.
 	GetTag(ctx context.Context, in *GetTagRequest, opts ...grpc.CallOption) (*GetTagResponse, error)
 	// PUT /tags/{id}
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	ReplaceTag(ctx context.Context, in *ReplaceTagRequest, opts ...grpc.CallOption) (*ReplaceTagResponse, error)
 	// PATCH /tags/{id}
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	PatchTag(ctx context.Context, in *PatchTagRequest, opts ...grpc.CallOption) (*PatchTagResponse, error)
 	// DELETE /tags/{id}
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	DeleteTag(ctx context.Context, in *DeleteTagRequest, opts ...grpc.CallOption) (*DeleteTagResponse, error)
 }
 
@@ -154,24 +160,30 @@ func (c *tagsServiceClient) DeleteTag(ctx context.Context, in *DeleteTagRequest,
 type TagsServiceServer interface {
 	// GET /tags
 	// Scope: Read Tags.
+	// Rate limit: 5 requests per second and organization.
 	ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error)
 	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
 	// last cursor.
 	StreamTags(*StreamTagsRequest, grpc.ServerStreamingServer[StreamTagsResponse]) error
 	// POST /tags
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error)
 	// GET /tags/{id}
 	// Scope: Read Tags.
+	// Rate limit: 5 requests per second and organization.
 	GetTag(context.Context, *GetTagRequest) (*GetTagResponse, error)
 	// PUT /tags/{id}
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	ReplaceTag(context.Context, *ReplaceTagRequest) (*ReplaceTagResponse, error)
 	// PATCH /tags/{id}
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	PatchTag(context.Context, *PatchTagRequest) (*PatchTagResponse, error)
 	// DELETE /tags/{id}
 	// Scope: Write Tags.
+	// Rate limit: 100 requests per minute and organization.
 	DeleteTag(context.Context, *DeleteTagRequest) (*DeleteTagResponse, error)
 }
 

@@ -38,12 +38,14 @@ const (
 type VehicleLocationsServiceClient interface {
 	// GET /fleet/vehicles/locations
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 25 requests per second and organization.
 	GetVehicleLocations(ctx context.Context, in *GetVehicleLocationsRequest, opts ...grpc.CallOption) (*GetVehicleLocationsResponse, error)
 	// Every page of GetVehicleLocations, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVehicleLocations(ctx context.Context, in *StreamVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsResponse], error)
 	// GET /fleet/vehicles/locations/feed
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsFeed(ctx context.Context, in *GetVehicleLocationsFeedRequest, opts ...grpc.CallOption) (*GetVehicleLocationsFeedResponse, error)
 	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
@@ -55,6 +57,7 @@ type VehicleLocationsServiceClient interface {
 	FollowVehicleLocations(ctx context.Context, in *FollowVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleLocationsResponse], error)
 	// GET /fleet/vehicles/locations/history
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsHistory(ctx context.Context, in *GetVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleLocationsHistoryResponse, error)
 	// Every page of GetVehicleLocationsHistory, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
@@ -183,12 +186,14 @@ type VehicleLocationsService_StreamVehicleLocationsHistoryClient = grpc.ServerSt
 type VehicleLocationsServiceServer interface {
 	// GET /fleet/vehicles/locations
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 25 requests per second and organization.
 	GetVehicleLocations(context.Context, *GetVehicleLocationsRequest) (*GetVehicleLocationsResponse, error)
 	// Every page of GetVehicleLocations, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVehicleLocations(*StreamVehicleLocationsRequest, grpc.ServerStreamingServer[StreamVehicleLocationsResponse]) error
 	// GET /fleet/vehicles/locations/feed
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsFeed(context.Context, *GetVehicleLocationsFeedRequest) (*GetVehicleLocationsFeedResponse, error)
 	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
@@ -200,6 +205,7 @@ type VehicleLocationsServiceServer interface {
 	FollowVehicleLocations(*FollowVehicleLocationsRequest, grpc.ServerStreamingServer[FollowVehicleLocationsResponse]) error
 	// GET /fleet/vehicles/locations/history
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsHistory(context.Context, *GetVehicleLocationsHistoryRequest) (*GetVehicleLocationsHistoryResponse, error)
 	// Every page of GetVehicleLocationsHistory, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.

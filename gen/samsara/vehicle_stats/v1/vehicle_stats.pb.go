@@ -54,7 +54,9 @@ type GetVehicleStatsRequest struct {
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
 	Types []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	// Query parameter `vehicleIds`.
-	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	VehicleIds []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	// Query parameter `limit`. 1 to 512.
+	Limit         *int64 `protobuf:"varint,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +131,13 @@ func (x *GetVehicleStatsRequest) GetVehicleIds() []string {
 		return x.VehicleIds
 	}
 	return nil
+}
+
+func (x *GetVehicleStatsRequest) GetLimit() int64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
 }
 
 // Response of GetVehicleStats.
@@ -336,7 +345,9 @@ type GetVehicleStatsFeedRequest struct {
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
 	Types []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	// Query parameter `vehicleIds`.
-	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	VehicleIds []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	// Query parameter `limit`. 1 to 512.
+	Limit         *int64 `protobuf:"varint,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +422,13 @@ func (x *GetVehicleStatsFeedRequest) GetVehicleIds() []string {
 		return x.VehicleIds
 	}
 	return nil
+}
+
+func (x *GetVehicleStatsFeedRequest) GetLimit() int64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
 }
 
 // Response of GetVehicleStatsFeed.
@@ -741,7 +759,9 @@ type GetVehicleStatsHistoryRequest struct {
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
 	Types []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	// Query parameter `vehicleIds`.
-	VehicleIds    []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	VehicleIds []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	// Query parameter `limit`. 1 to 512.
+	Limit         *int64 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -830,6 +850,13 @@ func (x *GetVehicleStatsHistoryRequest) GetVehicleIds() []string {
 		return x.VehicleIds
 	}
 	return nil
+}
+
+func (x *GetVehicleStatsHistoryRequest) GetLimit() int64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
 }
 
 // Response of GetVehicleStatsHistory.
@@ -10125,7 +10152,7 @@ var File_samsara_vehicle_stats_v1_vehicle_stats_proto protoreflect.FileDescripto
 
 const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\n" +
-	",samsara/vehicle_stats/v1/vehicle_stats.proto\x12\x18samsara.vehicle_stats.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd4\v\n" +
+	",samsara/vehicle_stats/v1/vehicle_stats.proto\x12\x18samsara.vehicle_stats.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x93\f\n" +
 	"\x16GetVehicleStatsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
@@ -10138,9 +10165,11 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput132\x14barometricPressurePa2\x11batteryMilliVolts2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x11gpsOdometerMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x16syntheticEngineSeconds2\x1bevStateOfChargeMilliPercent2\x10evChargingStatus2\x17evChargingEnergyMicroWh2\x1aevChargingVoltageMilliVolt2\x19evChargingCurrentMilliAmp2\x17evConsumedEnergyMicroWh2\x1aevRegeneratedEnergyMicroWh2\x19evBatteryVoltageMilliVolt2\x18evBatteryCurrentMilliAmp2\"evBatteryStateOfHealthMilliPercent2'evAverageBatteryTemperatureMilliCelsius2\x16evDistanceDrivenMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\x05types\x12)\n" +
 	"\vvehicle_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIdsB\b\n" +
+	"vehicleIds\x123\n" +
+	"\x05limit\x18\a \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\a\n" +
-	"\x05_time\"\xa7\x01\n" +
+	"\x05_timeB\b\n" +
+	"\x06_limit\"\xa7\x01\n" +
 	"\x17GetVehicleStatsResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.vehicle_stats.v1.VehicleStatsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -10152,7 +10181,7 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x1aStreamVehicleStatsResponse\x12E\n" +
 	"\x04page\x18\x01 \x01(\v21.samsara.vehicle_stats.v1.GetVehicleStatsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x90\x12\n" +
+	"\a_cursor\"\xcf\x12\n" +
 	"\x1aGetVehicleStatsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xea\x06\n" +
 	"\vdecorations\x18\x02 \x03(\tB\xc7\x06\xda\xce\x18\xc2\x06\b\x02\x18\x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
@@ -10170,8 +10199,10 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput132\x14barometricPressurePa2\x11batteryMilliVolts2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x11gpsOdometerMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x16syntheticEngineSeconds2\x1bevStateOfChargeMilliPercent2\x10evChargingStatus2\x17evChargingEnergyMicroWh2\x1aevChargingVoltageMilliVolt2\x19evChargingCurrentMilliAmp2\x17evConsumedEnergyMicroWh2\x1aevRegeneratedEnergyMicroWh2\x19evBatteryVoltageMilliVolt2\x18evBatteryCurrentMilliAmp2\"evBatteryStateOfHealthMilliPercent2'evAverageBatteryTemperatureMilliCelsius2\x16evDistanceDrivenMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\x05types\x12)\n" +
 	"\vvehicle_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIdsB\b\n" +
-	"\x06_after\"\xaf\x01\n" +
+	"vehicleIds\x123\n" +
+	"\x05limit\x18\a \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
+	"\x06_limit\"\xaf\x01\n" +
 	"\x1bGetVehicleStatsFeedResponse\x12J\n" +
 	"\x04data\x18\x01 \x03(\v2..samsara.vehicle_stats.v1.VehicleStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -10192,7 +10223,7 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\x9d\x13\n" +
+	"\a_cursor\"\xdc\x13\n" +
 	"\x1dGetVehicleStatsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xea\x06\n" +
 	"\vdecorations\x18\x02 \x03(\tB\xc7\x06\xda\xce\x18\xc2\x06\b\x02\x18\x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
@@ -10213,10 +10244,12 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput132\x14barometricPressurePa2\x11batteryMilliVolts2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x11gpsOdometerMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x16syntheticEngineSeconds2\x1bevStateOfChargeMilliPercent2\x10evChargingStatus2\x17evChargingEnergyMicroWh2\x1aevChargingVoltageMilliVolt2\x19evChargingCurrentMilliAmp2\x17evConsumedEnergyMicroWh2\x1aevRegeneratedEnergyMicroWh2\x19evBatteryVoltageMilliVolt2\x18evBatteryCurrentMilliAmp2\"evBatteryStateOfHealthMilliPercent2'evAverageBatteryTemperatureMilliCelsius2\x16evDistanceDrivenMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\x05types\x12)\n" +
 	"\vvehicle_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIdsB\b\n" +
+	"vehicleIds\x123\n" +
+	"\x05limit\x18\t \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xb2\x01\n" +
+	"\v_start_timeB\b\n" +
+	"\x06_limit\"\xb2\x01\n" +
 	"\x1eGetVehicleStatsHistoryResponse\x12J\n" +
 	"\x04data\x18\x01 \x03(\v2..samsara.vehicle_stats.v1.VehicleStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11220,21 +11253,21 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x1d_back_left_tire_pressure_k_paB \n" +
 	"\x1e_back_right_tire_pressure_k_paB \n" +
 	"\x1e_front_left_tire_pressure_k_paB!\n" +
-	"\x1f_front_right_tire_pressure_k_pa2\xe7\n" +
+	"\x1f_front_right_tire_pressure_k_pa2\xff\n" +
 	"\n" +
-	"\x13VehicleStatsService\x12\xce\x01\n" +
-	"\x0fGetVehicleStats\x120.samsara.vehicle_stats.v1.GetVehicleStatsRequest\x1a1.samsara.vehicle_stats.v1.GetVehicleStatsResponse\"V\xda\xce\x18R\n" +
-	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
+	"\x13VehicleStatsService\x12\xd6\x01\n" +
+	"\x0fGetVehicleStats\x120.samsara.vehicle_stats.v1.GetVehicleStatsRequest\x1a1.samsara.vehicle_stats.v1.GetVehicleStatsResponse\"^\xda\xce\x18Z\n" +
+	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
 	"\x12StreamVehicleStats\x123.samsara.vehicle_stats.v1.StreamVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.StreamVehicleStatsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetVehicleStats\x10\x010\x01\x12\xe5\x01\n" +
-	"\x13GetVehicleStatsFeed\x124.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest\x1a5.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse\"a\xda\xce\x18]\n" +
-	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
+	"\x0fGetVehicleStats\x10\x010\x01\x12\xed\x01\n" +
+	"\x13GetVehicleStatsFeed\x124.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest\x1a5.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse\"i\xda\xce\x18e\n" +
+	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
 	"\x16StreamVehicleStatsFeed\x127.samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest\x1a8.samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse\"\x1b\xe2\xce\x18\x17\n" +
 	"\x13GetVehicleStatsFeed\x10\x010\x01\x12\x9e\x01\n" +
 	"\x12FollowVehicleStats\x123.samsara.vehicle_stats.v1.FollowVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.FollowVehicleStatsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetVehicleStatsFeed\x10\x020\x01\x12\xf2\x01\n" +
-	"\x16GetVehicleStatsHistory\x127.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest\x1a8.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse\"e\xda\xce\x18a\n" +
-	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsP\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
+	"\x13GetVehicleStatsFeed\x10\x020\x01\x12\xfa\x01\n" +
+	"\x16GetVehicleStatsHistory\x127.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest\x1a8.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse\"m\xda\xce\x18i\n" +
+	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
 	"\x19StreamVehicleStatsHistory\x12:.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest\x1a;.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse\"\x1e\xe2\xce\x18\x1a\n" +
 	"\x16GetVehicleStatsHistory\x10\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/vehicle_stats/v1;vehiclestatsv1b\x06proto3"
 

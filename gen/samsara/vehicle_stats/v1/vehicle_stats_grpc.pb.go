@@ -38,12 +38,14 @@ const (
 type VehicleStatsServiceClient interface {
 	// GET /fleet/vehicles/stats
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleStats(ctx context.Context, in *GetVehicleStatsRequest, opts ...grpc.CallOption) (*GetVehicleStatsResponse, error)
 	// Every page of GetVehicleStats, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamVehicleStats(ctx context.Context, in *StreamVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsResponse], error)
 	// GET /fleet/vehicles/stats/feed
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsFeed(ctx context.Context, in *GetVehicleStatsFeedRequest, opts ...grpc.CallOption) (*GetVehicleStatsFeedResponse, error)
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
@@ -55,6 +57,7 @@ type VehicleStatsServiceClient interface {
 	FollowVehicleStats(ctx context.Context, in *FollowVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleStatsResponse], error)
 	// GET /fleet/vehicles/stats/history
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsHistory(ctx context.Context, in *GetVehicleStatsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleStatsHistoryResponse, error)
 	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
@@ -183,12 +186,14 @@ type VehicleStatsService_StreamVehicleStatsHistoryClient = grpc.ServerStreamingC
 type VehicleStatsServiceServer interface {
 	// GET /fleet/vehicles/stats
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleStats(context.Context, *GetVehicleStatsRequest) (*GetVehicleStatsResponse, error)
 	// Every page of GetVehicleStats, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamVehicleStats(*StreamVehicleStatsRequest, grpc.ServerStreamingServer[StreamVehicleStatsResponse]) error
 	// GET /fleet/vehicles/stats/feed
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsFeed(context.Context, *GetVehicleStatsFeedRequest) (*GetVehicleStatsFeedResponse, error)
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
@@ -200,6 +205,7 @@ type VehicleStatsServiceServer interface {
 	FollowVehicleStats(*FollowVehicleStatsRequest, grpc.ServerStreamingServer[FollowVehicleStatsResponse]) error
 	// GET /fleet/vehicles/stats/history
 	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsHistory(context.Context, *GetVehicleStatsHistoryRequest) (*GetVehicleStatsHistoryResponse, error)
 	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.

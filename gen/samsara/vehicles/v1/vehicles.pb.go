@@ -2124,18 +2124,18 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x1eVehicleSensorConfigurationDoor\x12\rPosition_Left\x12\x0ePosition_Rightr?\n" +
 	"*vehicleSensorConfigurationDoorResponseBody\x12\x04back\x12\x04left\x12\x05rightH\x00R\bposition\x88\x01\x01\x12;\n" +
 	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorB\x06\xda\xce\x18\x02`\x01R\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
-	"\t_position2\x95\x05\n" +
+	"\t_position2\xa5\x05\n" +
 	"\x0fVehiclesService\x12\xb0\x01\n" +
 	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"K\xda\xce\x18G\n" +
 	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
 	"\x0eStreamVehicles\x12*.samsara.vehicles.v1.StreamVehiclesRequest\x1a+.samsara.vehicles.v1.StreamVehiclesResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListVehicles\x10\x010\x01\x12\x9d\x01\n" +
+	"\fListVehicles\x10\x010\x01\x12\xa5\x01\n" +
 	"\n" +
-	"GetVehicle\x12&.samsara.vehicles.v1.GetVehicleRequest\x1a'.samsara.vehicles.v1.GetVehicleResponse\">\xda\xce\x18:\n" +
+	"GetVehicle\x12&.samsara.vehicles.v1.GetVehicleRequest\x1a'.samsara.vehicles.v1.GetVehicleResponse\"F\xda\xce\x18B\n" +
 	"\n" +
-	"getVehicle\x10\x01\x1a\x14/fleet/vehicles/{id}8\x01B\rRead VehiclesP\x01X\xc8\x01\x12\xaa\x01\n" +
-	"\rUpdateVehicle\x12).samsara.vehicles.v1.UpdateVehicleRequest\x1a*.samsara.vehicles.v1.UpdateVehicleResponse\"B\xda\xce\x18>\n" +
-	"\rupdateVehicle\x10\x04\x1a\x14/fleet/vehicles/{id} \x02B\x0eWrite VehiclesP\x01X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/vehicles/v1;vehiclesv1b\x06proto3"
+	"getVehicle\x10\x01\x1a\x14/fleet/vehicles/{id}8\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xb2\x01\n" +
+	"\rUpdateVehicle\x12).samsara.vehicles.v1.UpdateVehicleRequest\x1a*.samsara.vehicles.v1.UpdateVehicleResponse\"J\xda\xce\x18F\n" +
+	"\rupdateVehicle\x10\x04\x1a\x14/fleet/vehicles/{id} \x02B\x0eWrite VehiclesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/vehicles/v1;vehiclesv1b\x06proto3"
 
 var (
 	file_samsara_vehicles_v1_vehicles_proto_rawDescOnce sync.Once

@@ -42,9 +42,11 @@ type VehiclesServiceClient interface {
 	StreamVehicles(ctx context.Context, in *StreamVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesResponse], error)
 	// GET /fleet/vehicles/{id}
 	// Scope: Read Vehicles.
+	// Rate limit: 25 requests per second and organization.
 	GetVehicle(ctx context.Context, in *GetVehicleRequest, opts ...grpc.CallOption) (*GetVehicleResponse, error)
 	// PATCH /fleet/vehicles/{id}
 	// Scope: Write Vehicles.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateVehicle(ctx context.Context, in *UpdateVehicleRequest, opts ...grpc.CallOption) (*UpdateVehicleResponse, error)
 }
 
@@ -120,9 +122,11 @@ type VehiclesServiceServer interface {
 	StreamVehicles(*StreamVehiclesRequest, grpc.ServerStreamingServer[StreamVehiclesResponse]) error
 	// GET /fleet/vehicles/{id}
 	// Scope: Read Vehicles.
+	// Rate limit: 25 requests per second and organization.
 	GetVehicle(context.Context, *GetVehicleRequest) (*GetVehicleResponse, error)
 	// PATCH /fleet/vehicles/{id}
 	// Scope: Write Vehicles.
+	// Rate limit: 100 requests per minute and organization.
 	UpdateVehicle(context.Context, *UpdateVehicleRequest) (*UpdateVehicleResponse, error)
 }
 

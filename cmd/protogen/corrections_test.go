@@ -1,0 +1,162 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"samsara.internal/gateway/cmd/protogen/internal/surface"
+)
+
+// correctable is a document with what the corrections are for.
+const correctable = `
+openapi: 3.0.1
+info: {title: What is corrected, version: "1"}
+paths:
+  /things:
+    get:
+      operationId: getThings
+      tags: [Things]
+      description: "Rate limit: 5 requests/sec"
+      responses:
+        "200": {description: Things., content: {application/json: {schema: {$ref: "#/components/schemas/Things"}}}}
+  /things/stream:
+    get:
+      operationId: listThings
+      tags: [Things]
+      parameters: [{name: after, in: query, schema: {type: string}}]
+      responses:
+        "200":
+          description: Things.
+          content:
+            application/json:
+              schema:
+                type: object
+                properties:
+                  data: {type: array, items: {$ref: "#/components/schemas/Thing"}}
+                  pagination: {type: object, properties: {endCursor: {type: string}, hasNextPage: {type: boolean}}}
+components:
+  schemas:
+    Things: {type: array, items: {$ref: "#/components/schemas/Thing"}}
+    Thing:
+      type: object
+      properties:
+        counts: {type: array, items: {type: integer}}
+`
+
+// corrected generates a tree from the document as it is, and again with an action that corrects it.
+func corrected(t *testing.T, action string) (root, spec string, err error) {
+	t.Helper()
+	root, spec = t.TempDir(), filepath.Join(t.TempDir(), "things.yaml")
+	writeFile(t, spec, correctable)
+	if _, err := generate(t.Context(), spec, root); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(root, "corrections.yaml"),
+		"overlay: 1.0.0\ninfo: {title: Test, version: '1'}\nactions:\n  - {description: Seen., "+action+"}\n")
+	_, err = generate(t.Context(), spec, root)
+	return root, spec, err
+}
+
+func TestCorrections(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ action, gone, there string }{
+		"a rate limit": {
+			`target: "$.paths['/things'].get", update: {x-rate-limit: 100 requests/min}`,
+			"      rate_limit: {\n        requests: 5\n        window: {seconds: 1}\n      }",
+			"      rate_limit: {\n        requests: 100\n        window: {seconds: 60}\n      }",
+		},
+		"a rate limit where none is stated": {
+			`target: "$.paths['/things/stream'].get", update: {x-rate-limit: 1 request/hour}`,
+			"", "        window: {seconds: 3600}\n",
+		},
+		"no feed": {
+			`target: "$.paths['/things/stream'].get", update: {x-feed: false}`,
+			"Follow", "rpc StreamThings(StreamThingsRequest) returns (stream StreamThingsResponse)",
+		},
+		"entries that may be null": {
+			`target: $.components.schemas.Thing.properties.counts.items, update: {nullable: true}`,
+			"  repeated int64 counts = 1;",
+			"  // Member `counts`. An entry that is null is in its place, without a value.\n" +
+				"  repeated ThingCount counts_v2 = 2 [(samsara.gateway.v1.field) = {name: \"counts\"}];",
+		},
+		"an array that may be wrapped": {
+			`target: $.components.schemas.Things, update: {x-wrapped-in: records}`,
+			"", "  repeated Thing records = 2 [(samsara.gateway.v1.field) = {root: true}];",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, _, err := corrected(t, test.action)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.ReadFile(filepath.Join(root, "samsara/things/v1/things.proto"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := string(file); test.gone != "" && strings.Contains(text, test.gone) || !strings.Contains(text, test.there) {
+				t.Errorf("want\n%s\nand not\n%s\nin\n%s", test.there, test.gone, text)
+			}
+		})
+	}
+}
+
+// What changes nothing any more fails a run. To drift it is something to look at.
+func TestCorrections_idle(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ action, want string }{
+		"what is corrected is gone": {
+			`target: $.components.schemas.Owner, update: {type: object}`,
+			"overlay: action 1, target $.components.schemas.Owner: changes nothing: the document has no such place",
+		},
+		"the document says so": {
+			`target: $.components.schemas.Things, update: {type: array}`,
+			"overlay: action 1, target $.components.schemas.Things: changes nothing: the document says so itself",
+		},
+		"the description says so": {
+			`target: "$.paths['/things'].get", update: {x-rate-limit: 5 requests/sec}`,
+			`getThings (GET /things): x-rate-limit "5 requests/sec" is what the description says: the correction changes nothing`,
+		},
+		"it looks like no feed": {
+			`target: "$.paths['/things'].get", update: {x-feed: false}`,
+			"getThings (GET /things): x-feed false of what is none anyway: the correction changes nothing",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, spec, err := corrected(t, test.action)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("generate: %v; want %s", err, test.want)
+			}
+			report, err := drift(t.Context(), spec, root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report.Class != surface.Structural || len(report.Changes) != 1 || !strings.Contains(report.Changes[0].Detail, test.want) {
+				t.Errorf("drift: %s, %+v; want one structural change: %s", report.Class, report.Changes, test.want)
+			}
+		})
+	}
+}
+
+func TestCorrections_refused(t *testing.T) {
+	t.Parallel()
+	for action, want := range map[string]string{
+		`target: "$.paths['/things'].get", update: {x-rate-limit: 5/s}`:           `things.yaml:6:5: #/paths/~1things/get: getThings (GET /things): x-rate-limit 5/s, want such as "5 requests/sec": not supported`,
+		`target: "$.paths['/things'].get", update: {x-rate-limit: 5}`:             `x-rate-limit 5, want such as "5 requests/sec": not supported`,
+		`target: "$.paths['/things/stream'].get", update: {x-feed: true}`:         "x-feed true, want false: not supported",
+		`target: $.components.schemas.Things, update: {x-wrapped-in: [a]}`:        "x-wrapped-in [a], want a member's name: not supported",
+		`target: $.components.schemas.Things, update: {items: none}`:              "corrections.yaml: overlay: ",
+		`target: $.components.schemas.Things.items, update: {$ref: "#/nowhere"}`:  "things.yaml, corrected by ",
+		`target: $.components.schemas.Thing, update: {properties: {a: {$ref: b}}`: "corrections.yaml: overlay: ",
+	} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			if _, _, err := corrected(t, action); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("generate: %v; want %s", err, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,256 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"samsara.internal/gateway/cmd/protogen/internal/document"
+	"samsara.internal/gateway/cmd/protogen/overlay"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// newProperty states what the schema says of a property's values.
+func newProperty(wire string, s schema) Property {
+	p := Property{Wire: wire, Shape: s.shape(wire), Deprecated: s.Deprecated}
+	p.Options = &gatewayv1.Field{Format: s.Format, Default: text(s.Default)}
+	values := s.Enum
+	switch {
+	case p.Shape.Label == List:
+		items := s.items()
+		values, p.Options.Format = append(slices.Clone(values), items.Enum...), items.Format
+		p.bound(s.MinItems, s.MaxItems)
+	case p.Shape.Kind == KindString && p.Shape.Label == Single:
+		p.bound(s.MinLength, s.MaxLength)
+	default:
+		p.Options.Minimum, p.Options.Maximum = s.Minimum, s.Maximum
+	}
+	for _, v := range values {
+		if v := text(v); !slices.Contains(p.Options.GetValues(), v) {
+			p.Options.Values = append(p.Options.Values, v)
+		}
+	}
+	if p.Shape.Kind != KindString || p.Shape.Label == Mapping || p.Options.Format == "string" {
+		p.Options.Format = ""
+	}
+	p.Notes.NullEntries = p.Shape.Kind == KindNullable
+	p.read(s.Description)
+	return p
+}
+
+// CommonProperty states what holds of a property in all schemas that one message stands for.
+// Values are for information, so those of any schema are told.
+func CommonProperty(all []Property) Property {
+	common := all[0]
+	common.Options = proto.CloneOf(common.Options)
+	o := common.Options
+	for _, p := range all[1:] {
+		common.Deprecated = common.Deprecated && p.Deprecated
+		common.Notes.CommaSeparated = common.Notes.CommaSeparated && p.Notes.CommaSeparated
+		common.Notes.UnixMilliseconds = common.Notes.UnixMilliseconds && p.Notes.UnixMilliseconds
+		common.Notes.NullEntries = common.Notes.NullEntries && p.Notes.NullEntries
+		o.Required = o.GetRequired() && p.Options.GetRequired()
+		o.Minimum = weaker(o.Minimum, p.Options.Minimum, math.Min)
+		o.Maximum = weaker(o.Maximum, p.Options.Maximum, math.Max)
+		if o.GetFormat() != p.Options.GetFormat() {
+			o.Format = ""
+		}
+		if o.GetDefault() != p.Options.GetDefault() {
+			o.Default = ""
+		}
+		for _, v := range p.Options.GetValues() {
+			if !slices.Contains(o.GetValues(), v) {
+				o.Values = append(o.Values, v)
+			}
+		}
+	}
+	return common
+}
+
+// weaker returns the bound that allows more; none allows everything.
+func weaker(a, b *float64, pick func(a, b float64) float64) *float64 {
+	if a == nil || b == nil {
+		return nil
+	}
+	v := pick(*a, *b)
+	return &v
+}
+
+// bound sets the bounds of a length or a count; 0 is no lower bound.
+func (p *Property) bound(least uint64, greatest *uint64) {
+	if least > 0 {
+		v := float64(least)
+		p.Options.Minimum = &v
+	}
+	if greatest != nil {
+		v := float64(*greatest)
+		p.Options.Maximum = &v
+	}
+}
+
+// read adds the facts that only prose states.
+func (p *Property) read(prose string) {
+	prose = strings.ToLower(prose)
+	plain := p.Shape.Kind == KindString && p.Shape.Label != Mapping && len(p.Options.GetValues()) == 0
+	if plain && p.Options.GetFormat() == "" && (strings.Contains(prose, "rfc 3339") || strings.Contains(prose, "iso 8601")) {
+		p.Options.Format = "date-time"
+	}
+	p.Notes.CommaSeparated = p.Notes.CommaSeparated ||
+		p.Shape.Kind == KindString && p.Shape.Label == Single && strings.Contains(strings.ReplaceAll(prose, "-", " "), "comma separated")
+	p.Notes.UnixMilliseconds = p.Notes.UnixMilliseconds ||
+		p.Shape.Kind == KindInteger && (strings.Contains(prose, "unix") || strings.Contains(prose, "epoch"))
+}
+
+// text is a JSON value as a query parameter would hold it.
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(raw)
+}
+
+// scope finds the token scope that an operation's prose asks for.
+func scope(prose string) string {
+	match := regexp.MustCompile(`select \*\*([^*]+)\*\* under the`).FindStringSubmatch(prose)
+	if match == nil {
+		return ""
+	}
+	return match[1]
+}
+
+// rateLimit is the rate limit that a correction gives an operation, or else the one that its prose
+// states, nil if there is neither. With it comes an overlay.ErrIdle if the correction says what the
+// prose does.
+func rateLimit(op *document.Operation) (*gatewayv1.RateLimit, error) {
+	stated, err := parseRateLimit(`(?i)rate limit:\W*(?:b>)?\W*`, op.Description)
+	value, corrected := op.Extensions["x-rate-limit"]
+	if err != nil || !corrected {
+		return stated, err
+	}
+	text, _ := value.(string)
+	limit, err := parseRateLimit(`^`, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case limit == nil:
+		return nil, fmt.Errorf("x-rate-limit %v, want such as \"5 requests/sec\": %w", value, ErrUnsupported)
+	case proto.Equal(limit, stated):
+		return stated, fmt.Errorf("x-rate-limit %q is what the description says: the correction %w", text, overlay.ErrIdle)
+	}
+	return limit, nil
+}
+
+// parseRateLimit finds the rate limit that follows a pattern in a text.
+func parseRateLimit(before, text string) (*gatewayv1.RateLimit, error) {
+	match := regexp.MustCompile(before + `(\d+) requests?/(sec|min|hour)`).FindStringSubmatch(text)
+	if match == nil {
+		return nil, nil
+	}
+	requests, err := strconv.ParseInt(match[1], 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("rate limit of %s requests: %w", match[1], ErrUnsupported)
+	}
+	window := map[string]time.Duration{"sec": time.Second, "min": time.Minute, "hour": time.Hour}[strings.ToLower(match[2])]
+	return &gatewayv1.RateLimit{Requests: int32(requests), Window: durationpb.New(window)}, nil
+}
+
+// feed says whether an operation is a feed, and whether it looks like one but a correction denies it.
+// With that comes an overlay.ErrIdle if the correction denies what nothing suggests.
+func feed(op *document.Operation, paging gatewayv1.Pagination) (is, denied bool, err error) {
+	looks := paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(op.Path, "/feed") || strings.HasSuffix(op.Path, "/stream"))
+	switch value, corrected := op.Extensions["x-feed"]; {
+	case !corrected:
+		return looks, false, nil
+	case value != false:
+		return false, false, fmt.Errorf("x-feed %v, want false: %w", value, ErrUnsupported)
+	case !looks:
+		return false, false, fmt.Errorf("x-feed false of what is none anyway: the correction %w", overlay.ErrIdle)
+	}
+	return false, true, nil
+}
+
+// wrappedIn is the member that a correction says an array is in if an object arrives instead; empty
+// if there is no such correction.
+func wrappedIn(s schema) (string, error) {
+	value, corrected := s.Extensions["x-wrapped-in"]
+	name, _ := value.(string)
+	if corrected && name == "" {
+		return "", fmt.Errorf("x-wrapped-in %v, want a member's name: %w", value, ErrUnsupported)
+	}
+	return name, nil
+}
+
+// extension says whether an element carries a mark such as x-required-unknown.
+func extension(marks map[string]any, name string) bool {
+	value, ok := marks[name]
+	return ok && value != false
+}
+
+// arrayStyle is how a query parameter that is an array is written. OpenAPI's default is one
+// parameter a value.
+func arrayStyle(p *document.Parameter) gatewayv1.ArrayStyle {
+	if p.Explode == nil || *p.Explode {
+		return gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT
+	}
+	return gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+}
+
+// FeedFacts are what only prose states of where a feed begins and ends.
+type FeedFacts struct {
+	Begins  string // without a start time; empty where that is not said or cannot be
+	EndsNow bool   // without an end time, says the parameter, it ends at the time of the request
+	Endless bool   // without an end time, says the operation, it goes on
+}
+
+// Contradictory says whether the document contradicts itself on where the feed ends.
+func (f FeedFacts) Contradictory() bool { return f.EndsNow && f.Endless }
+
+// readFeedFacts reads the prose of an operation that is a feed; of others, nothing counts.
+func readFeedFacts(isFeed bool, op *document.Operation) FeedFacts {
+	if !isFeed {
+		return FeedFacts{}
+	}
+	has := func(pattern, prose string) bool { return regexp.MustCompile(`(?is)` + pattern).MatchString(prose) }
+	f := FeedFacts{Endless: has(`\bif you (?:don.t|do not) include an endTime\b.*\bpoll\b`, op.Description)}
+	start := queryParameter(op, "startTime")
+	switch {
+	case start == nil && has(`\bfirst call\b[^.]*\bmost recent\b`, op.Description):
+		f.Begins = "with the most recent values"
+	case start != nil && !start.Required:
+		if match := regexp.MustCompile(`(?i)\bdefaults to (now|\d+ hours ago)\b`).FindStringSubmatch(start.Description); match != nil {
+			f.Begins = strings.ToLower(match[1])
+		}
+	}
+	if end := queryParameter(op, "endTime"); end != nil {
+		f.EndsNow = has(`\bdefaults to (?:now|the current time)\b`, end.Description)
+	}
+	return f
+}
+
+// queryParameter is the operation's query parameter of that name, nil if there is none.
+func queryParameter(op *document.Operation, name string) *document.Parameter {
+	i := slices.IndexFunc(op.Parameters, func(p *document.Parameter) bool { return p.In == "query" && p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return op.Parameters[i]
+}

@@ -1,0 +1,115 @@
+package model
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"samsara.internal/gateway/cmd/protogen/internal/document"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+func TestScopeIsFoundInProse(t *testing.T) {
+	t.Parallel()
+	for prose, want := range map[string]string{
+		"To use it, select **Read Safety & Cameras** under the Safety category.": "Read Safety & Cameras",
+		"Select a vehicle under the hood.":                                       "",
+		"":                                                                       "",
+	} {
+		if got := scope(prose); got != want {
+			t.Errorf("scope(%q) = %q, want %q", prose, got, want)
+		}
+	}
+}
+
+func TestRateLimitIsFoundInProse(t *testing.T) {
+	t.Parallel()
+	limit := func(requests int32, window time.Duration) *gatewayv1.RateLimit {
+		return &gatewayv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
+	}
+	for prose, want := range map[string]*gatewayv1.RateLimit{
+		"<b>Rate limit:</b> 5 requests/sec (more).": limit(5, time.Second),
+		"**Rate limit:** 100 requests/min":          limit(100, time.Minute),
+		"Rate limit: 1 request/hour":                limit(1, time.Hour),
+		"Limits apply.":                             nil,
+	} {
+		got, err := rateLimit(&document.Operation{Description: prose})
+		if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || diff != "" {
+			t.Errorf("rateLimit(%q): %v (-want +got):\n%s", prose, err, diff)
+		}
+	}
+	if got, err := rateLimit(&document.Operation{Description: "Rate limit: 99999999999 requests/sec"}); err == nil {
+		t.Errorf("rateLimit of a number beyond int32 = %v, want an error", got)
+	}
+}
+
+func TestPropertyFacts(t *testing.T) {
+	t.Parallel()
+	of := func(kind string, s document.Schema) schema {
+		s.Types = []string{kind}
+		return schema{key: "x", Schema: &s}
+	}
+	for _, test := range []struct {
+		name   string
+		schema schema
+		prose  string
+		want   *gatewayv1.Field
+		notes  Notes
+	}{
+		{"a number has bounds", of("integer", document.Schema{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}, Notes{}},
+		{"a string has lengths", of("string", document.Schema{MinLength: 1, MaxLength: proto.Uint64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(9)}, Notes{}},
+		{"a number's format is its type", of("integer", document.Schema{Format: "int64"}), "", &gatewayv1.Field{}, Notes{}},
+		{"a string that is a string has no format", of("string", document.Schema{Format: "string"}), "", &gatewayv1.Field{}, Notes{}},
+		{"prose states a time", of("string", document.Schema{}), "UTC time in RFC 3339 format", &gatewayv1.Field{Format: "date-time"}, Notes{}},
+		{"prose does not overrule a format", of("string", document.Schema{Format: "date"}), "as in RFC 3339", &gatewayv1.Field{Format: "date"}, Notes{}},
+		{"prose states a list", of("string", document.Schema{}), "A comma separated list.", &gatewayv1.Field{}, Notes{CommaSeparated: true}},
+		{"prose states an epoch", of("integer", document.Schema{}), "Unix milliseconds.", &gatewayv1.Field{}, Notes{UnixMilliseconds: true}},
+		{"values are told once and as text", of("integer", document.Schema{Enum: []any{1.0, 2.5, 1.0}, Default: true}), "", &gatewayv1.Field{Values: []string{"1", "2.5"}, Default: "true"}, Notes{}},
+		{"a default may be a list", of("string", document.Schema{Default: []any{"a", 1.0}}), "", &gatewayv1.Field{Default: `["a",1]`}, Notes{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newProperty("x", test.schema)
+			p.read(test.prose)
+			if diff := cmp.Diff(test.want, p.Options, protocmp.Transform()); diff != "" || p.Notes != test.notes {
+				t.Errorf("notes %+v, want %+v; options (-want +got):\n%s", p.Notes, test.notes, diff)
+			}
+		})
+	}
+}
+
+func TestFeedFactsAreFoundInProse(t *testing.T) {
+	t.Parallel()
+	parameter := func(name, prose string, required bool) *document.Parameter {
+		return &document.Parameter{Name: name, In: "query", Description: prose, Required: required}
+	}
+	for _, test := range []struct {
+		name, prose string
+		parameters  []*document.Parameter
+		want        FeedFacts
+	}{
+		{"nothing is said", "Stream work orders.", []*document.Parameter{parameter("startTime", "", false), parameter("endTime", "", false)}, FeedFacts{}},
+		{"the first call has what is there", "Your first call gives you the\nmost recent stats.", nil, FeedFacts{Begins: "with the most recent values"}},
+		{"it begins now", "", []*document.Parameter{parameter("startTime", "Defaults to now if not provided.", false)}, FeedFacts{Begins: "now"}},
+		{"it begins some time ago", "", []*document.Parameter{parameter("startTime", "Defaults to 24 hours ago.", false)}, FeedFacts{Begins: "24 hours ago"}},
+		{"a start that is required has no default", "", []*document.Parameter{parameter("startTime", "Defaults to now.", true)}, FeedFacts{}},
+		{"it ends now", "", []*document.Parameter{parameter("endTime", "Defaults to the current time when omitted.", false)}, FeedFacts{EndsNow: true}},
+		{"it never ends", "If you don’t include an endTime, you can continue to poll.", []*document.Parameter{parameter("endTime", "Defaults to never.", false)}, FeedFacts{Endless: true}},
+		{"it ends now and never", "If you do not include an endTime, the API will poll.", []*document.Parameter{parameter("endTime", "Defaults to now.", false)}, FeedFacts{EndsNow: true, Endless: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			op := &document.Operation{Description: test.prose, Parameters: test.parameters}
+			if got := readFeedFacts(true, op); got != test.want {
+				t.Errorf("readFeedFacts = %+v, want %+v", got, test.want)
+			}
+			if got := readFeedFacts(false, op); got != (FeedFacts{}) {
+				t.Errorf("readFeedFacts of what is no feed = %+v, want nothing", got)
+			}
+		})
+	}
+}

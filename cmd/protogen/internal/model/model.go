@@ -1,0 +1,546 @@
+// Package model turns an OpenAPI document into what the gateway's API has to say: operations with
+// their annotations, and the members of their requests and responses with the kind of value that
+// each one has. It knows nothing of proto files.
+//
+// It refuses what cannot be expressed without loss: parameters in headers or cookies, arrays and
+// objects in other styles than form, bodies that are not JSON, pages without one list of records.
+// Such an operation has to be left out by name (see LeftOut), so that none is lost unseen.
+package model
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"samsara.internal/gateway/cmd/protogen/internal/document"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
+	"samsara.internal/gateway/cmd/protogen/overlay"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// ErrUnsupported is in every error for a document that cannot be expressed without loss.
+var ErrUnsupported = errors.New("not supported")
+
+// Operation is what the document says of one operation.
+type Operation struct {
+	document.Location
+	Place             Place
+	Name              string // of the RPC
+	Annotation        *gatewayv1.Operation
+	Request, Response Source
+	Deprecated        bool
+	Feed              FeedFacts
+	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
+	NoFeed bool
+	// Unstreamable is why the pages cannot be streamed though the operation has some. Nil if there is
+	// nothing to say against it.
+	Unstreamable error
+	// idle are the corrections of it that say what the document does.
+	idle []error
+}
+
+// Source is what the document says of one message. The key tells sources apart.
+type Source struct {
+	Key    string
+	Fields []Property
+}
+
+// Property is a parameter, a member of a body, or a member of an object. Options lacks only the
+// name.
+type Property struct {
+	Wire       string
+	Shape      Shape
+	Options    *gatewayv1.Field
+	Notes      Notes
+	Deprecated bool
+}
+
+// Notes are facts of a property that reach the comment and nothing else.
+type Notes struct {
+	CommaSeparated   bool
+	UnixMilliseconds bool
+	NullEntries      bool // of a list whose entries may be null
+}
+
+// Shape is how a schema appears as a field.
+type Shape struct {
+	Label Label
+	Kind  Kind
+	of    schema // behind a message of the tree
+}
+
+// Key tells the schemas behind messages apart; empty if there is no message.
+func (s Shape) Key() string { return s.of.key }
+
+// Source is what the document says of the message behind the shape.
+func (s Shape) Source() Source {
+	switch s.Kind {
+	case KindWrapper:
+		return Source{s.of.key, []Property{rootProperty("values", s.of)}}
+	case KindNullable:
+		return Source{s.of.key, []Property{rootProperty("value", s.of)}}
+	default:
+	}
+	return Source{s.of.key, s.of.properties()}
+}
+
+// Kind is the type of a field's value, or of its elements.
+type Kind int
+
+// The kinds that a field can have.
+const (
+	KindAny           Kind = iota // google.protobuf.Value
+	KindList                      // google.protobuf.ListValue
+	KindMask                      // google.protobuf.FieldMask
+	KindStreamOptions             // samsara.gateway.v1.StreamOptions
+	KindFollowOptions             // samsara.gateway.v1.FollowOptions
+	KindKeepAlive                 // samsara.gateway.v1.KeepAlive
+	KindMessage                   // a message of the tree
+	KindWrapper                   // a message of the tree that stands for an array inside a list or map
+	KindNullable                  // a message of the tree that stands for a scalar or null inside a list
+	KindString
+	KindInteger
+	KindNumber
+	KindBoolean
+)
+
+// Proto is the kind as a proto file shows it.
+func (k Kind) Proto() Kind {
+	if k == KindWrapper || k == KindNullable {
+		return KindMessage
+	}
+	return k
+}
+
+// Name is the kind's type in a proto file; empty for messages of the tree.
+func (k Kind) Name() string {
+	switch k {
+	case KindAny:
+		return "google.protobuf.Value"
+	case KindList:
+		return "google.protobuf.ListValue"
+	case KindMask:
+		return "google.protobuf.FieldMask"
+	case KindStreamOptions:
+		return "samsara.gateway.v1.StreamOptions"
+	case KindFollowOptions:
+		return "samsara.gateway.v1.FollowOptions"
+	case KindKeepAlive:
+		return "samsara.gateway.v1.KeepAlive"
+	case KindString:
+		return "string"
+	case KindInteger:
+		return "int64"
+	case KindNumber:
+		return "double"
+	case KindBoolean:
+		return "bool"
+	case KindMessage, KindWrapper, KindNullable:
+	}
+	return ""
+}
+
+// Scalar says whether the kind takes the keyword optional.
+func (k Kind) Scalar() bool { return !strings.Contains(k.Name(), ".") && k.Name() != "" }
+
+// Label is how many values a field has.
+type Label int
+
+// The labels that a field can have.
+const (
+	Single Label = iota
+	List
+	Mapping // keys are strings
+)
+
+// Compare orders operations by path and method.
+func Compare(a, b *gatewayv1.Operation) int {
+	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()))
+}
+
+func newOperation(op *document.Operation) (Operation, error) {
+	verb, template := op.Method, op.Path
+	verbNumber, ok := gatewayv1.HttpMethod_value["HTTP_METHOD_"+verb]
+	if !ok {
+		return Operation{}, op.Errorf("method %s: %w", verb, ErrUnsupported)
+	}
+	if op.ID == "" {
+		return Operation{}, op.Errorf("operation without operationId: %w", ErrUnsupported)
+	}
+	where, err := placeOf(template, op.Tags)
+	if err != nil {
+		return Operation{}, op.Errorf("%w", err)
+	}
+	var idle []error
+	limit, err := rateLimit(op)
+	if errors.Is(err, overlay.ErrIdle) {
+		idle, err = append(idle, op.Errorf("%w", err)), nil
+	}
+	if err != nil {
+		return Operation{}, op.Errorf("%w", err)
+	}
+	key := verb + " " + template
+	status, response, err := readResponse(key, op)
+	if err != nil {
+		return Operation{}, err
+	}
+	parameters, err := readParameters(op)
+	if err != nil {
+		return Operation{}, err
+	}
+	body, fields, err := readBody(key, op)
+	if err != nil {
+		return Operation{}, err
+	}
+	if body != gatewayv1.Body_BODY_UNSPECIFIED && (verb == "PATCH" || verb == "PUT") {
+		fields = append(fields, updateMask())
+	}
+	paging := pagination(template, parameters)
+	isFeed, noFeed, err := feed(op, paging)
+	if errors.Is(err, overlay.ErrIdle) {
+		idle, err = append(idle, op.Errorf("%w", err)), nil
+	}
+	if err != nil {
+		return Operation{}, op.Errorf("%w", err)
+	}
+	return Operation{
+		Location: op.Location,
+		Place:    where,
+		Name:     rpcName(op.ID),
+		Annotation: &gatewayv1.Operation{
+			Id:            op.ID,
+			Method:        gatewayv1.HttpMethod(verbNumber),
+			Path:          template,
+			Body:          body,
+			Pagination:    paging,
+			Feed:          isFeed,
+			Repeatable:    repeatable(verb, op.ID),
+			Scope:         scope(op.Description),
+			RateLimit:     limit,
+			SuccessStatus: status,
+		},
+		Request:      Source{key + " request", append(parameters, fields...)},
+		Response:     Source{key + " response", response},
+		Deprecated:   op.Deprecated || extension(op.Extensions, "x-absent-from"),
+		Feed:         readFeedFacts(isFeed, op),
+		Unstreamable: unstreamable(op, paging, parameters, response),
+		NoFeed:       noFeed,
+		idle:         idle,
+	}, nil
+}
+
+// rpcName is the operationId as an RPC's name, without the V1 of legacy operations. A name that
+// begins with the verb stream would promise a stream, so it becomes a Get.
+func rpcName(id string) string {
+	w := words.Split(strings.TrimPrefix(id, "V1"))
+	if len(w) > 1 && w[0] == "stream" {
+		return "Get" + words.UpperCamel(w[1:]) + "Stream"
+	}
+	return words.Identifier(words.UpperCamel(w), "Call")
+}
+
+// repeatable says whether sending twice does no more than sending once: by HTTP's rules, and
+// for POSTs that only read by their names.
+func repeatable(verb, id string) bool {
+	switch verb {
+	case "GET", "PUT", "DELETE":
+		return true
+	case "POST":
+		return regexp.MustCompile(`^(?:V1)?(?:get|list)`).MatchString(id)
+	}
+	return false
+}
+
+func pagination(template string, parameters []Property) gatewayv1.Pagination {
+	has := func(wire string) bool {
+		return slices.ContainsFunc(parameters, func(p Property) bool { return p.Wire == wire })
+	}
+	switch {
+	case has("after"):
+		return gatewayv1.Pagination_PAGINATION_CURSOR
+	case has("startingAfter"), has("endingBefore"):
+		return gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL
+	case strings.Contains(template, "{pageNumber}"):
+		return gatewayv1.Pagination_PAGINATION_PAGE_NUMBER
+	}
+	return gatewayv1.Pagination_PAGINATION_UNSPECIFIED
+}
+
+// readParameters returns the path parameters in the order of the path, then the query
+// parameters by name.
+func readParameters(op *document.Operation) ([]Property, error) {
+	found := map[string]*document.Parameter{}
+	for _, p := range op.Parameters {
+		found[p.In+" "+p.Name] = p
+	}
+	if err := checkPath(op); err != nil {
+		return nil, err
+	}
+	var all []Property
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		p, err := readParameter(found[key])
+		if err != nil {
+			return nil, found[key].Errorf("parameter %q: %w", found[key].Name, err)
+		}
+		all = append(all, p)
+	}
+	position := func(p Property) int {
+		if p.Options.GetIn() == gatewayv1.Location_LOCATION_PATH {
+			return strings.Index(op.Path, "{"+p.Wire+"}")
+		}
+		return len(op.Path)
+	}
+	slices.SortStableFunc(all, func(a, b Property) int { return cmp.Compare(position(a), position(b)) })
+	return all, nil
+}
+
+// checkPath refuses an operation whose path and path parameters are not for each other.
+func checkPath(op *document.Operation) error {
+	var inPath, declared []string
+	for _, match := range regexp.MustCompile(`\{([^}]*)\}`).FindAllStringSubmatch(op.Path, -1) {
+		inPath = append(inPath, match[1])
+	}
+	for _, p := range op.Parameters {
+		if p.In == "path" {
+			declared = append(declared, p.Name)
+		}
+	}
+	slices.Sort(inPath)
+	slices.Sort(declared)
+	if declared = slices.Compact(declared); !slices.Equal(inPath, declared) {
+		return op.Errorf("the path has the parameters %q, but declared are %q: %w", inPath, declared, ErrUnsupported)
+	}
+	return nil
+}
+
+func readParameter(parameter *document.Parameter) (Property, error) {
+	if parameter.Schema == nil {
+		return Property{}, fmt.Errorf("a parameter without schema: %w", ErrUnsupported)
+	}
+	s := resolve(parameter.Schema, parameter.Name)
+	s.inURL = true
+	p := newProperty(parameter.Name, s)
+	p.read(parameter.Description)
+	p.Deprecated = p.Deprecated || parameter.Deprecated
+	p.Options.Required = parameter.Required && !extension(parameter.Extensions, "x-required-unknown")
+	style := ""
+	switch parameter.In {
+	case "path":
+		p.Options.In, style = gatewayv1.Location_LOCATION_PATH, "simple"
+	case "query":
+		p.Options.In, style = gatewayv1.Location_LOCATION_QUERY, "form"
+	default:
+		return Property{}, fmt.Errorf("a parameter in %q: %w", parameter.In, ErrUnsupported)
+	}
+	if parameter.Style != "" && parameter.Style != style {
+		return Property{}, fmt.Errorf("style %q, want %q: %w", parameter.Style, style, ErrUnsupported)
+	}
+	if !p.Shape.Kind.Scalar() || p.Shape.Label == Mapping {
+		return Property{}, fmt.Errorf("a parameter that is neither a scalar nor an array of scalars: %w", ErrUnsupported)
+	}
+	if p.Shape.Label == List {
+		p.Options.ArrayStyle = arrayStyle(parameter)
+	}
+	return p, nil
+}
+
+// readBody returns the members of the request's body; a body that is no object is one field.
+func readBody(key string, op *document.Operation) (gatewayv1.Body, []Property, error) {
+	if op.Body == nil {
+		return gatewayv1.Body_BODY_UNSPECIFIED, nil, nil
+	}
+	content, err := jsonSchema(op.Body.Location, op.Body.Content, key+" body")
+	if err != nil || content.Schema == nil {
+		return gatewayv1.Body_BODY_UNSPECIFIED, nil, err
+	}
+	fields := content.properties()
+	if !content.isObject() {
+		fields = []Property{rootProperty("body", content)}
+	}
+	for _, p := range fields {
+		p.Options.In = gatewayv1.Location_LOCATION_BODY
+	}
+	if op.Body.Required {
+		return gatewayv1.Body_BODY_REQUIRED, fields, nil
+	}
+	return gatewayv1.Body_BODY_OPTIONAL, fields, nil
+}
+
+// readResponse returns the status of success and the members of its body; a body that is no
+// object is one field.
+func readResponse(key string, op *document.Operation) (int32, []Property, error) {
+	for _, response := range op.Responses {
+		status, err := strconv.ParseInt(response.Status, 10, 32)
+		if err != nil || status < 200 || status > 299 {
+			continue
+		}
+		content, err := jsonSchema(response.Location, response.Content, key+" response")
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case content.Schema == nil:
+			return int32(status), nil, nil
+		case content.isObject():
+			return int32(status), content.properties(), nil
+		case content.isArray():
+			name, err := wrappedIn(content)
+			if err != nil {
+				return 0, nil, content.Errorf("%w", err)
+			}
+			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, nil
+		default:
+			return int32(status), []Property{rootProperty("value", content)}, nil
+		}
+	}
+	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
+}
+
+// recordLists names the lists of a response that could hold a page's records: its own, of which
+// `data` is the one if it is among them, or if it has none, its members'.
+func recordLists(response []Property) []string {
+	names := func(fields []Property) []string {
+		var all []string
+		for _, p := range fields {
+			if p.Shape.Label == List && !p.Deprecated && HoldsRecords(p.Wire, p.Shape.Kind) {
+				all = append(all, p.Wire)
+			}
+		}
+		return all
+	}
+	lists := names(response)
+	if slices.Contains(lists, "data") {
+		return []string{"data"}
+	}
+	if len(lists) > 0 {
+		return lists
+	}
+	for _, p := range response {
+		if p.Shape.Label != Single || p.Shape.Kind != KindMessage || p.Deprecated {
+			continue
+		}
+		for _, name := range names(p.Shape.Source().Fields) {
+			lists = append(lists, p.Wire+"."+name)
+		}
+	}
+	return lists
+}
+
+// HoldsRecords says whether a list of that name and kind can hold records: columns and links describe
+// a page.
+func HoldsRecords(wire string, kind Kind) bool {
+	wire = strings.ToLower(wire)
+	return wire != "columns" && wire != "links" && IsRecord(kind)
+}
+
+// IsRecord says whether a value of the kind can be a record: messages and texts can.
+func IsRecord(kind Kind) bool {
+	return kind != KindInteger && kind != KindNumber && kind != KindBoolean
+}
+
+// CursorParameter is the wire name of the parameter that says where the next page begins.
+func CursorParameter(p gatewayv1.Pagination) string {
+	switch p {
+	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+		return "startingAfter"
+	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+		return "pageNumber"
+	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+	}
+	return "after"
+}
+
+// unstreamable says why pages cannot be read one after the other.
+func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameters, response []Property) error {
+	if paging == gatewayv1.Pagination_PAGINATION_UNSPECIFIED {
+		return nil
+	}
+	is := func(fields []Property, wire string, kind Kind) bool {
+		return slices.ContainsFunc(fields, func(p Property) bool {
+			return p.Wire == wire && p.Shape.Label == Single && p.Shape.Kind == kind
+		})
+	}
+	if cursor := CursorParameter(paging); !is(parameters, cursor, KindString) {
+		return op.Errorf("pages without a parameter %q that is text: %w", cursor, ErrUnsupported)
+	}
+	if lists := recordLists(response); len(lists) != 1 {
+		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), lists, ErrUnsupported)
+	}
+	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+		return nil
+	}
+	for _, p := range response {
+		if p.Wire != "pagination" || p.Shape.Label != Single || p.Shape.Kind != KindMessage {
+			continue
+		}
+		if below := p.Shape.Source().Fields; is(below, "endCursor", KindString) && is(below, "hasNextPage", KindBoolean) {
+			return nil
+		}
+	}
+	return op.Errorf("pages without a pagination of endCursor and hasNextPage: %w", ErrUnsupported)
+}
+
+// jsonSchema returns the schema of JSON content, no schema where there is no content.
+func jsonSchema(at document.Location, content []document.Media, key string) (schema, error) {
+	if len(content) == 0 {
+		return schema{}, nil
+	}
+	i := slices.IndexFunc(content, func(m document.Media) bool {
+		return m.Type == "application/json" || strings.HasPrefix(m.Type, "application/json;")
+	})
+	if i < 0 {
+		var types []string
+		for _, m := range content {
+			types = append(types, m.Type)
+		}
+		return schema{}, at.Errorf("content of the type %s, want application/json: %w", strings.Join(types, ", "), ErrUnsupported)
+	}
+	if content[i].Schema == nil {
+		return schema{}, content[i].Errorf("content without schema: %w", ErrUnsupported)
+	}
+	return resolve(content[i].Schema, key), nil
+}
+
+// rootProperty is a whole body as one field. A map can be none, but any value can.
+func rootProperty(name string, s schema) Property {
+	p := newProperty(name, s)
+	if p.Shape.Label == Mapping {
+		p.Shape = Shape{Label: Single, Kind: KindAny}
+	}
+	p.Options.Root = true
+	return p
+}
+
+func updateMask() Property {
+	return Property{
+		Wire:    "updateMask",
+		Shape:   Shape{Kind: KindMask},
+		Options: &gatewayv1.Field{In: gatewayv1.Location_LOCATION_UPDATE_MASK},
+	}
+}
+
+// Placed is the operation's annotation at a place.
+func (o Operation) Placed(p Place) *gatewayv1.Operation {
+	annotation := proto.CloneOf(o.Annotation)
+	annotation.Stage = p.Stage()
+	return annotation
+}
+
+// Shapes are the shapes of the streaming twins that the operation should have.
+func (o Operation) Shapes() []gatewayv1.StreamShape {
+	switch {
+	case o.Unstreamable != nil:
+		return nil
+	case o.Annotation.GetFeed():
+		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}
+	case o.Annotation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package model
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"samsara.internal/gateway/cmd/protogen/internal/document"
+)
+
+// schema is a schema of the document with the key it is known by: its component's name, or,
+// for an inline one, its owner's key and the way from there (".property", "[]" for the elements
+// of an array, "{}" for the values of a map).
+type schema struct {
+	key      string
+	nullable bool
+	inURL    bool // where no entry is null
+	*document.Schema
+}
+
+// maxAliases bounds a chain of schemas that only name another one.
+const maxAliases = 16
+
+// resolve gives a schema its key; inline is that of a schema that has no name of its own. A schema
+// that is another one, or null, is that other one.
+func resolve(s *document.Schema, inline string) schema {
+	resolved := schema{key: inline, nullable: isNullable(s), Schema: s}
+	if s.Name != "" {
+		resolved.key = s.Name
+	}
+	for range maxAliases {
+		other := resolved.alias()
+		if other == nil {
+			break
+		}
+		if other.Name != "" {
+			resolved.key = other.Name
+		}
+		resolved.Schema, resolved.nullable = other, resolved.nullable || isNullable(other)
+	}
+	return resolved
+}
+
+// isNullable says whether a schema allows null beside what else it allows.
+func isNullable(s *document.Schema) bool {
+	return s.Nullable || slices.ContainsFunc(slices.Concat(s.OneOf, s.AnyOf), func(m *document.Schema) bool { return m.Is("null") })
+}
+
+// alias returns the only schema that this one can be, nil if it says something itself: the only
+// member of an allOf, or of a oneOf or anyOf but for null.
+func (s schema) alias() *document.Schema {
+	if len(s.Properties) > 0 {
+		return nil
+	}
+	if len(s.AllOf) == 1 {
+		return s.AllOf[0]
+	}
+	if members := s.choices(); len(s.AllOf) == 0 && len(members) == 1 {
+		return members[0]
+	}
+	return nil
+}
+
+// choices are the members of a oneOf or an anyOf, but for null.
+func (s schema) choices() []*document.Schema {
+	var all []*document.Schema
+	for _, member := range slices.Concat(s.OneOf, s.AnyOf) {
+		if !member.Is("null") {
+			all = append(all, member)
+		}
+	}
+	return all
+}
+
+// shape of a property of that name.
+func (s schema) shape(name string) Shape {
+	switch values := s.Values; {
+	case s.isArray():
+		kind, of := s.items().entry()
+		return Shape{List, kind, of}
+	case s.isObject():
+		return Shape{Single, KindMessage, s}
+	case values != nil && !isEmpty(values):
+		kind, of := resolve(values, s.key+"{}").element()
+		return Shape{Mapping, kind, of}
+	}
+	kind, of := s.element()
+	if kind == KindAny && strings.HasSuffix(strings.ToLower(name), "externalids") {
+		return Shape{Mapping, KindString, schema{}}
+	}
+	return Shape{Single, kind, of}
+}
+
+// entry is the kind of an entry of a list, with the schema behind it for messages. A scalar that may
+// be null needs a message: a list of scalars has no place for null, and places may mean something.
+func (s schema) entry() (Kind, schema) {
+	kind, of := s.element()
+	if s.nullable && kind.Scalar() {
+		return KindNullable, s
+	}
+	return kind, of
+}
+
+// element is the kind of one value of the schema, with the schema behind it for messages.
+func (s schema) element() (Kind, schema) {
+	switch {
+	case s.isArray():
+		if inner, _ := s.items().element(); inner == KindAny {
+			return KindList, schema{}
+		}
+		return KindWrapper, s
+	case s.isObject():
+		return KindMessage, s
+	}
+	return s.scalar(maxAliases), schema{}
+}
+
+// scalar is the kind that holds all values of a schema without properties or elements: the widest
+// of those that it allows. Any value holds what no narrower kind does.
+func (s schema) scalar(depth int) Kind {
+	var kinds []Kind
+	for _, name := range s.Types {
+		kinds = append(kinds, scalarKind(name, s.Format))
+	}
+	if len(s.Types) == 0 && depth > 0 {
+		for _, member := range s.choices() {
+			below := resolve(member, "")
+			if below.isArray() || below.isObject() {
+				return KindAny
+			}
+			kinds = append(kinds, below.scalar(depth-1))
+		}
+	}
+	return widest(kinds)
+}
+
+func scalarKind(name, format string) Kind {
+	switch {
+	case name == "string":
+		return KindString
+	case name == "boolean":
+		return KindBoolean
+	case name == "integer" && !strings.HasPrefix(format, "float") && format != "double",
+		name == "number" && strings.HasPrefix(format, "int"):
+		return KindInteger
+	case name == "integer", name == "number":
+		return KindNumber
+	}
+	return KindAny
+}
+
+// widest is the kind that holds the values of all of them. The gateway reads a number or a bool
+// where text is declared as its text, so text is wider than both.
+func widest(kinds []Kind) Kind {
+	has := func(k Kind) bool { return slices.Contains(kinds, k) }
+	switch {
+	case len(kinds) == 0 || has(KindAny):
+		return KindAny
+	case has(KindString):
+		return KindString
+	case has(KindBoolean) && (has(KindInteger) || has(KindNumber)):
+		return KindAny
+	case has(KindBoolean):
+		return KindBoolean
+	case has(KindNumber):
+		return KindNumber
+	}
+	return KindInteger
+}
+
+func (s schema) isArray() bool { return s.Is("array") && s.Items != nil }
+
+func (s schema) items() schema {
+	items := resolve(s.Items, s.key+"[]")
+	items.nullable = items.nullable && !s.inURL
+	return items
+}
+
+// isObject says whether the schema has properties, so that a message can stand for it.
+func (s schema) isObject() bool { return hasProperties(s.Schema, maxAliases) }
+
+// hasProperties looks into allOf members to the given depth.
+func hasProperties(s *document.Schema, depth int) bool {
+	return len(s.Properties) > 0 || depth > 0 && slices.ContainsFunc(s.AllOf, func(m *document.Schema) bool {
+		return hasProperties(m, depth-1)
+	})
+}
+
+// isEmpty says whether a schema allows everything.
+func isEmpty(s *document.Schema) bool {
+	return s.Name == "" && len(s.Types)+len(s.Properties)+len(s.AllOf)+len(s.OneOf)+len(s.AnyOf) == 0
+}
+
+// properties returns the properties of an object by name, those of allOf members included.
+// Members that are free-form add none.
+func (s schema) properties() []Property {
+	found := map[string]Property{}
+	required := map[string]bool{}
+	s.collect(found, required, map[*document.Schema]bool{})
+	all := make([]Property, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		p := found[name]
+		p.Options.Required = required[name]
+		all = append(all, p)
+	}
+	return all
+}
+
+func (s schema) collect(found map[string]Property, required map[string]bool, seen map[*document.Schema]bool) {
+	if seen[s.Schema] {
+		return
+	}
+	seen[s.Schema] = true
+	for _, member := range s.AllOf {
+		resolve(member, s.key).collect(found, required, seen)
+	}
+	for name, property := range s.Properties {
+		found[name] = newProperty(name, resolve(property, s.key+"."+name))
+	}
+	for _, name := range s.Required {
+		required[name] = true
+	}
+}

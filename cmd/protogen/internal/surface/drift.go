@@ -1,0 +1,357 @@
+package surface
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// Class is what a change means for clients that are deployed. A greater one includes the lesser.
+type Class int
+
+// The classes of changes.
+const (
+	None       Class = iota // the same, byte for byte
+	Cosmetic                // texts, known values, formats, bounds and defaults: nothing that is checked or sent
+	Additive                // an operation or a field that was not there, and that nobody has to use
+	Structural              // what is there goes on working, but somebody should look
+	Breaking                // what a deployed client sends or reads is no longer sent or read
+)
+
+// String is the class in a word.
+func (c Class) String() string {
+	return [...]string{"none", "cosmetic", "additive", "structural", "breaking"}[c]
+}
+
+// MarshalText is the class in a word.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Change is one difference between the tree and what a document would make of it.
+type Change struct {
+	Class  Class  `json:"class"`
+	What   string `json:"what"`             // such as "field retyped"
+	Where  string `json:"where"`            // the full name of a method, field or package
+	Detail string `json:"detail,omitempty"` // what it was and what it is
+}
+
+// Report is all that a document would change in the tree.
+type Report struct {
+	Class        Class    `json:"class"`         // the greatest of the changes
+	Files        int      `json:"files"`         // that would be written
+	LinesAdded   int      `json:"lines_added"`   // in these files
+	LinesRemoved int      `json:"lines_removed"` // from these files
+	Changes      []Change `json:"changes"`       // the greatest class first, then by where
+}
+
+// Drift returns what Update would change in the tree below root, and changes nothing. What would make
+// a run refuse the document is a change that somebody has to look at, and stops nothing.
+func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
+	var trees [2]*tree
+	for i := range trees {
+		t, err := readTree(ctx, root)
+		if err != nil {
+			return Report{}, fmt.Errorf("reading the tree below %s: %w", root, err)
+		}
+		trees[i] = t
+	}
+	before, after := trees[0], trees[1]
+	c := comparison{changes: []Change{}}
+	for _, err := range m.Idle {
+		c.add(Structural, "correction changes nothing", "the corrections", "%v", err)
+	}
+	for _, err := range m.Unused {
+		c.add(Structural, "left out for nothing", "the list of what is left out", "%v", err)
+	}
+	for _, err := range slices.Concat(m.Unsupported, merge(after, m.Operations)) {
+		c.unsupported(err)
+	}
+	c.compare(before, after)
+	report := Report{Changes: c.changes}
+	if err := report.count(after, root); err != nil {
+		return Report{}, err
+	}
+	slices.SortFunc(report.Changes, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(b.Class, a.Class), cmp.Compare(a.What, b.What), cmp.Compare(a.Where, b.Where))
+	})
+	if len(report.Changes) > 0 {
+		report.Class = report.Changes[0].Class
+	}
+	return report, nil
+}
+
+// count counts what would be written. A file in which nothing else has changed has other texts.
+func (r *Report) count(after *tree, root string) error {
+	for _, p := range after.sorted() {
+		want := p.print()
+		have, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(p.File()))) //nolint:gosec // the caller names the tree
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		if bytes.Equal(have, want) {
+			continue
+		}
+		added, removed := lines(have, want)
+		r.Files++
+		r.LinesAdded += added
+		r.LinesRemoved += removed
+		if slices.ContainsFunc(r.Changes, func(c Change) bool { return strings.HasPrefix(c.Where, p.String()+".") }) {
+			continue
+		}
+		class, what := Cosmetic, "texts changed"
+		if have == nil {
+			class, what = Additive, "package added"
+		}
+		r.Changes = append(r.Changes, Change{class, what, p.String(), fmt.Sprintf("%d lines added, %d removed", added, removed)})
+	}
+	return nil
+}
+
+// lines counts the lines that one text has more often than the other.
+func lines(have, want []byte) (added, removed int) {
+	counts := map[string]int{}
+	for line := range bytes.Lines(want) {
+		counts[string(line)]++
+	}
+	for line := range bytes.Lines(have) {
+		counts[string(line)]--
+	}
+	for _, n := range counts {
+		added += max(0, n)
+		removed += max(0, -n)
+	}
+	return added, removed
+}
+
+// comparison collects the changes from one tree to a later one, in which everything of the first is
+// under the same name.
+type comparison struct {
+	changes []Change
+	sent    map[*message]bool  // what operations in good standing send, in the later tree
+	live    map[string]*method // operations in good standing by operationId, in the later tree
+}
+
+func (c *comparison) add(class Class, what, where, format string, args ...any) {
+	c.changes = append(c.changes, Change{class, what, where, fmt.Sprintf(format, args...)})
+}
+
+// unsupported adds an operation that cannot be expressed: whoever regenerates has to leave it out by
+// name.
+func (c *comparison) unsupported(err error) {
+	where := "the document"
+	var operation *model.OperationError
+	if errors.As(err, &operation) {
+		where = operation.Name
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	c.add(Structural, "operation not supported", where, "%s", text)
+}
+
+func (c *comparison) compare(before, after *tree) {
+	c.sent, c.live = map[*message]bool{}, map[string]*method{}
+	for _, p := range after.packages {
+		for _, m := range p.methods {
+			if !m.deprecated {
+				c.live[m.operation.GetId()] = m
+				m.request.use(c.sent)
+			}
+		}
+	}
+	for _, p := range after.sorted() {
+		old := before.at(p.Place)
+		for _, m := range p.methods {
+			i := slices.IndexFunc(old.methods, func(other *method) bool { return other.name == m.name })
+			if i < 0 {
+				c.add(Additive, "operation added", m.fullName(), "%s", m.line())
+				continue
+			}
+			c.method(old.methods[i], m)
+		}
+		for _, m := range p.messages {
+			if i := slices.IndexFunc(old.messages, func(other *message) bool { return other.name == m.name }); i >= 0 {
+				c.message(old.messages[i], m)
+			}
+		}
+	}
+}
+
+func (c *comparison) method(before, after *method) {
+	where := after.fullName()
+	moved := c.live[after.operation.GetId()]
+	switch {
+	case before.deprecated && after.deprecated:
+		return
+	case before.deprecated:
+		c.add(Additive, "operation back", where, "%s", after.line())
+	case after.deprecated && moved != nil && moved != after && after.gone:
+		c.add(Breaking, "operation moved", where, "calls %s still; %s is now %s", after.line(), moved.line(), moved.fullName())
+	case after.deprecated && moved != nil && moved != after:
+		c.add(Structural, "operation moved", where, "goes on working; %s is now %s", moved.line(), moved.fullName())
+	case after.deprecated && after.gone:
+		c.add(Breaking, "operation removed", where, "calls %s still", after.line())
+		return
+	case after.deprecated:
+		c.add(Structural, "operation deprecated", where, "%s", after.line())
+	}
+	c.annotation(where, before.operation, after.operation)
+	for _, t := range after.twins {
+		where := after.place().String() + "." + after.place().Service() + "." + t.name
+		switch old := before.twin(t.stream.GetShape()); {
+		case old == nil:
+			c.add(Additive, "stream added", where, "of %s", after.name)
+		case t.unserved && !old.unserved && !before.deprecated:
+			c.add(Breaking, "stream not served", where, "the pages of %s can no longer be read one after the other", after.name)
+		case t.deprecated && !old.deprecated && !after.deprecated:
+			c.add(Structural, "stream deprecated", where, "%s no longer pages", after.name)
+		case t.stream.GetEndRequired() && !old.stream.GetEndRequired():
+			c.add(Breaking, "end of stream required", where, "the document now says both that it ends now and that it never does")
+		}
+	}
+}
+
+// annotation compares what methods say of an operation.
+func (c *comparison) annotation(where string, before, after *gatewayv1.Operation) {
+	if before.GetScope() != after.GetScope() {
+		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
+	}
+	if !proto.Equal(before.GetRateLimit(), after.GetRateLimit()) {
+		c.add(Structural, "rate limit changed", where, "%s, now %s", limitText(before.GetRateLimit()), limitText(after.GetRateLimit()))
+	}
+	for _, fact := range []struct {
+		name          string
+		before, after any
+	}{
+		{"operationId", before.GetId(), after.GetId()},
+		{"body", before.GetBody(), after.GetBody()},
+		{"pagination", before.GetPagination(), after.GetPagination()},
+		{"feed", before.GetFeed(), after.GetFeed()},
+		{"repeatable", before.GetRepeatable(), after.GetRepeatable()},
+		{"success status", before.GetSuccessStatus(), after.GetSuccessStatus()},
+		{"place of records", before.GetItems(), after.GetItems()},
+	} {
+		if fact.before != fact.after {
+			c.add(Structural, "operation changed", where, "%s %v, now %v", fact.name, fact.before, fact.after)
+		}
+	}
+}
+
+func limitText(limit *gatewayv1.RateLimit) string {
+	if limit == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%d per %s", limit.GetRequests(), windowWord(limit))
+}
+
+// message compares the fields of a message that was there before.
+func (c *comparison) message(before, after *message) {
+	for _, f := range after.fields {
+		i := slices.IndexFunc(before.fields, func(other *field) bool { return other.name == f.name })
+		where := after.pkg.String() + "." + after.name + "." + f.name
+		switch successor := after.successor(f); {
+		case i < 0 && slices.ContainsFunc(before.fields, func(other *field) bool { return other.slot() == f.slot() && !other.options.GetRetired() }):
+			// It is told of the field that it replaces.
+		case i < 0 && f.options.GetRequired() && c.sent[after]:
+			c.add(Breaking, "required field added", where, "%s", f.typeIn(after.pkg))
+		case i < 0:
+			c.add(Additive, "field added", where, "%s", f.typeIn(after.pkg))
+		case f.options.GetRetired() && !before.fields[i].options.GetRetired() && successor != nil:
+			c.add(Breaking, "field retyped", where, "%s, now %s in %s", f.typeIn(after.pkg), successor.typeIn(after.pkg), successor.name)
+		case f.gone && !before.fields[i].deprecated:
+			c.add(Breaking, "field removed", where, "%s", f.typeIn(after.pkg))
+		default:
+			c.field(where, before.fields[i], f, c.sent[after])
+		}
+	}
+}
+
+// successor returns the field that is read and sent for the wire name of a retired one.
+func (m *message) successor(retired *field) *field {
+	i := slices.IndexFunc(m.fields, func(f *field) bool { return f.slot() == retired.slot() && !f.options.GetRetired() })
+	if i < 0 {
+		return nil
+	}
+	return m.fields[i]
+}
+
+// field compares what is said of a field that is in the document, or was in neither.
+func (c *comparison) field(where string, before, after *field, sent bool) {
+	was, is := before.options, after.options
+	switch {
+	case before.deprecated && !after.deprecated:
+		c.add(Additive, "field back", where, "")
+	case !before.deprecated && after.deprecated:
+		c.add(Structural, "field deprecated", where, "")
+	}
+	switch {
+	case sent && !was.GetRequired() && is.GetRequired():
+		c.add(Breaking, "field required", where, "")
+	case was.GetRequired() != is.GetRequired():
+		c.add(Cosmetic, "field changed", where, "required %t, now %t", was.GetRequired(), is.GetRequired())
+	}
+	for _, fact := range []struct {
+		class         Class
+		name          string
+		before, after any
+	}{
+		{Structural, "location", was.GetIn(), is.GetIn()},
+		{Structural, "array style", was.GetArrayStyle(), is.GetArrayStyle()},
+		{Structural, "root", was.GetRoot(), is.GetRoot()},
+		{Cosmetic, "format", was.GetFormat(), is.GetFormat()},
+		{Cosmetic, "minimum", bound(was.Minimum), bound(is.Minimum)},
+		{Cosmetic, "maximum", bound(was.Maximum), bound(is.Maximum)},
+		{Cosmetic, "default", was.GetDefault(), is.GetDefault()},
+	} {
+		if fact.before != fact.after {
+			c.add(fact.class, "field changed", where, "%s %v, now %v", fact.name, fact.before, fact.after)
+		}
+	}
+	if !slices.Equal(was.GetValues(), is.GetValues()) {
+		c.add(Cosmetic, "known values changed", where, "%s", valuesText(was.GetValues(), is.GetValues()))
+	}
+}
+
+func bound(v *float64) string {
+	if v == nil {
+		return "none"
+	}
+	return strconv.FormatFloat(*v, 'f', -1, 64)
+}
+
+// valuesText says which values came and which went.
+func valuesText(before, after []string) string {
+	var all []string
+	for _, v := range after {
+		if !slices.Contains(before, v) {
+			all = append(all, "+"+strconv.Quote(v))
+		}
+	}
+	for _, v := range before {
+		if !slices.Contains(after, v) {
+			all = append(all, "-"+strconv.Quote(v))
+		}
+	}
+	if len(all) == 0 {
+		return "another order"
+	}
+	return strings.Join(all, " ")
+}
+
+func (m *method) fullName() string {
+	return m.place().String() + "." + m.place().Service() + "." + m.name
+}
+
+// line is the operation as the first line of a request has it.
+func (m *method) line() string {
+	return strings.TrimPrefix(m.operation.GetMethod().String(), "HTTP_METHOD_") + " " + m.operation.GetPath()
+}

@@ -1,0 +1,123 @@
+package surface
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+)
+
+// forms tells which schemas are one thing, so that one message can stand for all of them: those
+// of the same plain name and the same structure, all the way down. The document's newer half
+// has a copy of each schema for every operation and direction.
+type forms struct {
+	names    names
+	sources  map[string]source   // of each schema of the document
+	schemas  map[string]string   // form of each schema of the document
+	messages map[*message]string // form of each message of the tree
+	uses     map[string]int      // how many operations lead to a schema
+	shared   map[string]bool     // forms with a schema that several packages lead to
+}
+
+// newForms describes all schemas of the document and all messages of the tree.
+func newForms(t *tree, operations []model.Operation) *forms {
+	f := &forms{
+		names:    newNames(t, operations),
+		sources:  map[string]source{},
+		schemas:  map[string]string{},
+		messages: map[*message]string{},
+		uses:     map[string]int{},
+		shared:   map[string]bool{},
+	}
+	for _, p := range t.sorted() {
+		for _, m := range p.messages {
+			f.ofMessage(m)
+		}
+	}
+	first := map[string]model.Place{}
+	for _, o := range operations {
+		reached := map[string]bool{}
+		f.reach(newSource(o.Response), reached)
+		f.reach(newSource(o.Request), reached)
+		for key := range reached {
+			f.uses[key]++
+			if f.uses[key] == 1 {
+				first[key] = o.Place
+			}
+			if first[key] != o.Place {
+				f.shared[f.schemas[key]] = true
+			}
+		}
+	}
+	return f
+}
+
+// reach adds the schemas that src leads to.
+func (f *forms) reach(src source, reached map[string]bool) {
+	for _, p := range src.fields {
+		key := p.Shape.Key()
+		if p.Shape.Kind.Proto() != model.KindMessage || reached[key] {
+			continue
+		}
+		reached[key] = true
+		f.ofSchema(p.Shape)
+		f.reach(f.sources[key], reached)
+	}
+}
+
+// ofSchema returns the form of the schema behind a shape. A schema that leads to itself has
+// its key in its form, so it is like no other.
+func (f *forms) ofSchema(s model.Shape) string {
+	key := s.Key()
+	if form, known := f.schemas[key]; known {
+		return form
+	}
+	f.sources[key], f.schemas[key] = newSource(s.Source()), key
+	var members []string
+	for _, p := range f.sources[key].fields {
+		below := ""
+		if p.Shape.Kind.Proto() == model.KindMessage {
+			below = f.ofSchema(p.Shape)
+		}
+		members = append(members, member(p.Wire, p.Shape.Kind, p.Shape.Label, p.Options.GetRoot(), below))
+	}
+	f.schemas[key] = f.form(key, members)
+	return f.schemas[key]
+}
+
+// ofMessage returns the form of a message of the tree; requests and responses have none.
+func (f *forms) ofMessage(m *message) string {
+	if form, known := f.messages[m]; known || len(m.schemas) == 0 {
+		return form
+	}
+	f.messages[m] = m.schemas[0]
+	var members []string
+	for _, field := range m.fields {
+		if field.options.GetRetired() {
+			continue
+		}
+		below := ""
+		if field.kind == model.KindMessage {
+			below = f.ofMessage(field.message)
+		}
+		members = append(members, member(field.wire(), field.kind, field.label, field.options.GetRoot(), below))
+	}
+	f.messages[m] = f.form(m.schemas[0], members)
+	return f.messages[m]
+}
+
+func (f *forms) form(key string, members []string) string {
+	slices.Sort(members)
+	return f.names.plain(key) + "{" + strings.Join(members, ",") + "}"
+}
+
+func member(wire string, k model.Kind, l model.Label, root bool, below string) string {
+	return fmt.Sprintf("%q %d %d %t %s", wire, k.Proto(), l, root, below)
+}
+
+// alike says whether the message stands for a schema of the document that is the same thing as
+// the schema of that name.
+func (f *forms) alike(m *message, key string) bool {
+	return slices.ContainsFunc(m.schemas, func(other string) bool { return f.schemas[other] == f.schemas[key] })
+}

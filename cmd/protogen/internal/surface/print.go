@@ -1,0 +1,307 @@
+package surface
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// lineWidth is where comments wrap.
+const lineWidth = 100
+
+// write writes the files that differ from the tree below root and returns how many.
+func write(t *tree, root string) (int, error) {
+	written := 0
+	for _, p := range t.sorted() {
+		file := filepath.Join(root, filepath.FromSlash(p.File()))
+		want := p.print()
+		if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, want) { //nolint:gosec // the caller names the tree
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // sources are for everybody to read
+			return written, err
+		}
+		if err := os.WriteFile(file, want, 0o644); err != nil { //nolint:gosec // sources are for everybody to read
+			return written, err
+		}
+		written++
+	}
+	return written, nil
+}
+
+// printer collects the lines of a file in the layout of buf format.
+type printer struct{ lines []string }
+
+func (out *printer) line(depth int, format string, args ...any) {
+	out.lines = append(out.lines, strings.Repeat("  ", depth)+fmt.Sprintf(format, args...))
+}
+
+// comment wraps a text; an empty text is no line.
+func (out *printer) comment(depth int, text string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && 2*depth+len("// ")+len(line)+1+len(word) > lineWidth {
+			out.line(depth, "// %s", line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	if line != "" {
+		out.line(depth, "// %s", line)
+	}
+}
+
+// print returns the package's file: the service, the messages of its methods, then the others
+// by name.
+func (p *pkg) print() []byte {
+	slices.SortFunc(p.methods, func(a, b *method) int { return model.Compare(a.operation, b.operation) })
+	out := &printer{}
+	out.line(0, "// Written by cmd/protogen from the OpenAPI document. Do not edit.")
+	out.line(0, "syntax = \"proto3\";\n")
+	out.line(0, "package %s;\n", p)
+	for _, file := range p.imports() {
+		out.line(0, "import %q;", file)
+	}
+	goName := strings.ReplaceAll(p.Area, "_", "") + p.Version
+	out.line(0, "\noption go_package = \"samsara.internal/gateway/gen/samsara/%s/%s;%s\";", p.Area, p.Version, goName)
+	out.line(0, "option java_multiple_files = true;")
+	if len(p.methods) > 0 {
+		out.line(0, "")
+		out.comment(0, p.comment())
+		out.line(0, "service %s {", p.Service())
+		for _, m := range p.methods {
+			out.method(m)
+			for _, t := range m.twins {
+				out.twin(m, t)
+			}
+		}
+		out.line(0, "}")
+	}
+	for _, m := range p.ordered() {
+		out.message(m)
+	}
+	return []byte(strings.Join(out.lines, "\n") + "\n")
+}
+
+// ordered returns the messages in the order they are printed.
+func (p *pkg) ordered() []*message {
+	var all, others []*message
+	for _, m := range p.methods {
+		all = append(all, m.request, m.response)
+		for _, t := range m.twins {
+			all = append(all, t.request, t.response)
+		}
+	}
+	for _, m := range p.messages {
+		if !slices.Contains(all, m) {
+			others = append(others, m)
+		}
+	}
+	slices.SortFunc(others, func(a, b *message) int { return cmp.Compare(a.name, b.name) })
+	return append(all, others...)
+}
+
+func (p *pkg) imports() []string {
+	files := map[string]bool{gatewayv1.File_samsara_gateway_v1_annotations_proto.Path(): true}
+	for _, m := range p.messages {
+		for _, f := range m.fields {
+			switch {
+			case f.kind == model.KindAny || f.kind == model.KindList:
+				files["google/protobuf/struct.proto"] = true
+			case f.kind == model.KindMask:
+				files["google/protobuf/field_mask.proto"] = true
+			case f.kind == model.KindStreamOptions || f.kind == model.KindFollowOptions || f.kind == model.KindKeepAlive:
+				files[gatewayv1.File_samsara_gateway_v1_stream_proto.Path()] = true
+			case f.message != nil && f.message.pkg != p:
+				files[f.message.pkg.File()] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(files))
+}
+
+func (out *printer) method(m *method) {
+	for _, line := range m.comment() {
+		out.comment(1, line)
+	}
+	out.line(1, "rpc %s(%s) returns (%s) {", m.name, m.request.name, m.response.name)
+	if m.deprecated {
+		out.line(2, "option deprecated = true;")
+	}
+	out.line(2, "option (samsara.gateway.v1.operation) = %s;", literal(m.operation.ProtoReflect(), 2))
+	out.line(1, "}")
+}
+
+func (out *printer) twin(m *method, t *twin) {
+	for _, line := range m.twinComment(t) {
+		out.comment(1, line)
+	}
+	out.line(1, "rpc %s(%s) returns (stream %s) {", t.name, t.request.name, t.response.name)
+	if t.deprecated {
+		out.line(2, "option deprecated = true;")
+	}
+	if !t.unserved {
+		out.line(2, "option (samsara.gateway.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
+	}
+	out.line(1, "}")
+}
+
+func (out *printer) message(m *message) {
+	out.line(0, "")
+	out.comment(0, m.comment())
+	body := &printer{}
+	if m.deprecated {
+		body.line(1, "option deprecated = true;")
+	}
+	for _, schema := range m.schemas {
+		body.line(1, "option (samsara.gateway.v1.schema) = %q;", schema)
+	}
+	body.reserved(m.reserved)
+	slices.SortFunc(m.fields, func(a, b *field) int { return cmp.Compare(a.number, b.number) })
+	for _, f := range m.fields {
+		body.field(m.pkg, f)
+	}
+	if len(body.lines) == 0 {
+		out.line(0, "message %s {}", m.name)
+		return
+	}
+	out.line(0, "message %s {", m.name)
+	out.lines = append(out.lines, body.lines...)
+	out.line(0, "}")
+}
+
+func (out *printer) reserved(r reserved) {
+	var all []string
+	for _, numbers := range r.ranges {
+		text := strconv.Itoa(int(numbers[0]))
+		if numbers[1] != numbers[0] {
+			text += " to " + strconv.Itoa(int(numbers[1]))
+		}
+		all = append(all, text)
+	}
+	if len(all) > 0 {
+		out.line(1, "reserved %s;", strings.Join(all, ", "))
+	}
+	if len(r.names) > 0 {
+		out.line(1, "reserved %s;", `"`+strings.Join(r.names, `", "`)+`"`)
+	}
+}
+
+func (out *printer) field(in *pkg, f *field) {
+	out.comment(1, f.comment())
+	var options []func(depth int) string
+	if f.jsonName != words.JSONName(f.name) {
+		options = append(options, func(int) string { return "json_name = " + strconv.Quote(f.jsonName) })
+	}
+	if f.deprecated {
+		options = append(options, func(int) string { return "deprecated = true" })
+	}
+	if proto.Size(f.options) > 0 {
+		options = append(options, func(depth int) string {
+			return "(samsara.gateway.v1.field) = " + literal(f.options.ProtoReflect(), depth)
+		})
+	}
+	declaration := fmt.Sprintf("%s %s = %d", f.typeIn(in), f.name, f.number)
+	switch len(options) {
+	case 0:
+		out.line(1, "%s;", declaration)
+	case 1:
+		out.line(1, "%s [%s];", declaration, options[0](1))
+	default:
+		out.line(1, "%s [", declaration)
+		for i, option := range options {
+			end := ","
+			if i == len(options)-1 {
+				end = ""
+			}
+			out.line(2, "%s%s", option(2), end)
+		}
+		out.line(1, "];")
+	}
+}
+
+// typeIn is the field's type and label as a package names them.
+func (f *field) typeIn(in *pkg) string {
+	name := f.kind.Name()
+	if f.message != nil {
+		name = f.message.name
+		if f.message.pkg != in {
+			name = f.message.pkg.String() + "." + name
+		}
+	}
+	switch {
+	case f.label == model.List:
+		return "repeated " + name
+	case f.label == model.Mapping:
+		return "map<string, " + name + ">"
+	case f.kind.Scalar():
+		return "optional " + name
+	}
+	return name
+}
+
+// literal is a message in the syntax of an option's value, its fields by number.
+func literal(m protoreflect.Message, depth int) string {
+	var members []string
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		d := fields.Get(i)
+		if m.Has(d) {
+			members = append(members, string(d.Name())+": "+value(d, m.Get(d), depth+1))
+		}
+	}
+	return block("{", members, "\n", depth, "}")
+}
+
+func value(d protoreflect.FieldDescriptor, v protoreflect.Value, depth int) string {
+	if d.IsList() {
+		var members []string
+		for i := range v.List().Len() {
+			members = append(members, element(d, v.List().Get(i), depth+1))
+		}
+		return block("[", members, ",\n", depth, "]")
+	}
+	return element(d, v, depth)
+}
+
+func element(d protoreflect.FieldDescriptor, v protoreflect.Value, depth int) string {
+	if d.Message() != nil {
+		return literal(v.Message(), depth)
+	}
+	return scalarValue(d, v)
+}
+
+func scalarValue(d protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	switch v := v.Interface().(type) {
+	case string:
+		return strconv.Quote(v)
+	case protoreflect.EnumNumber:
+		return string(d.Enum().Values().ByNumber(v).Name())
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// block joins members on lines of their own; a single scalar stays on the line.
+func block(open string, members []string, separator string, depth int, end string) string {
+	if len(members) == 0 || len(members) == 1 && !strings.ContainsAny(members[0], "\n[") {
+		return open + strings.Join(members, "") + end
+	}
+	indent := strings.Repeat("  ", depth)
+	return open + "\n" + indent + "  " + strings.Join(members, separator+indent+"  ") + "\n" + indent + end
+}

@@ -1,0 +1,179 @@
+package surface
+
+import (
+	"cmp"
+	"slices"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// tree is the API surface: what readTree finds, merge extends and write prints.
+type tree struct {
+	packages map[model.Place]*pkg
+}
+
+// pkg is one package and its file.
+type pkg struct {
+	model.Place
+	methods  []*method
+	messages []*message
+}
+
+// at returns the package at p, new if there is none.
+func (t *tree) at(p model.Place) *pkg {
+	if t.packages[p] == nil {
+		t.packages[p] = &pkg{Place: p}
+	}
+	return t.packages[p]
+}
+
+// sorted returns the packages by name.
+func (t *tree) sorted() []*pkg {
+	all := make([]*pkg, 0, len(t.packages))
+	for _, p := range t.packages {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *pkg) int { return cmp.Compare(a.String(), b.String()) })
+	return all
+}
+
+// schema returns the package's message for the schema of that name, nil if there is none.
+func (p *pkg) schema(key string) *message {
+	for _, m := range p.messages {
+		if slices.Contains(m.schemas, key) {
+			return m
+		}
+	}
+	return nil
+}
+
+// add appends an empty message for schemas.
+func (p *pkg) add(schemas ...string) *message {
+	m := &message{pkg: p, schemas: schemas}
+	p.messages = append(p.messages, m)
+	return m
+}
+
+// addNamed appends an empty message for a request or a response.
+func (p *pkg) addNamed(name string) *message {
+	m := p.add()
+	m.name = name
+	return m
+}
+
+// join makes the message stand for one more schema. One that it stands for under another hash is no
+// more: whoever makes the document hashes anew as he likes.
+func (m *message) join(schema string) {
+	if slices.ContainsFunc(m.schemas, func(other string) bool { return withoutHash(other) == withoutHash(schema) }) {
+		return
+	}
+	m.schemas = append(m.schemas, schema)
+	slices.Sort(m.schemas)
+}
+
+// names returns the names of the package's messages, and those that a message must not have
+// because of what the Go plugins derive from the service's name.
+func (p *pkg) names() map[string]bool {
+	service := p.Service()
+	taken := map[string]bool{
+		service: true, service + "Client": true, service + "Server": true,
+		"Unsafe" + service + "Server": true, "Unimplemented" + service + "Server": true,
+	}
+	for _, m := range p.messages {
+		taken[m.name] = true
+	}
+	return taken
+}
+
+// method is one operation at one place.
+type method struct {
+	name              string
+	operation         *gatewayv1.Operation
+	request, response *message
+	deprecated        bool
+	gone              bool // the document no longer has it
+	feed              model.FeedFacts
+	twins             []*twin // by shape
+}
+
+func (m *method) place() model.Place { return m.request.pkg.Place }
+
+// message is one message. It stands for schemas, sorted; requests and responses have none.
+type message struct {
+	pkg        *pkg
+	name       string
+	schemas    []string
+	fields     []*field
+	reserved   reserved
+	deprecated bool
+	statements map[*field][]statement // once updated
+}
+
+// reserved holds what somebody reserved by hand; protogen reserves nothing itself.
+type reserved struct {
+	ranges [][2]int32 // first and last number
+	names  []string
+}
+
+// next is the least number above all that are or were in use.
+func (m *message) next() int32 {
+	var last int32
+	for _, f := range m.fields {
+		last = max(last, f.number)
+	}
+	for _, r := range m.reserved.ranges {
+		last = max(last, r[1])
+	}
+	return last + 1
+}
+
+// field is one field of a message. options is never nil.
+type field struct {
+	name       string
+	jsonName   string
+	number     int32
+	kind       model.Kind
+	label      model.Label
+	message    *message // for model.KindMessage
+	options    *gatewayv1.Field
+	deprecated bool
+	gone       bool // the document no longer has it
+	notes      model.Notes
+	text       string // the whole comment, where the field is not the document's
+}
+
+// wire is the field's name in JSON, path or query.
+func (f *field) wire() string {
+	if name := f.options.GetName(); name != "" {
+		return name
+	}
+	return f.jsonName
+}
+
+// fits says whether the field can hold the property as it is.
+func (f *field) fits(p property) bool {
+	return f.kind == p.Shape.Kind.Proto() && f.label == p.Shape.Label
+}
+
+// property is what the document says of a field, with the message of the tree that its value is,
+// once that is known.
+type property struct {
+	model.Property
+	message *message
+}
+
+// source is what the document says of one message. The key tells sources apart.
+type source struct {
+	key     string
+	fields  []property
+	answers bool // it is of a response
+}
+
+func newSource(from model.Source) source {
+	s := source{key: from.Key}
+	for _, p := range from.Fields {
+		s.fields = append(s.fields, property{Property: p})
+	}
+	return s
+}

@@ -1,0 +1,241 @@
+package surface
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// twin is a server-streaming method that reads the pages of a unary one of the same service.
+type twin struct {
+	name              string
+	stream            *gatewayv1.Stream
+	request, response *message
+	deprecated        bool
+	// The pages can no longer be read one after the other, because the document gave the cursor, the
+	// records or what says whether there are more another type. Such a twin stays without annotation,
+	// so the gateway does not serve it.
+	unserved bool
+}
+
+// twin returns the method's twin of a shape, nil if there is none.
+func (m *method) twin(shape gatewayv1.StreamShape) *twin {
+	for _, t := range m.twins {
+		if t.stream.GetShape() == shape {
+			return t
+		}
+	}
+	return nil
+}
+
+// claim is a method's want of a twin. It could have any of the names, the first is the best.
+type claim struct {
+	method *method
+	shape  gatewayv1.StreamShape
+	names  []string
+}
+
+// addTwins adds the twins that operations lack where they belong; those that moved away get
+// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
+// is the twin of ListTrips, if there is one, and not of GetTripsStream.
+func addTwins(bindings []binding) {
+	var claims []claim
+	for _, b := range bindings {
+		for _, shape := range b.operation.Shapes() {
+			if b.method.twin(shape) == nil && b.method.place() == b.operation.Place {
+				claims = append(claims, claim{b.method, shape, twinNames(shape, b.method.name)})
+			}
+		}
+	}
+	slices.SortStableFunc(claims, func(a, b claim) int { return cmp.Compare(len(a.names), len(b.names)) })
+	for _, c := range claims {
+		c.settle()
+	}
+}
+
+// twinNames lists names for a twin, the best first: without the verb of the unary method and what
+// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
+func twinNames(shape gatewayv1.StreamShape, unary string) []string {
+	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
+	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
+	if shape == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
+	}
+	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
+}
+
+// settle adds the twin under the first name that is free, and with a number if none is.
+func (c claim) settle() {
+	taken := c.method.request.pkg.takes
+	for _, name := range c.names {
+		if !taken(name) {
+			c.method.addTwin(name, c.shape)
+			return
+		}
+	}
+	c.method.addTwin(words.Unique(c.names[len(c.names)-1], "V", taken), c.shape)
+}
+
+// takes says whether a method has the name, or a message that of its request or response.
+func (p *pkg) takes(name string) bool {
+	names := p.names()
+	return names[name+"Request"] || names[name+"Response"] || slices.ContainsFunc(p.methods, func(m *method) bool {
+		return m.name == name || slices.ContainsFunc(m.twins, func(t *twin) bool { return t.name == name })
+	})
+}
+
+func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
+	p := m.request.pkg
+	t := &twin{
+		name:       name,
+		stream:     &gatewayv1.Stream{Method: m.name, Shape: shape},
+		request:    p.addNamed(name + "Request"),
+		response:   p.addNamed(name + "Response"),
+		deprecated: m.deprecated,
+	}
+	m.attach(t)
+}
+
+// dropTwin removes the twin of a shape, if there is one. It is for one that never was of use.
+func (m *method) dropTwin(shape gatewayv1.StreamShape) {
+	dropped := m.twin(shape)
+	if dropped == nil {
+		return
+	}
+	m.twins = slices.DeleteFunc(m.twins, func(t *twin) bool { return t == dropped })
+	p := m.request.pkg
+	p.messages = slices.DeleteFunc(p.messages, func(m *message) bool { return m == dropped.request || m == dropped.response })
+}
+
+// attach makes t a twin of the method, and gives its messages their fields, which are the same
+// in every twin of a shape.
+func (m *method) attach(t *twin) {
+	own := func(number int32, name string, k model.Kind, text string) *field {
+		return &field{name: name, jsonName: words.JSONName(name), number: number, kind: k, options: &gatewayv1.Field{}, text: text}
+	}
+	request := own(1, "request", model.KindMessage, "What "+m.name+" is asked, page after page.")
+	request.message = m.request
+	page := own(1, "page", model.KindMessage, "What "+m.name+" answers.")
+	page.message = m.response
+	cursor := own(2, "cursor", model.KindString, "Where to go on from after this message.")
+	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		page.text += " Unset in a keep-alive."
+		t.request.fields = []*field{request, own(2, "options", model.KindFollowOptions, "How to follow.")}
+		t.response.fields = []*field{page, cursor, own(3, "keep_alive", model.KindKeepAlive, "How it is going while there is no page.")}
+	} else {
+		t.request.fields = []*field{request, own(2, "options", model.KindStreamOptions, "How much to read.")}
+		t.response.fields = []*field{page, cursor}
+	}
+	m.twins = append(m.twins, t)
+	slices.SortFunc(m.twins, func(a, b *twin) int { return cmp.Compare(a.stream.GetShape(), b.stream.GetShape()) })
+}
+
+// finish says what streams need to know of the operation: where a page's records are, and
+// whether an end must be set to have one.
+func (b binding) finish() {
+	for _, t := range b.method.twins {
+		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		t.stream.EndRequired = paged && b.operation.Feed.Contradictory()
+	}
+	if lists := b.method.response.recordLists(); len(b.operation.Shapes()) > 0 && len(lists) == 1 {
+		b.method.operation.Items = lists[0]
+	}
+}
+
+// checkTwins finds the twins that can no longer be served.
+func (m *method) checkTwins() {
+	streamable := m.streamable()
+	for _, t := range m.twins {
+		t.unserved = !streamable
+		t.deprecated = t.deprecated || t.unserved
+	}
+}
+
+// streamable says whether there are what the gateway reads pages by: a cursor that is text, a list of
+// records, and unless pages have numbers, what says where they go on and whether they do.
+func (m *method) streamable() bool {
+	paging := m.operation.GetPagination()
+	cursor := m.request.current(model.CursorParameter(paging))
+	if cursor == nil || !cursor.is(model.KindString) || !m.response.hasRecords(m.operation.GetItems()) {
+		return false
+	}
+	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+		return true
+	}
+	pagination := m.response.current("pagination")
+	if pagination == nil || !pagination.is(model.KindMessage) {
+		return false
+	}
+	end, more := pagination.message.current("endCursor"), pagination.message.current("hasNextPage")
+	return end != nil && more != nil && end.is(model.KindString) && more.is(model.KindBoolean)
+}
+
+// current is the field for a wire name outside of the body, nil if there is none or if it is retired.
+func (m *message) current(wire string) *field {
+	for _, f := range m.fields {
+		if f.wire() == wire && f.options.GetIn() != gatewayv1.Location_LOCATION_BODY && !f.options.GetRetired() {
+			return f
+		}
+	}
+	return nil
+}
+
+// is says whether the field holds one value of the kind.
+func (f *field) is(k model.Kind) bool { return f.label == model.Single && f.kind == k }
+
+// hasRecords says whether the path leads to a list that can hold a page's records.
+func (m *message) hasRecords(path string) bool {
+	for {
+		name, rest, below := strings.Cut(path, ".")
+		i := slices.IndexFunc(m.fields, func(f *field) bool { return f.name == name })
+		switch {
+		case i < 0:
+			return false
+		case !below:
+			return m.fields[i].label == model.List && model.IsRecord(m.fields[i].kind)
+		case !m.fields[i].is(model.KindMessage):
+			return false
+		}
+		m, path = m.fields[i].message, rest
+	}
+}
+
+// recordLists returns the paths of the lists of a response that could hold a page's records:
+// its own, of which `data` is the one if it is among them, or if it has none, its members'.
+func (m *message) recordLists() []string {
+	var paths []string
+	for _, f := range m.lists() {
+		if f.wire() == "data" {
+			return []string{f.name}
+		}
+		paths = append(paths, f.name)
+	}
+	if len(paths) > 0 {
+		return paths
+	}
+	for _, member := range m.fields {
+		if member.label != model.Single || member.message == nil || member.deprecated {
+			continue
+		}
+		for _, f := range member.message.lists() {
+			paths = append(paths, member.name+"."+f.name)
+		}
+	}
+	return paths
+}
+
+// lists returns the lists of a message. Columns and links describe a page and hold no records.
+func (m *message) lists() []*field {
+	var found []*field
+	for _, f := range m.fields {
+		if f.label == model.List && !f.deprecated && model.HoldsRecords(f.wire(), f.kind) {
+			found = append(found, f)
+		}
+	}
+	return found
+}

@@ -1,0 +1,200 @@
+package overlay_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"samsara.internal/gateway/cmd/protogen/overlay"
+)
+
+const document = `{
+  "openapi": "3.0.1",
+  "paths": {
+    "/things": {"get": {"operationId": "listThings", "parameters": [
+      {"name": "ids", "in": "query", "explode": false},
+      {"name": "after", "in": "query"}
+    ]}},
+    "/things/{id}": {"get": {"operationId": "getThing", "summary": "on", "tags": ["a", "b"]}}
+  },
+  "components": {"schemas": {"Thing": {"properties": {"Old": {"type": "string"}, "count": {"maximum": 1e2}}}}}
+}`
+
+// corrections is an overlay of the given actions, in YAML.
+func corrections(actions ...string) []byte {
+	var all strings.Builder
+	all.WriteString("overlay: 1.0.0\ninfo: {title: Test, version: 1.0.0}\nactions:\n")
+	for _, action := range actions {
+		all.WriteString("  - " + action + "\n")
+	}
+	return []byte(all.String())
+}
+
+// parse is the value of a document in YAML or JSON.
+func parse(t *testing.T, text []byte) any {
+	t.Helper()
+	var value any
+	if err := yaml.Unmarshal(text, &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+	const thing = `"Thing": {"properties": {"Old": {"type": "string"}, `
+	for name, test := range map[string]struct {
+		action   string
+		old, new string // of the document
+	}{
+		"a member is added": {
+			`{target: "$.paths['/things'].get", description: d, update: {x-rate-limit: 5 requests/sec}}`,
+			`"operationId": "listThings"`, `"operationId": "listThings", "x-rate-limit": "5 requests/sec"`,
+		},
+		"a member is changed": {
+			`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
+			`"explode": false`, `"explode": true`,
+		},
+		"a text that reads like a boolean stays a text": {
+			`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "true"}}`,
+			`"summary": "on"`, `"summary": "true"`,
+		},
+		"an entry is added where none is of its name": {
+			`{target: "$.paths['/things'][?!@.parameters[?@.name=='limit']].parameters", description: d, update: [{name: limit}]}`,
+			`{"name": "after", "in": "query"}`, `{"name": "after", "in": "query"}, {"name": "limit"}`,
+		},
+		"a further entry is added": {
+			`{target: "$.paths['/things/{id}'].get", description: d, update: {tags: [b, c]}}`,
+			`"tags": ["a", "b"]`, `"tags": ["a", "b", "b", "c"]`,
+		},
+		"a member is removed": {
+			`{target: $.components.schemas.Thing.properties.Old, description: d, remove: true}`,
+			thing, `"Thing": {"properties": {`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := overlay.Apply([]byte(document), corrections(test.action))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(document, test.old) != 1 {
+				t.Fatalf("%q is not once in the document", test.old)
+			}
+			want := strings.Replace(document, test.old, test.new, 1)
+			if diff := cmp.Diff(parse(t, []byte(want)), parse(t, got)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if _, err := overlay.Apply(got, corrections(test.action)); name != "a further entry is added" && !errors.Is(err, overlay.ErrIdle) {
+				t.Errorf("applied again: %v, want %v", err, overlay.ErrIdle)
+			}
+		})
+	}
+}
+
+func TestApply_refused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		overlay []byte
+		want    string
+		idle    bool
+	}{
+		"nothing is selected": {
+			corrections(`{target: "$.paths['/gone'].get", description: d, update: {x: 1}}`),
+			"overlay: action 1, target $.paths['/gone'].get: changes nothing: the document has no such place", true,
+		},
+		"nothing is removed": {
+			corrections(`{target: $.components.schemas.Thing.properties.New, description: d, remove: true}`),
+			"overlay: action 1, target $.components.schemas.Thing.properties.New: changes nothing: the document has no such place", true,
+		},
+		"the document says so": {
+			corrections(
+				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
+				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: false, in: query}}`,
+			),
+			"overlay: action 2, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: the document says so itself", true,
+		},
+		"all entries are there": {
+			corrections(`{target: "$.paths['/things/{id}'].get", description: d, update: {tags: [b]}}`),
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: the document says so itself", true,
+		},
+		"the entry is there": {
+			corrections(`{target: "$.paths['/things'].get.parameters", description: d, update: {name: after}}`),
+			"overlay: action 1, target $.paths['/things'].get.parameters: changes nothing: the document says so itself", true,
+		},
+		"an action builds upon another": {
+			corrections(
+				`{target: $.components.schemas.Thing.properties, description: d, update: {New: {type: string}}}`,
+				`{target: $.components.schemas.Thing.properties.New, description: d, update: {type: object}}`,
+			),
+			"overlay: action 2, target $.components.schemas.Thing.properties.New: changes nothing: the document has no such place", true,
+		},
+		"an action has no source": {
+			corrections(`{target: $.components, update: {x: 1}}`),
+			"overlay: action 1, target $.components: description: must say from where the correction is known", false,
+		},
+		"an action does nothing": {
+			corrections(`{target: $.components, description: d}`),
+			"overlay: action 1, target $.components: must have either update or remove: true", false,
+		},
+		"an action does two things": {
+			corrections(`{target: $.components, description: d, update: {x: 1}, remove: true}`),
+			"overlay: action 1, target $.components: must have either update or remove: true", false,
+		},
+		"a target is no JSONPath": {
+			corrections(`{target: "$.[", description: d, remove: true}`),
+			"overlay: action 1, target $.[: ", false,
+		},
+		"an object becomes text": {
+			corrections(`{target: $.components.schemas.Thing, description: d, update: {properties: none}}`),
+			"overlay: ", false,
+		},
+		"another version": {[]byte("overlay: 1.1.0\ninfo: {title: T, version: '1'}\nactions: [{target: $, description: d, update: {x: 1}}]"), `overlay: version "1.1.0", must be 1.0.0`, false},
+		"no actions":      {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\n"), "overlay: ", false},
+		"no YAML":         {[]byte("overlay: ["), "overlay: ", false},
+		"nothing":         {nil, "overlay: ", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := overlay.Apply([]byte(document), test.overlay)
+			if err == nil {
+				t.Fatalf("applied:\n%s", got)
+			}
+			t.Log(err)
+			if !strings.HasPrefix(err.Error(), test.want) || errors.Is(err, overlay.ErrIdle) != test.idle {
+				t.Errorf("%v\nwant %s, idle %t", err, test.want, test.idle)
+			}
+		})
+	}
+}
+
+// Every committed correction changes Samsara's document, and nothing when it is applied again.
+func TestApply_corrections(t *testing.T) {
+	t.Parallel()
+	spec := os.Getenv("SAMSARA_OPENAPI") // set by the makefile
+	if spec == "" {
+		t.Log("the document is Samsara's, and not in the repository: run by make test where it is at hand")
+		return
+	}
+	document, err := os.ReadFile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, err := os.ReadFile("../../../proto/corrections.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	corrected, err := overlay.Apply(document, committed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = overlay.Apply(corrected, committed)
+	idle := strings.Count(err.Error(), overlay.ErrIdle.Error())
+	if want := strings.Count(string(committed), "\n  - target: "); idle != want {
+		t.Errorf("%d of %d actions change nothing any more:\n%v", idle, want, err)
+	}
+}

@@ -263,7 +263,7 @@ func (m *member) unset() (any, bool) {
 		return nil, false
 	case !m.answered:
 		return nil, true
-	case m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
+	case isInstant(m.term), m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
 	case m.kind == text:
 		return "", true

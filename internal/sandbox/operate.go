@@ -177,7 +177,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 			case strings.EqualFold(m.name, linksName) && op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
 				return q.links(p), true
 			}
-			return nil, bare && !m.answered
+			return nil, bare && !c.assigns(m)
 		})
 	}
 	var out []byte

@@ -36,7 +36,7 @@ func TestEveryStreamOfTheAPIReadsTwoPages(t *testing.T) {
 			pages[e.HTTPMethod+" "+e.Operation.GetPath()] = func(cursor string) *dynamicpb.Message { return twoPages(e, cursor) }
 		}
 	}
-	up := upstreamFunc(func(_ context.Context, req *upstream.Request) (*upstream.Response, error) {
+	up := upstreamFunc(func(_ context.Context, req *request) (*upstream.Response, error) {
 		cursor := cursorOf(req)
 		if strings.Contains(req.Template, "{pageNumber}") {
 			cursor = req.Path[strings.LastIndexByte(req.Path, '/')+1:]

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"slices"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 
+	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
@@ -87,3 +90,59 @@ type lent struct{ *lease.Lease }
 
 // Put implements mem.BufferPool.
 func (l lent) Put(*[]byte) { l.Release() }
+
+// message is a message of a stream in wire form: a page as it is, if there is one, between what
+// is wrapped around it. It belongs to grpc once the codec has seen it.
+type message struct {
+	head, body, tail []byte
+	// lease is the memory of body; nil: it has none.
+	lease *lease.Lease
+	// compressed is whether grpc makes a compressed copy of it.
+	compressed bool
+	sent       bool
+}
+
+// newMessage returns the message with a cursor, where it is not empty. The caller adds the rest.
+func newMessage(cursor string) *message {
+	m := new(message)
+	if cursor != "" {
+		m.tail = protowire.AppendTag(m.tail, endpoint.CursorNumber, protowire.BytesType)
+		m.tail = protowire.AppendString(m.tail, cursor)
+	}
+	return m
+}
+
+// setPage wraps the message around a page's wire form, and takes over its memory.
+func (m *message) setPage(wire []byte, held *lease.Lease) {
+	m.head = protowire.AppendTag(m.head, endpoint.PageNumber, protowire.BytesType)
+	m.head = protowire.AppendVarint(m.head, uint64(len(wire)))
+	m.body, m.lease = wire, held
+}
+
+// setKeepAlive adds a keep-alive in wire form.
+func (m *message) setKeepAlive(wire []byte) {
+	m.tail = protowire.AppendTag(m.tail, endpoint.KeepAliveNumber, protowire.BytesType)
+	m.tail = protowire.AppendBytes(m.tail, wire)
+}
+
+// drop frees a message that grpc has never seen.
+func (m *message) drop() {
+	if !m.sent {
+		m.lease.Release()
+	}
+}
+
+// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream.
+// Grpc queues a copy of it that nobody counts, and which lease.Holder.Copy bounds.
+const maxCompressedBytes = 64 << 10
+
+// mayCompress reports whether an answer of so many bytes may be compressed.
+func mayCompress(by *lease.Holder, n int) bool {
+	return n <= maxCompressedBytes && by.Copy(int64(n))
+}
+
+// compresses reports whether grpc compresses the answer to a call.
+func compresses(call grpc.ServerTransportStream) bool {
+	c, ok := call.(interface{ SendCompress() string })
+	return ok && c.SendCompress() != "" && c.SendCompress() != encoding.Identity
+}

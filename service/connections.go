@@ -1,11 +1,15 @@
 package service
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"syscall"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 
 	"samsara.internal/gateway/internal/lease"
 )
@@ -87,4 +91,82 @@ func logPressure(logger *slog.Logger, pool *lease.Pool, held string) {
 		logger.Warn("connection closed: its client makes no progress, and others need the memory that it holds",
 			"peer", peer, "held", held, "bytes", bytes)
 	})
+}
+
+// errNoConnection is a fault of the server's own: connections make the AuthInfo of every peer.
+var errNoConnection = errors.New("the call is of no connection")
+
+// connectionOf returns the connection that a call came by.
+func connectionOf(ctx context.Context) (*connection, error) {
+	if from, ok := peer.FromContext(ctx); ok {
+		if c, ok := from.AuthInfo.(*connection); ok {
+			return c, nil
+		}
+	}
+	return nil, errNoConnection
+}
+
+// host returns an address without its port.
+func host(address net.Addr) string {
+	if address == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return host
+}
+
+// certified returns the name in a verified client certificate: its first URI, as SPIFFE has it,
+// else its common name, else its first host. It is empty where there is none.
+func certified(info credentials.AuthInfo) string {
+	secured, ok := info.(credentials.TLSInfo)
+	if !ok || len(secured.State.VerifiedChains) == 0 {
+		return ""
+	}
+	certificate := secured.State.VerifiedChains[0][0]
+	switch {
+	case len(certificate.URIs) > 0:
+		return certificate.URIs[0].String()
+	case certificate.Subject.CommonName != "":
+		return certificate.Subject.CommonName
+	case len(certificate.DNSNames) > 0:
+		return certificate.DNSNames[0]
+	default:
+		return ""
+	}
+}
+
+// requestRoom is how much grpc may hold of a request while it is read: all that it may be long, for
+// a client can take its time.
+type requestRoom int64
+
+// receive reads a request into a message once there is room for it.
+func (r requestRoom) receive(ctx context.Context, from *connection, decode func(any) error, into any) error {
+	if err := from.requests.Room(ctx, int64(r)); err != nil {
+		return noRoom(err)
+	}
+	defer from.requests.Leave(int64(r))
+	return decode(into)
+}
+
+// read receives a request of the call that ctx is of.
+func (r requestRoom) read(ctx context.Context, decode func(any) error, into any) error {
+	from, err := connectionOf(ctx)
+	if err != nil {
+		return err
+	}
+	return r.receive(ctx, from, decode, into)
+}
+
+// roomStream is a stream of a service beside the operations.
+type roomStream struct {
+	grpc.ServerStream
+	room requestRoom
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s roomStream) RecvMsg(into any) error {
+	return s.room.read(s.Context(), s.ServerStream.RecvMsg, into)
 }

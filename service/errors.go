@@ -35,6 +35,13 @@ const (
 	reasonTooManyCalls      = "TOO_MANY_CALLS"
 )
 
+// processedKey is in the metadata of an ErrorInfo: whether the upstream acted on a write, "yes", "no" or
+// "unknown". A method of HTTP other than methodGet is a write.
+const (
+	processedKey = "processed"
+	methodGet    = "GET"
+)
+
 // maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go
 // out twice, as text (up to three bytes for one) and as details (four for three), and clients
 // accept 8 KiB of metadata by default.
@@ -90,6 +97,9 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 	info := &errdetails.ErrorInfo{
 		Reason:   reasonInvalidArgument,
 		Metadata: map[string]string{"method": method, "path": template},
+	}
+	if method != methodGet {
+		info.Metadata[processedKey] = "no"
 	}
 	return newError(codes.InvalidArgument, message.String(), info, &bad)
 }
@@ -147,6 +157,39 @@ func (p presenter) present(ctx context.Context, err error) error {
 		p.logger.ErrorContext(ctx, "call failed by a fault of the gateway", methodAttr(ctx), slog.Any("error", err))
 		return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonInternal})
 	}
+}
+
+// ofWrite adds to the status of a write whether it was processed, if that is not there: then it was not
+// sent, unless the gateway has a fault.
+func ofWrite(err error) error {
+	s := status.Convert(err)
+	var details []protoadapt.MessageV1
+	for _, detail := range s.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if d.Metadata[processedKey] != "" {
+				return err
+			}
+			if d.Metadata == nil {
+				d.Metadata = make(map[string]string, 1)
+			}
+			d.Metadata[processedKey] = "no"
+			if d.Reason == reasonInternal || d.Reason == reasonPanic {
+				d.Metadata[processedKey] = "unknown"
+			}
+			details = append(details, d)
+		case protoadapt.MessageV1:
+			details = append(details, d)
+		}
+	}
+	if len(details) == 0 { // It is grpc's own.
+		return err
+	}
+	detailed, withErr := status.New(s.Code(), s.Message()).WithDetails(details...)
+	if withErr != nil {
+		return err
+	}
+	return detailed.Err()
 }
 
 // over is the error of a call whose context, or one derived from that, ended with err.

@@ -1,55 +1,56 @@
 package service
 
 import (
-	"context"
-	"time"
+	"errors"
+	"io"
+	"strings"
+
+	"samsara.internal/gateway/internal/feed"
 )
 
 // follow sends what a feed has, for ever.
 func (h *handler) follow(c *client) error {
-	fo := h.feeds.follow(c.source)
-	defer h.feeds.leave(fo)
-	items := c.walk.MaxItems
-	silence := time.NewTimer(c.walk.KeepAliveInterval)
-	defer silence.Stop()
-	for silent := false; ; {
-		if err := context.Cause(h.stopping); err != nil {
+	f := h.feeds.Follow(c.following())
+	defer f.Leave()
+	for items := c.walk.MaxItems; ; {
+		news, err := f.Next(c.Context(), c.walk.KeepAliveInterval)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case news.KeepAlive != nil:
+			err = c.sendKeepAlive(news.KeepAlive)
+		default:
+			p, _ := news.Page.Content.(*page) // source.Page makes no other
+			wanted := min(p.Items, items)
+			items -= wanted
+			err = c.sendPage(p, wanted, news.Page.Lease)
+		}
+		if err != nil || items == 0 {
 			return err
 		}
-		news := h.feeds.take(fo)
-		switch {
-		case news.err != nil:
-			return news.err
-		case news.page != nil:
-			wanted := min(news.page.Items, items)
-			items -= wanted
-			news.lease.Then(func() { h.feeds.freed(fo) })
-			err := c.sendPage(news.page, wanted, news.lease)
-			if err != nil || items == 0 || news.pages >= c.walk.MaxPages {
-				return err
-			}
-		case news.pages >= c.walk.MaxPages:
-			return nil
-		case silent:
-			m := newMessage(news.cursor)
-			if err := m.setKeepAlive(news.keepAlive); err != nil {
-				return err
-			}
-			if err := c.send(m, news.cursor); err != nil {
-				return err
-			}
-		default:
-			select {
-			case <-news.changed:
-			case <-silence.C:
-				silent = true
-			case <-h.stopping.Done():
-			case <-c.Context().Done():
-				return c.Context().Err()
-			}
-			continue
-		}
-		silent = false
-		silence.Reset(c.walk.KeepAliveInterval)
+	}
+}
+
+// following says what is followed, and how. Who follows the same shares its reading, unless the call
+// wants what was asked for by itself alone.
+func (s *source) following() feed.Request {
+	var header strings.Builder
+	for _, h := range s.call.Header {
+		header.WriteString(h.Name + ":" + h.Value + "\n")
+	}
+	return feed.Request{
+		Key: feed.Key{
+			Operation: s.stream.FullMethod, Path: s.walk.Path, Query: s.walk.Query, Header: header.String(),
+			Tenant: s.call.From.Tenant, RetryAlways: s.call.RetryAlways,
+		},
+		Alone:        s.call.NoStore,
+		As:           s.call.From,
+		Cursor:       s.walk.Start,
+		PollInterval: s.walk.PollInterval,
+		MaxPages:     s.walk.MaxPages,
+		Memory:       s.call.Memory,
+		Source:       s,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -28,6 +29,7 @@ import (
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/testproto"
+	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
 )
@@ -104,37 +106,100 @@ func load(tb testing.TB, source string) []*endpoint.Endpoint {
 	return loaded
 }
 
-// fakeUpstream answers with do and keeps what it was asked.
-type fakeUpstream struct {
-	do func(context.Context, *upstream.Request) (*upstream.Response, error)
-
-	mu       sync.Mutex
-	requests []upstream.Request
+// request is a call with what is known of its operation.
+type request struct {
+	upstream.Call
+	upstream.OperationSpec
+	Template string
+	// What follows is the zero value of passthrough.
+	Decoder            *transcode.Decoder
+	Repeatable, NoBody bool
 }
 
-func (f *fakeUpstream) Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+// resolver makes the operations of fakes, and knows what they are for.
+type resolver struct {
+	mu    sync.Mutex
+	specs map[*upstream.Operation]upstream.OperationSpec
+}
+
+// Operation makes operations of a client that is never asked.
+func (r *resolver) Operation(spec upstream.OperationSpec) (*upstream.Operation, error) {
+	client, err := upstream.New(upstream.Config{BaseURL: &url.URL{Scheme: "http", Host: "nowhere.test"}, Token: upstream.StaticToken("none")})
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	op, err := client.Operation(spec)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.specs == nil {
+		r.specs = make(map[*upstream.Operation]upstream.OperationSpec)
+	}
+	r.specs[op] = spec
+	return op, err
+}
+
+func (r *resolver) request(op *upstream.Operation, call upstream.Call) *request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	req := &request{Call: call, OperationSpec: r.specs[op]}
+	req.Method, req.Template = op.Name(call)
+	if e := req.Endpoint; e != nil && !req.Passthrough {
+		req.Decoder, req.Repeatable, req.NoBody = e.Response, e.Operation.GetRepeatable(), !e.HasResponse
+	}
+	return req
+}
+
+// fakeUpstream answers with do and keeps what it was asked.
+type fakeUpstream struct {
+	resolver
+	do func(context.Context, *request) (*upstream.Response, error)
+
+	mu       sync.Mutex
+	requests []request
+}
+
+func (f *fakeUpstream) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	req := f.request(op, call)
 	f.mu.Lock()
 	f.requests = append(f.requests, *req)
 	f.mu.Unlock()
 	return f.do(ctx, req)
 }
 
-func (f *fakeUpstream) asked() []upstream.Request {
+func (f *fakeUpstream) asked() []request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.requests
 }
 
-// upstreamFunc is an upstream that keeps nothing.
-type upstreamFunc func(context.Context, *upstream.Request) (*upstream.Response, error)
+// forgetful is an upstream that keeps nothing.
+type forgetful struct {
+	resolver
+	do func(context.Context, *request) (*upstream.Response, error)
+}
 
-func (f upstreamFunc) Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
-	return f(ctx, req)
+func upstreamFunc(do func(context.Context, *request) (*upstream.Response, error)) *forgetful {
+	return &forgetful{do: do}
+}
+
+func (f *forgetful) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	return f.do(ctx, f.request(op, call))
+}
+
+// around is a client whose calls are made by do.
+type around struct {
+	*upstream.Client
+	do func(context.Context, *upstream.Operation, upstream.Call) (*upstream.Response, error)
+}
+
+func (a around) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	return a.do(ctx, op, call)
 }
 
 // answers is an upstream that answers every request with body, decoded as the request wants it.
 func answers(body string) *fakeUpstream {
-	return &fakeUpstream{do: func(_ context.Context, req *upstream.Request) (*upstream.Response, error) {
+	return &fakeUpstream{do: func(_ context.Context, req *request) (*upstream.Response, error) {
 		resp := &upstream.Response{Status: 200, Attempts: 1, RequestID: "req-1"}
 		if req.Decoder == nil {
 			resp.Body = []byte(body)
@@ -148,7 +213,7 @@ func answers(body string) *fakeUpstream {
 
 // fails is an upstream that fails every request with err.
 func fails(err error) *fakeUpstream {
-	return &fakeUpstream{do: func(context.Context, *upstream.Request) (*upstream.Response, error) { return nil, err }}
+	return &fakeUpstream{do: func(context.Context, *request) (*upstream.Response, error) { return nil, err }}
 }
 
 // gateway is a served Server and a client of it.

@@ -3,67 +3,80 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
-	"net"
+	"fmt"
 
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/metadata"
 
+	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/upstream"
 )
+
+// Metadata of requests.
+const (
+	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
+	// its method.
+	retryKey = "samsara-retry"
+	// callerKey names the caller for the sharing of the quota, where no certificate does.
+	callerKey = "samsara-caller"
+	// priorityKey is "batch" for calls that give way to others, and "interactive".
+	priorityKey = "samsara-priority"
+	// cacheKey with the value "no-store" keeps a call from the cache. In responses it says that
+	// the answer is from there.
+	cacheKey = "samsara-cache"
+	// sandboxFaultKey asks the sandbox for a fault. It is read only with Config.SandboxFaults.
+	sandboxFaultKey = "samsara-sandbox-fault"
+)
+
+// sandboxFaultHeader is what sandboxFaultKey becomes on the way to the sandbox.
+const sandboxFaultHeader = "Samsara-Sandbox-Fault"
 
 // maxCallerBytes bounds the name that a caller gives itself.
 const maxCallerBytes = 64
 
-// errNoConnection is a fault of the server's own: connections make the AuthInfo of every peer.
-var errNoConnection = errors.New("the call is of no connection")
+// identify sets who calls and who holds the answer. For the sharing of the quota it is what a
+// verified client certificate says, else what the caller says, which is in call already, else the
+// address that it calls from.
+func (c *connection) identify(call *upstream.Call) {
+	call.From.Caller = cmp.Or(c.certified, call.From.Caller, c.address)
+	call.Memory = c.answers
+}
 
-// connectionOf returns the connection that a call came by.
-func connectionOf(ctx context.Context) (*connection, error) {
-	if from, ok := peer.FromContext(ctx); ok {
-		if c, ok := from.AuthInfo.(*connection); ok {
-			return c, nil
+// applyMetadata sets what the connection and the caller's metadata say of a call. The error names
+// all that is wrong.
+func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstream.Operation, call *upstream.Call) error {
+	var violations []endpoint.Violation
+	refuse := func(key, value, rule string) {
+		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
+	}
+	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
+		if call.RetryAlways = value == "always"; !call.RetryAlways {
+			refuse(retryKey, value, "\"always\" or absent")
 		}
 	}
-	return nil, errNoConnection
-}
-
-// identify sets who calls and who holds the answer. For the sharing of the quota it is what a
-// verified client certificate says, else what the caller says, which is in req already, else the
-// address that it calls from.
-func (c *connection) identify(req *upstream.Request) {
-	req.From.Caller = cmp.Or(c.certified, req.From.Caller, c.address)
-	req.Memory = c.answers
-}
-
-// host returns an address without its port.
-func host(address net.Addr) string {
-	if address == nil {
-		return ""
+	for _, value := range metadata.ValueFromIncomingContext(ctx, cacheKey) {
+		if call.NoStore = value == "no-store"; !call.NoStore {
+			refuse(cacheKey, value, "\"no-store\" or absent")
+		}
 	}
-	host, _, err := net.SplitHostPort(address.String())
-	if err != nil {
-		return address.String()
+	for _, value := range metadata.ValueFromIncomingContext(ctx, priorityKey) {
+		if call.From.Batch = value == "batch"; !call.From.Batch && value != "interactive" {
+			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
+		}
 	}
-	return host
-}
-
-// certified returns the name in a verified client certificate: its first URI, as SPIFFE has it,
-// else its common name, else its first host. It is empty where there is none.
-func certified(info credentials.AuthInfo) string {
-	secured, ok := info.(credentials.TLSInfo)
-	if !ok || len(secured.State.VerifiedChains) == 0 {
-		return ""
+	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
+		if call.From.Caller = value; value == "" || len(value) > maxCallerBytes {
+			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
+		}
 	}
-	certificate := secured.State.VerifiedChains[0][0]
-	switch {
-	case len(certificate.URIs) > 0:
-		return certificate.URIs[0].String()
-	case certificate.Subject.CommonName != "":
-		return certificate.Subject.CommonName
-	case len(certificate.DNSNames) > 0:
-		return certificate.DNSNames[0]
-	default:
-		return ""
+	if len(violations) > 0 {
+		method, template := op.Name(*call)
+		return invalidArgument(method, template, violations)
 	}
+	from.identify(call)
+	if h.sandboxFaults {
+		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
+			call.Header = append(call.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
+		}
+	}
+	return nil
 }

@@ -48,12 +48,12 @@ func TestCallerIsWhoIsCertainToCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req := &upstream.Request{From: identity.Identity{Caller: test.says}}
-			from.identify(req)
-			if req.From.Caller != test.want {
-				t.Errorf("the caller is %q, want %q", req.From.Caller, test.want)
+			call := &upstream.Call{From: identity.Identity{Caller: test.says}}
+			from.identify(call)
+			if call.From.Caller != test.want {
+				t.Errorf("the caller is %q, want %q", call.From.Caller, test.want)
 			}
-			if req.Memory != made.answers {
+			if call.Memory != made.answers {
 				t.Error("the answer is not held by the connection")
 			}
 		})

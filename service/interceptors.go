@@ -2,10 +2,18 @@ package service
 
 import (
 	"context"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"samsara.internal/gateway/internal/endpoint"
 )
 
 // unaryInterceptors returns the chain of unary calls, outermost first. It is short because every
@@ -49,6 +57,9 @@ func newEdge(c Config) *edge {
 // neither counted nor refused: a probe must not fail because there are many callers.
 func (e *edge) refuse(ctx context.Context, line *logLine) error {
 	err := e.calls.overloaded()
+	if e.served[line.method] {
+		err = ofWrite(err)
+	}
 	line.refused = true
 	line.finish(ctx, err)
 	return err
@@ -68,6 +79,9 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 			resp, err = nil, e.panicked(ctx, cause)
 		}
 		err = e.present(ctx, err)
+		if err != nil && e.served[info.FullMethod] {
+			err = ofWrite(err)
+		}
 		line.finish(ctx, err)
 	}()
 	// A call that is over before it begins has no effect.
@@ -124,3 +138,75 @@ type contextStream struct {
 
 // Context implements grpc.ServerStream.
 func (s contextStream) Context() context.Context { return s.ctx }
+
+// calls bounds the calls that run at one time, on all connections together. It is safe for
+// concurrent use.
+type calls struct {
+	limit   int64
+	running atomic.Int64
+	refused atomic.Uint64
+}
+
+// enter reports whether one more call may run, which then must leave.
+func (c *calls) enter() bool {
+	if c.running.Add(1) <= c.limit {
+		return true
+	}
+	c.running.Add(-1)
+	c.refused.Add(1)
+	return false
+}
+
+func (c *calls) leave() { c.running.Add(-1) }
+
+// overloadDelay is when a client may call again at the earliest that was refused because too many
+// calls run. Up to as much again is added, so that such clients do not come back together.
+const overloadDelay = time.Second
+
+// overloaded is the error of a call beyond the limit.
+func (c *calls) overloaded() error {
+	info := &errdetails.ErrorInfo{Reason: reasonTooManyCalls, Metadata: map[string]string{"limit": strconv.FormatInt(c.limit, 10)}}
+	wait := overloadDelay + rand.N(overloadDelay) //nolint:gosec // it spreads load and keeps nothing secret
+	return newError(codes.ResourceExhausted, "too many calls at one time", info, &errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+}
+
+// unknownName stands for the name of every method that is not served, in logs and metrics, so that
+// callers cannot make new series.
+const unknownName = "/unknown/unknown"
+
+// methods has the full name of every method that is served, and whether it writes: whether its HTTP
+// method is another than GET. Passthrough may write, and is not among those. It does not change once the
+// server serves.
+type methods map[string]bool
+
+func (m methods) add(service *grpc.ServiceDesc) {
+	for _, method := range service.Methods {
+		m["/"+service.ServiceName+"/"+method.MethodName] = false
+	}
+	for _, stream := range service.Streams {
+		m["/"+service.ServiceName+"/"+stream.StreamName] = false
+	}
+}
+
+// addWrites says which methods of endpoints write. They have been added.
+func (m methods) addWrites(endpoints []*endpoint.Endpoint) {
+	for _, e := range endpoints {
+		m[e.FullMethod] = e.HTTPMethod != methodGet
+	}
+}
+
+// rename gives a method that is not served its name for the interceptors that follow. Grpc calls
+// those of streams for it, with information that they may change.
+func (m methods) rename(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if _, ok := m[info.FullMethod]; !ok {
+		info.FullMethod = unknownName
+	}
+	return handler(srv, ss)
+}
+
+// unknownMethod answers calls of methods that are not served.
+func unknownMethod(_ any, ss grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(ss)
+	return newError(codes.Unimplemented, "method "+strconv.Quote(clip(method, 256))+": is not served",
+		&errdetails.ErrorInfo{Reason: reasonMethodUnknown})
+}

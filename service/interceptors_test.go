@@ -23,7 +23,7 @@ func explode() {
 }
 
 func panics() *fakeUpstream {
-	return &fakeUpstream{do: func(context.Context, *upstream.Request) (*upstream.Response, error) {
+	return &fakeUpstream{do: func(context.Context, *request) (*upstream.Response, error) {
 		explode()
 		return nil, nil
 	}}
@@ -211,7 +211,7 @@ func TestDeadlineIsTheCallersOrTheDefault(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := start(t, service.Config{
 					Passthrough: true, DefaultDeadline: test.byDefault,
-					Upstream: upstreamFunc(func(ctx context.Context, _ *upstream.Request) (*upstream.Response, error) {
+					Upstream: upstreamFunc(func(ctx context.Context, _ *request) (*upstream.Response, error) {
 						<-ctx.Done()
 						return nil, ctx.Err()
 					}),

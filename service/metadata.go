@@ -1,33 +1,13 @@
 package service
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
 
-	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
-	"samsara.internal/gateway/upstream"
-)
-
-// Metadata of requests.
-const (
-	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
-	// its method.
-	retryKey = "samsara-retry"
-	// callerKey names the caller for the sharing of the quota, where no certificate does.
-	callerKey = "samsara-caller"
-	// priorityKey is "batch" for calls that give way to others, and "interactive".
-	priorityKey = "samsara-priority"
-	// cacheKey with the value "no-store" keeps a call from the cache. In responses it says that
-	// the answer is from there.
-	cacheKey = "samsara-cache"
-	// sandboxFaultKey asks the sandbox for a fault. It is read only with Config.SandboxFaults.
-	sandboxFaultKey = "samsara-sandbox-fault"
 )
 
 // Metadata of responses. See the package comment for when each is sent.
@@ -38,53 +18,11 @@ const (
 	cursorKey    = "samsara-cursor"
 )
 
-// sandboxFaultHeader is what sandboxFaultKey becomes on the way to the sandbox.
-const sandboxFaultHeader = "Samsara-Sandbox-Fault"
-
 // The bounds of the trailer samsara-drift.
 const (
 	maxDriftEntries = 16
 	maxDriftBytes   = 1 << 10
 )
-
-// applyMetadata sets what the connection and the caller's metadata say of req. The error names all
-// that is wrong.
-func (h *handler) applyMetadata(ctx context.Context, from *connection, req *upstream.Request) error {
-	var violations []endpoint.Violation
-	refuse := func(key, value, rule string) {
-		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
-	}
-	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
-		if req.RetryAlways = value == "always"; !req.RetryAlways {
-			refuse(retryKey, value, "\"always\" or absent")
-		}
-	}
-	for _, value := range metadata.ValueFromIncomingContext(ctx, cacheKey) {
-		if req.NoStore = value == "no-store"; !req.NoStore {
-			refuse(cacheKey, value, "\"no-store\" or absent")
-		}
-	}
-	for _, value := range metadata.ValueFromIncomingContext(ctx, priorityKey) {
-		if req.From.Batch = value == "batch"; !req.From.Batch && value != "interactive" {
-			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
-		}
-	}
-	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
-		if req.From.Caller = value; value == "" || len(value) > maxCallerBytes {
-			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
-		}
-	}
-	if len(violations) > 0 {
-		return invalidArgument(req.Method, req.Template, violations)
-	}
-	from.identify(req)
-	if h.sandboxFaults {
-		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
-			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
-		}
-	}
-	return nil
-}
 
 // callMetadata says how many attempts a call took, and what Samsara calls the last of them.
 func callMetadata(attempts int, requestID string) metadata.MD {

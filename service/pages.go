@@ -5,15 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
@@ -33,10 +38,11 @@ type page struct {
 // source asks for the pages of one walk. It is immutable and safe for concurrent use.
 type source struct {
 	*handler
-	stream *endpoint.Stream
-	walk   *endpoint.Walk
-	// request is that of every page but for path and query.
-	request upstream.Request
+	stream    *endpoint.Stream
+	walk      *endpoint.Walk
+	operation *upstream.Operation
+	// call is that of every page but for path and query.
+	call upstream.Call
 }
 
 // source reads the request of a stream.
@@ -54,29 +60,23 @@ func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive f
 	if err != nil {
 		return nil, refusal(e, err)
 	}
-	s := &source{handler: h, stream: stream, walk: walk, request: upstream.Request{
-		Method:     e.HTTPMethod,
-		Template:   e.Operation.GetPath(),
-		Repeatable: e.Operation.GetRepeatable(),
-		Decoder:    e.Response,
-		Quota:      h.quota.of[e],
-		From:       identity.Identity{Batch: true}, // unless its caller says otherwise
-	}}
-	return s, h.applyMetadata(ctx, from, &s.request)
+	s := &source{handler: h, stream: stream, walk: walk, operation: h.operations.of[e].pages}
+	s.call.From.Batch = true // unless its caller says otherwise
+	return s, h.applyMetadata(ctx, from, s.operation, &s.call)
 }
 
-// page asks for the page at cursor, within the deadline of ctx or else the default one. The lease of
-// its memory, which is by's, is the caller's. The page says how the walk goes on: what it says is in
-// order but for what differs between lists and feeds.
-func (s *source) page(ctx context.Context, cursor string, by *lease.Holder) (*page, *lease.Lease, error) {
+// fetch asks for the page at cursor in the name of as, within the deadline of ctx or else the default
+// one. The lease of its memory, which is by's, is the caller's. The page says how the walk goes on:
+// what it says is in order, apart from what differs between lists and feeds.
+func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*page, *lease.Lease, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.defaultDeadline)
 		defer cancel()
 	}
-	req, bound := s.request, s.walk.Request(cursor)
-	req.Path, req.Query, req.Memory = bound.Path, bound.Query, by
-	resp, err := s.upstream.Do(ctx, &req)
+	call, bound := s.call, s.walk.Request(cursor)
+	call.Path, call.Query, call.From, call.Memory = bound.Path, bound.Query, as, by
+	resp, err := s.upstream.Do(ctx, s.operation, call)
 	if err != nil {
 		return nil, nil, s.failure(cursor, err)
 	}
@@ -105,32 +105,173 @@ func (s *source) page(ctx context.Context, cursor string, by *lease.Holder) (*pa
 	return p, resp.Lease, nil
 }
 
+// Page implements feed.Source.
+func (s *source) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*feed.Page, error) {
+	p, held, err := s.fetch(ctx, cursor, as, by)
+	if err != nil {
+		return nil, err
+	}
+	if !p.More && p.Cursor == "" && p.Items > 0 {
+		held.Release()
+		return nil, s.invalid(p, "has records, and names no cursor for what comes after them")
+	}
+	return &feed.Page{Cursor: p.Cursor, More: p.More, Items: p.Items, Bytes: len(p.wire), Lease: held, Content: p}, nil
+}
+
+// Outlast implements feed.Source. A feed outlasts what may go better when it is asked again. What is
+// too large remains so.
+func (s *source) Outlast(err error) (feed.Failure, bool) {
+	var failed *upstream.Error
+	if !errors.As(err, &failed) {
+		return feed.Failure{}, false
+	}
+	code, reason := failed.Code, failed.Reason
+	switch {
+	case code == codes.Unavailable:
+	case code == codes.ResourceExhausted && reason != upstream.ReasonBodyTooLarge:
+	case code == codes.DeadlineExceeded:
+		// The deadline is no caller's but the one of asking for a page.
+		code, reason = codes.Unavailable, upstream.ReasonTimeout
+	default:
+		return feed.Failure{}, false
+	}
+	s.observer.FailureOutlasted(code.String())
+	return feed.Failure{Code: int32(code), Reason: reason, Message: failed.Message, RetryAfter: failed.RetryAfter}, true
+}
+
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so
 // that a client can ask for it again.
 func (s *source) invalid(p *page, what string) error {
-	return &upstream.Error{
-		Code:       codes.Internal,
-		Reason:     reasonPaginationInvalid,
-		Domain:     upstream.DomainGateway,
-		Message:    "the page " + what,
-		HTTPStatus: p.resp.Status,
-		Method:     s.request.Method,
-		Template:   s.request.Template,
-		Attempts:   p.resp.Attempts,
-		RequestID:  p.resp.RequestID,
-	}
+	return s.operation.Unfit(s.call, p.resp, reasonPaginationInvalid, "the page "+what, nil)
 }
-
-// statusBadRequest is the HTTP status of a refused request.
-const statusBadRequest = 400
 
 // failure tells a rejected cursor apart. Samsara has no code for it and changes its texts: it is
 // a 400 to a request that had a cursor, so other parameters may be to blame where that is the
 // first request.
 func (s *source) failure(cursor string, err error) error {
 	var failed *upstream.Error
-	if cursor != "" && errors.As(err, &failed) && failed.HTTPStatus == statusBadRequest {
+	if cursor != "" && errors.As(err, &failed) && failed.IsBadRequest() {
 		return &cursorError{failed: failed, field: s.stream.CursorField}
+	}
+	return err
+}
+
+// streaming returns the method that reads the pages of an operation, as read does it.
+func (h *handler) streaming(s *endpoint.Stream, read func(*client) error) grpc.StreamDesc {
+	return grpc.StreamDesc{
+		StreamName:    s.FullMethod[strings.LastIndexByte(s.FullMethod, '/')+1:],
+		ServerStreams: true,
+		Handler: func(_ any, ss grpc.ServerStream) error {
+			src, err := h.source(ss.Context(), s, ss.RecvMsg)
+			if err != nil {
+				return err
+			}
+			h.observer.OpenStreams(s.Follow, 1)
+			defer h.observer.OpenStreams(s.Follow, -1)
+			c := &client{ServerStream: ss, source: src, cursor: src.walk.Start}
+			c.compressed = compresses(grpc.ServerTransportStreamFromContext(ss.Context()))
+			return c.end(read(c))
+		},
+	}
+}
+
+// client is the receiving end of a stream. It belongs to the call's goroutine.
+type client struct {
+	grpc.ServerStream
+	*source
+	// cursor is where to go on after what has been sent.
+	cursor string
+	// unfit is whether that must not stand in metadata.
+	unfit bool
+	// begun is whether a message has been sent, compressed whether all of them are compressed.
+	begun, compressed bool
+	// attempts and requestID are for the log.
+	attempts  int
+	requestID string
+	drifted   driftSum
+}
+
+// sendPage sends a page with the first so many of its records, and passes its memory on, also where
+// it fails.
+func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
+	wire, cursor := p.wire, p.Cursor
+	if items < p.Items {
+		wire, cursor = c.walk.Cut(p.wire, items), p.asked
+		held.Release()
+		held = c.call.Memory.Add(int64(cap(wire)))
+	}
+	if !c.begun {
+		// This fails only where the caller is gone.
+		_ = c.SetHeader(callMetadata(p.resp.Attempts, p.resp.RequestID))
+	}
+	c.drifted.add(&p.resp.Drift)
+	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
+	m := newMessage(cursor)
+	m.setPage(wire, held)
+	if err := c.send(m, cursor); err != nil {
+		return err
+	}
+	c.unfit = p.resp.HoldsToken(cursor)
+	logPage(c.Context(), items)
+	c.observer.PageSent(c.stream.Follow, items)
+	return nil
+}
+
+// sendKeepAlive sends how the feed is doing.
+func (c *client) sendKeepAlive(s *feed.State) error {
+	k := new(gatewayv1.KeepAlive)
+	if !s.Answered.IsZero() {
+		k.LastAnswerTime = timestamppb.New(s.Answered)
+	}
+	if !s.Due.IsZero() {
+		k.NextRequestTime = timestamppb.New(s.Due)
+	}
+	if f := s.Failure; f != nil {
+		k.Failure = &gatewayv1.Failure{Code: f.Code, Reason: f.Reason, Message: f.Message, Count: s.Failures}
+	}
+	wire, err := proto.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("keep-alive: %w", err)
+	}
+	m := newMessage(s.Cursor)
+	m.setKeepAlive(wire)
+	return c.send(m, s.Cursor)
+}
+
+// send sends a message, after which a client goes on from cursor.
+func (c *client) send(m *message, cursor string) error {
+	defer m.drop()
+	if c.compressed && !c.begun && !mayCompress(c.call.Memory, len(m.body)) {
+		// All messages of a stream go out as its first one does.
+		c.compressed = false
+		if err := grpc.SetSendCompressor(c.Context(), encoding.Identity); err != nil {
+			return err
+		}
+	}
+	m.compressed = c.compressed
+	if err := c.SendMsg(m); err != nil {
+		return err
+	}
+	c.begun, c.cursor = true, cursor
+	return nil
+}
+
+// end tells the client and the log how the stream ended, and returns why it did.
+func (c *client) end(err error) error {
+	if err != nil && c.stopping.Err() != nil {
+		err = draining()
+	}
+	if len(c.drifted.findings) > 0 {
+		c.SetTrailer(metadata.Pairs(driftKey, driftText(c.drifted.findings, c.drifted.dropped)))
+	}
+	var failed *upstream.Error
+	if errors.As(err, &failed) {
+		c.attempts, c.requestID = c.attempts+failed.Attempts, failed.RequestID
+		c.SetTrailer(callMetadata(failed.Attempts, failed.RequestID))
+	}
+	logAttempts(c.Context(), c.attempts, c.requestID)
+	if err != nil && !c.unfit {
+		c.SetTrailer(cursorMetadata(c.cursor))
 	}
 	return err
 }
@@ -156,50 +297,4 @@ func (e *cursorError) GRPCStatus() *status.Status {
 		},
 	}
 	return status.Convert(newError(codes.InvalidArgument, e.failed.Message, info, &errdetails.RequestInfo{RequestId: e.failed.RequestID}))
-}
-
-// message is a message of a stream in wire form: a page as it is, if there is one, between what
-// is wrapped around it. It belongs to grpc once the codec has seen it.
-type message struct {
-	head, body, tail []byte
-	// lease is the memory of body; nil: it has none.
-	lease *lease.Lease
-	// compressed is whether grpc makes a compressed copy of it.
-	compressed bool
-	sent       bool
-}
-
-// newMessage returns the message with a cursor, where it is not empty. The caller adds the rest.
-func newMessage(cursor string) *message {
-	m := new(message)
-	if cursor != "" {
-		m.tail = protowire.AppendTag(m.tail, endpoint.CursorNumber, protowire.BytesType)
-		m.tail = protowire.AppendString(m.tail, cursor)
-	}
-	return m
-}
-
-// setPage wraps the message around a page's wire form, and takes over its memory.
-func (m *message) setPage(wire []byte, held *lease.Lease) {
-	m.head = protowire.AppendTag(m.head, endpoint.PageNumber, protowire.BytesType)
-	m.head = protowire.AppendVarint(m.head, uint64(len(wire)))
-	m.body, m.lease = wire, held
-}
-
-// setKeepAlive adds a keep-alive.
-func (m *message) setKeepAlive(k *gatewayv1.KeepAlive) error {
-	wire, err := proto.Marshal(k)
-	if err != nil {
-		return fmt.Errorf("keep-alive: %w", err)
-	}
-	m.tail = protowire.AppendTag(m.tail, endpoint.KeepAliveNumber, protowire.BytesType)
-	m.tail = protowire.AppendBytes(m.tail, wire)
-	return nil
-}
-
-// drop frees a message that grpc has never seen.
-func (m *message) drop() {
-	if !m.sent {
-		m.lease.Release()
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -17,13 +16,6 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
-
-// PassthroughOperation is what the quota knows passthrough calls by that are for no known operation.
-const PassthroughOperation = passthroughTemplate
-
-// passthroughTemplate stands for the path of every passthrough call in errors and metrics, so
-// that callers cannot make new series.
-const passthroughTemplate = "(passthrough)"
 
 // The longest path and encoded query that a passthrough call may have.
 const (
@@ -51,20 +43,14 @@ func (h *handler) passthrough() grpc.MethodDesc {
 func (h *handler) pass(ctx context.Context, from *connection, in *gatewayv1.CallRequest) (any, error) {
 	query := encodeQuery(in.GetQuery())
 	if violations := passthroughViolations(in, query); len(violations) > 0 {
-		return nil, invalidArgument(clip(in.GetMethod(), 64), passthroughTemplate, violations)
+		return nil, invalidArgument(clip(in.GetMethod(), 64), upstream.PassthroughOperation, violations)
 	}
-	req := &upstream.Request{
-		Method:     in.GetMethod(),
-		Path:       in.GetPath(),
-		Query:      query,
-		Template:   passthroughTemplate,
-		Repeatable: in.GetMethod() != "POST" && in.GetMethod() != "PATCH",
-		Quota:      h.quota.at(in.GetMethod(), in.GetPath()),
-	}
+	op := h.operations.at(in.GetMethod(), in.GetPath())
+	call := upstream.Call{Method: in.GetMethod(), Path: in.GetPath(), Query: query}
 	if in.Body != nil {
-		req.Body = []byte(in.GetBody())
+		call.Body = []byte(in.GetBody())
 	}
-	resp, err := h.do(ctx, from, req)
+	resp, err := h.do(ctx, from, op, call)
 	if err != nil {
 		return nil, err
 	}
@@ -97,30 +83,6 @@ func encodePassed(from *connection, resp *upstream.Response) error {
 	resp.Lease.Keep(message)
 	resp.Message, resp.Body = message, nil
 	return nil
-}
-
-// checkBody refuses a body that is not JSON. JSON is valid UTF-8, without which it could not be
-// sent.
-func checkBody(req *upstream.Request, resp *upstream.Response) error {
-	if len(resp.Body) == 0 {
-		return nil
-	}
-	err := transcode.Valid(resp.Body)
-	if err == nil {
-		return nil
-	}
-	return &upstream.Error{
-		Code:       codes.Internal,
-		Reason:     upstream.ReasonBodyInvalid,
-		Domain:     upstream.DomainGateway,
-		Message:    "the response is " + err.Error(),
-		HTTPStatus: resp.Status,
-		Method:     req.Method,
-		Template:   req.Template,
-		Attempts:   resp.Attempts,
-		RequestID:  resp.RequestID,
-		Err:        err,
-	}
 }
 
 // passthroughViolations lists what is wrong with a request whose encoded query is query.

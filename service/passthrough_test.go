@@ -22,7 +22,7 @@ func TestPassthroughSendsTheRequestAsItIs(t *testing.T) {
 		{
 			name:    "a GET with a query, in order and escaped",
 			request: `{"method":"GET","path":"/fleet/vehicles/a%2Fb:c","query":[{"name":"b c","value":"1&2"},{"name":"a","value":"x+y"},{"name":"a"}]}`,
-			want:    sent{Method: "GET", Path: "/fleet/vehicles/a%2Fb:c", Query: "b%20c=1%262&a=x%2By&a=", Repeatable: true},
+			want:    sent{Method: "GET", Path: "/fleet/vehicles/a%2Fb:c", Query: "b%20c=1%262&a=x%2By&a="},
 		},
 		{
 			name:    "a POST, which is not repeatable",
@@ -37,12 +37,12 @@ func TestPassthroughSendsTheRequestAsItIs(t *testing.T) {
 		{
 			name:    "a PUT",
 			request: `{"method":"PUT","path":"/v1/x","body":"[]"}`,
-			want:    sent{Method: "PUT", Path: "/v1/x", Body: `[]`, Repeatable: true},
+			want:    sent{Method: "PUT", Path: "/v1/x", Body: `[]`},
 		},
 		{
 			name:    "a DELETE, with or without a body",
 			request: `{"method":"DELETE","path":"/v1/x"}`,
-			want:    sent{Method: "DELETE", Path: "/v1/x", Repeatable: true},
+			want:    sent{Method: "DELETE", Path: "/v1/x"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestPassthroughRefusesABodyThatIsNotJSON(t *testing.T) {
 func TestPassthroughReturnsTheResponse(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Passthrough: true, Upstream: upstreamFunc(
-		func(context.Context, *upstream.Request) (*upstream.Response, error) {
+		func(context.Context, *request) (*upstream.Response, error) {
 			return &upstream.Response{
 				Status: 201, Attempts: 2, Body: []byte(` {"a":1e400}`),
 				Header: []upstream.Header{
@@ -163,7 +163,7 @@ func TestPassthroughReturnsTheResponse(t *testing.T) {
 func TestPassthroughLeavesAnEmptyBodyUnset(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Passthrough: true, Upstream: upstreamFunc(
-		func(context.Context, *upstream.Request) (*upstream.Response, error) {
+		func(context.Context, *request) (*upstream.Response, error) {
 			return &upstream.Response{Status: 204, Attempts: 1}, nil
 		})})
 	if r := g.pass(t.Context(), t, `{"method":"DELETE","path":"/a"}`); r.json != `{"status":204}` {

@@ -2,6 +2,9 @@ package service_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -9,8 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
-	"samsara.internal/gateway/internal/identity"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
@@ -70,8 +75,8 @@ func TestMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 	}
 }
 
-func newLimiter(t *testing.T) *quota.Limiter {
-	t.Helper()
+func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
+	t.Parallel()
 	limiter, err := quota.New(quota.Defaults())
 	if err != nil {
 		t.Fatal(err)
@@ -81,64 +86,86 @@ func newLimiter(t *testing.T) *quota.Limiter {
 			t.Errorf("close limiter: %v", err)
 		}
 	})
-	return limiter
-}
-
-// budgetOf returns the name of the budget that a request takes from beside the shared ones.
-func budgetOf(t *testing.T, limiter *quota.Limiter, req upstream.Request) string {
-	t.Helper()
-	before := limiter.Snapshot()
-	if _, err := req.Quota.Admit(t.Context(), identity.Identity{}); err != nil {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) }))
+	t.Cleanup(server.Close)
+	base, err := url.Parse(server.URL)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for i, b := range limiter.Snapshot().Budgets[2:] {
-		if b.Admitted > before.Budgets[i+2].Admitted {
-			return b.Name
+	client, err := upstream.New(upstream.Config{BaseURL: base, Token: upstream.StaticToken("token"), Quota: limiter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	g := start(t, service.Config{Endpoints: endpoints(t), Upstream: client, Passthrough: true})
+	admitted := func() map[string]uint64 {
+		of := make(map[string]uint64)
+		for _, b := range limiter.Snapshot().Budgets[2:] {
+			of[b.Name] = b.Admitted
+		}
+		return of
+	}
+	const service = "operation:samsara.vehicles.v1.VehiclesService/"
+	for _, test := range []struct {
+		method, request, want string
+	}{
+		{getVehicle, `{"id":"1"}`, service + "GetVehicle"},
+		{deleteVehicle, `{"id":"1"}`, service + "DeleteVehicle"},
+		{passthrough, `{"method":"GET","path":"/fleet/vehicles/1"}`, service + "GetVehicle"},
+		{passthrough, `{"method":"POST","path":"/fleet/vehicles","body":"{}"}`, service + "CreateVehicle"},
+		{passthrough, `{"method":"PATCH","path":"/fleet/vehicles"}`, "operation:(passthrough)"},
+		{passthrough, `{"method":"GET","path":"/fleet/vehicles/1/2"}`, "operation:(passthrough)"},
+	} {
+		want := admitted()
+		want[test.want]++
+		if test.method == passthrough {
+			g.pass(t.Context(), t, test.request)
+		} else {
+			g.call(t.Context(), t, test.method, test.request)
+		}
+		if diff := cmp.Diff(want, admitted()); diff != "" {
+			t.Errorf("admitted after %s %s (-want +got):\n%s", test.method, test.request, diff)
 		}
 	}
-	return ""
 }
 
-func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
+func TestOperationsThatCannotBeResolvedAreListed(t *testing.T) {
 	t.Parallel()
-	limiter := newLimiter(t)
-	up := answers(`{}`)
-	g := start(t, service.Config{Endpoints: endpoints(t), Upstream: up, Quota: limiter, Passthrough: true})
-	const service = "operation:samsara.vehicles.v1.VehiclesService/"
-	want := []string{
-		service + "GetVehicle", service + "DeleteVehicle",
-		service + "GetVehicle", service + "CreateVehicle", "operation:(passthrough)", "operation:(passthrough)",
+	limiter, err := quota.New(quota.Defaults())
+	if err != nil {
+		t.Fatal(err)
 	}
-	g.call(t.Context(), t, getVehicle, `{"id":"1"}`)
-	g.call(t.Context(), t, deleteVehicle, `{"id":"1"}`)
-	g.pass(t.Context(), t, `{"method":"GET","path":"/fleet/vehicles/1"}`)
-	g.pass(t.Context(), t, `{"method":"POST","path":"/fleet/vehicles","body":"{}"}`)
-	g.pass(t.Context(), t, `{"method":"PATCH","path":"/fleet/vehicles"}`)
-	g.pass(t.Context(), t, `{"method":"GET","path":"/fleet/vehicles/1/2"}`)
-	var got []string
-	for _, req := range up.asked() {
-		got = append(got, budgetOf(t, limiter, req))
+	t.Cleanup(func() { _ = limiter.Close() })
+	client, err := upstream.New(upstream.Config{
+		BaseURL: &url.URL{Scheme: "http", Host: "nowhere.test"}, Token: upstream.StaticToken("token"), Quota: limiter,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("budgets (-want +got):\n%s", diff)
+	t.Cleanup(client.Close)
+	served := endpoints(t)
+	for _, e := range served[:2] {
+		e.Operation = proto.CloneOf(e.Operation)
+		e.Operation.RateLimit = &gatewayv1.RateLimit{Requests: 1_000_000, Window: durationpb.New(time.Second)}
+	}
+	_, err = service.New(service.Config{Endpoints: served, Upstream: client})
+	for _, e := range served[:2] {
+		if want := "method " + strings.TrimPrefix(e.FullMethod, "/") + ": "; err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("error is %v, want %q in it once", err, want)
+		}
 	}
 }
 
 func TestAnswerFromTheCacheSaysSoAndCountsItsDriftOnce(t *testing.T) {
 	t.Parallel()
-	up := &fakeUpstream{do: func(_ context.Context, req *upstream.Request) (*upstream.Response, error) {
+	up := &fakeUpstream{do: func(_ context.Context, req *request) (*upstream.Response, error) {
 		resp := &upstream.Response{Status: 200, RequestID: "req-1", Cached: true, Age: 12*time.Second + 900*time.Millisecond}
 		var err error
 		resp.Message, err = req.Decoder.Append(nil, []byte(`{"unknown":1}`), &resp.Drift)
 		return resp, err
 	}}
-	var asked []string
 	g := start(t, service.Config{
 		Endpoints: endpoints(t), Upstream: up,
-		CacheTTL: func(method string) time.Duration {
-			asked = append(asked, method)
-			return time.Minute
-		},
 		Drift: func(string, []transcode.Finding) { t.Error("drift was counted again") },
 	})
 	r := g.call(t.Context(), t, getVehicle, `{"id":"1"}`)
@@ -147,11 +174,5 @@ func TestAnswerFromTheCacheSaysSoAndCountsItsDriftOnce(t *testing.T) {
 	}
 	if got := r.trailer.Get("samsara-drift"); !cmp.Equal(got, []string{"GetVehicleResponse.unknown=unknown"}) {
 		t.Errorf("samsara-drift is %q", got)
-	}
-	if got := up.asked()[0].CacheTTL; got != time.Minute {
-		t.Errorf("CacheTTL is %v, want 1m", got)
-	}
-	if want := []string{createVehicle, deleteVehicle, getVehicle}; !cmp.Equal(asked, want) {
-		t.Errorf("asked for the TTL of %q, want %q", asked, want)
 	}
 }

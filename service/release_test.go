@@ -111,13 +111,13 @@ func TestResponseOfACallThatIsCancelledIsReleased(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	handled := make(chan struct{})
-	g := start(t, service.Config{Endpoints: endpoints(t), Answers: memory, Upstream: upstreamFunc(func(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+	g := start(t, service.Config{Endpoints: endpoints(t), Answers: memory, Upstream: around{client, func(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
 		defer close(handled)
-		resp, err := client.Do(context.WithoutCancel(ctx), req)
+		resp, err := client.Do(context.WithoutCancel(ctx), op, call)
 		cancel() // the message is larger than what the client lets the server send at once
 		<-ctx.Done()
 		return resp, err
-	})})
+	}}})
 	var message []byte
 	err := g.conn.Invoke(ctx, getVehicle, []byte("\x0a\x017"), &message, grpc.ForceCodecV2(bytesCodec{}))
 	if status.Code(err) != codes.Canceled {

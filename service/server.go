@@ -1,123 +1,17 @@
-// Package service is the gRPC side of the gateway. It serves every operation of the REST API as
-// a unary method, and its pages as streams where it has any, from descriptors and annotations
-// alone, together with health, reflection, channelz and, where it is wanted, PassthroughService.
-//
-// # Guarantees
-//
-// A call reaches the upstream only when its message could be read, every argument is in order
-// and its deadline has not passed. What the upstream answers goes out as it was decoded, without
-// another copy. Nothing that fails, panics included, takes the server down or tells the caller
-// more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
-// error is logged and appears as Internal with the message "internal error".
-//
-// Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
-// is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and
-// counted as others are. It also turns away what it cannot make a call of, and these are neither
-// logged nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary
-// metadata or a grpc-timeout that is malformed, a path without a method, a deadline that has passed.
-//
-// Requests may be compressed with gzip. Answers are compressed if the request was.
-//
-// A call beyond Config.MaxConcurrentCalls is refused before its request is read:
-//
-//	TOO_MANY_CALLS      RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
-//
-// One of a method that is not served is counted as /unknown/unknown, whatever it is called:
-//
-//	METHOD_UNKNOWN      UNIMPLEMENTED
-//
-// In the log these two are "call refused".
-//
-// # Memory
-//
-// A client holds what is on its way to it, and what it has not sent of a request, by its connection.
-// How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its
-// connection is closed because others need that memory, are the rules of package lease. Answers are
-// compressed if the request was, up to 64 KiB, and while the client shows that it reads; a stream
-// goes out as its first message does.
-//
-// # Streams
-//
-// A StreamX method sends every page of a list in order, and ends with OK after the one that says
-// that none follows, or after as much as the options ask for. Empty pages are passed over; one
-// that is the last for the options' sake is sent for the sake of its cursor. The next page is
-// fetched while one is being sent: two of them exist at most, however slowly the client reads.
-//
-// A FollowX method goes on after the last page. Where nothing is new it asks again after the
-// poll interval and up to a tenth more; nothing new means that the page is empty, that its
-// cursor is the one it was asked for with, or that no page follows. What has its request and
-// metadata in common is read once for all, see feeds; who reads too slowly for the others goes
-// on by itself. After the keep-alive interval without a message, one says how the feed is doing
-// and where it is. UNAVAILABLE and RESOURCE_EXHAUSTED do not end the stream but for a response
-// that is too large: they are waited out, from 1 second up to a minute at random, and not less
-// than the upstream asks for. MaxPages counts empty answers too.
-//
-// The cursor of a message asks for what comes after it, also at another server and after a
-// crash: who goes on from the last one that was dealt with misses nothing. The last page of a
-// list has none. These reasons are streams' own, all in the gateway's domain:
-//
-//	CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor, which
-//	                    is too old, was made for other parameters, or came with wrong ones. The
-//	                    metadata has the field it was given in as cursor_field.
-//	PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not say
-//	                    whether one follows, or leads back to where the stream has been. That
-//	                    page is not sent.
-//	DRAINING            UNAVAILABLE: the server stops. The stream ends after a whole message,
-//	                    and another server goes on with it.
-//
-// # Metadata of requests
-//
-//	samsara-retry          "always": repeat the request even where that could do something twice.
-//	                       Any other value is refused.
-//	samsara-caller         Who calls, at most 64 bytes: callers share the quota fairly. What a
-//	                       verified client certificate says counts over it, and the address where
-//	                       there is neither.
-//	samsara-priority       "batch" gives way to "interactive". Unary calls are interactive and
-//	                       streams batch unless they say so.
-//	samsara-cache          "no-store": what answers must have been asked for by this call alone.
-//	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
-//
-// # Metadata of responses
-//
-//	samsara-attempts       HTTP attempts made, the first one included.
-//	samsara-request-id     Samsara's id of the last attempt, escaped, where it gave one.
-//	samsara-drift          How the response differed from its descriptor; absent if it did not.
-//	samsara-cache          "hit; age=" and a number of seconds in the header of an answer from the
-//	                       cache.
-//	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
-//	                       message sent, or of the request where there was none. Absent if there
-//	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
-//	                       the API token.
-//
-// The first two are in the header of a call that succeeds and in the trailer of one that fails;
-// of a stream the header has those of the first page. samsara-drift is in the trailer of a call
-// that succeeds, and of every stream for all of its pages, at most 16 entries and 1 KiB:
-//
-//	drift = entry *( ", " entry ) [ ", " more ] / more
-//	entry = message "." member "=" kind [ ";n=" count ]
-//	more  = "*=more" [ ";n=" count ]
-//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep" /
-//	        "null_entry"
-//
-// as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". A count that is left out is 1; that of
-// more says how often something occurred that is not listed. In names and ids every byte but
-// ASCII letters, digits, "-" and "_" is percent-encoded.
 package service
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // Registers the compression that clients may ask for.
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -126,78 +20,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/lease"
-	"samsara.internal/gateway/internal/quota"
-	"samsara.internal/gateway/internal/transcode"
-	"samsara.internal/gateway/upstream"
 )
-
-// Upstream sends requests, concurrently. Do returns soon after ctx ends: Stop waits for it. The
-// server releases each response once. *upstream.Client is one.
-type Upstream interface {
-	Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error)
-}
-
-// Config configures a Server. The zero value of everything but Upstream is of use.
-type Config struct {
-	// Endpoints are the operations to serve, no method twice.
-	Endpoints []*endpoint.Endpoint
-	Upstream  Upstream
-	// Logger gets one line a call, at debug for one that succeeds; nil: nothing is logged.
-	Logger *slog.Logger
-	// Credentials secure the connections; nil: they are not secured.
-	Credentials credentials.TransportCredentials
-	// Passthrough serves PassthroughService.
-	Passthrough bool
-	// SandboxFaults forwards the metadata samsara-sandbox-fault as a header. It is for a server
-	// before the sandbox: Samsara must not see it.
-	SandboxFaults bool
-	// Drift is told what responses differed in, by full method, concurrently. It must not keep
-	// the findings. It may be nil.
-	Drift func(method string, findings []transcode.Finding)
-	// Streams is told what streams of pages do. It may be nil.
-	Streams StreamObserver
-	// Quota admits what is sent upstream; nil: nothing is held up. It must outlive the server.
-	Quota *quota.Limiter
-	// CacheTTL says how old a cached answer to a unary method may be, by full method; nil: none
-	// is cached.
-	CacheTTL func(fullMethod string) time.Duration
-	// Answers is the memory of what is on its way to clients, of which those of Upstream must be
-	// too; nil: 256 MiB. A client that makes no progress while others need what it holds loses its
-	// connection.
-	Answers *lease.Pool
-	// Requests is the memory of requests that are being read. Each call takes MaxRequestBytes of it
-	// until its request is there. nil: 64 MiB, or 4 times MaxRequestBytes if that is more.
-	Requests *lease.Pool
-	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
-	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
-	// later, so that these see too what cannot be decoded.
-	UnaryInterceptors  []grpc.UnaryServerInterceptor
-	StreamInterceptors []grpc.StreamServerInterceptor
-	// DefaultDeadline bounds a unary call whose caller set no deadline, and of a stream without
-	// one the asking for each page; 0: 5 minutes.
-	DefaultDeadline time.Duration
-	// MaxRequestBytes bounds a request message; 0: 4 MiB. Responses are bounded by what the
-	// upstream reads.
-	MaxRequestBytes int
-	// MaxConcurrentStreams bounds the calls at one time on one connection, further ones wait at
-	// the client; 0: 1000. It is at most half of MaxConcurrentCalls, so that one connection
-	// leaves room for others.
-	MaxConcurrentStreams uint32
-	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those
-	// of grpc's own services; further ones are refused. 0: 50,000.
-	MaxConcurrentCalls int
-	// MaxConnectionAge is after what time a client is asked to connect anew, which spreads
-	// clients over replicas; its calls finish. 0: never.
-	MaxConnectionAge time.Duration
-	// KeepaliveTime is after what silence a client is asked whether it is alive, KeepaliveTimeout
-	// how long it has to answer; 0: 1 minute and 20 seconds.
-	KeepaliveTime, KeepaliveTimeout time.Duration
-	// KeepaliveMinTime is how often a client may ask the same, with or without calls; one that
-	// asks more often is disconnected. 0: 10 seconds.
-	KeepaliveMinTime time.Duration
-}
 
 const (
 	// connectTimeout bounds the handshakes of a new connection.
@@ -221,66 +46,6 @@ const (
 // ErrAborted means that calls were still running when the time to stop was over, and that they
 // were cancelled.
 var ErrAborted = errors.New("running calls were cancelled")
-
-// withDefaults returns c with every default filled in, or everything that is wrong with it.
-func (c Config) withDefaults() (Config, error) {
-	var errs []error
-	if c.Upstream == nil {
-		errs = append(errs, errors.New("Upstream: must be set"))
-	}
-	for _, bound := range []struct {
-		name  string
-		value int64
-	}{
-		{"DefaultDeadline", int64(c.DefaultDeadline)},
-		{"MaxRequestBytes", int64(c.MaxRequestBytes)},
-		{"MaxConcurrentCalls", int64(c.MaxConcurrentCalls)},
-		{"MaxConnectionAge", int64(c.MaxConnectionAge)},
-		{"KeepaliveTime", int64(c.KeepaliveTime)},
-		{"KeepaliveTimeout", int64(c.KeepaliveTimeout)},
-		{"KeepaliveMinTime", int64(c.KeepaliveMinTime)},
-	} {
-		if bound.value < 0 {
-			errs = append(errs, fmt.Errorf("%s: must not be negative, is %d", bound.name, bound.value))
-		}
-	}
-	seen := make(map[string]bool, len(c.Endpoints))
-	for _, e := range c.Endpoints {
-		if seen[e.FullMethod] {
-			errs = append(errs, fmt.Errorf("method %s: must not be in Endpoints twice", e.FullMethod))
-		}
-		seen[e.FullMethod] = true
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Streams == nil {
-		c.Streams = unobserved{}
-	}
-	if c.CacheTTL == nil {
-		c.CacheTTL = func(string) time.Duration { return 0 }
-	}
-	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
-	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
-	if c.Answers == nil {
-		c.Answers = lease.NewPool(256 << 20)
-	}
-	if c.Requests == nil {
-		c.Requests = lease.NewPool(max(64<<20, 4*int64(c.MaxRequestBytes)))
-	}
-	if limit := c.Requests.Limit(); limit < int64(c.MaxRequestBytes) {
-		errs = append(errs, fmt.Errorf("MaxRequestBytes: must be at most the limit of Requests, %d, is %d", limit, c.MaxRequestBytes))
-	}
-	if c.Credentials == nil {
-		c.Credentials = insecure.NewCredentials()
-	}
-	c.MaxConcurrentCalls = cmp.Or(c.MaxConcurrentCalls, 50_000)
-	c.MaxConcurrentStreams = min(cmp.Or(c.MaxConcurrentStreams, 1000), uint32(max(1, c.MaxConcurrentCalls/2)))
-	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
-	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
-	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
-	return c, errors.Join(errs...)
-}
 
 // serverOptions returns what c says to grpc.
 func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOption {
@@ -320,6 +85,7 @@ type Server struct {
 	health     *health.Server
 	services   []string
 	endStreams context.CancelFunc
+	feeds      *feed.Hub
 	// answers and requests are the memory that clients hold. answering is how many unary calls are
 	// being answered: whose request is there, and whose answer is not.
 	answers, requests *lease.Pool
@@ -333,7 +99,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	budgets, err := newBudgets(cfg.Quota, cfg.Endpoints)
+	operations, err := newOperations(cfg.Upstream, cfg.Endpoints)
 	if err != nil {
 		return nil, err
 	}
@@ -345,20 +111,45 @@ func New(cfg Config) (*Server, error) {
 		room:       requestRoom(cfg.MaxRequestBytes),
 		health:     health.NewServer(),
 		endStreams: endStreams,
+		feeds:      cfg.feeds(),
 		answers:    cfg.Answers,
 		requests:   cfg.Requests,
 	}
 	logPressure(cfg.Logger, cfg.Answers, "answers")
 	logPressure(cfg.Logger, cfg.Requests, "requests")
-	for _, desc := range cfg.services(stopping, budgets, &s.answering) {
+	for _, desc := range cfg.services(stopping, operations, s.feeds, &s.answering) {
 		s.register(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
+	e.served.addWrites(cfg.Endpoints)
 	healthv1.RegisterHealthServer(s, s.health)
 	reflection.Register(s)
 	channelz.RegisterChannelzServiceToServer(s)
 	s.SetServing(false)
 	return s, nil
+}
+
+// feeds returns what the streams that follow feeds share.
+func (c Config) feeds() *feed.Hub {
+	return feed.New(feed.Config{Memory: c.Answers, Readers: c.Streams.FeedReaders, Panicked: presenter{c.Logger}.panicked})
+}
+
+// RegisterService implements grpc.ServiceRegistrar for services beside the operations, such as
+// grpc's own. Their requests are read as all others are. It must not be called after Serve.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	own := *desc
+	own.Methods, own.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
+	for i := range own.Methods {
+		handle := own.Methods[i].Handler
+		own.Methods[i].Handler = func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			return handle(srv, ctx, func(into any) error { return s.room.read(ctx, decode, into) }, interceptor)
+		}
+	}
+	for i := range own.Streams {
+		handle := own.Streams[i].Handler
+		own.Streams[i].Handler = func(srv any, ss grpc.ServerStream) error { return handle(srv, roomStream{ss, s.room}) }
+	}
+	s.register(&own, impl)
 }
 
 // register registers a service as it is described.
@@ -371,17 +162,16 @@ func (s *Server) register(desc *grpc.ServiceDesc, impl any) {
 func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // services describes what c serves, apart from grpc's own services.
-func (c Config) services(stopping context.Context, shared budgets, answering *atomic.Int64) []*grpc.ServiceDesc {
+func (c Config) services(stopping context.Context, ops operations, feeds *feed.Hub, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
 		upstream:        c.Upstream,
 		drift:           c.Drift,
 		observer:        c.Streams,
-		quota:           shared,
-		cacheTTL:        c.CacheTTL,
+		operations:      ops,
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
-		answers:         c.Answers,
+		feeds:           feeds,
 		requestRoom:     requestRoom(c.MaxRequestBytes),
 		answering:       answering,
 		stopping:        stopping,
@@ -398,7 +188,11 @@ func (c Config) services(stopping context.Context, shared budgets, answering *at
 		}
 		desc.Methods = append(desc.Methods, h.operation(e))
 		for _, s := range e.Streams {
-			desc.Streams = append(desc.Streams, h.streaming(s)) //nolint:contextcheck // grpc hands streams their context
+			read := h.list
+			if s.Follow {
+				read = h.follow
+			}
+			desc.Streams = append(desc.Streams, h.streaming(s, read)) //nolint:contextcheck // grpc hands streams their context
 		}
 	}
 	if c.Passthrough {
@@ -442,8 +236,8 @@ func (s *Server) SetServing(serving bool) {
 
 // Stop ends serving: health says so, no call is accepted any more, streams end after the message
 // that is being sent, and running calls have until ctx ends. Those that remain are then
-// cancelled, which is ErrAborted. It returns once every handler has, or 5 seconds after ctx
-// ended. Further calls of Stop do the same.
+// cancelled, which is ErrAborted. It returns once every handler has, and every
+// reader of a feed, or 5 seconds after ctx ended. Further calls of Stop do the same.
 //
 // Nobody waits for clients that do not read their answers, or do not finish their requests: their
 // connections are closed when no call is being answered, other than those that wait for memory, and
@@ -454,7 +248,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
+		var ends sync.WaitGroup
+		ends.Go(s.feeds.Close)
 		s.grpc.GracefulStop()
+		ends.Wait()
 	}()
 	aborted := s.awaitProgress(ctx, stopped)
 	select {

@@ -33,7 +33,7 @@ import (
 // ends. A call that was released succeeds.
 func wait(obedient bool) (up *fakeUpstream, begun <-chan struct{}, release func()) {
 	begin, end := make(chan struct{}, 16), make(chan struct{})
-	return &fakeUpstream{do: func(ctx context.Context, _ *upstream.Request) (*upstream.Response, error) {
+	return &fakeUpstream{do: func(ctx context.Context, _ *request) (*upstream.Response, error) {
 		begin <- struct{}{}
 		if !obedient {
 			ctx = context.WithoutCancel(ctx)

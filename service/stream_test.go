@@ -47,6 +47,7 @@ const (
 // pager is an upstream that answers by the cursor it is asked with. What it is not told to answer
 // is an error of the test.
 type pager struct {
+	resolver
 	t *testing.T
 	// page returns the body of the page at cursor, when it is asked for the n-th time.
 	page func(ctx context.Context, cursor string, n int) (string, error)
@@ -59,7 +60,8 @@ type pager struct {
 	counts  map[string]int
 }
 
-func (p *pager) Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+func (p *pager) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	req := p.request(op, call)
 	cursor := cursorOf(req)
 	p.mu.Lock()
 	if p.counts == nil {
@@ -89,7 +91,7 @@ func (p *pager) requests() []string {
 
 // cursorOf returns what a request asks with: the parameter of its cursor or the number in its
 // path.
-func cursorOf(req *upstream.Request) string {
+func cursorOf(req *request) string {
 	if rest, ok := strings.CutPrefix(req.Path, "/sheets/"); ok {
 		number, _, _ := strings.Cut(rest, "/")
 		return number
@@ -101,7 +103,7 @@ func cursorOf(req *upstream.Request) string {
 	return query.Get("after") + query.Get("startingAfter")
 }
 
-func withoutCursor(req *upstream.Request) string {
+func withoutCursor(req *request) string {
 	query := req.Path + "?" + req.Query
 	for _, name := range []string{"after=", "startingAfter="} {
 		query, _, _ = strings.Cut(query, name)
@@ -633,13 +635,13 @@ func readSlowly(t *testing.T, method, request string) {
 	}
 	t.Cleanup(client.Close)
 	var most int64
-	up := upstreamFunc(func(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
-		resp, err := client.Do(ctx, req)
+	up := around{client, func(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+		resp, err := client.Do(ctx, op, call)
 		mu.Lock()
 		defer mu.Unlock()
 		most = max(most, memory.Used())
 		return resp, err
-	})
+	}}
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up, Answers: memory},
 		// By itself grpc widens the window up to whole pages, which it then takes in advance.
 		grpc.WithStaticStreamWindowSize(1<<16), grpc.WithStaticConnWindowSize(1<<16))

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
-	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -45,30 +42,9 @@ func unary(fullMethod string, answer call) grpc.MethodDesc {
 	}
 }
 
-// handler answers the calls of every method. It is safe for concurrent use; only what feeds
-// shares changes.
-type handler struct {
-	presenter
-	upstream        Upstream
-	drift           func(method string, findings []transcode.Finding)
-	observer        StreamObserver
-	quota           budgets
-	cacheTTL        func(fullMethod string) time.Duration
-	sandboxFaults   bool
-	defaultDeadline time.Duration
-	requestRoom
-	// answers is the memory for answers.
-	answers *lease.Pool
-	// answering is how many unary calls are being answered.
-	answering *atomic.Int64
-	// stopping ends when the server begins to stop.
-	stopping context.Context //nolint:containedctx // the server's own, not a call's
-	feeds    feeds
-}
-
 // operation returns the method that stands for one operation of the REST API.
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
-	budget, ttl := h.quota.of[e], h.cacheTTL(e.FullMethod)
+	op := h.operations.of[e].unary
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
 		from, err := connectionOf(ctx)
 		if err != nil {
@@ -84,18 +60,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, refusal(e, err)
 		}
-		resp, err := h.do(ctx, from, &upstream.Request{
-			Method:     e.HTTPMethod,
-			Path:       bound.Path,
-			Query:      bound.Query,
-			Body:       bound.Body,
-			Template:   e.Operation.GetPath(),
-			Repeatable: e.Operation.GetRepeatable(),
-			Decoder:    e.Response,
-			NoBody:     !e.HasResponse,
-			Quota:      budget,
-			CacheTTL:   ttl,
-		})
+		resp, err := h.do(ctx, from, op, upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body})
 		if err != nil {
 			return nil, err
 		}
@@ -103,18 +68,16 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 	})
 }
 
-// do sends req as the connection and the caller's metadata want it, and tells the caller how a
+// do makes a call as the connection and the caller's metadata want it, and tells the caller how a
 // failure went in the trailer. It sends no header for it, for a client that has seen one no longer
 // applies its own retry policy.
-func (h *handler) do(ctx context.Context, from *connection, req *upstream.Request) (*upstream.Response, error) {
-	if err := h.applyMetadata(ctx, from, req); err != nil {
+func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	if err := h.applyMetadata(ctx, from, op, &call); err != nil {
 		return nil, err
 	}
-	resp, err := h.upstream.Do(ctx, req)
-	if err == nil && req.Decoder == nil {
-		if err = checkBody(req, resp); err != nil {
-			resp.Release()
-		}
+	resp, err := h.upstream.Do(ctx, op, call)
+	if err == nil {
+		err = checkBody(op, call, resp)
 	}
 	if err != nil {
 		var failed *upstream.Error
@@ -156,21 +119,6 @@ func (h *handler) framed(ctx context.Context, from *connection, method string, r
 	return frame{resp}
 }
 
-// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream.
-// Grpc queues a copy of it that nobody counts, and which lease.Holder.Copy bounds.
-const maxCompressedBytes = 64 << 10
-
-// mayCompress reports whether an answer of so many bytes may be compressed.
-func mayCompress(by *lease.Holder, n int) bool {
-	return n <= maxCompressedBytes && by.Copy(int64(n))
-}
-
-// compresses reports whether grpc compresses the answer to a call.
-func compresses(call grpc.ServerTransportStream) bool {
-	c, ok := call.(interface{ SendCompress() string })
-	return ok && c.SendCompress() != "" && c.SendCompress() != encoding.Identity
-}
-
 // reportDrift tells the caller and the metrics in what the response differed.
 func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream.Response) {
 	d := &resp.Drift
@@ -181,4 +129,18 @@ func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream
 	if h.drift != nil && !resp.Cached { // it was counted when it came
 		h.drift(method, d.Findings())
 	}
+}
+
+// checkBody refuses, and releases, a response whose body is to be passed on as it is and is not JSON.
+// JSON is valid UTF-8, without which it could not be sent.
+func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Response) error {
+	if len(resp.Body) == 0 {
+		return nil
+	}
+	err := transcode.Valid(resp.Body)
+	if err == nil {
+		return nil
+	}
+	resp.Release()
+	return op.Unfit(call, resp, upstream.ReasonBodyInvalid, "the response is "+err.Error(), err)
 }

@@ -27,7 +27,7 @@ type sent struct {
 	Header                              []upstream.Header
 }
 
-func sentOf(requests []upstream.Request) []sent {
+func sentOf(requests []request) []sent {
 	var out []sent
 	for _, r := range requests {
 		out = append(out, sent{

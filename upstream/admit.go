@@ -3,69 +3,167 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
-	"strings"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 )
 
 // unnamedPause is how long a quota pauses after a 429 that does not say.
 const unnamedPause = time.Second
 
-// admit waits until the quota lets the attempt be made, or says why it is not.
-func admit(ctx context.Context, call *call) *Error {
-	if call.Quota == nil {
-		return nil
-	}
-	var err error
-	call.permit, err = call.Quota.Admit(ctx, call.From)
-	return refusedByQuota(ctx, err)
+// admit lets those attempts through that the circuits and the quota admit, and tells them what came of
+// each. It owns the wait after a 429, by the quota's pause.
+type admit struct {
+	next *attempt
+	// host and retries are the circuit and the retry budget of the host, records those of operations,
+	// callers and tenants.
+	host    *circuit
+	retries *retryBudget
+	records *records
 }
 
-// Pass implements http1.Gate: an attempt counts from when its request is written.
-func (call *call) Pass(ctx context.Context) error {
-	if err := refusedByQuota(ctx, call.permit.Renew(ctx)); err != nil {
-		return err
+// rest waits before a further attempt, or until ctx ends. The quota shows who waits.
+func (a *admit) rest(ctx context.Context, req *request, d time.Duration) {
+	if d > 0 {
+		req.op.quota.Rest(ctx, req.From, d)
+	}
+}
+
+// do makes the n-th attempt of a call if it may be made. One of the results is not nil: the response,
+// the error of the attempt, or why it was not made.
+func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (*Response, *Error, *refusal) {
+	if over := overRefusal(ctx); over != nil {
+		return nil, nil, over
+	}
+	if refused := a.refusal(req); refused != nil { // without waiting first
+		return nil, nil, refused
+	}
+	var through *leave
+	if req.op.quota != nil {
+		through = &leave{quota: req.op.quota, from: req.From}
+		if refused := through.take(ctx); refused != nil {
+			return nil, nil, refused
+		}
+	}
+	if req.sent != nil {
+		req.sent.Store(true)
+	}
+	p, refused := a.allow(req)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	if n == 1 {
+		a.countCall(req)
+	}
+	return a.pass(ctx, req, n, with, p, through)
+}
+
+// pass makes an attempt that has been let through.
+func (a *admit) pass(ctx context.Context, req *request, n int, with *authorized, p pass, through *leave) (*Response, *Error, *refusal) {
+	onHost, onScope := outcomeNone, outcomeNone
+	defer func() { // even where an Observer panics
+		a.host.end(p.host, p.began, onHost)
+		a.records.end(scopeOf(req), p.scope, p.began, onScope)
+	}()
+	var g gate
+	if through != nil {
+		g = through
+	}
+	resp, failure := a.next.do(ctx, req, n, with, g)
+	if resp == nil && failure == nil {
+		through.refused.begun = true
+		return nil, nil, through.refused
+	}
+	onHost, onScope = failure.hostOutcome(), failure.scopeOutcome()
+	if failure != nil && failure.HTTPStatus == http.StatusTooManyRequests && through != nil {
+		// Nobody is to run into a limit that the upstream has just said is used up.
+		req.op.quota.Pause(ctx, time.Now().Add(cmp.Or(failure.RetryAfter, unnamedPause)))
+	}
+	return resp, failure, nil
+}
+
+// pass is the circuits' leave to make an attempt.
+type pass struct {
+	host, scope circuitPass
+	began       time.Time
+}
+
+// refusal says why allow would let no attempt through now; nil: it would.
+func (a *admit) refusal(req *request) *refusal {
+	if wait, refused := a.host.refusal(); refused {
+		return circuitRefusal(wait)
+	}
+	if wait, refused := a.records.of(scopeOf(req)).refusal(); refused {
+		return circuitRefusal(wait)
 	}
 	return nil
 }
 
-// refusedByQuota makes the error of an attempt that the quota does not admit.
-func refusedByQuota(ctx context.Context, err error) *Error {
-	if err == nil {
-		return nil
+func (a *admit) allow(req *request) (pass, *refusal) {
+	p := pass{began: time.Now()}
+	var wait time.Duration
+	var ok bool
+	if p.scope, wait, ok = a.records.of(scopeOf(req)).allow(); !ok {
+		return pass{}, circuitRefusal(wait)
 	}
-	if ctx.Err() != nil {
-		return ended(ctx)
+	if p.host, wait, ok = a.host.allow(); !ok {
+		a.records.end(scopeOf(req), p.scope, p.began, outcomeNone)
+		return pass{}, circuitRefusal(wait)
 	}
-	failure := fault(ReasonGatewayQuota, strings.TrimPrefix(err.Error(), "quota: "), err)
-	var refused *quota.RefusedError
-	if errors.As(err, &refused) {
-		failure.RetryAfter, failure.RetryAfterKnown = refused.Wait, true
-	}
-	return failure
+	return p, nil
 }
 
-// pauseQuota lets nobody run into a limit that the upstream has just said is used up.
-func pauseQuota(ctx context.Context, call *call, failure *Error) {
-	if call.Quota == nil || failure.HTTPStatus != http.StatusTooManyRequests {
-		return
-	}
-	call.Quota.Pause(ctx, time.Now().Add(cmp.Or(failure.RetryAfter, unnamedPause)))
+// countCall counts a call, not its retries.
+func (a *admit) countCall(req *request) {
+	a.retries.countCall()
+	a.records.of(scopeOf(req)).countCall()
 }
 
-// quotaFailure names the budget that an error is about, or is nil.
-func (e *Error) quotaFailure() *errdetails.QuotaFailure {
-	var refused *quota.RefusedError
-	if !errors.As(e.Err, &refused) {
+// takeRetry takes a retry from the budgets, or says why there is none.
+func (a *admit) takeRetry(req *request) *refusal {
+	wait, ok := a.records.takeRetry(scopeOf(req), a.retries)
+	if ok {
 		return nil
 	}
-	return &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{
-		Subject:     refused.Budget,
-		Description: "limit: " + refused.Limit.String(),
-	}}}
+	return &refusal{reason: notRetryBudget, wait: wait, known: true}
 }
+
+// scopeOf is whose circuit and retry budget a call has.
+func scopeOf(req *request) scope { return scope{req.op.name, req.From.Caller, req.From.Tenant} }
+
+// leave is the quota's, to send the requests of an attempt.
+type leave struct {
+	quota  *quota.Operation
+	from   identity.Identity
+	permit quota.Permit
+	// refused is why the last one must not be sent.
+	refused *refusal
+}
+
+// take waits for leave for one more request, or says why there is none.
+func (l *leave) take(ctx context.Context) *refusal {
+	permit, err := l.quota.Admit(ctx, l.from)
+	l.permit, l.refused = permit, quotaRefusal(ctx, err)
+	return l.refused
+}
+
+// Another implements gate.
+func (l *leave) Another(ctx context.Context) error {
+	if l.take(ctx) != nil {
+		return errHeldBack
+	}
+	return nil
+}
+
+// Pass implements http1.Gate: a request counts from when it is written.
+func (l *leave) Pass(ctx context.Context) error {
+	if l.refused = quotaRefusal(ctx, l.permit.Renew(ctx)); l.refused != nil {
+		return errHeldBack
+	}
+	return nil
+}
+
+// Late implements gate.
+func (l *leave) Late() { l.permit.Count() }

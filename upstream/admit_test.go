@@ -42,7 +42,7 @@ func newQuota(t *testing.T, limit quota.Limit) *quota.Operation {
 }
 
 // within returns get(path) with a quota.
-func within(budget *quota.Operation, path string) *upstream.Request {
+func within(budget *quota.Operation, path string) *request {
 	req := get(path)
 	req.Quota, req.From.Caller = budget, "test"
 	return req
@@ -224,10 +224,10 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
-		c.calls(30, 500)
+		c.calls(30, 503)
 		c.want(upstream.CircuitOpen)
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
-		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
+		resp, err := c.client.Do(t.Context(), by("", budget, "/x"))
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
 		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
@@ -249,7 +249,7 @@ func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
 		}
 		c.want(upstream.CircuitHalfOpen)
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
-		resp, err := c.client.Do(t.Context(), within(budget, "/x"))
+		resp, err := c.client.Do(t.Context(), by("", budget, "/x"))
 		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
 		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
@@ -278,7 +278,7 @@ func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
 			wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
 			<-time.After(time.Second)
 		}
-		if got := client.Circuit(); got != upstream.CircuitHalfOpen {
+		if got := client.CircuitOf("/things/{id}", ""); got != upstream.CircuitHalfOpen {
 			t.Errorf("the circuit is in state %d, want half open", got)
 		}
 	})
@@ -298,7 +298,11 @@ func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 			hurried, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			resp, err := client.Do(hurried, within(budget, "/x"))
-			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+			failed := failure(t, resp, err)
+			wantNotRepeated(t, failed, codes.Unavailable, "SERVICE_UNAVAILABLE", 1, "quota")
+			if want := 2500 * time.Millisecond; failed.RetryAfter != want {
+				t.Errorf("RetryAfter = %v, want %v", failed.RetryAfter, want)
+			}
 		})
 		synctest.Wait() // its first attempt is under way
 		calls.Go(func() {
@@ -314,14 +318,14 @@ func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 }
 
 // by returns get(path) with a quota, in the name of a caller.
-func by(caller string, budget *quota.Operation, path string) *upstream.Request {
+func by(caller string, budget *quota.Operation, path string) *request {
 	req := within(budget, path)
 	req.From.Caller = caller
 	return req
 }
 
 // batch returns req with a priority that gives way to others.
-func batch(req *upstream.Request) *upstream.Request {
+func batch(req *request) *request {
 	req.From.Batch = true
 	return req
 }
@@ -330,9 +334,9 @@ func batch(req *upstream.Request) *upstream.Request {
 // same one with more priority, asks for one of them and is served when it is its turn.
 func TestReadDoesNotWaitInAnothersQueue(t *testing.T) {
 	t.Parallel()
-	for name, greedy := range map[string]func(budget *quota.Operation, path string) *upstream.Request{
-		"of another caller": func(budget *quota.Operation, path string) *upstream.Request { return by("greedy", budget, path) },
-		"of its own batch":  func(budget *quota.Operation, path string) *upstream.Request { return batch(by("modest", budget, path)) },
+	for name, greedy := range map[string]func(budget *quota.Operation, path string) *request{
+		"of another caller": func(budget *quota.Operation, path string) *request { return by("greedy", budget, path) },
+		"of its own batch":  func(budget *quota.Operation, path string) *request { return batch(by("modest", budget, path)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -395,7 +399,7 @@ func TestRefusalByTheQuotaIsNotShared(t *testing.T) {
 		second := goDo(t, client, time.Minute, within(budget, "/x"))
 		budget.Pause(t.Context(), time.Now().Add(8*time.Second))
 		got := <-first
-		wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 0)
+		wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, "RATE_LIMITED", 0)
 		if got := <-second; got.err != nil || got.took != 8*time.Second {
 			t.Errorf("Do = %+v, %v after %v, want success after 8s", got.resp, got.err, got.took)
 		}

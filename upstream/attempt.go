@@ -3,53 +3,107 @@ package upstream
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"samsara.internal/gateway/internal/http1"
+	"samsara.internal/gateway/internal/lease"
 )
 
-// errAttemptTimeout tells the end of an attempt from the end of its caller's context.
-var errAttemptTimeout = errors.New("attempt timed out")
-
-// reply is a 2XX response without its body.
-type reply struct {
-	status int
-	header http.Header
+// attempt makes attempts: an exchange over HTTP each, redirects included, and the translation of what
+// comes back.
+type attempt struct {
+	transport transport
+	bodies    bodies
+	// timeout bounds one, from connecting to the last byte of the body, and maxBytes its body.
+	timeout  time.Duration
+	maxBytes int64
+	// counted is the name of a header that carries the attempt's number; empty: not sent.
+	counted  string
+	observer Observer
+	log      *slog.Logger
 }
 
-// attempt is one exchange over HTTP. Where the response is 2XX, call.body becomes its body.
-func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
+// do makes the n-th attempt of a call. It returns neither response nor error if the gate does not let a
+// request through.
+func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized, through gate) (*Response, *Error) {
+	got := received{token: with.token}
+	var b body
+	defer b.drop() // if it does not become the response's
+	began := time.Now()
+	failure, held := a.exchange(ctx, req, req.header(with, a.counted, n), through, &got, &b)
+	if held {
+		return nil, nil
+	}
+	seen := Attempt{Method: req.Method, Template: req.op.template, Status: got.status, Duration: time.Since(began)}
+	if failure != nil {
+		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
+	}
+	if a.observer != nil {
+		a.observer.ObserveAttempt(ctx, seen)
+	}
+	var resp *Response
+	if failure == nil {
+		got.body, got.lease = b.bytes, b.lease
+		resp, failure = translate(req.op, &got)
+	}
+	if failure == nil {
+		if resp.Lease != nil {
+			_ = b.pass()
+		}
+		resp.Attempts, resp.asked = n, began
+		return resp, nil
+	}
+	a.log.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
+		slog.String("method", req.Method), slog.String("path", req.op.template), slog.Int("attempt", n),
+		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
+		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
+	return nil, failure
+}
+
+// exchange sends the request, and fills in what comes back. It reports whether the gate held a
+// request back.
+func (a *attempt) exchange(ctx context.Context, req *request, header http.Header, through gate, into *received, b *body) (failure *Error, held bool) {
 	// Most callers have less time than that.
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.cfg.AttemptTimeout {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > a.timeout {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, a.timeout, errAttemptTimeout)
 		defer cancel()
 	}
-	resp, err := c.send(call, c.httpRequest(ctx, call))
+	resp, err := send(a.transport, through, req.httpRequest(ctx, header))
 	if err != nil {
-		var refusal *Error
-		if errors.As(err, &refusal) {
-			return reply{}, refusal
+		if errors.Is(err, errHeldBack) {
+			return nil, true
 		}
 		var notSent *http1.NotSentError
-		unsent := errors.As(err, &notSent)
-		failure := interrupted(ctx, call, err, !unsent)
-		failure.unsent = unsent
-		return reply{}, failure
+		return interrupted(ctx, into.token, err, !errors.As(err, &notSent)), false
 	}
-	defer drain(resp)
 	if resp.StatusCode/100 != 2 {
-		return reply{}, c.refused(ctx, call, resp)
+		defer discard(resp)
+		return a.refused(ctx, into.token, req.memory, resp), false
 	}
-	got := reply{resp.StatusCode, resp.Header}
-	if call.Decoder != nil && call.NoBody {
-		return got, nil
+	into.status, into.header = resp.StatusCode, resp.Header
+	if req.op.decoder != nil && req.op.noBody {
+		discard(resp)
+		return nil, false
 	}
-	if err = c.bodies.readWhole(ctx, &call.body, call.memory, resp, c.cfg.MaxResponseBytes); err != nil {
-		failure := interrupted(ctx, call, err, true)
-		failure.HTTPStatus, failure.RequestID = got.status, requestID(call, got.header)
-		return reply{}, failure
+	if err = a.bodies.readWhole(ctx, b, req.memory, resp, a.maxBytes); err != nil {
+		defer discard(resp)
+		failure = interrupted(ctx, into.token, err, true)
+		failure.HTTPStatus, failure.RequestID = into.status, requestID(into.token, into.header)
+		return failure, false
 	}
-	return got, nil
+	_ = resp.Body.Close() // It has been read to its end.
+	return nil, false
+}
+
+// refused makes the error of a response that is not 2XX. Its status is the verdict, so its
+// body may be cut short or unreadable, and is not waited for long.
+func (a *attempt) refused(ctx context.Context, token string, by *lease.Holder, resp *http.Response) *Error {
+	b := newErrorBody(by)
+	defer b.drop()
+	defer hurry(resp)()
+	_ = a.bodies.read(ctx, &b, resp, maxErrorBodyBytes)
+	return statusError(token, resp, b.bytes)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/testproto"
@@ -34,32 +36,38 @@ func BenchmarkRead(b *testing.B) {
 	}
 	client, err := New(Config{
 		BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, Token: StaticToken("secret"), CacheBytes: 1 << 20,
+		CacheTTL: func(string) time.Duration { return time.Hour },
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(client.Close)
-	client.transport = canned(`{"name":"n"}`)
-	req := func(edit func(*Request)) *Request {
-		r := &Request{
-			Method: http.MethodGet, Path: "/fleet/vehicles/281474977075805", Query: "limit=100&after=0f7a",
-			Template: "/fleet/vehicles/{id}", Repeatable: true, Decoder: decoder,
+	client.attempt.transport = canned(`{"name":"n"}`)
+	operation := func(pages bool) *Operation {
+		op, err := client.Operation(OperationSpec{Pages: pages, Endpoint: &endpoint.Endpoint{
+			FullMethod: "/samsara.fleet.v1.FleetService/GetVehicle", HTTPMethod: http.MethodGet, HasResponse: true, Response: decoder,
+			Operation: &gatewayv1.Operation{Path: "/fleet/vehicles/{id}", Repeatable: true},
+		}})
+		if err != nil {
+			b.Fatal(err)
 		}
-		edit(r)
-		return r
+		return op
 	}
+	call := Call{Path: "/fleet/vehicles/281474977075805", Query: "limit=100&after=0f7a"}
 	for _, bench := range []struct {
-		name string
-		req  *Request
+		name           string
+		pages, noStore bool
 	}{
-		{"that cannot be shared", req(func(r *Request) { r.NoStore = true })},
-		{"that nobody shares", req(func(*Request) {})},
-		{"from the cache", req(func(r *Request) { r.CacheTTL = time.Hour })},
+		{"that cannot be shared", false, true},
+		{"that nobody shares", true, false},
+		{"from the cache", false, false},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
+			op, call := operation(bench.pages), call
+			call.NoStore = bench.noStore
 			b.ReportAllocs()
 			for b.Loop() {
-				resp, err := client.Do(b.Context(), bench.req)
+				resp, err := client.Do(b.Context(), op, call)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -72,12 +80,12 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkFlight is what a read that nobody shares costs more than one that cannot be shared.
 func BenchmarkFlight(b *testing.B) {
 	var (
-		all  flights
+		all  share
 		mine flight
 		resp Response
 	)
 	memory := lease.NewPool(1 << 20).Holder(nil)
-	key := readKey{authorized: new(authorized), path: "/fleet/vehicles/281474977075805", query: "limit=100&after=0f7a"}
+	key := readKey{token: "secret", path: "/fleet/vehicles/281474977075805", query: "limit=100&after=0f7a"}
 	b.ReportAllocs()
 	for b.Loop() {
 		all.join(key, &mine)

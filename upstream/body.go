@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -24,11 +25,9 @@ const (
 	unknownLength = 16 << 10
 	// zipFactor is how many times shorter gzip makes JSON, about.
 	zipFactor = 4
-)
-
-var (
-	errEncoding = errors.New("Content-Encoding")
-	errTooLarge = errors.New("body exceeds its limit")
+	// uselessBodyTime is how long a body may take that decides nothing: of an error, whose status is the
+	// verdict, or one that is read for nothing. Then its connection is closed.
+	uselessBodyTime = time.Second
 )
 
 // body is a response body, or what has been read of it, in memory that it must give back. The zero
@@ -181,11 +180,23 @@ func (k *faultKeeper) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// drain closes a response's body, reading what little is left of it so that its connection stays open.
-// What it finds there matters no longer: a body that is known to be longer is not waited for.
-func drain(resp *http.Response) {
-	if resp.ContentLength <= maxDrainBytes {
+// discard closes a response's body, reading what little is left of it, and comes in time, so that its
+// connection stays open. A body that is known to be longer is not waited for.
+func discard(resp *http.Response) {
+	if resp.ContentLength <= maxDrainBytes && resp.Body != http.NoBody {
+		defer hurry(resp)()
 		_, _ = io.CopyN(io.Discard, resp.Body, maxDrainBytes)
 	}
 	_ = resp.Body.Close()
+}
+
+// hurry bounds how long a response's body may take that decides nothing, from now on. The result ends
+// that.
+func hurry(resp *http.Response) (end func()) {
+	if b, ok := resp.Body.(interface{ EndIn(d time.Duration) }); ok {
+		b.EndIn(uselessBodyTime)
+		return func() {}
+	}
+	timer := time.AfterFunc(uselessBodyTime, func() { _ = resp.Body.Close() })
+	return func() { timer.Stop() }
 }

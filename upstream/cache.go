@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"time"
 
@@ -15,11 +16,14 @@ const (
 	findingBytes = 128
 )
 
-// cache keeps responses until they are too old or there is no room for them. A nil cache keeps
-// none. It is safe for concurrent use.
+// cache answers reads by responses that it keeps until they are too old or there is no room for them.
+// It is safe for concurrent use.
 type cache struct {
-	limit   int64
-	entries *otter.Cache[readKey, *entry]
+	next     *share
+	token    *Token
+	observer ReadObserver
+	limit    int64
+	entries  *otter.Cache[readKey, *entry] // nil: it keeps none
 }
 
 // entry is a response in the cache, which holds no memory on loan.
@@ -31,10 +35,10 @@ type entry struct {
 	size  int64
 }
 
-// newCache returns a cache of at most limit bytes, nil where that is 0. It must be closed.
-func newCache(limit int64) (*cache, error) {
+// open makes room for limit bytes, none if that is 0. The cache must be closed then.
+func (c *cache) open(limit int64) error {
 	if limit == 0 {
-		return nil, nil
+		return nil
 	}
 	entries, err := otter.New(&otter.Options[readKey, *entry]{
 		MaximumWeight: uint64(limit),
@@ -45,23 +49,47 @@ func newCache(limit int64) (*cache, error) {
 		// What is too much goes before a call returns, not soon after.
 		Executor: func(task func()) { task() },
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &cache{limit, entries}, nil
+	c.limit, c.entries = limit, entries
+	return err
 }
 
 func (c *cache) close() {
-	if c != nil {
+	if c.entries != nil {
 		c.entries.StopAllGoroutines()
 	}
 }
 
 func (c *cache) bytes() int64 {
-	if c == nil {
+	if c.entries == nil {
 		return 0
 	}
 	return int64(c.entries.WeightedSize())
+}
+
+// do makes a call, if it can be by an answer that is kept.
+func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
+	if !req.isRead() {
+		return c.next.do(ctx, req)
+	}
+	key := readKey{c.token.get(), req.Path, req.Query, req.From.Tenant, req.op.decoder, req.op.noBody}
+	if req.op.cacheTTL == 0 {
+		return c.next.read(ctx, req, key)
+	}
+	if resp := c.get(key, req.op.cacheTTL); resp != nil {
+		// Until it is written it may be kept from being forgotten.
+		var err error
+		if resp.Lease, err = req.memory.Take(ctx, int64(len(resp.Message))); err != nil {
+			return nil, req.failed(interrupted(ctx, "", err, true))
+		}
+		observeRead(ctx, c.observer, req, SourceCache, resp)
+		return resp, nil
+	}
+	resp, failure := c.next.read(ctx, req, key)
+	if failure == nil && !resp.asked.IsZero() {
+		key.token = resp.token // The token may have changed meanwhile.
+		c.put(key, resp, req.op.cacheTTL)
+	}
+	return resp, failure
 }
 
 // get returns a response that is younger than ttl, or nil.
@@ -79,9 +107,10 @@ func (c *cache) get(key readKey, ttl time.Duration) *Response {
 	return &resp
 }
 
-// put keeps a copy of a response that the upstream was asked for then, unless it is larger than
-// all that may be kept, too old already, or older than the one that is kept.
-func (c *cache) put(key readKey, resp *Response, asked time.Time, ttl time.Duration) {
+// put keeps a copy of a response, unless it is larger than all that may be kept, too old already, or
+// older than the one that is kept.
+func (c *cache) put(key readKey, resp *Response, ttl time.Duration) {
+	asked := resp.asked
 	message := len(resp.Message) + len(resp.Message)/8 // The allocator rounds up.
 	texts := len(key.path) + len(key.query) + len(resp.RequestID)
 	size := int64(entryBytes + texts + message + len(resp.Drift.Findings())*findingBytes)

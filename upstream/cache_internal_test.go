@@ -40,19 +40,20 @@ func TestCacheHoldsNoMoreThanItCounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const limit = 1 << 20
-			kept, err := newCache(limit)
-			if err != nil {
+			var kept cache
+			if err := kept.open(limit); err != nil {
 				t.Fatal(err)
 			}
 			defer kept.close()
-			before, key := heapBytes(), readKey{authorized: new(authorized)}
+			before, key := heapBytes(), readKey{token: "secret"}
 			for n := range 2_500 {
 				var resp Response
 				if err := fill(&resp); err != nil {
 					t.Fatal(err)
 				}
 				key.path = "/things/" + strconv.Itoa(n)
-				kept.put(key, &resp, time.Now(), time.Hour)
+				resp.asked = time.Now()
+				kept.put(key, &resp, time.Hour)
 			}
 			if got := heapBytes() - before; got > limit || got < limit/2 {
 				t.Errorf("the cache holds %d bytes, want at most %d and not much less", got, limit)

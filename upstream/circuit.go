@@ -1,202 +1,456 @@
 package upstream
 
 import (
-	"errors"
 	"log/slog"
+	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 )
 
-const (
-	// breakerWindow is how long an attempt counts, and breakerBucket how exactly.
-	breakerWindow = 10 * time.Second
-	breakerBucket = time.Second
-	// probes is how many attempts a half-open circuit lets through at a time, and how many of them
-	// must succeed one after another.
-	probes = 3
-	// probeMargin is added to a wait for the next probe: the library lets none through at the very
-	// end of its timeout, only after it.
-	probeMargin = time.Millisecond
-)
+// probes is how many attempts a half-open circuit lets through at a time, and how many of them must be
+// answered.
+const probes = 3
 
-// BreakerPolicy says when attempts are no longer made because the upstream fails. Zero fields
-// take the defaults.
-//
-// Failures are 5XX and what breaks on the way; a 4XX is none, and what the caller ends counts as
-// nothing. Where the last 10 s have at least MinAttempts attempts, of which at least the
-// FailureRatio failed, the circuit opens for OpenFor: calls fail at once with ReasonCircuitOpen.
-// Then it lets three attempts through at a time, closing when three have succeeded one after
-// another and opening again when one fails. An attempt among these that takes longer than OpenFor
-// makes room for another.
-type BreakerPolicy struct {
-	// MinAttempts is at least 1. Default 20.
-	MinAttempts int
-	// FailureRatio is above 0; where it is above 1 the circuit never opens. Default 0.6.
-	FailureRatio float64
-	// OpenFor is positive. Default 5 s.
-	OpenFor time.Duration
-}
-
-// Circuit is a state of the circuit breaker.
+// Circuit is a state of a circuit breaker.
 type Circuit int
 
 // The states.
 const (
 	// CircuitClosed means that attempts are made.
-	CircuitClosed = Circuit(gobreaker.StateClosed)
+	CircuitClosed Circuit = iota
 	// CircuitHalfOpen means that few attempts are made, to find out how they end.
-	CircuitHalfOpen = Circuit(gobreaker.StateHalfOpen)
+	CircuitHalfOpen
 	// CircuitOpen means that no attempts are made.
-	CircuitOpen = Circuit(gobreaker.StateOpen)
+	CircuitOpen
 )
 
-// errNoVerdict is the outcome of an attempt that says nothing of the upstream.
-var errNoVerdict = errors.New("no verdict")
+// circuitSeconds is how long an attempt counts.
+const circuitSeconds = 10
 
-// breaker is a circuit breaker. It is safe for concurrent use.
-type breaker struct {
-	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
-	policy  BreakerPolicy
-	log     *slog.Logger
-	began   time.Time
+// outcome is what the end of an attempt says of those whom a circuit judges.
+type outcome int
 
-	// changes is how often the state has changed.
-	changes atomic.Int64
+const (
+	// outcomeNone says nothing: the caller or the gateway itself ended the attempt.
+	outcomeNone outcome = iota
+	outcomeWorked
+	// outcomeAnswered says that the upstream answered, and that it failed with this request. A circuit
+	// that is closed does not count it. A probe is a success by it: else callers of an operation that
+	// answers 500 after 503 would not get its verdicts, but refusals for ever.
+	outcomeAnswered
+	outcomeFailed
+)
 
-	// mu guards what follows: times since began.
-	mu sync.Mutex
-	// probeAt is when a circuit that has just opened lets the first probe through.
-	probeAt time.Duration
-	// rooms are when probes under way make room for others, at the latest, the soonest first.
-	rooms []time.Duration
-}
-
-func newBreaker(policy BreakerPolicy, log *slog.Logger) *breaker {
-	b := &breaker{policy: policy, log: log, began: time.Now()}
-	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:  probes,
-		Interval:     breakerWindow,
-		BucketPeriod: breakerBucket,
-		Timeout:      policy.OpenFor,
-		ReadyToTrip: func(n gobreaker.Counts) bool {
-			return int(n.Requests) >= policy.MinAttempts && float64(n.TotalFailures) >= policy.FailureRatio*float64(n.Requests)
-		},
-		IsExcluded:    func(err error) bool { return errors.Is(err, errNoVerdict) },
-		OnStateChange: b.changed,
-	})
-	return b
-}
-
-// changed is called by the library, which holds a lock. One outage has one warning, however
-// often its probes fail.
-func (b *breaker) changed(_ string, from, to gobreaker.State) {
-	b.changes.Add(1)
-	b.mu.Lock()
-	b.probeAt, b.rooms = b.nextProbe(), nil
-	b.mu.Unlock()
-	switch gobreaker.StateClosed {
-	case from:
-		b.log.Warn("upstream circuit opened", slog.Duration("probe_after", b.policy.OpenFor))
-	case to:
-		b.log.Info("upstream circuit closed")
+// scopeOutcome returns what the end of an attempt says of its operation for its caller; e is nil if it
+// succeeded.
+func (e *Error) scopeOutcome() outcome {
+	if e == nil {
+		return outcomeWorked
+	}
+	switch e.Reason {
+	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout:
+		return outcomeFailed
+	}
+	switch e.HTTPStatus {
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return outcomeFailed
+	}
+	switch {
+	case e.ownAffair() || e.HTTPStatus == 0:
+		return outcomeNone
+	case e.HTTPStatus/100 == 5:
+		return outcomeAnswered
 	default:
+		return outcomeWorked
 	}
 }
 
-// nextProbe is when a probe follows what happens now.
-func (b *breaker) nextProbe() time.Duration {
-	return time.Since(b.began) + b.policy.OpenFor + probeMargin
+// hostOutcome returns what the end of an attempt says of the host: whether it can be connected to. e is
+// nil if the attempt succeeded. A connection that breaks says nothing, for it may have been made long
+// before.
+func (e *Error) hostOutcome() outcome {
+	switch {
+	case e == nil || e.HTTPStatus != 0:
+		return outcomeWorked
+	case e.unsent && (e.Reason == ReasonUnreachable || e.Reason == ReasonTimeout):
+		return outcomeFailed
+	default:
+		return outcomeNone
+	}
 }
 
-func (b *breaker) current() Circuit { return Circuit(b.circuit.State()) }
+// circuit is a circuit breaker as BreakerPolicy has it. While it has no failure to remember, it costs an
+// attempt two atomic reads. It is safe for concurrent use.
+type circuit struct {
+	policy BreakerPolicy
+	log    *slog.Logger
+	began  time.Time
 
-// refusal returns the error of an attempt that allow would not let through now, else nil.
-func (b *breaker) refusal() *Error {
-	switch b.current() {
+	// troubled is whether it is not closed, or has failures within circuitSeconds. It is written with
+	// mu held.
+	troubled atomic.Bool
+
+	mu    sync.Mutex
+	state Circuit
+	// changed is when the state last changed; zero if it never did.
+	changed time.Time
+	// second is the last one counted, since began; seconds has what ended in each while closed.
+	second  int64
+	seconds [circuitSeconds]tally
+	// answered is how many probes have been since the circuit is half open, and probing are those under
+	// way that hold a place, the oldest first.
+	answered int
+	probing  []probe
+	lastID   int64
+}
+
+// tally is how many attempts ended, and how many of them failed.
+type tally struct{ attempts, failures int }
+
+// probe is an attempt that a half-open circuit lets through.
+type probe struct {
+	id int64
+	// until is when it makes room for another.
+	until time.Time
+}
+
+// circuitPass is the leave to make an attempt. The end of the attempt must be told once, to the circuit
+// that gave the pass; that of a record's to records. The zero value is what a closed circuit gives.
+type circuitPass struct {
+	circuit *circuit
+	// id is that of a probe, else 0, and since when it began.
+	id    int64
+	since time.Time
+}
+
+func newCircuit(policy BreakerPolicy, log *slog.Logger) *circuit {
+	return &circuit{policy: policy, log: log, began: time.Now()}
+}
+
+// current returns the state.
+func (c *circuit) current() Circuit {
+	if !c.troubled.Load() {
+		return CircuitClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == CircuitOpen && time.Since(c.changed) >= c.policy.OpenFor {
+		return CircuitHalfOpen
+	}
+	return c.state
+}
+
+// refusal reports whether allow would let no attempt through now, and how long that lasts at least.
+func (c *circuit) refusal() (wait time.Duration, refused bool) {
+	if !c.troubled.Load() {
+		return 0, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refusalLocked(time.Now())
+}
+
+func (c *circuit) refusalLocked(now time.Time) (wait time.Duration, refused bool) {
+	switch c.state {
 	case CircuitOpen:
-		return b.refuse(gobreaker.ErrOpenState)
+		wait = c.changed.Add(c.policy.OpenFor).Sub(now)
+		return wait, wait > 0
 	case CircuitHalfOpen:
-		if n := b.circuit.Counts(); n.Requests >= n.TotalExclusions+probes {
-			return b.refuse(gobreaker.ErrTooManyRequests)
+		c.probing = slices.DeleteFunc(c.probing, func(p probe) bool { return !p.until.After(now) })
+		if len(c.probing)+c.answered >= probes {
+			return c.probing[0].until.Sub(now), true // fewer than probes have been answered
 		}
 	case CircuitClosed:
+	}
+	return 0, false
+}
+
+// allow returns the pass of an attempt, or how long to wait at least until there is one.
+func (c *circuit) allow() (pass circuitPass, wait time.Duration, ok bool) {
+	if !c.troubled.Load() {
+		return circuitPass{}, 0, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if wait, refused := c.refusalLocked(now); refused {
+		return circuitPass{}, wait, false
+	}
+	switch c.state {
+	case CircuitClosed:
+		return circuitPass{}, 0, true
+	case CircuitOpen:
+		c.changeLocked(CircuitHalfOpen, now)
+	case CircuitHalfOpen:
+	}
+	c.lastID++
+	c.probing = append(c.probing, probe{id: c.lastID, until: now.Add(c.policy.OpenFor)})
+	return circuitPass{circuit: c, id: c.lastID, since: now}, 0, true
+}
+
+// end tells the outcome of an attempt that began at a time, a probe when it was let through. One from
+// before the state last changed is about the past.
+func (c *circuit) end(pass circuitPass, began time.Time, what outcome) {
+	if pass.id == 0 && !c.troubled.Load() && what != outcomeFailed {
+		return
+	}
+	c.mu.Lock()
+	before := c.state
+	if now := time.Now(); pass.id != 0 {
+		c.probedLocked(pass.id, now, pass.since, what)
+	} else if c.state == CircuitClosed && !began.Before(c.changed) {
+		c.countLocked(now, what)
+	}
+	after := c.state
+	c.mu.Unlock()
+	// One outage has one warning, however often its probes fail.
+	switch {
+	case before == CircuitClosed && after == CircuitOpen:
+		c.log.Warn("upstream circuit opened", slog.Duration("probe_after", c.policy.OpenFor))
+	case before == CircuitHalfOpen && after == CircuitClosed:
+		c.log.Info("upstream circuit closed")
+	}
+}
+
+// probedLocked takes the outcome of a probe. One that made room may still have one.
+func (c *circuit) probedLocked(id int64, now, began time.Time, what outcome) {
+	if c.state != CircuitHalfOpen || began.Before(c.changed) {
+		return
+	}
+	c.probing = slices.DeleteFunc(c.probing, func(p probe) bool { return p.id == id })
+	switch what {
+	case outcomeFailed:
+		c.changeLocked(CircuitOpen, now)
+	case outcomeWorked, outcomeAnswered:
+		if c.answered++; c.answered == probes {
+			c.changeLocked(CircuitClosed, now)
+		}
+	case outcomeNone:
+	}
+}
+
+// countLocked takes the outcome of an attempt of a closed circuit, which only a failure opens.
+func (c *circuit) countLocked(now time.Time, what outcome) {
+	failing := c.tickLocked(now)
+	this := &c.seconds[c.second%circuitSeconds]
+	switch {
+	case what == outcomeFailed:
+		failing = true
+		this.attempts++
+		this.failures++
+	case what == outcomeWorked && failing:
+		this.attempts++
+	}
+	c.troubled.Store(failing)
+	if what == outcomeFailed && c.failingLocked() {
+		c.changeLocked(CircuitOpen, now)
+	}
+}
+
+// failingLocked reports whether too many failed in some stretch of seconds up to now.
+func (c *circuit) failingLocked() bool {
+	attempts, failures := 0, 0
+	for s := c.second; s >= 0 && s > c.second-circuitSeconds; s-- {
+		attempts += c.seconds[s%circuitSeconds].attempts
+		failures += c.seconds[s%circuitSeconds].failures
+		if attempts >= c.policy.MinAttempts && float64(failures) >= c.policy.FailureRatio*float64(attempts) {
+			return true
+		}
+	}
+	return false
+}
+
+// tickLocked forgets what is too old, and everything if there is no failure left. It reports whether
+// there is one.
+func (c *circuit) tickLocked(now time.Time) (failing bool) {
+	second := int64(now.Sub(c.began) / time.Second)
+	for s := max(c.second+1, second-circuitSeconds+1); s <= second; s++ {
+		c.seconds[s%circuitSeconds] = tally{}
+	}
+	c.second = second
+	for _, t := range c.seconds {
+		if t.failures > 0 {
+			return true
+		}
+	}
+	clear(c.seconds[:])
+	return false
+}
+
+func (c *circuit) changeLocked(to Circuit, now time.Time) {
+	c.state, c.changed, c.answered, c.probing = to, now, 0, c.probing[:0]
+	clear(c.seconds[:])
+	c.troubled.Store(to != CircuitClosed)
+}
+
+// idle reports whether it has nothing to remember: it is closed and has no failure within
+// circuitSeconds, and no attempt from before its last change is under way, for none takes longer than
+// attempt.
+func (c *circuit) idle(attempt time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	return c.state == CircuitClosed && (c.changed.IsZero() || now.Sub(c.changed) > attempt) && !c.tickLocked(now)
+}
+
+// scope is whom a record judges.
+type scope struct {
+	operation, caller, tenant string
+}
+
+// record is what failures of a scope are followed by. nil is that of a scope that has none to remember.
+type record struct {
+	circuit *circuit
+	retries *retryBudget
+}
+
+// refusal is circuit.refusal.
+func (r *record) refusal() (wait time.Duration, refused bool) {
+	if r == nil {
+		return 0, false
+	}
+	return r.circuit.refusal()
+}
+
+// allow is circuit.allow.
+func (r *record) allow() (pass circuitPass, wait time.Duration, ok bool) {
+	if r == nil {
+		return circuitPass{}, 0, true
+	}
+	return r.circuit.allow()
+}
+
+// countCall is retryBudget.countCall.
+func (r *record) countCall() {
+	if r != nil {
+		r.retries.countCall()
+	}
+}
+
+const (
+	// maxRecords is how many scopes have a record of their own at a time.
+	maxRecords = 1024
+	// sweepEvery is how often records that are idle are given back, at most.
+	sweepEvery = time.Second
+)
+
+// records are the circuits and retry budgets by scope, at most maxRecords. While there are so many, all
+// other scopes share one more record: callers name themselves, and memory is bounded. A scope has a
+// record from its first failure on, until that has nothing to remember and another scope needs one. It
+// is safe for concurrent use. The lock of a record is taken under its own, never the other way round.
+type records struct {
+	policy BreakerPolicy
+	budget int
+	// attempt bounds an attempt.
+	attempt time.Duration
+	log     *slog.Logger
+	// shared is the record of those that have none of their own.
+	shared *record
+
+	// count is that of own. It is written with mu held.
+	count atomic.Int64
+
+	mu    sync.RWMutex
+	own   map[scope]*record
+	swept time.Time
+}
+
+func newRecords(cfg *Config) *records {
+	t := &records{
+		policy: cfg.Breaker, budget: cfg.Retry.Budget, attempt: cfg.AttemptTimeout, log: cfg.Logger,
+		own: make(map[scope]*record),
+	}
+	t.shared = t.newRecord(slog.Bool("shared", true))
+	return t
+}
+
+// newRecord returns a record whose log lines have attributes.
+func (t *records) newRecord(attrs ...any) *record {
+	return &record{newCircuit(t.policy, t.log.With(attrs...)), newRetryBudget(t.budget)}
+}
+
+// of returns the record of a scope, nil if it has none.
+func (t *records) of(s scope) *record {
+	if t.count.Load() == 0 {
+		return nil
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.ofLocked(s)
+}
+
+func (t *records) ofLocked(s scope) *record {
+	if r, ok := t.own[s]; ok {
+		return r
+	}
+	if len(t.own) >= maxRecords {
+		return t.shared
 	}
 	return nil
 }
 
-func (b *breaker) refuse(cause error) *Error {
-	b.mu.Lock()
-	at := b.probeAt
-	if len(b.rooms) > 0 {
-		at = b.rooms[0]
+// failing returns the record of a scope that has just failed, and makes one if there is none.
+func (t *records) failing(s scope) *record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r, ok := t.own[s]; ok {
+		return r
 	}
-	b.mu.Unlock()
-	refusal := fault(ReasonCircuitOpen, "", cause)
-	refusal.RetryAfter, refusal.RetryAfterKnown = max(at-time.Since(b.began), probeMargin), true
-	return refusal
+	if now := time.Now(); now.Sub(t.swept) >= sweepEvery {
+		t.swept = now
+		maps.DeleteFunc(t.own, func(_ scope, r *record) bool { return r.circuit.idle(t.attempt) && r.retries.idle() })
+	}
+	r := t.ofLocked(s)
+	if r == nil {
+		r = t.newRecord(slog.String("operation", s.operation), slog.String("caller", s.caller), slog.String("tenant", s.tenant))
+		t.own[s] = r
+	}
+	t.count.Store(int64(len(t.own)))
+	return r
 }
 
-// allow returns the pass of an attempt, or the error of one that must not be made.
-func (b *breaker) allow() (pass, *Error) {
-	p := pass{breaker: b, changes: b.changes.Load()}
-	if b.current() == CircuitClosed {
-		return p, nil
+// end tells the outcome of an attempt of a scope that began at a time; see circuit.end. What is no probe
+// counts for the record that the scope has now: it may have got, or lost, one since.
+func (t *records) end(s scope, pass circuitPass, began time.Time, what outcome) {
+	if pass.circuit != nil {
+		pass.circuit.end(pass, began, what)
+		return
 	}
-	done, err := b.circuit.Allow()
-	if err != nil {
-		return pass{}, b.refuse(err)
+	r := t.of(s)
+	if what == outcomeFailed && (r == nil || r == t.shared) {
+		r = t.failing(s)
 	}
-	b.mu.Lock()
-	room := b.nextProbe()
-	b.rooms = append(b.rooms, room)
-	b.mu.Unlock()
-	p.done, p.room = done, room
-	// To be without a verdict makes room for another attempt; a verdict may still follow.
-	p.slow = time.AfterFunc(b.policy.OpenFor, func() {
-		b.forget(room)
-		done(errNoVerdict)
-	})
-	return p, nil
-}
-
-// forget says that a probe makes no room any more: it has made it, or succeeded.
-func (b *breaker) forget(room time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i := slices.Index(b.rooms, room); i >= 0 {
-		b.rooms = slices.Delete(b.rooms, i, i+1)
+	if r != nil {
+		r.circuit.end(pass, began, what)
 	}
 }
 
-// pass is the leave to make an attempt.
-type pass struct {
-	breaker *breaker
-	changes int64
-	// done, slow and room are a probe's.
-	done func(error)
-	slow *time.Timer
-	room time.Duration
+// takeRetry takes a retry of a scope from its budget and then from the host's, or says how long that is
+// impossible at least. What only the host refuses is lost to the scope, which harms nobody: the other
+// way round, a scope that has used up its own budget would use up the host's.
+func (t *records) takeRetry(s scope, host *retryBudget) (wait time.Duration, ok bool) {
+	if wait, ok = t.failing(s).retries.take(); !ok {
+		return wait, false
+	}
+	return host.take()
 }
 
-// end tells the outcome of the attempt, as health has it. It must be called once.
-func (p pass) end(outcome error) {
-	noVerdict := errors.Is(outcome, errNoVerdict)
-	switch {
-	case p.done != nil:
-		if inTime := p.slow.Stop(); inTime || !noVerdict {
-			p.breaker.forget(p.room)
-			p.done(outcome)
-		}
-	case noVerdict || p.breaker.changes.Load() != p.changes: // it is about the past
-	default:
-		// The library counts an attempt when it begins, and one that outlives the window not at
-		// all, as those do that time out. Thus it begins and ends here.
-		if done, err := p.breaker.circuit.Allow(); err == nil {
-			done(outcome)
+// open returns how many circuits are not closed, the shared one included.
+func (t *records) open() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n := 0
+	count := func(r *record) {
+		if r.circuit.current() != CircuitClosed {
+			n++
 		}
 	}
+	count(t.shared)
+	for _, r := range t.own {
+		count(r)
+	}
+	return n
 }

@@ -22,7 +22,7 @@ type circuit struct {
 	t      *testing.T
 	server fickle
 	fake   *fake
-	client *upstream.Client
+	client *client
 	log    bytes.Buffer
 }
 
@@ -53,7 +53,7 @@ func (c *circuit) calls(n, status int) {
 
 func (c *circuit) want(want upstream.Circuit) {
 	c.t.Helper()
-	if got := c.client.Circuit(); got != want {
+	if got := c.client.CircuitOf("/things/{id}", ""); got != want {
 		c.t.Errorf("the circuit is in state %d, want %d", got, want)
 	}
 }
@@ -73,9 +73,6 @@ func (c *circuit) wantRefusal(retryAfter time.Duration) {
 	}
 }
 
-// millisecond is how much later than after its time the circuit is probed, at the latest.
-const millisecond = time.Millisecond
-
 func TestCircuitOpensOnSustainedFailureOnly(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -85,8 +82,8 @@ func TestCircuitOpensOnSustainedFailureOnly(t *testing.T) {
 	}{
 		{"20 failures", func(c *circuit) { c.calls(20, 503) }, upstream.CircuitOpen},
 		{"19 failures", func(c *circuit) { c.calls(19, 503) }, upstream.CircuitClosed},
-		{"60 % failures", func(c *circuit) { c.calls(40, 200); c.calls(60, 500) }, upstream.CircuitOpen},
-		{"less than 60 % failures", func(c *circuit) { c.calls(40, 200); c.calls(59, 500) }, upstream.CircuitClosed},
+		{"60 % failures", func(c *circuit) { c.calls(1, 503); c.calls(1, 503); c.calls(40, 200); c.calls(58, 503) }, upstream.CircuitOpen},
+		{"less than 60 % failures", func(c *circuit) { c.calls(1, 503); c.calls(40, 200); c.calls(58, 503) }, upstream.CircuitClosed},
 		{"20 failures, some long ago", func(c *circuit) {
 			c.calls(10, 503)
 			<-time.After(11 * time.Second)
@@ -99,7 +96,9 @@ func TestCircuitOpensOnSustainedFailureOnly(t *testing.T) {
 		}, upstream.CircuitOpen},
 		{"100 refusals", func(c *circuit) { c.calls(100, 400) }, upstream.CircuitClosed},
 		{"100 requests for patience", func(c *circuit) { c.calls(100, 429) }, upstream.CircuitClosed},
-		{"100 request timeouts of the upstream", func(c *circuit) { c.calls(100, 408) }, upstream.CircuitClosed},
+		{"20 request timeouts of the upstream", func(c *circuit) { c.calls(20, 408) }, upstream.CircuitOpen},
+		{"100 verdicts 500", func(c *circuit) { c.calls(100, 500) }, upstream.CircuitClosed},
+		{"100 verdicts 501", func(c *circuit) { c.calls(100, 501) }, upstream.CircuitClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -141,7 +140,7 @@ func TestCircuitOpensOnWhatBreaksOnTheWay(t *testing.T) {
 					})
 				}
 				all.Wait()
-				if got := client.Circuit(); got != test.want {
+				if got := client.CircuitOf("/things/{id}", ""); got != test.want {
 					t.Errorf("the circuit is in state %d, want %d", got, test.want)
 				}
 			})
@@ -154,16 +153,16 @@ func TestOpenCircuitFailsFastProbesAndCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
 		c.calls(20, 503)
-		c.wantRefusal(5*time.Second + millisecond)
+		c.wantRefusal(5 * time.Second)
 		<-time.After(2 * time.Second)
-		c.wantRefusal(3*time.Second + millisecond)
+		c.wantRefusal(3 * time.Second)
 
-		<-time.After(3*time.Second + millisecond)
+		<-time.After(3 * time.Second)
 		c.calls(1, 503) // a probe
 		c.want(upstream.CircuitOpen)
-		c.wantRefusal(5*time.Second + millisecond)
+		c.wantRefusal(5 * time.Second)
 
-		<-time.After(5*time.Second + millisecond)
+		<-time.After(5 * time.Second)
 		c.calls(2, 200)
 		c.want(upstream.CircuitHalfOpen)
 		c.calls(1, 429)
@@ -171,7 +170,9 @@ func TestOpenCircuitFailsFastProbesAndCloses(t *testing.T) {
 		c.calls(19, 503)
 		c.want(upstream.CircuitClosed)
 
-		const want = "level=WARN msg=\"upstream circuit opened\" probe_after=5s\nlevel=INFO msg=\"upstream circuit closed\"\n"
+		const want = `level=WARN msg="upstream circuit opened" operation=/things/{id} caller="" tenant="" probe_after=5s
+level=INFO msg="upstream circuit closed" operation=/things/{id} caller="" tenant=""
+`
 		if got := c.log.String(); got != want {
 			t.Errorf("logged\n%swant\n%s", got, want)
 		}
@@ -203,8 +204,8 @@ func TestProbesThatHangMakeRoom(t *testing.T) {
 		}
 		synctest.Wait()
 		before := len(c.fake.requests())
-		c.wantRefusal(5*time.Second + millisecond)
-		<-time.After(5*time.Second + millisecond)
+		c.wantRefusal(5 * time.Second)
+		<-time.After(5 * time.Second)
 		c.calls(2, 200)
 		c.want(upstream.CircuitHalfOpen)
 		if got := len(c.fake.requests()) - before; got != 2 {
@@ -233,8 +234,8 @@ func TestRefusalTellsWhenTheNextProbeMakesRoom(t *testing.T) {
 		first := goDo(t, c.client, 15*time.Second, get("/1"))
 		<-time.After(3 * time.Second)
 		second := goDo(t, c.client, 4*time.Second, get("/2"))
-		c.wantRefusal(2*time.Second + millisecond)
-		<-time.After(2*time.Second + millisecond)
+		c.wantRefusal(2 * time.Second)
+		<-time.After(2 * time.Second)
 		third := goDo(t, c.client, 10*time.Second, get("/3"))
 		c.wantRefusal(3 * time.Second)
 		<-second
@@ -306,8 +307,8 @@ func TestRetryFindsTheCircuitOpen(t *testing.T) {
 		wantVerdict(t, <-ended, codes.Unavailable, "SERVICE_UNAVAILABLE", 1) // it opened the circuit
 		for range 4 {
 			failed := <-ended
-			wantVerdict(t, failed, codes.Unavailable, upstream.ReasonCircuitOpen, 1)
-			if want := 3*time.Second + millisecond; failed.RetryAfter != want {
+			wantNotRepeated(t, failed, codes.Unavailable, "SERVICE_UNAVAILABLE", 1, "circuit")
+			if want := 3 * time.Second; failed.RetryAfter != want {
 				t.Errorf("RetryAfter = %v, want %v", failed.RetryAfter, want)
 			}
 		}

@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +12,9 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/quota"
 )
 
 // Config configures a Client. BaseURL and Token are required; every other field may be zero
@@ -43,6 +47,11 @@ type Config struct {
 	// that, and error bodies, are counted but do not wait. The largest body fits if there is
 	// 12/5 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
 	Memory *lease.Pool
+	// Quota admits every attempt; nil: nothing is waited for. It must outlive the calls.
+	Quota *quota.Limiter
+	// CacheTTL says how old a cached answer to a method may be, by full method, and thus which are
+	// cached if CacheBytes is set: repeatable GETs without Header, Body and NoStore. Default none.
+	CacheTTL func(fullMethod string) time.Duration
 	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
 	// there is no cache.
 	CacheBytes int64
@@ -54,6 +63,110 @@ type Config struct {
 	// Logger gets one debug record a failed attempt, a warning where the circuit opens and a word
 	// when it has closed again. Default none.
 	Logger *slog.Logger
+}
+
+// RetryPolicy says how attempts are repeated. Zero fields take the defaults.
+//
+// The n-th wait is random between nothing and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter).
+// Where the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
+// that instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
+// nor is one above MaxUnboundedWait where there is no deadline; nor one at whose end the quota, as
+// far as it knows, lets nobody through in time.
+type RetryPolicy struct {
+	// MaxAttempts includes the first; 1 never repeats. Default 4.
+	MaxAttempts int
+	// BaseDelay bounds the first wait. Default 250 ms.
+	BaseDelay time.Duration
+	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay where that is more.
+	MaxDelay time.Duration
+	// Budget keeps repeated attempts from multiplying the load of an upstream that is down. Within 10 s
+	// an operation has for each caller and tenant at most as many, and one more for every ten calls since
+	// the first that failed. All together have at most ten times as many, and one more for every ten
+	// calls. Default 10: then the upstream gets at most 11 requests for 10 calls, and 10 more a second.
+	Budget int
+}
+
+// BreakerPolicy says when attempts are no longer made because they fail. Zero fields take the
+// defaults.
+//
+// A circuit belongs to an operation, a caller and a tenant: 502, 503, 504, 408 and what breaks on the
+// way are its failures. 500, 501 and other 5XX are verdicts about a request, as 4XX are: they open
+// nothing. One more circuit is the host's: its failures are connects and handshakes alone. What the
+// caller or the gateway ends counts as nothing.
+//
+// If a stretch of seconds up to now, ten at most, has at least MinAttempts attempts, of which at
+// least the FailureRatio failed, the circuit opens for OpenFor: calls fail at once with
+// ReasonCircuitOpen. Attempts count from the first failure on, so that what went well before does not
+// put off the end. Then three attempts at a time are let through. The circuit closes when three have
+// been answered, and opens again when one fails. An attempt among these that takes longer than
+// OpenFor makes room for another.
+type BreakerPolicy struct {
+	// MinAttempts is at least 1. Default 20.
+	MinAttempts int
+	// FailureRatio is above 0; if it is above 1 no circuit ever opens. Default 0.6.
+	FailureRatio float64
+	// OpenFor is positive. Default 5 s.
+	OpenFor time.Duration
+}
+
+// TransportConfig sizes the connections. TLS is at least 1.2.
+type TransportConfig struct {
+	// MaxIdleConns is how many idle connections are kept; also per host. Default 512.
+	MaxIdleConns int
+	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
+	// translating does, so it is for paid or slow links.
+	Gzip bool
+	// HTTP2 uses HTTP/2 if an upstream over TLS offers it: fewer connections, but in
+	// net/http it costs more CPU, the more the larger the bodies.
+	HTTP2 bool
+	// RootCAs are whom to trust instead of the system's certificate authorities.
+	RootCAs *x509.CertPool
+	// DialContext connects instead of TCP. If it is nil, connections go through the proxy that
+	// http1.ProxyFromEnvironment names, since many companies have no other way out.
+	DialContext http1.DialFunc
+}
+
+// Attempt is one HTTP attempt as an Observer sees it.
+type Attempt struct {
+	Method, Template string
+	// Status is the HTTP status, 0 where there was no response.
+	Status int
+	// Reason is the Error's reason, empty where a 2XX response was read to its end.
+	Reason string
+	// Duration is from connecting to the last byte of the body.
+	Duration time.Duration
+}
+
+// Observer is told of every attempt, concurrently.
+type Observer interface {
+	ObserveAttempt(ctx context.Context, a Attempt)
+}
+
+// Source is where the answer to a read comes from.
+type Source int
+
+// The sources.
+const (
+	// SourceUpstream means that the upstream was asked.
+	SourceUpstream Source = iota
+	// SourceShared means that another call was asking the same.
+	SourceShared
+	// SourceCache means that the answer was in the cache.
+	SourceCache
+)
+
+// Read is a read as a ReadObserver sees it: a repeatable GET without Header, Body and NoStore.
+type Read struct {
+	Template string
+	Source   Source
+	// Cacheable is whether the cache was asked.
+	Cacheable bool
+}
+
+// ReadObserver is told where the answer to every read comes from, concurrently. The answer may be
+// an error, unless it was in the cache.
+type ReadObserver interface {
+	ObserveRead(ctx context.Context, r Read)
 }
 
 func withDefaults(cfg Config) Config {
@@ -69,6 +182,9 @@ func withDefaults(cfg Config) Config {
 	setDefault(&cfg.MaxResponseBytes, 64<<20)
 	if cfg.Memory == nil {
 		cfg.Memory = lease.NewPool(256 << 20)
+	}
+	if cfg.CacheTTL == nil {
+		cfg.CacheTTL = func(string) time.Duration { return 0 }
 	}
 	setDefault(&cfg.Transport.MaxIdleConns, 512)
 	if cfg.Logger == nil {

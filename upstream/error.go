@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -10,6 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"samsara.internal/gateway/internal/quota"
 )
 
 // MaxMessageBytes bounds Error.Message. Percent-encoded as grpc-message and once more in the
@@ -33,7 +37,7 @@ type Error struct {
 	Message string
 	// HTTPStatus is the status of the response that the error is about, 0 where there is none.
 	HTTPStatus int
-	// Method and Template are those of the Request.
+	// Method and Template are those of the call and its operation.
 	Method, Template string
 	// Attempts is how many HTTP attempts were made.
 	Attempts int
@@ -46,11 +50,24 @@ type Error struct {
 	// Err is the cause, nil where the upstream's status is all there is to know.
 	Err error
 
-	// unsent is whether no connection was ever obtained for the last attempt.
+	// NotRepeated is why the call was not repeated: attempts (there have been as many as may be),
+	// deadline (the wait is too long for it), quota, circuit, retry_budget (each refused it),
+	// not_repeatable (it may have been processed), token, certificate (neither has changed) or memory
+	// (there is none). It is empty if another attempt would end alike for sure.
+	NotRepeated string
+	// Processed is "yes", "no" or "unknown": whether the upstream acted on a call other than a GET;
+	// empty for a GET.
+	Processed string
+
+	// unsent is whether nothing of the attempt's last request was sent.
 	unsent bool
+	// lasting is whether further attempts would end alike, although the upstream is unavailable.
+	lasting bool
 	// hurried is whether there is no further attempt only because the caller does not wait for
 	// RetryAfter.
 	hurried bool
+	// early is whether there was no attempt, for reasons of the call's own.
+	early bool
 }
 
 func (e *Error) Error() string {
@@ -59,6 +76,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// IsBadRequest reports whether the upstream refused the request for what it asks.
+func (e *Error) IsBadRequest() bool { return e.HTTPStatus == http.StatusBadRequest }
 
 // GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo,
 // with RequestInfo where the upstream named the request, with RetryInfo where a wait is known, and
@@ -71,6 +91,12 @@ func (e *Error) GRPCStatus() *status.Status {
 	}
 	if e.HTTPStatus != 0 {
 		metadata["http_status"] = strconv.Itoa(e.HTTPStatus)
+	}
+	if e.NotRepeated != "" {
+		metadata["not_repeated"] = e.NotRepeated
+	}
+	if e.Processed != "" {
+		metadata["processed"] = e.Processed
 	}
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: e.Reason, Domain: e.Domain, Metadata: metadata},
@@ -92,51 +118,14 @@ func (e *Error) GRPCStatus() *status.Status {
 	return detailed
 }
 
-// fault returns an error of the gateway's own. The detail is for people and may be empty.
-func fault(reason, detail string, cause error) *Error {
-	message := explain(reason)
-	if detail != "" {
-		message += ": " + detail
+// quotaFailure names the budget that an error is about, or is nil.
+func (e *Error) quotaFailure() *errdetails.QuotaFailure {
+	var refused *quota.RefusedError
+	if !errors.As(e.Err, &refused) {
+		return nil
 	}
-	return &Error{
-		Code:    faultCode(reason),
-		Reason:  reason,
-		Domain:  DomainGateway,
-		Message: bounded(oneLine(message), MaxMessageBytes),
-		Err:     cause,
-	}
-}
-
-// explain says in words what a reason of the gateway's own means.
-func explain(reason string) string {
-	switch reason {
-	case ReasonUnreachable:
-		return "no connection to the upstream"
-	case ReasonReset:
-		return "the connection to the upstream broke"
-	case ReasonTruncated:
-		return "the upstream's response ended early"
-	case ReasonTimeout:
-		return "the upstream did not answer in time"
-	case ReasonCircuitOpen:
-		return "the upstream fails too often to be asked now"
-	case ReasonBodyInvalid:
-		return "the upstream's response body is not what the operation returns"
-	case ReasonBodyTooLarge:
-		return "the upstream's response body is too large"
-	case ReasonMemoryInFlight:
-		return "the gateway has no memory left for the upstream's response"
-	case ReasonGatewayQuota:
-		return "the gateway's quota for the upstream is used up"
-	case ReasonErrorInBody:
-		return "the upstream answered success with an error for a body"
-	case ReasonDeadlineExceeded:
-		return "the caller's deadline passed"
-	case ReasonCancelled:
-		return "the caller cancelled"
-	case ReasonRequestInvalid:
-		return "the request cannot be sent"
-	default:
-		return "unexpected response"
-	}
+	return &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{
+		Subject:     refused.Budget,
+		Description: "limit: " + refused.Limit.String(),
+	}}}
 }

@@ -29,9 +29,12 @@ func ExampleClient_Do() {
 	}
 	defer client.Close()
 
-	_, err = client.Do(context.Background(), &upstream.Request{
-		Method: http.MethodGet, Path: "/fleet/vehicles/7", Template: "/fleet/vehicles/{id}", Repeatable: true,
-	})
+	passthrough, err := client.Operation(upstream.OperationSpec{}) // once, at start-up
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.Do(context.Background(), passthrough, upstream.Call{Method: http.MethodGet, Path: "/fleet/vehicles/7"})
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
 		fmt.Println(failed.Code, failed.Reason, failed.RequestID)
@@ -39,5 +42,5 @@ func ExampleClient_Do() {
 	fmt.Println(err)
 	// Output:
 	// NotFound NOT_FOUND q-1
-	// GET /fleet/vehicles/{id}: NOT_FOUND (attempts: 1): Vehicle not found.
+	// GET (passthrough): NOT_FOUND (attempts: 1): Vehicle not found.
 }

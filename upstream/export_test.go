@@ -1,5 +1,23 @@
 package upstream
 
+import "samsara.internal/gateway/internal/quota"
+
 // InFlightBytes returns how much memory response bodies and messages hold now, those included
 // that have not been released. See Config.Memory.
 func (c *Client) InFlightBytes() int64 { return c.cfg.Memory.Used() }
+
+// AdmittedBy returns the operation with another budget.
+func (o *Operation) AdmittedBy(budget *quota.Operation) *Operation {
+	other := *o
+	other.quota = budget
+	return &other
+}
+
+// CircuitOf returns the state of the circuit of an operation for a caller.
+func (c *Client) CircuitOf(operation, caller string) Circuit {
+	r := c.admit.records.of(scope{operation: operation, caller: caller})
+	if r == nil {
+		return CircuitClosed
+	}
+	return r.circuit.current()
+}

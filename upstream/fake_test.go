@@ -18,6 +18,10 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -178,7 +182,7 @@ func certified(tb testing.TB) *httptest.Server {
 }
 
 // client returns a client of the fake, its configuration changed by the edits.
-func (f *fake) client(edits ...func(*upstream.Config)) *upstream.Client {
+func (f *fake) client(edits ...func(*upstream.Config)) *client {
 	f.t.Helper()
 	cfg := upstream.Config{
 		BaseURL:   &url.URL{Scheme: "http", Host: testHost},
@@ -191,14 +195,79 @@ func (f *fake) client(edits ...func(*upstream.Config)) *upstream.Client {
 	return newClient(f.t, cfg)
 }
 
-func newClient(tb testing.TB, cfg upstream.Config) *upstream.Client {
+func newClient(tb testing.TB, cfg upstream.Config) *client {
 	tb.Helper()
-	client, err := upstream.New(cfg)
+	c := &client{operations: make(map[kind]*upstream.Operation)}
+	cfg.CacheTTL = func(string) time.Duration { return c.ttl }
+	made, err := upstream.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(client.Close)
-	return client
+	tb.Cleanup(made.Close)
+	c.Client = made
+	return c
+}
+
+// client is a client with the operations that tests make up.
+type client struct {
+	*upstream.Client
+
+	mu         sync.Mutex
+	operations map[kind]*upstream.Operation
+	// ttl is that of the operation which is being made.
+	ttl time.Duration
+}
+
+// kind is what the requests of an operation have in common.
+type kind struct {
+	Method, Template string
+	Repeatable       bool
+	// Decoder translates a 2XX body; nil: passthrough.
+	Decoder  *transcode.Decoder
+	NoBody   bool
+	CacheTTL time.Duration
+	// Quota is the operation's own budget.
+	Quota *quota.Operation
+}
+
+// request is a call of an operation of its own.
+type request struct {
+	kind
+	upstream.Call
+}
+
+// Do makes a call of the request's operation.
+func (c *client) Do(ctx context.Context, req *request) (*upstream.Response, error) {
+	op, err := c.operation(req.kind)
+	if err != nil {
+		return nil, err
+	}
+	call := req.Call
+	call.Method = req.kind.Method
+	return c.Client.Do(ctx, op, call)
+}
+
+func (c *client) operation(k kind) (*upstream.Operation, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	op := c.operations[k]
+	if op != nil {
+		return op, nil
+	}
+	c.ttl = k.CacheTTL
+	op, err := c.Operation(upstream.OperationSpec{Endpoint: &endpoint.Endpoint{
+		FullMethod:  "/" + k.Template,
+		HTTPMethod:  k.Method,
+		Operation:   &gatewayv1.Operation{Path: k.Template, Repeatable: k.Repeatable},
+		HasResponse: !k.NoBody,
+		Response:    k.Decoder,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	op = op.AdmittedBy(k.Quota)
+	c.operations[k] = op
+	return op, nil
 }
 
 func once(cfg *upstream.Config) { cfg.Retry.MaxAttempts = 1 }
@@ -209,12 +278,18 @@ func stubborn(cfg *upstream.Config) {
 	cfg.Breaker.FailureRatio = 2
 }
 
-func get(path string) *upstream.Request {
-	return &upstream.Request{Method: http.MethodGet, Path: path, Template: "/things/{id}", Repeatable: true}
+func get(path string) *request {
+	return &request{
+		kind: kind{Method: http.MethodGet, Template: "/things/{id}", Repeatable: true},
+		Call: upstream.Call{Path: path},
+	}
 }
 
-func post(body string) *upstream.Request {
-	return &upstream.Request{Method: http.MethodPost, Path: "/things", Template: "/things", Body: []byte(body)}
+func post(body string) *request {
+	return &request{
+		kind: kind{Method: http.MethodPost, Template: "/things"},
+		Call: upstream.Call{Path: "/things", Body: []byte(body)},
+	}
 }
 
 // answer is a step that sends a status, a body and headers given as name, value, name, value.
@@ -269,5 +344,14 @@ func wantVerdict(tb testing.TB, got *upstream.Error, code codes.Code, reason str
 	tb.Helper()
 	if got.Code != code || got.Reason != reason || got.Attempts != attempts {
 		tb.Errorf("got %v %s after %d attempts, want %v %s after %d (%v)", got.Code, got.Reason, got.Attempts, code, reason, attempts, got)
+	}
+}
+
+// wantNotRepeated is wantVerdict for a call that was not repeated for a reason.
+func wantNotRepeated(tb testing.TB, got *upstream.Error, code codes.Code, reason string, attempts int, why string) {
+	tb.Helper()
+	wantVerdict(tb, got, code, reason, attempts)
+	if got.NotRepeated != why {
+		tb.Errorf("NotRepeated is %q, want %q (%v)", got.NotRepeated, why, got)
 	}
 }

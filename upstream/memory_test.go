@@ -21,7 +21,7 @@ import (
 // letters is a JSON body of n bytes.
 func letters(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
 
-func wantInFlight(t *testing.T, client *upstream.Client, want int64) {
+func wantInFlight(t *testing.T, client *client, want int64) {
 	t.Helper()
 	if got := client.InFlightBytes(); got != want {
 		t.Errorf("%d bytes are in flight, want %d", got, want)
@@ -35,7 +35,7 @@ func TestResponseIsInFlightUntilItIsReleased(t *testing.T) {
 	decoded.Decoder = decoder
 	for _, test := range []struct {
 		name string
-		req  *upstream.Request
+		req  *request
 		body string
 		want int64
 	}{

@@ -15,26 +15,7 @@ const MaxUnboundedWait = time.Minute
 // attempt to be worth it.
 const minRemaining = 100 * time.Millisecond
 
-// RetryPolicy says how attempts are repeated. Zero fields take the defaults.
-//
-// The n-th wait is random between nothing and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter).
-// Where the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
-// that instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
-// nor is one above MaxUnboundedWait where there is no deadline.
-type RetryPolicy struct {
-	// MaxAttempts includes the first; 1 never repeats. Default 4.
-	MaxAttempts int
-	// BaseDelay bounds the first wait. Default 250 ms.
-	BaseDelay time.Duration
-	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay where that is more.
-	MaxDelay time.Duration
-	// Budget keeps repeated attempts from multiplying the load of an upstream that is down
-	// for all callers: within 10 s there are at most as many, and one more for every ten calls.
-	// Default 10.
-	Budget int
-}
-
-func (p RetryPolicy) backoff() *backoff.ExponentialBackOff {
+func newBackoff(p RetryPolicy) *backoff.ExponentialBackOff {
 	// The library spreads an interval by ±RandomizationFactor: half the interval ±100 % is
 	// full jitter.
 	return &backoff.ExponentialBackOff{
@@ -45,37 +26,119 @@ func (p RetryPolicy) backoff() *backoff.ExponentialBackOff {
 	}
 }
 
-// again reports whether an attempt that failed is followed by another, and after what wait.
-// A wait that is not started is noted in the failure.
-func (c *Client) again(ctx context.Context, call *call, failure *Error, waits *backoff.ExponentialBackOff) (time.Duration, bool) {
-	repeatable := call.Repeatable || call.RetryAlways || failure.unprocessed()
-	if !failure.transient() || !repeatable || failure.Attempts >= c.cfg.Retry.MaxAttempts || c.breaker.current() == CircuitOpen {
-		return 0, false
-	}
-	wait := waits.NextBackOff()
-	if failure.RetryAfter > 0 {
-		wait = failure.RetryAfter
-	}
-	if !affordable(ctx, wait) {
-		failure.RetryAfter, failure.RetryAfterKnown, failure.hurried = wait, true, true
-		return 0, false
-	}
-	return wait, c.budget.takeRetry()
+// retry makes attempts until one succeeds or there is no other. It alone counts them, and turns a
+// refusal into part of a verdict or into an error.
+type retry struct {
+	next   *admit
+	policy RetryPolicy
+	token  *Token
+	header *authorizer
 }
 
-// renewed reports whether an attempt is repeated at once: if it was refused for its token and there
-// is another one now. That happens once a call.
-func (c *Client) renewed(ctx context.Context, call *call, failure *Error) bool {
-	if failure.HTTPStatus != http.StatusUnauthorized || call.renewed {
-		return false
+// history is what became of the attempts of a call so far.
+type history struct {
+	attempts int
+	// verdict is what the last one ended with; nil if there was none.
+	verdict *Error
+	// done is what they have done all together.
+	done  effect
+	waits *backoff.ExponentialBackOff
+	// renewed is whether an attempt was repeated because there was another token.
+	renewed bool
+}
+
+func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
+	var h history
+	var rest time.Duration
+	for {
+		r.next.rest(ctx, req, rest)
+		with := r.header.authorize()
+		resp, failure, refused := r.next.do(ctx, req, h.attempts+1, with)
+		if resp != nil {
+			return resp, nil
+		}
+		if failure != nil || refused.begun {
+			h.attempts++
+		}
+		if failure != nil {
+			h.verdict, h.done = failure, max(h.done, failure.effect())
+			if rest, refused = r.again(ctx, req, &h, with.token); refused == nil {
+				continue
+			}
+		}
+		return nil, req.failedAfter(refused.conclude(h.verdict), h.attempts, h.done)
 	}
+}
+
+// again returns how long to rest before a further attempt, or why there is none. The token is that of
+// the last one.
+func (r *retry) again(ctx context.Context, req *request, h *history, token string) (time.Duration, *refusal) {
+	failure := h.verdict
+	if failure.HTTPStatus == http.StatusUnauthorized {
+		if h.renewed = !h.renewed && r.renewed(ctx, token); h.renewed {
+			return 0, nil
+		}
+		return 0, &refusal{reason: notToken}
+	}
+	switch {
+	case failure.Reason == ReasonMemoryInFlight:
+		return 0, &refusal{reason: notMemory}
+	case !failure.transient():
+		return 0, &refusal{} // There is nothing to repeat.
+	case failure.lasting:
+		return 0, &refusal{reason: notCertificate}
+	case !req.isRepeatable() && !failure.unprocessed():
+		return 0, &refusal{reason: notRepeatable}
+	case h.attempts >= r.policy.MaxAttempts:
+		return 0, &refusal{reason: notAttempts}
+	}
+	if refused := r.next.refusal(req); refused != nil {
+		return 0, refused
+	}
+	rest, refused := r.wait(ctx, req, h)
+	if refused == nil {
+		refused = r.next.takeRetry(req)
+	}
+	return rest, refused
+}
+
+// wait returns how long to rest before a further attempt, unless that is too long, or the quota lets it
+// through too late after that.
+func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Duration, *refusal) {
+	if h.waits == nil {
+		h.waits = newBackoff(r.policy)
+	}
+	failure := h.verdict
+	rest := h.waits.NextBackOff()
+	if failure.RetryAfter > 0 {
+		rest = failure.RetryAfter
+	}
+	due, reason := rest, notDeadline
+	if budget := req.op.quota; budget != nil {
+		next, paused, err := budget.NextAdmission(req.From, rest)
+		switch {
+		case err != nil:
+			return 0, quotaRefusal(ctx, err)
+		case failure.HTTPStatus == http.StatusTooManyRequests:
+			rest, due = paused, next // The 429 was made into that.
+		case next > due:
+			due, reason = next, notQuota
+		}
+	}
+	if !affordable(ctx, due) {
+		return 0, &refusal{reason: reason, wait: due, known: true}
+	}
+	return rest, nil
+}
+
+// renewed reports whether there is another token than the one that an attempt was refused for.
+func (r *retry) renewed(ctx context.Context, refused string) bool {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-minRemaining))
 		defer cancel()
 	}
-	call.renewed = c.cfg.Token.replaced(ctx, call.token)
-	return call.renewed
+	return r.token.replaced(ctx, refused)
 }
 
 func affordable(ctx context.Context, wait time.Duration) bool {

@@ -25,7 +25,7 @@ func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 	repeatablePost.Repeatable, alwaysPost.RetryAlways = true, true
 	tests := []struct {
 		name     string
-		req      *upstream.Request
+		req      *request
 		step     http.HandlerFunc
 		code     codes.Code
 		reason   string

@@ -62,7 +62,7 @@ func (s *script) dial(context.Context, string, string) (net.Conn, error) {
 
 // verdict calls, and returns what became of it and how many connections this call and the next took.
 // The next must have its own response at its first attempt.
-func (s *script) verdict(t *testing.T, req *upstream.Request) string {
+func (s *script) verdict(t *testing.T, req *request) string {
 	t.Helper()
 	client := newClient(t, upstream.Config{
 		BaseURL: mustURL(t, "http://"+testHost), Token: upstream.StaticToken(testToken), Retry: upstream.RetryPolicy{MaxAttempts: 1},

@@ -5,82 +5,75 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// isRead reports whether the answer to a request may be that to another.
-func (r *Request) isRead() bool {
-	return r.Method == http.MethodGet && r.Repeatable && len(r.Header) == 0 && len(r.Body) == 0 && !r.NoStore
-}
-
-// readKey says which reads have the same answer. The token is that at the read's beginning, in the
-// form of the header that holds it, of which there is one for each token in use. Where it changes
-// while reads are shared, they go on with the new one, as each of them would by itself.
+// readKey says which reads have the same answer. The token is that at the read's beginning. Where it
+// changes while reads are shared, they go on with the new one, as each of them would by itself.
 type readKey struct {
-	authorized  *authorized
-	path, query string
-	decoder     *transcode.Decoder
-	noBody      bool
+	token, path, query, tenant string
+
+	decoder *transcode.Decoder
+	noBody  bool
 }
 
-// read is exchange for a call whose answer may be another's.
-func (c *Client) read(ctx context.Context, call *call) (*Response, *Error) {
-	key := readKey{c.authorize(), call.Path, call.Query, call.Decoder, call.NoBody}
-	if c.caches(call) {
-		if resp := c.cache.get(key, call.CacheTTL); resp != nil {
-			// Until it is written it may be kept from being forgotten.
-			var err error
-			if resp.Lease, err = call.memory.Take(ctx, int64(len(resp.Message))); err != nil {
-				return nil, call.failed(interrupted(ctx, call, err, true))
-			}
-			c.observeRead(ctx, call, SourceCache, resp)
-			return resp, nil
-		}
+// share has reads of the same at the same time answered by one of them. Those under way are flights:
+// each has a leader, which asks the upstream on its own goroutine, and followers, which wait for what
+// it gets. Responses and verdicts are handed on, and no refusal of the leader: its followers ask
+// themselves then. It is safe for concurrent use.
+type share struct {
+	next     *retry
+	observer ReadObserver
+
+	mu sync.Mutex
+	// leading has the flight that began last, which knows those before it.
+	leading map[readKey]*flight
+	writes  int
+}
+
+// do makes a call whose answer is for nobody else.
+func (s *share) do(ctx context.Context, req *request) (*Response, *Error) {
+	if req.Method != http.MethodGet {
+		defer s.wrote()
 	}
-	mine := &call.flight
-	if call.Quota != nil {
-		mine.from = call.From
-	}
+	return s.next.do(ctx, req)
+}
+
+// read makes a call whose answer may be another's.
+func (s *share) read(ctx context.Context, req *request, key readKey) (*Response, *Error) {
+	mine := &flight{from: req.From}
+	req.sent = &mine.sent
 	for {
-		ahead := c.flights.join(key, mine)
+		ahead := s.join(key, mine)
 		if ahead == nil {
-			return c.lead(ctx, call, key)
+			return s.lead(ctx, req, key, mine)
 		}
-		if !c.flights.await(ctx, ahead) {
-			return nil, call.failed(ended(ctx))
+		if !s.await(ctx, ahead) {
+			return nil, req.failed(ended(ctx))
 		}
-		if resp, failure := ahead.share(ctx, call.memory); resp != nil || failure != nil {
-			c.observeRead(ctx, call, SourceShared, resp)
+		if resp, failure := ahead.share(ctx, req.memory); resp != nil || failure != nil {
+			observeRead(ctx, s.observer, req, SourceShared, resp)
 			return resp, failure
 		}
 		mine.letDown++
 	}
 }
 
-// caches reports whether the answer to a read may come from the cache, and be kept there.
-func (c *Client) caches(call *call) bool {
-	return c.cache != nil && call.CacheTTL > 0 && call.Decoder != nil
-}
-
 // lead answers a call and all that follow it.
-func (c *Client) lead(ctx context.Context, call *call, key readKey) (resp *Response, failure *Error) {
-	defer func() { c.flights.land(key, &call.flight, call.memory, resp, failure) }() // also where it panics
-	c.observeRead(ctx, call, SourceUpstream, nil)
-	resp, failure = c.exchange(ctx, call)
-	if failure == nil && c.caches(call) {
-		key.authorized = call.authorized // The token may have changed meanwhile.
-		c.cache.put(key, resp, call.asked, call.CacheTTL)
-	}
-	return resp, failure
+func (s *share) lead(ctx context.Context, req *request, key readKey, mine *flight) (resp *Response, failure *Error) {
+	defer func() { s.land(key, mine, req.memory, resp, failure) }() // also where it panics
+	observeRead(ctx, s.observer, req, SourceUpstream, nil)
+	return s.next.do(ctx, req)
 }
 
 // observeRead tells where the answer to a read comes from. Where that panics, the response, if
 // there is one, is released.
-func (c *Client) observeRead(ctx context.Context, call *call, from Source, resp *Response) {
-	if c.cfg.ReadObserver == nil {
+func observeRead(ctx context.Context, observer ReadObserver, req *request, from Source, resp *Response) {
+	if observer == nil {
 		return
 	}
 	told := false
@@ -89,18 +82,8 @@ func (c *Client) observeRead(ctx context.Context, call *call, from Source, resp 
 			resp.Release()
 		}
 	}()
-	c.cfg.ReadObserver.ObserveRead(ctx, Read{Template: call.Template, Source: from, Cacheable: c.caches(call)})
+	observer.ObserveRead(ctx, Read{Template: req.op.template, Source: from, Cacheable: req.op.cacheTTL > 0})
 	told = true
-}
-
-// flights are the reads under way. Each has a leader, which asks the upstream on its own
-// goroutine, and followers, which wait for what it gets. The zero value has none; it is safe for
-// concurrent use.
-type flights struct {
-	mu sync.Mutex
-	// leading has the flight that began last, which knows those before it.
-	leading map[readKey]*flight
-	writes  int
 }
 
 // flight is a read under way.
@@ -116,7 +99,7 @@ type flight struct {
 	letDown int
 	// before is another under way for the same, which began before and did not suit.
 	before *flight
-	// followers and landed are guarded by flights.mu. The first follower makes landed.
+	// followers and landed are guarded by share.mu. The first follower makes landed.
 	followers int
 	landed    chan struct{}
 	// resp and failure, of which one is set, are there for the followers once it has landed. Both
@@ -132,7 +115,7 @@ func (f *flight) suits(mine *flight) bool {
 }
 
 // wrote says that a request other than a GET has ended.
-func (s *flights) wrote() {
+func (s *share) wrote() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
@@ -140,7 +123,7 @@ func (s *flights) wrote() {
 
 // join returns the flight to follow, or nil where mine is one that others follow from now on.
 // Then it must land.
-func (s *flights) join(key readKey, mine *flight) *flight {
+func (s *share) join(key readKey, mine *flight) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	latest := s.leading[key]
@@ -166,7 +149,7 @@ func (s *flights) join(key readKey, mine *flight) *flight {
 }
 
 // await waits for a flight that was joined, and reports false where ctx ends first.
-func (s *flights) await(ctx context.Context, ahead *flight) bool {
+func (s *share) await(ctx context.Context, ahead *flight) bool {
 	select {
 	case <-ahead.landed:
 		return true
@@ -184,7 +167,7 @@ func (s *flights) await(ctx context.Context, ahead *flight) bool {
 }
 
 // land ends a flight. Each follower may take its share of what came of it then, and must.
-func (s *flights) land(key readKey, f *flight, leader *lease.Holder, resp *Response, failure *Error) {
+func (s *share) land(key readKey, f *flight, leader *lease.Holder, resp *Response, failure *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(key, f)
@@ -205,8 +188,8 @@ func (s *flights) land(key readKey, f *flight, leader *lease.Holder, resp *Respo
 	}
 }
 
-// remove takes out a flight, which is no longer in where a write has ended since. mu is held.
-func (s *flights) remove(key readKey, f *flight) {
+// remove takes out a flight, which is no longer in where a write has ended since. The lock is held.
+func (s *share) remove(key readKey, f *flight) {
 	latest := s.leading[key]
 	switch {
 	case latest != f:
@@ -224,12 +207,14 @@ func (s *flights) remove(key readKey, f *flight) {
 }
 
 // share returns what came of a flight for a follower, held by whom it says, or nothing where that is
-// the leader's own affair and the follower must ask again: the leader's context ended, the quota
-// refused it, or a further attempt would have been too late for it but is not for the follower.
+// the leader's own affair and the follower must ask again: the leader's context ended, it was refused
+// before there was a verdict, or a further attempt would have been too late for it but is not for the
+// follower.
 func (f *flight) share(ctx context.Context, by *lease.Holder) (*Response, *Error) {
 	switch {
 	case f.resp != nil:
 		mine := new(*f.resp)
+		mine.asked = time.Time{}
 		mine.Lease = f.resp.Lease.Share(by)
 		if f.takers.Add(-1) == 0 {
 			f.resp.Lease.Release()

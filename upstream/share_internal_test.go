@@ -13,7 +13,7 @@ import (
 func TestFlightsThatHaveLandedAreForgotten(t *testing.T) {
 	t.Parallel()
 	var (
-		all    flights
+		all    share
 		under  []*flight
 		random = rand.New(rand.NewPCG(1, 2))
 		key    = readKey{path: "/x"}

@@ -37,7 +37,7 @@ type outcome struct {
 }
 
 // goDo begins a call that has a deadline, and returns once it waits.
-func goDo(t *testing.T, client *upstream.Client, deadline time.Duration, req *upstream.Request) <-chan outcome {
+func goDo(t *testing.T, client *client, deadline time.Duration, req *request) <-chan outcome {
 	t.Helper()
 	ended := make(chan outcome, 1)
 	go func() {
@@ -98,29 +98,29 @@ func TestOnlyReadsOfTheSameAreShared(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	_, otherDecoder := thing(t)
-	edited := func(edit func(*upstream.Request)) *upstream.Request {
+	edited := func(edit func(*request)) *request {
 		req := get("/x")
 		edit(req)
 		return req
 	}
-	decoded := edited(func(r *upstream.Request) { r.Decoder = decoder })
+	decoded := edited(func(r *request) { r.Decoder = decoder })
 	for _, test := range []struct {
 		name          string
-		first, second *upstream.Request
+		first, second *request
 		want          int
 	}{
 		{"the same", get("/x"), get("/x"), 1},
 		{"the same message", decoded, decoded, 1},
 		{"other paths", get("/x"), get("/y"), 2},
-		{"other queries", get("/x"), edited(func(r *upstream.Request) { r.Query = "a=b" }), 2},
-		{"other messages", decoded, edited(func(r *upstream.Request) { r.Decoder = otherDecoder }), 2},
+		{"other queries", get("/x"), edited(func(r *request) { r.Query = "a=b" }), 2},
+		{"other messages", decoded, edited(func(r *request) { r.Decoder = otherDecoder }), 2},
 		{"a message and the body itself", decoded, get("/x"), 2},
-		{"a message and none", decoded, edited(func(r *upstream.Request) { r.Decoder, r.NoBody = decoder, true }), 2},
-		{"headers", get("/x"), edited(func(r *upstream.Request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }), 2},
-		{"a GET with a body", get("/x"), edited(func(r *upstream.Request) { r.Body = []byte("{}") }), 2},
-		{"a GET that does something", edited(func(r *upstream.Request) { r.Repeatable = false }), edited(func(r *upstream.Request) { r.Repeatable = false }), 2},
-		{"a second that must be fresh", get("/x"), edited(func(r *upstream.Request) { r.NoStore = true }), 2},
-		{"a first that is not for others", edited(func(r *upstream.Request) { r.NoStore = true }), get("/x"), 2},
+		{"a message and none", decoded, edited(func(r *request) { r.Decoder, r.NoBody = decoder, true }), 2},
+		{"headers", get("/x"), edited(func(r *request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }), 2},
+		{"a GET with a body", get("/x"), edited(func(r *request) { r.Body = []byte("{}") }), 2},
+		{"a GET that does something", edited(func(r *request) { r.Repeatable = false }), edited(func(r *request) { r.Repeatable = false }), 2},
+		{"a second that must be fresh", get("/x"), edited(func(r *request) { r.NoStore = true }), 2},
+		{"a first that is not for others", edited(func(r *request) { r.NoStore = true }), get("/x"), 2},
 		{"POSTs", post(`{}`), post(`{}`), 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -412,7 +412,7 @@ func TestEndOfOneIsFollowedByOneRequestForAllOthers(t *testing.T) {
 }
 
 // cached is a read that may come from the cache.
-func cached(path string, decoder *transcode.Decoder) *upstream.Request {
+func cached(path string, decoder *transcode.Decoder) *request {
 	req := get(path)
 	req.Decoder, req.CacheTTL = decoder, 10*time.Second
 	return req
@@ -528,18 +528,18 @@ func TestOnlyWhatMayBeIsCached(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		status int
-		edit   func(*upstream.Request)
+		edit   func(*request)
 		want   int
 	}{
-		{"a read", 200, func(*upstream.Request) {}, 1},
-		{"without content", 204, func(*upstream.Request) {}, 1},
-		{"no error", 404, func(*upstream.Request) {}, 2},
-		{"not without a time", 200, func(r *upstream.Request) { r.CacheTTL = 0 }, 2},
-		{"not where it must be fresh", 200, func(r *upstream.Request) { r.NoStore = true }, 2},
-		{"not where there is no decoder", 200, func(r *upstream.Request) { r.Decoder = nil }, 2},
-		{"not with headers", 200, func(r *upstream.Request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }, 2},
-		{"no POST", 200, func(r *upstream.Request) { r.Method = http.MethodPost }, 2},
-		{"no GET that does something", 200, func(r *upstream.Request) { r.Repeatable = false }, 2},
+		{"a read", 200, func(*request) {}, 1},
+		{"without content", 204, func(*request) {}, 1},
+		{"no error", 404, func(*request) {}, 2},
+		{"not without a time", 200, func(r *request) { r.CacheTTL = 0 }, 2},
+		{"not where it must be fresh", 200, func(r *request) { r.NoStore = true }, 2},
+		{"not where there is no decoder", 200, func(r *request) { r.Decoder = nil }, 2},
+		{"not with headers", 200, func(r *request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }, 2},
+		{"no POST", 200, func(r *request) { r.kind.Method = http.MethodPost }, 2},
+		{"no GET that does something", 200, func(r *request) { r.Repeatable = false }, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -724,7 +724,7 @@ func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
 					req.Quota, req.From.Caller, req.From.Batch = budget, strconv.Itoa(n%5), n%11 == 0
 				}
 				if n%50 == 0 {
-					req.Method = http.MethodPost
+					req.kind.Method = http.MethodPost
 				}
 				resp, err := client.Do(ctx, req)
 				if err != nil {

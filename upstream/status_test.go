@@ -93,11 +93,18 @@ func TestEveryStatusHasItsVerdict(t *testing.T) {
 			if httpStatus == 304 {
 				message, requestID = "the upstream answered 304 Not Modified", "r-1"
 			}
+			metadata := map[string]string{
+				"http_status": strconv.Itoa(httpStatus), "method": "GET", "path": "/things/{id}", "attempts": strconv.Itoa(attempts),
+			}
+			switch {
+			case attempts > 1:
+				metadata["not_repeated"] = "attempts"
+			case httpStatus == http.StatusUnauthorized:
+				metadata["not_repeated"] = "token"
+			}
 			want := status.New(code, message)
 			want, withErr := want.WithDetails(
-				&errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: map[string]string{
-					"http_status": strconv.Itoa(httpStatus), "method": "GET", "path": "/things/{id}", "attempts": strconv.Itoa(attempts),
-				}},
+				&errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: metadata},
 				&errdetails.RequestInfo{RequestId: requestID},
 			)
 			if withErr != nil {

@@ -149,7 +149,7 @@ func TestToken_followsItsFile(t *testing.T) {
 
 func TestToken_refusedAndAnotherThere(t *testing.T) {
 	t.Parallel()
-	for name, req := range map[string]*upstream.Request{"a read": get("/x"), "a write": post(`{}`)} {
+	for name, req := range map[string]*request{"a read": get("/x"), "a write": post(`{}`)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

@@ -1,8 +1,8 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -36,30 +36,25 @@ const (
 	maxRedirects = 3
 )
 
-// TransportConfig sizes the connections. TLS is at least 1.2.
-type TransportConfig struct {
-	// MaxIdleConns is how many idle connections are kept; also per host. Default 512.
-	MaxIdleConns int
-	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
-	// translating does, so it is for paid or slow links.
-	Gzip bool
-	// HTTP2 uses HTTP/2 if an upstream over TLS offers it: fewer connections, but in
-	// net/http it costs more CPU, the more the larger the bodies.
-	HTTP2 bool
-	// RootCAs are whom to trust instead of the system's certificate authorities.
-	RootCAs *x509.CertPool
-	// DialContext connects instead of TCP. If it is nil, connections go through the proxy that
-	// http1.ProxyFromEnvironment names, since many companies have no other way out.
-	DialContext http1.DialFunc
-}
-
 // transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
 // *http1.NotSentError where the upstream did not act on the request. Within an attempt it sends a
 // GET once more where a connection that was kept idle turns out to be closed. It leaves the wait for
 // the response header unbounded: an attempt's timeout covers it.
 type transport interface {
-	RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error)
+	RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
+}
+
+// errHeldBack is what a gate says of a request that must not be sent.
+var errHeldBack = errors.New("held back by the quota")
+
+// gate lets the requests of an attempt through.
+type gate interface {
+	http1.Gate
+	// Another waits for leave for one more request, or returns why there is none.
+	Another(ctx context.Context) error
+	// Late says that a request is sent that Pass has not let through.
+	Late()
 }
 
 // newTransport returns the transport that costs least and can do what is needed.
@@ -132,16 +127,18 @@ func newHTTP2Transport(maxIdle int, dial http1.DialFunc, trust *tls.Config, plai
 
 // RoundTripThrough implements transport, except for a refusal of the gate: a request that has got a
 // connection of HTTP/2 cannot be held back for certain, and is better sent than said not to have been.
-func (t *http2Transport) RoundTripThrough(gate http1.Gate, req *http.Request) (*http.Response, error) {
+func (t *http2Transport) RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error) {
 	if time.Now().UnixNano() < t.plainUntil.Load() {
-		return t.plain.RoundTripThrough(gate, req)
+		return t.plain.RoundTripThrough(through, req)
 	}
 	ctx := req.Context()
 	var connected atomic.Bool
 	traced := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
-			_ = gate.Pass(ctx)
 			connected.Store(true)
+			if g, ok := through.(gate); ok && g.Pass(ctx) != nil && ctx.Err() == nil {
+				g.Late()
+			}
 		},
 	}))
 	resp, err := t.RoundTrip(traced)
@@ -155,7 +152,7 @@ func (t *http2Transport) RoundTripThrough(gate http1.Gate, req *http.Request) (*
 				return nil, &http1.NotSentError{Err: err}
 			}
 		}
-		return t.plain.RoundTripThrough(gate, req)
+		return t.plain.RoundTripThrough(through, req)
 	case !connected.Load():
 		return nil, &http1.NotSentError{Err: err}
 	default:
@@ -169,11 +166,11 @@ func (t *http2Transport) CloseIdleConnections() {
 	t.plain.CloseIdleConnections()
 }
 
-// send sends a request, following redirects as redirected does. The response's body must be
-// drained.
-func (c *Client) send(gate http1.Gate, req *http.Request) (*http.Response, error) {
+// send sends a request, following redirects as redirected does. The gate may be nil. The response's
+// body must be read to its end, or discarded.
+func send(by transport, through gate, req *http.Request) (*http.Response, error) {
 	for hops := 0; ; hops++ {
-		resp, err := c.transport.RoundTripThrough(gate, req)
+		resp, err := by.RoundTripThrough(through, req)
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +183,12 @@ func (c *Client) send(gate http1.Gate, req *http.Request) (*http.Response, error
 		if next == nil || hops == maxRedirects {
 			return resp, nil
 		}
-		drain(resp)
+		discard(resp)
+		if through != nil {
+			if err := through.Another(req.Context()); err != nil {
+				return nil, err
+			}
+		}
 		req = next
 	}
 }

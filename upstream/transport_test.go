@@ -115,7 +115,7 @@ func TestRedirectIsFollowedOnlyWhereTheTokenMayGo(t *testing.T) {
 	done := answer(200, `{}`)
 	tests := []struct {
 		name  string
-		req   *upstream.Request
+		req   *request
 		steps []http.HandlerFunc
 		uris  []string
 		ok    bool
@@ -200,7 +200,7 @@ func TestHTTP2IsUsedWhereItIsWantedAndOffered(t *testing.T) {
 			})
 			cfg.Transport.HTTP2 = test.wanted
 			client := newClient(t, cfg)
-			for _, req := range []*upstream.Request{post(`{"a":1}`), get("/x")} { // the first finds out
+			for _, req := range []*request{post(`{"a":1}`), get("/x")} { // the first finds out
 				resp, err := client.Do(t.Context(), req)
 				if want := test.want + string(req.Body); err != nil || string(resp.Body) != want || resp.Attempts != 1 {
 					t.Errorf("Do = %+v, %v, want %s at the first attempt", resp, err, want)

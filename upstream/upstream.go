@@ -2,15 +2,21 @@
 // again where that helps and does no harm, and maps what comes back onto bodies and gRPC codes.
 //
 // It guarantees that every error is an *Error whose code follows from the HTTP status alone,
-// never from a text; that an attempt whose outcome is unknown is repeated only where the
-// request says that it may be; that no wait outlives the caller's deadline; that every wait and
-// every size is bounded, and the memory of all responses together; that connections and buffers
-// are used again; that callers who read the same at the same time share one upstream call, but
-// neither their deadlines nor their tokens; and that the API token goes to the configured host
-// only and stands in no error, log or observation.
+// never from a text; that what the last attempt ended with stays the error, whatever refuses a further
+// one; that an attempt whose outcome is unknown is repeated only where the request says that it may be;
+// that one caller's failures refuse nobody else; that no wait outlives the caller's deadline; that
+// every wait and every size is bounded, and the memory of all responses together; that connections
+// and buffers are used again; that callers who read the same at the same time share one upstream
+// call, but neither their deadlines nor their tokens; and that the API token goes to the configured
+// host only and stands in no error, log or observation.
 //
 // It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
 // of the expected kind.
+//
+// A call goes through layers, cache, share, retry, admit and attempt, each of which knows the next one
+// alone. The files, in the order in which they are to be read: upstream, cache, share, retry, admit,
+// attempt, circuit, retrybudget, request, transport, body, decode, operation, refusal, status, error,
+// errorbody, retryafter, config, token. Each names only what comes after it.
 package upstream
 
 import (
@@ -19,162 +25,25 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync/atomic"
-	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
-	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
-	"samsara.internal/gateway/internal/transcode"
 )
-
-// Attempt is one HTTP attempt as an Observer sees it.
-type Attempt struct {
-	Method, Template string
-	// Status is the HTTP status, 0 where there was no response.
-	Status int
-	// Reason is the Error's reason, empty where a 2XX response was read to its end.
-	Reason string
-	// Duration is from connecting to the last byte of the body.
-	Duration time.Duration
-}
-
-// Observer is told of every attempt, concurrently.
-type Observer interface {
-	ObserveAttempt(ctx context.Context, a Attempt)
-}
-
-// Source is where the answer to a read comes from.
-type Source int
-
-// The sources.
-const (
-	// SourceUpstream means that the upstream was asked.
-	SourceUpstream Source = iota
-	// SourceShared means that another call was asking the same.
-	SourceShared
-	// SourceCache means that the answer was in the cache.
-	SourceCache
-)
-
-// Read is a read as a ReadObserver sees it: a repeatable GET without Header, Body and NoStore.
-type Read struct {
-	Template string
-	Source   Source
-	// Cacheable is whether the cache was asked.
-	Cacheable bool
-}
-
-// ReadObserver is told where the answer to every read comes from, concurrently. The answer may be
-// an error, unless it was in the cache.
-type ReadObserver interface {
-	ObserveRead(ctx context.Context, r Read)
-}
-
-// Header is one header field.
-type Header struct{ Name, Value string }
-
-// Request is one call of the REST API.
-type Request struct {
-	// Method is GET, POST, PUT, PATCH or DELETE.
-	Method string
-	// Path is escaped and begins with one slash. It is sent as it is, below the base URL.
-	Path string
-	// Query is encoded, without the question mark. It is sent as it is.
-	Query string
-	// Body is JSON; nil where none is sent. It must not be modified any more, not even when
-	// Do has returned.
-	Body []byte
-	// Template is the path template, for errors, logs and metrics.
-	Template string
-	// Repeatable is whether an attempt of unknown outcome may be repeated.
-	Repeatable bool
-	// RetryAlways makes the request repeatable because its caller says so.
-	RetryAlways bool
-	// Header is sent in addition to the client's own. Fields that the client sets, and those
-	// that steer the connection, are left out.
-	Header []Header
-	// Decoder translates a 2XX body; nil: the body is returned as it is.
-	Decoder *transcode.Decoder
-	// NoBody is whether the operation returns nothing: the message has no fields, and a body
-	// that comes nonetheless is ignored.
-	NoBody bool
-	// CacheTTL is how old an answer from the cache may be, and how long one of the upstream may
-	// stay there; 0: neither. It counts where Config.CacheBytes is set, for repeatable GETs with
-	// a Decoder and without Header, Body and NoStore.
-	CacheTTL time.Duration
-	// Quota admits every attempt, in the name of From. nil: nothing is waited for.
-	Quota *quota.Operation
-	From  identity.Identity
-	// Memory is who holds the answer, in flight; nil: the client itself. It is of Config.Memory.
-	Memory *lease.Holder
-	// NoStore is whether the answer must have been asked for by this call alone, and is not kept
-	// for others.
-	NoStore bool
-}
-
-// Response is a 2XX response. What its slices hold, those of Drift included, may be shared with
-// other responses: it must not be modified.
-type Response struct {
-	Status int
-	// Header is the response's header, sorted by name, where the request had no Decoder.
-	Header []Header
-	// Message is the wire form of the decoded body where the request had a Decoder, else nil.
-	// It must not be used after Release.
-	Message []byte
-	// Body is the body where the request had no Decoder, nil where it is empty. It must not be
-	// used after Release.
-	Body      []byte
-	Drift     transcode.Drift
-	RequestID string
-	// Attempts is how many HTTP attempts were made for the response, by this call or by one that
-	// asked the same; 0 where it is Cached.
-	Attempts int
-	// Cached is whether the response comes from the cache.
-	Cached bool
-	// Age is how long ago the upstream was asked for a cached response.
-	Age time.Duration
-	// Lease is the memory of Message and Body, which counts as in flight until it is over; nil if
-	// they have none that counts. Whoever hands it to another, and does not release the response,
-	// passes the bytes on with it.
-	Lease *lease.Lease
-
-	// token is what the request was sent with.
-	token string
-}
-
-// HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
-// stand in metadata or a log.
-func (r *Response) HoldsToken(text string) bool { return r.token != "" && scrub(text, r.token) != text }
-
-// Release gives back the memory of Message and Body. What has been released already is not
-// released again.
-func (r *Response) Release() {
-	held := r.Lease
-	r.Lease, r.Message, r.Body = nil, nil, nil
-	held.Release()
-}
 
 // Client calls the REST API. It is safe for concurrent use.
 type Client struct {
-	cfg                  Config
-	scheme, host, prefix string
-	fixed                http.Header
-
+	cfg       Config
+	site      site
 	transport transport
-	budget    *budget
-	breaker   *breaker
-	bodies    bodies
 	// own holds what is for nobody else.
-	own     *lease.Holder
-	flights flights
-	cache   *cache // nil where there is none
-	// authorized is that of the token sent last.
-	authorized atomic.Pointer[authorized]
+	own *lease.Holder
+	// What a call goes through, in this order.
+	cache   cache
+	share   share
+	retry   retry
+	admit   admit
+	attempt attempt
 }
 
 // New returns a client. The error names every field that is out of bounds.
@@ -183,27 +52,31 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	kept, err := newCache(cfg.CacheBytes)
-	if err != nil {
-		return nil, fmt.Errorf("upstream: cache: %w", err)
-	}
 	transport, err := newTransport(cfg.Transport, cfg.BaseURL)
 	if err != nil {
-		kept.close()
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	return &Client{
+	c := &Client{
 		cfg:       cfg,
-		scheme:    cfg.BaseURL.Scheme,
-		host:      cfg.BaseURL.Host,
-		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
-		fixed:     fixedHeader(cfg),
+		site:      site{cfg.BaseURL.Scheme, cfg.BaseURL.Host, strings.TrimRight(cfg.BaseURL.EscapedPath(), "/")},
 		transport: transport,
-		budget:    newBudget(cfg.Retry.Budget),
-		breaker:   newBreaker(cfg.Breaker, cfg.Logger),
 		own:       cfg.Memory.Holder(nil),
-		cache:     kept,
-	}, nil
+	}
+	c.attempt = attempt{
+		transport: transport, timeout: cfg.AttemptTimeout, maxBytes: cfg.MaxResponseBytes,
+		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
+	}
+	c.admit = admit{
+		next: &c.attempt, host: newCircuit(cfg.Breaker, cfg.Logger.With(slog.String("of", "host"))),
+		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(&cfg),
+	}
+	c.retry = retry{next: &c.admit, policy: cfg.Retry, token: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader())}
+	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
+	c.cache = cache{next: &c.share, token: cfg.Token, observer: cfg.ReadObserver}
+	if err := c.cache.open(cfg.CacheBytes); err != nil {
+		return nil, fmt.Errorf("upstream: cache: %w", err)
+	}
+	return c, nil
 }
 
 // Close closes idle connections and ends the cache's own goroutine. Calls that run go on.
@@ -215,11 +88,49 @@ func (c *Client) Close() {
 // CachedBytes returns how much memory cached responses hold now. See Config.CacheBytes.
 func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
 
-// Circuit returns the state of the circuit breaker. See BreakerPolicy.
-func (c *Client) Circuit() Circuit { return c.breaker.current() }
+// Circuit returns the state of the host's circuit breaker. See BreakerPolicy.
+func (c *Client) Circuit() Circuit { return c.admit.host.current() }
 
-// Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
-// error is an *Error. It returns when ctx ends at the latest. The response must be released.
+// OpenCircuits returns how many circuits of operations, callers and tenants are not closed: 1,025 at
+// most. See BreakerPolicy.
+func (c *Client) OpenCircuits() int { return c.admit.records.open() }
+
+// Operation resolves an operation. It is for start-up: the error says that the operation has a limit
+// that cannot be kept.
+func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
+	e := spec.Endpoint
+	op := &Operation{name: PassthroughOperation, template: PassthroughOperation}
+	stated := quota.Limit{}
+	if e != nil {
+		op.name = strings.TrimPrefix(e.FullMethod, "/")
+		if limit := e.Operation.GetRateLimit(); limit != nil {
+			stated = quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()}
+		}
+		if !spec.Passthrough {
+			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
+			op.decoder, op.noBody = e.Response, !e.HasResponse
+			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
+				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
+			}
+		}
+	}
+	if c.cfg.Quota == nil {
+		return op, nil
+	}
+	var err error
+	if op.quota, err = c.cfg.Quota.Operation(op.name, stated); err != nil {
+		return nil, fmt.Errorf("upstream: method %s: %w", op.name, err)
+	}
+	return op, nil
+}
+
+// Do makes a call of one of the client's operations: it sends a request, again where the retry policy
+// says so, and returns its 2XX response. Every error is an *Error. It returns when ctx ends at the
+// latest. The response must be released.
+//
+// What Samsara or the network said of the last attempt stays the error of the call, whatever refuses a
+// further one: that is noted in NotRepeated and RetryAfter. Only where there was no attempt is a refusal
+// the error.
 //
 // An attempt that is refused with 401 is repeated once and at once if the token in use is another
 // one now, whatever the retry policy says: 401 comes before a request is processed. For that the
@@ -230,126 +141,31 @@ func (c *Client) Circuit() Circuit { return c.breaker.current() }
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
 // request that is no GET has ended in between, or that one still waits for the quota as another
 // Caller or with another priority. The end of that one's context does not become its own, nor does
-// what the quota refuses it.
-func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	call := &call{Request: req, memory: cmp.Or(req.Memory, c.own)}
-	if err := c.aim(call); err != nil {
-		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
+// what the quota or a circuit refuses it.
+func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, error) {
+	call.Method = cmp.Or(op.method, call.Method)
+	req := request{Call: call, op: op, memory: cmp.Or(call.Memory, c.own)}
+	var err error
+	if req.url, err = c.site.aim(&call); err != nil {
+		return nil, req.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
-	if req.Method != http.MethodGet {
-		defer c.flights.wrote()
-	}
-	var resp *Response
-	var failure *Error
-	if req.isRead() {
-		resp, failure = c.read(ctx, call)
-	} else {
-		resp, failure = c.exchange(ctx, call)
-	}
+	resp, failure := c.cache.do(ctx, &req)
 	if failure != nil {
 		return nil, failure
 	}
 	return resp, nil
 }
 
-// exchange makes attempts until one succeeds or there is no other.
-func (c *Client) exchange(ctx context.Context, call *call) (*Response, *Error) {
-	var waits *backoff.ExponentialBackOff
-	for {
-		resp, failure := c.try(ctx, call)
-		if failure == nil {
-			return resp, nil
-		}
-		if c.renewed(ctx, call, failure) {
-			continue
-		}
-		if waits == nil {
-			waits = c.cfg.Retry.backoff()
-		}
-		wait, ok := c.again(ctx, call, failure, waits)
-		if !ok {
-			return nil, failure
-		}
-		if !call.Quota.Rest(ctx, call.From, wait) {
-			return nil, call.failed(ended(ctx))
-		}
+// fixedHeader returns what every request carries.
+func (c *Client) fixedHeader() http.Header {
+	header := http.Header{}
+	header.Set("Accept", "application/json")
+	header.Set("User-Agent", c.cfg.UserAgent)
+	if c.cfg.APIVersion != "" {
+		header.Set("X-Samsara-Version", c.cfg.APIVersion)
 	}
-}
-
-// call is the state of one Do.
-type call struct {
-	*Request
-	url *url.URL
-	// authorized is what the last attempt was sent with.
-	*authorized
-	attempts int
-	// renewed is whether an attempt was repeated because there was another token.
-	renewed bool
-	// asked is when the last attempt was made.
-	asked time.Time
-	// permit is the quota's, for the attempt.
-	permit quota.Permit
-	// flight is what others that ask the same wait for.
-	flight flight
-	// memory is who holds the answer.
-	memory *lease.Holder
-	// body is that of the attempt, if it has any and that has not become the response's.
-	body body
-}
-
-// failed completes an error of the call.
-func (call *call) failed(failure *Error) *Error {
-	failure.Method, failure.Template, failure.Attempts = call.Method, call.Template, call.attempts
-	return failure
-}
-
-// try makes one attempt and translates its result. Where the caller is gone, the circuit is open or
-// the quota is used up there is no attempt, only the error.
-func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
-	if ctx.Err() != nil {
-		return nil, call.failed(ended(ctx))
+	if c.cfg.Transport.Gzip {
+		header.Set("Accept-Encoding", "gzip")
 	}
-	call.authorized = c.authorize()
-	if refusal := c.breaker.refusal(); refusal != nil {
-		return nil, call.failed(refusal) // without waiting first
-	}
-	if refusal := admit(ctx, call); refusal != nil {
-		return nil, call.failed(refusal)
-	}
-	call.flight.sent.Store(true)
-	pass, refusal := c.breaker.allow()
-	if refusal != nil {
-		return nil, call.failed(refusal)
-	}
-	outcome := errNoVerdict
-	defer func() { pass.end(outcome) }() // even where an Observer panics
-	if call.attempts++; call.attempts == 1 {
-		c.budget.countCall()
-	}
-	defer call.body.drop()
-
-	call.asked = time.Now()
-	got, failure := c.attempt(ctx, call)
-	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(call.asked)}
-	if failure != nil {
-		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
-	}
-	if c.cfg.Observer != nil {
-		c.cfg.Observer.ObserveAttempt(ctx, seen)
-	}
-
-	var resp *Response
-	if failure == nil {
-		resp, failure = translate(call, got)
-	}
-	outcome = health(failure)
-	if failure == nil {
-		return resp, nil
-	}
-	pauseQuota(ctx, call, failure)
-	c.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
-		slog.String("method", call.Method), slog.String("path", call.Template), slog.Int("attempt", call.attempts),
-		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
-		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
-	return nil, call.failed(failure)
+	return header
 }

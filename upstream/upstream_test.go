@@ -26,7 +26,7 @@ func TestRequestArrivesAsItWasGiven(t *testing.T) {
 		name   string
 		base   string
 		edit   func(*upstream.Config)
-		req    *upstream.Request
+		req    *request
 		uri    string
 		header http.Header
 	}{
@@ -71,7 +71,7 @@ func TestRequestArrivesAsItWasGiven(t *testing.T) {
 		},
 		{
 			name: "a caller's headers are added and never replace the client's",
-			req: func() *upstream.Request {
+			req: func() *request {
 				req := get("/things/1")
 				req.Header = []upstream.Header{
 					{Name: "samsara-sandbox-fault", Value: "status=503"},
@@ -93,7 +93,7 @@ func TestRequestArrivesAsItWasGiven(t *testing.T) {
 		},
 		{
 			name: "path and query stay escaped as they are",
-			req: func() *upstream.Request {
+			req: func() *request {
 				req := get("/things/a%2Fb%20c:d@e%25")
 				req.Query = "ids=1,2&q=%2B+x&after="
 				return req
@@ -124,9 +124,9 @@ func TestRequestArrivesAsItWasGiven(t *testing.T) {
 					t.Fatal(err)
 				}
 				got := f.requests()[0]
-				if got.Method != tt.req.Method || got.URI != tt.uri || got.Host != testHost || got.Body != string(tt.req.Body) {
+				if got.Method != tt.req.kind.Method || got.URI != tt.uri || got.Host != testHost || got.Body != string(tt.req.Body) {
 					t.Errorf("got %s %s of %s with %q, want %s %s of %s with %q",
-						got.Method, got.URI, got.Host, got.Body, tt.req.Method, tt.uri, testHost, tt.req.Body)
+						got.Method, got.URI, got.Host, got.Body, tt.req.kind.Method, tt.uri, testHost, tt.req.Body)
 				}
 				if diff := cmp.Diff(tt.header, got.Header); tt.header != nil && diff != "" {
 					t.Errorf("header (-want +got):\n%s", diff)
@@ -148,22 +148,22 @@ func mustURL(tb testing.TB, text string) *url.URL {
 func TestRequestThatBreaksTheRulesIsNotSent(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		edit func(*upstream.Request)
+		edit func(*request)
 		want string
 	}{
-		"a method the API does not have": {func(r *upstream.Request) { r.Method = "TRACE" }, "method must be GET, POST, PUT, PATCH or DELETE"},
-		"a path without a slash":         {func(r *upstream.Request) { r.Path = "@evil.test/" }, "path must be"},
-		"an empty path":                  {func(r *upstream.Request) { r.Path = "" }, "path must be"},
-		"a path with two slashes":        {func(r *upstream.Request) { r.Path = "//evil.test/" }, "path must be"},
-		"a path with a query":            {func(r *upstream.Request) { r.Path = "/x?y=1" }, "path must be"},
-		"a path with a fragment":         {func(r *upstream.Request) { r.Path = "/x#y" }, "path must be"},
-		"a path with a space":            {func(r *upstream.Request) { r.Path = "/x y" }, "path must be"},
-		"a path with a bad escape":       {func(r *upstream.Request) { r.Path = "/x%zz" }, "path must be"},
-		"a path with a line break":       {func(r *upstream.Request) { r.Path = "/x\r\nHost: y" }, "path must be"},
-		"a query with a space":           {func(r *upstream.Request) { r.Query = "a=b c" }, "query must be"},
-		"a query with a fragment":        {func(r *upstream.Request) { r.Query = "a=b#c" }, "query must be"},
-		"a query that is not ASCII":      {func(r *upstream.Request) { r.Query = "a=ä" }, "query must be"},
-		"a header with a line break": {func(r *upstream.Request) {
+		"a method the API does not have": {func(r *request) { r.kind.Method = "TRACE" }, "method must be GET, POST, PUT, PATCH or DELETE"},
+		"a path without a slash":         {func(r *request) { r.Path = "@evil.test/" }, "path must be"},
+		"an empty path":                  {func(r *request) { r.Path = "" }, "path must be"},
+		"a path with two slashes":        {func(r *request) { r.Path = "//evil.test/" }, "path must be"},
+		"a path with a query":            {func(r *request) { r.Path = "/x?y=1" }, "path must be"},
+		"a path with a fragment":         {func(r *request) { r.Path = "/x#y" }, "path must be"},
+		"a path with a space":            {func(r *request) { r.Path = "/x y" }, "path must be"},
+		"a path with a bad escape":       {func(r *request) { r.Path = "/x%zz" }, "path must be"},
+		"a path with a line break":       {func(r *request) { r.Path = "/x\r\nHost: y" }, "path must be"},
+		"a query with a space":           {func(r *request) { r.Query = "a=b c" }, "query must be"},
+		"a query with a fragment":        {func(r *request) { r.Query = "a=b#c" }, "query must be"},
+		"a query that is not ASCII":      {func(r *request) { r.Query = "a=ä" }, "query must be"},
+		"a header with a line break": {func(r *request) {
 			r.Header = []upstream.Header{{Name: "X-A", Value: "1\r\nX-B: 2"}}
 		}, "header must have"},
 	}

@@ -212,13 +212,19 @@ func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
 // a pool that trusts it.
 func selfSigned(t *testing.T, names ...string) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
+	return certified(t, time.Now().Add(time.Hour), names...)
+}
+
+// certified is selfSigned for a certificate that is valid until some time.
+func certified(t *testing.T, until time.Time, names ...string) (certFile, keyFile string, pool *x509.CertPool) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost", upstreamName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 	}
 	for _, name := range names {
 		uri, err := url.Parse(name)

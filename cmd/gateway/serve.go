@@ -108,14 +108,6 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	client, err := newClient(cfg, target, memory, metrics, log)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := metrics.WatchUpstream(client); err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
 	limiter, err := newLimiter(cfg, metrics, log)
 	if err != nil {
 		return err
@@ -130,7 +122,15 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, limiter, metrics, log)
+	client, err := newClient(cfg, target, memory, limiter, metrics, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := metrics.WatchUpstream(client); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 
 // apiOf returns what configurations may name of endpoints.
 func apiOf(endpoints []*endpoint.Endpoint) config.API {
-	api := config.API{Methods: []string{service.PassthroughOperation}}
+	api := config.API{Methods: []string{upstream.PassthroughOperation}}
 	for _, e := range endpoints {
 		api.Methods = append(api.Methods, strings.TrimPrefix(e.FullMethod, "/"))
 		api.Paths = append(api.Paths, e.Operation.GetPath())
@@ -232,7 +232,7 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	}, nil
 }
 
-func newClient(cfg config.Config, target upstreamTarget, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
+func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
 		cacheBytes = cfg.CacheMaxBytes
@@ -249,6 +249,8 @@ func newClient(cfg config.Config, target upstreamTarget, memory memory, metrics 
 		AttemptTimeout:   cfg.UpstreamTimeout,
 		MaxResponseBytes: cfg.MaxResponseBytes,
 		Memory:           memory.answers,
+		Quota:            limiter,
+		CacheTTL:         cfg.CacheTTL,
 		CacheBytes:       cacheBytes,
 		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
 		Observer:         metrics,
@@ -291,7 +293,7 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
 }
 
-func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	return service.New(service.Config{
 		Endpoints:            endpoints,
 		Upstream:             client,
@@ -301,8 +303,6 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 		SandboxFaults:        cfg.Sandbox,
 		Drift:                metrics.Drift,
 		Streams:              metrics,
-		Quota:                limiter,
-		CacheTTL:             cfg.CacheTTL,
 		Answers:              memory.answers,
 		Requests:             memory.requests,
 		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},

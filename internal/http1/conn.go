@@ -106,6 +106,8 @@ type exchange struct {
 	// short is whether less than the body was sent; it may be read when written is closed.
 	short bool
 	keep  bool // the connection may be used again
+	// bounded is whether the socket has a deadline of EndIn's.
+	bounded bool
 
 	body io.Reader // nil once the exchange is over
 	err  error     // what Read returns then
@@ -239,6 +241,19 @@ func (ex *exchange) Close() error {
 	return nil
 }
 
+// EndIn bounds how long the rest of the body may take, from now on: then Read fails, and the connection
+// is closed. It is for the goroutine that reads.
+func (ex *exchange) EndIn(d time.Duration) {
+	if ex.body == nil {
+		return
+	}
+	ex.bounded = true
+	_ = ex.conn.socket.SetReadDeadline(time.Now().Add(d)) // If it fails, so does Read.
+	if ex.ctx.Err() != nil {
+		ex.conn.interrupt() // which the deadline may have undone
+	}
+}
+
 // finish ends the exchange. Whole is whether the response was read to its end.
 func (ex *exchange) finish(whole bool) {
 	c := ex.conn
@@ -252,6 +267,9 @@ func (ex *exchange) finish(whole bool) {
 		default:
 			whole = false
 		}
+	}
+	if ex.bounded && undisturbed && c.socket.SetReadDeadline(time.Time{}) != nil {
+		whole = false
 	}
 	if whole && undisturbed && ex.keep && c.reader.Buffered() == 0 {
 		c.transport.idle.put(c)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -527,6 +528,75 @@ func TestContextEndsAnExchangeAtOnce(t *testing.T) {
 func (w *wire) untilClosedAfter() {
 	time.Sleep(time.Minute) //nolint:forbidigo // virtual time
 	w.untilClosed()
+}
+
+// TestBody_endsInTime has bodies that are bounded: one that stalls, and one whose connection is used again
+// when the bound has long passed.
+func TestBody_endsInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(t, func(w *wire) {
+			w.expect(http.MethodGet)
+			w.send(okReply)
+			w.expect(http.MethodGet)
+			<-time.After(3 * time.Second)
+			w.send(okHead + "Content-Length: 9\r\n\r\no")
+			w.untilClosed()
+		})
+		transport := newTransport(t, config(p.dial))
+		bounded := func() (string, error) {
+			resp, err := transport.RoundTrip(request(t.Context(), http.MethodGet, ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, ok := resp.Body.(interface{ EndIn(d time.Duration) })
+			if !ok {
+				t.Fatalf("a %T has no end", resp.Body)
+			}
+			body.EndIn(time.Second)
+			got, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			return string(got), err
+		}
+		if got, err := bounded(); got != "ok" || err != nil {
+			t.Errorf("read %q, %v, want ok", got, err)
+		}
+		began := time.Now()
+		if got, err := bounded(); got != "o" || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("read %q, %v, want o and the end of its time", got, err)
+		}
+		if took := time.Since(began); took != 4*time.Second {
+			t.Errorf("it took %v, want 4s", took)
+		}
+	})
+}
+
+// TestBody_endsWithItsContext has a context end before its body is bounded.
+func TestBody_endsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(t, func(w *wire) {
+			w.expect(http.MethodGet)
+			w.send(okHead + "Content-Length: 9\r\n\r\no")
+			w.untilClosed()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		resp, err := newTransport(t, config(p.dial)).RoundTrip(request(ctx, http.MethodGet, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		synctest.Wait()
+		began := time.Now()
+		if body, ok := resp.Body.(interface{ EndIn(d time.Duration) }); ok {
+			body.EndIn(time.Hour)
+		}
+		_, err = io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if !errors.Is(err, context.Canceled) || time.Since(began) != 0 {
+			t.Errorf("read %v after %v, want the end of the context at once", err, time.Since(began))
+		}
+	})
 }
 
 func TestResponseBeforeTheRequestIsSentIsRead(t *testing.T) {

@@ -249,6 +249,19 @@ func (g *log) addLocked(at instant) {
 	}
 }
 
+// extendLocked is addLocked for an admission for which there may be no room: none within the last window
+// is forgotten for it.
+func (g *log) extendLocked(at instant, window time.Duration) {
+	if n := len(g.times); n > 0 && g.keptLocked() == n && g.lastLocked(n) > at-window {
+		longer := make([]instant, n+1)
+		for i := 1; i <= n; i++ {
+			longer[n-i] = g.lastLocked(i)
+		}
+		g.times, g.count = longer, n
+	}
+	g.addLocked(at)
+}
+
 // slotLocked is where the n-th last admission is, and 0 where the next will be.
 func (g *log) slotLocked(n int) *instant { return &g.times[(g.count-n)%len(g.times)] }
 

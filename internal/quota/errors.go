@@ -21,6 +21,8 @@ type RefusedError struct {
 	Wait time.Duration
 	// Queue says that the queue was full.
 	Queue bool
+	// Paused says that the budget is paused, by a 429.
+	Paused bool
 }
 
 func (e *RefusedError) Error() string {

@@ -253,7 +253,7 @@ func (l *Limiter) pause(ctx context.Context, b *budget, until time.Time) {
 	p := Pause{For: b.until - now, Scale: b.scale}
 	l.schedule.refuseLocked(func(w *waiter) error {
 		if b.until > w.deadline && slices.Contains(w.line.budgets[:], b) {
-			return &RefusedError{Budget: b.name, Limit: b.limit, Wait: b.until - now}
+			return &RefusedError{Budget: b.name, Limit: b.limit, Wait: b.until - now, Paused: true}
 		}
 		return nil
 	})
@@ -360,6 +360,25 @@ func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, 
 	}
 	l.cfg.Observer.Admitted(Admission{Operation: o.line.name, From: from, Budget: w.budget, Waited: l.now() - now})
 	return Permit{operation: o, from: from, place: p}, nil
+}
+
+// NextAdmission estimates how long a further attempt in the name of from has to wait now until Admit
+// lets it through, if it comes after a time and after all pauses. Paused is how long those last, during
+// which nobody is let through. The error is a *RefusedError if Admit would refuse it then, whatever its
+// deadline.
+func (o *Operation) NextAdmission(from identity.Identity, after time.Duration) (wait, paused time.Duration, err error) {
+	l := o.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	for _, b := range o.line.budgets {
+		paused = max(paused, b.until-now)
+	}
+	next := l.schedule.estimateLocked(&o.line, l.schedule.flowLocked(&o.line, callerOf(from)), now)
+	if next.Wait-max(after, paused) > l.cfg.MaxWait {
+		return next.Wait, paused, next
+	}
+	return next.Wait, paused, nil
 }
 
 // joinLocked queues an attempt, or refuses it.
@@ -526,6 +545,24 @@ func (p *Permit) Renew(ctx context.Context) error {
 		*p = again
 	}
 	return err
+}
+
+// Count is for an attempt that is written although Renew has refused it: it is counted from now on in
+// this process, whether there is room for it or not. A store knows nothing of it.
+func (p *Permit) Count() {
+	o := p.operation
+	if o == nil {
+		return
+	}
+	l := o.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	for _, b := range o.line.budgets {
+		b.log.removeLocked(p.at)
+		b.log.extendLocked(now, b.window)
+	}
+	p.place = place{at: now, since: now}
 }
 
 // move counts an attempt from now on instead, and reports false where there is no room: then it

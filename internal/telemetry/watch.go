@@ -39,24 +39,28 @@ func (m *Metrics) WatchMemory(answers, requests Memory) error {
 type Upstream interface {
 	// CachedBytes is the memory of cached responses.
 	CachedBytes() int64
+	// Circuit is the host's, OpenCircuits how many others are not closed.
 	Circuit() upstream.Circuit
+	OpenCircuits() int
 }
 
 var _ Upstream = (*upstream.Client)(nil)
 
-// WatchUpstream adds the gauges of the cache and of the circuit breaker, which are read at each
-// scrape. It must be called once at most; the error says that it was not.
+// WatchUpstream adds the gauges of the cache and of the circuit breakers, which are read at each
+// scrape. Those of operations and callers are only counted: callers name themselves. It must be called once at most; the error says that it was not.
 func (m *Metrics) WatchUpstream(u Upstream) error {
 	var w watch
 	cached := w.desc("cached_bytes", "Memory of cached responses.")
-	circuit := w.desc("upstream_circuit", "1 for the state of the circuit breaker, 0 for the others; "+
+	circuit := w.desc("upstream_circuit", "1 for the state of the host's circuit breaker, 0 for the others; "+
 		"open: no attempts are made, half_open: few, closed: all.", "state")
+	others := w.desc("upstream_open_circuits", "Circuit breakers of an operation for a caller that are not closed.")
 	w.read = func(out chan<- prometheus.Metric) {
 		out <- gauge(cached, float64(u.CachedBytes()))
 		state := u.Circuit()
 		out <- gauge(circuit, truth(state == upstream.CircuitClosed), "closed")
 		out <- gauge(circuit, truth(state == upstream.CircuitHalfOpen), "half_open")
 		out <- gauge(circuit, truth(state == upstream.CircuitOpen), "open")
+		out <- gauge(others, float64(u.OpenCircuits()))
 	}
 	return m.registry.Register(&w)
 }

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,10 +13,12 @@ import (
 type fakeUpstream struct {
 	cached  int64
 	circuit upstream.Circuit
+	open    int
 }
 
 func (f *fakeUpstream) CachedBytes() int64        { return f.cached }
 func (f *fakeUpstream) Circuit() upstream.Circuit { return f.circuit }
+func (f *fakeUpstream) OpenCircuits() int         { return f.open }
 
 func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 	t.Parallel()
@@ -29,7 +32,7 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 		cache, circuit []string
 	}{
 		{
-			fakeUpstream{1 << 20, upstream.CircuitOpen},
+			fakeUpstream{1 << 20, upstream.CircuitOpen, 2},
 			[]string{"samsara_gateway_cached_bytes 1.048576e+06"},
 			[]string{
 				`samsara_gateway_upstream_circuit{state="closed"} 0`,
@@ -38,7 +41,7 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 			},
 		},
 		{
-			fakeUpstream{0, upstream.CircuitHalfOpen},
+			fakeUpstream{0, upstream.CircuitHalfOpen, 1025},
 			[]string{"samsara_gateway_cached_bytes 0"},
 			[]string{
 				`samsara_gateway_upstream_circuit{state="closed"} 0`,
@@ -47,7 +50,7 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 			},
 		},
 		{
-			fakeUpstream{0, upstream.CircuitClosed},
+			fakeUpstream{0, upstream.CircuitClosed, 0},
 			[]string{"samsara_gateway_cached_bytes 0"},
 			[]string{
 				`samsara_gateway_upstream_circuit{state="closed"} 1`,
@@ -62,6 +65,10 @@ func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
 		}
 		if diff := cmp.Diff(step.circuit, scrape(t, m, "samsara_gateway_upstream_circuit")); diff != "" {
 			t.Errorf("circuit (-want +got):\n%s", diff)
+		}
+		open := []string{"samsara_gateway_upstream_open_circuits " + strconv.Itoa(step.state.open)}
+		if diff := cmp.Diff(open, scrape(t, m, "samsara_gateway_upstream_open_circuits")); diff != "" {
+			t.Errorf("open circuits (-want +got):\n%s", diff)
 		}
 	}
 	if err := m.WatchUpstream(&client); err == nil {

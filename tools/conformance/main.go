@@ -122,7 +122,12 @@ func newCredentials(want *reference.Request) (credentials.TransportCredentials, 
 // noUpstream is the upstream of a server without operations.
 type noUpstream struct{}
 
+// Operation implements service.Upstream.
+func (noUpstream) Operation(upstream.OperationSpec) (*upstream.Operation, error) {
+	return new(upstream.Operation), nil
+}
+
 // Do implements service.Upstream.
-func (noUpstream) Do(context.Context, *upstream.Request) (*upstream.Response, error) {
+func (noUpstream) Do(context.Context, *upstream.Operation, upstream.Call) (*upstream.Response, error) {
 	return nil, errors.New("there is no upstream")
 }

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
+)
+
+// endlessFeed is a feed that always has one record more.
+type endlessFeed struct {
+	mu    sync.Mutex
+	asked map[string]int // by cursor
+}
+
+func (f *endlessFeed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	after := r.URL.Query().Get("after")
+	n, _ := strconv.Atoi(strings.TrimPrefix(after, "c"))
+	f.mu.Lock()
+	f.asked[after]++
+	f.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"data":[{"happenedAtTime":"2026-01-01T00:00:00Z","asset":{"id":"%d"}}],"pagination":{"endCursor":"c%d","hasNextPage":true}}`, n, n+1)
+}
+
+// total returns how many requests there were, and the most for one cursor.
+func (f *endlessFeed) total() (requests, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.asked {
+		requests += n
+		most = max(most, n)
+	}
+	return requests, most
+}
+
+// feedFollower is a stream that follows the feed in somebody's name.
+type feedFollower struct {
+	pages  atomic.Int64
+	cursor atomic.Pointer[string] // that of the last page
+	leave  func()
+}
+
+// startFollower follows from a cursor on, from the beginning if it is empty. Metadata is in pairs.
+func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...string) *feedFollower {
+	t.Helper()
+	f := &feedFollower{}
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), pairs...))
+	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
+		Request: &locationandspeedv1.GetLocationAndSpeedRequest{}, Options: &gatewayv1.FollowOptions{},
+	}
+	if from != "" {
+		request.Options.FromCursor = &from
+	}
+	stream, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).FollowLocationAndSpeed(ctx, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		before := ""
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				if status.Code(err) != codes.Canceled {
+					t.Errorf("%v: %v", pairs, err)
+				}
+				return
+			}
+			if m.GetPage() == nil {
+				continue
+			}
+			if n := len(m.GetPage().GetData()); n != 1 || m.GetCursor() == before {
+				t.Errorf("%v: got %d records up to cursor %q after %q", pairs, n, m.GetCursor(), before)
+			}
+			before = m.GetCursor()
+			f.cursor.Store(proto.String(before))
+			f.pages.Add(1)
+		}
+	})
+	f.leave = func() {
+		cancel()
+		running.Wait()
+	}
+	t.Cleanup(f.leave)
+	return f
+}
+
+// has waits until a follower has so many pages more.
+func (f *feedFollower) has(t *testing.T, more int64) {
+	t.Helper()
+	want := f.pages.Load() + more
+	eventually(t, "a follower has more pages", func() bool { return f.pages.Load() >= want })
+}
+
+// askers are those in whose names polls of a feed wait for the quota, such as "B interactive".
+type askers struct {
+	t     *testing.T
+	admin string
+}
+
+// now returns them, joined if there are several, sorted as the gateway does.
+func (a askers) now() string {
+	var names []string
+	for _, w := range quotaAt(a.t, a.admin).Waiters {
+		class := "interactive"
+		if w.Batch {
+			class = "batch"
+		}
+		names = append(names, w.Caller+" "+class)
+	}
+	return strings.Join(names, ", ")
+}
+
+// only checks that polls wait in one name, and no other, until a follower has so many pages more. One
+// that waits already is left out.
+func (a askers) only(name string, of *feedFollower, pages int64) {
+	a.t.Helper()
+	of.has(a.t, 1)
+	seen, until := map[string]int{}, of.pages.Load()+pages
+	eventually(a.t, "a follower has more pages", func() bool {
+		if now := a.now(); now != "" {
+			seen[now]++
+		}
+		return of.pages.Load() >= until
+	})
+	if len(seen) != 1 || seen[name] == 0 {
+		a.t.Errorf("polls waited in the names of %v, want %q alone", seen, name)
+	}
+}
+
+// startFeed runs a gateway before an endless feed that may be asked each second.
+func startFeed(t *testing.T) (*endlessFeed, *grpc.ClientConn, logLine) {
+	t.Helper()
+	feed := &endlessFeed{asked: map[string]int{}}
+	at := startAgainst(t, serveHTTP(t, feed), "--quota-limits=samsara.location_and_speed.*=1/s", "--quota-max-wait=1m")
+	return feed, connect(t, at.GRPC, insecure.NewCredentials()), at
+}
+
+func readers(t *testing.T, at logLine) int {
+	t.Helper()
+	return int(metric(t, at.Admin, "samsara_gateway_feed_readers"))
+}
+
+// TestFollow_pollIsInTheNameOfWhoIsThere has a batch and an interactive caller follow one feed. There is
+// one poll for both, in the name of the interactive one while that is there.
+func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
+	t.Parallel()
+	batch := []string{"samsara-caller", "A", "samsara-priority", "batch"}
+	interactive := []string{"samsara-caller", "B", "samsara-priority", "interactive"}
+	for name, test := range map[string]struct {
+		first, second         []string
+		alone, together, left string // in whose name the polls are
+		secondLeaves          bool   // instead of the first
+	}{
+		"A, then B, A leaves": {first: batch, second: interactive, alone: "A batch", together: "B interactive", left: "B interactive"},
+		"B, then A, B leaves": {first: interactive, second: batch, alone: "B interactive", together: "B interactive", left: "A batch"},
+		"A, then B, B leaves": {first: batch, second: interactive, alone: "A batch", together: "B interactive", left: "A batch", secondLeaves: true},
+		"two of a kind, the first leaves": {
+			first: batch, second: []string{"samsara-caller", "C", "samsara-priority", "batch"},
+			alone: "A batch", together: "A batch", left: "C batch",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			feed, conn, at := startFeed(t)
+			polls := askers{t, at.Admin}
+			first := startFollower(t, conn, "", test.first...)
+			first.has(t, 1)
+			polls.only(test.alone, first, 2)
+			second := startFollower(t, conn, *first.cursor.Load(), test.second...)
+			second.has(t, 1)
+			if n := readers(t, at); n != 1 {
+				t.Errorf("there are %d readers, want 1 for both", n)
+			}
+			polls.only(test.together, second, 2)
+			leaves, stays := first, second
+			if test.secondLeaves {
+				leaves, stays = second, first
+			}
+			leaves.leave()
+			polls.only(test.left, stays, 2)
+			requests, most := feed.total()
+			if most != 1 {
+				t.Errorf("of %d requests there were up to %d with one cursor, want 1", requests, most)
+			}
+			stays.leave()
+			eventually(t, "nobody reads the feed", func() bool { return readers(t, at) == 0 })
+			t.Logf("%d requests", requests)
+		})
+	}
+}
+
+// TestFollow_noStoreReadsByItself has followers of one feed who want no answer that another asked for.
+func TestFollow_noStoreReadsByItself(t *testing.T) {
+	t.Parallel()
+	feed, conn, at := startFeed(t)
+	polls := askers{t, at.Admin}
+	shared := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "batch")
+	shared.has(t, 1)
+	cursor := *shared.cursor.Load()
+	noStore := func(name string) *feedFollower {
+		return startFollower(t, conn, cursor, "samsara-caller", name, "samsara-priority", "interactive", "samsara-cache", "no-store")
+	}
+	alone, another := noStore("B"), noStore("C")
+	alone.has(t, 1)
+	another.has(t, 1)
+	if n := readers(t, at); n != 3 {
+		t.Errorf("there are %d readers, want 3", n)
+	}
+	eventually(t, "each has asked with the cursor that all began with", func() bool {
+		feed.mu.Lock()
+		defer feed.mu.Unlock()
+		return feed.asked[cursor] == 3
+	})
+	seen := map[string]bool{}
+	eventually(t, "each has been seen to wait in its own name", func() bool {
+		for name := range strings.SplitSeq(polls.now(), ", ") {
+			seen[name] = true
+		}
+		return seen["A batch"] && seen["B interactive"] && seen["C interactive"]
+	})
+	shared.leave()
+	another.leave()
+	eventually(t, "one reader is left", func() bool { return readers(t, at) == 1 })
+	polls.only("B interactive", alone, 2)
+	alone.leave()
+	eventually(t, "nobody reads the feed", func() bool { return readers(t, at) == 0 })
+}
+
+// TestFollow_whoHasUsedUpItsShareHoldsUpNobody has a caller follow a feed and ask for so much besides that
+// its requests find no place in the queue. Another caller follows the same feed.
+func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	feed := &endlessFeed{asked: map[string]int{}}
+	at := startAgainst(t, serveHTTP(t, feed), "--quota-limits=samsara.location_and_speed.*=5/s", "--quota-max-wait=2s")
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
+	greedy.has(t, 1)
+	other := startFollower(t, conn, *greedy.cursor.Load(), "samsara-caller", "B", "samsara-priority", "interactive")
+	other.has(t, 1)
+
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	ctx, stop := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A"))
+	defer stop()
+	var refused atomic.Int64
+	for i := range 50 {
+		flood.Go(func() {
+			again := time.NewTicker(20 * time.Millisecond)
+			defer again.Stop()
+			for n := 0; ctx.Err() == nil; n++ {
+				_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).GetLocationAndSpeed(ctx, &locationandspeedv1.GetLocationAndSpeedRequest{
+					Ids: []string{fmt.Sprint(i, "-", n)}, // Each asks for something else.
+				})
+				if status.Code(err) == codes.ResourceExhausted {
+					refused.Add(1)
+				}
+				<-again.C
+			}
+		})
+	}
+	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
+	began := time.Now()
+	other.has(t, 3)
+	t.Logf("3 pages in %v while %d calls of A were refused", time.Since(began).Round(time.Millisecond), refused.Load())
+	if n := readers(t, at); n != 1 {
+		t.Errorf("there are %d readers, want 1 for both", n)
+	}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+
+	contactsv1 "samsara.internal/gateway/gen/samsara/contacts/v1"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+)
+
+// answerWith answers with a status and a body.
+func answerWith(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// cutOffBody answers with half of the body that it announces.
+func cutOffBody(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Length", "1000")
+	_, _ = io.WriteString(w, `{"data":`)
+}
+
+// noAnswer reads a request, and says nothing of it.
+func noAnswer(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
+
+// inTurn answers one request after another, the last of them for ever.
+func inTurn(handlers ...http.HandlerFunc) http.HandlerFunc {
+	var n atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		handlers[min(int(n.Add(1)), len(handlers))-1](w, r)
+	}
+}
+
+// TestProcessed_everyErrorOfAWrite has writes fail in every way, and looks whether they say if they
+// were processed. A read says nothing of that.
+func TestProcessed_everyErrorOfAWrite(t *testing.T) {
+	t.Parallel()
+	const large = 64 << 10
+	writes := map[string]tagCall{
+		"POST": createTag,
+		"PATCH": func(ctx context.Context, client tagsv1.TagsServiceClient, id string, opts ...grpc.CallOption) error {
+			_, err := client.PatchTag(ctx, &tagsv1.PatchTagRequest{Id: &id, Name: proto.String("it")}, opts...)
+			return err
+		},
+	}
+	status := func(code int) http.HandlerFunc { return said{status: code}.say }
+	for name, test := range map[string]struct {
+		upstream http.HandlerFunc
+		flags    []string
+		call     tagCall // instead of each of the writes
+		want     string
+		code     codes.Code
+		reason   string
+	}{
+		"200 that is too large": {
+			upstream: answerWith(http.StatusOK, `{"data":{"name":"`+strings.Repeat("x", large)+`"}}`), flags: []string{"--max-response-bytes=16KiB"},
+			want: "yes", code: codes.ResourceExhausted, reason: "UPSTREAM_BODY_TOO_LARGE",
+		},
+		"200 that is not JSON":         {upstream: answerWith(http.StatusOK, "<html>"), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"201 that is not JSON":         {upstream: answerWith(http.StatusCreated, `{"data"`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"200 without a body":           {upstream: answerWith(http.StatusOK, ""), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"200 with an error for a body": {upstream: answerWith(http.StatusOK, `{"message":"no"}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_ERROR_IN_BODY"},
+		"200 that is cut off":          {upstream: cutOffBody, want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TRUNCATED"},
+		"200 that stalls": {
+			upstream: stalling{status: http.StatusOK, text: `{"data":`}.say, flags: []string{"--upstream-timeout=3s"},
+			want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TIMEOUT",
+		},
+		"200 that stalls until the deadline": {
+			upstream: stalling{status: http.StatusOK, text: `{"data":`}.say, flags: []string{"--default-deadline=3s"},
+			want: "yes", code: codes.DeadlineExceeded, reason: "DEADLINE_EXCEEDED",
+		},
+
+		"400": {upstream: status(400), want: "no", code: codes.InvalidArgument, reason: "BAD_REQUEST"},
+		"401": {upstream: status(401), want: "no", code: codes.Unauthenticated, reason: "UNAUTHORIZED"},
+		"403": {upstream: status(403), want: "no", code: codes.PermissionDenied, reason: "FORBIDDEN"},
+		"404": {upstream: status(404), want: "no", code: codes.NotFound, reason: "NOT_FOUND"},
+		"429": {upstream: status(429), flags: []string{"--retry-max-attempts=1"}, want: "no", code: codes.ResourceExhausted, reason: "RATE_LIMITED"},
+		"a field that the gateway refuses": {
+			upstream: status(200), want: "no", code: codes.InvalidArgument, reason: "INVALID_ARGUMENT",
+			call: func(ctx context.Context, client tagsv1.TagsServiceClient, _ string, opts ...grpc.CallOption) error {
+				_, err := client.CreateTag(ctx, &tagsv1.CreateTagRequest{}, opts...)
+				return err
+			},
+		},
+
+		"500":     {upstream: status(500), want: "unknown", code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR"},
+		"502":     {upstream: status(502), want: "unknown", code: codes.Unavailable, reason: "BAD_GATEWAY"},
+		"504":     {upstream: status(504), want: "unknown", code: codes.Unavailable, reason: "GATEWAY_TIMEOUT"},
+		"a reset": {upstream: said{}.say, want: "unknown", code: codes.Unavailable, reason: "UPSTREAM_RESET"},
+		"no answer in an attempt's time": {
+			upstream: noAnswer, flags: []string{"--upstream-timeout=3s"},
+			want: "unknown", code: codes.Unavailable, reason: "UPSTREAM_TIMEOUT",
+		},
+		"no answer until the deadline": {
+			upstream: noAnswer, flags: []string{"--default-deadline=3s"},
+			want: "unknown", code: codes.DeadlineExceeded, reason: "DEADLINE_EXCEEDED",
+		},
+
+		// What an earlier attempt may have done, a later one does not undo.
+		"500, then 404": {
+			upstream: inTurn(status(500), status(404)), call: createTagAgain,
+			want: "unknown", code: codes.NotFound, reason: "NOT_FOUND",
+		},
+		"a reset, then 429": {
+			upstream: inTurn(said{}.say, status(429)), call: createTagAgain, flags: []string{"--retry-max-attempts=2"},
+			want: "unknown", code: codes.ResourceExhausted, reason: "RATE_LIMITED",
+		},
+		"500, then 200 that is not JSON": {
+			upstream: inTurn(status(500), answerWith(http.StatusOK, "<html>")), call: createTagAgain,
+			want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID",
+		},
+		"200 that is cut off, then 404": {
+			upstream: inTurn(cutOffBody, status(404)), call: createTagAgain,
+			want: "yes", code: codes.NotFound, reason: "NOT_FOUND",
+		},
+		"429, then 400": {
+			upstream: inTurn(said{http.StatusTooManyRequests, "0.01"}.say, status(400)), call: createTag,
+			want: "no", code: codes.InvalidArgument, reason: "BAD_REQUEST",
+		},
+
+		"500 to a read":              {upstream: status(500), call: readTag, code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR"},
+		"404 to a read":              {upstream: status(404), call: readTag, code: codes.NotFound, reason: "NOT_FOUND"},
+		"200 to a read, and no JSON": {upstream: answerWith(http.StatusOK, "<html>"), call: readTag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+	} {
+		calls := writes
+		if test.call != nil {
+			calls = map[string]tagCall{"": test.call}
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, _ := startTags(t, test.upstream, append([]string{"--quota=false", "--retry-base-delay=1ms"}, test.flags...)...)
+			for shape, call := range calls {
+				// Without a deadline of its own: it would have the client answer itself.
+				got := verdictOf(call(t.Context(), client, "it"))
+				if got.code != test.code || got.reason != test.reason || got.processed != test.want {
+					t.Errorf("%s: got %v\nwant %v/%s, processed %q", shape, got, test.code, test.reason, test.want)
+				}
+			}
+		})
+	}
+}
+
+// TestProcessed_passthrough has writes and a read to paths that the caller names.
+func TestProcessed_passthrough(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		method, path, want string
+	}{
+		"a POST that may be done":     {http.MethodPost, "/500", "unknown"},
+		"a POST that was refused":     {http.MethodPost, "/404", "no"},
+		"a DELETE that may be done":   {http.MethodDelete, "/502", "unknown"},
+		"a PUT that was refused":      {http.MethodPut, "/400", "no"},
+		"a PATCH that is done":        {http.MethodPatch, "/200", "yes"}, // and its answer cut off
+		"a GET that was not answered": {http.MethodGet, "/500", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := startAgainst(t, serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/200" {
+					cutOffBody(w, r)
+					return
+				}
+				code, _ := strconv.Atoi(r.URL.Path[1:])
+				said{status: code}.say(w, r)
+			})), "--quota=false", "--retry-base-delay=1ms", "--passthrough")
+			client := gatewayv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+			_, err := client.Call(waiting(t), &gatewayv1.CallRequest{Method: &test.method, Path: &test.path})
+			if got := verdictOf(err); err == nil || got.processed != test.want {
+				t.Errorf("got %v, want an error, processed %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestProcessed_neverSent has writes of which nothing is sent.
+func TestProcessed_neverSent(t *testing.T) {
+	t.Parallel()
+	t.Run("connection refused", func(t *testing.T) {
+		t.Parallel()
+		at := startAgainst(t, "127.0.0.1:1", "--quota=false", "--retry-base-delay=1ms")
+		got := verdictOf(createTag(waiting(t), tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())), "it"))
+		if got.reason != "UPSTREAM_UNREACHABLE" || got.processed != "no" {
+			t.Errorf("got %v\nwant UPSTREAM_UNREACHABLE, processed no", got)
+		}
+	})
+	t.Run("the quota is used up", func(t *testing.T) {
+		t.Parallel()
+		client, _ := startTags(t, said{status: http.StatusOK}.answering(), "--quota-limits=samsara.tags.*=1/min", "--quota-max-wait=1s")
+		if err := createTag(waiting(t), client, "it"); err != nil {
+			t.Fatal(err)
+		}
+		got := verdictOf(createTag(waiting(t), client, "it"))
+		if got.reason != "GATEWAY_QUOTA" || got.processed != "no" {
+			t.Errorf("got %v\nwant GATEWAY_QUOTA, processed no", got)
+		}
+	})
+	t.Run("the circuit is open", func(t *testing.T) {
+		t.Parallel()
+		client, _ := startTags(t, said{status: http.StatusBadGateway}.answering(), "--quota=false")
+		ctx := as(waiting(t), "one")
+		openCircuit(ctx, t, client)
+		got := verdictOf(createTag(ctx, client, "it"))
+		if got.reason != "UPSTREAM_CIRCUIT_OPEN" || got.processed != "no" {
+			t.Errorf("got %v\nwant UPSTREAM_CIRCUIT_OPEN, processed no", got)
+		}
+	})
+}
+
+// answering is say as a handler.
+func (s said) answering() http.Handler { return http.HandlerFunc(s.say) }
+
+// TestProcessed_noRoomForTheAnswer has a read of one connection hold most of the memory, and the answer
+// to a write of another find none.
+func TestProcessed_noRoomForTheAnswer(t *testing.T) {
+	t.Parallel()
+	const room, body = 1300 << 10, 512 << 10
+	at := startAgainst(t, serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", fmt.Sprint(body))
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, `{"data":`)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, `{"data":{"id":"`+strings.Repeat("x", body-len(`{"data":{"id":""}}`))+`"}}`)
+	})), "--quota=false", fmt.Sprintf("--max-in-flight-bytes=%d", room), fmt.Sprintf("--max-response-bytes=%d", body), "--default-deadline=3s")
+	holder := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	ctx, cancel := context.WithCancel(lasts(t, patience))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = readTag(ctx, holder, "1")
+	}()
+	eventually(t, "memory is held", func() bool { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") > room/2 })
+	_, err := contactsv1.NewContactsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())).
+		CreateContact(t.Context(), &contactsv1.CreateContactRequest{})
+	cancel()
+	<-ended
+	if got := verdictOf(err); got.code != codes.ResourceExhausted || got.reason != "MEMORY_IN_FLIGHT" || got.processed != "yes" {
+		t.Errorf("got %v\nwant ResourceExhausted/MEMORY_IN_FLIGHT, processed yes", got)
+	}
+}

@@ -1,0 +1,112 @@
+// Package service is the gRPC side of the gateway. It serves every operation of the REST API as
+// a unary method, and its pages as streams where it has any, from descriptors and annotations
+// alone, together with health, reflection, channelz and, where it is wanted, PassthroughService.
+//
+// # Guarantees
+//
+// A call reaches the upstream only when its message could be read, every argument is in order
+// and its deadline has not passed. What the upstream answers goes out as it was decoded, without
+// another copy. Nothing that fails, panics included, takes the server down or tells the caller
+// more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
+// error is logged and appears as Internal with the message "internal error".
+//
+// Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
+// is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and
+// counted as others are. It also turns away what it cannot make a call of, and these are neither
+// logged nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary
+// metadata or a grpc-timeout that is malformed, a path without a method, a deadline that has passed.
+//
+// Requests may be compressed with gzip. Answers are compressed if the request was.
+//
+// A call beyond Config.MaxConcurrentCalls is refused before its request is read:
+//
+//	TOO_MANY_CALLS      RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
+//
+// One of a method that is not served is counted as /unknown/unknown, whatever it is called:
+//
+//	METHOD_UNKNOWN      UNIMPLEMENTED
+//
+// In the log these two are "call refused".
+//
+// The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
+// whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
+// was not sent, "no", but for a fault of the gateway, INTERNAL and PANIC. Of passthrough, errors before
+// its request is read say nothing.
+//
+// # Memory
+//
+// A client holds what is on its way to it, and what it has not sent of a request, by its connection.
+// How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its
+// connection is closed because others need that memory, are the rules of package lease. Answers are
+// compressed if the request was, up to 64 KiB, and while the client shows that it reads; a stream
+// goes out as its first message does.
+//
+// # Streams
+//
+// A StreamX method sends every page of a list in order, and ends with OK after the one that says
+// that none follows, or after as much as the options ask for. Empty pages are passed over; one
+// that is the last for the options' sake is sent for the sake of its cursor. The next page is
+// fetched while one is being sent: two of them exist at most, however slowly the client reads.
+//
+// A FollowX method goes on after the last page. Where nothing is new it asks again after the
+// poll interval and up to a tenth more; nothing new means that the page is empty, that its
+// cursor is the one it was asked for with, or that no page follows. Streams with the same request,
+// samsara-retry and forwarded headers are read once for all, see package feed, unless one wants
+// no-store; who reads too slowly for the others goes on by itself. Each request goes in the name of
+// a caller whose stream is there: of an interactive one before any that is batch, then of the one
+// that has followed longest, and while requests fail of each in turn. After the keep-alive interval
+// without a message, one says how the feed is doing and where it is. UNAVAILABLE and RESOURCE_EXHAUSTED do not end the stream but for a response
+// that is too large: they are waited out, from 1 second up to a minute at random, and not less
+// than the upstream asks for. MaxPages counts empty answers too.
+//
+// The cursor of a message asks for what comes after it, also at another server and after a
+// crash: who goes on from the last one that was dealt with misses nothing. The last page of a
+// list has none. These reasons are streams' own, all in the gateway's domain:
+//
+//	CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor, which
+//	                    is too old, was made for other parameters, or came with wrong ones. The
+//	                    metadata has the field it was given in as cursor_field.
+//	PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not say
+//	                    whether one follows, or leads back to where the stream has been. That
+//	                    page is not sent.
+//	DRAINING            UNAVAILABLE: the server stops. The stream ends after a whole message,
+//	                    and another server goes on with it.
+//
+// # Metadata of requests
+//
+//	samsara-retry          "always": repeat the request even where that could do something twice.
+//	                       Any other value is refused.
+//	samsara-caller         Who calls, at most 64 bytes: callers share the quota fairly. What a
+//	                       verified client certificate says counts over it, and the address where
+//	                       there is neither.
+//	samsara-priority       "batch" gives way to "interactive". Unary calls are interactive and
+//	                       streams batch unless they say so.
+//	samsara-cache          "no-store": what answers must have been asked for by this call alone.
+//	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
+//
+// # Metadata of responses
+//
+//	samsara-attempts       HTTP attempts made, the first one included.
+//	samsara-request-id     Samsara's id of the last attempt, escaped, where it gave one.
+//	samsara-drift          How the response differed from its descriptor; absent if it did not.
+//	samsara-cache          "hit; age=" and a number of seconds in the header of an answer from the
+//	                       cache.
+//	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
+//	                       message sent, or of the request where there was none. Absent if there
+//	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
+//	                       the API token.
+//
+// The first two are in the header of a call that succeeds and in the trailer of one that fails;
+// of a stream the header has those of the first page. samsara-drift is in the trailer of a call
+// that succeeds, and of every stream for all of its pages, at most 16 entries and 1 KiB:
+//
+//	drift = entry *( ", " entry ) [ ", " more ] / more
+//	entry = message "." member "=" kind [ ";n=" count ]
+//	more  = "*=more" [ ";n=" count ]
+//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep" /
+//	        "null_entry"
+//
+// as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". A count that is left out is 1; that of
+// more says how often something occurred that is not listed. In names and ids every byte but
+// ASCII letters, digits, "-" and "_" is percent-encoded.
+package service

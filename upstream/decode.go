@@ -1,0 +1,79 @@
+package upstream
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+
+	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/transcode"
+)
+
+// received is a 2XX response, its body as far as that matters, and the token that it was asked for with.
+type received struct {
+	status int
+	header http.Header
+	token  string
+	body   []byte
+	lease  *lease.Lease // of body
+}
+
+// translate makes the Response of what was received. It keeps nothing but what the Response holds: the
+// lease too is only that's if it is there.
+func translate(op *Operation, from *received) (*Response, *Error) {
+	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header), token: from.token}
+	if op.decoder == nil {
+		resp.Header = headerList(from.token, from.header)
+		if len(from.body) > 0 {
+			resp.Body, resp.Lease = from.body, from.lease
+		}
+		return resp, nil
+	}
+	if failure := decode(op, from, resp); failure != nil {
+		failure.HTTPStatus, failure.RequestID = resp.Status, resp.RequestID
+		return nil, failure
+	}
+	return resp, nil
+}
+
+// decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they
+// are: 7 operations declare a body with 204, so it is read where there is one.
+func decode(op *Operation, from *received, resp *Response) (failure *Error) {
+	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
+	if op.noBody || promisesNone && len(from.body) == 0 {
+		resp.Message = []byte{}
+		return nil
+	}
+	body := from.body
+	if len(body) == 0 {
+		return fault(ReasonBodyInvalid, "it is empty", nil)
+	}
+	message, err := op.decoder.Append(from.lease.Buffer(len(body)/2), body, &resp.Drift)
+	switch {
+	case err != nil && promisesNone:
+		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
+		return nil
+	case err != nil:
+		return fault(ReasonBodyInvalid, err.Error(), err)
+	case len(message) == 0 && len(resp.Drift.Findings()) > 0 && isErrorObject(body):
+		text, id := readErrorBody(body)
+		if id != "" {
+			resp.RequestID = bounded(scrub(id, from.token), maxRequestIDBytes)
+		}
+		return fault(ReasonErrorInBody, scrub(text, from.token), nil)
+	}
+	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
+	from.lease.Keep(message)
+	resp.Message, resp.Lease = message, from.lease
+	return nil
+}
+
+func headerList(token string, header http.Header) []Header {
+	var list []Header
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			list = append(list, Header{Name: scrub(name, token), Value: scrub(value, token)})
+		}
+	}
+	return list
+}

@@ -1,0 +1,101 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"samsara.internal/gateway/internal/quota"
+)
+
+// Why there is no further attempt, as NotRepeated has it.
+const (
+	notCertificate = "certificate"
+	notCircuit     = "circuit"
+	notDeadline    = "deadline"
+	notAttempts    = "attempts"
+	notMemory      = "memory"
+	notQuota       = "quota"
+	notRepeatable  = "not_repeatable"
+	notRetryBudget = "retry_budget"
+	notToken       = "token"
+	// notWanted is for who has gone.
+	notWanted = "cancelled"
+)
+
+// refusal is why there is no (further) attempt. It is no verdict: what the upstream or the network said
+// before stays what the caller is told. Only retry makes anything of it.
+type refusal struct {
+	// reason is empty if there is nothing to repeat.
+	reason string
+	// wait is how long to wait before calling again, if known.
+	wait  time.Duration
+	known bool
+	// err is the cause.
+	err error
+	// begun is whether the attempt had begun, though nothing was sent.
+	begun bool
+}
+
+// conclude is what the caller is told: the verdict that there is, why it was not repeated, and when to
+// call again; without a verdict the refusal itself.
+func (r *refusal) conclude(said *Error) *Error {
+	var paused *quota.RefusedError
+	switch {
+	case r.reason == notWanted:
+		return fault(ReasonCancelled, "", r.err)
+	case said != nil:
+		said.NotRepeated = r.reason
+		said.hurried = r.reason == notDeadline || r.reason == notQuota
+		said.RetryAfter = max(said.RetryAfter, r.wait)
+		said.RetryAfterKnown = said.RetryAfterKnown || r.known
+		return said
+	case r.reason == notDeadline:
+		said = fault(ReasonDeadlineExceeded, "", r.err)
+	case r.reason == notCircuit:
+		said = fault(ReasonCircuitOpen, "", nil)
+	case errors.As(r.err, &paused) && paused.Paused:
+		said = &Error{HTTPStatus: http.StatusTooManyRequests, Message: bounded(oneLine(
+			"the upstream answered 429 to others: "+strings.TrimPrefix(r.err.Error(), "quota: ")), MaxMessageBytes), Err: r.err}
+		said.Code, said.Reason, said.Domain = verdict(http.StatusTooManyRequests)
+	default:
+		said = fault(ReasonGatewayQuota, strings.TrimPrefix(r.err.Error(), "quota: "), r.err)
+	}
+	said.RetryAfter, said.RetryAfterKnown, said.early = r.wait, r.known, true
+	return said
+}
+
+// circuitRefusal is that of a circuit which lets nothing through for so long.
+func circuitRefusal(wait time.Duration) *refusal {
+	return &refusal{reason: notCircuit, wait: wait, known: true}
+}
+
+// overRefusal is that of a context which is done, nil if it is not.
+func overRefusal(ctx context.Context) *refusal {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case Expired(ctx):
+		return &refusal{reason: notDeadline, err: context.DeadlineExceeded}
+	default:
+		return &refusal{reason: notWanted, err: err}
+	}
+}
+
+// quotaRefusal is that of a quota which does not admit an attempt, nil if err is.
+func quotaRefusal(ctx context.Context, err error) *refusal {
+	if err == nil {
+		return nil
+	}
+	if over := overRefusal(ctx); over != nil {
+		return over
+	}
+	r := &refusal{reason: notQuota, err: err}
+	var refused *quota.RefusedError
+	if errors.As(err, &refused) {
+		r.wait, r.known = refused.Wait, true
+	}
+	return r
+}

@@ -353,7 +353,7 @@ type records struct {
 	// count is that of own. It is written with mu held.
 	count atomic.Int64
 
-	mu    sync.RWMutex
+	mu    sync.Mutex
 	own   map[scope]*record
 	swept time.Time
 }
@@ -377,8 +377,8 @@ func (t *records) of(s scope) *record {
 	if t.count.Load() == 0 {
 		return nil
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.ofLocked(s)
 }
 
@@ -440,8 +440,8 @@ func (t *records) takeRetry(s scope, host *retryBudget) (wait time.Duration, ok 
 
 // open returns how many circuits are not closed, the shared one included.
 func (t *records) open() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	n := 0
 	count := func(r *record) {
 		if r.circuit.current() != CircuitClosed {

@@ -316,7 +316,7 @@ func TestSDK_reads(t *testing.T) {
 				}
 			}
 			for _, key := range slices.Sorted(maps.Keys(named)) {
-				t.Logf("%s: %s: %d calls differ: %s", name, key, named[key], sdkDifferences[name][key].what)
+				t.Logf("%s: %s: calls that differ: %d: %s", name, key, named[key], sdkDifferences[name][key].what)
 			}
 			t.Logf("%s: reads: %d calls, %d passed, %d differences named; %d lists of several values went as repeated keys", name, calls, passed, len(named), lists)
 			s.compare(t)
@@ -578,7 +578,7 @@ func TestSDK_pagesAndErrors(t *testing.T) {
 				if own.Items != 5 {
 					t.Errorf("the SDK's own pages have %d drivers, want 5: it has ended with an empty page so far", own.Items)
 				}
-				t.Logf("%s: GET /fleet/drivers: 1 call differs: the SDK's pages end with one that is empty, though there are more: 5 drivers of 12", name)
+				t.Logf("%s: GET /fleet/drivers: calls that differ: 1: the SDK's pages end with one that is empty, though there are more: 5 drivers of 12", name)
 			} else if own := must("the SDK's pages, one empty", "GET /fleet/drivers", nil, []int{200, 200, 200, 200}, all); own.Items != 12 {
 				t.Errorf("the SDK's own pages have %d drivers, want 12", own.Items)
 			}

@@ -77,7 +77,11 @@ func driftText(findings []transcode.Finding, more int) string {
 	const rest = 32
 	var b strings.Builder
 	for i, f := range findings {
-		entry := escape(f.Message) + "." + escape(f.Member) + "=" + f.Kind.String() + count(f.Count)
+		member := escape(f.Member)
+		if f.Kind == transcode.Wrapped {
+			member = "*"
+		}
+		entry := escape(f.Message) + "." + member + "=" + f.Kind.String() + count(f.Count)
 		last := i == len(findings)-1 && more == 0
 		if (i == maxDriftEntries-1 && !last) || b.Len()+len(entry) > maxDriftBytes-rest {
 			for _, f := range findings[i:] {

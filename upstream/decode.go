@@ -55,7 +55,7 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		return nil
 	case err != nil:
 		return fault(ReasonBodyInvalid, err.Error(), err)
-	case len(message) == 0 && len(resp.Drift.Findings()) > 0 && isErrorObject(body):
+	case maybeError(message, &resp.Drift) && isErrorObject(body):
 		text, id := readErrorBody(body)
 		if id != "" {
 			resp.RequestID = bounded(scrub(id, from.token), maxRequestIDBytes)
@@ -66,6 +66,14 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	from.lease.Keep(message)
 	resp.Message, resp.Lease = message, from.lease
 	return nil
+}
+
+// maybeError reports whether a message lacks something of the response's body that may be an
+// error: if it holds nothing, or all that it holds was taken for what belongs below `data`.
+func maybeError(message []byte, drift *transcode.Drift) bool {
+	findings := drift.Findings()
+	return len(message) == 0 && len(findings) > 0 ||
+		slices.ContainsFunc(findings, func(f transcode.Finding) bool { return f.Kind == transcode.Wrapped })
 }
 
 func headerList(token string, header http.Header) []Header {

@@ -42,6 +42,10 @@ func TestBodyIsDecoded(t *testing.T) {
 		drift  []transcode.Finding
 	}{
 		{name: "an object", step: answer(200, `{"name":"n","size":7}`), want: `name:"n" size:7`},
+		{
+			name: "a wrapped object", step: answer(200, `{"data":{"name":"n"}}`), want: `name:"n"`,
+			drift: []transcode.Finding{{Message: "Thing", Member: "*", Kind: transcode.Wrapped, Count: 1}},
+		},
 		{name: "an empty object", step: answer(200, `{}`)},
 		{name: "null", step: answer(200, `null`)},
 		{
@@ -151,6 +155,45 @@ func TestBodyThatIsNotTheMessageIsAnError(t *testing.T) {
 					t.Errorf("%v is ErrRoot: %v, want %v", err, got, tt.outermost)
 				}
 			})
+		})
+	}
+}
+
+// What an error object is about is not what the operation returns, though it may have its members.
+func TestErrorObject_readAsWrapped(t *testing.T) {
+	t.Parallel()
+	md := testproto.Message(t, `
+		syntax = "proto3";
+		message Note { optional string message = 1; optional string id = 2; }
+		message Reply { Note data = 1; }`, "Reply")
+	decoder, err := new(transcode.Compiler).Decoder(md)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, reason := range map[string]string{
+		`{"message":"no","requestId":"r-2"}`:          upstream.ReasonErrorInBody,
+		`{"message":"no","id":"7"}`:                   "",
+		`{"data":{"message":"no","requestId":"r-2"}}`: "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			req := get("/x")
+			req.Decoder = decoder
+			resp, err := newFake(t, answer(200, body)).client().Do(t.Context(), req)
+			if reason != "" {
+				wantVerdict(t, failure(t, resp, err), codes.Internal, reason, 1)
+				return
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", body, err)
+			}
+			m := dynamicpb.NewMessage(md)
+			if err := proto.Unmarshal(resp.Message, m); err != nil {
+				t.Fatal(err)
+			}
+			note := m.Get(md.Fields().ByName("data")).Message()
+			if got := note.Get(note.Descriptor().Fields().ByName("message")).String(); got != "no" {
+				t.Errorf("%s: the message is %q, want no", body, got)
+			}
 		})
 	}
 }

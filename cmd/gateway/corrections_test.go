@@ -118,7 +118,7 @@ func TestCorrections(t *testing.T) {
 			answer: `{"results": [{"timeMs": 1, "series": [null, 21500]}, {"timeMs": 2, "series": [4250, null]},
 				{"timeMs": 3, "series": [null, null]}, {"timeMs": 4, "series": [4300, 0]}]}`,
 			want: `{"results": [{"timeMs": "1", "seriesV2": [{}, {"value": "21500"}]}, {"timeMs": "2", "seriesV2": [{"value": "4250"}, {}]},
-				{"timeMs": "3", "seriesV2": [{}, {}]}, {"timeMs": "4", "seriesV2": [{"value": "4300"}, {"value": "0"}]}]}`,
+				{"timeMs": "3", "seriesV2": [{}, {}]}, {"timeMs": "4", "series": ["4300", "0"], "seriesV2": [{"value": "4300"}, {"value": "0"}]}]}`,
 		},
 		"a driver has hosSetting": {
 			method: "samsara.drivers.v1.DriversService/GetDriver", request: `{"id": "1001"}`,

@@ -30,6 +30,7 @@ const (
 // that is wrong with the message:
 //
 //   - a path field that is unset, empty, `.` or `..`, also percent-encoded;
+//   - two fields that are one parameter or member, both set: in the body only if they differ;
 //   - a required query parameter or body field that is unset. A required list counts as unset
 //     in the query only. With an update mask no body field is required, and where an optional
 //     body is not sent neither;
@@ -80,30 +81,52 @@ func (b *binding) violation(field, description string) {
 func (b *binding) path(segments []segment, m protoreflect.Message) {
 	for _, s := range segments {
 		b.line = append(b.line, '/')
-		if s.field == nil {
+		if len(s.fields) == 0 {
 			b.line = append(b.line, s.literal...)
 			continue
 		}
-		name := string(s.field.Name())
-		v := m.Get(s.field)
-		switch {
-		case !m.Has(s.field):
-			b.violation(name, isRequired)
-		case s.field.Kind() == protoreflect.StringKind && climbs(v.String()):
-			b.violation(name, "is "+quote(v.String())+", must be neither empty nor a path segment of dots")
-		default:
-			b.value(s.field, v, keptInPath)
+		var field protoreflect.FieldDescriptor
+		for _, fd := range s.fields {
+			field = b.one(field, fd, m)
 		}
+		if field == nil {
+			b.violation(s.fields.name(), isRequired)
+			continue
+		}
+		v := m.Get(field)
+		if field.Kind() == protoreflect.StringKind && climbs(v.String()) {
+			b.violation(string(field.Name()), "is "+quote(v.String())+", must be neither empty nor a path segment of dots")
+			continue
+		}
+		b.value(field, v, keptInPath)
 	}
+}
+
+// one returns the field of a parameter that counts: set, which is nil if none was set so far, or
+// the older one if that is set. It refuses both.
+func (b *binding) one(set, older protoreflect.FieldDescriptor, m protoreflect.Message) protoreflect.FieldDescriptor {
+	switch {
+	case !m.Has(older):
+		return set
+	case set == nil:
+		return older
+	default:
+		b.violation(string(set.Name()), notTogether(older))
+		return set
+	}
+}
+
+func notTogether(older protoreflect.FieldDescriptor) string {
+	return fmt.Sprintf("must not be set together with %s, which is the same parameter", older.Name())
 }
 
 func (b *binding) query(parameters []parameter, m protoreflect.Message) {
 	start := len(b.line)
 	for i := range parameters {
-		p := &parameters[i]
-		if !m.Has(p.field) {
-			if p.required {
-				b.violation(string(p.field.Name()), isRequired)
+		p := b.form(&parameters[i], m)
+		if p == nil {
+			if parameters[i].required {
+				b.violation(string(parameters[i].field.Name()), isRequired)
 			}
 			continue
 		}
@@ -125,6 +148,24 @@ func (b *binding) query(parameters []parameter, m protoreflect.Message) {
 			b.value(p.field, v, keptInQuery)
 		}
 	}
+}
+
+// form returns the form of a parameter that m has, nil if it has none.
+func (b *binding) form(newest *parameter, m protoreflect.Message) *parameter {
+	var set *parameter
+	if m.Has(newest.field) {
+		set = newest
+	}
+	for i := range newest.older {
+		older := &newest.older[i]
+		switch {
+		case set != nil:
+			b.one(set.field, older.field, m)
+		case m.Has(older.field):
+			set = older
+		}
+	}
+	return set
 }
 
 // separate adds what stands before the i-th value of a list.

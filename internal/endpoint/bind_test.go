@@ -127,7 +127,7 @@ func TestBind(t *testing.T) {
 		"what a segment may not hold is escaped":     {"Get", `id: "\"<>[\\]^` + "`" + `{|}"`, `/v1/zones/%22%3C%3E%5B%5C%5D%5E%60%7B%7C%7D`},
 		"three dots are a name":                      {"Get", `id: "..."`, `/v1/zones/...`},
 		"dots within a value are kept":               {"Get", `id: "../x"`, `/v1/zones/..%2Fx`},
-		"path values go where the template has them": {"GetPart", `part: -7 zone: "z" old: "o"`, `/zones/z/parts/-7/all`},
+		"path values go where the template has them": {"GetPart", `part: -7 zone: "z"`, `/zones/z/parts/-7/all`},
 
 		"parameters stand in the order of their numbers": {
 			"List", `type: "t" limit: 5 ids: "i"`, `/zones?limit=5&type=t&ids=i`,
@@ -236,14 +236,14 @@ func TestBindRefuses(t *testing.T) {
 			[]string{`extra["a"]: must hold a value: null is null_value`},
 		},
 		"paths of a mask that name no body field": {
-			"Change", `id: "1" update_mask {paths: ["name", "id", "force", "update_mask", "", "*", "bodyId", "tags.x"]}`,
+			"Change", `id: "1" update_mask {paths: ["name", "id", "force", "update_mask", "", "*", "bodyIds", "tags.x"]}`,
 			[]string{
 				`update_mask: "id" does not name a field of the body: there is no "id"`,
 				`update_mask: "force" does not name a field of the body: there is no "force"`,
 				`update_mask: "update_mask" does not name a field of the body: there is no "update_mask"`,
 				`update_mask: "" must not be empty`,
 				`update_mask: "*" must name fields: there is no wildcard`,
-				`update_mask: "bodyId" does not name a field of the body: there is no "bodyId"`,
+				`update_mask: "bodyIds" does not name a field of the body: there is no "bodyIds", but "body_id"`,
 				`update_mask: "tags.x" leads through "tags", which is a list, a map or a single value: name it whole`,
 			},
 		},

@@ -72,11 +72,7 @@ func (e *Endpoint) placeFields() (problems []error) {
 	}
 	slices.SortFunc(byNumber, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
 	for _, fd := range byNumber {
-		options := transcode.FieldOptions(fd)
-		if options.GetRetired() {
-			continue
-		}
-		switch options.GetIn() {
+		switch in := transcode.FieldOptions(fd).GetIn(); in {
 		case gatewayv1.Location_LOCATION_PATH:
 			e.PathFields = append(e.PathFields, fd)
 		case gatewayv1.Location_LOCATION_QUERY:
@@ -89,16 +85,16 @@ func (e *Endpoint) placeFields() (problems []error) {
 			}
 			e.mask = fd
 		default:
-			problems = append(problems, fmt.Errorf("field %s: in is %s", fd.Name(), options.GetIn()))
+			problems = append(problems, fmt.Errorf("field %s: in is %s", fd.Name(), in))
 		}
 	}
 	return problems
 }
 
-// segment is one segment of the path: a field's value, or where field is nil a literal.
+// segment is one segment of the path: a field's value, or where there are no fields a literal.
 type segment struct {
 	literal string
-	field   protoreflect.FieldDescriptor
+	fields  line
 }
 
 // compilePath compiles the template, and puts PathFields into its order.
@@ -108,7 +104,7 @@ func (e *Endpoint) compilePath() error {
 		return err
 	}
 	var problems []error
-	left := e.PathFields
+	left := transcode.Lines(e.PathFields)
 	e.PathFields = nil
 	for _, s := range segments {
 		name, isName := templateName(s)
@@ -116,21 +112,28 @@ func (e *Endpoint) compilePath() error {
 			e.path = append(e.path, segment{literal: s})
 			continue
 		}
-		i := slices.IndexFunc(left, func(fd protoreflect.FieldDescriptor) bool { return transcode.WireName(fd) == name })
+		i := slices.IndexFunc(left, func(fields []protoreflect.FieldDescriptor) bool { return transcode.WireName(fields[0]) == name })
 		if i < 0 {
 			problems = append(problems, fmt.Errorf("path template %q: no field is bound to {%s}", e.Operation.GetPath(), name))
 			continue
 		}
-		fd := left[i]
+		fields := left[i]
 		left = slices.Delete(left, i, i+1)
-		if fd.IsList() || !isText(fd.Kind()) {
-			problems = append(problems, fmt.Errorf("field %s: %s does not fit into a path", fd.Name(), kindName(fd)))
+		for i, fd := range fields {
+			if fd.IsList() || !isText(fd.Kind()) {
+				problems = append(problems, fmt.Errorf("field %s: %s does not fit into a path", fd.Name(), kindName(fd)))
+			}
+			if i > 0 && !transcode.FieldOptions(fd).GetRetired() {
+				problems = append(problems, fmt.Errorf("field %s: {%s} is another field's too", fd.Name(), name))
+			}
 		}
-		e.PathFields = append(e.PathFields, fd)
-		e.path = append(e.path, segment{field: fd})
+		e.PathFields = append(e.PathFields, fields...)
+		e.path = append(e.path, segment{fields: fields})
 	}
-	for _, fd := range left {
-		problems = append(problems, fmt.Errorf("field %s: path template %q has no {%s}, or another field took it", fd.Name(), e.Operation.GetPath(), transcode.WireName(fd)))
+	for _, fields := range left {
+		for _, fd := range fields {
+			problems = append(problems, fmt.Errorf("field %s: path template %q has no {%s}, or another field took it", fd.Name(), e.Operation.GetPath(), transcode.WireName(fd)))
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -144,17 +147,23 @@ type parameter struct {
 	style    gatewayv1.ArrayStyle
 	// set is whether the values of a list are sorted, none twice.
 	set bool
+	// older are the retired forms of the parameter, the newest first.
+	older []parameter
 }
 
-// cursorLast finds the cursor, and returns the query's fields with it at the end: what comes
+// cursorLast finds the cursor, and returns the query's parameters with it at the end: what comes
 // before is the same for every page.
-func (e *Endpoint) cursorLast() []protoreflect.FieldDescriptor {
+func (e *Endpoint) cursorLast() [][]protoreflect.FieldDescriptor {
 	name := cursorName(e.Operation.GetPagination())
-	isCursor := func(fd protoreflect.FieldDescriptor) bool { return name != "" && transcode.WireName(fd) == name }
-	if i := slices.IndexFunc(e.PathFields, isCursor); i >= 0 {
-		e.cursor = e.PathFields[i]
+	isCursor := func(fields []protoreflect.FieldDescriptor) bool {
+		return name != "" && transcode.WireName(fields[0]) == name
 	}
-	ordered := slices.Clone(e.QueryFields)
+	for _, fields := range transcode.Lines(e.PathFields) {
+		if isCursor(fields) {
+			e.cursor = fields
+		}
+	}
+	ordered := transcode.Lines(e.QueryFields)
 	if i := slices.IndexFunc(ordered, isCursor); i >= 0 {
 		e.cursor = ordered[i]
 		ordered = append(slices.Delete(ordered, i, i+1), e.cursor)
@@ -165,24 +174,30 @@ func (e *Endpoint) cursorLast() []protoreflect.FieldDescriptor {
 func (e *Endpoint) compileQuery() error {
 	var problems []error
 	paged := e.Operation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED
-	for _, fd := range e.cursorLast() {
-		options := transcode.FieldOptions(fd)
-		p := parameter{
-			field:    fd,
-			key:      string(appendEscaped(nil, transcode.WireName(fd), keptInQuery)) + "=",
-			required: options.GetRequired(),
-			style:    options.GetArrayStyle(),
-			set:      fd.IsList() && paged,
+	for _, fields := range e.cursorLast() {
+		var forms []parameter
+		for i, fd := range fields {
+			options := transcode.FieldOptions(fd)
+			p := parameter{
+				field:    fd,
+				key:      string(appendEscaped(nil, transcode.WireName(fd), keptInQuery)) + "=",
+				required: options.GetRequired(),
+				style:    options.GetArrayStyle(),
+				set:      fd.IsList() && paged,
+			}
+			if i > 0 && !options.GetRetired() {
+				problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))
+			}
+			if !isText(fd.Kind()) {
+				problems = append(problems, fmt.Errorf("field %s: %s does not fit into a query", fd.Name(), kindName(fd)))
+			} else if fd.IsList() && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT {
+				problems = append(problems, fmt.Errorf("field %s: array_style of a repeated query parameter is %s", fd.Name(), p.style))
+			}
+			forms = append(forms, p)
 		}
-		if slices.ContainsFunc(e.query, func(other parameter) bool { return other.key == p.key }) {
-			problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))
-		}
-		if !isText(fd.Kind()) {
-			problems = append(problems, fmt.Errorf("field %s: %s does not fit into a query", fd.Name(), kindName(fd)))
-		} else if fd.IsList() && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT {
-			problems = append(problems, fmt.Errorf("field %s: array_style of a repeated query parameter is %s", fd.Name(), p.style))
-		}
-		e.query = append(e.query, p)
+		newest := forms[0]
+		newest.older = forms[1:]
+		e.query = append(e.query, newest)
 	}
 	return errors.Join(problems...)
 }

@@ -15,6 +15,7 @@
 package endpoint
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -36,7 +37,8 @@ type Endpoint struct {
 	Operation *gatewayv1.Operation
 	// HTTPMethod is "GET", "POST", "PUT", "PATCH" or "DELETE".
 	HTTPMethod string
-	// PathFields are the request's fields in the path, as the template has them.
+	// PathFields are the request's fields in the path, as the template has them. Here and below,
+	// several fields may be one parameter or member: see [transcode.Lines].
 	PathFields []protoreflect.FieldDescriptor
 	// QueryFields are the request's fields in the query, by number.
 	QueryFields []protoreflect.FieldDescriptor
@@ -55,9 +57,18 @@ type Endpoint struct {
 	body  *transcode.Encoder
 	// mask is the field that holds the update mask, nil where there is none.
 	mask protoreflect.FieldDescriptor
-	// cursor is the field that holds the cursor or page number, nil where there is none.
-	cursor protoreflect.FieldDescriptor
+	// cursor are the fields that hold the cursor or page number, none where there is none.
+	cursor line
 }
+
+// line are the fields of one parameter, the newest first.
+type line []protoreflect.FieldDescriptor
+
+// name is the name of the newest field of l.
+func (l line) name() string { return string(l[0].Name()) }
+
+// isSet reports whether m has a field of l.
+func (l line) isSet(m protoreflect.Message) bool { return slices.ContainsFunc(l, m.Has) }
 
 // numbered reports whether pages have numbers rather than cursors.
 func (e *Endpoint) numbered() bool {

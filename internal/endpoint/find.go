@@ -21,7 +21,7 @@ func (e *Endpoint) matches(segments []string) bool {
 		return false
 	}
 	for i, s := range e.path {
-		if s.field == nil && s.literal != segments[i] {
+		if len(s.fields) == 0 && s.literal != segments[i] {
 			return false
 		}
 	}
@@ -32,7 +32,7 @@ func (e *Endpoint) matches(segments []string) bool {
 // segment that the other has not.
 func (e *Endpoint) moreLiteral(other *Endpoint) bool {
 	for i, s := range e.path {
-		if literal := s.field == nil; literal != (other.path[i].field == nil) {
+		if literal := len(s.fields) == 0; literal != (len(other.path[i].fields) == 0) {
 			return literal
 		}
 	}

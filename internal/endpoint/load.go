@@ -19,7 +19,7 @@ import (
 // Load compiles every method of every package below samsara. that is annotated as an operation,
 // sorted by FullMethod, and those annotated as streams into the operations whose pages they
 // read. Request messages are made by types, or dynamically where types has none. Other methods
-// are left out; retired fields are as if they were not there.
+// are left out.
 //
 // The error joins everything that is wrong, each with the method's name: annotations that
 // contradict each other or the messages, messages that have no JSON form, two methods, neither

@@ -99,24 +99,24 @@ func (s *Stream) placeMessages() error {
 // placeBounds finds the fields that say where the stream begins and ends.
 func (s *Stream) placeBounds() error {
 	pages := s.Pages
-	for _, fd := range pages.QueryFields {
-		switch transcode.WireName(fd) {
+	for _, fields := range transcode.Lines(pages.QueryFields) {
+		switch transcode.WireName(fields[0]) {
 		case "endingBefore":
-			s.before = fd
+			s.before = fields
 		case "endTime":
-			s.end = fd
+			s.end = fields
 		}
 	}
 	var problems []error
 	switch {
 	case pages.cursor == nil:
 		problems = append(problems, fmt.Errorf("%s has no field for the cursor of %s", pages.Method.Input().Name(), pages.Operation.GetPagination()))
-	case pages.cursor.IsList() || pages.cursor.Kind() != protoreflect.StringKind:
-		problems = append(problems, fmt.Errorf("field %s: %s is not a cursor", pages.cursor.Name(), kindName(pages.cursor)))
+	case pages.cursor[0].IsList() || pages.cursor[0].Kind() != protoreflect.StringKind:
+		problems = append(problems, fmt.Errorf("field %s: %s is not a cursor", pages.cursor.name(), kindName(pages.cursor[0])))
 	case s.Follow:
 		s.CursorField = "options.from_cursor"
 	default:
-		s.CursorField = "request." + string(pages.cursor.Name())
+		s.CursorField = "request." + pages.cursor.name()
 	}
 	if s.endRequired && s.end == nil {
 		problems = append(problems, fmt.Errorf("end_required: %s has no field endTime", pages.Method.Input().Name()))

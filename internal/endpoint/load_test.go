@@ -123,7 +123,7 @@ func TestLoad(t *testing.T) {
 		{
 			FullMethod: "/samsara.test.v1.ZonesService/Set", Input: "samsara.test.v1.SetRequest",
 			HTTPMethod: "PATCH", Path: "/zones/{zone}/parts/{part}",
-			InPath: []string{"zone_id", "part"}, InQuery: []string{"first", "second"}, InBody: []string{"note", "zone"},
+			InPath: []string{"zone_id", "zone_name", "part"}, InQuery: []string{"first", "second"}, InBody: []string{"note", "zone"},
 			HasResponse: true, HasDecoder: true,
 		},
 	}
@@ -263,7 +263,7 @@ func TestLoadRefuses(t *testing.T) {
 		"two path fields of one name": {
 			operation: `method: HTTP_METHOD_GET, path: "/{a}"`,
 			fields:    `optional string a = 1 [@path]; optional string b = 2 [@path, @name = "a"];`,
-			want:      []string{`field b: path template "/{a}" has no {a}, or another field took it`},
+			want:      []string{`field b: {a} is another field's too`},
 		},
 		"a list, a map, a message, an enum and bytes in the path": {
 			operation: `method: HTTP_METHOD_GET, path: "/{a}/{b}/{c}/{d}/{e}"`,
@@ -311,7 +311,7 @@ func TestLoadRefuses(t *testing.T) {
 		"two root fields": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `repeated string a = 1 [@body, @root]; repeated string b = 2 [@body, @root];`,
-			want:      []string{"message cannot be translated: samsara.test.v1.Request.b is a second root field of samsara.test.v1.Request"},
+			want:      []string{"message cannot be translated: samsara.test.v1.Request.b is a second root field"},
 		},
 		"two update masks": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,

@@ -50,7 +50,7 @@ type Stream struct {
 	request, options protoreflect.FieldDescriptor
 	// before and end are fields of the operation's request: where a page read backwards ends,
 	// and until when records are wanted. They are nil where the operation has none.
-	before, end protoreflect.FieldDescriptor
+	before, end line
 	endRequired bool
 	// page says where things are in a page.
 	page layout
@@ -94,7 +94,9 @@ func (s *Stream) Bind(m protoreflect.Message) (*Walk, error) {
 	inner := m.Mutable(s.request).Message()
 	b.bounds(w, options, inner)
 	if !s.Pages.numbered() {
-		inner.Clear(s.Pages.cursor)
+		for _, fd := range s.Pages.cursor {
+			inner.Clear(fd)
+		}
 	}
 	bound, err := s.Pages.Bind(inner)
 	var refused *ArgumentError
@@ -165,11 +167,19 @@ func (b *binding) interval(field string, d *durationpb.Duration, unset, least, m
 // bounds finds out where the stream begins, and that it may end where it does.
 func (b *binding) bounds(w *Walk, options *gatewayv1.FollowOptions, inner protoreflect.Message) {
 	s := w.stream
-	refuse := func(fd protoreflect.FieldDescriptor, rule string) {
-		b.violation(s.inRequest(string(fd.Name())), rule)
-	}
+	refuse := func(fields line, rule string) { b.violation(s.inRequest(fields.name()), rule) }
 	cursor := s.Pages.cursor
-	w.Start = inner.Get(cursor).String()
+	var start protoreflect.FieldDescriptor
+	for _, fd := range cursor {
+		switch {
+		case !inner.Has(fd):
+		case start == nil:
+			start = fd
+			w.Start = inner.Get(fd).String()
+		case !s.Pages.numbered(): // A number is in the path, which refuses two.
+			refuse(cursor, notTogether(fd))
+		}
+	}
 	if s.Follow {
 		if w.Start != "" {
 			refuse(cursor, "must not be set: a followed feed begins at "+s.CursorField)
@@ -182,14 +192,14 @@ func (b *binding) bounds(w *Walk, options *gatewayv1.FollowOptions, inner protor
 	if _, err := strconv.ParseUint(w.Start, 10, 31); err != nil && w.Start != "" && s.Pages.numbered() {
 		b.violation(s.CursorField, "is "+quote(w.Start)+", must be a whole number")
 	}
-	if s.before != nil && inner.Has(s.before) {
+	if s.before.isSet(inner) {
 		refuse(s.before, "must not be set: a stream reads forward")
 	}
 	switch {
 	case s.end == nil:
-	case s.Follow && inner.Has(s.end):
+	case s.Follow && s.end.isSet(inner):
 		refuse(s.end, "must not be set: a followed feed has no end")
-	case s.endRequired && !inner.Has(s.end):
+	case s.endRequired && !s.end.isSet(inner):
 		refuse(s.end, isRequired+": it is not known where the stream would end without it")
 	}
 }
@@ -204,7 +214,7 @@ func (w *Walk) Request(cursor string) Request {
 		// The text before the first slash is empty, and no value adds a slash.
 		segments := strings.Split(w.Path, "/")
 		for i, s := range pages.path {
-			if s.field == pages.cursor {
+			if len(s.fields) > 0 && s.fields[0] == pages.cursor[0] {
 				segments[i+1] = string(appendEscaped(nil, cursor, keptInPath))
 			}
 		}

@@ -26,8 +26,13 @@ import (
 // readings returns the streams of testproto.Readings by name.
 func readings(tb testing.TB) map[string]*endpoint.Stream {
 	tb.Helper()
+	return streamsOf(tb, testproto.Readings)
+}
+
+func streamsOf(tb testing.TB, source string) map[string]*endpoint.Stream {
+	tb.Helper()
 	var files protoregistry.Files
-	if err := files.RegisterFile(testproto.Compile(tb, testproto.Readings)); err != nil {
+	if err := files.RegisterFile(testproto.Compile(tb, source)); err != nil {
 		tb.Fatalf("register file: %v", err)
 	}
 	endpoints, err := endpoint.Load(&files, nil)
@@ -487,4 +492,35 @@ func FuzzPage(f *testing.F) {
 			t.Errorf("page %+v cut to %d is %+v", page, n, cut)
 		}
 	})
+}
+
+// What was retyped in the request of an operation counts for its streams as well.
+func TestStream_retypedParameters(t *testing.T) {
+	t.Parallel()
+	source := strings.Replace(testproto.Readings, "message ListReadingsRequest {", `message ListReadingsRequest {
+		optional int64 old_after = 21 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY name: "after" retired: true}];
+		optional int64 old_end = 22 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY name: "endTime" retired: true}];
+		optional string end_time = 23 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY name: "endTime"}];`, 1)
+	source = strings.Replace(source, "message ListSheetsRequest {", `message ListSheetsRequest {
+		optional int64 old_number = 21 [(samsara.gateway.v1.field) = {in: LOCATION_PATH name: "pageNumber" retired: true}];`, 1)
+	streams := streamsOf(t, source)
+	for name, test := range map[string]struct{ request, start, first, next string }{
+		"StreamReadings": {`request {id: "1" old_after: 5 old_end: 7}`, "5", "/readings/1?endTime=7", "/readings/1?endTime=7&after=6"},
+		"StreamSheets":   {`request {old_number: 5 book: "b"}`, "5", "/sheets/5/of/b?", "/sheets/6/of/b?"},
+	} {
+		walk, err := streams[name].Bind(streamRequest(t, streams[name], test.request))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		first, next := walk.Request(""), walk.Request("6")
+		if walk.Start != test.start || first.Path+"?"+first.Query != test.first || next.Path+"?"+next.Query != test.next {
+			t.Errorf("%s starts at %s with %s?%s, and goes on with %s?%s; want %s, %s and %s",
+				name, walk.Start, first.Path, first.Query, next.Path, next.Query, test.start, test.first, test.next)
+		}
+	}
+	_, err := streams["StreamReadings"].Bind(streamRequest(t, streams["StreamReadings"], `request {id: "1" old_after: 5 after: "5"}`))
+	const want = "request.after: must not be set together with old_after, which is the same parameter"
+	if err == nil || err.Error() != want {
+		t.Errorf("two cursors: %v, want %s", err, want)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,15 +24,15 @@ type Compiler struct {
 // Decoder returns the decoder for md. It fails with ErrDescriptor, naming the field, where md
 // or a message in it has a field of a type that the gateway's surface does not use (what it
 // uses is in the table of the package comment), a map not keyed by strings, a oneof, two
-// fields of one wire name, or a root field that is a second one, a map, a Struct or a single
-// message.
+// fields of one wire name or two root fields, neither of them retired, or a root field that is a
+// map, a Struct or a single message.
 func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	if isWellKnown(md) {
 		return nil, refuse(md, "has a JSON form of its own")
 	}
 	// What is compiled on the way is kept only when all of it is sound.
 	b := builder{known: c.messages, built: map[protoreflect.FullName]*message{}}
-	m, err := b.message(md)
+	d, err := b.decoder(md)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) 
 	} else {
 		maps.Copy(c.messages, b.built)
 	}
-	return &Decoder{message: m}, nil
+	return d, nil
 }
 
 // builder compiles one message and those in it.
@@ -60,36 +61,55 @@ func (b *builder) message(md protoreflect.MessageDescriptor) (*message, error) {
 	m := &message{name: strings.TrimPrefix(string(name), string(md.ParentFile().Package())+".")}
 	b.built[name] = m // before its fields, which may hold m again
 
-	taken := map[string]bool{}
-	fields := make([]*field, 0, md.Fields().Len())
-	for i := range md.Fields().Len() {
-		fd := md.Fields().Get(i)
-		options := FieldOptions(fd)
-		if options.GetRetired() {
-			continue
+	return m, b.fill(m, fieldsOf(md))
+}
+
+// fill compiles what m reads: the given fields.
+func (b *builder) fill(m *message, fds []protoreflect.FieldDescriptor) error {
+	var fields []*field
+	var roots []root
+	for _, line := range Lines(fds) {
+		compiled := make([]*field, len(line))
+		for i, fd := range line {
+			f, err := b.field(m, fd)
+			if err != nil {
+				return err
+			}
+			options := FieldOptions(fd)
+			if i > 0 && !options.GetRetired() {
+				return refuse(fd, "shares its wire name %q with another field", f.name)
+			}
+			if options.GetRoot() {
+				if !f.canBeRoot() {
+					return refuse(fd, "is a root field, but its JSON is an object")
+				}
+				roots = append(roots, root{fd, f})
+			}
+			compiled[i] = f
 		}
-		f, err := b.field(m, fd)
-		if err != nil {
-			return nil, err
-		}
-		if taken[f.name] {
-			return nil, refuse(fd, "shares its wire name %q with another field", f.name)
-		}
-		taken[f.name] = true
+		f := newLine(compiled)
 		f.index = len(fields)
 		fields = append(fields, f)
-		if options.GetRoot() {
-			if m.root != nil {
-				return nil, refuse(fd, "is a second root field")
+	}
+	if len(roots) > 0 {
+		slices.SortFunc(roots, func(a, b root) int { return newestFirst(a.descriptor, b.descriptor) })
+		compiled := make([]*field, len(roots))
+		for i, r := range roots {
+			if i > 0 && !FieldOptions(r.descriptor).GetRetired() {
+				return refuse(r.descriptor, "is a second root field")
 			}
-			if !f.canBeRoot() {
-				return nil, refuse(fd, "is a root field, but its JSON is an object")
-			}
-			m.root = f
+			compiled[i] = r.field
 		}
+		m.root = newLine(compiled)
 	}
 	m.index(fields)
-	return m, nil
+	return nil
+}
+
+// root is a root field.
+type root struct {
+	descriptor protoreflect.FieldDescriptor
+	field      *field
 }
 
 // field compiles what fd is as a field of m.
@@ -124,7 +144,9 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 		}
 		return f, nil
 	default:
-		return f, b.typed(f, fd)
+		err := b.typed(f, fd)
+		f.takesNull = f.op == opValue
+		return f, err
 	}
 }
 

@@ -33,6 +33,12 @@ var ErrRoot = errors.New("outermost JSON value has another type than the message
 // Decoder turns JSON into the wire form of one message. It is safe for concurrent use.
 type Decoder struct {
 	message *message
+	// data is the field that holds what the answer is about, nil if there is none: see wrap.go.
+	data *field
+	// bare is, of an answer that was wrapped at one time and bare at another, the message without
+	// data, and bareIsOld whether it is the older form.
+	bare      *message
+	bareIsOld bool
 }
 
 // Append appends the wire form of the JSON document src to dst, and records in drift, which may
@@ -50,7 +56,7 @@ func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 	root, misfit := d.message.root, false
 	switch {
 	case c == '{':
-		i = r.object(i, d.message)
+		i = r.answer(i, d)
 	case root != nil && (c == 'n' || root.takes(c)):
 		i = r.field(i, root)
 	default:
@@ -92,6 +98,12 @@ type run struct {
 	drift *Drift
 	// replaced is set where text that is not valid was met.
 	replaced bool
+	// seen are the kinds of drift that were met, one bit each, and lines is how many lines of
+	// fields are being read within one another. exact is whether a whole number that a double
+	// does not hold is refused by one. See line.go.
+	seen  kinds
+	lines int
+	exact bool
 	// lessons is how often this reading changed which field is expected after another one.
 	lessons int
 	err     error
@@ -271,12 +283,17 @@ func (r *run) number(i int) (number, int) {
 func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
 	r.replaced = false
 	if i = r.skip(i); i >= 0 {
-		r.drift.record(m.name, member, kind, kind == Unknown)
+		r.note(m, member, kind, kind == Unknown)
 		if r.replaced {
-			r.drift.record(m.name, member, InvalidText, kind == Unknown)
+			r.note(m, member, InvalidText, kind == Unknown)
 		}
 	}
 	return i
 }
 
-func (r *run) record(f *field, kind Kind) { r.drift.record(f.owner.name, f.member, kind, false) }
+func (r *run) record(f *field, kind Kind) { r.note(f.owner, f.member, kind, false) }
+
+func (r *run) note(m *message, member []byte, kind Kind, foreign bool) {
+	r.seen |= 1 << kind
+	r.drift.record(m.name, member, kind, foreign)
+}

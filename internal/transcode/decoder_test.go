@@ -377,7 +377,6 @@ func TestUnknownMembersAreSkipped(t *testing.T) {
 	check(t, "Vehicle", []rule{
 		{name: "values of every type", json: `{"a":1,"b":"x\n\u00e9","c":{"d":[{},[],null,true,false,-1.5e-3]},"e":null,"id":"x","f":[]}`, want: `id: "x"`, find: unknown("a", "b", "c", "e", "f")},
 		{name: "a proto name", json: `{"odometer_meters":1,"Id":"x"}`, find: unknown("odometer_meters", "Id")},
-		{name: "a retired field", json: `{"former":"x"}`, find: unknown("former")},
 		{name: "names with text beyond ASCII and escapes", json: `{"é\n":1,"\u00e9\u000a":2,"":3}`, find: []transcode.Finding{times(2, found(transcode.Unknown, "é\n")), found(transcode.Unknown, "")}},
 		{name: "invalid text in a name", json: "{\"a\xffb\":1,\"\\ud800\":2}", find: unknown("a�b", "�")},
 		{name: "invalid text in a value", json: "{\"a\":[\"\xff\",\"\xff\"],\"b\":\"\\ud800\",\"c\":\"x\"}", find: []transcode.Finding{found(transcode.Unknown, "a"), foreign(found(transcode.InvalidText, "a")), found(transcode.Unknown, "b"), foreign(found(transcode.InvalidText, "b")), found(transcode.Unknown, "c")}},

@@ -6,8 +6,7 @@
 // throughout. It is tolerant of values, because an upstream changes without notice, and strict
 // about JSON (RFC 8259), because text that is not JSON says nothing reliable.
 //
-// Members are matched by wire name (see [WireName]), not by proto name. A field marked retired
-// is not matched. A member's value is taken as this table says; the last column is what the
+// Members are matched by wire name (see [WireName]), not by proto name. A member's value is taken as this table says; the last column is what the
 // [Drift] records. To drop a value is to leave the field unset, or to leave the element out of
 // its list or map; it is checked like everything else.
 //
@@ -40,14 +39,25 @@
 //	invalid UTF-8 byte or lone surrogate, in text or a skipped    U+FFFD each         InvalidText
 //	value
 //
+// A member may have a line of fields (see [Lines]), one for each type that it had. The newest whose
+// type fits takes the value, and so do older ones that lose nothing of it, as an integer and its
+// text: clients of every age find it. What is recorded is how the value differs from the type that
+// it fits best, and so it is a Mismatch only if it fits none. Of lines within lines the outer three
+// are read so, and deeper ones by the newest type alone.
+//
+// An answer may be wrapped or bare against the message: the outermost object has no member of the
+// message, but holds an object under `data` that has some, or has itself some of the message that
+// is the field `data`. It is read nevertheless, and recorded as Wrapped of the member "*". A
+// message that has the fields of both forms, either those of one deprecated, is read as both.
+//
 // Keys of maps and Structs may repeat: all go to the wire, where the last one wins. The
 // elements of a list or map, and all that is inside a Value, are recorded under the field.
 //
-// A message may have one root field, which is the JSON value of the whole message where that
-// is not an object: an array for a list or ListValue, a scalar for a scalar, either for a
-// Value. An object is always read by its members. At the outermost level null is the empty
-// message, or what null is to the root field. An element whose message has a single value as its
-// root field keeps its place in the list whatever it is: if the value is null or dropped, the
+// A message may have one root field, besides retired ones, which is the JSON value of the whole
+// message where that is not an object: an array for a list or ListValue, a scalar for a scalar,
+// either for a Value. An object is always read by its members. At the outermost level null is the
+// empty message, or what null is to the root field. An element whose message has a single value as
+// its root field keeps its place in the list whatever it is: if the value is null or dropped, the
 // message is empty.
 //
 // A document may start with a byte order mark. It is refused, by a [*SyntaxError], where it is

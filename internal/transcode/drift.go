@@ -24,6 +24,9 @@ const (
 	// NullEntry is null as an entry of a list or map that has no place for it. The entry is left
 	// out, so that in a list those after it move up.
 	NullEntry
+	// Wrapped is an answer that holds under `data` what the message has at its top, or the
+	// reverse. It was read nevertheless. Its member is "*".
+	Wrapped
 )
 
 // String returns the kind in lower case, its words joined by underscores: "too_deep".
@@ -43,6 +46,8 @@ func (k Kind) String() string {
 		return "too_deep"
 	case NullEntry:
 		return "null_entry"
+	case Wrapped:
+		return "wrapped"
 	default:
 		return "none"
 	}

@@ -16,13 +16,16 @@ import (
 // Members stand in the order of field numbers, keys of maps in byte order, so that equal
 // messages give equal bytes. Integers of every size are JSON numbers, never strings; doubles
 // have the shortest form that reads back the same; bytes are base64 with padding;
-// google.protobuf.Value, Struct and ListValue are the JSON that they stand for. Retired fields
-// are never written.
+// google.protobuf.Value, Struct and ListValue are the JSON that they stand for.
+//
+// Of a line of fields, which are one member (see [Lines]), the newest that is set is written.
+// Several may be set if they say the same, as a Decoder sets them: an integer and its text do.
 //
 // What is unset is left out, and so are empty lists and maps, except those annotated as
 // required: proto3 cannot tell an unset list from an empty one, and `[]` or `{}` is the
 // faithful reading of a required one. A message with a root field is written as that field's
-// value, as null where it is unset; where other fields are set instead, as their object.
+// value, as null where it is unset; where other fields are set instead, as their object. One whose
+// root fields are all retired is an object unless one of them is set.
 type Encoder struct {
 	top *objectWriter
 }
@@ -55,11 +58,13 @@ const (
 
 // Append appends the JSON of m, which must be of the encoder's message, to dst. With a mask
 // exactly the fields that it names are written: an unset one as null, an empty list as `[]`,
-// an empty map as `{}`.
+// an empty map as `{}`. Of a line only those that it names count; if none of them is set, the
+// newest of them is what is unset.
 //
 // The error is a *FieldError: for text that is not UTF-8, for NaN and the infinities, for a
-// google.protobuf.Value that holds nothing, for a root field set together with others, and for
-// JSON nested deeper than MaxDepth. dst is then returned as it came.
+// google.protobuf.Value that holds nothing, for a root field set together with others, for two
+// fields of a line that differ, and for JSON nested deeper than MaxDepth. dst is then returned as
+// it came.
 func (e *Encoder) Append(dst []byte, m protoreflect.Message, mask *Mask) ([]byte, error) {
 	out, err := e.top.append(dst, m, mask, 0)
 	if err != nil {
@@ -71,8 +76,10 @@ func (e *Encoder) Append(dst []byte, m protoreflect.Message, mask *Mask) ([]byte
 // objectWriter writes a message as a JSON object, or as the value of its root field.
 type objectWriter struct {
 	members []memberWriter
-	// root is the index of the root field, -1 where there is none.
-	root int
+	// roots are the indices of the root fields, the newest first, and whole is whether that one is
+	// not retired: then the message is its value though it is unset.
+	roots []int
+	whole bool
 	// demands is whether a required field may be missing from the object or below it.
 	demands bool
 }
@@ -86,6 +93,9 @@ type memberWriter struct {
 	shape    shape
 	required bool
 	value    valueWriter
+	// line are the indices of the fields that are the same member, this one among them and the
+	// newest first; nil if there is no other.
+	line []int
 }
 
 // shape is how a field holds its values.
@@ -106,12 +116,16 @@ type valueWriter struct {
 
 // append writes m as an object. depth is how many arrays and objects are open around it.
 func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, depth int) ([]byte, *FieldError) {
-	if o.root >= 0 {
-		switch own, others := o.names(m, mask); {
+	if len(o.roots) > 0 {
+		own, others := o.names(m, mask)
+		root, err := o.newest(o.roots, m, mask)
+		switch {
+		case err != nil:
+			return dst, err
 		case own && others:
-			return dst, (&FieldError{Reason: "is the whole value, so that no other field can be sent with it"}).within(o.members[o.root].name)
-		case !others:
-			return o.appendMember(dst, o.root, m, mask, depth)
+			return dst, (&FieldError{Reason: "is the whole value, so that no other field can be sent with it"}).within(o.members[root].name)
+		case !others && (own || o.whole):
+			return o.appendMember(dst, root, m, mask, depth)
 		}
 	}
 	if depth >= MaxDepth {
@@ -124,6 +138,15 @@ func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, de
 		always := mask == nil && f.required && f.shape != singular
 		if !always && !o.named(i, m, mask) {
 			continue
+		}
+		if f.line != nil {
+			newest, err := o.newest(f.line, m, mask)
+			if err != nil {
+				return dst, err
+			}
+			if newest != i {
+				continue
+			}
 		}
 		if !first {
 			dst = append(dst, ',')
@@ -142,7 +165,7 @@ func (o *objectWriter) names(m protoreflect.Message, mask *Mask) (root, others b
 	for i := range o.members {
 		switch {
 		case !o.named(i, m, mask):
-		case i == o.root:
+		case slices.Contains(o.roots, i):
 			root = true
 		default:
 			others = true

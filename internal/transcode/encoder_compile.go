@@ -8,13 +8,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Encoder returns an encoder that writes the given fields of md, retired ones excepted, as a
-// JSON object, or as the value of the one among them that is a root field. Fields of nested
-// messages are written all.
+// Encoder returns an encoder that writes the given fields of md as a JSON object, or as the value
+// of the one among them that is a root field. Fields of nested messages are written all.
 //
 // The error joins an ErrDescriptor for everything that has no JSON form here: enums and groups,
 // messages of google.protobuf other than Value, Struct and ListValue, map keys other than
-// strings, two fields of one wire name, more than one root field in a message.
+// strings, two fields of one wire name or two root fields of a message, neither of them retired.
 func (*Compiler) Encoder(md protoreflect.MessageDescriptor, fields []protoreflect.FieldDescriptor) (*Encoder, error) {
 	b := encoderBuilder{objects: map[protoreflect.FullName]*objectWriter{}}
 	top := &objectWriter{}
@@ -45,25 +44,17 @@ func (b *encoderBuilder) nested(md protoreflect.MessageDescriptor) *objectWriter
 	}
 	o := &objectWriter{}
 	b.objects[md.FullName()] = o
-	fields := make([]protoreflect.FieldDescriptor, md.Fields().Len())
-	for i := range fields {
-		fields[i] = md.Fields().Get(i)
-	}
-	b.fill(o, md, fields)
+	b.fill(o, md, fieldsOf(md))
 	return o
 }
 
 // fill makes o write the given fields of md.
 func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor, fields []protoreflect.FieldDescriptor) {
 	b.all = append(b.all, o)
-	o.root = -1
 	fields = slices.Clone(fields)
 	slices.SortFunc(fields, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
 	for _, fd := range fields {
 		options := FieldOptions(fd)
-		if options.GetRetired() {
-			continue
-		}
 		if fd.ContainingMessage() != md {
 			b.problem(fd, "is not a field of %s", md.FullName())
 			continue
@@ -77,15 +68,6 @@ func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor
 			name:     string(fd.Name()),
 			key:      string(key) + ":",
 			required: options.GetRequired(),
-		}
-		if slices.ContainsFunc(o.members, func(other memberWriter) bool { return other.key == f.key }) {
-			b.problem(fd, "shares its wire name %q with another field", WireName(fd))
-		}
-		if options.GetRoot() {
-			if o.root >= 0 {
-				b.problem(fd, "is a second root field of %s", md.FullName())
-			}
-			o.root = len(o.members)
 		}
 		switch {
 		case fd.IsMap():
@@ -101,6 +83,43 @@ func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor
 			f.value = b.value(fd)
 		}
 		o.members = append(o.members, f)
+	}
+	b.lines(o)
+}
+
+// lines finds the fields of o that are one member, and its root fields.
+func (b *encoderBuilder) lines(o *objectWriter) {
+	var fields []protoreflect.FieldDescriptor
+	at := map[protoreflect.FieldDescriptor]int{}
+	for i, f := range o.members {
+		fields = append(fields, f.field)
+		at[f.field] = i
+		if FieldOptions(f.field).GetRoot() {
+			o.roots = append(o.roots, i)
+		}
+	}
+	for _, line := range Lines(fields) {
+		var indices []int
+		for i, fd := range line {
+			if i > 0 && !FieldOptions(fd).GetRetired() {
+				b.problem(fd, "shares its wire name %q with another field", WireName(fd))
+			}
+			indices = append(indices, at[fd])
+		}
+		if len(indices) > 1 {
+			for _, i := range indices {
+				o.members[i].line = indices
+			}
+		}
+	}
+	slices.SortFunc(o.roots, func(a, b int) int { return newestFirst(o.members[a].field, o.members[b].field) })
+	for i, root := range o.roots {
+		retired := FieldOptions(o.members[root].field).GetRetired()
+		if i == 0 {
+			o.whole = !retired
+		} else if !retired {
+			b.problem(o.members[root].field, "is a second root field")
+		}
 	}
 }
 

@@ -24,10 +24,12 @@ type maskEntry struct {
 	sub    *Mask
 }
 
-// Mask compiles paths: proto field names joined by dots, leading through singular messages
-// only. Where one path lies within another, the shorter one counts. No paths make no mask: nil,
-// with which Append writes what is set. The error joins a *FieldError for each path that does
-// not name a field of the body; for paths beyond MaxMaskPaths it is one *FieldError.
+// Mask compiles paths: names of fields joined by dots, leading through singular messages only. A
+// field is named by its proto name, or by its JSON name if that is no field's proto name. Where
+// one path lies within another, the shorter one counts. No paths make no mask: nil, with which
+// Append writes what is set. The error joins a *FieldError for each path that does not name a
+// field of the body, which names the field of the most similar name if one is similar; for paths
+// beyond MaxMaskPaths it is one *FieldError.
 func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -59,13 +61,20 @@ func (o *objectWriter) resolve(path string) (members []int, reason string) {
 			return nil, fmt.Sprintf("leads through %q, which is a list, a map or a single value: name it whole", parent)
 		}
 		i := slices.IndexFunc(o.members, func(f memberWriter) bool { return f.name == name })
+		if i < 0 {
+			i = slices.IndexFunc(o.members, func(f memberWriter) bool { return f.field.JSONName() == name })
+		}
 		switch {
 		case path == "":
 			return nil, "must not be empty"
 		case name == "*":
 			return nil, "must name fields: there is no wildcard"
 		case i < 0:
-			return nil, fmt.Sprintf("does not name a field of the body: there is no %.64q", name)
+			reason = fmt.Sprintf("does not name a field of the body: there is no %.64q", name)
+			if similar := o.similar(name); similar != "" {
+				reason += fmt.Sprintf(", but %q", similar)
+			}
+			return nil, reason
 		case len(members) == MaxDepth:
 			return nil, fmt.Sprintf("must not have more than %d names", MaxDepth)
 		}
@@ -77,7 +86,7 @@ func (o *objectWriter) resolve(path string) (members []int, reason string) {
 
 // object returns the writer of a member that is always a JSON object, else nil.
 func (f *memberWriter) object() *objectWriter {
-	if f.shape != singular || f.value.object == nil || f.value.object.root >= 0 {
+	if f.shape != singular || f.value.object == nil || f.value.object.whole {
 		return nil
 	}
 	return f.value.object

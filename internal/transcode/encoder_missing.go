@@ -37,7 +37,7 @@ func (s *absence) object(o *objectWriter, m protoreflect.Message, depth int) {
 		s.path = append(s.path, f.name...)
 		if m.Has(f.field) {
 			s.member(f, m.Get(f.field), depth)
-		} else if f.required && f.shape == singular {
+		} else if f.required && f.shape == singular && !o.has(f.line, m) {
 			s.found = append(s.found, string(s.path))
 		}
 		s.path = s.path[:outer]

@@ -1,6 +1,9 @@
 package transcode
 
 import (
+	"cmp"
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -15,6 +18,49 @@ func FieldOptions(fd protoreflect.FieldDescriptor) *gatewayv1.Field {
 		return &gatewayv1.Field{}
 	}
 	return options
+}
+
+// Lines groups fields by wire name, into the order of the first of each: all of a line are one
+// member, as it was at different times. In a line the newest comes first, which is the one that is
+// not retired, and then the greatest number. Of what is not retired there must be one at most.
+func Lines(fields []protoreflect.FieldDescriptor) [][]protoreflect.FieldDescriptor {
+	var lines [][]protoreflect.FieldDescriptor
+	at := map[string]int{}
+	for _, fd := range fields {
+		i, known := at[WireName(fd)]
+		if !known {
+			i = len(lines)
+			at[WireName(fd)] = i
+			lines = append(lines, nil)
+		}
+		lines[i] = append(lines[i], fd)
+	}
+	for _, line := range lines {
+		slices.SortStableFunc(line, newestFirst)
+	}
+	return lines
+}
+
+func newestFirst(a, b protoreflect.FieldDescriptor) int {
+	switch old, other := FieldOptions(a).GetRetired(), FieldOptions(b).GetRetired(); {
+	case old && other:
+		return cmp.Compare(b.Number(), a.Number())
+	case old:
+		return 1
+	case other:
+		return -1
+	default:
+		return 0
+	}
+}
+
+// fieldsOf returns the fields of a message as it declares them.
+func fieldsOf(md protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
+	fields := make([]protoreflect.FieldDescriptor, md.Fields().Len())
+	for i := range fields {
+		fields[i] = md.Fields().Get(i)
+	}
+	return fields
 }
 
 // WireName returns the JSON name of a field: the annotation's name where there is one, else

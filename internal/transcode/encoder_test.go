@@ -134,7 +134,7 @@ func TestAppend(t *testing.T) {
 			text: `serial_number: "s" odd: "o"`,
 			want: `{"SerialNumber":"s","odd-Name\"é":"o"}`,
 		},
-		"a retired field is not written": {text: `old: "x"`, want: `{}`},
+		"a retired field is written": {text: `old: "x"`, want: `{"odd2":"x"}`},
 		"int64 is a number at both ends of its range": {
 			text: `numbers: [-9223372036854775808, 9223372036854775807, 9007199254740993]`,
 			want: `{"numbers":[-9223372036854775808,9223372036854775807,9007199254740993]}`,
@@ -393,10 +393,13 @@ func TestMaskRefuses(t *testing.T) {
 	}
 	tests := map[string]struct{ path, want string }{
 		"an empty path":               {"", "must not be empty"},
-		"an unknown field":            {"nome", `does not name a field of the body: there is no "nome"`},
-		"a JSON name":                 {"externalIds", `does not name a field of the body: there is no "externalIds"`},
+		"an unknown field":            {"nome", `does not name a field of the body: there is no "nome", but "name"`},
+		"a name like no other":        {"title", `does not name a field of the body: there is no "title"`},
+		"a wire name":                 {"odd-Name\"é", `does not name a field of the body: there is no "odd-Name\"é"`},
+		"a JSON name with a slip":     {"circle.radiusMetres", `does not name a field of the body: there is no "radiusMetres", but "radius_meters"`},
+		"a name in capitals":          {"ExternalIDs", `does not name a field of the body: there is no "ExternalIDs", but "external_ids"`},
+		"a name too long to be meant": {strings.Repeat("x", 1<<16), `does not name a field of the body: there is no "` + strings.Repeat("x", 64) + `"`},
 		"a field outside the body":    {"count", `does not name a field of the body: there is no "count"`},
-		"a retired field":             {"old", `does not name a field of the body: there is no "old"`},
 		"an unknown nested field":     {"circle.area", `does not name a field of the body: there is no "area"`},
 		"an empty name":               {"circle.", `does not name a field of the body: there is no ""`},
 		"the wildcard":                {"*", "must name fields: there is no wildcard"},
@@ -504,7 +507,7 @@ func TestEncoderRefusesMessagesWithoutJSONForm(t *testing.T) {
 		},
 		"two root fields": {
 			`string a = 1 [(samsara.gateway.v1.field) = {root: true}]; string b = 2 [(samsara.gateway.v1.field) = {root: true}];`,
-			"message cannot be translated: samsara.test.v1.M.b is a second root field of samsara.test.v1.M",
+			"message cannot be translated: samsara.test.v1.M.b is a second root field",
 		},
 		"all of it, in nested messages too": {
 			`message N { google.protobuf.Timestamp at = 1; map<string, google.protobuf.Timestamp> by_name = 2; } repeated N n = 1; N m = 2;`,
@@ -635,7 +638,6 @@ func jsonOfMessage(m protoreflect.Message, depth int) (any, string) {
 	for _, fd := range fieldsOf(md) {
 		options := transcode.FieldOptions(fd)
 		switch {
-		case options.GetRetired():
 		case options.GetRoot():
 			root = fd
 		case m.Has(fd), options.GetRequired() && (fd.IsList() || fd.IsMap()):

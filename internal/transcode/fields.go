@@ -85,7 +85,7 @@ func (r *run) find(i int, m *message, last *field) (f *field, next int) {
 // field appends what the value at i gives to f.
 func (r *run) field(i int, f *field) int {
 	switch c := r.peek(i); {
-	case c == 'n' && (f.arity != once || f.op != opValue):
+	case c == 'n' && !f.takesNull:
 		return r.literal(i, "null")
 	case f.arity == once:
 		return r.value(i, f)
@@ -102,6 +102,8 @@ func (r *run) field(i int, f *field) int {
 			r.finish(start)
 		}
 		return i
+	case f.arity == lined:
+		return r.line(i, f)
 	default:
 		return r.mismatch(i, f)
 	}
@@ -175,7 +177,7 @@ func (r *run) value(i int, f *field) int {
 		// An entry with a single value as its root is there whatever that is, because its place in
 		// the list may mean something.
 		m := f.message
-		if object := c == '{'; object || m.root != nil && (m.root.takes(c) || f.entry && m.root.arity == once) {
+		if object := c == '{'; object || m.root != nil && (m.root.takes(c) || f.entry && m.root.isSingle()) {
 			start := r.begin(f.tag)
 			if object {
 				i = r.object(i, m)
@@ -265,11 +267,12 @@ func (r *run) numeric(n number, literal []byte, f *field) bool {
 		return ok
 	}
 	v, ok := n.float64(literal)
-	if ok {
-		r.tag(f.tag)
-		r.double(v)
+	if !ok || r.exact && n.inexact(literal, v) {
+		return false
 	}
-	return ok
+	r.tag(f.tag)
+	r.double(v)
+	return true
 }
 
 func (r *run) double(v float64) {

@@ -3,6 +3,7 @@ package transcode
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 )
 
@@ -32,6 +33,8 @@ type field struct {
 	index int
 	arity arity
 	op    op
+	// takesNull is whether null is a value of the field.
+	takesNull bool
 	// tag precedes each value on the wire; for a packed list, the run of values, and for a
 	// map, each entry.
 	tag tag
@@ -51,6 +54,9 @@ type field struct {
 	// owner and member say under which message and member to record drift.
 	owner  *message
 	member []byte
+
+	// line is, of a member that was retyped, a field for each type that it had, the newest first.
+	line []*field
 }
 
 // arity is how many values a field has, and how they stand on the wire.
@@ -61,6 +67,8 @@ const (
 	repeated
 	packed
 	keyed
+	// lined is a member that is read by a line of fields.
+	lined
 )
 
 // op is how to read one value.
@@ -83,16 +91,24 @@ func (f *field) canBeRoot() bool {
 		return true
 	case once:
 		return f.op != opMessage && f.op != opStruct
-	case keyed:
+	case keyed, lined:
 		return false
 	default:
 		return false
 	}
 }
 
+// isSingle reports whether f, a root field, is a single value, whatever type it has.
+func (f *field) isSingle() bool {
+	return f.arity == once || f.arity == lined && !slices.ContainsFunc(f.line, func(f *field) bool { return f.arity != once })
+}
+
 // takes reports whether f, a root field, reads the value that begins with c. Null is not its
 // concern, since it means something to whatever holds the message.
 func (f *field) takes(c byte) bool {
+	if f.arity == lined {
+		return slices.ContainsFunc(f.line, func(f *field) bool { return f.takes(c) })
+	}
 	switch c {
 	case '{', 'n':
 		return false

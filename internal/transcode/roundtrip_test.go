@@ -187,7 +187,9 @@ func treeOf(m protoreflect.Message) any {
 	}
 	object := map[string]any{}
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		object[transcode.WireName(fd)] = treeOfField(fd, v)
+		if !transcode.FieldOptions(fd).GetRetired() {
+			object[transcode.WireName(fd)] = treeOfField(fd, v)
+		}
 		return true
 	})
 	return object

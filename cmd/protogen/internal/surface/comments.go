@@ -153,7 +153,7 @@ func (f *field) comment() string {
 	}
 	switch {
 	case o.GetRetired():
-		sentences = append(sentences, "Neither sent nor read any more. "+kept)
+		sentences = append(sentences, "Of an earlier type: sent, and read if the value fits. "+kept)
 	case f.deprecated:
 		sentences = append(sentences, kept)
 	}

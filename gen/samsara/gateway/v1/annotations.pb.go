@@ -780,10 +780,10 @@ type Field struct {
 	// The request is refused without it.
 	Required bool `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
 	// The field is the JSON value of its whole message, which is an array or a scalar rather
-	// than an object. At most one field of a message. Where an object arrives nonetheless, its
-	// members are read as the fields they name, this one included. An entry of a list that is null
-	// is, if this field is no list, the message without it, so that the other entries keep their
-	// places.
+	// than an object. At most one field of a message, besides retired ones. Where an object arrives
+	// nonetheless, its members are read as the fields they name, this one included. An entry of a
+	// list that is null is, if this field is no list, the message without it, so that the other
+	// entries keep their places.
 	Root bool `protobuf:"varint,5,opt,name=root,proto3" json:"root,omitempty"`
 	// The values allowed when the document was written. More may come.
 	Values []string `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty"`
@@ -795,8 +795,10 @@ type Field struct {
 	Maximum *float64 `protobuf:"fixed64,9,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
 	// The value Samsara takes when a parameter is not sent, as text.
 	Default string `protobuf:"bytes,10,opt,name=default,proto3" json:"default,omitempty"`
-	// The field is kept for old clients only: it is neither sent nor read, because the document
-	// has since given its wire name another type.
+	// The field is of an earlier type of the member or parameter that its wire name stands for, which
+	// the field without this mark is of now. It goes on working: it holds a response's value that fits
+	// it, beside the newer field if that fits too, and in a request it is sent if the newer one is not
+	// set. A root field that is retired is one that its message no longer has.
 	Retired bool `protobuf:"varint,11,opt,name=retired,proto3" json:"retired,omitempty"`
 	// Some answers are declared never to be without it, though it is not required everywhere.
 	Answered bool `protobuf:"varint,12,opt,name=answered,proto3" json:"answered,omitempty"`

@@ -9428,7 +9428,8 @@ func (x *SensorHistoryReading) GetValue() int64 {
 // Schema V1SensorHistoryResponse_results.
 type SensorHistoryResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `series`. Neither sent nor read any more. Kept for existing clients.
+	// Member `series`. Of an earlier type: sent, and read if the value fits. Kept for existing
+	// clients.
 	//
 	// Deprecated: Marked as deprecated in samsara/legacy/v1/legacy.proto.
 	Series []int64 `protobuf:"varint,1,rep,packed,name=series,proto3" json:"series,omitempty"`

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"iter"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -337,34 +338,34 @@ const (
 	sweepEvery = time.Second
 )
 
-// records are the circuits and retry budgets by scope, at most maxRecords. While there are so many, all
-// other scopes share one more record: callers name themselves, and memory is bounded. A scope has a
-// record from its first failure on, until that has nothing to remember and another scope needs one. It
-// is safe for concurrent use. The lock of a record is taken under its own, never the other way round.
+// records are the circuits and retry budgets by scope, at most maxRecords. While there are so many, the
+// other scopes of an operation share one more record, of which there are no more than operations: callers
+// name themselves, memory is bounded, and one who takes many names does no harm to other operations. A
+// scope has a record from its first failure on, until that has nothing to remember and another scope
+// needs one. It is safe for concurrent use. The lock of a record is taken under its own, never the other
+// way round.
 type records struct {
 	policy BreakerPolicy
 	budget int
 	// attempt bounds an attempt.
 	attempt time.Duration
 	log     *slog.Logger
-	// shared is the record of those that have none of their own.
-	shared *record
 
 	// count is that of own. It is written with mu held.
 	count atomic.Int64
 
-	mu    sync.Mutex
-	own   map[scope]*record
-	swept time.Time
+	mu  sync.Mutex
+	own map[scope]*record
+	// shared are, by operation, the records of those scopes that have none of their own.
+	shared map[string]*record
+	swept  time.Time
 }
 
 func newRecords(cfg *Config) *records {
-	t := &records{
+	return &records{
 		policy: cfg.Breaker, budget: cfg.Retry.Budget, attempt: cfg.AttemptTimeout, log: cfg.Logger,
-		own: make(map[scope]*record),
+		own: make(map[scope]*record), shared: make(map[string]*record),
 	}
-	t.shared = t.newRecord(slog.Bool("shared", true))
-	return t
 }
 
 // newRecord returns a record whose log lines have attributes.
@@ -387,7 +388,7 @@ func (t *records) ofLocked(s scope) *record {
 		return r
 	}
 	if len(t.own) >= maxRecords {
-		return t.shared
+		return t.shared[s.operation]
 	}
 	return nil
 }
@@ -401,29 +402,37 @@ func (t *records) failing(s scope) *record {
 	}
 	if now := time.Now(); now.Sub(t.swept) >= sweepEvery {
 		t.swept = now
-		maps.DeleteFunc(t.own, func(_ scope, r *record) bool { return r.circuit.idle(t.attempt) && r.retries.idle() })
+		maps.DeleteFunc(t.own, func(_ scope, r *record) bool { return t.idle(r) })
+		maps.DeleteFunc(t.shared, func(_ string, r *record) bool { return t.idle(r) })
 	}
 	r := t.ofLocked(s)
-	if r == nil {
-		r = t.newRecord(slog.String("operation", s.operation), slog.String("caller", s.caller), slog.String("tenant", s.tenant))
+	switch operation := slog.String("operation", s.operation); {
+	case r != nil:
+	case len(t.own) >= maxRecords:
+		r = t.newRecord(operation, slog.Bool("shared", true))
+		t.shared[s.operation] = r
+	default:
+		r = t.newRecord(operation, slog.String("caller", s.caller), slog.String("tenant", s.tenant))
 		t.own[s] = r
 	}
 	t.count.Store(int64(len(t.own)))
 	return r
 }
 
+// idle reports whether a record has nothing to remember.
+func (t *records) idle(r *record) bool { return r.circuit.idle(t.attempt) && r.retries.idle() }
+
 // end tells the outcome of an attempt of a scope that began at a time; see circuit.end. What is no probe
 // counts for the record that the scope has now: it may have got, or lost, one since.
 func (t *records) end(s scope, pass circuitPass, began time.Time, what outcome) {
-	if pass.circuit != nil {
-		pass.circuit.end(pass, began, what)
-		return
-	}
 	r := t.of(s)
-	if what == outcomeFailed && (r == nil || r == t.shared) {
-		r = t.failing(s)
+	if what == outcomeFailed {
+		r = t.failing(s) // also of a probe of those that share, for there may be room by now
 	}
-	if r != nil {
+	switch {
+	case pass.circuit != nil:
+		pass.circuit.end(pass, began, what)
+	case r != nil:
 		r.circuit.end(pass, began, what)
 	}
 }
@@ -438,19 +447,17 @@ func (t *records) takeRetry(s scope, host *retryBudget) (wait time.Duration, ok 
 	return host.take()
 }
 
-// open returns how many circuits are not closed, the shared one included.
+// open returns how many circuits are not closed, shared ones included.
 func (t *records) open() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := 0
-	count := func(r *record) {
-		if r.circuit.current() != CircuitClosed {
-			n++
+	for _, records := range []iter.Seq[*record]{maps.Values(t.own), maps.Values(t.shared)} {
+		for r := range records {
+			if r.circuit.current() != CircuitClosed {
+				n++
+			}
 		}
-	}
-	count(t.shared)
-	for _, r := range t.own {
-		count(r)
 	}
 	return n
 }

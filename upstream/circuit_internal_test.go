@@ -747,10 +747,17 @@ func TestRecords_bound(t *testing.T) {
 		if got := len(m.records.own); got != maxRecords {
 			t.Fatalf("%d records, want %d", got, maxRecords)
 		}
-		if m.records.of(at(0)) == m.records.shared || m.records.of(at(maxRecords)) != m.records.shared || m.records.of(at(1<<20)) != m.records.shared {
-			t.Error("who has come too late does not share a record")
+		shares := func(s scope) bool {
+			r := m.records.of(s)
+			return r != nil && r == m.records.shared[s.operation]
 		}
-		// One of the many that share opens for them all, and for nobody else.
+		if shares(at(0)) || !shares(at(maxRecords)) || !shares(at(1<<20)) || len(m.records.shared) != 7 {
+			t.Error("who has come too late does not share a record with all of the operation")
+		}
+		// The record that many share opens for all of its operation, and for nobody else.
+		if !m.call(scope{operation: "other", caller: "caller"}, nil) {
+			t.Error("the shared circuit of another operation has opened")
+		}
 		if m.call(at(1<<20), nil) {
 			t.Error("the shared circuit has not opened")
 		}

@@ -36,8 +36,7 @@ func translate(op *Operation, from *received) (*Response, *Error) {
 	return resp, nil
 }
 
-// decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they
-// are: 7 operations declare a body with 204, so it is read where there is one.
+// decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they are.
 func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
 	if op.noBody || promisesNone && len(from.body) == 0 {

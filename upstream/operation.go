@@ -41,8 +41,8 @@ type Operation struct {
 	repeatable bool
 	// decoder translates a 2XX body; nil: the body is returned as it is.
 	decoder *transcode.Decoder
-	// noBody is whether the operation returns nothing: the message has no fields, and a body that
-	// comes nonetheless is ignored.
+	// noBody is whether the operation returns nothing: the message has no fields, or the document names
+	// 204 as its success. A body that comes nonetheless is ignored.
 	noBody bool
 	// cacheTTL is how old an answer from the cache may be, and how long one of the upstream may
 	// stay there; 0: neither.

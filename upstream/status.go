@@ -177,7 +177,7 @@ func (e *Error) effect() effect {
 	switch {
 	case e.HTTPStatus/100 == 2:
 		return effectDone
-	case e.unsent, e.HTTPStatus/100 == 4:
+	case e.unprocessed(), e.HTTPStatus/100 == 4 && e.HTTPStatus != http.StatusRequestTimeout:
 		return effectNone
 	default:
 		return effectUnknown

@@ -91,8 +91,8 @@ func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
 // Circuit returns the state of the host's circuit breaker. See BreakerPolicy.
 func (c *Client) Circuit() Circuit { return c.admit.host.current() }
 
-// OpenCircuits returns how many circuits of operations, callers and tenants are not closed: 1,025 at
-// most. See BreakerPolicy.
+// OpenCircuits returns how many circuits of operations, callers and tenants are not closed: at most
+// 1,024, and one an operation. See BreakerPolicy.
 func (c *Client) OpenCircuits() int { return c.admit.records.open() }
 
 // Operation resolves an operation. It is for start-up: the error says that the operation has a limit
@@ -108,7 +108,8 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 		}
 		if !spec.Passthrough {
 			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
-			op.decoder, op.noBody = e.Response, !e.HasResponse
+			op.decoder = e.Response
+			op.noBody = !e.HasResponse || e.Operation.GetSuccessStatus() == http.StatusNoContent
 			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
 				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
 			}

@@ -185,6 +185,38 @@ func checkRetries(t *testing.T, asked, calls int64, lasted time.Duration) {
 	}
 }
 
+// TestCircuit_oneCallerWithManyNames has a caller fill the table of circuits, by a new name for each of
+// its calls, and make the circuit open that the rest of its operation shares.
+func TestCircuit_oneCallerWithManyNames(t *testing.T) {
+	t.Parallel()
+	const names, workers = 1100, 50
+	up := &oneBad{failed: map[string]bool{}}
+	up.status.Store(http.StatusServiceUnavailable)
+	at := startAgainst(t, serveHTTP(t, up), "--quota=false", "--retry-max-attempts=1")
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	var next, refused atomic.Int64
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			for n := next.Add(1); n <= names; n = next.Add(1) {
+				if v := verdictOf(getOne(t.Context(), conn, fmt.Sprintf("name %d", n), "bad")); v.reason == "UPSTREAM_CIRCUIT_OPEN" {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	running.Wait()
+	if refused.Load() == 0 {
+		t.Fatal("the table is not full: every name has a circuit of its own")
+	}
+	tags := tagsv1.NewTagsServiceClient(conn)
+	for name, call := range map[string]tagCall{"GetTag": readTag, "CreateTag": createTag, "DeleteTag": deleteTag} {
+		if err := call(as(t.Context(), "another"), tags, "good"); err != nil {
+			t.Errorf("%s of another caller: %v", name, err)
+		}
+	}
+}
+
 // TestTime_circuitOfAnUpstreamThatIsGone has nobody listen any more, and then somebody again.
 func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
 	t.Parallel()

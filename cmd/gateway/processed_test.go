@@ -94,6 +94,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 		"401": {upstream: status(401), want: "no", code: codes.Unauthenticated, reason: "UNAUTHORIZED"},
 		"403": {upstream: status(403), want: "no", code: codes.PermissionDenied, reason: "FORBIDDEN"},
 		"404": {upstream: status(404), want: "no", code: codes.NotFound, reason: "NOT_FOUND"},
+		"503": {upstream: status(503), flags: []string{"--retry-max-attempts=1"}, want: "no", code: codes.Unavailable, reason: "SERVICE_UNAVAILABLE"},
 		"429": {upstream: status(429), flags: []string{"--retry-max-attempts=1"}, want: "no", code: codes.ResourceExhausted, reason: "RATE_LIMITED"},
 		"a field that the gateway refuses": {
 			upstream: status(200), want: "no", code: codes.InvalidArgument, reason: "INVALID_ARGUMENT",
@@ -103,6 +104,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 			},
 		},
 
+		"408":     {upstream: status(408), want: "unknown", code: codes.Unavailable, reason: "REQUEST_TIMEOUT"},
 		"500":     {upstream: status(500), want: "unknown", code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR"},
 		"502":     {upstream: status(502), want: "unknown", code: codes.Unavailable, reason: "BAD_GATEWAY"},
 		"504":     {upstream: status(504), want: "unknown", code: codes.Unavailable, reason: "GATEWAY_TIMEOUT"},

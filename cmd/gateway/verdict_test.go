@@ -150,6 +150,12 @@ func createTag(ctx context.Context, client tagsv1.TagsServiceClient, name string
 	return err
 }
 
+// deleteTag returns nothing, though the document gives its 204 a text.
+func deleteTag(ctx context.Context, client tagsv1.TagsServiceClient, id string, opts ...grpc.CallOption) error {
+	_, err := client.DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: &id}, opts...)
+	return err
+}
+
 // createTagAgain may be repeated.
 func createTagAgain(ctx context.Context, client tagsv1.TagsServiceClient, name string, opts ...grpc.CallOption) error {
 	return createTag(metadata.AppendToOutgoingContext(ctx, "samsara-retry", "always"), client, name, opts...)
@@ -561,6 +567,7 @@ func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
 		"400 to a write":         {createTag, stalling{status: http.StatusBadRequest, header: named, text: half}, codes.InvalidArgument, "BAD_REQUEST"},
 		"500 to a write":         {createTag, stalling{status: http.StatusInternalServerError, header: named, text: half}, codes.Unavailable, "INTERNAL_SERVER_ERROR"},
 		"200 to DELETE":          {nil, stalling{status: http.StatusOK, text: `{"data":`}, codes.OK, ""},
+		"200 to DELETE, a text":  {deleteTag, stalling{status: http.StatusOK, text: `"half a te`}, codes.OK, ""},
 		"200 to DELETE, nothing": {nil, stalling{status: http.StatusOK}, codes.OK, ""},
 		"200 to DELETE, chunks":  {nil, stalling{status: http.StatusOK, chunked: true, trickle: true}, codes.OK, ""},
 		"302 to another": {

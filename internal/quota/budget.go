@@ -164,6 +164,15 @@ func (b *budget) afterLocked(now instant, ahead int) instant {
 	return max(spread, at)
 }
 
+// pausedLocked reports whether a pause holds attempts up, and for longer than the window does.
+func (b *budget) pausedLocked(now instant) bool {
+	if b.until <= now || b.limit.Requests == 0 {
+		return b.until > now
+	}
+	n, window := b.termsLocked(now, b.splitLocked(now))
+	return b.log.lastLocked(n)+window <= b.until
+}
+
 // takeLocked records an admission.
 func (b *budget) takeLocked(now instant) {
 	b.admitted++

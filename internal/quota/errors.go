@@ -21,7 +21,7 @@ type RefusedError struct {
 	Wait time.Duration
 	// Queue says that the queue was full.
 	Queue bool
-	// Paused says that the budget is paused, by a 429.
+	// Paused says that the budget is paused, by a 429, for longer than its window is used up.
 	Paused bool
 }
 

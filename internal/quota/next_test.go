@@ -96,6 +96,21 @@ func TestRefusedError_saysThatABudgetIsPaused(t *testing.T) {
 	})
 }
 
+// TestRefusedError_isOfTheWindowBehindAShortPause has a pause that is over long before the window is.
+func TestRefusedError_isOfTheWindowBehindAShortPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := operation(t, newLimiter(t, exact()), "list", 2, time.Minute)
+		admitted(t, o, 2)
+		o.Pause(t.Context(), time.Now().Add(time.Second/2))
+		_, err := o.Admit(t.Context(), identity.Identity{})
+		var refused *quota.RefusedError
+		if !errors.As(err, &refused) || refused.Paused || refused.Wait < 59*time.Second {
+			t.Errorf("Admit = %v, want a refusal by the window of a minute", err)
+		}
+	})
+}
+
 // TestPermit_countsWithoutRoom has two that lost their places and are written all the same.
 func TestPermit_countsWithoutRoom(t *testing.T) {
 	t.Parallel()

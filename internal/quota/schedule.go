@@ -78,7 +78,7 @@ func (s *schedule) estimateLocked(o *line, f *flow, now instant) *RefusedError {
 		}
 		ahead = s.aheadSharedLocked(f.shared)
 	}
-	return &RefusedError{Budget: longest.name, Limit: longest.limit, Wait: due - now, Paused: longest.until > now}
+	return &RefusedError{Budget: longest.name, Limit: longest.limit, Wait: due - now, Paused: longest.pausedLocked(now)}
 }
 
 // aheadSharedLocked estimates how many are admitted by the shared budgets before one more waiter.

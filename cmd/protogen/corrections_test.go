@@ -144,18 +144,23 @@ func TestCorrections_idle(t *testing.T) {
 func TestCorrections_refused(t *testing.T) {
 	t.Parallel()
 	for action, want := range map[string]string{
-		`target: "$.paths['/things'].get", update: {x-rate-limit: 5/s}`:           `things.yaml:6:5: #/paths/~1things/get: getThings (GET /things): x-rate-limit 5/s, want such as "5 requests/sec": not supported`,
-		`target: "$.paths['/things'].get", update: {x-rate-limit: 5}`:             `x-rate-limit 5, want such as "5 requests/sec": not supported`,
-		`target: "$.paths['/things/stream'].get", update: {x-feed: true}`:         "x-feed true, want false: not supported",
-		`target: $.components.schemas.Things, update: {x-wrapped-in: [a]}`:        "x-wrapped-in [a], want a member's name: not supported",
+		`target: "$.paths['/things'].get", update: {x-rate-limit: 5/s}`:           `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limit: is "5/s", must match `,
+		`target: "$.paths['/things'].get", update: {x-rate-limits: 5/s}`:          `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limits: is no extension `,
+		`target: "$.paths['/things/stream'].get", update: {x-feed: true}`:         `target $.paths['/things/stream'].get: x-feed: is "true", must match ^false$`,
+		`target: $.components.schemas.Things, update: {x-wrapped-in: [a]}`:        `target $.components.schemas.Things: x-wrapped-in: is "", must match `,
 		`target: $.components.schemas.Things, update: {items: none}`:              "corrections.yaml: overlay: ",
 		`target: $.components.schemas.Things.items, update: {$ref: "#/nowhere"}`:  "things.yaml, corrected by ",
 		`target: $.components.schemas.Thing, update: {properties: {a: {$ref: b}}`: "corrections.yaml: overlay: ",
 	} {
 		t.Run(action, func(t *testing.T) {
 			t.Parallel()
-			if _, _, err := corrected(t, action); err == nil || !strings.Contains(err.Error(), want) {
+			root, spec, err := corrected(t, action)
+			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("generate: %v; want %s", err, want)
+			}
+			// It is no change of the document.
+			if report, err := drift(t.Context(), spec, root); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("drift: %v, %v; want %s", report, err, want)
 			}
 		})
 	}

@@ -6,7 +6,9 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/pb33f/go-yaml"
 	"github.com/pb33f/jsonpath/pkg/jsonpath"
@@ -18,14 +20,22 @@ import (
 // version is the only one of the Overlay Specification that is taken.
 const version = "1.0.0"
 
+// extensions are those of ours that protogen reads, with the form of their values.
+var extensions = map[string]*regexp.Regexp{
+	"x-rate-limit": regexp.MustCompile(`^[1-9]\d{0,8} requests?/(sec|min|hour)$`),
+	"x-feed":       regexp.MustCompile(`^false$`),
+	"x-wrapped-in": regexp.MustCompile(`^\w+$`),
+}
+
 // ErrIdle is in the error for an action that changes nothing: what it selects is gone, or is
 // already as the action would make it.
 var ErrIdle = errors.New("changes nothing")
 
 // Apply returns the document, in YAML or JSON, with all actions of the overlay applied, in YAML.
 //
-// It refuses an overlay of another version than 1.0.0, and an action without a description,
-// which must say from where the correction is known. Every action is judged by the document as
+// It refuses an overlay of another version than 1.0.0, an action without a description, which must
+// say from where the correction is known, and one that adds an extension which protogen does not
+// read, or a value of one that it does not understand. Every action is judged by the document as
 // it came, so that none may build upon another. The error joins what is wrong with each action,
 // by its number from 1 and its target; it wraps ErrIdle where an action changes nothing. If that is all
 // that is wrong, the document is returned as well, with the other actions applied.
@@ -84,12 +94,42 @@ func check(root *yaml.Node, action *model.Action) error {
 	if err != nil {
 		return err
 	}
+	if updates {
+		if err := checkExtensions(action.Update); err != nil {
+			return err
+		}
+	}
 	targets := path.Query(root)
 	switch {
 	case len(targets) == 0:
 		return fmt.Errorf("%w: the document has no such place", ErrIdle)
 	case updates && !slices.ContainsFunc(targets, func(target *yaml.Node) bool { return !has(target, action.Update) }):
 		return fmt.Errorf("%w: the document says so itself", ErrIdle)
+	}
+	return nil
+}
+
+// checkExtensions reports an extension in an update that would have no effect.
+func checkExtensions(update *yaml.Node) error {
+	if update.Kind == yaml.MappingNode {
+		for i := 0; i < len(update.Content); i += 2 {
+			name, value := update.Content[i].Value, update.Content[i+1].Value
+			if !strings.HasPrefix(name, "x-") {
+				continue
+			}
+			form := extensions[name]
+			if form == nil {
+				return fmt.Errorf("%s: is no extension that protogen reads", name)
+			}
+			if !form.MatchString(value) {
+				return fmt.Errorf("%s: is %q, must match %s", name, value, form)
+			}
+		}
+	}
+	for _, below := range update.Content {
+		if err := checkExtensions(below); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -145,6 +145,14 @@ func TestApply_refused(t *testing.T) {
 			corrections(`{target: $.components, description: d, update: {x: 1}, remove: true}`),
 			"overlay: action 1, target $.components: must have either update or remove: true", false,
 		},
+		"an extension is misspelt": {
+			corrections(`{target: "$.paths['/things'].get", description: d, update: {x-rate-limits: 5 requests/sec}}`),
+			"overlay: action 1, target $.paths['/things'].get: x-rate-limits: is no extension that protogen reads", false,
+		},
+		"an extension is of another form": {
+			corrections(`{target: $.paths, description: d, update: {/things: {get: {x-rate-limit: lots}}}}`),
+			`overlay: action 1, target $.paths: x-rate-limit: is "lots", must match ^[1-9]`, false,
+		},
 		"a target is no JSONPath": {
 			corrections(`{target: "$.[", description: d, remove: true}`),
 			"overlay: action 1, target $.[: ", false,

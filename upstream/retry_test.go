@@ -374,8 +374,9 @@ func TestBudgetIsSharedBySimultaneousCalls(t *testing.T) {
 			})
 		}
 		running.Wait()
-		if got, most := len(f.requests()), calls+calls/10+10; got > most || got < most-10 {
-			t.Errorf("%d calls made %d requests, want at most %d and not much less", calls, got, most)
+		// How many of the calls come after the first failure, and so count, is for the scheduler.
+		if got, least, most := len(f.requests()), calls+10, calls+calls/10+10; got < least || got > most {
+			t.Errorf("%d calls made %d requests, want %d to %d", calls, got, least, most)
 		}
 	})
 }

@@ -20,13 +20,6 @@ import (
 // version is the only one of the Overlay Specification that is taken.
 const version = "1.0.0"
 
-// extensions are those of ours that protogen reads, with the form of their values.
-var extensions = map[string]*regexp.Regexp{
-	"x-rate-limit": regexp.MustCompile(`^[1-9]\d{0,8} requests?/(sec|min|hour)$`),
-	"x-feed":       regexp.MustCompile(`^false$`),
-	"x-wrapped-in": regexp.MustCompile(`^\w+$`),
-}
-
 // ErrIdle is in the error for an action that changes nothing: what it selects is gone, or is
 // already as the action would make it.
 var ErrIdle = errors.New("changes nothing")
@@ -117,11 +110,11 @@ func checkExtensions(update *yaml.Node) error {
 			if !strings.HasPrefix(name, "x-") {
 				continue
 			}
-			form := extensions[name]
-			if form == nil {
+			form := formOf(name)
+			if form == "" {
 				return fmt.Errorf("%s: is no extension that protogen reads", name)
 			}
-			if !form.MatchString(value) {
+			if !regexp.MustCompile(form).MatchString(value) {
 				return fmt.Errorf("%s: is %q, must match %s", name, value, form)
 			}
 		}
@@ -132,6 +125,20 @@ func checkExtensions(update *yaml.Node) error {
 		}
 	}
 	return nil
+}
+
+// formOf returns what the values of an extension match, empty if it is none that protogen reads.
+func formOf(extension string) string {
+	switch extension {
+	case "x-rate-limit":
+		return `^[1-9]\d{0,8} requests?/(sec|min|hour)$`
+	case "x-feed":
+		return `^false$`
+	case "x-wrapped-in":
+		return `^\w+$`
+	default:
+		return ""
+	}
 }
 
 // has reports whether an update of a node would leave it as it is: whether an object has all

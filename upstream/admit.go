@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -22,6 +23,13 @@ type admit struct {
 	host    *circuit
 	retries *retryBudget
 	records *records
+}
+
+func newAdmit(cfg *Config, next *attempt) admit {
+	return admit{
+		next: next, host: newCircuit(cfg.Breaker, cfg.Logger.With(slog.String("of", "host"))),
+		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(cfg),
+	}
 }
 
 // rest waits before a further attempt, or until ctx ends. The quota shows who waits.
@@ -63,10 +71,7 @@ func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (
 // pass makes an attempt that has been let through.
 func (a *admit) pass(ctx context.Context, req *request, n int, with *authorized, p pass, through *leave) (*Response, *Error, *refusal) {
 	onHost, onScope := outcomeNone, outcomeNone
-	defer func() { // even where an Observer panics
-		a.host.end(p.host, p.began, onHost)
-		a.records.end(scopeOf(req), p.scope, p.began, onScope)
-	}()
+	defer func() { a.end(req, p, onHost, onScope) }() // even if an Observer panics
 	var g gate
 	if through != nil {
 		g = through
@@ -93,10 +98,10 @@ type pass struct {
 // refusal says why allow would let no attempt through now; nil: it would.
 func (a *admit) refusal(req *request) *refusal {
 	if wait, refused := a.host.refusal(); refused {
-		return circuitRefusal(wait)
+		return failuresRefusal(notCircuit, wait, false)
 	}
 	if wait, refused := a.records.of(scopeOf(req)).refusal(); refused {
-		return circuitRefusal(wait)
+		return failuresRefusal(notCircuit, wait, true)
 	}
 	return nil
 }
@@ -106,13 +111,19 @@ func (a *admit) allow(req *request) (pass, *refusal) {
 	var wait time.Duration
 	var ok bool
 	if p.scope, wait, ok = a.records.of(scopeOf(req)).allow(); !ok {
-		return pass{}, circuitRefusal(wait)
+		return pass{}, failuresRefusal(notCircuit, wait, true)
 	}
 	if p.host, wait, ok = a.host.allow(); !ok {
 		a.records.end(scopeOf(req), p.scope, p.began, outcomeNone)
-		return pass{}, circuitRefusal(wait)
+		return pass{}, failuresRefusal(notCircuit, wait, false)
 	}
 	return p, nil
+}
+
+// end tells the circuits what an attempt that they let through says of the host and of its scope.
+func (a *admit) end(req *request, p pass, onHost, onScope outcome) {
+	a.host.end(p.host, p.began, onHost)
+	a.records.end(scopeOf(req), p.scope, p.began, onScope)
 }
 
 // countCall counts a call, not its retries.
@@ -121,13 +132,17 @@ func (a *admit) countCall(req *request) {
 	a.records.of(scopeOf(req)).countCall()
 }
 
-// takeRetry takes a retry from the budgets, or says why there is none.
+// takeRetry takes a retry from the budget of the call's scope and then from the host's, or says why there
+// is none. What only the host refuses is lost to the scope, which harms nobody: the other way round, a
+// scope that has used up its own budget would use up the host's.
 func (a *admit) takeRetry(req *request) *refusal {
-	wait, ok := a.records.takeRetry(scopeOf(req), a.retries)
-	if ok {
-		return nil
+	if wait, ok := a.records.failing(scopeOf(req)).retries.take(); !ok {
+		return failuresRefusal(notRetryBudget, wait, true)
 	}
-	return &refusal{reason: notRetryBudget, wait: wait, known: true}
+	if wait, ok := a.retries.take(); !ok {
+		return failuresRefusal(notRetryBudget, wait, false)
+	}
+	return nil
 }
 
 // scopeOf is whose circuit and retry budget a call has.

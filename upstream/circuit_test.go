@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,13 +29,7 @@ func newCircuit(t *testing.T, edits ...func(*upstream.Config)) *circuit {
 	t.Helper()
 	c := &circuit{t: t}
 	c.fake = newServer(t, c.server.ServeHTTP)
-	log := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
-	c.client = c.fake.client(append(edits, once, func(cfg *upstream.Config) { cfg.Logger = log })...)
+	c.client = c.fake.client(append(edits, once, func(cfg *upstream.Config) { cfg.Logger = upstream.TextLog(&c.log) })...)
 	return c
 }
 

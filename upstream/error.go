@@ -66,6 +66,9 @@ type Error struct {
 	// hurried is whether there is no further attempt only because the caller does not wait for
 	// RetryAfter.
 	hurried bool
+	// refusedOwn is whether there is no further attempt only because of what its caller has done or waits
+	// for.
+	refusedOwn bool
 	// early is whether there was no attempt, for reasons of the call's own.
 	early bool
 }

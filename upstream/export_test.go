@@ -1,6 +1,11 @@
 package upstream
 
-import "samsara.internal/gateway/internal/quota"
+import (
+	"io"
+	"log/slog"
+
+	"samsara.internal/gateway/internal/quota"
+)
 
 // InFlightBytes returns how much memory response bodies and messages hold now, those included
 // that have not been released. See Config.Memory.
@@ -20,4 +25,14 @@ func (c *Client) CircuitOf(operation, caller string) Circuit {
 		return CircuitClosed
 	}
 	return r.circuit.current()
+}
+
+// TextLog returns a logger of lines without a time.
+func TextLog(to io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }

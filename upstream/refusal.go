@@ -37,6 +37,8 @@ type refusal struct {
 	err error
 	// begun is whether the attempt had begun, though nothing was sent.
 	begun bool
+	// own is whether it is for what the caller has done or waits for: others may be let through.
+	own bool
 }
 
 // conclude is what the caller is told: the verdict that there is, why it was not repeated, and when to
@@ -49,6 +51,7 @@ func (r *refusal) conclude(said *Error) *Error {
 	case said != nil:
 		said.NotRepeated = r.reason
 		said.hurried = r.reason == notDeadline || r.reason == notQuota
+		said.refusedOwn = r.own
 		said.RetryAfter = max(said.RetryAfter, r.wait)
 		said.RetryAfterKnown = said.RetryAfterKnown || r.known
 		return said
@@ -67,9 +70,10 @@ func (r *refusal) conclude(said *Error) *Error {
 	return said
 }
 
-// circuitRefusal is that of a circuit which lets nothing through for so long.
-func circuitRefusal(wait time.Duration) *refusal {
-	return &refusal{reason: notCircuit, wait: wait, known: true}
+// failuresRefusal is that of a circuit or a retry budget which lets nothing through for so long. It is
+// the caller's own, or the host's.
+func failuresRefusal(reason string, wait time.Duration, own bool) *refusal {
+	return &refusal{reason: reason, wait: wait, known: true, own: own}
 }
 
 // overRefusal is that of a context which is done, nil if it is not.
@@ -95,7 +99,7 @@ func quotaRefusal(ctx context.Context, err error) *refusal {
 	r := &refusal{reason: notQuota, err: err}
 	var refused *quota.RefusedError
 	if errors.As(err, &refused) {
-		r.wait, r.known = refused.Wait, true
+		r.wait, r.known, r.own = refused.Wait, true, !refused.Paused
 	}
 	return r
 }

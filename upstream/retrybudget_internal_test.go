@@ -170,11 +170,10 @@ func TestRetryBudget_outage(t *testing.T) {
 					m.call(s, answering(503))
 					calls++
 					for range 3 {
-						wait, ok := m.records.takeRetry(s, m.retries)
-						if ok {
+						if refused := m.takeRetry(callOf(s)); refused == nil {
 							retries++
-						} else if wait <= 0 || wait > 11*time.Second {
-							t.Fatalf("the wait is %v, want up to 11s", wait)
+						} else if refused.wait <= 0 || refused.wait > 11*time.Second {
+							t.Fatalf("the wait is %v, want up to 11s", refused.wait)
 						}
 					}
 					<-time.After(time.Second / 300)
@@ -202,11 +201,11 @@ func TestRetryBudget_badCaller(t *testing.T) {
 			<-time.After(20 * time.Millisecond)
 			m.call(bad, answering(500))
 			for range 3 {
-				m.records.takeRetry(bad, m.retries)
+				m.takeRetry(callOf(bad))
 			}
 			if n%100 == 99 { // each two seconds
 				m.call(good, answering(503))
-				if _, ok := m.records.takeRetry(good, m.retries); !ok {
+				if m.takeRetry(callOf(good)) != nil {
 					t.Errorf("retry %d of the good caller is refused", n/100)
 				}
 			}

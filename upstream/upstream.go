@@ -15,15 +15,14 @@
 //
 // A call goes through layers, cache, share, retry, admit and attempt, each of which knows the next one
 // alone. The files, in the order in which they are to be read: upstream, cache, share, retry, admit,
-// attempt, circuit, retrybudget, request, transport, body, decode, operation, refusal, status, error,
-// errorbody, retryafter, config, token. Each names only what comes after it.
+// attempt, records, circuit, retrybudget, request, transport, body, decode, operation, refusal, status,
+// error, errorbody, retryafter, config, token. Each names only what comes after it.
 package upstream
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 
@@ -66,10 +65,7 @@ func New(cfg Config) (*Client, error) {
 		transport: transport, timeout: cfg.AttemptTimeout, maxBytes: cfg.MaxResponseBytes,
 		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
 	}
-	c.admit = admit{
-		next: &c.attempt, host: newCircuit(cfg.Breaker, cfg.Logger.With(slog.String("of", "host"))),
-		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(&cfg),
-	}
+	c.admit = newAdmit(&cfg, &c.attempt)
 	c.retry = retry{next: &c.admit, policy: cfg.Retry, token: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader())}
 	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
 	c.cache = cache{next: &c.share, token: cfg.Token, observer: cfg.ReadObserver}
@@ -142,7 +138,7 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
 // request that is no GET has ended in between, or that one still waits for the quota as another
 // Caller or with another priority. The end of that one's context does not become its own, nor does
-// what the quota or a circuit refuses it.
+// what the quota, a circuit or a retry budget refuses it as that Caller.
 func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, error) {
 	call.Method = cmp.Or(op.method, call.Method)
 	req := request{Call: call, op: op, memory: cmp.Or(call.Memory, c.own)}

@@ -113,7 +113,7 @@ func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Durati
 	if failure.RetryAfter > 0 {
 		rest = failure.RetryAfter
 	}
-	due, reason := rest, notDeadline
+	due, reason, own := rest, notDeadline, false
 	if budget := req.op.quota; budget != nil {
 		next, paused, err := budget.NextAdmission(req.From, rest)
 		switch {
@@ -124,9 +124,10 @@ func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Durati
 		case next > due:
 			due, reason = next, notQuota
 		}
+		own = due > max(rest, paused) // What is beyond the pauses is for the caller's place.
 	}
 	if !affordable(ctx, due) {
-		return 0, &refusal{reason: reason, wait: due, known: true}
+		return 0, &refusal{reason: reason, wait: due, known: true, own: own}
 	}
 	return rest, nil
 }

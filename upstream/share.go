@@ -55,7 +55,7 @@ func (s *share) read(ctx context.Context, req *request, key readKey) (*Response,
 		if !s.await(ctx, ahead) {
 			return nil, req.failed(ended(ctx))
 		}
-		if resp, failure := ahead.share(ctx, req.memory); resp != nil || failure != nil {
+		if resp, failure := ahead.share(ctx, req); resp != nil || failure != nil {
 			observeRead(ctx, s.observer, req, SourceShared, resp)
 			return resp, failure
 		}
@@ -206,21 +206,23 @@ func (s *share) remove(key readKey, f *flight) {
 	}
 }
 
-// share returns what came of a flight for a follower, held by whom it says, or nothing where that is
-// the leader's own affair and the follower must ask again: the leader's context ended, it was refused
-// before there was a verdict, or a further attempt would have been too late for it but is not for the
-// follower.
-func (f *flight) share(ctx context.Context, by *lease.Holder) (*Response, *Error) {
+// share returns what came of a flight for a follower, or nothing if that is the leader's own affair and
+// the follower must ask again: the leader's context ended, it was refused before there was a verdict, a
+// further attempt was refused for what only its caller has done or waits for, or would have been too late
+// for it but is not for the follower.
+func (f *flight) share(ctx context.Context, by *request) (*Response, *Error) {
 	switch {
 	case f.resp != nil:
 		mine := new(*f.resp)
 		mine.asked = time.Time{}
-		mine.Lease = f.resp.Lease.Share(by)
+		mine.Lease = f.resp.Lease.Share(by.memory)
 		if f.takers.Add(-1) == 0 {
 			f.resp.Lease.Release()
 		}
 		return mine, nil
-	case f.failure == nil || f.failure.ownAffair() || f.failure.hurried && affordable(ctx, f.failure.RetryAfter):
+	case f.failure == nil || f.failure.ownAffair():
+		return nil, nil
+	case f.failure.refusedOwn && f.from != by.From, f.failure.hurried && affordable(ctx, f.failure.RetryAfter):
 		return nil, nil
 	default:
 		return nil, new(*f.failure)

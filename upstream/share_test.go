@@ -281,6 +281,64 @@ func TestWaitThatOneCannotAffordIsAnothers(t *testing.T) {
 	})
 }
 
+// TestShare_refusedRepeatIsTheLeadersOwn has a first call whose own failures do not let it be repeated.
+// Another caller's, which waits for the same, is not refused for them.
+func TestShare_refusedRepeatIsTheLeadersOwn(t *testing.T) {
+	t.Parallel()
+	for why, edit := range map[string]func(*upstream.Config){
+		"retry_budget": func(cfg *upstream.Config) { cfg.Retry.Budget, cfg.Breaker.FailureRatio = 1, 2 },
+		"circuit":      func(cfg *upstream.Config) { cfg.Breaker.MinAttempts = 3 },
+	} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				failing := slowly(answer(503, ""))
+				f := newFake(t, failing, failing, failing, slowly(answer(200, `{}`)))
+				client := f.client(edit, func(cfg *upstream.Config) { cfg.Retry.MaxAttempts = 2 })
+				by := func(caller string) *request {
+					req := get("/x")
+					req.From.Caller = caller
+					return req
+				}
+				got := <-goDo(t, client, time.Minute, by("bad"))
+				wantNotRepeated(t, failure(t, got.resp, got.err), codes.Unavailable, "SERVICE_UNAVAILABLE", 2, "attempts")
+				bad, alsoBad := goDo(t, client, time.Minute, by("bad")), goDo(t, client, time.Minute, by("bad"))
+				good := goDo(t, client, time.Minute, by("good"))
+				for _, ended := range []<-chan outcome{bad, alsoBad} {
+					got := <-ended
+					wantNotRepeated(t, failure(t, got.resp, got.err), codes.Unavailable, "SERVICE_UNAVAILABLE", 1, why)
+				}
+				wantBody(t, <-good, `{}`)
+			})
+		})
+	}
+}
+
+// TestShare_queueIsTheLeadersOwn has a first call that is not repeated because its caller has others that
+// wait for the quota. Another caller, which waits for the same, has its own turn.
+func TestShare_queueIsTheLeadersOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, slowly(answer(503, "")), answer(200, "1"), answer(200, "2"), answer(200, "3"), answer(200, "4"))
+		client, budget := f.client(), newQuota(t, quota.Limit{Requests: 1, Window: 2 * time.Second})
+		bad := goDo(t, client, 7*time.Second, within(budget, "/x"))
+		for n := range 3 {
+			goDo(t, client, time.Minute, within(budget, "/"+strconv.Itoa(n)))
+		}
+		req := within(budget, "/x")
+		req.From.Caller = "good"
+		good := goDo(t, client, 7*time.Second, req)
+		got := <-bad
+		wantNotRepeated(t, failure(t, got.resp, got.err), codes.Unavailable, "SERVICE_UNAVAILABLE", 1, "quota")
+		got = <-good
+		wantBody(t, got, "2")
+		if got.took != 4*time.Second {
+			t.Errorf("it took %v, want 4s", got.took)
+		}
+		<-time.After(time.Minute)
+	})
+}
+
 func TestPanicOfOneCallIsNotThatOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

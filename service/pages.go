@@ -136,7 +136,10 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 		return feed.Failure{}, false
 	}
 	s.observer.FailureOutlasted(code.String())
-	return feed.Failure{Code: int32(code), Reason: reason, Message: failed.Message, RetryAfter: failed.RetryAfter}, true
+	return feed.Failure{
+		Code: int32(code), Reason: reason, Message: failed.Message,
+		RetryAfter: failed.RetryAfter, OthersAfter: failed.OthersAfter(),
+	}, true
 }
 
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so

@@ -58,8 +58,8 @@ func (c *circuit) wantRefusal(retryAfter time.Duration) {
 	resp, err := c.client.Do(c.t.Context(), get("/x"))
 	failed := failure(c.t, resp, err)
 	wantVerdict(c.t, failed, codes.Unavailable, upstream.ReasonCircuitOpen, 0)
-	if !failed.RetryAfterKnown || failed.RetryAfter != retryAfter {
-		c.t.Errorf("RetryAfter = %v, %t, want %v", failed.RetryAfter, failed.RetryAfterKnown, retryAfter)
+	if !failed.RetryAfterKnown || failed.RetryAfter != retryAfter || failed.OthersAfter() != 0 {
+		c.t.Errorf("RetryAfter = %v, %t, and %v for others, want %v and 0", failed.RetryAfter, failed.RetryAfterKnown, failed.OthersAfter(), retryAfter)
 	}
 	if after := len(c.fake.requests()); after != before {
 		c.t.Errorf("%d requests were made", after-before)

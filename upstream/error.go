@@ -69,6 +69,8 @@ type Error struct {
 	// refusedOwn is whether there is no further attempt only because of what its caller has done or waits
 	// for.
 	refusedOwn bool
+	// othersAfter is what RetryAfter would be without that refusal.
+	othersAfter time.Duration
 	// early is whether there was no attempt, for reasons of the call's own.
 	early bool
 }
@@ -79,6 +81,15 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// OthersAfter returns how much of RetryAfter holds for other callers too: all, except what only this one's
+// own circuit, retry budget or place in the quota's queue asks for.
+func (e *Error) OthersAfter() time.Duration {
+	if e.refusedOwn {
+		return e.othersAfter
+	}
+	return e.RetryAfter
+}
 
 // IsBadRequest reports whether the upstream refused the request for what it asks.
 func (e *Error) IsBadRequest() bool { return e.HTTPStatus == http.StatusBadRequest }

@@ -51,7 +51,7 @@ func (r *refusal) conclude(said *Error) *Error {
 	case said != nil:
 		said.NotRepeated = r.reason
 		said.hurried = r.reason == notDeadline || r.reason == notQuota
-		said.refusedOwn = r.own
+		said.refusedOwn, said.othersAfter = r.own, said.RetryAfter
 		said.RetryAfter = max(said.RetryAfter, r.wait)
 		said.RetryAfterKnown = said.RetryAfterKnown || r.known
 		return said
@@ -66,7 +66,7 @@ func (r *refusal) conclude(said *Error) *Error {
 	default:
 		said = fault(ReasonGatewayQuota, strings.TrimPrefix(r.err.Error(), "quota: "), r.err)
 	}
-	said.RetryAfter, said.RetryAfterKnown, said.early = r.wait, r.known, true
+	said.RetryAfter, said.RetryAfterKnown, said.early, said.refusedOwn = r.wait, r.known, true, r.own
 	return said
 }
 

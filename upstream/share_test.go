@@ -292,7 +292,7 @@ func TestShare_refusedRepeatIsTheLeadersOwn(t *testing.T) {
 		t.Run(why, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				failing := slowly(answer(503, ""))
+				failing := slowly(answer(503, "", "Retry-After", "1"))
 				f := newFake(t, failing, failing, failing, slowly(answer(200, `{}`)))
 				client := f.client(edit, func(cfg *upstream.Config) { cfg.Retry.MaxAttempts = 2 })
 				by := func(caller string) *request {
@@ -306,7 +306,11 @@ func TestShare_refusedRepeatIsTheLeadersOwn(t *testing.T) {
 				good := goDo(t, client, time.Minute, by("good"))
 				for _, ended := range []<-chan outcome{bad, alsoBad} {
 					got := <-ended
-					wantNotRepeated(t, failure(t, got.resp, got.err), codes.Unavailable, "SERVICE_UNAVAILABLE", 1, why)
+					failed := failure(t, got.resp, got.err)
+					wantNotRepeated(t, failed, codes.Unavailable, "SERVICE_UNAVAILABLE", 1, why)
+					if failed.RetryAfter < 5*time.Second || failed.OthersAfter() != time.Second {
+						t.Errorf("RetryAfter is %v, and %v for others, want 5s at least and 1s", failed.RetryAfter, failed.OthersAfter())
+					}
 				}
 				wantBody(t, <-good, `{}`)
 			})

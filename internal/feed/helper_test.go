@@ -38,8 +38,8 @@ type ledger struct {
 	asks []ask
 	// before is called with each request, and may wait or fail; nil: it does not.
 	before func(ctx context.Context, a ask) error
-	// retryAfter is what failures that pass ask for.
-	retryAfter time.Duration
+	// retryAfter and othersAfter are what failures that pass ask for.
+	retryAfter, othersAfter time.Duration
 }
 
 type ask struct {
@@ -79,7 +79,7 @@ func (l *ledger) Page(ctx context.Context, cursor string, as identity.Identity, 
 }
 
 func (l *ledger) Outlast(err error) (Failure, bool) {
-	return Failure{Message: err.Error(), RetryAfter: l.retryAfter}, errors.Is(err, errPasses)
+	return Failure{Message: err.Error(), RetryAfter: l.retryAfter, OthersAfter: l.othersAfter}, errors.Is(err, errPasses)
 }
 
 // position is how many records come before a cursor. What follows its first comma means nothing.

@@ -187,6 +187,45 @@ func TestHub_inWhoseNameWhileItFails(t *testing.T) {
 }
 
 // TestHub_sourceOfOneThatHasLeft has each follower bring a source of its own.
+// TestHub_waitOfOneName has one that is refused for ten minutes, for its own sake, while another name
+// follows from the beginning or comes later.
+func TestHub_waitOfOneName(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]time.Duration{"both from the beginning": 0, "the other comes later": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				source := &ledger{records: 1, size: 1, retryAfter: 10 * time.Minute, othersAfter: 20 * time.Second}
+				source.before = func(_ context.Context, a ask) error {
+					if a.as.Caller == "bad" {
+						return errPasses
+					}
+					return nil
+				}
+				b := serve(t, source)
+				b.join("bad", "1", nil).listen()
+				synctest.Wait()
+				pass(late)
+				b.join("bad", "1", nil).listen() // changes nothing
+				synctest.Wait()
+				pass(late)
+				if got := source.names(0); got != "bad" {
+					t.Fatalf("asked in the names of %q, want bad", got)
+				}
+				b.join("good", "1", nil).listen()
+				synctest.Wait()
+				pass(max(0, 20*time.Second-2*late) + time.Second)
+				if got := source.names(0); got != "bad good" {
+					t.Errorf("asked in the names of %q, want bad good", got)
+				}
+				if gap := source.asked()[1].at.Sub(source.asked()[0].at); gap < 20*time.Second {
+					t.Errorf("asked again after %v, want 20s at least", gap)
+				}
+			})
+		})
+	}
+}
+
 func TestHub_sourceOfOneThatHasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

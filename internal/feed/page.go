@@ -40,8 +40,9 @@ type Failure struct {
 	// Code, Reason and Message are for the followers. A feed does not look at them.
 	Code            int32
 	Reason, Message string
-	// RetryAfter is how long the upstream wants not to be asked.
-	RetryAfter time.Duration
+	// RetryAfter is how long not to ask again in the name that was asked in. OthersAfter, which is no
+	// longer, is that in any other name.
+	RetryAfter, OthersAfter time.Duration
 }
 
 const (

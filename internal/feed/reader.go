@@ -123,6 +123,8 @@ type reader struct {
 	// one succeeded.
 	asking        bool
 	answered, due time.Time
+	// othersDue is when the next request is due while it fails, if in a name that has not failed.
+	othersDue time.Time
 	// jitter is the share of the poll interval that is added to it.
 	jitter float64
 	// failure is what the reader outlasts at the moment, failures how often it has failed, and waits
@@ -172,13 +174,38 @@ func (r *reader) enterLocked(p *place, next int64) {
 	if next < r.kept.nextLocked() {
 		before = r.kept.atLocked(next).answers - 1
 	}
-	p.reader, p.next, p.skipped, p.tried = r, next, before-p.pages, false
+	p.reader, p.next, p.skipped, p.tried = r, next, before-p.pages, r.failure != nil && r.triedLocked(p.As)
 	r.followers[p] = struct{}{}
 	r.kept.expectLocked(next, 1)
 	if sooner := r.answered.Add(r.spreadLocked(p.PollInterval)); r.caughtUp && r.failure == nil && sooner.Before(r.due) {
 		r.due = sooner
 	}
+	r.hastenLocked()
 	r.nudge()
+}
+
+// triedLocked reports whether a request in a name has failed since the last round of names began.
+func (r *reader) triedLocked(as identity.Identity) bool {
+	for p := range r.followers {
+		if p.As == as {
+			return p.tried
+		}
+	}
+	return false
+}
+
+// hastenLocked has a request that failed in one name, and is for another now, wait no longer than others
+// have to.
+func (r *reader) hastenLocked() {
+	if r.failure == nil || !r.othersDue.Before(r.due) {
+		return
+	}
+	for p := range r.followers {
+		if !p.tried {
+			r.due = r.othersDue
+			return
+		}
+	}
 }
 
 // dropLocked takes a follower away.
@@ -223,8 +250,8 @@ func (r *reader) takeLocked(p *Page) {
 	r.kept.putLocked(&kept{Page: p, asked: asked, answers: r.answers, waiting: len(r.followers)})
 }
 
-// outlastLocked waits before the reader asks again, not less than the upstream wants, if possible in
-// the name of another.
+// outlastLocked waits before the reader asks again, if possible in the name of another, and not less than
+// that one has to.
 func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
 	for p := range r.followers {
 		p.tried = p.tried || p.As == as
@@ -236,7 +263,9 @@ func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
 		}
 	}
 	r.failure, r.failures = &failed, r.failures+1
-	r.due = time.Now().Add(max(r.waits.NextBackOff(), failed.RetryAfter))
+	now, wait := time.Now(), r.waits.NextBackOff()
+	r.due, r.othersDue = now.Add(max(wait, failed.RetryAfter)), now.Add(max(wait, failed.OthersAfter))
+	r.hastenLocked()
 }
 
 // intervalLocked is how long the most eager follower wants to wait, and a bit more.

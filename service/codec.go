@@ -102,7 +102,7 @@ type message struct {
 	sent       bool
 }
 
-// newMessage returns the message with a cursor, where it is not empty. The caller adds the rest.
+// newMessage returns the message with a cursor, if it is not empty. The caller adds the rest.
 func newMessage(cursor string) *message {
 	m := new(message)
 	if cursor != "" {

@@ -1,6 +1,6 @@
 // Package service is the gRPC side of the gateway. It serves every operation of the REST API as
 // a unary method, and its pages as streams where it has any, from descriptors and annotations
-// alone, together with health, reflection, channelz and, where it is wanted, PassthroughService.
+// alone, together with health, reflection, channelz and, if it is wanted, PassthroughService.
 //
 // # Guarantees
 //
@@ -30,7 +30,7 @@
 //
 // The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
 // whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
-// was not sent, "no", but for a fault of the gateway, INTERNAL and PANIC. Of passthrough, errors before
+// was not sent, "no", except for a fault of the gateway, INTERNAL and PANIC. Of passthrough, errors before
 // its request is read say nothing.
 //
 // # Memory
@@ -48,16 +48,17 @@
 // that is the last for the options' sake is sent for the sake of its cursor. The next page is
 // fetched while one is being sent: two of them exist at most, however slowly the client reads.
 //
-// A FollowX method goes on after the last page. Where nothing is new it asks again after the
+// A FollowX method goes on after the last page. If nothing is new it asks again after the
 // poll interval and up to a tenth more; nothing new means that the page is empty, that its
 // cursor is the one it was asked for with, or that no page follows. Streams with the same request,
 // samsara-retry and forwarded headers are read once for all, see package feed, unless one wants
 // no-store; who reads too slowly for the others goes on by itself. Each request goes in the name of
 // a caller whose stream is there: of an interactive one before any that is batch, then of the one
 // that has followed longest, and while requests fail of each in turn. After the keep-alive interval
-// without a message, one says how the feed is doing and where it is. UNAVAILABLE and RESOURCE_EXHAUSTED do not end the stream but for a response
-// that is too large: they are waited out, from 1 second up to a minute at random, and not less
-// than the upstream asks for. MaxPages counts empty answers too.
+// without a message, one says how the feed is doing and where it is. UNAVAILABLE and
+// RESOURCE_EXHAUSTED do not end the stream, except for a response that is too large: they are waited
+// out, from 1 second up to a minute at random, and not less than the upstream asks for. What refuses
+// one caller alone does not hold up requests in another's name. MaxPages counts empty answers too.
 //
 // The cursor of a message asks for what comes after it, also at another server and after a
 // crash: who goes on from the last one that was dealt with misses nothing. The last page of a
@@ -74,10 +75,10 @@
 //
 // # Metadata of requests
 //
-//	samsara-retry          "always": repeat the request even where that could do something twice.
+//	samsara-retry          "always": repeat the request even if that could do something twice.
 //	                       Any other value is refused.
 //	samsara-caller         Who calls, at most 64 bytes: callers share the quota fairly. What a
-//	                       verified client certificate says counts over it, and the address where
+//	                       verified client certificate says counts over it, and the address if
 //	                       there is neither.
 //	samsara-priority       "batch" gives way to "interactive". Unary calls are interactive and
 //	                       streams batch unless they say so.
@@ -87,12 +88,12 @@
 // # Metadata of responses
 //
 //	samsara-attempts       HTTP attempts made, the first one included.
-//	samsara-request-id     Samsara's id of the last attempt, escaped, where it gave one.
+//	samsara-request-id     Samsara's id of the last attempt, escaped, if it gave one.
 //	samsara-drift          How the response differed from its descriptor; absent if it did not.
 //	samsara-cache          "hit; age=" and a number of seconds in the header of an answer from the
 //	                       cache.
 //	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
-//	                       message sent, or of the request where there was none. Absent if there
+//	                       message sent, or of the request if there was none. Absent if there
 //	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
 //	                       the API token.
 //

@@ -16,7 +16,7 @@ const (
 	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
 	// its method.
 	retryKey = "samsara-retry"
-	// callerKey names the caller for the sharing of the quota, where no certificate does.
+	// callerKey names the caller for the sharing of the quota, if no certificate does.
 	callerKey = "samsara-caller"
 	// priorityKey is "batch" for calls that give way to others, and "interactive".
 	priorityKey = "samsara-priority"

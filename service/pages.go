@@ -41,7 +41,7 @@ type source struct {
 	stream    *endpoint.Stream
 	walk      *endpoint.Walk
 	operation *upstream.Operation
-	// call is that of every page but for path and query.
+	// call is that of every page, except path and query.
 	call upstream.Call
 }
 
@@ -194,8 +194,8 @@ type client struct {
 	drifted   driftSum
 }
 
-// sendPage sends a page with the first so many of its records, and passes its memory on, also where
-// it fails.
+// sendPage sends a page with the first so many of its records, and passes its memory on, also if it
+// fails.
 func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	wire, cursor := p.wire, p.Cursor
 	if items < p.Items {
@@ -204,7 +204,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 		held = c.call.Memory.Add(int64(cap(wire)))
 	}
 	if !c.begun {
-		// This fails only where the caller is gone.
+		// This fails only if the caller is gone.
 		_ = c.SetHeader(callMetadata(p.resp.Attempts, p.resp.RequestID))
 	}
 	c.drifted.add(&p.resp.Drift)

@@ -75,8 +75,8 @@ func TestMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 	}
 }
 
-func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
-	t.Parallel()
+func newLimiter(t *testing.T) *quota.Limiter {
+	t.Helper()
 	limiter, err := quota.New(quota.Defaults())
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +86,12 @@ func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
 			t.Errorf("close limiter: %v", err)
 		}
 	})
+	return limiter
+}
+
+func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
+	t.Parallel()
+	limiter := newLimiter(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) }))
 	t.Cleanup(server.Close)
 	base, err := url.Parse(server.URL)
@@ -131,13 +137,8 @@ func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
 
 func TestOperationsThatCannotBeResolvedAreListed(t *testing.T) {
 	t.Parallel()
-	limiter, err := quota.New(quota.Defaults())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = limiter.Close() })
 	client, err := upstream.New(upstream.Config{
-		BaseURL: &url.URL{Scheme: "http", Host: "nowhere.test"}, Token: upstream.StaticToken("token"), Quota: limiter,
+		BaseURL: &url.URL{Scheme: "http", Host: "nowhere.test"}, Token: upstream.StaticToken("token"), Quota: newLimiter(t),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ const (
 	// streamWindowBytes and connWindowBytes are how much of requests clients send unread. Fixed,
 	// because to find better ones grpc pings the client once a request, which costs each small
 	// call two more wake-ups, and requests are small.
-	// What is not being decoded thus stays at the client, but for 64 KiB a call.
+	// What is not being decoded thus stays at the client, except 64 KiB a call.
 	streamWindowBytes = 64 << 10
 	connWindowBytes   = 1 << 20
 	// maxHeaderBytes bounds the metadata of a request.

@@ -60,7 +60,7 @@ type Config struct {
 	Observer Observer
 	// ReadObserver is told of every read. Default none.
 	ReadObserver ReadObserver
-	// Logger gets one debug record a failed attempt, a warning where the circuit opens and a word
+	// Logger gets one debug record a failed attempt, a warning if a circuit opens and a word
 	// when it has closed again. Default none.
 	Logger *slog.Logger
 }
@@ -68,16 +68,16 @@ type Config struct {
 // RetryPolicy says how attempts are repeated. Zero fields take the defaults.
 //
 // The n-th wait is random between nothing and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter).
-// Where the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
+// If the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
 // that instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
-// nor is one above MaxUnboundedWait where there is no deadline; nor one at whose end the quota, as
+// nor is one above MaxUnboundedWait if there is no deadline; nor one at whose end the quota, as
 // far as it knows, lets nobody through in time.
 type RetryPolicy struct {
 	// MaxAttempts includes the first; 1 never repeats. Default 4.
 	MaxAttempts int
 	// BaseDelay bounds the first wait. Default 250 ms.
 	BaseDelay time.Duration
-	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay where that is more.
+	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay if that is more.
 	MaxDelay time.Duration
 	// Budget keeps repeated attempts from multiplying the load of an upstream that is down. Within 10 s
 	// an operation has for each caller and tenant at most as many, and one more for every ten calls since
@@ -129,9 +129,9 @@ type TransportConfig struct {
 // Attempt is one HTTP attempt as an Observer sees it.
 type Attempt struct {
 	Method, Template string
-	// Status is the HTTP status, 0 where there was no response.
+	// Status is the HTTP status, 0 if there was no response.
 	Status int
-	// Reason is the Error's reason, empty where a 2XX response was read to its end.
+	// Reason is the Error's reason, empty if a 2XX response was read to its end.
 	Reason string
 	// Duration is from connecting to the last byte of the body.
 	Duration time.Duration

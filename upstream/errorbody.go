@@ -116,7 +116,7 @@ func bounded(text string, limit int) string {
 	return text[:limit]
 }
 
-// removed stands for the token where a text held it.
+// removed stands for the token in a text that held it.
 const removed = "[token]"
 
 // leastPart is how many bytes of a token in a text that was cut are taken for it. A token of

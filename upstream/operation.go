@@ -94,7 +94,7 @@ type Call struct {
 	Path string
 	// Query is encoded, without the question mark. It is sent as it is.
 	Query string
-	// Body is JSON; nil where none is sent. It must not be modified any more, not even when
+	// Body is JSON; nil if none is sent. It must not be modified any more, not even when
 	// Do has returned.
 	Body []byte
 	// Header is sent in addition to the client's own. Fields that the client sets, and those
@@ -125,7 +125,7 @@ type Response struct {
 	Drift     transcode.Drift
 	RequestID string
 	// Attempts is how many HTTP attempts were made for the response, by this call or by one that
-	// asked the same; 0 where it is Cached.
+	// asked the same; 0 if it is Cached.
 	Attempts int
 	// Cached is whether the response comes from the cache.
 	Cached bool

@@ -12,7 +12,7 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// readKey says which reads have the same answer. The token is that at the read's beginning. Where it
+// readKey says which reads have the same answer. The token is that at the read's beginning. If it
 // changes while reads are shared, they go on with the new one, as each of them would by itself.
 type readKey struct {
 	token, path, query, tenant string
@@ -65,12 +65,12 @@ func (s *share) read(ctx context.Context, req *request, key readKey) (*Response,
 
 // lead answers a call and all that follow it.
 func (s *share) lead(ctx context.Context, req *request, key readKey, mine *flight) (resp *Response, failure *Error) {
-	defer func() { s.land(key, mine, req.memory, resp, failure) }() // also where it panics
+	defer func() { s.land(key, mine, req.memory, resp, failure) }() // also if it panics
 	observeRead(ctx, s.observer, req, SourceUpstream, nil)
 	return s.next.do(ctx, req)
 }
 
-// observeRead tells where the answer to a read comes from. Where that panics, the response, if
+// observeRead tells where the answer to a read comes from. If that panics, the response, if
 // there is one, is released.
 func observeRead(ctx context.Context, observer ReadObserver, req *request, from Source, resp *Response) {
 	if observer == nil {
@@ -103,7 +103,7 @@ type flight struct {
 	followers int
 	landed    chan struct{}
 	// resp and failure, of which one is set, are there for the followers once it has landed. Both
-	// are nil where it panicked. takers is how many of them have yet to take their share of resp.
+	// are nil if it panicked. takers is how many of them have yet to take their share of resp.
 	resp    *Response
 	failure *Error
 	takers  atomic.Int64
@@ -121,7 +121,7 @@ func (s *share) wrote() {
 	s.writes++
 }
 
-// join returns the flight to follow, or nil where mine is one that others follow from now on.
+// join returns the flight to follow, or nil if mine is one that others follow from now on.
 // Then it must land.
 func (s *share) join(key readKey, mine *flight) *flight {
 	s.mu.Lock()
@@ -148,7 +148,7 @@ func (s *share) join(key readKey, mine *flight) *flight {
 	return nil
 }
 
-// await waits for a flight that was joined, and reports false where ctx ends first.
+// await waits for a flight that was joined, and reports false if ctx ends first.
 func (s *share) await(ctx context.Context, ahead *flight) bool {
 	select {
 	case <-ahead.landed:
@@ -170,7 +170,7 @@ func (s *share) await(ctx context.Context, ahead *flight) bool {
 func (s *share) land(key readKey, f *flight, leader *lease.Holder, resp *Response, failure *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remove(key, f)
+	s.removeLocked(key, f)
 	if f.landed == nil {
 		return
 	}
@@ -188,8 +188,8 @@ func (s *share) land(key readKey, f *flight, leader *lease.Holder, resp *Respons
 	}
 }
 
-// remove takes out a flight, which is no longer in where a write has ended since. The lock is held.
-func (s *share) remove(key readKey, f *flight) {
+// removeLocked takes out a flight, which is no longer in if a write has ended since.
+func (s *share) removeLocked(key readKey, f *flight) {
 	latest := s.leading[key]
 	switch {
 	case latest != f:

@@ -1,9 +1,9 @@
 // Package upstream is the HTTP side of the gateway: it sends requests to the Samsara REST API,
-// again where that helps and does no harm, and maps what comes back onto bodies and gRPC codes.
+// again if that helps and does no harm, and maps what comes back onto bodies and gRPC codes.
 //
 // It guarantees that every error is an *Error whose code follows from the HTTP status alone,
 // never from a text; that what the last attempt ended with stays the error, whatever refuses a further
-// one; that an attempt whose outcome is unknown is repeated only where the request says that it may be;
+// one; that an attempt whose outcome is unknown is repeated only if the request says that it may be;
 // that one caller's failures refuse nobody else; that no wait outlives the caller's deadline; that
 // every wait and every size is bounded, and the memory of all responses together; that connections
 // and buffers are used again; that callers who read the same at the same time share one upstream
@@ -121,12 +121,12 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 	return op, nil
 }
 
-// Do makes a call of one of the client's operations: it sends a request, again where the retry policy
+// Do makes a call of one of the client's operations: it sends a request, again if the retry policy
 // says so, and returns its 2XX response. Every error is an *Error. It returns when ctx ends at the
 // latest. The response must be released.
 //
 // What Samsara or the network said of the last attempt stays the error of the call, whatever refuses a
-// further one: that is noted in NotRepeated and RetryAfter. Only where there was no attempt is a refusal
+// further one: that is noted in NotRepeated and RetryAfter. Only if there was no attempt is a refusal
 // the error.
 //
 // An attempt that is refused with 401 is repeated once and at once if the token in use is another
@@ -134,7 +134,7 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 // token's file is read again, at most once a second, and the call waits for it: a second at most, a
 // quarter more after the first refusal of a token, but not beyond 100 ms before its deadline.
 //
-// Where a repeatable GET without Header, Body and NoStore asks what another with the same token is
+// If a repeatable GET without Header, Body and NoStore asks what another with the same token is
 // asking, it gets that one's response or error instead of an upstream call of its own, unless a
 // request that is no GET has ended in between, or that one still waits for the quota as another
 // Caller or with another priority. The end of that one's context does not become its own, nor does

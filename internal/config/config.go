@@ -200,9 +200,9 @@ type Check func(c *Config) []Problem
 
 // Load reads the configuration from the arguments, which do not include the program's name,
 // the environment in the form of os.Environ, and the file that either of them names, for a gateway
-// that serves api. Sizes and numbers that none of them gives may follow the memory limit of the Go runtime, which has
-// to be set before. The checks' problems are listed with its own. The error is an *Error, or
-// pflag.ErrHelp where help was asked for.
+// that serves api. Sizes and numbers that none of them gives may follow the memory limit of the Go
+// runtime, which has to be set before. The checks' problems are listed with its own. The error is an
+// *Error, or pflag.ErrHelp if help was asked for.
 func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	c := defaults()
 	l := newLoader(c.settings())

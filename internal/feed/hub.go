@@ -36,7 +36,7 @@ type Config struct {
 // A reader is one chain of requests upstream, each from where the last answer ended. These hold
 // whenever mu is not locked:
 //
-//   - Readers of one key ask for the same but for the cursor. What follows a cursor is thus the
+//   - Readers of one key ask for the same except for the cursor. What follows a cursor is thus the
 //     same for each of them, and a follower may go from one to another if the cursor of both is the
 //     same. It goes only there: what it is given is always what follows what it has.
 //   - A reader that has not ended is in its list and has a follower. One that has ended still has

@@ -47,7 +47,8 @@ type Upstream interface {
 var _ Upstream = (*upstream.Client)(nil)
 
 // WatchUpstream adds the gauges of the cache and of the circuit breakers, which are read at each
-// scrape. Those of operations and callers are only counted: callers name themselves. It must be called once at most; the error says that it was not.
+// scrape. Those of operations and callers are only counted: callers name themselves. It must be called
+// once at most; the error says that it was not.
 func (m *Metrics) WatchUpstream(u Upstream) error {
 	var w watch
 	cached := w.desc("cached_bytes", "Memory of cached responses.")

@@ -34,6 +34,39 @@ func TestTwin_noNameFree(t *testing.T) {
 	}
 }
 
+// A message can come to stand for two schemas, each with a list of its own: an operation's records are
+// in the list of the schema that the document gives it.
+func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
+	t.Parallel()
+	get := func(path, box string) string {
+		return `"/` + path + `":{"get":{"operationId":"list` + path + `","tags":["Things"],` +
+			`"parameters":[{"name":"after","in":"query","schema":{"type":"string"}}],` +
+			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
+			`{"type":"object","properties":{"box":{"$ref":"#/components/schemas/` + box + `"},"pagination":` +
+			`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
+	}
+	list := func(name string) string {
+		return `{"type":"object","properties":{"` + name + `":{"type":"array","items":{"type":"string"}}}}`
+	}
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	for _, boxOfDogs := range []string{"Cats", "Dogs"} {
+		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+get("Cats", "Cats")+`,`+get("Dogs", boxOfDogs)+`},`+
+			`"components":{"schemas":{"Cats":`+list("cats")+`,"Dogs":`+list("dogs")+`}}}`)
+		if _, err := generate(t.Context(), spec, root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	for _, want := range []string{`items: "box.cats"`, `items: "box.dogs"`} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q in:\n%s", want, made)
+		}
+	}
+	if strings.Contains(made, "Not served any more") {
+		t.Errorf("a stream is not served in:\n%s", made)
+	}
+}
+
 func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

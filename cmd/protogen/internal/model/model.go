@@ -39,6 +39,9 @@ type Operation struct {
 	Feed              FeedFacts
 	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
 	NoFeed bool
+	// Records leads to the list of a page's records, from the response on by wire names. It counts only if
+	// there are Shapes.
+	Records []string
 	// Unstreamable is why the pages cannot be streamed though the operation has some. Nil if there is
 	// nothing to say against it.
 	Unstreamable error
@@ -203,6 +206,7 @@ func newOperation(op *document.Operation) (Operation, error) {
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
+	lists := recordLists(response)
 	isFeed, noFeed, err := feed(op, paging)
 	if errors.Is(err, overlay.ErrIdle) {
 		idle, err = append(idle, op.Errorf("%w", err)), nil
@@ -230,7 +234,8 @@ func newOperation(op *document.Operation) (Operation, error) {
 		Response:     Source{key + " response", response},
 		Deprecated:   op.Deprecated || extension(op.Extensions, "x-absent-from"),
 		Feed:         readFeedFacts(isFeed, op),
-		Unstreamable: unstreamable(op, paging, parameters, response),
+		Records:      slices.Concat(lists...),
+		Unstreamable: unstreamable(op, paging, lists, parameters, response),
 		NoFeed:       noFeed,
 		idle:         idle,
 	}, nil
@@ -402,39 +407,36 @@ func readResponse(key string, op *document.Operation) (int32, []Property, error)
 	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
-// recordLists names the lists of a response that could hold a page's records: its own, of which
-// `data` is the one if it is among them, or if it has none, its members'.
-func recordLists(response []Property) []string {
-	names := func(fields []Property) []string {
-		var all []string
+// recordLists leads, by wire names, to the lists of a response that could hold a page's records: its
+// own, of which `data` is the one if it is among them, or if it has none, its members'.
+func recordLists(response []Property) [][]string {
+	lists := func(fields []Property, path ...string) [][]string {
+		var all [][]string
 		for _, p := range fields {
-			if p.Shape.Label == List && !p.Deprecated && HoldsRecords(p.Wire, p.Shape.Kind) {
-				all = append(all, p.Wire)
+			if p.Shape.Label == List && !p.Deprecated && holdsRecords(p.Wire, p.Shape.Kind) {
+				all = append(all, append(slices.Clone(path), p.Wire))
 			}
 		}
 		return all
 	}
-	lists := names(response)
-	if slices.Contains(lists, "data") {
-		return []string{"data"}
+	all := lists(response)
+	if i := slices.IndexFunc(all, func(list []string) bool { return list[0] == "data" }); i >= 0 {
+		return all[i : i+1]
 	}
-	if len(lists) > 0 {
-		return lists
+	if len(all) > 0 {
+		return all
 	}
 	for _, p := range response {
-		if p.Shape.Label != Single || p.Shape.Kind != KindMessage || p.Deprecated {
-			continue
-		}
-		for _, name := range names(p.Shape.Source().Fields) {
-			lists = append(lists, p.Wire+"."+name)
+		if p.Shape.Label == Single && p.Shape.Kind == KindMessage && !p.Deprecated {
+			all = append(all, lists(p.Shape.Source().Fields, p.Wire)...)
 		}
 	}
-	return lists
+	return all
 }
 
-// HoldsRecords says whether a list of that name and kind can hold records: columns and links describe
+// holdsRecords says whether a list of that name and kind can hold records: columns and links describe
 // a page.
-func HoldsRecords(wire string, kind Kind) bool {
+func holdsRecords(wire string, kind Kind) bool {
 	wire = strings.ToLower(wire)
 	return wire != "columns" && wire != "links" && IsRecord(kind)
 }
@@ -457,7 +459,7 @@ func CursorParameter(p gatewayv1.Pagination) string {
 }
 
 // unstreamable says why pages cannot be read one after the other.
-func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameters, response []Property) error {
+func unstreamable(op *document.Operation, paging gatewayv1.Pagination, lists [][]string, parameters, response []Property) error {
 	if paging == gatewayv1.Pagination_PAGINATION_UNSPECIFIED {
 		return nil
 	}
@@ -469,8 +471,12 @@ func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameter
 	if cursor := CursorParameter(paging); !is(parameters, cursor, KindString) {
 		return op.Errorf("pages without a parameter %q that is text: %w", cursor, ErrUnsupported)
 	}
-	if lists := recordLists(response); len(lists) != 1 {
-		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), lists, ErrUnsupported)
+	if len(lists) != 1 {
+		names := make([]string, 0, len(lists))
+		for _, list := range lists {
+			names = append(names, strings.Join(list, "."))
+		}
+		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), names, ErrUnsupported)
 	}
 	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
 		return nil

@@ -216,7 +216,7 @@ func arrayStyle(p *document.Parameter) gatewayv1.ArrayStyle {
 
 // FeedFacts are what only prose states of where a feed begins and ends.
 type FeedFacts struct {
-	Begins  string // without a start time; empty where that is not said or cannot be
+	Begins  string // without a start time; empty if that is not said or cannot be
 	EndsNow bool   // without an end time, says the parameter, it ends at the time of the request
 	Endless bool   // without an end time, says the operation, it goes on
 }

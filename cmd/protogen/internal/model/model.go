@@ -492,7 +492,7 @@ func unstreamable(op *document.Operation, paging gatewayv1.Pagination, lists [][
 	return op.Errorf("pages without a pagination of endCursor and hasNextPage: %w", ErrUnsupported)
 }
 
-// jsonSchema returns the schema of JSON content, no schema where there is no content.
+// jsonSchema returns the schema of JSON content, no schema if there is no content.
 func jsonSchema(at document.Location, content []document.Media, key string) (schema, error) {
 	if len(content) == 0 {
 		return schema{}, nil

@@ -59,7 +59,7 @@ func addTwins(bindings []binding) {
 }
 
 // twinNames lists names for a twin, the best first: without the verb of the unary method and what
-// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
+// says that it is a stream, or if it is followed, a feed; without the verb; with all of it.
 func twinNames(shape gatewayv1.StreamShape, unary string) []string {
 	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
 	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")

@@ -136,11 +136,12 @@ func generate(ctx context.Context, spec, root string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := errors.Join(slices.Concat(m.Idle, m.Unused)...); err != nil {
-		return 0, err
-	}
+	problems := slices.Concat(m.Idle, m.Unused)
 	if err := errors.Join(m.Unsupported...); err != nil {
-		return 0, withHint(err, root)
+		problems = append(problems, withHint(err, root))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return 0, err
 	}
 	written, err := surface.Update(ctx, m.Operations, root)
 	if errors.Is(err, model.ErrUnsupported) {

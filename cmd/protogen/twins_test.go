@@ -10,18 +10,21 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
+// getPages is the path of an operation with a query parameter, that answers a member and a pagination.
+func getPages(id, query, member string) string {
+	return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
+		`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
+		`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
+		`{"type":"object","properties":{` + member + `,"pagination":` +
+		`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
+}
+
 // The name of a twin that all others have taken is numbered.
 func TestTwin_noNameFree(t *testing.T) {
 	t.Parallel()
-	get := func(id, query string) string {
-		return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
-			`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
-			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
-			`{"type":"object","properties":{"data":{"type":"array","items":{"type":"string"}},"pagination":` +
-			`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
-	}
 	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
-	paths := strings.Join([]string{get("listThings", "after"), get("getThings", "after"), get("StreamListThings", "id")}, ",")
+	const records = `"data":{"type":"array","items":{"type":"string"}}`
+	paths := strings.Join([]string{getPages("listThings", "after", records), getPages("getThings", "after", records), getPages("StreamListThings", "id", records)}, ",")
 	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
 	if _, err := generate(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
@@ -38,19 +41,13 @@ func TestTwin_noNameFree(t *testing.T) {
 // in the list of the schema that the document gives it.
 func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 	t.Parallel()
-	get := func(path, box string) string {
-		return `"/` + path + `":{"get":{"operationId":"list` + path + `","tags":["Things"],` +
-			`"parameters":[{"name":"after","in":"query","schema":{"type":"string"}}],` +
-			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
-			`{"type":"object","properties":{"box":{"$ref":"#/components/schemas/` + box + `"},"pagination":` +
-			`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
-	}
+	of := func(box string) string { return `"box":{"$ref":"#/components/schemas/` + box + `"}` }
 	list := func(name string) string {
 		return `{"type":"object","properties":{"` + name + `":{"type":"array","items":{"type":"string"}}}}`
 	}
 	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
 	for _, boxOfDogs := range []string{"Cats", "Dogs"} {
-		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+get("Cats", "Cats")+`,`+get("Dogs", boxOfDogs)+`},`+
+		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+getPages("listCats", "after", of("Cats"))+`,`+getPages("listDogs", "after", of(boxOfDogs))+`},`+
 			`"components":{"schemas":{"Cats":`+list("cats")+`,"Dogs":`+list("dogs")+`}}}`)
 		if _, err := generate(t.Context(), spec, root); err != nil {
 			t.Fatal(err)

@@ -182,16 +182,20 @@ func newOperation(op *document.Operation) (Operation, error) {
 		return Operation{}, op.Errorf("%w", err)
 	}
 	var idle []error
-	limit, err := rateLimit(op)
-	if errors.Is(err, overlay.ErrIdle) {
-		idle, err = append(idle, op.Errorf("%w", err)), nil
+	fails := func(err error) bool {
+		if errors.Is(err, overlay.ErrIdle) {
+			idle = append(idle, err)
+			return false
+		}
+		return err != nil
 	}
-	if err != nil {
-		return Operation{}, op.Errorf("%w", err)
+	limit, err := rateLimit(op)
+	if fails(err) {
+		return Operation{}, err
 	}
 	key := verb + " " + template
 	status, response, err := readResponse(key, op)
-	if err != nil {
+	if fails(err) {
 		return Operation{}, err
 	}
 	parameters, err := readParameters(op)
@@ -208,11 +212,8 @@ func newOperation(op *document.Operation) (Operation, error) {
 	paging := pagination(template, parameters)
 	lists := recordLists(response)
 	isFeed, noFeed, err := feed(op, paging)
-	if errors.Is(err, overlay.ErrIdle) {
-		idle, err = append(idle, op.Errorf("%w", err)), nil
-	}
-	if err != nil {
-		return Operation{}, op.Errorf("%w", err)
+	if fails(err) {
+		return Operation{}, err
 	}
 	return Operation{
 		Location: op.Location,
@@ -379,7 +380,8 @@ func readBody(key string, op *document.Operation) (gatewayv1.Body, []Property, e
 }
 
 // readResponse returns the status of success and the members of its body; a body that is no
-// object is one field.
+// object is one field. With them comes an overlay.ErrIdle if a correction says of a body that is no
+// array what that would be wrapped in.
 func readResponse(key string, op *document.Operation) (int32, []Property, error) {
 	for _, response := range op.Responses {
 		status, err := strconv.ParseInt(response.Status, 10, 32)
@@ -387,21 +389,17 @@ func readResponse(key string, op *document.Operation) (int32, []Property, error)
 			continue
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
+		if err != nil || content.Schema == nil {
+			return int32(status), nil, err
+		}
+		name, err := wrappedIn(content)
 		switch {
-		case err != nil:
-			return 0, nil, err
-		case content.Schema == nil:
-			return int32(status), nil, nil
 		case content.isObject():
-			return int32(status), content.properties(), nil
+			return int32(status), content.properties(), err
 		case content.isArray():
-			name, err := wrappedIn(content)
-			if err != nil {
-				return 0, nil, content.Errorf("%w", err)
-			}
-			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, nil
+			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
 		default:
-			return int32(status), []Property{rootProperty("value", content)}, nil
+			return int32(status), []Property{rootProperty("value", content)}, err
 		}
 	}
 	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)

@@ -221,6 +221,23 @@ func TestEncoder_lineOfFields(t *testing.T) {
 	}
 }
 
+// Each field of a line is written once, and not once for each line around it, which is 2 to the power
+// of the depth.
+func TestEncoder_linesWithinLines(t *testing.T) {
+	t.Parallel()
+	md := testproto.Message(t, retyped, "Thing")
+	const depth = 50
+	plain, text := `name: "x"`, `inner {name: "x"} inner_v2 {name: "x"}`
+	for range depth - 1 {
+		text = "inner {" + text + "} inner_v2 {a {" + plain + "}}"
+		plain = "inner {" + plain + "}"
+	}
+	got, err := newEncoder(t, md).Append(nil, parseText(t, md, text), nil)
+	if want := nested(`{"thing":`, `{"name":"x"}`, "}", depth); err != nil || string(got) != want {
+		t.Errorf("got %s and %v, want %s", got, err, want)
+	}
+}
+
 // A proto name is one though it is another field's JSON name too.
 func TestMask_protoNameFirst(t *testing.T) {
 	t.Parallel()

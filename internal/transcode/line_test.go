@@ -3,6 +3,7 @@ package transcode_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -254,6 +255,19 @@ func TestMask_protoNameFirst(t *testing.T) {
 		if got, err := encoder.Append(nil, dynamicpb.NewMessage(md), mask); err != nil || string(got) != want {
 			t.Errorf("%s: %s and %v, want %s", path, got, err, want)
 		}
+	}
+}
+
+// To look for similar names costs far more than all else that is done for a path.
+func TestMask_manyWrongPaths(t *testing.T) {
+	t.Parallel()
+	_, err := newEncoder(t, testproto.Message(t, retyped, "Thing")).Mask(slices.Repeat([]string{"nam"}, transcode.MaxMaskPaths))
+	if err == nil {
+		t.Fatal("wrong paths were accepted")
+	}
+	wrong, told := strings.Count(err.Error(), `there is no "nam"`), strings.Count(err.Error(), `, but "name"`)
+	if wrong != transcode.MaxMaskPaths || told != 10 {
+		t.Errorf("%d paths are wrong, and the similar name is told of %d, want %d and 10", wrong, told, transcode.MaxMaskPaths)
 	}
 }
 

@@ -17,12 +17,12 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/testenv"
+	"samsara.internal/gateway/internal/transcode"
 )
 
 // sdkOperation is what an SDK has for an operation of the API.
@@ -208,8 +208,7 @@ func sdkReads(t *testing.T) []sdkRead {
 		lists := sdkRead{key: plain.key, arguments: map[string]any{}, required: plain.required}
 		for i := range e.Method.Input().Fields().Len() {
 			fd := e.Method.Input().Fields().Get(i)
-			rule, _ := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field)
-			name := cmp.Or(rule.GetName(), fd.JSONName())
+			rule, name := transcode.FieldOptions(fd), transcode.WireName(fd)
 			if rule.GetRequired() || name == "placeId" {
 				plain.required[name] = true
 				plain.arguments[name] = sdkValue(fd, rule, name, 1)
@@ -271,8 +270,8 @@ func sdkMessage(md protoreflect.MessageDescriptor) map[string]any {
 	out := map[string]any{}
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
-		rule, _ := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field)
-		if name := cmp.Or(rule.GetName(), fd.JSONName()); rule.GetRequired() {
+		if rule := transcode.FieldOptions(fd); rule.GetRequired() {
+			name := transcode.WireName(fd)
 			out[name] = sdkValue(fd, rule, name, 1)
 		}
 	}

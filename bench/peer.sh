@@ -8,7 +8,7 @@ set -euo pipefail
 
 commit=${1:-} binary=${2:?}
 source "${BASH_SOURCE%/*}/checkout.sh"
-checkout PEER "$commit"
+checkout COMMIT "$commit"
 # What this make was told, and what it tells the go command, is not for that one.
 env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL -u GOFLAGS -u CGO_ENABLED make -C "$work/tree" build >&2
 cp "$work/tree/bin/gateway" "$binary"

@@ -19,7 +19,10 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-{ python3 -m venv venv && venv/bin/pip install --quiet --disable-pip-version-check samsara-api==14.10.0; } >&2 || exit 2
+{
+	python3 -m venv venv && venv/bin/pip install --quiet --disable-pip-version-check samsara-api==14.10.0 &&
+		venv/bin/python -c 'from samsara import Samsara'
+} >&2 || exit 2
 
 cat >main.py <<'PY'
 # A server that answers pages, and the SDK's client that reads them.

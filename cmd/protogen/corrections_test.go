@@ -119,6 +119,10 @@ func TestCorrections_idle(t *testing.T) {
 			`target: "$.paths['/things'].get", update: {x-rate-limit: 5 requests/sec}`,
 			`getThings (GET /things): x-rate-limit "5 requests/sec" is what the description says: the correction changes nothing`,
 		},
+		"the document wraps the array itself": {
+			`target: "$.paths['/things/stream'].get.responses['200'].content['application/json'].schema", update: {x-wrapped-in: data}`,
+			"listThings (GET /things/stream): x-wrapped-in of what is no array: the correction changes nothing",
+		},
 		"it looks like no feed": {
 			`target: "$.paths['/things'].get", update: {x-feed: false}`,
 			"getThings (GET /things): x-feed false of what is none anyway: the correction changes nothing",

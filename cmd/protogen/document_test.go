@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -75,8 +76,8 @@ func correctedJSON(raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	corrected, err := overlay.Apply(raw, corrections)
-	if err != nil {
+	corrected, idle, err := overlay.Apply(raw, corrections)
+	if err := errors.Join(append(idle, err)...); err != nil {
 		return nil, err
 	}
 	var value any

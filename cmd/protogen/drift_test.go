@@ -389,12 +389,13 @@ func objectAt(object map[string]any, place ...string) map[string]any {
 	return object
 }
 
+// walk visits the objects below a value, members in the order of their names.
 func walk(v any, visit func(map[string]any)) {
 	switch v := v.(type) {
 	case map[string]any:
 		visit(v)
-		for _, member := range v {
-			walk(member, visit)
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			walk(v[name], visit)
 		}
 	case []any:
 		for _, entry := range v {

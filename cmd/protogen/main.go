@@ -44,9 +44,9 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
-// What the process exits with. A class of drift adds to exitDrift, but for none.
+// What the process exits with. A class of drift, except None, adds to exitDrift.
 const (
-	exitFailed = 1 // as of 2, of a panic
+	exitFailed = 1 // 2 is that of a panic
 	exitDrift  = 9
 )
 
@@ -136,11 +136,12 @@ func generate(ctx context.Context, spec, root string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := errors.Join(slices.Concat(m.Idle, m.Unused)...); err != nil {
-		return 0, err
-	}
+	problems := slices.Concat(m.Idle, m.Unused)
 	if err := errors.Join(m.Unsupported...); err != nil {
-		return 0, withHint(err, root)
+		problems = append(problems, withHint(err, root))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return 0, err
 	}
 	written, err := surface.Update(ctx, m.Operations, root)
 	if errors.Is(err, model.ErrUnsupported) {
@@ -154,7 +155,7 @@ func withHint(err error, root string) error {
 	return fmt.Errorf("%w\nan operation that is not supported can be left out by name in %s", err, filepath.Join(root, leftOutFile))
 }
 
-// load reads what the document at spec says of the API, as the tree below root corrects it, but for
+// load reads what the document at spec says of the API, as the tree below root corrects it, without
 // what that leaves out.
 func load(ctx context.Context, spec, root string) (model.Model, error) {
 	leftOut, err := model.ReadLeftOut(filepath.Join(root, leftOutFile))

@@ -147,13 +147,13 @@ func mutate(document map[string]any, chance *rand.Rand) string {
 	// Each schema that has properties, by chance the parameters' too.
 	var objects, parameters []map[string]any
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
-		inOrder(schemas[name], func(object map[string]any) {
+		walk(schemas[name], func(object map[string]any) {
 			if properties, ok := object["properties"].(map[string]any); ok && len(properties) > 0 {
 				objects = append(objects, properties)
 			}
 		})
 	}
-	inOrder(document["paths"], func(object map[string]any) {
+	walk(document["paths"], func(object map[string]any) {
 		if object["in"] == "query" {
 			parameters = append(parameters, object)
 		}
@@ -211,21 +211,6 @@ func mutate(document map[string]any, chance *rand.Rand) string {
 	}
 	properties[property] = kind
 	return fmt.Sprintf("%s is %v", property, kind)
-}
-
-// inOrder visits the objects below a value, members in the order of their names.
-func inOrder(v any, visit func(map[string]any)) {
-	switch v := v.(type) {
-	case map[string]any:
-		visit(v)
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			inOrder(v[name], visit)
-		}
-	case []any:
-		for _, entry := range v {
-			inOrder(entry, visit)
-		}
-	}
 }
 
 // surfaceOf describes each method and field of a tree by its full name. It checks that the gateway

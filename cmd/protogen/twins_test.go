@@ -10,18 +10,21 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
+// getPages is the path of an operation with a query parameter, that answers a member and a pagination.
+func getPages(id, query, member string) string {
+	return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
+		`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
+		`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
+		`{"type":"object","properties":{` + member + `,"pagination":` +
+		`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
+}
+
 // The name of a twin that all others have taken is numbered.
 func TestTwin_noNameFree(t *testing.T) {
 	t.Parallel()
-	get := func(id, query string) string {
-		return `"/` + id + `":{"get":{"operationId":"` + id + `","tags":["Things"],` +
-			`"parameters":[{"name":"` + query + `","in":"query","schema":{"type":"string"}}],` +
-			`"responses":{"200":{"description":"ok","content":{"application/json":{"schema":` +
-			`{"type":"object","properties":{"data":{"type":"array","items":{"type":"string"}},"pagination":` +
-			`{"type":"object","properties":{"endCursor":{"type":"string"},"hasNextPage":{"type":"boolean"}}}}}}}}}}}`
-	}
 	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
-	paths := strings.Join([]string{get("listThings", "after"), get("getThings", "after"), get("StreamListThings", "id")}, ",")
+	const records = `"data":{"type":"array","items":{"type":"string"}}`
+	paths := strings.Join([]string{getPages("listThings", "after", records), getPages("getThings", "after", records), getPages("StreamListThings", "id", records)}, ",")
 	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
 	if _, err := generate(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
@@ -31,6 +34,33 @@ func TestTwin_noNameFree(t *testing.T) {
 		if !strings.Contains(made, want) {
 			t.Errorf("no %q in:\n%s", want, made)
 		}
+	}
+}
+
+// A message can come to stand for two schemas, each with a list of its own: an operation's records are
+// in the list of the schema that the document gives it.
+func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
+	t.Parallel()
+	of := func(box string) string { return `"box":{"$ref":"#/components/schemas/` + box + `"}` }
+	list := func(name string) string {
+		return `{"type":"object","properties":{"` + name + `":{"type":"array","items":{"type":"string"}}}}`
+	}
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	for _, boxOfDogs := range []string{"Cats", "Dogs"} {
+		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+getPages("listCats", "after", of("Cats"))+`,`+getPages("listDogs", "after", of(boxOfDogs))+`},`+
+			`"components":{"schemas":{"Cats":`+list("cats")+`,"Dogs":`+list("dogs")+`}}}`)
+		if _, err := generate(t.Context(), spec, root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	for _, want := range []string{`items: "box.cats"`, `items: "box.dogs"`} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q in:\n%s", want, made)
+		}
+	}
+	if strings.Contains(made, "Not served any more") {
+		t.Errorf("a stream is not served in:\n%s", made)
 	}
 }
 

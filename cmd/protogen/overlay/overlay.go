@@ -24,54 +24,52 @@ const version = "1.0.0"
 // already as the action would make it.
 var ErrIdle = errors.New("changes nothing")
 
-// Apply returns the document, in YAML or JSON, with all actions of the overlay applied, in YAML.
+// Apply returns the document, in YAML or JSON, with all actions of the overlay applied, and an error
+// that wraps ErrIdle for each action that changes nothing. The corrected document is in YAML, or as it
+// came if no action changes it.
 //
 // It refuses an overlay of another version than 1.0.0, an action without a description, which must
 // say from where the correction is known, and one that adds an extension which protogen does not
 // read, or a value of one that it does not understand. Every action is judged by the document as
-// it came, so that none may build upon another. The error joins what is wrong with each action,
-// by its number from 1 and its target; it wraps ErrIdle where an action changes nothing. If that is all
-// that is wrong, the document is returned as well, with the other actions applied.
-func Apply(document, corrections []byte) ([]byte, error) {
+// it came, so that none may build upon another. Errors name an action by its number from 1 and its
+// target; that of a refusal joins what is wrong with each action.
+func Apply(document, corrections []byte) (corrected []byte, idle []error, err error) {
 	parsed, err := libopenapi.NewOverlayDocument(corrections)
 	if err != nil {
-		return nil, fmt.Errorf("overlay: %w", err)
+		return nil, nil, fmt.Errorf("overlay: %w", err)
 	}
 	if parsed.Overlay != version {
-		return nil, fmt.Errorf("overlay: version %q, must be %s", parsed.Overlay, version)
+		return nil, nil, fmt.Errorf("overlay: version %q, must be %s", parsed.Overlay, version)
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(document, &root); err != nil {
-		return nil, fmt.Errorf("document: %w", err)
+		return nil, nil, fmt.Errorf("document: %w", err)
 	}
 	var active []*model.Action
 	var problems []error
-	idle := 0
 	for i, action := range parsed.Actions {
-		switch err := check(&root, action); {
-		case err == nil:
+		err := check(&root, action)
+		if err == nil {
 			active = append(active, action)
 			continue
-		case errors.Is(err, ErrIdle):
-			idle++
-			fallthrough
-		default:
-			problems = append(problems, fmt.Errorf("overlay: action %d, target %s: %w", i+1, action.Target, err))
+		}
+		err = fmt.Errorf("overlay: action %d, target %s: %w", i+1, action.Target, err)
+		if problems = append(problems, err); errors.Is(err, ErrIdle) {
+			idle = append(idle, err)
 		}
 	}
-	problem := errors.Join(problems...)
 	switch {
-	case idle < len(problems):
-		return nil, problem
-	case idle > 0 && len(active) == 0:
-		return document, problem
+	case len(idle) < len(problems):
+		return nil, nil, errors.Join(problems...)
+	case len(idle) > 0 && len(active) == 0:
+		return document, idle, nil
 	}
 	parsed.Actions = active
 	result, err := overlay.Apply(document, parsed)
 	if err != nil {
-		return nil, fmt.Errorf("overlay: %w", err)
+		return nil, nil, fmt.Errorf("overlay: %w", err)
 	}
-	return result.Bytes, problem
+	return result.Bytes, idle, nil
 }
 
 // check reports why an action is refused.

@@ -1,5 +1,5 @@
-// Package document reads an OpenAPI document, 3.0 or 3.1, and the corrections of it into types that know where they stand in
-// it, so that whatever is wrong with it can be shown.
+// Package document reads an OpenAPI document, 3.0 or 3.1, and the corrections of it into types that
+// know where they stand in it, so that whatever is wrong with it can be shown.
 //
 // It takes the document as it is: what of it can be expressed, and how, is for package model. It
 // refuses what is no OpenAPI document, and a $ref that leads to nothing or out of the document.
@@ -152,15 +152,12 @@ func correct(document []byte, name string) (corrected []byte, idle []error, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	corrected, err = overlay.Apply(document, corrections)
-	if corrected == nil {
+	corrected, idle, err = overlay.Apply(document, corrections)
+	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		for _, err := range joined.Unwrap() {
-			idle = append(idle, fmt.Errorf("%s: %w", name, err))
-		}
+	for i, err := range idle {
+		idle[i] = fmt.Errorf("%s: %w", name, err)
 	}
 	return corrected, idle, nil
 }

@@ -142,19 +142,22 @@ func scope(prose string) string {
 // prose does.
 func rateLimit(op *document.Operation) (*gatewayv1.RateLimit, error) {
 	stated, err := parseRateLimit(`(?i)rate limit:\W*(?:b>)?\W*`, op.Description)
+	if err != nil {
+		return nil, op.Errorf("%w", err)
+	}
 	value, corrected := op.Extensions["x-rate-limit"]
-	if err != nil || !corrected {
-		return stated, err
+	if !corrected {
+		return stated, nil
 	}
 	text, _ := value.(string)
 	limit, err := parseRateLimit(`^`, text)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, op.Errorf("%w", err)
 	case limit == nil:
-		return nil, fmt.Errorf("x-rate-limit %v, want such as \"5 requests/sec\": %w", value, ErrUnsupported)
+		return nil, op.Errorf("x-rate-limit %v, want such as \"5 requests/sec\": %w", value, ErrUnsupported)
 	case proto.Equal(limit, stated):
-		return stated, fmt.Errorf("x-rate-limit %q is what the description says: the correction %w", text, overlay.ErrIdle)
+		return stated, op.Errorf("x-rate-limit %q is what the description says: the correction %w", text, overlay.ErrIdle)
 	}
 	return limit, nil
 }
@@ -181,20 +184,23 @@ func feed(op *document.Operation, paging gatewayv1.Pagination) (is, denied bool,
 	case !corrected:
 		return looks, false, nil
 	case value != false:
-		return false, false, fmt.Errorf("x-feed %v, want false: %w", value, ErrUnsupported)
+		return false, false, op.Errorf("x-feed %v, want false: %w", value, ErrUnsupported)
 	case !looks:
-		return false, false, fmt.Errorf("x-feed false of what is none anyway: the correction %w", overlay.ErrIdle)
+		return false, false, op.Errorf("x-feed false of what is none anyway: the correction %w", overlay.ErrIdle)
 	}
 	return false, true, nil
 }
 
 // wrappedIn is the member that a correction says an array is in if an object arrives instead; empty
-// if there is no such correction.
+// if there is no such correction. With that comes an overlay.ErrIdle if there is no array either.
 func wrappedIn(s schema) (string, error) {
 	value, corrected := s.Extensions["x-wrapped-in"]
 	name, _ := value.(string)
-	if corrected && name == "" {
-		return "", fmt.Errorf("x-wrapped-in %v, want a member's name: %w", value, ErrUnsupported)
+	switch {
+	case corrected && name == "":
+		return "", s.Errorf("x-wrapped-in %v, want a member's name: %w", value, ErrUnsupported)
+	case corrected && !s.isArray():
+		return "", s.Errorf("x-wrapped-in of what is no array: the correction %w", overlay.ErrIdle)
 	}
 	return name, nil
 }
@@ -216,7 +222,7 @@ func arrayStyle(p *document.Parameter) gatewayv1.ArrayStyle {
 
 // FeedFacts are what only prose states of where a feed begins and ends.
 type FeedFacts struct {
-	Begins  string // without a start time; empty where that is not said or cannot be
+	Begins  string // without a start time; empty if that is not said or cannot be
 	EndsNow bool   // without an end time, says the parameter, it ends at the time of the request
 	Endless bool   // without an end time, says the operation, it goes on
 }

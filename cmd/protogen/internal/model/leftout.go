@@ -88,7 +88,7 @@ type Model struct {
 	Idle        []error     // the corrections of the document that change nothing
 }
 
-// Read reads what the document says of the API, but for the operations that are left out.
+// Read reads what the document says of the API, without the operations that are left out.
 func Read(doc *document.Document, leftOut LeftOut) Model {
 	m := Model{Idle: doc.Idle}
 	used := map[int]bool{}

@@ -39,6 +39,9 @@ type Operation struct {
 	Feed              FeedFacts
 	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
 	NoFeed bool
+	// Records leads to the list of a page's records, from the response on by wire names. It counts only if
+	// there are Shapes.
+	Records []string
 	// Unstreamable is why the pages cannot be streamed though the operation has some. Nil if there is
 	// nothing to say against it.
 	Unstreamable error
@@ -179,16 +182,20 @@ func newOperation(op *document.Operation) (Operation, error) {
 		return Operation{}, op.Errorf("%w", err)
 	}
 	var idle []error
-	limit, err := rateLimit(op)
-	if errors.Is(err, overlay.ErrIdle) {
-		idle, err = append(idle, op.Errorf("%w", err)), nil
+	fails := func(err error) bool {
+		if errors.Is(err, overlay.ErrIdle) {
+			idle = append(idle, err)
+			return false
+		}
+		return err != nil
 	}
-	if err != nil {
-		return Operation{}, op.Errorf("%w", err)
+	limit, err := rateLimit(op)
+	if fails(err) {
+		return Operation{}, err
 	}
 	key := verb + " " + template
 	status, response, err := readResponse(key, op)
-	if err != nil {
+	if fails(err) {
 		return Operation{}, err
 	}
 	parameters, err := readParameters(op)
@@ -203,12 +210,10 @@ func newOperation(op *document.Operation) (Operation, error) {
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
+	lists := recordLists(response)
 	isFeed, noFeed, err := feed(op, paging)
-	if errors.Is(err, overlay.ErrIdle) {
-		idle, err = append(idle, op.Errorf("%w", err)), nil
-	}
-	if err != nil {
-		return Operation{}, op.Errorf("%w", err)
+	if fails(err) {
+		return Operation{}, err
 	}
 	return Operation{
 		Location: op.Location,
@@ -230,7 +235,8 @@ func newOperation(op *document.Operation) (Operation, error) {
 		Response:     Source{key + " response", response},
 		Deprecated:   op.Deprecated || extension(op.Extensions, "x-absent-from"),
 		Feed:         readFeedFacts(isFeed, op),
-		Unstreamable: unstreamable(op, paging, parameters, response),
+		Records:      slices.Concat(lists...),
+		Unstreamable: unstreamable(op, paging, lists, parameters, response),
 		NoFeed:       noFeed,
 		idle:         idle,
 	}, nil
@@ -374,7 +380,8 @@ func readBody(key string, op *document.Operation) (gatewayv1.Body, []Property, e
 }
 
 // readResponse returns the status of success and the members of its body; a body that is no
-// object is one field.
+// object is one field. With them comes an overlay.ErrIdle if a correction says of a body that is no
+// array what that would be wrapped in.
 func readResponse(key string, op *document.Operation) (int32, []Property, error) {
 	for _, response := range op.Responses {
 		status, err := strconv.ParseInt(response.Status, 10, 32)
@@ -382,59 +389,52 @@ func readResponse(key string, op *document.Operation) (int32, []Property, error)
 			continue
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
+		if err != nil || content.Schema == nil {
+			return int32(status), nil, err
+		}
+		name, err := wrappedIn(content)
 		switch {
-		case err != nil:
-			return 0, nil, err
-		case content.Schema == nil:
-			return int32(status), nil, nil
 		case content.isObject():
-			return int32(status), content.properties(), nil
+			return int32(status), content.properties(), err
 		case content.isArray():
-			name, err := wrappedIn(content)
-			if err != nil {
-				return 0, nil, content.Errorf("%w", err)
-			}
-			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, nil
+			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
 		default:
-			return int32(status), []Property{rootProperty("value", content)}, nil
+			return int32(status), []Property{rootProperty("value", content)}, err
 		}
 	}
 	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
-// recordLists names the lists of a response that could hold a page's records: its own, of which
-// `data` is the one if it is among them, or if it has none, its members'.
-func recordLists(response []Property) []string {
-	names := func(fields []Property) []string {
-		var all []string
+// recordLists leads, by wire names, to the lists of a response that could hold a page's records: its
+// own, of which `data` is the one if it is among them, or if it has none, its members'.
+func recordLists(response []Property) [][]string {
+	lists := func(fields []Property, path ...string) [][]string {
+		var all [][]string
 		for _, p := range fields {
-			if p.Shape.Label == List && !p.Deprecated && HoldsRecords(p.Wire, p.Shape.Kind) {
-				all = append(all, p.Wire)
+			if p.Shape.Label == List && !p.Deprecated && holdsRecords(p.Wire, p.Shape.Kind) {
+				all = append(all, append(slices.Clone(path), p.Wire))
 			}
 		}
 		return all
 	}
-	lists := names(response)
-	if slices.Contains(lists, "data") {
-		return []string{"data"}
+	all := lists(response)
+	if i := slices.IndexFunc(all, func(list []string) bool { return list[0] == "data" }); i >= 0 {
+		return all[i : i+1]
 	}
-	if len(lists) > 0 {
-		return lists
+	if len(all) > 0 {
+		return all
 	}
 	for _, p := range response {
-		if p.Shape.Label != Single || p.Shape.Kind != KindMessage || p.Deprecated {
-			continue
-		}
-		for _, name := range names(p.Shape.Source().Fields) {
-			lists = append(lists, p.Wire+"."+name)
+		if p.Shape.Label == Single && p.Shape.Kind == KindMessage && !p.Deprecated {
+			all = append(all, lists(p.Shape.Source().Fields, p.Wire)...)
 		}
 	}
-	return lists
+	return all
 }
 
-// HoldsRecords says whether a list of that name and kind can hold records: columns and links describe
+// holdsRecords says whether a list of that name and kind can hold records: columns and links describe
 // a page.
-func HoldsRecords(wire string, kind Kind) bool {
+func holdsRecords(wire string, kind Kind) bool {
 	wire = strings.ToLower(wire)
 	return wire != "columns" && wire != "links" && IsRecord(kind)
 }
@@ -457,7 +457,7 @@ func CursorParameter(p gatewayv1.Pagination) string {
 }
 
 // unstreamable says why pages cannot be read one after the other.
-func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameters, response []Property) error {
+func unstreamable(op *document.Operation, paging gatewayv1.Pagination, lists [][]string, parameters, response []Property) error {
 	if paging == gatewayv1.Pagination_PAGINATION_UNSPECIFIED {
 		return nil
 	}
@@ -469,8 +469,12 @@ func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameter
 	if cursor := CursorParameter(paging); !is(parameters, cursor, KindString) {
 		return op.Errorf("pages without a parameter %q that is text: %w", cursor, ErrUnsupported)
 	}
-	if lists := recordLists(response); len(lists) != 1 {
-		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), lists, ErrUnsupported)
+	if len(lists) != 1 {
+		names := make([]string, 0, len(lists))
+		for _, list := range lists {
+			names = append(names, strings.Join(list, "."))
+		}
+		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), names, ErrUnsupported)
 	}
 	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
 		return nil
@@ -486,7 +490,7 @@ func unstreamable(op *document.Operation, paging gatewayv1.Pagination, parameter
 	return op.Errorf("pages without a pagination of endCursor and hasNextPage: %w", ErrUnsupported)
 }
 
-// jsonSchema returns the schema of JSON content, no schema where there is no content.
+// jsonSchema returns the schema of JSON content, no schema if there is no content.
 func jsonSchema(at document.Location, content []document.Media, key string) (schema, error) {
 	if len(content) == 0 {
 		return schema{}, nil

@@ -14,7 +14,7 @@ import (
 type schema struct {
 	key      string
 	nullable bool
-	inURL    bool // where no entry is null
+	inURL    bool // no entry of an array is null there
 	*document.Schema
 }
 
@@ -47,7 +47,7 @@ func isNullable(s *document.Schema) bool {
 }
 
 // alias returns the only schema that this one can be, nil if it says something itself: the only
-// member of an allOf, or of a oneOf or anyOf but for null.
+// member of an allOf, or of a oneOf or anyOf apart from null.
 func (s schema) alias() *document.Schema {
 	if len(s.Properties) > 0 {
 		return nil
@@ -61,7 +61,7 @@ func (s schema) alias() *document.Schema {
 	return nil
 }
 
-// choices are the members of a oneOf or an anyOf, but for null.
+// choices are the members of a oneOf or an anyOf, except null.
 func (s schema) choices() []*document.Schema {
 	var all []*document.Schema
 	for _, member := range slices.Concat(s.OneOf, s.AnyOf) {

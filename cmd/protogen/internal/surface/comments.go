@@ -81,10 +81,8 @@ func (m *method) twinComment(t *twin) []string {
 
 // parameter is the name of the field for a parameter, empty if there is none.
 func (m *message) parameter(wire string) string {
-	for _, f := range m.fields {
-		if f.wire() == wire && f.options.GetIn() != gatewayv1.Location_LOCATION_BODY && !f.options.GetRetired() {
-			return f.name
-		}
+	if f := m.current(wire); f != nil {
+		return f.name
 	}
 	return ""
 }

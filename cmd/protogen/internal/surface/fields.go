@@ -95,7 +95,7 @@ func (m *message) rank(s source) int {
 }
 
 // newField adds a field for the property. A name that is taken, or that every update mask has,
-// gets the place of the property before it, or, where the wire name changes its type, a version
+// gets the place of the property before it, or, if the wire name changes its type, a version
 // after it.
 func (m *message) newField(p property) *field {
 	base := words.Identifier(words.Snake(p.Wire), "field_")

@@ -9,8 +9,8 @@ import (
 )
 
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
-// what the document adds is added; what it lacks stays, deprecated. It returns what is wrong with operations
-// that are new, which it does not add.
+// what the document adds is added; what it lacks stays, deprecated. It returns what is wrong with
+// operations that are new, which it does not add.
 //
 // What the tree has never stops it. A field that the document no longer has stays, deprecated. One
 // that has another type stays, retired, beside a new one with the next version in its name. A method
@@ -109,7 +109,7 @@ func (p *pkg) newMethod(o model.Operation) *method {
 	return added
 }
 
-// bind makes the method say what the document says of its operation. Where there are twins, an
+// bind makes the method say what the document says of its operation. If there are twins, an
 // operation that no longer pages keeps saying how it did, so that they still work: without a
 // next page they end, or wait.
 func (m *method) bind(o model.Operation) {

@@ -15,7 +15,7 @@ import (
 )
 
 // Update brings the tree below root up to a document's operations, which it leaves as they are,
-// and returns how many files it changed. If it fails, it changed none.
+// and returns how many files it changed. What it refuses, it refuses before it changes any.
 func Update(ctx context.Context, operations []model.Operation, root string) (int, error) {
 	t, err := readTree(ctx, root)
 	if err != nil {

@@ -63,7 +63,7 @@ func (p *pkg) addNamed(name string) *message {
 }
 
 // join makes the message stand for one more schema. One that it stands for under another hash is no
-// more: whoever makes the document hashes anew as he likes.
+// more: any release of the document may hash anew.
 func (m *message) join(schema string) {
 	if slices.ContainsFunc(m.schemas, func(other string) bool { return withoutHash(other) == withoutHash(schema) }) {
 		return
@@ -140,7 +140,7 @@ type field struct {
 	deprecated bool
 	gone       bool // the document no longer has it
 	notes      model.Notes
-	text       string // the whole comment, where the field is not the document's
+	text       string // the whole comment, if the field is not the document's
 }
 
 // wire is the field's name in JSON, path or query.

@@ -59,7 +59,7 @@ func addTwins(bindings []binding) {
 }
 
 // twinNames lists names for a twin, the best first: without the verb of the unary method and what
-// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
+// says that it is a stream, or if it is followed, a feed; without the verb; with all of it.
 func twinNames(shape gatewayv1.StreamShape, unary string) []string {
 	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
 	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
@@ -142,8 +142,8 @@ func (b binding) finish() {
 		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
 		t.stream.EndRequired = paged && b.operation.Feed.Contradictory()
 	}
-	if lists := b.method.response.recordLists(); len(b.operation.Shapes()) > 0 && len(lists) == 1 {
-		b.method.operation.Items = lists[0]
+	if len(b.operation.Shapes()) > 0 {
+		b.method.operation.Items = b.method.response.path(b.operation.Records)
 	}
 }
 
@@ -185,6 +185,19 @@ func (m *message) current(wire string) *field {
 	return nil
 }
 
+// path is that of the fields which wire names lead to; empty if there are none.
+func (m *message) path(wires []string) string {
+	var names []string
+	for _, wire := range wires {
+		f := m.current(wire)
+		if f == nil {
+			return ""
+		}
+		names, m = append(names, f.name), f.message
+	}
+	return strings.Join(names, ".")
+}
+
 // is says whether the field holds one value of the kind.
 func (f *field) is(k model.Kind) bool { return f.label == model.Single && f.kind == k }
 
@@ -203,39 +216,4 @@ func (m *message) hasRecords(path string) bool {
 		}
 		m, path = m.fields[i].message, rest
 	}
-}
-
-// recordLists returns the paths of the lists of a response that could hold a page's records:
-// its own, of which `data` is the one if it is among them, or if it has none, its members'.
-func (m *message) recordLists() []string {
-	var paths []string
-	for _, f := range m.lists() {
-		if f.wire() == "data" {
-			return []string{f.name}
-		}
-		paths = append(paths, f.name)
-	}
-	if len(paths) > 0 {
-		return paths
-	}
-	for _, member := range m.fields {
-		if member.label != model.Single || member.message == nil || member.deprecated {
-			continue
-		}
-		for _, f := range member.message.lists() {
-			paths = append(paths, member.name+"."+f.name)
-		}
-	}
-	return paths
-}
-
-// lists returns the lists of a message. Columns and links describe a page and hold no records.
-func (m *message) lists() []*field {
-	var found []*field
-	for _, f := range m.fields {
-		if f.label == model.List && !f.deprecated && model.HoldsRecords(f.wire(), f.kind) {
-			found = append(found, f)
-		}
-	}
-	return found
 }

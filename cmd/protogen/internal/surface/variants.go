@@ -80,7 +80,7 @@ func (f *field) narrower(s statement) bool {
 	return n > 0 && n < len(f.options.GetValues())
 }
 
-// holds returns the schema that a field holds by a statement, nothing where that makes no difference.
+// holds returns the schema that a field holds by a statement, nothing if that makes no difference.
 func (s statement) holds(f *field, varying map[*message]bool) string {
 	if f.message == nil || !varying[f.message] {
 		return ""

@@ -29,9 +29,7 @@ import (
 type oneBad struct {
 	status atomic.Int64 // of the one
 	asked  atomic.Int64 // requests for it
-
-	mu     sync.Mutex
-	failed map[string]bool // those that have failed once
+	failed sync.Map     // those that have failed once
 }
 
 func (u *oneBad) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,13 +46,8 @@ func (u *oneBad) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (u *oneBad) fails(id string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.failed[id] {
-		return false
-	}
-	u.failed[id] = true
-	return true
+	_, before := u.failed.LoadOrStore(id, true)
+	return !before
 }
 
 // poller is a caller that asks for the bad vehicle 50 times a second with four workers.
@@ -70,20 +63,13 @@ func startPoller(t *testing.T, conn *grpc.ClientConn) *poller {
 	p := &poller{}
 	var ctx context.Context
 	ctx, p.end = context.WithCancel(t.Context())
-	for range workers {
-		p.running.Go(func() {
-			tick := time.NewTicker(every)
-			defer tick.Stop()
-			for ctx.Err() == nil {
-				err := getOne(context.WithoutCancel(ctx), conn, "poller", "bad")
-				p.calls.Add(1)
-				if v := verdictOf(err); v.reason == "UPSTREAM_CIRCUIT_OPEN" {
-					p.refused.Add(1)
-				}
-				<-tick.C
-			}
-		})
-	}
+	repeat(ctx, &p.running, workers, every, func(int) {
+		err := getOne(context.WithoutCancel(ctx), conn, "poller", "bad")
+		p.calls.Add(1)
+		if v := verdictOf(err); v.reason == "UPSTREAM_CIRCUIT_OPEN" {
+			p.refused.Add(1)
+		}
+	})
 	t.Cleanup(p.stop)
 	return p
 }
@@ -106,10 +92,9 @@ func getOne(ctx context.Context, conn *grpc.ClientConn, caller, id string, opts 
 func TestCircuit_oneCallerFailsAlone(t *testing.T) {
 	t.Parallel()
 	const callers, calls, retried = 20, 25, 5
-	up := &oneBad{failed: map[string]bool{}}
+	up := &oneBad{}
 	up.status.Store(http.StatusInternalServerError)
-	at := startAgainst(t, serveHTTP(t, up), "--quota=false", "--retry-base-delay=1ms")
-	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	conn, _ := connectBefore(t, up, "--quota=false", "--retry-base-delay=1ms")
 	began := time.Now()
 	bad := startPoller(t, conn)
 
@@ -190,10 +175,9 @@ func checkRetries(t *testing.T, asked, calls int64, lasted time.Duration) {
 func TestCircuit_oneCallerWithManyNames(t *testing.T) {
 	t.Parallel()
 	const names, workers = 1100, 50
-	up := &oneBad{failed: map[string]bool{}}
+	up := &oneBad{}
 	up.status.Store(http.StatusServiceUnavailable)
-	at := startAgainst(t, serveHTTP(t, up), "--quota=false", "--retry-max-attempts=1")
-	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	conn, _ := connectBefore(t, up, "--quota=false", "--retry-max-attempts=1")
 	var next, refused atomic.Int64
 	var running sync.WaitGroup
 	for range workers {
@@ -228,7 +212,7 @@ func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{Handler: &oneBad{failed: map[string]bool{}}, ReadHeaderTimeout: patience}
+		server := &http.Server{Handler: &oneBad{}, ReadHeaderTimeout: patience}
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
@@ -248,25 +232,18 @@ func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer running.Wait()
 	defer cancel()
-	for n := range callers {
-		running.Go(func() {
-			tick := time.NewTicker(every)
-			defer tick.Stop()
-			for ctx.Err() == nil {
-				switch v := verdictOf(getOne(context.WithoutCancel(ctx), conn, fmt.Sprintf("caller %d", n), "good")); {
-				case v.code == codes.OK:
-					succeeded.Add(1)
-				case v.reason == "UPSTREAM_CIRCUIT_OPEN" && v.code == codes.Unavailable && v.waitKnown:
-					refused.Add(1)
-				case v.reason == "UPSTREAM_UNREACHABLE" || v.reason == "UPSTREAM_RESET" || v.reason == "UPSTREAM_TRUNCATED":
-					failed.Add(1)
-				default:
-					t.Errorf("got %v", v)
-				}
-				<-tick.C
-			}
-		})
-	}
+	repeat(ctx, &running, callers, every, func(n int) {
+		switch v := verdictOf(getOne(context.WithoutCancel(ctx), conn, fmt.Sprintf("caller %d", n), "good")); {
+		case v.code == codes.OK:
+			succeeded.Add(1)
+		case v.reason == "UPSTREAM_CIRCUIT_OPEN" && v.code == codes.Unavailable && v.waitKnown:
+			refused.Add(1)
+		case v.reason == "UPSTREAM_UNREACHABLE" || v.reason == "UPSTREAM_RESET" || v.reason == "UPSTREAM_TRUNCATED":
+			failed.Add(1)
+		default:
+			t.Errorf("got %v", v)
+		}
+	})
 	eventually(t, "calls succeed", func() bool { return succeeded.Load() > callers })
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
@@ -289,10 +266,9 @@ func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
 func TestCircuit_failuresOfManyCallers(t *testing.T) {
 	t.Parallel()
 	const callers, calls = 30, 4
-	up := &oneBad{failed: map[string]bool{}}
+	up := &oneBad{}
 	up.status.Store(http.StatusBadGateway)
-	at := startAgainst(t, serveHTTP(t, up), "--quota=false", "--retry-max-attempts=1")
-	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	conn, _ := connectBefore(t, up, "--quota=false", "--retry-max-attempts=1")
 	var refused atomic.Int64
 	var all sync.WaitGroup
 	for n := range callers {

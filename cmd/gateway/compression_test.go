@@ -9,9 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -215,14 +213,7 @@ func startAgainst(t *testing.T, upstream string, args ...string) logLine {
 // nothing else is called.
 func against(t *testing.T, upstream string) []string {
 	t.Helper()
-	token := t.TempDir() + "/token"
-	if err := os.WriteFile(token, []byte(upstreamToken), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return []string{
-		"--upstream-url=http://" + strings.TrimPrefix(upstream, "http://"), "--api-token-file=" + token,
-		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-	}
+	return flagsAt("http://"+upstream, tokenFile(t, upstreamToken))
 }
 
 // upstreamToken is the API token of a gateway that startAgainst runs.

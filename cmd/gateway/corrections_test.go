@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -42,20 +40,14 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.line += "?" + query.Encode()
 	}
 	s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, s.answer) // A gateway that has gone needs no answer.
+	answerWith(http.StatusOK, s.answer)(w, r)
 }
 
-// startBeforeHandler runs a gateway before a Samsara that is a handler, and returns a connection.
-func startBeforeHandler(t *testing.T, samsara http.Handler, args ...string) *grpc.ClientConn {
-	t.Helper()
-	server := httptest.NewServer(samsara)
-	t.Cleanup(server.Close)
-	_, at := startBefore(t, []string{
-		"--upstream-url=" + server.URL, "--api-token-file=" + tokenFile(t, "open"),
-		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-	}, args...)
-	return connect(t, at.GRPC, insecure.NewCredentials())
+// asked returns what the last request asked for.
+func (s *scripted) asked() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line
 }
 
 // callJSON calls a method of a service with a request in JSON, and returns the reply as JSON and
@@ -197,7 +189,7 @@ func TestCorrections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			samsara := &scripted{answer: test.answer}
-			conn := startBeforeHandler(t, samsara)
+			conn, _ := connectBefore(t, samsara)
 			got, found := callJSON(t, conn, test.method, test.request)
 			if diff := cmp.Diff(parseJSON(t, test.want), parseJSON(t, got)); diff != "" {
 				t.Errorf("reply (-want +got):\n%s", diff)
@@ -205,8 +197,8 @@ func TestCorrections(t *testing.T) {
 			if got := strings.Join(found, ", "); got != test.drift {
 				t.Errorf("drift %q, want %q", got, test.drift)
 			}
-			if samsara.line != test.line {
-				t.Errorf("the gateway asked for %s, want %s", samsara.line, test.line)
+			if asked := samsara.asked(); asked != test.line {
+				t.Errorf("the gateway asked for %s, want %s", asked, test.line)
 			}
 		})
 	}
@@ -216,7 +208,7 @@ func TestCorrections(t *testing.T) {
 func TestCorrections_voiceSessionsAreNoFeed(t *testing.T) {
 	t.Parallel()
 	const service = "samsara.agent_studio.v1beta1.AgentStudioService"
-	conn := startBeforeHandler(t, &scripted{answer: "{}"})
+	conn, _ := connectBefore(t, &scripted{answer: "{}"})
 	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/"+service+"/FollowVoiceSessions")
 	if err == nil {
 		err = stream.CloseSend()
@@ -246,7 +238,7 @@ func TestTime_listDriversWithinItsLimit(t *testing.T) {
 		throttled int
 	)
 	flag, _ := margin(t)
-	conn := startBeforeHandler(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		arrived++

@@ -183,10 +183,7 @@ func TestQuota_lateRequestsCount(t *testing.T) {
 			if by.proxy != "" {
 				url, env = "https://"+upstreamName, append(env, "HTTPS_PROXY="+startProxy(t, by.proxy, nil, "127.0.0.1:"+port))
 			}
-			flags := []string{
-				"--upstream-url=" + url, "--api-token-file=" + tokenFile(t, "open"), fmt.Sprintf("--quota-limits=samsara.tags.*=2/%v", window),
-				"--quota-max-wait=1m", "--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-			}
+			flags := append(flagsAt(url, tokenFile(t, "open")), fmt.Sprintf("--quota-limits=samsara.tags.*=2/%v", window), "--quota-max-wait=1m")
 			if by.flag != "" {
 				flags = append(flags, by.flag)
 			}
@@ -284,10 +281,7 @@ func TestUpstream_certificateIsNotTrusted(t *testing.T) {
 				case "http":
 					env, url = append(env, "HTTPS_PROXY="+startProxy(t, "http", nil, "127.0.0.1:"+port)), "https://"+upstreamName
 				}
-				flags := []string{
-					"--upstream-url=" + url, "--api-token-file=" + tokenFile(t, "open"), "--quota=false", "--retry-base-delay=1ms",
-					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-				}
+				flags := append(flagsBefore(t, url), "--retry-base-delay=1ms")
 				if by.flag != "" {
 					flags = append(flags, by.flag)
 				}

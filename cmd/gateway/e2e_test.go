@@ -38,7 +38,6 @@ import (
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
-	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -197,12 +196,8 @@ func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
 	var waiter sync.WaitGroup
 	waiter.Go(func() { _ = call(ctx, certified) })
 	eventually(t, "the second call waits as "+name, func() bool {
-		_, text := get(t, "http://"+at.Admin+"/quota", "")
-		var state admin.Quota
-		if err := json.Unmarshal([]byte(text), &state); err != nil {
-			t.Fatal(err)
-		}
-		return len(state.Waiters) == 1 && state.Waiters[0].Caller == name
+		waiters := quotaAt(t, at.Admin).Waiters
+		return len(waiters) == 1 && waiters[0].Caller == name
 	})
 	cancel()
 	waiter.Wait()

@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -148,8 +147,8 @@ func (a askers) only(name string, of *feedFollower, pages int64) {
 func startFeed(t *testing.T) (*endlessFeed, *grpc.ClientConn, logLine) {
 	t.Helper()
 	feed := &endlessFeed{asked: map[string]int{}}
-	at := startAgainst(t, serveHTTP(t, feed), "--quota-limits=samsara.location_and_speed.*=1/s", "--quota-max-wait=1m")
-	return feed, connect(t, at.GRPC, insecure.NewCredentials()), at
+	conn, at := connectBefore(t, feed, "--quota-limits=samsara.location_and_speed.*=1/s", "--quota-max-wait=1m")
+	return feed, conn, at
 }
 
 func readers(t *testing.T, at logLine) int {
@@ -248,8 +247,7 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	feed := &endlessFeed{asked: map[string]int{}}
-	at := startAgainst(t, serveHTTP(t, feed), "--quota-limits=samsara.location_and_speed.*=5/s", "--quota-max-wait=2s")
-	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	conn, at := connectBefore(t, feed, "--quota-limits=samsara.location_and_speed.*=5/s", "--quota-max-wait=2s")
 	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
 	greedy.has(t, 1)
 	other := startFollower(t, conn, *greedy.cursor.Load(), "samsara-caller", "B", "samsara-priority", "interactive")
@@ -259,22 +257,15 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	defer flood.Wait()
 	ctx, stop := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A"))
 	defer stop()
-	var refused atomic.Int64
-	for i := range 50 {
-		flood.Go(func() {
-			again := time.NewTicker(20 * time.Millisecond)
-			defer again.Stop()
-			for n := 0; ctx.Err() == nil; n++ {
-				_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).GetLocationAndSpeed(ctx, &locationandspeedv1.GetLocationAndSpeedRequest{
-					Ids: []string{fmt.Sprint(i, "-", n)}, // Each asks for something else.
-				})
-				if status.Code(err) == codes.ResourceExhausted {
-					refused.Add(1)
-				}
-				<-again.C
-			}
+	var asked, refused atomic.Int64
+	repeat(ctx, &flood, 50, 20*time.Millisecond, func(int) {
+		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).GetLocationAndSpeed(ctx, &locationandspeedv1.GetLocationAndSpeedRequest{
+			Ids: []string{fmt.Sprint(asked.Add(1))}, // Each asks for something else.
 		})
-	}
+		if status.Code(err) == codes.ResourceExhausted {
+			refused.Add(1)
+		}
+	})
 	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
 	began := time.Now()
 	other.has(t, 3)

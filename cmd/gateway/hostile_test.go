@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -199,14 +198,7 @@ func startPages(t *testing.T) []string {
 // flagsBefore returns the flags of a gateway before an upstream, without a quota.
 func flagsBefore(t *testing.T, url string) []string {
 	t.Helper()
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return []string{
-		"--upstream-url=" + url, "--api-token-file=" + token, "--quota=false",
-		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-	}
+	return append(flagsAt(url, tokenFile(t, "open")), "--quota=false")
 }
 
 // cursorOf asks startPages for a page of about so many bytes. Pages of the same size differ by number,

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -17,16 +16,6 @@ import (
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 )
-
-// retryDelay returns the wait in an error's RetryInfo, 0 where it has none.
-func retryDelay(err error) time.Duration {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.RetryInfo); ok {
-			return info.GetRetryDelay().AsDuration()
-		}
-	}
-	return 0
-}
 
 // TestConcurrentCalls_beyondTheBound fills a gateway with calls that wait, and makes more.
 func TestConcurrentCalls_beyondTheBound(t *testing.T) {
@@ -67,10 +56,10 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 			call = streamAllVehicles
 		}
 		err := call(other)(ctx, n)
-		if status.Code(err) != codes.ResourceExhausted || reason(err) != "TOO_MANY_CALLS" {
-			t.Fatalf("a call beyond the bound: got %v, reason %q, want ResourceExhausted, TOO_MANY_CALLS", err, reason(err))
+		if status.Code(err) != codes.ResourceExhausted || verdictOf(err).reason != "TOO_MANY_CALLS" {
+			t.Fatalf("a call beyond the bound: got %v, reason %q, want ResourceExhausted, TOO_MANY_CALLS", err, verdictOf(err).reason)
 		}
-		if wait := retryDelay(err); wait < time.Second || wait > 2*time.Second {
+		if wait := verdictOf(err).wait; wait < time.Second || wait > 2*time.Second {
 			t.Errorf("RetryInfo says %v, want 1s to 2s", wait)
 		}
 	}

@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"samsara.internal/gateway/internal/testenv"
 )
@@ -171,17 +174,18 @@ func (p *process) stop(t *testing.T) {
 func startSandbox(t *testing.T, args ...string) (*process, []string) {
 	t.Helper()
 	p := start(t, append([]string{"sandbox", "--token=open", "--log-format=json", "--log-level=debug", "--listen=127.0.0.1:0"}, args...)...)
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return p, []string{
-		"--upstream-url=" + p.await(t, "serving").Sandbox, "--api-token-file=" + token,
+	return p, flagsAt(p.await(t, "serving").Sandbox, tokenFile(t, "open"))
+}
+
+// flagsAt returns the flags of a gateway before an upstream at a URL, whose token is in a file.
+func flagsAt(url, tokenFile string) []string {
+	return []string{
+		"--upstream-url=" + url, "--api-token-file=" + tokenFile,
 		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
 	}
 }
 
-// startBefore runs a gateway with the flags that startSandbox returned, and more.
+// startBefore runs a gateway with the flags that startSandbox or flagsAt returned, and more.
 func startBefore(t *testing.T, flags []string, args ...string) (*process, logLine) {
 	t.Helper()
 	p := start(t, append(flags[:len(flags):len(flags)], args...)...)
@@ -196,4 +200,12 @@ func startSandboxed(t *testing.T, args ...string) (*process, logLine) {
 		"--sandbox", "--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
 	}, args...)...)
 	return p, p.await(t, "serving")
+}
+
+// connectBefore runs a gateway before an upstream, and returns a connection to it and the addresses
+// that it serves on.
+func connectBefore(t *testing.T, upstream http.Handler, args ...string) (*grpc.ClientConn, logLine) {
+	t.Helper()
+	at := startAgainst(t, serveHTTP(t, upstream), args...)
+	return connect(t, at.GRPC, insecure.NewCredentials()), at
 }

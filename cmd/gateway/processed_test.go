@@ -177,16 +177,15 @@ func TestProcessed_passthrough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := startAgainst(t, serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/200" {
 					cutOffBody(w, r)
 					return
 				}
 				code, _ := strconv.Atoi(r.URL.Path[1:])
 				said{status: code}.say(w, r)
-			})), "--quota=false", "--retry-base-delay=1ms", "--passthrough")
-			client := gatewayv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
-			_, err := client.Call(waiting(t), &gatewayv1.CallRequest{Method: &test.method, Path: &test.path})
+			}), "--quota=false", "--retry-base-delay=1ms", "--passthrough")
+			_, err := gatewayv1.NewPassthroughServiceClient(conn).Call(waiting(t), &gatewayv1.CallRequest{Method: &test.method, Path: &test.path})
 			if got := verdictOf(err); err == nil || got.processed != test.want {
 				t.Errorf("got %v, want an error, processed %q", got, test.want)
 			}
@@ -207,7 +206,7 @@ func TestProcessed_neverSent(t *testing.T) {
 	})
 	t.Run("the quota is used up", func(t *testing.T) {
 		t.Parallel()
-		client, _ := startTags(t, said{status: http.StatusOK}.answering(), "--quota-limits=samsara.tags.*=1/min", "--quota-max-wait=1s")
+		client, _ := startTags(t, http.HandlerFunc(said{status: http.StatusOK}.say), "--quota-limits=samsara.tags.*=1/min", "--quota-max-wait=1s")
 		if err := createTag(waiting(t), client, "it"); err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +217,7 @@ func TestProcessed_neverSent(t *testing.T) {
 	})
 	t.Run("the circuit is open", func(t *testing.T) {
 		t.Parallel()
-		client, _ := startTags(t, said{status: http.StatusBadGateway}.answering(), "--quota=false")
+		client, _ := startTags(t, http.HandlerFunc(said{status: http.StatusBadGateway}.say), "--quota=false")
 		ctx := as(waiting(t), "one")
 		openCircuit(ctx, t, client)
 		got := verdictOf(createTag(ctx, client, "it"))
@@ -228,15 +227,12 @@ func TestProcessed_neverSent(t *testing.T) {
 	})
 }
 
-// answering is say as a handler.
-func (s said) answering() http.Handler { return http.HandlerFunc(s.say) }
-
 // TestProcessed_noRoomForTheAnswer has a read of one connection hold most of the memory, and the answer
 // to a write of another find none.
 func TestProcessed_noRoomForTheAnswer(t *testing.T) {
 	t.Parallel()
 	const room, body = 1300 << 10, 512 << 10
-	at := startAgainst(t, serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	conn, at := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", fmt.Sprint(body))
@@ -247,13 +243,12 @@ func TestProcessed_noRoomForTheAnswer(t *testing.T) {
 			return
 		}
 		_, _ = io.WriteString(w, `{"data":{"id":"`+strings.Repeat("x", body-len(`{"data":{"id":""}}`))+`"}}`)
-	})), "--quota=false", fmt.Sprintf("--max-in-flight-bytes=%d", room), fmt.Sprintf("--max-response-bytes=%d", body), "--default-deadline=3s")
-	holder := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	}), "--quota=false", fmt.Sprintf("--max-in-flight-bytes=%d", room), fmt.Sprintf("--max-response-bytes=%d", body), "--default-deadline=3s")
 	ctx, cancel := context.WithCancel(lasts(t, patience))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = readTag(ctx, holder, "1")
+		_ = readTag(ctx, tagsv1.NewTagsServiceClient(conn), "1")
 	}()
 	eventually(t, "memory is held", func() bool { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") > room/2 })
 	_, err := contactsv1.NewContactsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())).

@@ -9,13 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -156,7 +153,7 @@ func TestProxy_refuses(t *testing.T) {
 			code, reason := codes.Unavailable, "UPSTREAM_UNREACHABLE"
 			if test.hangs {
 				code = codes.DeadlineExceeded
-			} else if got := reasonOf(err); got != reason {
+			} else if got := verdictOf(err).reason; got != reason {
 				t.Errorf("reason = %q, want %q: %v", got, reason, err)
 			}
 			host := proxy[strings.LastIndex(proxy, "@")+1:]
@@ -174,7 +171,7 @@ func TestProxy_notThere(t *testing.T) {
 	t.Parallel()
 	p, client := startBehind(t, "http://gate:"+proxySecretInURL+"@127.0.0.1:1")
 	_, err := client.ListVehicles(waiting(t), &vehiclesv1.ListVehiclesRequest{})
-	if got := status.Convert(err); reasonOf(err) != "UPSTREAM_UNREACHABLE" || !strings.Contains(got.Message(), "proxy 127.0.0.1:1: ") {
+	if got := status.Convert(err); verdictOf(err).reason != "UPSTREAM_UNREACHABLE" || !strings.Contains(got.Message(), "proxy 127.0.0.1:1: ") {
 		t.Errorf("got %v", got)
 	}
 	p.stop(t)
@@ -208,14 +205,8 @@ func TestProxy_setting(t *testing.T) {
 // startBehind starts a gateway behind a proxy, that makes one attempt, and returns it with a client.
 func startBehind(t *testing.T, proxy string, flags ...string) (*process, vehiclesv1.VehiclesServiceClient) {
 	t.Helper()
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := startIn(t, []string{"HTTPS_PROXY=" + proxy}, append([]string{
-		"--upstream-url=https://" + upstreamName, "--api-token-file=" + token, "--retry-max-attempts=1",
-		"--log-format=json", "--log-level=debug", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-	}, flags...)...)
+	flags = append(append(flagsAt("https://"+upstreamName, tokenFile(t, "open")), "--retry-max-attempts=1", "--log-level=debug"), flags...)
+	p := startIn(t, []string{"HTTPS_PROXY=" + proxy}, flags...)
 	return p, vehiclesv1.NewVehiclesServiceClient(connect(t, p.await(t, "serving").GRPC, insecure.NewCredentials()))
 }
 
@@ -231,14 +222,4 @@ func wantNoSecrets(t *testing.T, p *process, err error) {
 			t.Errorf("%q is told:\n%s", secret, text)
 		}
 	}
-}
-
-// reasonOf returns the reason of an error of the gateway, empty if it has none.
-func reasonOf(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return ""
 }

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -236,14 +234,7 @@ func TestUpstream_connectionNotQuiet(t *testing.T) {
 				t.Parallel()
 				up := &disorderly{disorder: d, t: t, rest: make(chan struct{})}
 				url, env := up.serve(by)
-				token := filepath.Join(t.TempDir(), "token")
-				if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				flags := []string{
-					"--upstream-url=" + url, "--api-token-file=" + token, "--quota=false",
-					"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-				}
+				flags := flagsBefore(t, url)
 				if by.flag != "" {
 					flags = append(flags, by.flag)
 				}

@@ -156,9 +156,9 @@ func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
 	}{
 		"nobody listens":     {gone.Listener.Addr().String(), "no gateway answers at ADDRESS: "},
 		"there is no quota":  {serveHTTP(t, http.NotFoundHandler()), "the gateway at ADDRESS keeps no quota: /quota answers 404 Not Found"},
-		"another status":     {serveHTTP(t, http.HandlerFunc(unavailable)), "the gateway at ADDRESS does not tell its quota: /quota answers 503 Service Unavailable"},
-		"another kind":       {serveHTTP(t, answering("<html>")), "the answer of ADDRESS is not the state of a quota: invalid character '<'"},
-		"an answer too long": {serveHTTP(t, answering(strings.Repeat(" ", maxQuotaBytes+1))), "the answer of ADDRESS: http: request body too large"},
+		"another status":     {serveHTTP(t, answerWith(http.StatusServiceUnavailable, "")), "the gateway at ADDRESS does not tell its quota: /quota answers 503 Service Unavailable"},
+		"another kind":       {serveHTTP(t, answerWith(http.StatusOK, "<html>")), "the answer of ADDRESS is not the state of a quota: invalid character '<'"},
+		"an answer too long": {serveHTTP(t, answerWith(http.StatusOK, strings.Repeat(" ", maxQuotaBytes+1))), "the answer of ADDRESS: http: request body too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -174,10 +174,6 @@ func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
 			}
 		})
 	}
-}
-
-func answering(text string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, text) })
 }
 
 func TestBudgetsThatNobodyUsesAreLeftOut(t *testing.T) {
@@ -199,10 +195,6 @@ func TestBudgetsThatNobodyUsesAreLeftOut(t *testing.T) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-}
-
-func unavailable(w http.ResponseWriter, _ *http.Request) {
-	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // silence is a gateway that never answers.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -16,16 +15,6 @@ import (
 
 	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
 )
-
-// reason returns the reason in an error's ErrorInfo, empty where it has none.
-func reason(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return ""
-}
 
 // series returns how many lines there are of a metric.
 func series(t *testing.T, admin, name string) int {
@@ -47,8 +36,8 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 			method = fmt.Sprintf("/samsara.vehicles.v1.VehiclesService/Nope%d", i)
 		}
 		err := conn.Invoke(t.Context(), method, new(emptypb.Empty), new(emptypb.Empty))
-		if status.Code(err) != codes.Unimplemented || reason(err) != "METHOD_UNKNOWN" {
-			t.Fatalf("%s: got %v, reason %q, want Unimplemented, METHOD_UNKNOWN", method, err, reason(err))
+		if status.Code(err) != codes.Unimplemented || verdictOf(err).reason != "METHOD_UNKNOWN" {
+			t.Fatalf("%s: got %v, reason %q, want Unimplemented, METHOD_UNKNOWN", method, err, verdictOf(err).reason)
 		}
 	}
 	if sum := metric(t, at.Admin, "grpc_server_handled_total", `grpc_service="unknown"`, `grpc_method="unknown"`, `grpc_code="Unimplemented"`); sum != calls {
@@ -76,15 +65,15 @@ func TestRefused_isLoggedAndCounted(t *testing.T) {
 	large := &vehiclesv1.GetVehicleRequest{Id: proto.String(strings.Repeat("1", 8<<10))}
 
 	_, err := client.GetVehicle(odd, &vehiclesv1.GetVehicleRequest{Id: proto.String("7")})
-	if status.Code(err) != codes.InvalidArgument || reason(err) != "INVALID_ARGUMENT" {
-		t.Errorf("refused metadata: got %v, reason %q", err, reason(err))
+	if status.Code(err) != codes.InvalidArgument || verdictOf(err).reason != "INVALID_ARGUMENT" {
+		t.Errorf("refused metadata: got %v, reason %q", err, verdictOf(err).reason)
 	}
 	stream, err := client.StreamVehicles(odd, &vehiclesv1.StreamVehiclesRequest{})
 	if err == nil {
 		_, err = stream.Recv()
 	}
-	if status.Code(err) != codes.InvalidArgument || reason(err) != "INVALID_ARGUMENT" {
-		t.Errorf("refused metadata of a stream: got %v, reason %q", err, reason(err))
+	if status.Code(err) != codes.InvalidArgument || verdictOf(err).reason != "INVALID_ARGUMENT" {
+		t.Errorf("refused metadata of a stream: got %v, reason %q", err, verdictOf(err).reason)
 	}
 	if _, err = client.GetVehicle(t.Context(), large); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("a large request: got %v", err)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -34,13 +32,8 @@ func TestLog_standardLibrary(t *testing.T) {
 		_, _ = io.WriteString(conn, "\x00\x00\x08\x06\x00\x00\x00\x00\x00whatever") // PING
 		_, _ = io.Copy(io.Discard, conn)
 	})
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("open"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := startIn(t, []string{"SSL_CERT_FILE=" + certFile},
-		"--upstream-url=https://"+url[strings.LastIndex(url, "@")+1:], "--upstream-http2", "--api-token-file="+token,
-		"--retry-max-attempts=1", "--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
+	flags := flagsAt("https://"+url[strings.LastIndex(url, "@")+1:], tokenFile(t, "open"))
+	p := startIn(t, []string{"SSL_CERT_FILE=" + certFile}, append(flags, "--upstream-http2", "--retry-max-attempts=1")...)
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, p.await(t, "serving").GRPC, insecure.NewCredentials()))
 	if _, err := client.ListVehicles(waiting(t), &vehiclesv1.ListVehiclesRequest{}); err == nil {
 		t.Error("the call was answered")

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -100,12 +99,10 @@ func numbers(t *testing.T, vehicles []*vehiclesv1.VehicleObject) []int {
 	return out
 }
 
-// waiting bounds how long a stream may take in a test.
+// waiting bounds how long a call or a stream may take in a test.
 func waiting(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	return ctx
+	return lasts(t, patience)
 }
 
 func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) {
@@ -285,17 +282,8 @@ func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
 // assertDraining checks that a stream ended because the gateway did, and says when to go on.
 func assertDraining(t *testing.T, err error) {
 	t.Helper()
-	reason, wait := "", time.Duration(0)
-	for _, detail := range status.Convert(err).Details() {
-		switch detail := detail.(type) {
-		case *errdetails.ErrorInfo:
-			reason = detail.GetReason()
-		case *errdetails.RetryInfo:
-			wait = detail.GetRetryDelay().AsDuration()
-		}
-	}
-	if status.Code(err) != codes.Unavailable || reason != "DRAINING" || wait <= 0 {
-		t.Errorf("the stream ended with %v, reason %q and a wait of %v, want Unavailable, DRAINING and some", err, reason, wait)
+	if got := verdictOf(err); got.code != codes.Unavailable || got.reason != "DRAINING" || got.wait <= 0 {
+		t.Errorf("the stream ended with %v, want Unavailable/DRAINING and some RetryInfo", got)
 	}
 }
 

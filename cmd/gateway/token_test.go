@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +37,7 @@ func startTokenUpstream(t *testing.T, tokens ...string) *tokenUpstream {
 	t.Helper()
 	u := &tokenUpstream{}
 	u.accept(tokens...)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	u.url = "http://" + serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		answer := `{"data":{"id":"1","name":"one"}}`
 		if !slices.Contains(*u.accepted.Load(), token) {
@@ -48,8 +47,6 @@ func startTokenUpstream(t *testing.T, tokens ...string) *tokenUpstream {
 		}
 		_, _ = io.WriteString(w, answer) // A gateway that has gone needs no answer.
 	}))
-	t.Cleanup(server.Close)
-	u.url = server.URL
 	return u
 }
 
@@ -57,10 +54,7 @@ func (u *tokenUpstream) accept(tokens ...string) { u.accepted.Store(&tokens) }
 
 // flags are those of a gateway before the upstream.
 func (u *tokenUpstream) flags(tokenFile string) []string {
-	return []string{
-		"--upstream-url=" + u.url, "--api-token-file=" + tokenFile, "--quota=false",
-		"--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
-	}
+	return append(flagsAt(u.url, tokenFile), "--quota=false")
 }
 
 // replace gives a file another content at one moment.
@@ -102,42 +96,48 @@ func startTagLoad(t *testing.T, address string) *tagLoad {
 	var ctx context.Context
 	ctx, l.end = context.WithCancel(t.Context())
 	client := tagsv1.NewTagsServiceClient(connect(t, address, insecure.NewCredentials()))
+	repeat(ctx, &l.running, workers, 2*time.Millisecond, func(n int) {
+		attempts, err := callTags(context.WithoutCancel(ctx), client, n%2 == 1)
+		l.calls.Add(1)
+		if attempts != "1" {
+			l.again.Add(1)
+		}
+		if err != nil {
+			l.mu.Lock()
+			l.failed = append(l.failed, err)
+			l.mu.Unlock()
+		}
+	})
+	t.Cleanup(func() { l.stop() })
+	l.wait(t, 20)
+	return l
+}
+
+// repeat has workers do something again and again until ctx ends, each once in a time at most. What has
+// begun then is not broken off.
+func repeat(ctx context.Context, running *sync.WaitGroup, workers int, every time.Duration, do func(worker int)) {
 	for n := range workers {
-		l.running.Go(func() {
-			tick := time.NewTicker(2 * time.Millisecond)
+		running.Go(func() {
+			tick := time.NewTicker(every)
 			defer tick.Stop()
 			for ctx.Err() == nil {
-				attempts, err := callTags(context.WithoutCancel(ctx), client, n%2 == 1)
-				l.calls.Add(1)
-				if attempts != "1" {
-					l.again.Add(1)
-				}
-				if err != nil {
-					l.mu.Lock()
-					l.failed = append(l.failed, err)
-					l.mu.Unlock()
-				}
+				do(n)
 				<-tick.C
 			}
 		})
 	}
-	t.Cleanup(func() { l.stop() })
-	l.wait(t, 20)
-	return l
 }
 
 // callTags reads or writes a tag. It returns what samsara-attempts says.
 func callTags(ctx context.Context, client tagsv1.TagsServiceClient, write bool) (attempts string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	ctx = metadata.AppendToOutgoingContext(ctx, "samsara-cache", "no-store") // nor shared
-	var header, trailer metadata.MD
-	id, name := "1", "one"
+	call := readTag
 	if write {
-		_, err = client.CreateTag(ctx, &tagsv1.CreateTagRequest{Name: &name}, grpc.Header(&header), grpc.Trailer(&trailer))
-	} else {
-		_, err = client.GetTag(ctx, &tagsv1.GetTagRequest{Id: &id}, grpc.Header(&header), grpc.Trailer(&trailer))
+		call = createTag
 	}
+	var header, trailer metadata.MD
+	err = call(ctx, client, "1", grpc.Header(&header), grpc.Trailer(&trailer))
 	return strings.Join(append(header.Get("samsara-attempts"), trailer.Get("samsara-attempts")...), " "), err
 }
 

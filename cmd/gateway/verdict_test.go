@@ -16,7 +16,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -183,8 +182,8 @@ func deleteAsset(ctx context.Context, conn *grpc.ClientConn, id string) error {
 // startTags runs a gateway before an upstream, and returns it with a client.
 func startTags(t *testing.T, upstream http.Handler, args ...string) (tagsv1.TagsServiceClient, logLine) {
 	t.Helper()
-	_, at := startBefore(t, against(t, serveHTTP(t, upstream)), args...)
-	return tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())), at
+	conn, at := connectBefore(t, upstream, args...)
+	return tagsv1.NewTagsServiceClient(conn), at
 }
 
 // nameIn returns the tag that a request is about: the end of its path, a parameter, or the name
@@ -302,16 +301,15 @@ func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 			t.Parallel()
 			held := newHeldAnswer()
 			waits := strings.HasSuffix(name, "while it waits")
+			if waits {
+				close(held.tell) // The answer is not held.
+			}
 			client, _ := startTags(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if nameIn(r) != "it" {
 					said{status: http.StatusBadGateway}.say(w, r) // which is not repeated
 					return
 				}
-				if !waits {
-					held.hold(r)
-				} else if held.held.CompareAndSwap(false, true) {
-					close(held.came)
-				}
+				held.hold(r)
 				first.say(w, r)
 			}), "--quota=false", "--retry-base-delay=1ms")
 			ctx := as(waiting(t), "one")
@@ -323,7 +321,9 @@ func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 				t.Fatal("the call did not come")
 			}
 			openCircuit(ctx, t, client)
-			close(held.tell)
+			if !waits {
+				close(held.tell)
+			}
 			got := checkVerdict(t, <-outcome, first.verdict(), "circuit")
 			checkWait(t, got, 0, 5*time.Second)
 			if got.attempts != "1" {
@@ -578,7 +578,7 @@ func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
 			t.Parallel()
 			closed := make(chan string, 1)
 			from := make(chan string, 1)
-			at := startAgainst(t, serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if nameIn(r) == "it" {
 					test.answer.say(w, r)
 					closed <- r.RemoteAddr
@@ -588,8 +588,7 @@ func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
 					from <- r.RemoteAddr
 				}
 				said{status: http.StatusOK}.say(w, r)
-			})), "--quota=false", "--retry-max-attempts=1")
-			conn := connect(t, at.GRPC, insecure.NewCredentials())
+			}), "--quota=false", "--retry-max-attempts=1")
 			client := tagsv1.NewTagsServiceClient(conn)
 			ctx := lasts(t, deadline)
 			began := time.Now()

@@ -2,13 +2,11 @@ package main
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
@@ -19,14 +17,6 @@ import (
 	assetsv1 "samsara.internal/gateway/gen/samsara/assets/v1"
 	contactsv1 "samsara.internal/gateway/gen/samsara/contacts/v1"
 )
-
-// connectBefore runs a gateway before an upstream, and returns a connection to it.
-func connectBefore(t *testing.T, upstream http.Handler, args ...string) *grpc.ClientConn {
-	t.Helper()
-	server := httptest.NewServer(upstream)
-	t.Cleanup(server.Close)
-	return connect(t, startAgainst(t, server.URL, args...).GRPC, insecure.NewCredentials())
-}
 
 // Samsara has answered POST /assets both ways, and a create cannot be repeated: what it answers is
 // all that a caller learns of the asset.
@@ -44,7 +34,8 @@ func TestCreateAsset_wrappedOrBare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client := assetsv1.NewAssetsServiceClient(connectBefore(t, answering(test.body), test.args...))
+			conn, _ := connectBefore(t, answerWith(http.StatusOK, test.body), test.args...)
+			client := assetsv1.NewAssetsServiceClient(conn)
 			var trailer metadata.MD
 			got, err := client.CreateAsset(t.Context(), &assetsv1.CreateAssetRequest{Name: proto.String("Truck 7"), Type: proto.String("vehicle")}, grpc.Trailer(&trailer))
 			if err != nil {
@@ -66,7 +57,8 @@ func TestCreateAsset_wrappedOrBare(t *testing.T) {
 
 func TestUpdateMask_namesOfEitherForm(t *testing.T) {
 	t.Parallel()
-	client := contactsv1.NewContactsServiceClient(connectBefore(t, answering(`{"data": {"id": "1"}}`)))
+	conn, _ := connectBefore(t, answerWith(http.StatusOK, `{"data": {"id": "1"}}`))
+	client := contactsv1.NewContactsServiceClient(conn)
 	for path, want := range map[string]string{
 		"first_name": "",
 		"firstName":  "",

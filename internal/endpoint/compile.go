@@ -91,7 +91,7 @@ func (e *Endpoint) placeFields() (problems []error) {
 	return problems
 }
 
-// segment is one segment of the path: a field's value, or where there are no fields a literal.
+// segment is one segment of the path: a parameter's value, or a literal if it has no fields.
 type segment struct {
 	literal string
 	fields  line

@@ -57,7 +57,7 @@ type Endpoint struct {
 	body  *transcode.Encoder
 	// mask is the field that holds the update mask, nil where there is none.
 	mask protoreflect.FieldDescriptor
-	// cursor are the fields that hold the cursor or page number, none where there is none.
+	// cursor are the fields that hold the cursor or page number, none if there is none.
 	cursor line
 }
 

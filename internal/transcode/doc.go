@@ -6,9 +6,9 @@
 // throughout. It is tolerant of values, because an upstream changes without notice, and strict
 // about JSON (RFC 8259), because text that is not JSON says nothing reliable.
 //
-// Members are matched by wire name (see [WireName]), not by proto name. A member's value is taken as this table says; the last column is what the
-// [Drift] records. To drop a value is to leave the field unset, or to leave the element out of
-// its list or map; it is checked like everything else.
+// Members are matched by wire name (see [WireName]), not by proto name. A member's value is taken
+// as this table says; the last column is what the [Drift] records. To drop a value is to leave the
+// field unset, or to leave the element out of its list or map; it is checked like everything else.
 //
 //	field          JSON                                           taken as            drift
 //	any            null                                           unset or empty      -

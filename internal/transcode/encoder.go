@@ -117,15 +117,12 @@ type valueWriter struct {
 // append writes m as an object. depth is how many arrays and objects are open around it.
 func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, depth int) ([]byte, *FieldError) {
 	if len(o.roots) > 0 {
-		own, others := o.names(m, mask)
-		root, err := o.newest(o.roots, m, mask)
-		switch {
-		case err != nil:
-			return dst, err
+		root := o.newest(o.roots, m, mask)
+		switch own, others := o.names(m, mask); {
 		case own && others:
 			return dst, (&FieldError{Reason: "is the whole value, so that no other field can be sent with it"}).within(o.members[root].name)
 		case !others && (own || o.whole):
-			return o.appendMember(dst, root, m, mask, depth)
+			return o.appendNewest(dst, o.roots, root, m, mask, depth)
 		}
 	}
 	if depth >= MaxDepth {
@@ -139,21 +136,15 @@ func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, de
 		if !always && !o.named(i, m, mask) {
 			continue
 		}
-		if f.line != nil {
-			newest, err := o.newest(f.line, m, mask)
-			if err != nil {
-				return dst, err
-			}
-			if newest != i {
-				continue
-			}
+		if f.line != nil && o.newest(f.line, m, mask) != i {
+			continue
 		}
 		if !first {
 			dst = append(dst, ',')
 		}
 		first = false
 		var err *FieldError
-		if dst, err = o.appendMember(append(dst, f.key...), i, m, mask, depth+1); err != nil {
+		if dst, err = o.appendNewest(append(dst, f.key...), f.line, i, m, mask, depth+1); err != nil {
 			return dst, err
 		}
 	}

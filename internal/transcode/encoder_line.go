@@ -9,29 +9,48 @@ import (
 )
 
 // newest returns which field of a line, or of the root fields, is to be written: of those that the
-// mask names, without a mask of all, the first that is set, and if none is the first. It fails if
-// two are set that differ.
-func (o *objectWriter) newest(line []int, m protoreflect.Message, mask *Mask) (int, *FieldError) {
-	first, newest := -1, -1
+// mask names, without a mask of all, the first that is set, and if none is the first.
+func (o *objectWriter) newest(line []int, m protoreflect.Message, mask *Mask) int {
+	first := -1
 	for _, i := range line {
 		_, named := mask.find(i)
 		switch {
 		case mask != nil && !named:
-		case !m.Has(o.members[i].field):
-			if first < 0 {
-				first = i
-			}
-		case newest < 0:
-			newest = i
-		case !o.equal(newest, i, m):
-			reason := fmt.Sprintf("must not differ from %s, which is the same member: set one of them", o.members[i].name)
-			return newest, (&FieldError{Reason: reason}).within(o.members[newest].name)
+		case m.Has(o.members[i].field):
+			return i
+		case first < 0:
+			first = i
 		}
 	}
-	if newest < 0 {
-		newest = first
+	return first
+}
+
+// appendNewest writes the value of the newest field of a line, nil if it has no other, and fails if
+// another one that counts differs. Each is written once, so that lines within lines take no more time
+// than their fields.
+func (o *objectWriter) appendNewest(dst []byte, line []int, newest int, m protoreflect.Message, mask *Mask, depth int) ([]byte, *FieldError) {
+	start := len(dst)
+	dst, err := o.appendMember(dst, newest, m, mask, depth)
+	if err != nil {
+		return dst, err
 	}
-	return newest, nil
+	for _, i := range line {
+		if i == newest || !m.Has(o.members[i].field) || !o.named(i, m, mask) {
+			continue
+		}
+		text := dst[start:]
+		if sub, _ := mask.find(newest); sub != nil {
+			if text, err = o.appendMember(nil, newest, m, nil, depth); err != nil {
+				return dst, err
+			}
+		}
+		older, err := o.appendMember(nil, i, m, nil, depth)
+		if err != nil || !equalJSON(text, older) {
+			reason := fmt.Sprintf("must not differ from %s, which is the same member: set one of them", o.members[i].name)
+			return dst, (&FieldError{Reason: reason}).within(o.members[newest].name)
+		}
+	}
+	return dst, nil
 }
 
 // has reports whether m has a field of a line.
@@ -44,18 +63,13 @@ func (o *objectWriter) has(line []int, m protoreflect.Message) bool {
 	return false
 }
 
-// equal reports whether two fields say the same: whether their JSON does, a number or a bool being
-// the same as its text.
-func (o *objectWriter) equal(i, j int, m protoreflect.Message) bool {
+// equalJSON reports whether two values are the same, a number or a bool being the same as its text.
+func equalJSON(a, b []byte) bool {
 	var values [2]any
-	for k, member := range [...]int{i, j} {
-		text, err := o.appendMember(nil, member, m, nil, 0)
-		if err != nil {
-			return false
-		}
+	for i, text := range [...][]byte{a, b} {
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
-		if decoder.Decode(&values[k]) != nil {
+		if decoder.Decode(&values[i]) != nil {
 			return false
 		}
 	}

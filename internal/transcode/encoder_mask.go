@@ -28,8 +28,8 @@ type maskEntry struct {
 // field is named by its proto name, or by its JSON name if that is no field's proto name. Where
 // one path lies within another, the shorter one counts. No paths make no mask: nil, with which
 // Append writes what is set. The error joins a *FieldError for each path that does not name a
-// field of the body, which names the field of the most similar name if one is similar; for paths
-// beyond MaxMaskPaths it is one *FieldError.
+// field of the body, the first ten of which name the field of the most similar name if one is
+// similar; for paths beyond MaxMaskPaths it is one *FieldError.
 func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -40,7 +40,7 @@ func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	mask := &Mask{}
 	var problems []error
 	for _, path := range paths {
-		members, reason := e.top.resolve(path)
+		members, reason := e.top.resolve(path, len(problems) < maxSimilar)
 		if reason != "" {
 			problems = append(problems, &FieldError{Path: path, Reason: reason})
 			continue
@@ -53,8 +53,13 @@ func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	return mask, nil
 }
 
-// resolve returns the index of each member that path leads through, or what is wrong with it.
-func (o *objectWriter) resolve(path string) (members []int, reason string) {
+// maxSimilar is of how many wrong paths of a mask a similar name is looked for, which takes far longer
+// than to find that they are wrong.
+const maxSimilar = 10
+
+// resolve returns the index of each member that path leads through, or what is wrong with it and, if
+// asked, which name is similar.
+func (o *objectWriter) resolve(path string, similar bool) (members []int, reason string) {
 	parent := ""
 	for name := range strings.SplitSeq(path, ".") {
 		if o == nil {
@@ -71,8 +76,10 @@ func (o *objectWriter) resolve(path string) (members []int, reason string) {
 			return nil, "must name fields: there is no wildcard"
 		case i < 0:
 			reason = fmt.Sprintf("does not name a field of the body: there is no %.64q", name)
-			if similar := o.similar(name); similar != "" {
-				reason += fmt.Sprintf(", but %q", similar)
+			if similar {
+				if other := o.similar(name); other != "" {
+					reason += fmt.Sprintf(", but %q", other)
+				}
 			}
 			return nil, reason
 		case len(members) == MaxDepth:

@@ -3,6 +3,7 @@ package transcode_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -221,6 +222,23 @@ func TestEncoder_lineOfFields(t *testing.T) {
 	}
 }
 
+// Each field of a line is written once, and not once for each line around it, which is 2 to the power
+// of the depth.
+func TestEncoder_linesWithinLines(t *testing.T) {
+	t.Parallel()
+	md := testproto.Message(t, retyped, "Thing")
+	const depth = 50
+	plain, text := `name: "x"`, `inner {name: "x"} inner_v2 {name: "x"}`
+	for range depth - 1 {
+		text = "inner {" + text + "} inner_v2 {a {" + plain + "}}"
+		plain = "inner {" + plain + "}"
+	}
+	got, err := newEncoder(t, md).Append(nil, parseText(t, md, text), nil)
+	if want := nested(`{"thing":`, `{"name":"x"}`, "}", depth); err != nil || string(got) != want {
+		t.Errorf("got %s and %v, want %s", got, err, want)
+	}
+}
+
 // A proto name is one though it is another field's JSON name too.
 func TestMask_protoNameFirst(t *testing.T) {
 	t.Parallel()
@@ -237,6 +255,19 @@ func TestMask_protoNameFirst(t *testing.T) {
 		if got, err := encoder.Append(nil, dynamicpb.NewMessage(md), mask); err != nil || string(got) != want {
 			t.Errorf("%s: %s and %v, want %s", path, got, err, want)
 		}
+	}
+}
+
+// To look for similar names costs far more than all else that is done for a path.
+func TestMask_manyWrongPaths(t *testing.T) {
+	t.Parallel()
+	_, err := newEncoder(t, testproto.Message(t, retyped, "Thing")).Mask(slices.Repeat([]string{"nam"}, transcode.MaxMaskPaths))
+	if err == nil {
+		t.Fatal("wrong paths were accepted")
+	}
+	wrong, told := strings.Count(err.Error(), `there is no "nam"`), strings.Count(err.Error(), `, but "name"`)
+	if wrong != transcode.MaxMaskPaths || told != 10 {
+		t.Errorf("%d paths are wrong, and the similar name is told of %d, want %d and 10", wrong, told, transcode.MaxMaskPaths)
 	}
 }
 

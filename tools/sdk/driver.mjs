@@ -59,7 +59,7 @@ async function discover() {
 			const wire = {};
 			for (const [, member] of template.matchAll(/{(\w+)}/g)) wire[member] = member;
 			for (const [key, value] of caught.url.searchParams) if (value.startsWith(mark)) wire[value.slice(mark.length)] = key;
-			found.push({ verb: caught.verb, path: template, method: `${group}.${name}`, wire, required: [] });
+			found.push({ verb: caught.verb, path: template, method: `${group}.${name}`, wire });
 		}
 	}
 	return found;

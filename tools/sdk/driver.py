@@ -69,10 +69,7 @@ def discover():
                     method(**marked)
                 except Caught as caught:
                     operation = described(caught.request, given)
-                    operation.update(
-                        method=f"{group}.{name}",
-                        required=[n for n, p in known.items() if p.default is p.empty],
-                    )
+                    operation["method"] = f"{group}.{name}"
                     found[(operation["verb"], operation["path"], operation["method"])] = operation
                     break
                 except Exception as problem:  # such as of an argument that the SDK takes apart

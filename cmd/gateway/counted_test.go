@@ -181,7 +181,7 @@ func TestQuota_lateRequestsCount(t *testing.T) {
 			}
 			url, env := "https://localhost:"+port, []string{"SSL_CERT_FILE=" + certFile}
 			if by.proxy != "" {
-				url, env = "https://"+upstreamName, append(env, "HTTPS_PROXY="+startProxy(t, by.proxy, nil, "127.0.0.1:"+port))
+				url, env = "https://"+upstreamName, append(env, "HTTPS_PROXY="+startProxy(t, by.proxy, nil, "127.0.0.1:"+port, nil))
 			}
 			flags := append(flagsAt(url, tokenFile(t, "open")), fmt.Sprintf("--quota-limits=samsara.tags.*=2/%v", window), "--quota-max-wait=1m")
 			if by.flag != "" {
@@ -279,7 +279,7 @@ func TestUpstream_certificateIsNotTrusted(t *testing.T) {
 				case "https":
 					env, url = append(env, "HTTPS_PROXY="+url), "https://"+upstreamName
 				case "http":
-					env, url = append(env, "HTTPS_PROXY="+startProxy(t, "http", nil, "127.0.0.1:"+port)), "https://"+upstreamName
+					env, url = append(env, "HTTPS_PROXY="+startProxy(t, "http", nil, "127.0.0.1:"+port, nil)), "https://"+upstreamName
 				}
 				flags := append(flagsBefore(t, url), "--retry-base-delay=1ms")
 				if by.flag != "" {

@@ -31,7 +31,7 @@ const (
 
 // startProxy starts a proxy that connects to one upstream, whose password it wants, and returns its
 // URL with both.
-func startProxy(t *testing.T, scheme string, cfg *tls.Config, upstream string) (url string) {
+func startProxy(t *testing.T, scheme string, cfg *tls.Config, upstream string, notes *passed) (url string) {
 	t.Helper()
 	return startScriptedProxy(t, scheme, cfg, func(conn net.Conn) {
 		handshake := connectHandshake
@@ -43,7 +43,7 @@ func startProxy(t *testing.T, scheme string, cfg *tls.Config, upstream string) (
 			hangUp(conn)
 			return
 		}
-		passOn(t.Context(), conn, upstream)
+		passOn(t.Context(), conn, upstream, notes)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"path"
@@ -43,6 +44,7 @@ type disorderly struct {
 	disorder
 	t    *testing.T
 	late sync.WaitGroup // what is yet to come after answers
+	by   *passed        // what proxies have passed on; nil: there are none
 
 	mu   sync.Mutex
 	rest chan struct{} // closed when no call is running
@@ -55,7 +57,8 @@ func (d *disorderly) resting() chan struct{} {
 	return d.rest
 }
 
-// beAtRest has the upstream say what it says to connections that are idle, and waits until it has.
+// beAtRest has the upstream say what it says to connections that are idle, and waits until it has and
+// proxies have passed it on.
 func (d *disorderly) beAtRest() {
 	d.mu.Lock()
 	close(d.rest)
@@ -87,7 +90,8 @@ func (d *disorderly) serve(by way) (url string, env []string) {
 	port := serveConns(d.t, func(conn net.Conn) { d.answer(&corked{Conn: conn}, cfg) })
 	switch {
 	case by.proxy != "":
-		return "https://" + upstreamName, append(env, "HTTPS_PROXY="+startProxy(d.t, by.proxy, cfg, "127.0.0.1:"+port))
+		d.by = newPassed()
+		return "https://" + upstreamName, append(env, "HTTPS_PROXY="+startProxy(d.t, by.proxy, cfg, "127.0.0.1:"+port, d.by))
 	case by.secure:
 		return "https://localhost:" + port, env
 	default:
@@ -117,7 +121,14 @@ func (d *disorderly) answer(below *corked, cfg *tls.Config) {
 				case <-d.t.Context().Done():
 				}
 				lapse(d.t, d.after)
-				_ = below.write(conn, d.hangsUp, d.text)
+				if below.write(conn, d.hangsUp, d.text) != nil || d.by == nil {
+					return
+				}
+				if d.hangsUp {
+					d.by.await(below.RemoteAddr(), math.MaxInt64)
+				} else {
+					d.by.await(below.RemoteAddr(), below.sentSoFar())
+				}
 			})
 		case d.apart:
 			texts = append(texts, d.text)
@@ -136,11 +147,13 @@ type corked struct {
 	mu   sync.Mutex
 	held []byte
 	cork bool
+	sent int64 // bytes
 }
 
 // Write implements net.Conn.
 func (c *corked) Write(p []byte) (int, error) {
 	if !c.cork {
+		c.sent += int64(len(p))
 		return c.Conn.Write(p)
 	}
 	c.held = append(c.held, p...)
@@ -161,11 +174,19 @@ func (c *corked) write(above net.Conn, last bool, texts ...string) error {
 		}
 	}
 	c.cork = false
+	c.sent += int64(len(c.held))
 	_, err := c.Conn.Write(c.held)
 	if last {
 		hangUp(above)
 	}
 	return err
+}
+
+// sentSoFar returns how many bytes went out.
+func (c *corked) sentSoFar() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent
 }
 
 // outcomes counts what became of calls that each asked for a vehicle of its own.

@@ -58,7 +58,7 @@ func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFi
 	cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
 	port := serveConns(t, func(conn net.Conn) {
 		slow := slowConn{conn, sync.OnceFunc(func() { lapse(t, opening) })}
-		passOn(t.Context(), tls.Server(slow, cfg), strings.TrimPrefix(server, "http://"))
+		passOn(t.Context(), tls.Server(slow, cfg), strings.TrimPrefix(server, "http://"), nil)
 	})
 	return "https://localhost:" + port, certFile
 }
@@ -76,8 +76,9 @@ func (c slowConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// passOn connects a client with a server until one of them hangs up or ctx ends.
-func passOn(ctx context.Context, client net.Conn, server string) {
+// passOn connects a client with a server until one of them hangs up or ctx ends, and notes what the
+// client was sent, if there are notes.
+func passOn(ctx context.Context, client net.Conn, server string, notes *passed) {
 	defer hangUp(client)
 	if secure, ok := client.(*tls.Conn); ok && secure.HandshakeContext(ctx) != nil {
 		return
@@ -93,9 +94,66 @@ func passOn(ctx context.Context, client net.Conn, server string) {
 		_, _ = io.Copy(upstream, client)
 		hangUp(upstream) // It ends the responses.
 	})
-	_, _ = io.Copy(client, upstream)
+	if notes == nil {
+		_, _ = io.Copy(client, upstream)
+	} else {
+		defer notes.end(upstream.LocalAddr())
+		_, _ = io.Copy(notedConn{client, notes, upstream.LocalAddr()}, upstream)
+	}
 	hangUp(client) // It ends the requests.
 	requests.Wait()
+}
+
+// passed notes how many bytes passOn has sent to each client, by the address that the server has of
+// it. It is safe for concurrent use.
+type passed struct {
+	mu    sync.Mutex
+	more  *sync.Cond // after each note
+	bytes map[string]int64
+	ended map[string]bool
+}
+
+func newPassed() *passed {
+	p := &passed{bytes: map[string]int64{}, ended: map[string]bool{}}
+	p.more = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *passed) add(client net.Addr, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytes[client.String()] += int64(n)
+	p.more.Broadcast()
+}
+
+func (p *passed) end(client net.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended[client.String()] = true
+	p.more.Broadcast()
+}
+
+// await waits until a client was sent so many bytes in all, or its connection has ended.
+func (p *passed) await(client net.Addr, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.ended[client.String()] && p.bytes[client.String()] < bytes {
+		p.more.Wait()
+	}
+}
+
+// notedConn is a connection to a client that notes what it sent.
+type notedConn struct {
+	net.Conn
+	notes  *passed
+	client net.Addr
+}
+
+// Write implements net.Conn.
+func (c notedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.notes.add(c.client, n)
+	return n, err
 }
 
 func hangUp(conns ...net.Conn) {

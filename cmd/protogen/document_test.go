@@ -36,7 +36,7 @@ func checkDocument(t *testing.T, spec, module string) {
 	}
 	w := walker{
 		T:            t,
-		methods:      map[string][]protoreflect.MethodDescriptor{},
+		methods:      map[string]protoreflect.MethodDescriptor{},
 		twins:        map[protoreflect.FullName]map[gatewayv1.StreamShape]protoreflect.MethodDescriptor{},
 		operations:   map[gatewayv1.StreamShape]int{},
 		wantStanding: map[protoreflect.FullName]bool{},
@@ -96,7 +96,7 @@ type walker struct {
 			RequestBodies map[string]content
 		}
 	}
-	methods map[string][]protoreflect.MethodDescriptor // by HTTP method and path
+	methods map[string]protoreflect.MethodDescriptor // by operationId
 	// By the full name of their unary method.
 	twins        map[protoreflect.FullName]map[gatewayv1.StreamShape]protoreflect.MethodDescriptor
 	operations   map[gatewayv1.StreamShape]int  // how many ask for a twin of a shape
@@ -154,8 +154,10 @@ func (w *walker) index(root string) {
 			methods := file.Services().Get(i).Methods()
 			for i := range methods.Len() {
 				if o := annotation(w.T, methods.Get(i)); o.GetPath() != "" {
-					key := strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_") + " " + o.GetPath()
-					w.methods[key] = append(w.methods[key], methods.Get(i))
+					if other := w.methods[o.GetId()]; other != nil {
+						w.Errorf("%s and %s are both for %s", other.FullName(), methods.Get(i).FullName(), o.GetId())
+					}
+					w.methods[o.GetId()] = methods.Get(i)
 				} else if methods.Get(i).IsStreamingServer() {
 					w.indexTwin(methods, methods.Get(i))
 				}
@@ -209,9 +211,8 @@ func fieldsOf(m protoreflect.MessageDescriptor) string {
 	return strings.Join(all, ", ")
 }
 
-// paging checks that an operation that pages has its twins where it belongs, and says where the
-// records of a page are.
-func (w *walker) paging(methods []protoreflect.MethodDescriptor, template string, parameters []parameter, noFeed bool) {
+// paging checks that an operation that pages has its twins, and says where the records of a page are.
+func (w *walker) paging(d protoreflect.MethodDescriptor, template string, parameters []parameter, noFeed bool) {
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(parameters, func(p parameter) bool { return slices.Contains(names, p.Name) })
 	}
@@ -224,37 +225,26 @@ func (w *walker) paging(methods []protoreflect.MethodDescriptor, template string
 	}
 	for _, shape := range shapes {
 		w.operations[shape]++
-		found := false
-		for _, d := range methods {
-			twin := w.twins[d.FullName()][shape]
-			switch {
-			case twin != nil:
-				w.wantStanding[twin.FullName()] = !deprecated(d)
-				found = true
-			case !deprecated(d):
-				w.Errorf("%s has no twin of the shape %s", d.FullName(), shape)
-			}
-			w.items(d)
+		if twin := w.twins[d.FullName()][shape]; twin != nil {
+			w.wantStanding[twin.FullName()] = !deprecated(d)
+		} else {
+			w.Errorf("%s has no twin of the shape %s", d.FullName(), shape)
 		}
-		if !found {
-			w.Errorf("%s has no twin of the shape %s anywhere", template, shape)
-		}
+		w.items(d)
 	}
 }
 
 // endRequired checks that an end must be set exactly where one place of the document says that
 // polling goes on without it, and another that it is now.
-func (w *walker) endRequired(methods []protoreflect.MethodDescriptor, prose string, parameters []parameter) {
+func (w *walker) endRequired(d protoreflect.MethodDescriptor, prose string, parameters []parameter) {
 	now := slices.ContainsFunc(parameters, func(p parameter) bool {
 		return p.Name == "endTime" && strings.Contains(p.Description, "efaults to now")
 	})
 	want := now && strings.Contains(prose, "include an endTime") && strings.Contains(prose, "poll")
-	for _, d := range methods {
-		for shape, twin := range w.twins[d.FullName()] {
-			pages := shape == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
-			if have := streamOf(w.T, twin).GetEndRequired(); have != (want && pages) {
-				w.Errorf("%s requires an end: %t, want %t", twin.FullName(), have, want && pages)
-			}
+	for shape, twin := range w.twins[d.FullName()] {
+		pages := shape == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		if have := streamOf(w.T, twin).GetEndRequired(); have != (want && pages) {
+			w.Errorf("%s requires an end: %t, want %t", twin.FullName(), have, want && pages)
 		}
 	}
 }
@@ -294,43 +284,38 @@ func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
 		}
 	}
 	parameters = slices.Concat(parameters, op.Parameters)
-	standing := 0
-	for _, d := range w.methods[verb+" "+template] {
-		if !deprecated(d) {
-			standing++
+	d := w.methods[op.OperationID]
+	if d == nil {
+		w.Errorf("%s %s has no method", verb, template)
+		return
+	}
+	if o := annotation(w.T, d); o.GetMethod().String() != "HTTP_METHOD_"+verb || o.GetPath() != template {
+		w.Errorf("%s has the path %s %s, want %s %s", d.FullName(), o.GetMethod(), o.GetPath(), verb, template)
+	}
+	if want := op.Deprecated || op.Absent != nil; deprecated(d) != want {
+		w.Errorf("%s is deprecated: %t, want %t", d.FullName(), !want, want)
+	}
+	for _, p := range parameters {
+		w.parameter(d.Input(), p)
+	}
+	if body, ok := w.content(op.RequestBody); ok {
+		w.body(d.Input(), body, gatewayv1.Location_LOCATION_BODY)
+		if f := w.field(d.Input(), "updateMask", gatewayv1.Location_LOCATION_UPDATE_MASK); (f != nil) != (verb == "PATCH" || verb == "PUT") {
+			w.Errorf("%s has the update mask %v", d.Input().FullName(), f)
 		}
-		if o := annotation(w.T, d); o.GetId() != op.OperationID {
-			w.Errorf("%s has the id %q, want %q", d.FullName(), o.GetId(), op.OperationID)
-		}
-		for _, p := range parameters {
-			w.parameter(d.Input(), p)
-		}
-		if body, ok := w.content(op.RequestBody); ok {
-			w.body(d.Input(), body, gatewayv1.Location_LOCATION_BODY)
-			if f := w.field(d.Input(), "updateMask", gatewayv1.Location_LOCATION_UPDATE_MASK); (f != nil) != (verb == "PATCH" || verb == "PUT") {
-				w.Errorf("%s has the update mask %v", d.Input().FullName(), f)
+	}
+	for code, response := range op.Responses {
+		if strings.HasPrefix(code, "2") {
+			if body, ok := w.content(response); ok {
+				w.body(d.Output(), body, gatewayv1.Location_LOCATION_UNSPECIFIED)
+			}
+			if o := annotation(w.T, d); fmt.Sprint(o.GetSuccessStatus()) != code {
+				w.Errorf("%s has the status %d, want %s", d.FullName(), o.GetSuccessStatus(), code)
 			}
 		}
-		for code, response := range op.Responses {
-			if strings.HasPrefix(code, "2") {
-				if body, ok := w.content(response); ok {
-					w.body(d.Output(), body, gatewayv1.Location_LOCATION_UNSPECIFIED)
-				}
-				if o := annotation(w.T, d); fmt.Sprint(o.GetSuccessStatus()) != code {
-					w.Errorf("%s has the status %d, want %s", d.FullName(), o.GetSuccessStatus(), code)
-				}
-			}
-		}
 	}
-	w.paging(w.methods[verb+" "+template], template, parameters, op.Feed != nil)
-	w.endRequired(w.methods[verb+" "+template], op.Description, parameters)
-	want := 1
-	if op.Deprecated || op.Absent != nil {
-		want = 0
-	}
-	if standing != want || len(w.methods[verb+" "+template]) == 0 {
-		w.Errorf("%s %s has %d methods, %d of them in good standing, want %d", verb, template, len(w.methods[verb+" "+template]), standing, want)
-	}
+	w.paging(d, template, parameters, op.Feed != nil)
+	w.endRequired(d, op.Description, parameters)
 }
 
 func (w *walker) parameter(in protoreflect.MessageDescriptor, p parameter) {

@@ -17,8 +17,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	"samsara.internal/gateway/cmd/protogen/internal/document"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
 	"samsara.internal/gateway/cmd/protogen/overlay"
@@ -163,9 +161,9 @@ const (
 	Mapping // keys are strings
 )
 
-// Compare orders operations by path and method.
+// Compare orders operations by path, method and operationId.
 func Compare(a, b *gatewayv1.Operation) int {
-	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()))
+	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()), cmp.Compare(a.GetId(), b.GetId()))
 }
 
 func newOperation(op *document.Operation) (Operation, error) {
@@ -223,6 +221,7 @@ func newOperation(op *document.Operation) (Operation, error) {
 			Id:            op.ID,
 			Method:        gatewayv1.HttpMethod(verbNumber),
 			Path:          template,
+			Stage:         where.Stage(),
 			Body:          body,
 			Pagination:    paging,
 			Feed:          isFeed,
@@ -527,13 +526,6 @@ func updateMask() Property {
 		Shape:   Shape{Kind: KindMask},
 		Options: &gatewayv1.Field{In: gatewayv1.Location_LOCATION_UPDATE_MASK},
 	}
-}
-
-// Placed is the operation's annotation at a place.
-func (o Operation) Placed(p Place) *gatewayv1.Operation {
-	annotation := proto.CloneOf(o.Annotation)
-	annotation.Stage = p.Stage()
-	return annotation
 }
 
 // Shapes are the shapes of the streaming twins that the operation should have.

@@ -3,6 +3,8 @@ package surface
 import (
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
@@ -14,8 +16,15 @@ import (
 //
 // What the tree has never stops it. A field that the document no longer has stays, deprecated. One
 // that has another type stays, retired, beside a new one with the next version in its name. A method
-// whose pages can no longer be streamed stays, and so do its twins, deprecated.
+// whose pages can no longer be streamed stays, and so do its twins, deprecated. A method is that of
+// its operationId, whatever becomes of the operation's path, tag and stage.
 func merge(t *tree, operations []model.Operation) []error {
+	operations = slices.Clone(operations)
+	for i, o := range operations {
+		if known := t.method(o.Annotation.GetId()); known != nil {
+			operations[i].Place = known.place()
+		}
+	}
 	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
 	var bindings []binding
 	for _, p := range t.sorted() {
@@ -25,14 +34,16 @@ func merge(t *tree, operations []model.Operation) []error {
 	}
 	var problems []error
 	for _, o := range operations {
-		known := m.known(o)
-		if len(known) == 0 && o.Unstreamable != nil {
+		method := t.method(o.Annotation.GetId())
+		if method == nil && o.Unstreamable != nil {
 			problems = append(problems, o.Unstreamable)
 			continue
 		}
-		for _, method := range m.methods(o, known) {
-			bindings = append(bindings, binding{method, o})
+		if method == nil {
+			method = t.at(o.Place).newMethod(o)
 		}
+		method.bind(o)
+		bindings = append(bindings, binding{method, o})
 	}
 	addTwins(bindings)
 	for _, b := range bindings {
@@ -73,38 +84,10 @@ type merger struct {
 	unnamed []unnamed
 }
 
-// known returns the methods of the tree that stand for the operation.
-func (m *merger) known(o model.Operation) []*method {
-	var all []*method
-	for _, p := range m.tree.sorted() {
-		for _, method := range p.methods {
-			if model.Compare(method.operation, o.Annotation) == 0 {
-				all = append(all, method)
-			}
-		}
-	}
-	return all
-}
-
-// methods returns the methods that stand for the operation, with the annotation brought up to
-// date: the one where it belongs, new if need be, and deprecated ones where it used to be.
-func (m *merger) methods(o model.Operation, known []*method) []*method {
-	here := false
-	for _, method := range known {
-		method.bind(o)
-		here = here || method.place() == o.Place
-	}
-	if here {
-		return known
-	}
-	return append(known, m.tree.at(o.Place).newMethod(o))
-}
-
 // newMethod adds a method with an empty request and response.
 func (p *pkg) newMethod(o model.Operation) *method {
 	name := words.Unique(o.Name, "V", p.takes)
 	added := &method{name: name, request: p.addNamed(name + "Request"), response: p.addNamed(name + "Response")}
-	added.bind(o)
 	p.methods = append(p.methods, added)
 	return added
 }
@@ -113,9 +96,9 @@ func (p *pkg) newMethod(o model.Operation) *method {
 // operation that no longer pages keeps saying how it did, so that they still work: without a
 // next page they end, or wait.
 func (m *method) bind(o model.Operation) {
-	before, here := m.operation, m.place()
-	m.operation, m.feed = o.Placed(here), o.Feed
-	m.deprecated, m.gone = o.Deprecated || here != o.Place, false
+	before := m.operation
+	m.operation, m.feed = proto.CloneOf(o.Annotation), o.Feed
+	m.deprecated, m.gone = o.Deprecated, false
 	shapes := o.Shapes()
 	switch {
 	case len(shapes) > 0:

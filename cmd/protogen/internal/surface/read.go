@@ -210,7 +210,7 @@ func (r *reader) method(d protoreflect.MethodDescriptor) error {
 	}
 	request, response := r.messages[d.Input().FullName()], r.messages[d.Output().FullName()]
 	operation, ok := proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
-	if !ok || operation == nil || request == nil || response == nil || d.IsStreamingClient() {
+	if !ok || operation == nil || r.tree.method(operation.GetId()) != nil || request == nil || response == nil || d.IsStreamingClient() {
 		return fmt.Errorf("method %s: %w", d.FullName(), ErrForeign)
 	}
 	request.pkg.methods = append(request.pkg.methods, &method{

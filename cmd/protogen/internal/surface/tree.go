@@ -38,6 +38,18 @@ func (t *tree) sorted() []*pkg {
 	return all
 }
 
+// method returns the method that stands for the operation of that id, nil if there is none.
+func (t *tree) method(id string) *method {
+	for _, p := range t.packages {
+		for _, m := range p.methods {
+			if m.operation.GetId() == id {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
 // schema returns the package's message for the schema of that name, nil if there is none.
 func (p *pkg) schema(key string) *message {
 	for _, m := range p.messages {

@@ -40,14 +40,13 @@ type claim struct {
 	names  []string
 }
 
-// addTwins adds the twins that operations lack where they belong; those that moved away get
-// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
+// addTwins adds the twins that operations lack. What has the fewest names to choose from gets its name first: StreamTrips
 // is the twin of ListTrips, if there is one, and not of GetTripsStream.
 func addTwins(bindings []binding) {
 	var claims []claim
 	for _, b := range bindings {
 		for _, shape := range b.operation.Shapes() {
-			if b.method.twin(shape) == nil && b.method.place() == b.operation.Place {
+			if b.method.twin(shape) == nil {
 				claims = append(claims, claim{b.method, shape, twinNames(shape, b.method.name)})
 			}
 		}

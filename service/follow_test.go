@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
@@ -201,7 +201,7 @@ func TestFollowOutlastsFailuresAndShowsThem(t *testing.T) {
 		r := g.open(ctx, t, followReadings, `{"options":{"fromCursor":"a"}}`)
 		for range 3 {
 			m := r.must()
-			want := &gatewayv1.Failure{Code: int32(codes.ResourceExhausted), Reason: "RATE_LIMITED", Message: "slow down", Count: 2}
+			want := &apiv1.Failure{Code: int32(codes.ResourceExhausted), Reason: "RATE_LIMITED", Message: "slow down", Count: 2}
 			if diff := cmp.Diff(want, m.KeepAlive.GetFailure(), protocmp.Transform()); diff != "" {
 				t.Errorf("failure (-want +got):\n%s", diff)
 			}

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/identity"
@@ -222,7 +222,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 
 // sendKeepAlive sends how the feed is doing.
 func (c *client) sendKeepAlive(s *feed.State) error {
-	k := new(gatewayv1.KeepAlive)
+	k := new(apiv1.KeepAlive)
 	if !s.Answered.IsZero() {
 		k.LastAnswerTime = timestamppb.New(s.Answered)
 	}
@@ -230,7 +230,7 @@ func (c *client) sendKeepAlive(s *feed.State) error {
 		k.NextRequestTime = timestamppb.New(s.Due)
 	}
 	if f := s.Failure; f != nil {
-		k.Failure = &gatewayv1.Failure{Code: f.Code, Reason: f.Reason, Message: f.Message, Count: s.Failures}
+		k.Failure = &apiv1.Failure{Code: f.Code, Reason: f.Reason, Message: f.Message, Count: s.Failures}
 	}
 	wire, err := proto.Marshal(k)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/lease"
 )
@@ -197,8 +197,8 @@ func (c Config) services(stopping context.Context, ops operations, feeds *feed.H
 	}
 	if c.Passthrough {
 		descs = append(descs, &grpc.ServiceDesc{
-			ServiceName: gatewayv1.PassthroughService_ServiceDesc.ServiceName,
-			Metadata:    gatewayv1.PassthroughService_ServiceDesc.Metadata,
+			ServiceName: apiv1.PassthroughService_ServiceDesc.ServiceName,
+			Metadata:    apiv1.PassthroughService_ServiceDesc.Metadata,
 			Methods:     []grpc.MethodDesc{h.passthrough()},
 		})
 	}

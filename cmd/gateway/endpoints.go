@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 )
 
@@ -55,17 +55,17 @@ func (r endpointRow) holds(text string) bool {
 	return strings.Contains(strings.ToLower(all), strings.ToLower(text))
 }
 
-func stageName(s gatewayv1.Stage) string {
+func stageName(s apiv1.Stage) string {
 	switch s {
-	case gatewayv1.Stage_STAGE_STABLE:
+	case apiv1.Stage_STAGE_STABLE:
 		return "stable"
-	case gatewayv1.Stage_STAGE_BETA:
+	case apiv1.Stage_STAGE_BETA:
 		return "beta"
-	case gatewayv1.Stage_STAGE_PREVIEW:
+	case apiv1.Stage_STAGE_PREVIEW:
 		return "preview"
-	case gatewayv1.Stage_STAGE_LEGACY:
+	case apiv1.Stage_STAGE_LEGACY:
 		return "legacy"
-	case gatewayv1.Stage_STAGE_UNSPECIFIED:
+	case apiv1.Stage_STAGE_UNSPECIFIED:
 		return "unspecified"
 	default:
 		return s.String()

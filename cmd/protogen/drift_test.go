@@ -29,7 +29,7 @@ func TestDrift_edits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const things = "samsara.things.v1.ThingsService."
+	const things = "samsara_gateway.things.v1.ThingsService."
 	const noList = `things.yaml:5:5: #/paths/~1things/get: listThings (GET /things): pages with 0 lists of records [], want 1: not supported`
 	for _, test := range []struct {
 		name      string
@@ -38,19 +38,19 @@ func TestDrift_edits(t *testing.T) {
 	}{
 		{"nothing", "title: What changes", "title: Nothing changes", nil},
 		{"a text that reaches no comment", "description: When.", "description: When it was made.", nil},
-		{"a text that reaches a comment", "description: How long.", "description: How long since the epoch.", []string{"cosmetic|texts changed|samsara.things.v1|2 lines added, 2 removed"}},
+		{"a text that reaches a comment", "description: How long.", "description: How long since the epoch.", []string{"cosmetic|texts changed|samsara_gateway.things.v1|2 lines added, 2 removed"}},
 		{"known values", "[cat, dog]", "[cat, bird]", []string{
-			`cosmetic|known values changed|samsara.things.v1.CreateThingRequest.kind|+"bird" -"dog"`,
-			`cosmetic|known values changed|samsara.things.v1.Thing.kind|+"bird" -"dog"`,
+			`cosmetic|known values changed|samsara_gateway.things.v1.CreateThingRequest.kind|+"bird" -"dog"`,
+			`cosmetic|known values changed|samsara_gateway.things.v1.Thing.kind|+"bird" -"dog"`,
 		}},
 		{"a format", "description: When.", "format: date-time", []string{
-			"cosmetic|field changed|samsara.things.v1.CreateThingRequest.made_at|format , now date-time",
-			"cosmetic|field changed|samsara.things.v1.Thing.made_at|format , now date-time",
+			"cosmetic|field changed|samsara_gateway.things.v1.CreateThingRequest.made_at|format , now date-time",
+			"cosmetic|field changed|samsara_gateway.things.v1.Thing.made_at|format , now date-time",
 		}},
-		{"a bound", "maximum: 100", "maximum: 512", []string{"cosmetic|field changed|samsara.things.v1.ListThingsRequest.size|maximum 100, now 512"}},
+		{"a bound", "maximum: 100", "maximum: 512", []string{"cosmetic|field changed|samsara_gateway.things.v1.ListThingsRequest.size|maximum 100, now 512"}},
 		{"a new field", "        sizeMs:", "        color: {type: string}\n        sizeMs:", []string{
-			"additive|field added|samsara.things.v1.CreateThingRequest.color|optional string",
-			"additive|field added|samsara.things.v1.Thing.color|optional string",
+			"additive|field added|samsara_gateway.things.v1.CreateThingRequest.color|optional string",
+			"additive|field added|samsara_gateway.things.v1.Thing.color|optional string",
 		}},
 		{
 			"a new operation", "  /things/{id}:\n    delete:", "  /things/{id}:\n    get:\n      operationId: getThing\n      tags: [Things]\n" +
@@ -63,11 +63,11 @@ func TestDrift_edits(t *testing.T) {
 			[]string{"structural|operation not supported|uploadThing (POST /uploads)|things.yaml:36:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
 		},
 		{"a rate limit", "5 requests/sec", "100 requests/min", []string{"structural|rate limit changed|" + things + "ListThings|5 per second, now 100 per minute"}},
-		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
+		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara_gateway.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
 		{"a status", `"204": {description: It is gone.}`, `"200": {description: It is gone.}`, []string{"structural|operation changed|" + things + "DeleteThing|success status 204, now 200"}},
 		{"a deprecated field", "name: {type: string}\n        owner", "name: {type: string, deprecated: true}\n        owner", []string{
-			"structural|field deprecated|samsara.things.v1.CreateThingRequest.name|",
-			"structural|field deprecated|samsara.things.v1.Thing.name|",
+			"structural|field deprecated|samsara_gateway.things.v1.CreateThingRequest.name|",
+			"structural|field deprecated|samsara_gateway.things.v1.Thing.name|",
 		}},
 		{"a deprecated operation", "operationId: createThing", "operationId: createThing\n      deprecated: true", []string{"structural|operation deprecated|" + things + "CreateThing|POST /things"}},
 		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil},
@@ -82,27 +82,27 @@ func TestDrift_edits(t *testing.T) {
 			"structural|operation moved|" + things + "DeleteThing|DELETE /things/{id}, now DELETE /goods/{id}",
 		}},
 		{"text is a list", "name: {type: string}\n        owner", "name: {type: array, items: {type: string}}\n        owner", []string{
-			"breaking|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
-			"breaking|field retyped|samsara.things.v1.Thing.name|optional string, now repeated string in name_v2",
+			"breaking|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
+			"breaking|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now repeated string in name_v2",
 		}},
 		{"text is an object", "name: {type: string}\n        owner", "name: {type: object, properties: {full: {type: string}}}\n        owner", []string{
-			"breaking|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
-			"breaking|field retyped|samsara.things.v1.Thing.name|optional string, now ThingName in name_v2",
+			"breaking|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
+			"breaking|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now ThingName in name_v2",
 		}},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", []string{
-			"breaking|field removed|samsara.things.v1.CreateThingRequest.made_at|optional string",
-			"breaking|field removed|samsara.things.v1.Thing.made_at|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.CreateThingRequest.made_at|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.Thing.made_at|optional string",
 		}},
-		{"a parameter that is required", "name: kinds, in: query", "name: kinds, in: query, required: true", []string{"breaking|field required|samsara.things.v1.ListThingsRequest.kinds|"}},
+		{"a parameter that is required", "name: kinds, in: query", "name: kinds, in: query, required: true", []string{"breaking|field required|samsara_gateway.things.v1.ListThingsRequest.kinds|"}},
 		{"a new parameter that is required", "        - {name: kinds", "        - {name: color, in: query, required: true, schema: {type: string}}\n        - {name: kinds", []string{
-			"breaking|required field added|samsara.things.v1.ListThingsRequest.color|optional string",
+			"breaking|required field added|samsara_gateway.things.v1.ListThingsRequest.color|optional string",
 		}},
 		{"an operation that is gone", "    delete:\n", "    options:\n", []string{
 			"breaking|operation removed|" + things + "DeleteThing|calls DELETE /things/{id} still",
 			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:33:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
 		}},
 		{"pages whose records are gone", "data: {type: array, items: {$ref: \"#/components/schemas/Thing\"}}", "data: {type: string}", []string{
-			"breaking|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
+			"breaking|field retyped|samsara_gateway.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
 			"structural|stream deprecated|" + things + "StreamThings|ListThings no longer pages",
 		}},
 		{
@@ -505,10 +505,10 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 		paths[fmt.Sprintf("/released/%d", i)] = map[string]any{"get": map[string]any{
 			"operationId": fmt.Sprintf("getReleased%d", i), "tags": []any{"Released"}, "responses": response,
 		}}
-		add("operation added", fmt.Sprintf("samsara.released.v1.ReleasedService.GetReleased%d", i))
+		add("operation added", fmt.Sprintf("samsara_gateway.released.v1.ReleasedService.GetReleased%d", i))
 	}
 	delete(objectAt(paths, "/contacts/{id}"), "delete")
-	add("operation removed", "samsara.contacts.v1.ContactsService.DeleteContact")
+	add("operation removed", "samsara_gateway.contacts.v1.ContactsService.DeleteContact")
 	paths["/released/upload"] = map[string]any{"post": map[string]any{
 		"operationId": "releasedUpload", "tags": []any{"Released"}, "responses": response,
 		"requestBody": map[string]any{"content": map[string]any{"multipart/form-data": map[string]any{"schema": map[string]any{"type": "object"}}}},
@@ -527,7 +527,7 @@ func messagesOf(t *testing.T, root string) map[string]string {
 		}
 		pkg := strings.ReplaceAll(strings.TrimSuffix(filepath.ToSlash(filepath.Dir(file)), "/"), "/", ".")
 		for _, body := range regexp.MustCompile(`(?m)^message (\w+) \{\n((?s:.*?))^\}`).FindAllStringSubmatch(text, -1) {
-			names := regexp.MustCompile(`option \(samsara.gateway.v1.schema\) = "([^"]+)"`).FindAllStringSubmatch(body[2], -1)
+			names := regexp.MustCompile(`option \(samsara_gateway.api.v1.schema\) = "([^"]+)"`).FindAllStringSubmatch(body[2], -1)
 			for _, name := range names {
 				found[name[1]] = append(found[name[1]], pkg+"."+body[1])
 			}

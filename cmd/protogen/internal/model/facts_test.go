@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/document"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 func TestScopeIsFoundInProse(t *testing.T) {
@@ -28,10 +28,10 @@ func TestScopeIsFoundInProse(t *testing.T) {
 
 func TestRateLimitIsFoundInProse(t *testing.T) {
 	t.Parallel()
-	limit := func(requests int32, window time.Duration) *gatewayv1.RateLimit {
-		return &gatewayv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
+	limit := func(requests int32, window time.Duration) *apiv1.RateLimit {
+		return &apiv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
 	}
-	for prose, want := range map[string]*gatewayv1.RateLimit{
+	for prose, want := range map[string]*apiv1.RateLimit{
 		"<b>Rate limit:</b> 5 requests/sec (more).": limit(5, time.Second),
 		"**Rate limit:** 100 requests/min":          limit(100, time.Minute),
 		"Rate limit: 1 request/hour":                limit(1, time.Hour),
@@ -57,19 +57,19 @@ func TestPropertyFacts(t *testing.T) {
 		name   string
 		schema schema
 		prose  string
-		want   *gatewayv1.Field
+		want   *apiv1.Field
 		notes  Notes
 	}{
-		{"a number has bounds", of("integer", document.Schema{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}, Notes{}},
-		{"a string has lengths", of("string", document.Schema{MinLength: 1, MaxLength: proto.Uint64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(9)}, Notes{}},
-		{"a number's format is its type", of("integer", document.Schema{Format: "int64"}), "", &gatewayv1.Field{}, Notes{}},
-		{"a string that is a string has no format", of("string", document.Schema{Format: "string"}), "", &gatewayv1.Field{}, Notes{}},
-		{"prose states a time", of("string", document.Schema{}), "UTC time in RFC 3339 format", &gatewayv1.Field{Format: "date-time"}, Notes{}},
-		{"prose does not overrule a format", of("string", document.Schema{Format: "date"}), "as in RFC 3339", &gatewayv1.Field{Format: "date"}, Notes{}},
-		{"prose states a list", of("string", document.Schema{}), "A comma separated list.", &gatewayv1.Field{}, Notes{CommaSeparated: true}},
-		{"prose states an epoch", of("integer", document.Schema{}), "Unix milliseconds.", &gatewayv1.Field{}, Notes{UnixMilliseconds: true}},
-		{"values are told once and as text", of("integer", document.Schema{Enum: []any{1.0, 2.5, 1.0}, Default: true}), "", &gatewayv1.Field{Values: []string{"1", "2.5"}, Default: "true"}, Notes{}},
-		{"a default may be a list", of("string", document.Schema{Default: []any{"a", 1.0}}), "", &gatewayv1.Field{Default: `["a",1]`}, Notes{}},
+		{"a number has bounds", of("integer", document.Schema{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}), "", &apiv1.Field{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}, Notes{}},
+		{"a string has lengths", of("string", document.Schema{MinLength: 1, MaxLength: proto.Uint64(9)}), "", &apiv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(9)}, Notes{}},
+		{"a number's format is its type", of("integer", document.Schema{Format: "int64"}), "", &apiv1.Field{}, Notes{}},
+		{"a string that is a string has no format", of("string", document.Schema{Format: "string"}), "", &apiv1.Field{}, Notes{}},
+		{"prose states a time", of("string", document.Schema{}), "UTC time in RFC 3339 format", &apiv1.Field{Format: "date-time"}, Notes{}},
+		{"prose does not overrule a format", of("string", document.Schema{Format: "date"}), "as in RFC 3339", &apiv1.Field{Format: "date"}, Notes{}},
+		{"prose states a list", of("string", document.Schema{}), "A comma separated list.", &apiv1.Field{}, Notes{CommaSeparated: true}},
+		{"prose states an epoch", of("integer", document.Schema{}), "Unix milliseconds.", &apiv1.Field{}, Notes{UnixMilliseconds: true}},
+		{"values are told once and as text", of("integer", document.Schema{Enum: []any{1.0, 2.5, 1.0}, Default: true}), "", &apiv1.Field{Values: []string{"1", "2.5"}, Default: "true"}, Notes{}},
+		{"a default may be a list", of("string", document.Schema{Default: []any{"a", 1.0}}), "", &apiv1.Field{Default: `["a",1]`}, Notes{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

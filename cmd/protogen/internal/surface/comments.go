@@ -6,17 +6,17 @@ import (
 	"strings"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // kept is said of everything deprecated.
 const kept = "Kept for existing clients."
 
 func (p *pkg) comment() string {
-	return fmt.Sprintf("%s has the %s operations of the area %s.", p.Service(), stageWord(p.Stage()), strings.ReplaceAll(p.Area, "_", " "))
+	return fmt.Sprintf("%s has the operations of the area %s.", p.Service(), strings.ReplaceAll(p.Area, "_", " "))
 }
 
-func stageWord(s gatewayv1.Stage) string {
+func stageWord(s apiv1.Stage) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "STAGE_"))
 }
 
@@ -30,7 +30,7 @@ func (m *method) comment() []string {
 	if limit := o.GetRateLimit(); limit != nil {
 		lines = append(lines, fmt.Sprintf("Rate limit: %d requests per %s and organization.", limit.GetRequests(), windowWord(limit)))
 	}
-	if o.GetStage() != gatewayv1.Stage_STAGE_STABLE {
+	if o.GetStage() != apiv1.Stage_STAGE_STABLE {
 		lines = append(lines, "Stage: "+stageWord(o.GetStage())+".")
 	}
 	if m.deprecated {
@@ -48,7 +48,7 @@ func (m *method) twinComment(t *twin) []string {
 	}
 	start, end := m.request.parameter("startTime"), m.request.parameter("endTime")
 	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
-	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES {
+	if t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_PAGES {
 		add("Every page of %s, one message a page. To go on after the end, set `request.%s` to the last cursor.", m.name, cursor)
 		if t.stream.GetEndRequired() {
 			add("`request.%s` is required: without it, the document says both that the pages end now and that they never do.", end)
@@ -87,7 +87,7 @@ func (m *message) parameter(wire string) string {
 	return ""
 }
 
-func windowWord(limit *gatewayv1.RateLimit) string {
+func windowWord(limit *apiv1.RateLimit) string {
 	switch seconds := limit.GetWindow().GetSeconds(); seconds {
 	case 1:
 		return "second"
@@ -173,21 +173,21 @@ func quoted(values []string) string {
 func (f *field) subject() string {
 	wire := "`" + f.wire() + "`"
 	switch f.options.GetIn() {
-	case gatewayv1.Location_LOCATION_PATH:
+	case apiv1.Location_LOCATION_PATH:
 		return "Path parameter " + wire + "."
-	case gatewayv1.Location_LOCATION_QUERY:
-		if f.options.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT {
+	case apiv1.Location_LOCATION_QUERY:
+		if f.options.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_REPEAT {
 			return "Query parameter " + wire + ", repeated for each value."
 		}
 		return "Query parameter " + wire + "."
-	case gatewayv1.Location_LOCATION_UPDATE_MASK:
+	case apiv1.Location_LOCATION_UPDATE_MASK:
 		return "The body fields to send; one that is named but not set is sent as null. Without it, the fields that are set are sent."
-	case gatewayv1.Location_LOCATION_BODY:
+	case apiv1.Location_LOCATION_BODY:
 		if f.options.GetRoot() {
 			return "The whole body."
 		}
 		return "Body member " + wire + "."
-	case gatewayv1.Location_LOCATION_UNSPECIFIED:
+	case apiv1.Location_LOCATION_UNSPECIFIED:
 	}
 	if f.options.GetRoot() {
 		return "The whole JSON value."

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // Class is what a change means for clients that are deployed. A greater one includes the lesser.
@@ -138,7 +138,7 @@ func lines(have, want []byte) (added, removed int) {
 // under the same name.
 type comparison struct {
 	changes []Change
-	sent    map[*message]bool  // what operations in good standing send, in the later tree
+	sent    map[*message]bool // what operations in good standing send, in the later tree
 }
 
 func (c *comparison) add(class Class, what, where, format string, args ...any) {
@@ -217,7 +217,7 @@ func (c *comparison) method(before, after *method) {
 }
 
 // annotation compares what methods say of an operation.
-func (c *comparison) annotation(where string, before, after *gatewayv1.Operation) {
+func (c *comparison) annotation(where string, before, after *apiv1.Operation) {
 	if before.GetScope() != after.GetScope() {
 		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
 	}
@@ -244,7 +244,7 @@ func (c *comparison) annotation(where string, before, after *gatewayv1.Operation
 	}
 }
 
-func limitText(limit *gatewayv1.RateLimit) string {
+func limitText(limit *apiv1.RateLimit) string {
 	if limit == nil {
 		return "none"
 	}

@@ -6,8 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	"samsara.internal/gateway/cmd/protogen/internal/words"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
@@ -33,18 +32,21 @@ func merge(t *tree, operations []model.Operation) []error {
 		}
 	}
 	var problems []error
+	var added []*method
 	for _, o := range operations {
-		method := t.method(o.Annotation.GetId())
-		if method == nil && o.Unstreamable != nil {
+		known := t.method(o.Annotation.GetId())
+		if known == nil && o.Unstreamable != nil {
 			problems = append(problems, o.Unstreamable)
 			continue
 		}
-		if method == nil {
-			method = t.at(o.Place).newMethod(o)
+		if known == nil {
+			known = t.at(o.Place).newMethod()
+			added = append(added, known)
 		}
-		method.bind(o)
-		bindings = append(bindings, binding{method, o})
+		known.bind(o)
+		bindings = append(bindings, binding{known, o})
 	}
+	nameMethods(added)
 	addTwins(bindings)
 	for _, b := range bindings {
 		m.reach(b.method.response, newSource(b.operation.Response), false)
@@ -84,10 +86,9 @@ type merger struct {
 	unnamed []unnamed
 }
 
-// newMethod adds a method with an empty request and response.
-func (p *pkg) newMethod(o model.Operation) *method {
-	name := words.Unique(o.Name, "V", p.takes)
-	added := &method{name: name, request: p.addNamed(name + "Request"), response: p.addNamed(name + "Response")}
+// newMethod adds a method without a name, with an empty request and response.
+func (p *pkg) newMethod() *method {
+	added := &method{request: p.add(), response: p.add()}
 	p.methods = append(p.methods, added)
 	return added
 }
@@ -103,12 +104,12 @@ func (m *method) bind(o model.Operation) {
 	switch {
 	case len(shapes) > 0:
 	case len(m.twins) == 0:
-		m.operation.Pagination, m.operation.Feed = gatewayv1.Pagination_PAGINATION_UNSPECIFIED, false
+		m.operation.Pagination, m.operation.Feed = apiv1.Pagination_PAGINATION_UNSPECIFIED, false
 	default:
 		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
 	}
 	if o.NoFeed {
-		m.dropTwin(gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW)
+		m.dropTwin(apiv1.StreamShape_STREAM_SHAPE_FOLLOW)
 	}
 	for _, t := range m.twins {
 		t.deprecated = m.deprecated || !slices.Contains(shapes, t.stream.GetShape())

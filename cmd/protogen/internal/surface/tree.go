@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // tree is the API surface: what readTree finds, merge extends and write prints.
@@ -101,7 +101,7 @@ func (p *pkg) names() map[string]bool {
 // method is one operation at one place.
 type method struct {
 	name              string
-	operation         *gatewayv1.Operation
+	operation         *apiv1.Operation
 	request, response *message
 	deprecated        bool
 	gone              bool // the document no longer has it
@@ -148,7 +148,7 @@ type field struct {
 	kind       model.Kind
 	label      model.Label
 	message    *message // for model.KindMessage
-	options    *gatewayv1.Field
+	options    *apiv1.Field
 	deprecated bool
 	gone       bool // the document no longer has it
 	notes      model.Notes

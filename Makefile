@@ -128,6 +128,10 @@ test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chr
 test-sdk: deps-sdk $(PROGRAMS) bin/sdk/installed ## run Samsara's official SDKs for JavaScript and Python against the sandbox; needs the network once
 	$(TEST) SAMSARA_TEST_SDK=1 go test -v -timeout 15m -run '^TestSDK_' $(TESTFLAGS) ./cmd/gateway
 
+.PHONY: test-protoc
+test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the eight languages that it knows
+	tools/protoc.sh
+
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and say how often they failed
 	tools/flake.sh 20 test-short
@@ -137,8 +141,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and say how often th
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance test-sdk fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for eight languages, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk test-protoc fuzz test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against a foreign service behind the gateway's own gRPC
@@ -293,6 +297,10 @@ bin/sdk/installed: tools/sdk/package-lock.json tools/sdk/requirements.txt
 .PHONY: deps-sdk
 deps-sdk: ## install what the SDKs need of the machine, or name all that is missing
 	@tools/deps.sh node npm python3
+
+.PHONY: deps-protoc
+deps-protoc: ## install Debian's protoc, or say that it is missing
+	@tools/deps.sh protoc
 
 .PHONY: deps-test
 deps-test: ## install what the tests need of the machine (git, a C compiler, redis-server), or name all that is missing

@@ -125,7 +125,7 @@ func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	if !strings.HasPrefix(doc.OpenAPI, "3.0.") && !strings.HasPrefix(doc.OpenAPI, "3.1.") {
 		return nil, root.Errorf("want an OpenAPI document of version 3.0 or 3.1, have %q", doc.OpenAPI)
 	}
-	r := reader{schemas: map[schemaKey]*Schema{}}
+	r := reader{components: doc.Components, schemas: map[schemaKey]*Schema{}}
 	paths := root.member("paths")
 	d := &Document{Location: root, Idle: idle}
 	for _, template := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
@@ -163,7 +163,10 @@ func correct(document []byte, name string) (corrected []byte, idle []error, err 
 }
 
 // reader turns what the library read into types of ours.
-type reader struct{ schemas map[schemaKey]*Schema }
+type reader struct {
+	components *openapi3.Components
+	schemas    map[schemaKey]*Schema
+}
 
 // schemaKey tells schemas apart: what refers to one by another name, or adds to it, is another.
 type schemaKey struct {
@@ -255,7 +258,7 @@ func (r reader) schema(at Location, ref *openapi3.SchemaRef) *Schema {
 		Extensions:  v.Extensions,
 	}
 	r.schemas[key] = s
-	if ref.Ref != "" {
+	if ref.Ref != "" && !r.extends(ref) {
 		s.Name = path.Base(ref.Ref)
 	}
 	if i := slices.Index(s.Types, openapi3.TypeNull); i >= 0 && len(s.Types) > 1 {
@@ -279,6 +282,20 @@ func (r reader) schema(at Location, ref *openapi3.SchemaRef) *Schema {
 		s.Properties[name] = r.schema(at.member("properties").member(name), property)
 	}
 	return s
+}
+
+// extends says whether members of an object stand beside a $ref: what has them is another object than
+// what the $ref leads to. The library adds what stands there to the allOf of a copy.
+func (r reader) extends(ref *openapi3.SchemaRef) bool {
+	if r.components == nil {
+		return false
+	}
+	target := r.components.Schemas[path.Base(ref.Ref)]
+	if target == nil || target.Value == nil || len(ref.Value.AllOf) <= len(target.Value.AllOf) {
+		return false
+	}
+	beside := ref.Value.AllOf[len(ref.Value.AllOf)-1].Value
+	return beside != nil && len(beside.Properties)+len(beside.Required) > 0
 }
 
 func (r reader) members(at Location, refs openapi3.SchemaRefs) []*Schema {

@@ -150,7 +150,7 @@ func TestDrift_edits(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			root, spec := filepath.Join(dir, "proto"), filepath.Join(dir, "things.yaml")
+			root, spec := newTree(t), filepath.Join(dir, "things.yaml")
 			if _, err := generate(t.Context(), "testdata/drift/base.yaml", root); err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +215,7 @@ func runDrift(t *testing.T, spec, root string) surface.Report {
 
 func TestDrift_asText(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestDrift_asText(t *testing.T) {
 func TestDrift_failed(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"drift", "--spec", "testdata/refused/dangling-ref.yaml", "--out", t.TempDir()}, &stdout, &stderr)
+	err := run(t.Context(), []string{"drift", "--spec", "testdata/refused/dangling-ref.yaml", "--out", newTree(t)}, &stdout, &stderr)
 	if exitCode(err) != 1 || !strings.Contains(stderr.String(), "leads to nothing") || stdout.Len() > 0 {
 		t.Errorf("drift: %v, stdout %q, stderr %q", err, &stdout, &stderr)
 	}

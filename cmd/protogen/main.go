@@ -6,8 +6,8 @@
 // adds is added, what it lacks stays as deprecated. The same document and tree give the same
 // bytes, and a second run over its own output changes nothing.
 //
-// The tree's corrections.yaml is an OpenAPI Overlay that says where Samsara differs from the document,
-// which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
+// The tree's corrections.yaml, which must be there, is an OpenAPI Overlay that says where Samsara differs
+// from the document, which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
 // limit of an operation for each organization, such as "5 requests/sec"; x-feed: false is for what
 // looks like a feed and is none, so that what followed it is removed from the tree; x-wrapped-in is
 // the member that an array is in if an object arrives instead.
@@ -21,7 +21,8 @@
 // It refuses, before writing anything: an operation it cannot express without loss (header
 // parameters, arrays joined by anything but commas, bodies that are not JSON, pages without one list
 // of records) and that leftout.yaml in the tree does not name; an entry there that leaves nothing
-// out; a correction that changes nothing; and files in the tree that it would not have written.
+// out; a correction that changes nothing, that another one undoes, or that nobody reads; and files in the
+// tree that it would not have written.
 //
 // protogen drift writes nothing. It says what a document would change, sorted by what that means for
 // deployed clients, and exits with a code for the greatest class: see Class in package surface.

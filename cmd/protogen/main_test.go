@@ -92,11 +92,14 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			for _, spec := range specs {
 				if _, err := generate(t.Context(), spec, root); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if err := os.Remove(filepath.Join(root, correctionsFile)); err != nil {
+				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", name)
 			if *rewrite {
@@ -131,7 +134,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			args := []string{"--out", root}
 			if test.spec != "" {
 				spec := filepath.Join(t.TempDir(), "openapi.json")
@@ -168,7 +171,7 @@ func TestRefused(t *testing.T) {
 		}
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			if list, err := os.ReadFile(name + ".leftout.yaml"); err == nil {
 				writeFile(t, filepath.Join(root, "leftout.yaml"), string(list))
 			}
@@ -197,7 +200,7 @@ func TestRefused(t *testing.T) {
 
 func TestReservedNumbersAndNamesStay(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	file := filepath.Join(root, "samsara/things/v1/things.proto")
 	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
@@ -218,7 +221,7 @@ func TestReservedNumbersAndNamesStay(t *testing.T) {
 
 func TestRunSaysWhatItWrote(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	for _, want := range []string{"4 files written below " + root + "\n", "0 files written below " + root + "\n"} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), []string{"--spec", "testdata/copies-1.json", "--out", root}, &stdout, &stderr)
@@ -230,13 +233,13 @@ func TestRunSaysWhatItWrote(t *testing.T) {
 
 func TestLeftOut_listed(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	const list = "# Ours.\n- operation: listThings\n  reason: X-Kind is a header\n- operation: POST /uploads\n  reason: its body is multipart\n"
 	writeFile(t, filepath.Join(root, "leftout.yaml"), list)
 	if _, err := generate(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"leftout.yaml": list}, readFiles(t, root)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"leftout.yaml": list, correctionsFile: nothing}, readFiles(t, root)); diff != "" {
 		t.Errorf("the tree has more than the list (-want +have):\n%s", diff)
 	}
 }
@@ -249,6 +252,17 @@ func TestHelpIsNoError(t *testing.T) {
 	}
 }
 
+// nothing corrects nothing.
+const nothing = "overlay: 1.0.0\ninfo: {title: Nothing, version: '1'}\nactions: []\n"
+
+// newTree returns the root of an empty tree, with a list of corrections that is empty.
+func newTree(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, correctionsFile), nothing)
+	return root
+}
+
 // newModule returns a buf module that holds nothing but the gateway's own protos.
 func newModule(t *testing.T) string {
 	t.Helper()
@@ -258,6 +272,7 @@ func newModule(t *testing.T) string {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(module, "buf.yaml"), string(config))
+	writeFile(t, filepath.Join(module, "proto", correctionsFile), nothing)
 	if err := os.CopyFS(filepath.Join(module, "proto/samsara/gateway"), os.DirFS("../../proto/samsara/gateway")); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func getPages(id, query, member string) string {
 // The name of a twin that all others have taken is numbered.
 func TestTwin_noNameFree(t *testing.T) {
 	t.Parallel()
-	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), newTree(t)
 	const records = `"data":{"type":"array","items":{"type":"string"}}`
 	paths := strings.Join([]string{getPages("listThings", "after", records), getPages("getThings", "after", records), getPages("StreamListThings", "id", records)}, ",")
 	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
@@ -45,7 +45,7 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 	list := func(name string) string {
 		return `{"type":"object","properties":{"` + name + `":{"type":"array","items":{"type":"string"}}}}`
 	}
-	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), newTree(t)
 	for _, boxOfDogs := range []string{"Cats", "Dogs"} {
 		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+getPages("listCats", "after", of("Cats"))+`,`+getPages("listDogs", "after", of(boxOfDogs))+`},`+
 			`"components":{"schemas":{"Cats":`+list("cats")+`,"Dogs":`+list("dogs")+`}}}`)
@@ -66,7 +66,7 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 
 func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), `syntax = "proto3"; package samsara.things.v1; message StreamThingsResponse {}`)
 	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 
 func TestAnEndIsRequiredWhileTheDocumentContradictsItself(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	for _, spec := range []string{"testdata/evolution-1.json", "testdata/evolution-2.json"} {
 		if _, err := generate(t.Context(), spec, root); err != nil {
 			t.Fatal(err)

@@ -121,8 +121,23 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 			m.Unused = append(m.Unused, leftOut.errorf(e, "the document has no operation %q to leave out", e.Operation))
 		}
 	}
+	for _, mark := range doc.Marks {
+		// What cannot be expressed is not read to its end.
+		read := slices.ContainsFunc(m.Operations, func(o Operation) bool { return o.reads(mark) })
+		if !read && len(m.Unsupported) == 0 {
+			m.Idle = append(m.Idle, mark.Unread())
+		}
+	}
 	slices.SortFunc(m.Operations, func(a, b Operation) int { return Compare(a.Annotation, b.Annotation) })
 	return m
+}
+
+// reads says whether an extension is read of the operation.
+func (o Operation) reads(mark document.Mark) bool {
+	if mark.Name == "x-wrapped-in" {
+		return mark.Pointer == o.answer
+	}
+	return mark.Pointer == o.Pointer
 }
 
 // named is the operation as an error names it.

@@ -50,12 +50,12 @@ func corrected(t *testing.T, action string) (root, spec string, err error) {
 	t.Helper()
 	root, spec = newTree(t), filepath.Join(t.TempDir(), "things.yaml")
 	writeFile(t, spec, correctable)
-	if _, err := generate(t.Context(), spec, root); err != nil {
+	if _, err := generateAll(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(root, "corrections.yaml"),
 		"overlay: 1.0.0\ninfo: {title: Test, version: '1'}\nactions:\n  - {description: Seen., "+action+"}\n")
-	_, err = generate(t.Context(), spec, root)
+	_, err = generateAll(t.Context(), spec, root)
 	return root, spec, err
 }
 
@@ -150,7 +150,7 @@ func TestCorrections_missing(t *testing.T) {
 	t.Parallel()
 	root, spec := newTree(t), filepath.Join(t.TempDir(), "things.yaml")
 	writeFile(t, spec, correctable)
-	if _, err := generate(t.Context(), spec, root); err != nil {
+	if _, err := generateAll(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, correctionsFile)
@@ -158,7 +158,7 @@ func TestCorrections_missing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := file + ": no such file; where nothing is to be corrected it has \"actions: []\""
-	if _, err := generate(t.Context(), spec, root); err == nil || err.Error() != want {
+	if _, err := generateAll(t.Context(), spec, root); err == nil || err.Error() != want {
 		t.Errorf("generate: %v, want %s", err, want)
 	}
 	if report, err := drift(t.Context(), spec, root); err == nil || err.Error() != want {
@@ -254,7 +254,7 @@ func TestCorrections_leftOut(t *testing.T) {
 	writeFile(t, filepath.Join(root, leftOutFile), "- operation: listThings\n  reason: X-Kind is a header\n")
 	writeFile(t, filepath.Join(root, correctionsFile), strings.Replace(nothing, "[]", `[{description: d, target: "$.paths['/things/stream'].get", update: {x-feed: false}}]`, 1))
 	const want = "x-feed at #/paths/~1things~1stream/get: changes nothing: it is read of an operation of the API alone"
-	if _, err := generate(t.Context(), spec, root); err == nil || !strings.Contains(err.Error(), want) {
+	if _, err := generateAll(t.Context(), spec, root); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("generate: %v, want %s", err, want)
 	}
 }

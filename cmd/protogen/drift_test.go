@@ -98,11 +98,11 @@ func TestDrift_edits(t *testing.T) {
 			"additive|field added|samsara.things.v1.ReplaceTagsRequest.tags|repeated string",
 		}},
 		{"an answer that is wrapped", state, "{data: {type: object, properties: " + state + "}}", []string{
-			"structural|answer wrapped|" + things + "GetState|name, since goes on working",
+			"structural|answer wrapped|" + things + "GetState|read in both forms: name, since",
 		}},
 		{"an answer that is wrapped, and has other members", state, "{data: {type: object, properties: {name: {type: array, items: {type: string}}, until: {type: string}}}}", []string{
 			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
-			"structural|answer wrapped|" + things + "GetState|name goes on working",
+			"structural|answer wrapped|" + things + "GetState|read in both forms: name",
 			"structural|field retyped|samsara.things.v1.GetStateResponse.name|optional string, now repeated string in data.name",
 		}},
 		{"an answer that is wrapped, beside another member", state, "{data: {type: object, properties: " + state + "}, more: {type: string}}", []string{
@@ -117,13 +117,13 @@ func TestDrift_edits(t *testing.T) {
 			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
 		}},
 		{"an answer that is bare", box, "{color: {type: string}, size: {type: string}, weight: {type: number}}", []string{
-			"structural|answer bare|" + things + "GetBox|data.color, data.size goes on working",
+			"structural|answer bare|" + things + "GetBox|read in both forms: data.color, data.size",
 			"structural|field retyped|samsara.things.v1.GetBoxResponse.data.size|optional int64, now optional string in size",
 			"additive|field added|samsara.things.v1.GetBoxResponse.weight|optional double",
 		}},
 		{"an answer that is bare, and lacks a member", box, "{color: {type: string}}", []string{
 			"breaking|field removed|samsara.things.v1.GetBoxResponse.data.size|optional int64",
-			"structural|answer bare|" + things + "GetBox|data.color goes on working",
+			"structural|answer bare|" + things + "GetBox|read in both forms: data.color",
 		}},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", []string{
 			"breaking|field removed|samsara.things.v1.CreateThingRequest.made_at|optional string",
@@ -151,7 +151,7 @@ func TestDrift_edits(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			root, spec := newTree(t), filepath.Join(dir, "things.yaml")
-			if _, err := generate(t.Context(), "testdata/drift/base.yaml", root); err != nil {
+			if _, err := generateAll(t.Context(), "testdata/drift/base.yaml", root); err != nil {
 				t.Fatal(err)
 			}
 			edited := strings.Replace(string(base), test.old, test.edit, 1)
@@ -216,7 +216,7 @@ func runDrift(t *testing.T, spec, root string) surface.Report {
 func TestDrift_asText(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
@@ -483,7 +483,7 @@ func TestDrift_samsaraRelease(t *testing.T) {
 	before := newModule(t)
 	copyTree(t, module, before)
 	for run, wantWritten := range []bool{true, false} {
-		if written, err := surface.Update(t.Context(), m.Operations, root); err != nil || written > 0 != wantWritten {
+		if written, err := surface.Update(t.Context(), m, root, all()); err != nil || written > 0 != wantWritten {
 			t.Errorf("run %d wrote %d files, %v", run+1, written, err)
 		}
 	}

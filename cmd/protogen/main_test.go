@@ -94,7 +94,7 @@ func TestGolden(t *testing.T) {
 			t.Parallel()
 			root := newTree(t)
 			for _, spec := range specs {
-				if _, err := generate(t.Context(), spec, root); err != nil {
+				if _, err := generateAll(t.Context(), spec, root); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -176,7 +176,7 @@ func TestRefused(t *testing.T) {
 				writeFile(t, filepath.Join(root, "leftout.yaml"), string(list))
 			}
 			before := readFiles(t, root)
-			_, err := generate(t.Context(), spec, root)
+			_, err := generateAll(t.Context(), spec, root)
 			if err == nil {
 				t.Fatal("generate succeeded")
 			}
@@ -202,13 +202,13 @@ func TestReservedNumbersAndNamesStay(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	file := filepath.Join(root, "samsara/things/v1/things.proto")
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	const schema = `option (samsara.gateway.v1.schema) = "Thing";`
 	have := readFiles(t, root)["samsara/things/v1/things.proto"]
 	writeFile(t, file, strings.Replace(have, schema, schema+"\n  reserved 20 to 30, 40;\n  reserved \"added\";", 1))
-	if _, err := generate(t.Context(), "testdata/evolution-2.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-2.json", root); err != nil {
 		t.Fatal(err)
 	}
 	made := readFiles(t, root)["samsara/things/v1/things.proto"]
@@ -236,7 +236,7 @@ func TestLeftOut_listed(t *testing.T) {
 	root := newTree(t)
 	const list = "# Ours.\n- operation: listThings\n  reason: X-Kind is a header\n- operation: POST /uploads\n  reason: its body is multipart\n"
 	writeFile(t, filepath.Join(root, "leftout.yaml"), list)
-	if _, err := generate(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]string{"leftout.yaml": list, correctionsFile: nothing}, readFiles(t, root)); diff != "" {
@@ -250,6 +250,16 @@ func TestHelpIsNoError(t *testing.T) {
 	if err := run(t.Context(), []string{"--help"}, &stdout, &stderr); err != nil || !strings.Contains(stderr.String(), "--spec") {
 		t.Errorf("run --help: %v, %q", err, &stderr)
 	}
+}
+
+// all accepts every change.
+func all() surface.Options {
+	return surface.Options{Accept: []string{surface.Retyped, surface.Wrapped}}
+}
+
+// generateAll is generate that accepts every change.
+func generateAll(ctx context.Context, spec, root string) (int, error) {
+	return generate(ctx, spec, root, all())
 }
 
 // nothing corrects nothing.
@@ -292,20 +302,20 @@ func copyTree(t *testing.T, from, to string) {
 // long, and nothing changes them.
 var loading = struct {
 	sync.Mutex
-	documents map[string]func() ([]model.Operation, error)
-}{documents: map[string]func() ([]model.Operation, error){}}
+	documents map[string]func() (model.Model, error)
+}{documents: map[string]func() (model.Model, error){}}
 
-func loadOnce(spec string) ([]model.Operation, error) {
+func loadOnce(spec string) (model.Model, error) {
 	loading.Lock()
 	once := loading.documents[spec]
 	if once == nil {
-		once = sync.OnceValues(func() ([]model.Operation, error) {
+		once = sync.OnceValues(func() (model.Model, error) {
 			root := "testdata" // Which leaves out and corrects nothing.
 			if spec == os.Getenv("SAMSARA_OPENAPI") {
 				root = "../../proto"
 			}
 			m, err := load(context.Background(), spec, root)
-			return m.Operations, errors.Join(err, errors.Join(m.Unsupported...))
+			return m, errors.Join(err, errors.Join(m.Unsupported...))
 		})
 		loading.documents[spec] = once
 	}
@@ -316,11 +326,11 @@ func loadOnce(spec string) ([]model.Operation, error) {
 // runProtogen brings a module up to a document and returns how many files that changed.
 func runProtogen(t *testing.T, spec, module string) int {
 	t.Helper()
-	operations, err := loadOnce(spec)
+	m, err := loadOnce(spec)
 	if err != nil {
 		t.Fatalf("loading %s: %v", spec, err)
 	}
-	written, err := surface.Update(t.Context(), operations, filepath.Join(module, "proto"))
+	written, err := surface.Update(t.Context(), m, filepath.Join(module, "proto"), all())
 	if err != nil {
 		t.Fatalf("bringing the tree up to %s: %v", spec, err)
 	}

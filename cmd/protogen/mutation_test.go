@@ -95,7 +95,7 @@ func TestGenerate_releases(t *testing.T) {
 				if i > 0 {
 					before = surfaceOf(t, root)
 				}
-				if _, err := generate(t.Context(), spec, root); err != nil {
+				if _, err := generateAll(t.Context(), spec, root); err != nil {
 					t.Fatalf("release %d: %v", i, err)
 				}
 				after := surfaceOf(t, root)
@@ -104,7 +104,7 @@ func TestGenerate_releases(t *testing.T) {
 						t.Errorf("%s was %q, is %q in release %d", name, was, is, i)
 					}
 				}
-				if written, err := generate(t.Context(), spec, root); err != nil || written > 0 {
+				if written, err := generateAll(t.Context(), spec, root); err != nil || written > 0 {
 					t.Errorf("a second run for release %d wrote %d files, %v", i, written, err)
 				}
 			}
@@ -123,7 +123,7 @@ func generateWithout(t *testing.T, spec, root string, edits []string) {
 			fmt.Fprintf(&text, "- operation: %q\n  reason: The test cannot do without.\n", name)
 		}
 		writeFile(t, filepath.Join(root, leftOutFile), text.String())
-		_, err := generate(t.Context(), spec, root)
+		_, err := generateAll(t.Context(), spec, root)
 		if err == nil {
 			break
 		}
@@ -135,7 +135,7 @@ func generateWithout(t *testing.T, spec, root string, edits []string) {
 			t.Fatalf("%v after %q", err, edits)
 		}
 	}
-	if written, err := generate(t.Context(), spec, root); err != nil || written > 0 {
+	if written, err := generateAll(t.Context(), spec, root); err != nil || written > 0 {
 		t.Errorf("a second run wrote %d files, %v after %q", written, err, edits)
 	}
 }

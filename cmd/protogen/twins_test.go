@@ -26,7 +26,7 @@ func TestTwin_noNameFree(t *testing.T) {
 	const records = `"data":{"type":"array","items":{"type":"string"}}`
 	paths := strings.Join([]string{getPages("listThings", "after", records), getPages("getThings", "after", records), getPages("StreamListThings", "id", records)}, ",")
 	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
-	if _, err := generate(t.Context(), spec, root); err != nil {
+	if _, err := generateAll(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
 	}
 	made := readFiles(t, root)["samsara/things/v1/things.proto"]
@@ -49,7 +49,7 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 	for _, boxOfDogs := range []string{"Cats", "Dogs"} {
 		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+getPages("listCats", "after", of("Cats"))+`,`+getPages("listDogs", "after", of(boxOfDogs))+`},`+
 			`"components":{"schemas":{"Cats":`+list("cats")+`,"Dogs":`+list("dogs")+`}}}`)
-		if _, err := generate(t.Context(), spec, root); err != nil {
+		if _, err := generateAll(t.Context(), spec, root); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), `syntax = "proto3"; package samsara.things.v1; message StreamThingsResponse {}`)
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	made := readFiles(t, root)["samsara/things/v1/things.proto"]
@@ -92,7 +92,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			root := newTree(t)
-			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+			if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 				t.Fatal(err)
 			}
 			file := filepath.Join(root, "samsara/things/v1/things.proto")
@@ -105,7 +105,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 				t.Fatalf("no %q in:\n%s", change[0], have)
 			}
 			writeFile(t, file, changed)
-			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, surface.ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
+			if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, surface.ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
 				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, surface.ErrForeign)
 			}
 		})
@@ -116,7 +116,7 @@ func TestAnEndIsRequiredWhileTheDocumentContradictsItself(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	for _, spec := range []string{"testdata/evolution-1.json", "testdata/evolution-2.json"} {
-		if _, err := generate(t.Context(), spec, root); err != nil {
+		if _, err := generateAll(t.Context(), spec, root); err != nil {
 			t.Fatal(err)
 		}
 		made := readFiles(t, root)["samsara/probes/v1/probes.proto"]

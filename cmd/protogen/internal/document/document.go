@@ -7,6 +7,7 @@ package document
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,8 @@ import (
 type Document struct {
 	Location
 	Operations []*Operation
+	Version    string // that Samsara gives it, as X-Samsara-Version has it
+	SHA256     string // as it came, in hexadecimal
 	// Idle are the corrections that change nothing, each with the file that it is in.
 	Idle []error
 	// Marks are the extensions that corrections add.
@@ -135,7 +138,10 @@ func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	}
 	r := reader{components: doc.Components, schemas: map[schemaKey]*Schema{}}
 	paths := root.member("paths")
-	d := &Document{Location: root, Idle: corrected.Idle}
+	d := &Document{Location: root, SHA256: fmt.Sprintf("%x", sha256.Sum256(raw)), Idle: corrected.Idle}
+	if doc.Info != nil {
+		d.Version = doc.Info.Version
+	}
 	for _, mark := range corrected.Marks {
 		d.Marks = append(d.Marks, Mark{mark, corrections})
 	}

@@ -86,11 +86,13 @@ type Model struct {
 	Unsupported []error     // the operations that cannot be expressed, and are not left out
 	Unused      []error     // the entries of the list that leave out nothing
 	Idle        []error     // the corrections of the document that change nothing
+	Version     string      // of the document
+	SHA256      string      // of the document as it came, in hexadecimal
 }
 
 // Read reads what the document says of the API, without the operations that are left out.
 func Read(doc *document.Document, leftOut LeftOut) Model {
-	m := Model{Idle: doc.Idle}
+	m := Model{Idle: doc.Idle, Version: doc.Version, SHA256: doc.SHA256}
 	used := map[int]bool{}
 	ids := map[string]*document.Operation{}
 	for _, op := range doc.Operations {

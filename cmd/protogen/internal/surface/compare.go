@@ -81,7 +81,7 @@ func (c *comparison) compare(before, after *tree) {
 		for _, m := range p.methods {
 			i := slices.IndexFunc(old.methods, func(other *method) bool { return other.name == m.name })
 			if i < 0 {
-				c.add(Additive, "operation added", m.fullName(), "%s", m.line())
+				c.add(Additive, "operation added", m.fullName(), "%s", m.withTwins())
 				continue
 			}
 			c.method(old.methods[i], m)
@@ -136,6 +136,9 @@ func (c *comparison) method(before, after *method) {
 
 // annotation compares what methods say of an operation.
 func (c *comparison) annotation(where string, before, after *gatewayv1.Operation) {
+	if was, is := line(before), line(after); was != is {
+		c.add(Structural, "operation moved", where, "calls %s, called %s", is, was)
+	}
 	if before.GetScope() != after.GetScope() {
 		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
 	}
@@ -206,7 +209,7 @@ func (c *comparison) answer(where string, before, after *message) {
 	if len(in) == 0 {
 		return
 	}
-	c.add(Structural, what, where, "%s goes on working", strings.Join(in, ", "))
+	c.add(Structural, what, where, "read in both forms: %s", strings.Join(in, ", "))
 	c.changes = append(c.changes, below.changes...)
 	for _, f := range told {
 		c.told[f] = true
@@ -342,7 +345,18 @@ func (m *method) fullName() string {
 	return m.place().String() + "." + m.place().Service() + "." + m.name
 }
 
+// withTwins is the operation as the first line of a request has it, and the names of its twins.
+func (m *method) withTwins() string {
+	text := m.line()
+	for i, t := range m.twins {
+		text += []string{", with ", " and "}[min(i, 1)] + t.name
+	}
+	return text
+}
+
 // line is the operation as the first line of a request has it.
-func (m *method) line() string {
-	return strings.TrimPrefix(m.operation.GetMethod().String(), "HTTP_METHOD_") + " " + m.operation.GetPath()
+func (m *method) line() string { return line(m.operation) }
+
+func line(o *gatewayv1.Operation) string {
+	return strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_") + " " + o.GetPath()
 }

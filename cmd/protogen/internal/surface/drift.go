@@ -25,37 +25,61 @@ type Report struct {
 // Drift returns what Update would change in the tree below root, and changes nothing. What would make
 // a run refuse the document is a change that somebody has to look at, and stops nothing.
 func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
-	var trees [2]*tree
-	for i := range trees {
-		t, err := readTree(ctx, root)
-		if err != nil {
-			return Report{}, fmt.Errorf("reading the tree below %s: %w", root, err)
-		}
-		trees[i] = t
+	r, err := regenerate(ctx, m, root)
+	if err != nil {
+		return Report{}, err
 	}
-	before, after := trees[0], trees[1]
-	c := comparison{changes: []Change{}}
+	c := comparison{changes: r.report.Changes}
 	for _, err := range m.Idle {
 		c.add(Structural, "correction changes nothing", "the corrections", "%v", err)
 	}
 	for _, err := range m.Unused {
 		c.add(Structural, "left out for nothing", "the list of what is left out", "%v", err)
 	}
-	for _, err := range slices.Concat(m.Unsupported, merge(after, m.Operations)) {
+	for _, err := range slices.Concat(m.Unsupported, r.problems) {
 		c.unsupported(err)
 	}
-	c.compare(before, after)
-	report := Report{Changes: c.changes}
-	if err := report.count(after, root); err != nil {
-		return Report{}, err
+	r.report.Changes = c.changes
+	r.report.sort()
+	return r.report, nil
+}
+
+// regeneration is what a document makes of a tree.
+type regeneration struct {
+	after    *tree
+	report   Report
+	problems []error // with operations that are new, and not added
+}
+
+// regenerate brings the tree below root up to a document in memory, and compares the two.
+func regenerate(ctx context.Context, m model.Model, root string) (regeneration, error) {
+	var trees [2]*tree
+	for i := range trees {
+		t, err := readTree(ctx, root)
+		if err != nil {
+			return regeneration{}, fmt.Errorf("reading the tree below %s: %w", root, err)
+		}
+		trees[i] = t
 	}
-	slices.SortFunc(report.Changes, func(a, b Change) int {
+	r := regeneration{after: trees[1], problems: merge(trees[1], m.Operations)}
+	c := comparison{changes: []Change{}}
+	c.compare(trees[0], r.after)
+	r.report.Changes = c.changes
+	if err := r.report.count(r.after, root); err != nil {
+		return regeneration{}, err
+	}
+	r.report.sort()
+	return r, nil
+}
+
+// sort puts the greatest changes first, and takes their class.
+func (r *Report) sort() {
+	slices.SortFunc(r.Changes, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(b.Class, a.Class), cmp.Compare(a.What, b.What), cmp.Compare(a.Where, b.Where))
 	})
-	if len(report.Changes) > 0 {
-		report.Class = report.Changes[0].Class
+	if len(r.Changes) > 0 {
+		r.Class = r.Changes[0].Class
 	}
-	return report, nil
 }
 
 // count counts what would be written. A file in which nothing else has changed has other texts.

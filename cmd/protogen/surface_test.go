@@ -58,7 +58,11 @@ accepted with ACCEPT=wrapped, or --accept`, 3, "1.5.0", "14.7.0"},
   answer bare: samsara.things.v1.ThingsService.GetBox: read in both forms: data.color, data.size
   field retyped: samsara.things.v1.GetBoxResponse.data.size: optional int64, now optional string in size
 accepted with ACCEPT=retyped,wrapped, or --accept`, 3, "1.6.0", "14.7.0"},
-		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil, "", 5, "1.7.0", "14.7.0"},
+		{"an answer that is bare again, and another type", wrapped, strings.Replace(state, "since: {type: string}", "since: {type: integer}", 1), []string{"--accept", "retyped,wrapped"}, `2 changes to look at, nothing is written:
+  answer bare: samsara.things.v1.ThingsService.GetState: read in both forms: data.name, data.since
+  field retyped: samsara.things.v1.GetStateResponse.data.since: optional string, now optional int64 in since_v2
+accepted with ACCEPT=retyped,wrapped, or --accept`, 3, "1.7.0", "14.7.0"},
+		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil, "", 5, "1.8.0", "14.7.0"},
 	} {
 		if !strings.Contains(document, release.old) {
 			t.Fatalf("%s: no %q in the document", release.name, release.old)

@@ -122,15 +122,15 @@ func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	root := Location{file, ""}
 	loader := openapi3.NewLoader()
 	loader.Context = ctx
-	doc, err := loader.LoadFromData(raw)
-	if err != nil {
+	if _, err := loader.LoadFromData(raw); err != nil {
 		return nil, file.explain(err)
 	}
 	corrected, err := correct(raw, corrections)
 	if err != nil {
 		return nil, err
 	}
-	if doc, err = loader.LoadFromData(corrected.Document); err != nil {
+	doc, err := loader.LoadFromData(corrected.Document)
+	if err != nil {
 		return nil, fmt.Errorf("%s, corrected by %s: %w", name, corrections, err)
 	}
 	if !strings.HasPrefix(doc.OpenAPI, "3.0.") && !strings.HasPrefix(doc.OpenAPI, "3.1.") {

@@ -186,7 +186,7 @@ func (c *comparison) answer(where string, before, after *message) {
 	}
 	var in []string
 	var below comparison
-	told := []*field{is}
+	told := []string{is.wire()}
 	for _, f := range from.fields {
 		if f.deprecated {
 			continue
@@ -201,26 +201,24 @@ func (c *comparison) answer(where string, before, after *message) {
 		default:
 			in = append(in, fromPrefix+f.name)
 		}
-		if fromPrefix == "" {
-			other = after.named(f.name)
-		}
-		told = append(told, other)
+		told = append(told, f.wire())
 	}
 	if len(in) == 0 {
 		return
 	}
 	c.add(Structural, what, where, "read in both forms: %s", strings.Join(in, ", "))
 	c.changes = append(c.changes, below.changes...)
-	for _, f := range told {
-		c.told[f] = true
+	for _, f := range after.fields {
+		c.told[f] = slices.Contains(told, f.wire())
 	}
 }
 
 // bothForms says whether the gateway reads an answer as one wrapped in a member and as a bare one: of
-// that member and all others either side is deprecated and the other is not. See package transcode.
+// that member and all others that are not retired either side is deprecated and the other is not. See
+// package transcode.
 func (m *message) bothForms(wraps *field) bool {
 	return wraps != nil && wraps.is(model.KindMessage) && !slices.ContainsFunc(m.fields, func(f *field) bool {
-		return f.wire() != wraps.wire() && f.deprecated == wraps.deprecated
+		return f.wire() != wraps.wire() && !f.options.GetRetired() && f.deprecated == wraps.deprecated
 	})
 }
 

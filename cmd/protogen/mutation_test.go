@@ -73,6 +73,7 @@ func TestGenerate_releases(t *testing.T) {
 			{"        sizeMs: {type: integer, description: How long.}\n", ""}, {"        owner:", "        sizeMs: {type: string}\n        owner:"}, {"        sizeMs: {type: string}\n", ""},
 		}},
 		{"a response is a map", [][2]string{{`"200": {description: It is made.}`, `"200": {description: It is made., content: {application/json: {schema: {type: object, additionalProperties: {type: integer}}}}}`}}},
+		{"an array is of itself", [][2]string{{"    Owner:\n", "    Nested: {type: array, items: {$ref: \"#/components/schemas/Nested\"}}\n    Owner:\n"}, {"name: {type: string}\n        owner", "name: {$ref: \"#/components/schemas/Nested\"}\n        owner"}}},
 		{"the cursor is a number", [][2]string{{"name: after, in: query, schema: {type: string}", "name: after, in: query, schema: {type: integer}"}}},
 		{"the records are an object", [][2]string{{records, "data: {type: object, properties: {count: {type: integer}}}"}}},
 		{"the records are numbers", [][2]string{{records, "data: {type: array, items: {type: integer}}"}}},

@@ -76,10 +76,16 @@ func (s schema) entry() (Kind, schema) {
 }
 
 // element is the kind of one value of the schema, with the schema behind it for messages.
-func (s schema) element() (Kind, schema) {
+func (s schema) element() (Kind, schema) { return s.elementTo(maxAliases) }
+
+// elementTo looks into arrays to the given depth: one may be of itself.
+func (s schema) elementTo(depth int) (Kind, schema) {
 	switch {
 	case s.isArray():
-		if inner, _ := s.items().element(); inner == KindAny {
+		if depth == 0 {
+			return KindWrapper, s
+		}
+		if inner, _ := s.items().elementTo(depth - 1); inner == KindAny {
 			return KindList, schema{}
 		}
 		return KindWrapper, s

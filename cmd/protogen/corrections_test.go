@@ -173,7 +173,7 @@ func TestCorrections_undone(t *testing.T) {
 	for name, test := range map[string]struct{ second, want string }{
 		"altogether": {
 			`target: $.components.schemas.Thing.properties.counts, update: {items: {nullable: false}}`,
-			"corrections.yaml: overlay: action 1, target $.components.schemas.Thing.properties.counts.items: changes nothing: it is undone by action 2, target $.components.schemas.Thing.properties.counts",
+			"corrections.yaml: overlay: action 1, target $.components.schemas.Thing.properties.counts.items: changes nothing: action 2, target $.components.schemas.Thing.properties.counts, comes to the same without it",
 		},
 		"as the document has it": {
 			`target: $.components.schemas.Thing.properties.counts.items.nullable, remove: true`,

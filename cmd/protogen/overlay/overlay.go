@@ -105,8 +105,10 @@ type run struct {
 	overlay  *model.Overlay
 	pointers map[*yaml.Node]string // of all that is in the document
 	actions  []action
-	// corrected is the document with all actions applied that change something.
+	// corrected is the document with all actions applied that change something, and tree is that once it
+	// was looked into.
 	corrected []byte
+	tree      *yaml.Node
 }
 
 // action is one action of the overlay.
@@ -171,7 +173,7 @@ func (r *run) idle() ([]error, error) {
 			return nil, err
 		}
 		if by != nil {
-			idle = append(idle, a.errorf("%w: it is undone by %v", ErrIdle, by))
+			idle = append(idle, a.errorf("%w: %v, comes to the same without it", ErrIdle, by))
 		}
 	}
 	return idle, nil
@@ -204,7 +206,8 @@ func (r *run) undoneBy(a action) (*action, error) {
 	return nil, nil
 }
 
-// undoing returns the first action after a without which a would change something. Nil if a does.
+// undoing returns the first action after a that comes to the same without a, because it undoes it or does
+// as much. Nil if a changes something.
 func (r *run) undoing(a action) (*action, error) {
 	for i := a.number; i < len(r.actions); i++ {
 		by := r.actions[i]
@@ -223,11 +226,11 @@ func (r *run) undoing(a action) (*action, error) {
 // finds says whether an action selects anything once the others are applied.
 func (r *run) finds(a action) (bool, error) {
 	path, err := jsonpath.NewPath(a.Target)
-	var root yaml.Node
-	if err == nil {
-		err = yaml.Unmarshal(r.corrected, &root)
+	if err == nil && r.tree == nil {
+		r.tree = new(yaml.Node)
+		err = yaml.Unmarshal(r.corrected, r.tree)
 	}
-	return err == nil && len(path.Query(&root)) > 0, err
+	return err == nil && len(path.Query(r.tree)) > 0, err
 }
 
 // differ says whether it makes a difference which actions are applied.

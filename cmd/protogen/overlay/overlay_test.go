@@ -161,21 +161,28 @@ func TestApply_refused(t *testing.T) {
 				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
 				`{target: "$.paths['/things'].get.parameters[*]", description: d, update: {explode: false}}`,
 			),
-			"overlay: action 1, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: it is undone by action 2, target $.paths['/things'].get.parameters[*]", true,
+			"overlay: action 1, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: action 2, target $.paths['/things'].get.parameters[*], comes to the same without it", true,
 		},
 		"an action overwrites another": {
 			corrections(
 				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
 				`{target: $.paths, description: d, update: {"/things/{id}": {get: {summary: none}}}}`,
 			),
-			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: it is undone by action 2, target $.paths", true,
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: action 2, target $.paths, comes to the same without it", true,
+		},
+		"an action does what another does": {
+			corrections(
+				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
+				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
+			),
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: action 2, target $.paths['/things/{id}'].get, comes to the same without it", true,
 		},
 		"an action removes what another changes": {
 			corrections(
 				`{target: "$.paths['/things'].get", description: d, update: {x-rate-limit: 5 requests/sec}}`,
 				`{target: "$.paths['/things']", description: d, remove: true}`,
 			),
-			"overlay: action 1, target $.paths['/things'].get: changes nothing: it is undone by action 2, target $.paths['/things']", true,
+			"overlay: action 1, target $.paths['/things'].get: changes nothing: action 2, target $.paths['/things'], comes to the same without it", true,
 		},
 		"an action has no source": {
 			corrections(`{target: $.components, update: {x: 1}}`),

@@ -2,16 +2,48 @@ package surface
 
 import (
 	"bytes"
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"samsara.internal/gateway/cmd/protogen/internal/model"
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
+
+// Class is what a change means for clients that are deployed. A greater one includes the lesser.
+type Class int
+
+// The classes of changes.
+const (
+	None       Class = iota // the same, byte for byte
+	Cosmetic                // texts, known values, formats, bounds and defaults: nothing that is checked or sent
+	Additive                // an operation or a field that was not there, and that nobody has to use
+	Structural              // what is there goes on working, but somebody should look
+	Breaking                // what a deployed client sends or reads is no longer sent or read
+)
+
+// String is the class in a word.
+func (c Class) String() string {
+	return [...]string{"none", "cosmetic", "additive", "structural", "breaking"}[c]
+}
+
+// MarshalText is the class in a word.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Change is one difference between the tree and what a document would make of it.
+type Change struct {
+	Class  Class  `json:"class"`
+	What   string `json:"what"`             // such as "field retyped"
+	Where  string `json:"where"`            // the full name of a method, field or package
+	Detail string `json:"detail,omitempty"` // what it was and what it is
+}
 
 // Report is all that a document would change in the tree.
 type Report struct {
@@ -42,44 +74,6 @@ func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
 	r.report.Changes = c.changes
 	r.report.sort()
 	return r.report, nil
-}
-
-// regeneration is what a document makes of a tree.
-type regeneration struct {
-	after    *tree
-	report   Report
-	problems []error // with operations that are new, and not added
-}
-
-// regenerate brings the tree below root up to a document in memory, and compares the two.
-func regenerate(ctx context.Context, m model.Model, root string) (regeneration, error) {
-	var trees [2]*tree
-	for i := range trees {
-		t, err := readTree(ctx, root)
-		if err != nil {
-			return regeneration{}, fmt.Errorf("reading the tree below %s: %w", root, err)
-		}
-		trees[i] = t
-	}
-	r := regeneration{after: trees[1], problems: merge(trees[1], m.Operations)}
-	c := comparison{changes: []Change{}}
-	c.compare(trees[0], r.after)
-	r.report.Changes = c.changes
-	if err := r.report.count(r.after, root); err != nil {
-		return regeneration{}, err
-	}
-	r.report.sort()
-	return r, nil
-}
-
-// sort puts the greatest changes first, and takes their class.
-func (r *Report) sort() {
-	slices.SortFunc(r.Changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(b.Class, a.Class), cmp.Compare(a.What, b.What), cmp.Compare(a.Where, b.Where))
-	})
-	if len(r.Changes) > 0 {
-		r.Class = r.Changes[0].Class
-	}
 }
 
 // count counts what would be written. A file in which nothing else has changed has other texts.
@@ -123,4 +117,256 @@ func lines(have, want []byte) (added, removed int) {
 		removed += max(0, -n)
 	}
 	return added, removed
+}
+
+// comparison collects the changes from one tree to a later one, in which everything of the first is
+// under the same name.
+type comparison struct {
+	changes []Change
+	sent    map[*message]bool  // what operations in good standing send, in the later tree
+	live    map[string]*method // operations in good standing by operationId, in the later tree
+	told    map[*field]bool    // what is told of a whole answer, in the later tree
+}
+
+func (c *comparison) add(class Class, what, where, format string, args ...any) {
+	c.changes = append(c.changes, Change{class, what, where, fmt.Sprintf(format, args...)})
+}
+
+// unsupported adds an operation that cannot be expressed: whoever regenerates has to leave it out by
+// name.
+func (c *comparison) unsupported(err error) {
+	where := "the document"
+	var operation *model.OperationError
+	if errors.As(err, &operation) {
+		where = operation.Name
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	c.add(Structural, "operation not supported", where, "%s", text)
+}
+
+func (c *comparison) compare(before, after *tree) {
+	c.sent, c.live, c.told = map[*message]bool{}, map[string]*method{}, map[*field]bool{}
+	for _, p := range after.packages {
+		for _, m := range p.methods {
+			if !m.deprecated {
+				c.live[m.operation.GetId()] = m
+				m.request.use(c.sent)
+			}
+		}
+	}
+	for _, p := range after.sorted() {
+		old := before.at(p.Place)
+		for _, m := range p.methods {
+			i := slices.IndexFunc(old.methods, func(other *method) bool { return other.name == m.name })
+			if i < 0 {
+				c.add(Additive, "operation added", m.fullName(), "%s", m.withTwins())
+				continue
+			}
+			c.method(old.methods[i], m)
+			c.answer(m.fullName(), old.methods[i].response, m.response)
+			c.removed(old.methods[i], m)
+		}
+		for _, m := range p.messages {
+			if i := slices.IndexFunc(old.messages, func(other *message) bool { return other.name == m.name }); i >= 0 {
+				c.message(old.messages[i], m)
+			}
+		}
+	}
+}
+
+func (c *comparison) method(before, after *method) {
+	where := after.fullName()
+	moved := c.live[after.operation.GetId()]
+	switch {
+	case before.deprecated && after.deprecated:
+		return
+	case before.deprecated:
+		c.add(Additive, "operation back", where, "%s", after.line())
+	case after.deprecated && moved != nil && moved != after && after.gone:
+		c.add(Breaking, "operation moved", where, "calls %s still; %s is now %s", after.line(), moved.line(), moved.fullName())
+	case after.deprecated && moved != nil && moved != after:
+		c.add(Structural, "operation moved", where, "goes on working; %s is now %s", moved.line(), moved.fullName())
+	case after.deprecated && after.gone:
+		c.add(Breaking, "operation removed", where, "calls %s still", after.line())
+		return
+	case after.deprecated:
+		c.add(Structural, "operation deprecated", where, "%s", after.line())
+	}
+	c.annotation(where, before.operation, after.operation)
+	for _, t := range after.twins {
+		where := after.place().String() + "." + after.place().Service() + "." + t.name
+		switch old := before.twin(t.stream.GetShape()); {
+		case old == nil:
+			c.add(Additive, "stream added", where, "of %s", after.name)
+		case t.unserved && !old.unserved && !before.deprecated:
+			c.add(Breaking, "stream not served", where, "the pages of %s can no longer be read one after the other", after.name)
+		case t.deprecated && !old.deprecated && !after.deprecated:
+			c.add(Structural, "stream deprecated", where, "%s no longer pages", after.name)
+		case t.stream.GetEndRequired() && !old.stream.GetEndRequired():
+			c.add(Breaking, "end of stream required", where, "the document now says both that it ends now and that it never does")
+		}
+	}
+}
+
+// annotation compares what methods say of an operation.
+func (c *comparison) annotation(where string, before, after *gatewayv1.Operation) {
+	if before.GetScope() != after.GetScope() {
+		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
+	}
+	if !proto.Equal(before.GetRateLimit(), after.GetRateLimit()) {
+		c.add(Structural, "rate limit changed", where, "%s, now %s", limitText(before.GetRateLimit()), limitText(after.GetRateLimit()))
+	}
+	for _, fact := range []struct {
+		name          string
+		before, after any
+	}{
+		{"operationId", before.GetId(), after.GetId()},
+		{"body", before.GetBody(), after.GetBody()},
+		{"pagination", before.GetPagination(), after.GetPagination()},
+		{"feed", before.GetFeed(), after.GetFeed()},
+		{"repeatable", before.GetRepeatable(), after.GetRepeatable()},
+		{"success status", before.GetSuccessStatus(), after.GetSuccessStatus()},
+		{"place of records", before.GetItems(), after.GetItems()},
+	} {
+		if fact.before != fact.after {
+			c.add(Structural, "operation changed", where, "%s %v, now %v", fact.name, fact.before, fact.after)
+		}
+	}
+}
+
+func limitText(limit *gatewayv1.RateLimit) string {
+	if limit == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%d per %s", limit.GetRequests(), windowWord(limit))
+}
+
+// message compares the fields of a message that was there before.
+func (c *comparison) message(before, after *message) {
+	for _, f := range after.fields {
+		if c.told[f] {
+			continue
+		}
+		where, was, sent := after.pkg.String()+"."+after.name+"."+f.name, before.named(f.name), c.sent[after]
+		switch successor, predecessor := after.successor(f), before.successor(f); {
+		case was == nil && predecessor != nil:
+			// It is told of the field that it replaces, except what a client must send now.
+			if sent && f.options.GetRequired() && !predecessor.options.GetRequired() {
+				c.add(Breaking, "field required", where, "")
+			}
+		case was == nil && f.options.GetRequired() && sent:
+			c.add(Breaking, "required field added", where, "%s", f.typeIn(after.pkg))
+		case was == nil:
+			c.add(Additive, "field added", where, "%s", f.typeIn(after.pkg))
+		case f.options.GetRetired() && !was.options.GetRetired() && successor != nil:
+			c.add(Structural, "field retyped", where, "%s, now %s in %s", f.typeIn(after.pkg), successor.typeIn(after.pkg), successor.name)
+		case f.options.GetRoot() && f.gone && !was.deprecated && sent && after.live():
+			// What is set is sent, as it always was.
+			c.add(Structural, "field retyped", where, "%s, now an object", f.typeIn(after.pkg))
+		case f.gone && !was.deprecated:
+			c.add(Breaking, "field removed", where, "%s", f.typeIn(after.pkg))
+		default:
+			c.field(where, was, f, sent)
+		}
+	}
+}
+
+// successor returns the newest field for what another one is for, nil if there is none that is not
+// retired.
+func (m *message) successor(other *field) *field {
+	i := slices.IndexFunc(m.fields, func(f *field) bool { return f.slot() == other.slot() && !f.options.GetRetired() })
+	if i < 0 {
+		return nil
+	}
+	return m.fields[i]
+}
+
+// field compares what is said of a field that is in the document, or was in neither.
+func (c *comparison) field(where string, before, after *field, sent bool) {
+	was, is := before.options, after.options
+	switch {
+	case before.deprecated && !after.deprecated:
+		c.add(Additive, "field back", where, "")
+	case !before.deprecated && after.deprecated:
+		c.add(Structural, "field deprecated", where, "")
+	}
+	switch {
+	case sent && !was.GetRequired() && is.GetRequired():
+		c.add(Breaking, "field required", where, "")
+	case was.GetRequired() != is.GetRequired():
+		c.add(Cosmetic, "field changed", where, "required %t, now %t", was.GetRequired(), is.GetRequired())
+	}
+	for _, fact := range []struct {
+		class         Class
+		name          string
+		before, after any
+	}{
+		{Structural, "location", was.GetIn(), is.GetIn()},
+		{Structural, "array style", was.GetArrayStyle(), is.GetArrayStyle()},
+		{Structural, "root", was.GetRoot(), is.GetRoot()},
+		{Cosmetic, "format", was.GetFormat(), is.GetFormat()},
+		{Cosmetic, "minimum", bound(was.Minimum), bound(is.Minimum)},
+		{Cosmetic, "maximum", bound(was.Maximum), bound(is.Maximum)},
+		{Cosmetic, "default", was.GetDefault(), is.GetDefault()},
+	} {
+		if fact.before != fact.after {
+			c.add(fact.class, "field changed", where, "%s %v, now %v", fact.name, fact.before, fact.after)
+		}
+	}
+	if !slices.Equal(was.GetValues(), is.GetValues()) {
+		c.add(Cosmetic, "known values changed", where, "%s", valuesText(was.GetValues(), is.GetValues()))
+	}
+}
+
+func bound(v *float64) string {
+	if v == nil {
+		return "none"
+	}
+	return strconv.FormatFloat(*v, 'f', -1, 64)
+}
+
+// valuesText says which values came and which went.
+func valuesText(before, after []string) string {
+	var all []string
+	for _, v := range after {
+		if !slices.Contains(before, v) {
+			all = append(all, "+"+strconv.Quote(v))
+		}
+	}
+	for _, v := range before {
+		if !slices.Contains(after, v) {
+			all = append(all, "-"+strconv.Quote(v))
+		}
+	}
+	if len(all) == 0 {
+		return "another order"
+	}
+	return strings.Join(all, " ")
+}
+
+func (m *method) fullName() string {
+	return m.place().String() + "." + m.place().Service() + "." + m.name
+}
+
+// line is the operation as the first line of a request has it.
+func (m *method) line() string {
+	return strings.TrimPrefix(m.operation.GetMethod().String(), "HTTP_METHOD_") + " " + m.operation.GetPath()
+}
+
+// withTwins is the operation as the first line of a request has it, and the names of its twins.
+func (m *method) withTwins() string {
+	text := m.line()
+	for i, t := range m.twins {
+		text += []string{", with ", " and "}[min(i, 1)] + t.name
+	}
+	return text
+}
+
+// removed tells of the twins that a method has no more.
+func (c *comparison) removed(before, after *method) {
+	for _, t := range before.twins {
+		if after.twin(t.stream.GetShape()) == nil {
+			c.add(Breaking, "stream removed", after.place().String()+"."+after.place().Service()+"."+t.name, "of %s", after.name)
+		}
+	}
 }

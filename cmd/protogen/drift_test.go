@@ -125,6 +125,14 @@ func TestDrift_edits(t *testing.T) {
 			"breaking|field removed|samsara.things.v1.GetBoxResponse.data.size|optional int64",
 			"structural|answer bare|" + things + "GetBox|read in both forms: data.color",
 		}},
+		{"an answer with a new member data that is deprecated", state, strings.TrimSuffix(state, "}") + ", data: {type: object, deprecated: true, properties: " + state + "}}", []string{
+			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+		}},
+		{"an answer whose other members are deprecated", state, strings.ReplaceAll(state, "string}", "string, deprecated: true}")[:len(state)+2*len(", deprecated: true")-1] + ", data: {type: object, properties: " + state + "}}", []string{
+			"structural|field deprecated|samsara.things.v1.GetStateResponse.name|",
+			"structural|field deprecated|samsara.things.v1.GetStateResponse.since|",
+			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+		}},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", []string{
 			"breaking|field removed|samsara.things.v1.CreateThingRequest.made_at|optional string",
 			"breaking|field removed|samsara.things.v1.Thing.made_at|optional string",

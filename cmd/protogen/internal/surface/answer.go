@@ -14,7 +14,12 @@ const envelope = "data"
 // working as far as its members are in both.
 func (c *comparison) answer(where string, before, after *message) {
 	was, is := before.current(envelope), after.current(envelope)
-	if !after.bothForms(is) || was != nil && (was.deprecated == is.deprecated || !was.is(model.KindMessage)) {
+	switch {
+	case !after.bothForms(is):
+		return
+	case !is.deprecated && (was != nil && !was.deprecated || before.keeps(after)):
+		return
+	case is.deprecated && (was == nil || was.deprecated || !was.is(model.KindMessage) || !is.gone):
 		return
 	}
 	what, from, to, fromPrefix, toPrefix := "answer wrapped", before, is.message, "", is.name+"."
@@ -57,6 +62,11 @@ func (m *message) bothForms(wraps *field) bool {
 	return wraps != nil && wraps.is(model.KindMessage) && !slices.ContainsFunc(m.fields, func(f *field) bool {
 		return f.wire() != wraps.wire() && !f.options.GetRetired() && f.deprecated == wraps.deprecated
 	})
+}
+
+// keeps says whether the document still has a field that it had, deprecated or not.
+func (m *message) keeps(after *message) bool {
+	return slices.ContainsFunc(m.fields, func(f *field) bool { return !f.deprecated && !after.named(f.name).gone })
 }
 
 // named returns the field of that name, nil if there is none.

@@ -76,12 +76,12 @@ func correctedJSON(raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	corrected, idle, err := overlay.Apply(raw, corrections)
-	if err := errors.Join(append(idle, err)...); err != nil {
+	corrected, err := overlay.Apply(raw, corrections)
+	if err := errors.Join(append(corrected.Idle, err)...); err != nil {
 		return nil, err
 	}
 	var value any
-	if err := yaml.Unmarshal(corrected, &value); err != nil {
+	if err := yaml.Unmarshal(corrected.Document, &value); err != nil {
 		return nil, err
 	}
 	return json.Marshal(value)

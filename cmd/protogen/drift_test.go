@@ -30,6 +30,8 @@ func TestDrift_edits(t *testing.T) {
 		t.Fatal(err)
 	}
 	const things = "samsara.things.v1.ThingsService."
+	const state = "{name: {type: string}, since: {type: string}}"
+	const box = "{data: {type: object, properties: {color: {type: string}, size: {type: integer}}}}"
 	const noList = `things.yaml:5:5: #/paths/~1things/get: listThings (GET /things): pages with 0 lists of records [], want 1: not supported`
 	for _, test := range []struct {
 		name      string
@@ -80,12 +82,56 @@ func TestDrift_edits(t *testing.T) {
 			"additive|operation added|" + things + "DeleteThingV2|DELETE /goods/{id}",
 		}},
 		{"text is a list", "name: {type: string}\n        owner", "name: {type: array, items: {type: string}}\n        owner", []string{
-			"breaking|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
-			"breaking|field retyped|samsara.things.v1.Thing.name|optional string, now repeated string in name_v2",
+			"structural|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
+			"structural|field retyped|samsara.things.v1.Thing.name|optional string, now repeated string in name_v2",
 		}},
 		{"text is an object", "name: {type: string}\n        owner", "name: {type: object, properties: {full: {type: string}}}\n        owner", []string{
-			"breaking|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
-			"breaking|field retyped|samsara.things.v1.Thing.name|optional string, now ThingName in name_v2",
+			"structural|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
+			"structural|field retyped|samsara.things.v1.Thing.name|optional string, now ThingName in name_v2",
+		}},
+		{"a parameter of another type that is required", "name: size, in: query, schema: {type: integer, maximum: 100}", "name: size, in: query, required: true, schema: {type: string}", []string{
+			"breaking|field required|samsara.things.v1.ListThingsRequest.size_v2|",
+			"structural|field retyped|samsara.things.v1.ListThingsRequest.size|optional int64, now optional string in size_v2",
+		}},
+		{"a body of another type", "schema: {type: array, items: {type: string}}}}}\n      responses:\n        \"204\": {description: They", "schema: {type: object, properties: {tags: {type: array, items: {type: string}}}}}}}\n      responses:\n        \"204\": {description: They", []string{
+			"structural|field retyped|samsara.things.v1.ReplaceTagsRequest.body|repeated string, now an object",
+			"additive|field added|samsara.things.v1.ReplaceTagsRequest.tags|repeated string",
+		}},
+		{"an answer that is wrapped", state, "{data: {type: object, properties: " + state + "}}", []string{
+			"structural|answer wrapped|" + things + "GetState|read in both forms: name, since",
+		}},
+		{"an answer that is wrapped, and has other members", state, "{data: {type: object, properties: {name: {type: array, items: {type: string}}, until: {type: string}}}}", []string{
+			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
+			"structural|answer wrapped|" + things + "GetState|read in both forms: name",
+			"structural|field retyped|samsara.things.v1.GetStateResponse.name|optional string, now repeated string in data.name",
+		}},
+		{"an answer that is wrapped, beside another member", state, "{data: {type: object, properties: " + state + "}, more: {type: string}}", []string{
+			"breaking|field removed|samsara.things.v1.GetStateResponse.name|optional string",
+			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
+			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+			"additive|field added|samsara.things.v1.GetStateResponse.more|optional string",
+		}},
+		{"an answer with other members in data", state, "{data: {type: object, properties: {until: {type: string}}}}", []string{
+			"breaking|field removed|samsara.things.v1.GetStateResponse.name|optional string",
+			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
+			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+		}},
+		{"an answer that is bare", box, "{color: {type: string}, size: {type: string}, weight: {type: number}}", []string{
+			"structural|answer bare|" + things + "GetBox|read in both forms: data.color, data.size",
+			"structural|field retyped|samsara.things.v1.GetBoxResponse.data.size|optional int64, now optional string in size",
+			"additive|field added|samsara.things.v1.GetBoxResponse.weight|optional double",
+		}},
+		{"an answer that is bare, and lacks a member", box, "{color: {type: string}}", []string{
+			"breaking|field removed|samsara.things.v1.GetBoxResponse.data.size|optional int64",
+			"structural|answer bare|" + things + "GetBox|read in both forms: data.color",
+		}},
+		{"an answer with a new member data that is deprecated", state, strings.TrimSuffix(state, "}") + ", data: {type: object, deprecated: true, properties: " + state + "}}", []string{
+			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+		}},
+		{"an answer whose other members are deprecated", state, strings.ReplaceAll(state, "string}", "string, deprecated: true}")[:len(state)+2*len(", deprecated: true")-1] + ", data: {type: object, properties: " + state + "}}", []string{
+			"structural|field deprecated|samsara.things.v1.GetStateResponse.name|",
+			"structural|field deprecated|samsara.things.v1.GetStateResponse.since|",
+			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
 		}},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", []string{
 			"breaking|field removed|samsara.things.v1.CreateThingRequest.made_at|optional string",
@@ -100,7 +146,7 @@ func TestDrift_edits(t *testing.T) {
 			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:33:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
 		}},
 		{"pages whose records are gone", "data: {type: array, items: {$ref: \"#/components/schemas/Thing\"}}", "data: {type: string}", []string{
-			"breaking|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
+			"structural|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
 			"structural|stream deprecated|" + things + "StreamThings|ListThings no longer pages",
 		}},
 		{
@@ -112,8 +158,8 @@ func TestDrift_edits(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			root, spec := filepath.Join(dir, "proto"), filepath.Join(dir, "things.yaml")
-			if _, err := generate(t.Context(), "testdata/drift/base.yaml", root); err != nil {
+			root, spec := newTree(t), filepath.Join(dir, "things.yaml")
+			if _, err := generateAll(t.Context(), "testdata/drift/base.yaml", root); err != nil {
 				t.Fatal(err)
 			}
 			edited := strings.Replace(string(base), test.old, test.edit, 1)
@@ -177,8 +223,8 @@ func runDrift(t *testing.T, spec, root string) surface.Report {
 
 func TestDrift_asText(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	root := newTree(t)
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
@@ -202,7 +248,7 @@ func TestDrift_asText(t *testing.T) {
 func TestDrift_failed(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"drift", "--spec", "testdata/refused/dangling-ref.yaml", "--out", t.TempDir()}, &stdout, &stderr)
+	err := run(t.Context(), []string{"drift", "--spec", "testdata/refused/dangling-ref.yaml", "--out", newTree(t)}, &stdout, &stderr)
 	if exitCode(err) != 1 || !strings.Contains(stderr.String(), "leads to nothing") || stdout.Len() > 0 {
 		t.Errorf("drift: %v, stdout %q, stderr %q", err, &stdout, &stderr)
 	}
@@ -294,7 +340,7 @@ func TestTime_driftSamsaraOlderToNewer(t *testing.T) {
 	if took > time.Minute {
 		t.Errorf("drift took %s, want a minute at most", took)
 	}
-	for what, want := range map[string]int{"breaking operation removed": 4, "breaking operation moved": 9, "breaking field removed": 34, "breaking field retyped": 0, "additive operation added": 192} {
+	for what, want := range map[string]int{"breaking operation removed": 4, "breaking operation moved": 9, "breaking field removed": 4, "structural answer wrapped": 2, "structural field retyped": 0, "additive operation added": 192} {
 		if have[what] != want {
 			t.Errorf("%s: %d, want %d", what, have[what], want)
 		}
@@ -423,6 +469,9 @@ func TestDrift_samsaraRelease(t *testing.T) {
 	have := map[string][]string{}
 	for _, c := range report.Changes {
 		have[c.What] = append(have[c.What], c.Where)
+		if c.What == "field retyped" && c.Class != surface.Structural {
+			t.Errorf("%s retyped is %s, want structural", c.Where, c.Class)
+		}
 	}
 	for what := range have {
 		slices.Sort(have[what])
@@ -442,7 +491,7 @@ func TestDrift_samsaraRelease(t *testing.T) {
 	before := newModule(t)
 	copyTree(t, module, before)
 	for run, wantWritten := range []bool{true, false} {
-		if written, err := surface.Update(t.Context(), m.Operations, root); err != nil || written > 0 != wantWritten {
+		if written, err := surface.Update(t.Context(), m, root, all()); err != nil || written > 0 != wantWritten {
 			t.Errorf("run %d wrote %d files, %v", run+1, written, err)
 		}
 	}

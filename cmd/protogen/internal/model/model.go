@@ -47,6 +47,8 @@ type Operation struct {
 	Unstreamable error
 	// idle are the corrections of it that say what the document does.
 	idle []error
+	// answer is where the schema of its answer's body is, a JSON pointer.
+	answer string
 }
 
 // Source is what the document says of one message. The key tells sources apart.
@@ -194,7 +196,7 @@ func newOperation(op *document.Operation) (Operation, error) {
 		return Operation{}, err
 	}
 	key := verb + " " + template
-	status, response, err := readResponse(key, op)
+	status, answer, response, err := readResponse(key, op)
 	if fails(err) {
 		return Operation{}, err
 	}
@@ -239,6 +241,7 @@ func newOperation(op *document.Operation) (Operation, error) {
 		Unstreamable: unstreamable(op, paging, lists, parameters, response),
 		NoFeed:       noFeed,
 		idle:         idle,
+		answer:       answer,
 	}, nil
 }
 
@@ -379,10 +382,10 @@ func readBody(key string, op *document.Operation) (gatewayv1.Body, []Property, e
 	return gatewayv1.Body_BODY_OPTIONAL, fields, nil
 }
 
-// readResponse returns the status of success and the members of its body; a body that is no
-// object is one field. With them comes an overlay.ErrIdle if a correction says of a body that is no
-// array what that would be wrapped in.
-func readResponse(key string, op *document.Operation) (int32, []Property, error) {
+// readResponse returns the status of success, where the schema of its body is, and the members of that; a
+// body that is no object is one field. With them comes an overlay.ErrIdle if a correction says of a body
+// that is no array what that would be wrapped in.
+func readResponse(key string, op *document.Operation) (success int32, at string, fields []Property, err error) {
 	for _, response := range op.Responses {
 		status, err := strconv.ParseInt(response.Status, 10, 32)
 		if err != nil || status < 200 || status > 299 {
@@ -390,19 +393,19 @@ func readResponse(key string, op *document.Operation) (int32, []Property, error)
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
 		if err != nil || content.Schema == nil {
-			return int32(status), nil, err
+			return int32(status), "", nil, err
 		}
 		name, err := wrappedIn(content)
 		switch {
 		case content.isObject():
-			return int32(status), content.properties(), err
+			return int32(status), content.Pointer, content.properties(), err
 		case content.isArray():
-			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
+			return int32(status), content.Pointer, []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
 		default:
-			return int32(status), []Property{rootProperty("value", content)}, err
+			return int32(status), content.Pointer, []Property{rootProperty("value", content)}, err
 		}
 	}
-	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
+	return 0, "", nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
 // recordLists leads, by wire names, to the lists of a response that could hold a page's records: its

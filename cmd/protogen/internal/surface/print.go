@@ -22,19 +22,18 @@ import (
 // lineWidth is where comments wrap.
 const lineWidth = 100
 
-// write writes the files that differ from the tree below root and returns how many.
-func write(t *tree, root string) (int, error) {
+// write writes the files that differ from those of the tree below root, by path, and returns how many.
+func write(files map[string][]byte, root string) (int, error) {
 	written := 0
-	for _, p := range t.sorted() {
-		file := filepath.Join(root, filepath.FromSlash(p.File()))
-		want := p.print()
-		if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, want) { //nolint:gosec // the caller names the tree
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		file := filepath.Join(root, filepath.FromSlash(name))
+		if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, files[name]) { //nolint:gosec // the caller names the tree
 			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // sources are for everybody to read
 			return written, err
 		}
-		if err := os.WriteFile(file, want, 0o644); err != nil { //nolint:gosec // sources are for everybody to read
+		if err := os.WriteFile(file, files[name], 0o644); err != nil { //nolint:gosec // sources are for everybody to read
 			return written, err
 		}
 		written++

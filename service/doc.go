@@ -20,17 +20,17 @@
 //
 // A call beyond Config.MaxConcurrentCalls is refused before its request is read:
 //
-//	TOO_MANY_CALLS      RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
+//	GATEWAY_TOO_MANY_CALLS  RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
 //
 // One of a method that is not served is counted as /unknown/unknown, whatever it is called:
 //
-//	METHOD_UNKNOWN      UNIMPLEMENTED
+//	REQUEST_METHOD_UNKNOWN  UNIMPLEMENTED
 //
 // In the log these two are "call refused".
 //
 // The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
 // whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
-// was not sent, "no", except for a fault of the gateway, INTERNAL and PANIC. Of passthrough, errors before
+// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Of passthrough, errors before
 // its request is read say nothing.
 //
 // # Memory
@@ -64,14 +64,15 @@
 // crash: who goes on from the last one that was dealt with misses nothing. The last page of a
 // list has none. These reasons are streams' own, all in the gateway's domain:
 //
-//	CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor, which
-//	                    is too old, was made for other parameters, or came with wrong ones. The
-//	                    metadata has the field it was given in as cursor_field.
-//	PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not say
-//	                    whether one follows, or leads back to where the stream has been. That
-//	                    page is not sent.
-//	DRAINING            UNAVAILABLE: the server stops. The stream ends after a whole message,
-//	                    and another server goes on with it.
+//	UPSTREAM_CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor,
+//	                             which is too old, was made for other parameters, or came with
+//	                             wrong ones. The metadata has the field it was given in as
+//	                             cursor_field.
+//	UPSTREAM_PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not
+//	                             say whether one follows, or leads back to where the stream has
+//	                             been. That page is not sent.
+//	GATEWAY_DRAINING             UNAVAILABLE: the server stops. The stream ends after a whole
+//	                             message, and another server goes on with it.
 //
 // # Metadata of requests
 //

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -45,7 +46,7 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	}
 	body := from.body
 	if len(body) == 0 {
-		return fault(ReasonBodyInvalid, "it is empty", nil)
+		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, "it is empty", nil)
 	}
 	message, err := op.decoder.Append(from.lease.Buffer(len(body)/2), body, &resp.Drift)
 	switch {
@@ -53,13 +54,13 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
 		return nil
 	case err != nil:
-		return fault(ReasonBodyInvalid, err.Error(), err)
+		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, err.Error(), err)
 	case maybeError(message, &resp.Drift) && isErrorObject(body):
 		text, id := readErrorBody(body)
 		if id != "" {
 			resp.RequestID = bounded(scrub(id, from.token), maxRequestIDBytes)
 		}
-		return fault(ReasonErrorInBody, scrub(text, from.token), nil)
+		return fault(gatewayv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, scrub(text, from.token), nil)
 	}
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
 	from.lease.Keep(message)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
@@ -65,11 +66,11 @@ func (o *Operation) Name(call Call) (method, template string) {
 }
 
 // Unfit returns the error of a call whose response its caller cannot use, although it is a success to
-// the upstream. The reason is upper snake case, the message for people.
-func (o *Operation) Unfit(call Call, resp *Response, reason, message string, cause error) *Error {
+// the upstream. The reason is one of the gateway's own, the message for people.
+func (o *Operation) Unfit(call Call, resp *Response, reason gatewayv1.Reason, message string, cause error) *Error {
 	method, template := o.Name(call)
 	return &Error{
-		Code:       faultCode(reason),
+		Code:       Code(reason),
 		Reason:     reason,
 		Domain:     DomainGateway,
 		Message:    bounded(oneLine(message), MaxMessageBytes),

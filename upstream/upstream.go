@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"strings"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 )
@@ -144,7 +145,7 @@ func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, e
 	req := request{Call: call, op: op, memory: cmp.Or(call.Memory, c.own)}
 	var err error
 	if req.url, err = c.site.aim(&call); err != nil {
-		return nil, req.failed(fault(ReasonRequestInvalid, err.Error(), err))
+		return nil, req.failed(fault(gatewayv1.Reason_REASON_GATEWAY_INTERNAL, err.Error(), err))
 	}
 	resp, failure := c.cache.do(ctx, &req)
 	if failure != nil {

@@ -54,6 +54,7 @@ func (e *Error) scopeOutcome() outcome {
 	switch e.Reason {
 	case gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE, gatewayv1.Reason_REASON_UPSTREAM_RESET, gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED, gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT:
 		return outcomeFailed
+	default: // The status says it, if there is one.
 	}
 	switch e.HTTPStatus {
 	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -57,6 +57,11 @@ type Error struct {
 	// not_repeatable (it may have been processed), token, certificate (neither has changed) or memory
 	// (there is none). It is empty if another attempt would end alike for sure.
 	NotRepeated string
+	// EarlierStatus is, where EarlierStatusKnown, the HTTP status of an attempt before the one that the
+	// error is about, 0 if that had no response: of those that most likely acted the last one. It is known
+	// of a write that was repeated and then refused by a 4XX that is not worth a further attempt.
+	EarlierStatus      int
+	EarlierStatusKnown bool
 	// Processed is "yes", "no" or "unknown": whether the upstream acted on a call other than a GET;
 	// empty for a GET.
 	Processed string
@@ -143,6 +148,9 @@ func (e *Error) Facts() Facts {
 	}
 	if e.HTTPStatus != 0 {
 		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS] = strconv.Itoa(e.HTTPStatus)
+	}
+	if e.EarlierStatusKnown {
+		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_EARLIER_STATUS] = strconv.Itoa(e.EarlierStatus)
 	}
 	if e.NotRepeated != "" {
 		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_NOT_REPEATED] = e.NotRepeated

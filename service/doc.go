@@ -106,10 +106,10 @@
 //	entry = message "." member "=" kind [ ";n=" count ]
 //	more  = "*=more" [ ";n=" count ]
 //	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep" /
-//	        "null_entry" / "wrapped"
+//	        "null_entry" / "wrapped" / "no_body"
 //
 // as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". See [transcode.Kind] for what each kind
-// is; of "wrapped" the member is "*". A count that is left out is 1; that of
+// is; of "wrapped" and "no_body" the member is "*". A count that is left out is 1; that of
 // more says how often something occurred that is not listed. In names and ids every byte but
 // ASCII letters, digits, "-" and "_" is percent-encoded.
 package service

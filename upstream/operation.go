@@ -45,6 +45,11 @@ type Operation struct {
 	// noBody is whether the operation returns nothing: the message has no fields, or the document names
 	// 204 as its success. A body that comes nonetheless is ignored.
 	noBody bool
+	// reads is whether the operation only reads, and an answer without a body says nothing. To a write it
+	// says that it went through.
+	reads bool
+	// requires is whether an answer of which nothing is known cannot be right.
+	requires bool
 	// cacheTTL is how old an answer from the cache may be, and how long one of the upstream may
 	// stay there; 0: neither.
 	cacheTTL time.Duration

@@ -239,6 +239,8 @@ func explain(reason gatewayv1.Reason) string {
 		return "the upstream fails too often to be asked now"
 	case gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID:
 		return "the upstream's response body is not what the operation returns"
+	case gatewayv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN:
+		return "the upstream's response body has nothing of what the operation returns"
 	case gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 		return "the upstream's response body is too large"
 	case gatewayv1.Reason_REASON_GATEWAY_MEMORY:

@@ -78,7 +78,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 		},
 		"200 that is not JSON":         {upstream: answerWith(http.StatusOK, "<html>"), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
 		"201 that is not JSON":         {upstream: answerWith(http.StatusCreated, `{"data"`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
-		"200 without a body":           {upstream: answerWith(http.StatusOK, ""), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"200 with something else":      {upstream: answerWith(http.StatusOK, `{"ok":true}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_UNKNOWN"},
 		"200 with an error for a body": {upstream: answerWith(http.StatusOK, `{"message":"no"}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_ERROR_IN_BODY"},
 		"200 that is cut off":          {upstream: cutOffBody, want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TRUNCATED"},
 		"200 that stalls": {

@@ -96,34 +96,6 @@ func (e *Error) ReasonText() string {
 	}
 }
 
-// ReasonText returns a reason as an ErrorInfo has it, or of those that stand for several the pattern.
-func ReasonText(reason gatewayv1.Reason) string {
-	return strings.TrimPrefix(reason.String(), "REASON_")
-}
-
-// Facts are the metadata of an ErrorInfo.
-type Facts map[gatewayv1.ErrorInfoKey]string
-
-// texts returns the facts by the text of their keys.
-func (f Facts) texts() map[string]string {
-	texts := make(map[string]string, len(f))
-	for k, fact := range f {
-		texts[KeyText(k)] = fact
-	}
-	return texts
-}
-
-// KeyText returns the text of a key, as errors.proto has it.
-func KeyText(key gatewayv1.ErrorInfoKey) string {
-	text, _ := proto.GetExtension(key.Descriptor().Values().ByNumber(key.Number()).Options(), gatewayv1.E_Key).(string)
-	return text
-}
-
-// Info returns the ErrorInfo of a reason of the gateway's own.
-func Info(reason gatewayv1.Reason, facts Facts) *errdetails.ErrorInfo {
-	return &errdetails.ErrorInfo{Reason: ReasonText(reason), Domain: DomainGateway, Metadata: facts.texts()}
-}
-
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
@@ -195,4 +167,32 @@ func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 		Subject:     refused.Budget,
 		Description: "limit: " + refused.Limit.String(),
 	}}}
+}
+
+// ReasonText returns a reason as an ErrorInfo has it, or of those that stand for several the pattern.
+func ReasonText(reason gatewayv1.Reason) string {
+	return strings.TrimPrefix(reason.String(), "REASON_")
+}
+
+// Facts are the metadata of an ErrorInfo.
+type Facts map[gatewayv1.ErrorInfoKey]string
+
+// texts returns the facts by the text of their keys.
+func (f Facts) texts() map[string]string {
+	texts := make(map[string]string, len(f))
+	for k, fact := range f {
+		texts[KeyText(k)] = fact
+	}
+	return texts
+}
+
+// KeyText returns the text of a key, as errors.proto has it.
+func KeyText(key gatewayv1.ErrorInfoKey) string {
+	text, _ := proto.GetExtension(key.Descriptor().Values().ByNumber(key.Number()).Options(), gatewayv1.E_Key).(string)
+	return text
+}
+
+// Info returns the ErrorInfo of a reason of the gateway's own.
+func Info(reason gatewayv1.Reason, facts Facts) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Reason: ReasonText(reason), Domain: DomainGateway, Metadata: facts.texts()}
 }

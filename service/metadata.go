@@ -78,7 +78,7 @@ func driftText(findings []transcode.Finding, more int) string {
 	var b strings.Builder
 	for i, f := range findings {
 		member := escape(f.Member)
-		if f.Kind == transcode.Wrapped {
+		if f.Kind == transcode.Wrapped || f.Kind == transcode.NoBody {
 			member = "*"
 		}
 		entry := escape(f.Message) + "." + member + "=" + f.Kind.String() + count(f.Count)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -125,13 +124,13 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 	if !errors.As(err, &failed) {
 		return feed.Failure{}, false
 	}
-	code, reason := failed.Code, failed.Reason
+	code, reason := failed.Code, failed.ReasonText()
 	switch {
 	case code == codes.Unavailable:
-	case code == codes.ResourceExhausted && reason != upstream.ReasonBodyTooLarge:
+	case code == codes.ResourceExhausted && failed.Reason != gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 	case code == codes.DeadlineExceeded:
 		// The deadline is no caller's but the one of asking for a page.
-		code, reason = codes.Unavailable, upstream.ReasonTimeout
+		code, reason = codes.Unavailable, upstream.ReasonText(gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT)
 	default:
 		return feed.Failure{}, false
 	}
@@ -145,7 +144,7 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so
 // that a client can ask for it again.
 func (s *source) invalid(p *page, what string) error {
-	return s.operation.Unfit(s.call, p.resp, reasonPaginationInvalid, "the page "+what, nil)
+	return s.operation.Unfit(s.call, p.resp, gatewayv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
 }
 
 // failure tells a rejected cursor apart. Samsara has no code for it and changes its texts: it is
@@ -292,12 +291,8 @@ func (e *cursorError) Unwrap() error { return e.failed }
 
 // GRPCStatus keeps the upstream's text and its name for the request.
 func (e *cursorError) GRPCStatus() *status.Status {
-	info := &errdetails.ErrorInfo{
-		Reason: reasonCursorRejected,
-		Metadata: map[string]string{
-			"method": e.failed.Method, "path": e.failed.Template, "attempts": strconv.Itoa(e.failed.Attempts),
-			"http_status": strconv.Itoa(e.failed.HTTPStatus), "cursor_field": e.field,
-		},
-	}
-	return status.Convert(newError(codes.InvalidArgument, e.failed.Message, info, &errdetails.RequestInfo{RequestId: e.failed.RequestID}))
+	facts := e.failed.Facts()
+	facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD] = e.field
+	return status.Convert(newError(gatewayv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED, e.failed.Message, facts,
+		&errdetails.RequestInfo{RequestId: e.failed.RequestID}))
 }

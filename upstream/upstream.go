@@ -11,7 +11,7 @@
 // host only and stands in no error, log or observation.
 //
 // It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
-// of the expected kind.
+// of the expected kind. A write that has no body in its 2XX response has succeeded nevertheless.
 //
 // A call goes through layers, cache, share, retry, admit and attempt, each of which knows the next one
 // alone. The files, in the order in which they are to be read: upstream, cache, share, retry, admit,
@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"strings"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 )
@@ -105,6 +106,8 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 		if !spec.Passthrough {
 			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
 			op.decoder = e.Response
+			op.reads = e.HTTPMethod == http.MethodGet || e.HTTPMethod == http.MethodPost && op.repeatable
+			op.requires = e.RequiresResponse
 			op.noBody = !e.HasResponse || e.Operation.GetSuccessStatus() == http.StatusNoContent
 			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
 				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
@@ -144,7 +147,7 @@ func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, e
 	req := request{Call: call, op: op, memory: cmp.Or(call.Memory, c.own)}
 	var err error
 	if req.url, err = c.site.aim(&call); err != nil {
-		return nil, req.failed(fault(ReasonRequestInvalid, err.Error(), err))
+		return nil, req.failed(fault(gatewayv1.Reason_REASON_GATEWAY_INTERNAL, err.Error(), err))
 	}
 	resp, failure := c.cache.do(ctx, &req)
 	if failure != nil {

@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -51,5 +53,48 @@ func TestREADME_printsWhatGrpcurlPrints(t *testing.T) {
 	}
 	if ran < 6 {
 		t.Errorf("%d examples were run, want at least 6", ran)
+	}
+}
+
+// TestREADME_reasons holds the table of reasons in the README against errors.proto: each is in one row, with
+// its code, and who repeats.
+func TestREADME_reasons(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(readme), "| What happened | Reason |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	got := map[string]string{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 4 || strings.HasPrefix(cells[1], "-") || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		repeated := strings.TrimSuffix(strings.TrimSpace(cells[3]), " |")
+		repeated, _, _ = strings.Cut(repeated, ",")
+		for reason := range strings.SplitSeq(cells[1], ", ") {
+			reason = strings.Trim(reason, "`")
+			if got[reason] != "" {
+				t.Errorf("%s is there twice", reason)
+			}
+			got[reason] = strings.Trim(cells[2], "`") + ", " + repeated
+		}
+	}
+	repeated := map[gatewayv1.Repeat]string{
+		gatewayv1.Repeat_REPEAT_NO:         "no",
+		gatewayv1.Repeat_REPEAT_BY_GATEWAY: "by the gateway",
+		gatewayv1.Repeat_REPEAT_BY_CALLER:  "by the caller",
+	}
+	want := map[string]string{}
+	values := gatewayv1.Reason(0).Descriptor().Values()
+	for i := 1; i < values.Len(); i++ {
+		value := values.Get(i)
+		verdict, _ := proto.GetExtension(value.Options(), gatewayv1.E_Verdict).(*gatewayv1.Verdict)
+		want[strings.TrimPrefix(string(value.Name()), "REASON_")] = verdict.GetCode() + ", " + repeated[verdict.GetRepeat()]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("reasons (-errors.proto +README):\n%s", diff)
 	}
 }

@@ -282,8 +282,8 @@ func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
 // assertDraining checks that a stream ended because the gateway did, and says when to go on.
 func assertDraining(t *testing.T, err error) {
 	t.Helper()
-	if got := verdictOf(err); got.code != codes.Unavailable || got.reason != "DRAINING" || got.wait <= 0 {
-		t.Errorf("the stream ended with %v, want Unavailable/DRAINING and some RetryInfo", got)
+	if got := verdictOf(err); got.code != codes.Unavailable || got.reason != "GATEWAY_DRAINING" || got.wait <= 0 {
+		t.Errorf("the stream ended with %v, want Unavailable/GATEWAY_DRAINING and some RetryInfo", got)
 	}
 }
 

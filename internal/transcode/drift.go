@@ -27,6 +27,8 @@ const (
 	// Wrapped is an answer that holds under `data` what the message has at its top, or the
 	// reverse. It was read nevertheless. Its member is "*".
 	Wrapped
+	// NoBody is that there was no answer at all where one is declared. Its member is "*".
+	NoBody
 )
 
 // String returns the kind in lower case, its words joined by underscores: "too_deep".
@@ -48,6 +50,8 @@ func (k Kind) String() string {
 		return "null_entry"
 	case Wrapped:
 		return "wrapped"
+	case NoBody:
+		return "no_body"
 	default:
 		return "none"
 	}

@@ -26,12 +26,16 @@
 //	message        object                                         the message         -
 //	list           array                                          its elements        -
 //	map            object                                         its members         -
+//	map of strings array or object as an element                  its JSON, as sent   Coerced
+//	                                                              but for white space
 //	Struct         object                                         the object          -
 //	ListValue      array                                          the array           -
 //	Value          anything, null as well                         the value           -
 //	Value          whole number that a double cannot hold         its text, a string  Coerced
 //	Value          number too large for a double                  its text, a string  Coerced
-//	Value and kin  more than MaxValueDepth arrays and objects     dropped             TooDeep
+//	Value and kin  arrays and objects that nest too deep          dropped             TooDeep
+//	list, map,     array or object that nests too deep            dropped             TooDeep
+//	message
 //	any            anything else                                  dropped             Mismatch
 //
 //	member that is no field                                       skipped             Unknown
@@ -51,7 +55,16 @@
 // message that has the fields of both forms, either those of one deprecated, is read as both.
 //
 // Keys of maps and Structs may repeat: all go to the wire, where the last one wins. The
-// elements of a list or map, and all that is inside a Value, are recorded under the field.
+// elements of a list or map, and all that is inside a Value, are recorded under the field. Of a
+// Value that is dropped only what a skipped value has is recorded.
+//
+// What is skipped may nest as deep as it likes, and so may the JSON in a map of strings. What is
+// read may not, because C++ and Java refuse messages of more than 100 levels: with d arrays and
+// objects around it, a list, map or message is dropped if d is MaxDepth, and a Value if more than
+// MaxValueDepth, or more than (MaxDepth-d)/3, nest inside it, itself included.
+//
+// A map of strings takes values of every type, whether the document declares it free-form or not:
+// the field is the same, and documents go from one to the other.
 //
 // A message may have one root field, besides retired ones, which is the JSON value of the whole
 // message where that is not an object: an array for a list or ListValue, a scalar for a scalar,
@@ -60,7 +73,7 @@
 // its root field keeps its place in the list whatever it is: if the value is null or dropped, the
 // message is empty.
 //
-// A document may start with a byte order mark. It is refused, by a [*SyntaxError], where it is
-// empty, is not JSON or nests deeper than MaxDepth; and, by [ErrRoot], where its outermost
-// value is of a type that the message cannot have.
+// A document may start with a byte order mark. It is refused, by a [*SyntaxError], if it is
+// empty or not JSON; and, by [ErrRoot], if its outermost value is of a type that the message
+// cannot have.
 package transcode

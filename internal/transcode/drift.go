@@ -19,7 +19,8 @@ const (
 	Duplicate
 	// InvalidText is text with invalid UTF-8 or a lone surrogate, each replaced by U+FFFD.
 	InvalidText
-	// TooDeep is a google.protobuf.Value nested deeper than MaxValueDepth. It is left unset.
+	// TooDeep is a google.protobuf.Value nested deeper than MaxValueDepth, or a value nested deeper
+	// than MaxDepth that is not skipped. It is left unset.
 	TooDeep
 	// NullEntry is null as an entry of a list or map that has no place for it. The entry is left
 	// out, so that in a list those after it move up.

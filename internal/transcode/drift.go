@@ -10,7 +10,8 @@ const (
 	// Unknown is a member that the message does not have. It is skipped.
 	Unknown Kind = iota + 1
 	// Coerced is a value of another JSON type that was taken without loss: a number for text,
-	// a number's text for a number, a bool for its text or the reverse.
+	// a number's text for a number, a bool for its text or the reverse, and in a map of strings an
+	// array or object for its JSON.
 	Coerced
 	// Mismatch is a value that cannot be taken without loss. The field is left unset, a list
 	// or map goes without that element.

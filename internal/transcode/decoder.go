@@ -9,13 +9,14 @@ import (
 )
 
 // MaxDepth is how deep arrays and objects may nest that are read into a message or written from one.
-// No message has more levels then than the 100 that C++ and Java parse, although one may be put around
-// it by a stream and one by an answer that was not wrapped.
-const MaxDepth = 98
+// No message has more levels then than the 100 that C++ and Java parse: there is one for each, one more
+// for a Value and one for a message of which it is the root field, and one that a stream or an answer
+// that was not wrapped puts around it.
+const MaxDepth = 97
 
 // MaxValueDepth is how deep arrays and objects may nest inside a google.protobuf.Value. Each of them
 // takes valueLevels levels of messages: for an object they are Value, Struct and entry. So it is less
-// if more than 8 arrays and objects are around the Value.
+// if more than 7 arrays and objects are around the Value.
 const (
 	MaxValueDepth = 30
 	valueLevels   = 3

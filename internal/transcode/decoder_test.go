@@ -571,6 +571,9 @@ func TestWhatIsNotJSONIsRefusedWhereItStopsBeingIt(t *testing.T) {
 	}
 }
 
+// maxLevels is how many messages C++ and Java parse within one another, below the outermost.
+const maxLevels = 100
+
 // levelsOf returns how many messages are within one another in m, below itself.
 func levelsOf(m protoreflect.Message) int {
 	deepest := 0

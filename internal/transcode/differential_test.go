@@ -468,7 +468,7 @@ func TestDecoder_differential(t *testing.T) {
 			}
 		}
 		if done := n - from + 1; done%1_000_000 == 0 {
-			fmt.Printf("%d executions in %s\n", done, time.Since(start).Round(time.Second))
+			t.Logf("%d executions in %s", done, time.Since(start).Round(time.Second))
 		}
 	}
 	t.Logf("%d executions over %d messages in %s: %v", count, len(all), time.Since(start), kinds)
@@ -480,8 +480,11 @@ func TestDecoder_differential(t *testing.T) {
 }
 
 func FuzzDecode_differential(f *testing.F) {
-	all, _ := twins(f)
+	all, own := twins(f)
 	for n := range uint64(len(all)) {
+		if n >= uint64(own) && n%25 > 0 { // The index is mutated as well.
+			continue
+		}
 		s := scribe{Rand: rand.New(rand.NewPCG(n, 1))}
 		f.Add(uint16(n), s.document(all[n].md))
 	}

@@ -20,8 +20,7 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// This file is a second decoder, written from the package comment and not from the first one: slow,
-// and as simple as can be.
+// This file is a second decoder, written from the package comment: slow, and as simple as can be.
 
 // node is a JSON value.
 type node struct {
@@ -55,7 +54,7 @@ func fixed(raw string) (text string, invalid bool) {
 			v, _ := strconv.ParseUint(raw[i+2:i+6], 16, 32)
 			return rune(v)
 		}
-		size := 1
+		var size int
 		switch c := hex(i); {
 		case utf16.IsSurrogate(c) && utf16.DecodeRune(c, hex(i+6)) != utf8.RuneError:
 			size = 12
@@ -305,7 +304,7 @@ func decodeSlowly(document []byte, md protoreflect.MessageDescriptor) (protorefl
 	return m, s.drift, nil
 }
 
-var errSyntax = errors.New("not JSON") //nolint:gochecknoglobals // an error to compare with
+var errSyntax = errors.New("not JSON")
 
 // plan is what there is to know of the fields of a message. It is kept because options take long to read.
 type plan struct {
@@ -315,11 +314,12 @@ type plan struct {
 	roots []protoreflect.FieldDescriptor
 }
 
-var plans sync.Map //nolint:gochecknoglobals // descriptors are global as well
+var plans sync.Map
 
 func planOf(md protoreflect.MessageDescriptor) *plan {
-	if known, ok := plans.Load(md); ok {
-		return known.(*plan) //nolint:forcetypeassert // no other is stored
+	if known, _ := plans.Load(md); known != nil {
+		p, _ := known.(*plan)
+		return p
 	}
 	var fields []protoreflect.FieldDescriptor
 	for i := range md.Fields().Len() {
@@ -721,8 +721,7 @@ func (s slow) answer(n *node, m protoreflect.Message) {
 	}
 }
 
-// both reads n into a message that has the fields of both forms. What differs is recorded of the form
-// that is not deprecated.
+// both reads n into a message that has the fields of both forms.
 func (s slow) both(n, inner *node, data protoreflect.FieldDescriptor, m protoreflect.Message) {
 	p, content := planOf(m.Descriptor()), planOf(data.Message())
 	bare := p.without("data")

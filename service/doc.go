@@ -96,12 +96,15 @@
 //	                       cache.
 //	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
 //	                       message sent, or of the request if there was none. Absent if there
-//	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
-//	                       the API token.
+//	                       is none. Absent also if it is longer than 4 KiB, not printable ASCII,
+//	                       or holds the API token: then the metadata of the ErrorInfo has its
+//	                       length in bytes as cursor_omitted.
 //
 // The first two are in the header of a call that succeeds and in the trailer of one that fails;
-// of a stream the header has those of the first page. samsara-drift is in the trailer of a call
-// that succeeds, and of every stream for all of its pages, at most 16 entries and 1 KiB:
+// of a stream the header has those of the first page. The trailer of a stream has no more than the
+// 8 KiB that clients in Java and C++ accept by default: if it had, the message of the status is cut
+// to 256 bytes. samsara-drift is in the trailer of a call that succeeds, and of every stream for all
+// of its pages, at most 16 entries and 1 KiB:
 //
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
@@ -103,7 +104,7 @@ const drainDelay = time.Second
 
 // draining is the error of a stream that ends because the server stops.
 func draining() error {
-	return newError(gatewayv1.Reason_REASON_GATEWAY_DRAINING, "the server is stopping: go on at another one, from the cursor in the trailer",
+	return newError(gatewayv1.Reason_REASON_GATEWAY_DRAINING, "the server is stopping: go on at another one, from the last cursor",
 		nil, &errdetails.RetryInfo{RetryDelay: durationpb.New(drainDelay)})
 }
 
@@ -147,34 +148,35 @@ func (p presenter) present(ctx context.Context, err error) error {
 // sent, unless the gateway has a fault.
 func ofWrite(err error) error {
 	processed := upstream.KeyText(gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)
-	s := status.Convert(err)
-	var details []protoadapt.MessageV1
-	for _, detail := range s.Details() {
-		switch d := detail.(type) {
-		case *errdetails.ErrorInfo:
-			if d.Metadata[processed] != "" {
-				return err
-			}
-			if d.Metadata == nil {
-				d.Metadata = make(map[string]string, 1)
-			}
-			d.Metadata[processed] = "no"
-			if d.Reason == upstream.ReasonText(gatewayv1.Reason_REASON_GATEWAY_INTERNAL) {
-				d.Metadata[processed] = "unknown"
-			}
-			details = append(details, d)
-		case protoadapt.MessageV1:
-			details = append(details, d)
+	return withInfo(status.Convert(err), func(info *errdetails.ErrorInfo) {
+		switch {
+		case info.Metadata[processed] != "":
+		case info.Reason == upstream.ReasonText(gatewayv1.Reason_REASON_GATEWAY_INTERNAL):
+			info.Metadata[processed] = "unknown"
+		default:
+			info.Metadata[processed] = "no"
+		}
+	}).Err()
+}
+
+// withInfo returns a status whose ErrorInfo, of which the metadata is not nil, is changed. One that has
+// none, as grpc's own, remains as it is.
+func withInfo(s *status.Status, change func(info *errdetails.ErrorInfo)) *status.Status {
+	p := s.Proto()
+	for i, detail := range p.GetDetails() {
+		info := new(errdetails.ErrorInfo)
+		if !detail.MessageIs(info) || detail.UnmarshalTo(info) != nil {
+			continue
+		}
+		if info.Metadata == nil {
+			info.Metadata = make(map[string]string, 1)
+		}
+		change(info)
+		if changed, err := anypb.New(info); err == nil { // It fails only for text that is not UTF-8.
+			p.Details[i] = changed
 		}
 	}
-	if len(details) == 0 { // It is grpc's own.
-		return err
-	}
-	detailed, withErr := status.New(s.Code(), s.Message()).WithDetails(details...)
-	if withErr != nil {
-		return err
-	}
-	return detailed.Err()
+	return status.FromProto(p)
 }
 
 // over is the error of a call whose context, or one derived from that, ended with err.

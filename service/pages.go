@@ -263,19 +263,36 @@ func (c *client) end(err error) error {
 	if err != nil && c.stopping.Err() != nil {
 		err = draining()
 	}
+	trailer := metadata.MD{}
 	if len(c.drifted.findings) > 0 {
-		c.SetTrailer(metadata.Pairs(driftKey, driftText(c.drifted.findings, c.drifted.dropped)))
+		trailer.Set(driftKey, driftText(c.drifted.findings, c.drifted.dropped))
 	}
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
 		c.attempts, c.requestID = c.attempts+failed.Attempts, failed.RequestID
-		c.SetTrailer(callMetadata(failed.Attempts, failed.RequestID))
+		trailer = metadata.Join(trailer, callMetadata(failed.Attempts, failed.RequestID))
 	}
 	logAttempts(c.Context(), c.attempts, c.requestID)
-	if err != nil && !c.unfit {
-		c.SetTrailer(cursorMetadata(c.cursor))
+	if err = c.present(c.Context(), err); err != nil {
+		err = c.nameCursor(status.Convert(err), trailer).Err()
 	}
+	c.SetTrailer(trailer)
 	return err
+}
+
+// nameCursor puts the cursor into the trailer of a stream that fails, or its length into the status if
+// the trailer does not carry it. The status that it returns fits into the trailer.
+func (c *client) nameCursor(s *status.Status, trailer metadata.MD) *status.Status {
+	switch {
+	case c.cursor == "":
+	case c.unfit || !isCarried(c.cursor):
+		s = withInfo(s, func(info *errdetails.ErrorInfo) {
+			info.Metadata[upstream.KeyText(gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED)] = strconv.Itoa(len(c.cursor))
+		})
+	default:
+		trailer.Set(cursorKey, c.cursor)
+	}
+	return fit(s, trailer)
 }
 
 // cursorError is the upstream's refusal of a cursor.

@@ -2,17 +2,25 @@ package transcode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep a JSON document may nest.
-const MaxDepth = 100
+// MaxDepth is how deep arrays and objects may nest that are read into a message or written from one.
+// No message has more levels then than the 100 that C++ and Java parse: there is one for each, one more
+// for a Value and one for a message of which it is the root field, and one that a stream or an answer
+// that was not wrapped puts around it.
+const MaxDepth = 97
 
-// MaxValueDepth is how deep a value may nest inside a google.protobuf.Value, so that the
-// message stays within the 100 levels that C++ and Java parse. A scalar has depth 0.
-const MaxValueDepth = 30
+// MaxValueDepth is how deep arrays and objects may nest inside a google.protobuf.Value. Each of them
+// takes valueLevels levels of messages: for an object they are Value, Struct and entry. So it is less
+// if more than 7 arrays and objects are around the Value.
+const (
+	MaxValueDepth = 30
+	valueLevels   = 3
+)
 
 // SyntaxError says why a document is not JSON.
 type SyntaxError struct {
@@ -47,8 +55,9 @@ type Decoder struct {
 // The error is a *SyntaxError or wraps ErrRoot. With an error dst is returned as it came,
 // though what lies between its length and its capacity may have been overwritten, and drift
 // holds what was met until then. src is not kept. Append allocates when dst has to grow, which
-// is when it has less than 144 bytes to spare before a value; for a finding that is new to
-// drift; and for numbers of more than 32 characters.
+// is when it has less than 144 bytes to spare before a value, or less than an eighth of a value
+// that is skipped and nests more than 64 levels; for a finding that is new to drift; and for
+// numbers of more than 32 characters.
 func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 	r := run{src: src, out: dst, drift: drift}
 	i := r.start()
@@ -170,9 +179,6 @@ func (r *run) space(i int) int {
 // open goes into the object or array at i, which ends with the byte given. It returns where the
 // first member or element begins, and whether there is one.
 func (r *run) open(i int, end byte) (next int, more bool) {
-	if r.depth == MaxDepth {
-		return r.fail(i, "nested too deep"), false
-	}
 	r.depth++
 	if i = r.space(i + 1); r.peek(i) == end {
 		r.depth--
@@ -233,26 +239,13 @@ func (r *run) literal(i int, want string) int {
 	return i + len(want)
 }
 
-// skip reads any value, checks it, and leaves it out.
+// skip reads any value, checks it, and leaves it out. It may nest as deep as it likes.
 func (r *run) skip(i int) int {
 	switch c := r.peek(i); c {
-	case '{':
-		i, more := r.open(i, '}')
-		for more {
-			if i = r.quote(i); i >= 0 {
-				i = r.colon(r.unquote(i, false))
-			}
-			if i >= 0 {
-				i = r.skip(i)
-			}
-			i, more = r.more(i, '}')
-		}
-		return i
-	case '[':
-		i, more := r.open(i, ']')
-		for more {
-			i, more = r.more(r.skip(i), ']')
-		}
+	case '{', '[':
+		mark := len(r.out)
+		i = r.skipNested(i)
+		r.out = r.out[:mark]
 		return i
 	case '"':
 		return r.unquote(i+1, false)
@@ -269,6 +262,80 @@ func (r *run) skip(i int) int {
 		_, i = r.number(i)
 		return i
 	}
+}
+
+// skipNested is skip for the array or object at i. It makes use of the output.
+func (r *run) skipNested(i int) int {
+	// The innermost 64 that are open, one bit each and the innermost of them the lowest: 1 is an
+	// object. Those around them are at the end of the output, 64 in eight bytes.
+	var open uint64
+	const word = 64
+	for levels := 0; ; {
+		// A value begins at i.
+		switch c := r.peek(i); c {
+		case '{', '[':
+			if levels > 0 && levels%word == 0 {
+				r.out = binary.LittleEndian.AppendUint64(r.out, open)
+			}
+			levels++
+			open <<= 1
+			i = r.space(i + 1)
+			if c == '{' {
+				open |= 1
+			}
+			if next := r.peek(i); next != closing(open) {
+				if c == '{' {
+					i = r.skipName(i)
+				}
+				if i < 0 {
+					return i
+				}
+				continue
+			}
+		default:
+			if i = r.skip(i); i < 0 {
+				return i
+			}
+			i = r.space(i)
+		}
+		// Another one follows, or so many arrays and objects end.
+		for r.peek(i) == closing(open) {
+			i++
+			levels--
+			if levels == 0 {
+				return i
+			}
+			if open >>= 1; levels%word == 0 {
+				end := len(r.out) - word/8
+				open, r.out = binary.LittleEndian.Uint64(r.out[end:]), r.out[:end]
+			}
+			i = r.space(i)
+		}
+		if r.peek(i) != ',' {
+			return r.fail(i, "neither a comma nor the end of the object or array")
+		}
+		if i = r.space(i + 1); open&1 != 0 {
+			if i = r.skipName(i); i < 0 {
+				return i
+			}
+		}
+	}
+}
+
+// closing returns what ends the innermost of those that are open.
+func closing(open uint64) byte {
+	if open&1 != 0 {
+		return '}'
+	}
+	return ']'
+}
+
+// skipName reads a member's name and the colon, and leaves them out.
+func (r *run) skipName(i int) int {
+	if i = r.quote(i); i < 0 {
+		return i
+	}
+	return r.colon(r.unquote(i, false))
 }
 
 func (r *run) number(i int) (number, int) {

@@ -73,7 +73,12 @@ func (r *run) find(i int, m *message, last *field) (f *field, next int) {
 		return nil, i
 	}
 	if f = m.lookup(name); f == nil {
-		return nil, r.drop(i, m, name, Unknown)
+		// It may lie in the spare room of the output, of which skip makes use.
+		mark := len(r.out)
+		r.out = append(r.out, name...)
+		i = r.drop(i, m, r.out[mark:], Unknown)
+		r.out = r.out[:mark]
+		return nil, i
 	}
 	if r.lessons < maxLessons {
 		r.lessons++
@@ -111,6 +116,9 @@ func (r *run) field(i int, f *field) int {
 
 // elements appends the elements of the array at i.
 func (r *run) elements(i int, f *field) int {
+	if r.depth == MaxDepth {
+		return r.drop(i, f.owner, f.member, TooDeep)
+	}
 	i, more := r.open(i, ']')
 	for more {
 		i, more = r.more(r.value(i, f.element), ']')
@@ -120,6 +128,9 @@ func (r *run) elements(i int, f *field) int {
 
 // entries appends the members of the object at i as entries of a map.
 func (r *run) entries(i int, f *field) int {
+	if r.depth == MaxDepth {
+		return r.drop(i, f.owner, f.member, TooDeep)
+	}
 	i, more := r.open(i, '}')
 	for more {
 		mark := len(r.out)
@@ -178,11 +189,19 @@ func (r *run) value(i int, f *field) int {
 		// the list may mean something.
 		m := f.message
 		if object := c == '{'; object || m.root != nil && (m.root.takes(c) || f.entry && m.root.isSingle()) {
+			mark := len(r.out)
 			start := r.begin(f.tag)
-			if object {
-				i = r.object(i, m)
-			} else {
+			switch {
+			case !object:
 				i = r.field(i, m.root)
+			case r.depth < MaxDepth:
+				i = r.object(i, m)
+			default:
+				i = r.drop(i, f.owner, f.member, TooDeep)
+				if !f.entry || m.root == nil || !m.root.isSingle() {
+					r.out = r.out[:mark]
+					return i
+				}
 			}
 			if i >= 0 {
 				r.finish(start)
@@ -213,12 +232,41 @@ func (r *run) coerce(i int, f *field) int {
 		if text, end = r.token(i + 1); end >= 0 && !r.parse(text, f) {
 			return r.mismatch(i, f)
 		}
+	case f.op == opString && f.mapped && (c == '{' || c == '['):
+		return r.document(i, f)
 	default:
 		return r.mismatch(i, f)
 	}
 	if end >= 0 {
 		r.record(f, Coerced)
 	}
+	return end
+}
+
+// document appends the array or object at i to f, a string, as its JSON without white space.
+func (r *run) document(i int, f *field) int {
+	r.replaced = false
+	end := r.skip(i)
+	if end < 0 {
+		return end
+	}
+	r.record(f, Coerced)
+	if r.replaced {
+		r.record(f, InvalidText)
+	}
+	start := r.begin(f.tag)
+	for i < end {
+		switch c := r.src[i]; c {
+		case ' ', '\n', '\r', '\t':
+			i++
+		case '"':
+			i = r.copyString(i)
+		default:
+			r.out = append(r.out, c)
+			i++
+		}
+	}
+	r.finish(start)
 	return end
 }
 

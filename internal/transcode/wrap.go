@@ -147,11 +147,13 @@ func (r *run) wrap(i int, f *field) int {
 
 // unwrap appends to m what the value at data gives to it, which is within the object at i.
 func (r *run) unwrap(i, data int, m *message) int {
+	r.depth++
 	if r.peek(data) == '{' {
 		data = r.object(data, m)
 	} else {
 		data = r.field(data, m.root)
 	}
+	r.depth--
 	if data < 0 {
 		return data
 	}

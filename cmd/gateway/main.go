@@ -124,7 +124,7 @@ func usage() string {
 Usage:
   gateway [flags]                  serve
   gateway sandbox [flags]          serve an embedded Samsara alone, over HTTP
-  gateway endpoints [flags] TEXT   list the methods served, or those that hold TEXT
+  gateway endpoints [WORD...]      list the methods served, or find some by name, id, path or word
   gateway quota [flags]            print the state of a running gateway's rate budgets
   gateway version                  say what this binary was made from
   gateway help                     this text

@@ -3,18 +3,18 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/internal/catalog"
+	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/quota"
 )
 
 // endpointRow is one method as it is listed.
@@ -44,25 +44,12 @@ func newEndpointRow(e *endpoint.Endpoint) endpointRow {
 		Deprecated:  options.GetDeprecated(),
 	}
 	if limit := op.GetRateLimit(); limit != nil {
-		row.RateLimit = fmt.Sprintf("%d/%s", limit.GetRequests(), windowName(limit.GetWindow().AsDuration()))
+		row.RateLimit = config.FormatLimit(quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()})
 	}
 	for _, s := range e.Streams {
 		row.Streams = append(row.Streams, string(s.Method.Name()))
 	}
 	return row
-}
-
-func windowName(d time.Duration) string {
-	switch d {
-	case time.Second:
-		return "s"
-	case time.Minute:
-		return "min"
-	case time.Hour:
-		return "h"
-	default:
-		return d.String()
-	}
 }
 
 func endpointsUsage() string {

@@ -49,7 +49,7 @@ func TestREADME_printsWhatIsPrinted(t *testing.T) {
 			}
 		}
 	}
-	if ran < 7 {
-		t.Errorf("%d examples were run, want at least 7", ran)
+	if ran < 8 {
+		t.Errorf("%d examples were run, want at least 8", ran)
 	}
 }

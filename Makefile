@@ -298,5 +298,5 @@ deps-sdk: ## install what the SDKs need of the machine, or name all that is miss
 	@tools/deps.sh node npm python3
 
 .PHONY: deps-test
-deps-test: ## install what the tests need of the machine (git, a C compiler, redis-server), or name all that is missing
-	@tools/deps.sh git cc redis-server
+deps-test: ## install what the tests need of the machine (git, curl, a C compiler, redis-server), or name all that is missing
+	@tools/deps.sh git curl cc redis-server

@@ -4,7 +4,7 @@
 #
 #	tools/deps.sh NEED...
 #
-# A NEED is git, cc (a C compiler that finds the headers, for the race detector), redis-server, node, npm
+# A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node, npm
 # or python3 (with venv).
 set -euo pipefail
 

@@ -121,7 +121,7 @@ type StreamAempEquipmentListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAempEquipmentList is asked, page after page.
 	Request *GetAempEquipmentListRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v1.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -159,7 +159,7 @@ type StreamConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetConfigurations is asked, page after page.
 	Request *GetConfigurationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -791,7 +791,7 @@ type StreamIncidentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIncidents is asked, page after page.
 	Request *GetIncidentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -159,7 +159,7 @@ type StreamAssetSharingAgreementsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetSharingAgreements is asked, page after page.
 	Request *ListAssetSharingAgreementsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,7 +684,7 @@ type StreamSharedAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSharedAssets is asked, page after page.
 	Request *ListSharedAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

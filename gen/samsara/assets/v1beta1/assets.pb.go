@@ -158,7 +158,7 @@ type StreamDepreciationTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDepreciationTransactions is asked, page after page.
 	Request *GetDepreciationTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -435,7 +435,7 @@ type StreamAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsInputs is asked, page after page.
 	Request *GetAssetsInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -792,7 +792,7 @@ type StreamAssetAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetAssignments is asked, page after page.
 	Request *ListAssetAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1232,7 +1232,7 @@ type StreamAssociationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssociations is asked, page after page.
 	Request *ListAssociationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1443,7 +1443,7 @@ type StreamDeviceRecoveryMissingAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDeviceRecoveryMissingAssets is asked, page after page.
 	Request *ListDeviceRecoveryMissingAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

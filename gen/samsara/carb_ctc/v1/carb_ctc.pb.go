@@ -159,7 +159,7 @@ type StreamCarbCtcVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicles is asked, page after page.
 	Request *ListCarbCtcVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -397,7 +397,7 @@ type StreamCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicleHistory is asked, page after page.
 	Request *ListCarbCtcVehicleHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -158,7 +158,7 @@ type StreamDriverCoachAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverCoachAssignment is asked, page after page.
 	Request *GetDriverCoachAssignmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,7 +533,7 @@ type StreamCoachingSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetCoachingSessions is asked, page after page.
 	Request *GetCoachingSessionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -131,7 +131,7 @@ type StreamDocumentTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocumentTypes is asked, page after page.
 	Request *GetDocumentTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -378,7 +378,7 @@ type StreamDocumentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocuments is asked, page after page.
 	Request *GetDocumentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

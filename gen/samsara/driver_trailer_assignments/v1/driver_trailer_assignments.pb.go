@@ -150,7 +150,7 @@ type StreamDriverTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTrailerAssignments is asked, page after page.
 	Request *GetDriverTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -215,7 +215,7 @@ type StreamDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverVehicleAssignments is asked, page after page.
 	Request *GetDriverVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -185,7 +185,7 @@ type StreamDriverEfficiencyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiency is asked, page after page.
 	Request *GetDriverEfficiencyRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -626,7 +626,7 @@ type StreamDriverWorkflowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverWorkflows is asked, page after page.
 	Request *ListDriverWorkflowsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

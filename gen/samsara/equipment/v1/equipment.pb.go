@@ -158,7 +158,7 @@ type StreamEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipment is asked, page after page.
 	Request *ListEquipmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -396,7 +396,7 @@ type StreamEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocations is asked, page after page.
 	Request *GetEquipmentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -634,7 +634,7 @@ type StreamEquipmentLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsFeed is asked, page after page.
 	Request *GetEquipmentLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1009,7 +1009,7 @@ type StreamEquipmentLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsHistory is asked, page after page.
 	Request *GetEquipmentLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1258,7 +1258,7 @@ type StreamEquipmentStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStats is asked, page after page.
 	Request *GetEquipmentStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1507,7 +1507,7 @@ type StreamEquipmentStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsFeed is asked, page after page.
 	Request *GetEquipmentStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1893,7 +1893,7 @@ type StreamEquipmentStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsHistory is asked, page after page.
 	Request *GetEquipmentStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

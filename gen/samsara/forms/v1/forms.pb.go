@@ -810,7 +810,7 @@ type StreamFormSubmissionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFormSubmissionsStream is asked, page after page.
 	Request *GetFormSubmissionsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1149,7 +1149,7 @@ type StreamFormTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFormTemplates is asked, page after page.
 	Request *GetFormTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

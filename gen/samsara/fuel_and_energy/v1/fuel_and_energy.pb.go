@@ -185,7 +185,7 @@ type StreamDriverEfficiencyByDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByDrivers is asked, page after page.
 	Request *GetDriverEfficiencyByDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -450,7 +450,7 @@ type StreamDriverEfficiencyByVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByVehicles is asked, page after page.
 	Request *GetDriverEfficiencyByVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -706,7 +706,7 @@ type StreamFuelEnergyDriverReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyDriverReports is asked, page after page.
 	Request *GetFuelEnergyDriverReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -971,7 +971,7 @@ type StreamFuelEnergyVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyVehicleReports is asked, page after page.
 	Request *GetFuelEnergyVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -167,7 +167,7 @@ type StreamHosClocksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosClocks is asked, page after page.
 	Request *GetHosClocksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -442,7 +442,7 @@ type StreamHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosDailyLogs is asked, page after page.
 	Request *GetHosDailyLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -698,7 +698,7 @@ type StreamHosLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosLogs is asked, page after page.
 	Request *GetHosLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -963,7 +963,7 @@ type StreamHosViolationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosViolations is asked, page after page.
 	Request *GetHosViolationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

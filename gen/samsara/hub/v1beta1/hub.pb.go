@@ -159,7 +159,7 @@ type StreamPlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlanOrders is asked, page after page.
 	Request *ListPlanOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -507,7 +507,7 @@ type StreamHubRouteTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubRouteTemplates is asked, page after page.
 	Request *ListHubRouteTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -186,7 +186,7 @@ type StreamHubCapacitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCapacities is asked, page after page.
 	Request *ListHubCapacitiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -451,7 +451,7 @@ type StreamHubCustomPropertiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCustomProperties is asked, page after page.
 	Request *ListHubCustomPropertiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -827,7 +827,7 @@ type StreamHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubLocations is asked, page after page.
 	Request *ListHubLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1184,7 +1184,7 @@ type StreamHubSkillsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubSkills is asked, page after page.
 	Request *ListHubSkillsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1431,7 +1431,7 @@ type StreamHubsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubs is asked, page after page.
 	Request *ListHubsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -257,7 +257,7 @@ type StreamIdlingEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIdlingEvents is asked, page after page.
 	Request *GetIdlingEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -169,7 +169,7 @@ type StreamIndustrialAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIndustrialAssets is asked, page after page.
 	Request *GetIndustrialAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -939,7 +939,7 @@ type StreamDataInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputs is asked, page after page.
 	Request *GetDataInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1186,7 +1186,7 @@ type StreamDataInputDataSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataSnapshot is asked, page after page.
 	Request *GetDataInputDataSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1433,7 +1433,7 @@ type StreamDataInputDataFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataFeed is asked, page after page.
 	Request *GetDataInputDataFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1817,7 +1817,7 @@ type StreamDataInputDataHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataHistory is asked, page after page.
 	Request *GetDataInputDataHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -634,7 +634,7 @@ type StreamIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIssuesStream is asked, page after page.
 	Request *GetIssuesStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -167,7 +167,7 @@ type StreamDvirDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirDefects is asked, page after page.
 	Request *GetDvirDefectsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -433,7 +433,7 @@ type StreamDriversVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriversVehicleAssignments is asked, page after page.
 	Request *GetDriversVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -689,7 +689,7 @@ type StreamDvirHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirHistory is asked, page after page.
 	Request *GetDvirHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -990,7 +990,7 @@ type StreamVehicleIdlingReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleIdlingReports is asked, page after page.
 	Request *GetVehicleIdlingReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1246,7 +1246,7 @@ type StreamSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEvents is asked, page after page.
 	Request *GetSafetyEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1466,7 +1466,7 @@ type StreamSafetyActivityEventFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyActivityEventFeed is asked, page after page.
 	Request *GetSafetyActivityEventFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1841,7 +1841,7 @@ type StreamVehiclesDriverAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehiclesDriverAssignments is asked, page after page.
 	Request *GetVehiclesDriverAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2153,7 +2153,7 @@ type StreamAssetCurrentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAllAssetCurrentLocations is asked, page after page.
 	Request *GetAllAssetCurrentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2400,7 +2400,7 @@ type StreamAssetsReefersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsReefers is asked, page after page.
 	Request *GetAssetsReefersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3424,7 +3424,7 @@ type StreamFleetLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFleetLocations is asked, page after page.
 	Request *GetFleetLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3956,7 +3956,7 @@ type StreamTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAllTrailerAssignments is asked, page after page.
 	Request *GetAllTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -150,7 +150,7 @@ type StreamDefectTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectTypes is asked, page after page.
 	Request *GetDefectTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -406,7 +406,7 @@ type StreamDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectsStream is asked, page after page.
 	Request *GetDefectsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -999,7 +999,7 @@ type StreamDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirs is asked, page after page.
 	Request *GetDvirsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

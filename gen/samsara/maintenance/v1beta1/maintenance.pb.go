@@ -133,7 +133,7 @@ type StreamVendorCategoriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVendorCategories is asked, page after page.
 	Request *ListVendorCategoriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -362,7 +362,7 @@ type StreamMaintenanceVendorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListMaintenanceVendors is asked, page after page.
 	Request *ListMaintenanceVendorsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -618,7 +618,7 @@ type StreamPartsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListParts is asked, page after page.
 	Request *ListPartsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1331,7 +1331,7 @@ type StreamPartInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartInventory is asked, page after page.
 	Request *ListPartInventoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2170,7 +2170,7 @@ type StreamPartTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartTransactions is asked, page after page.
 	Request *ListPartTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2527,7 +2527,7 @@ type StreamPreventiveMaintenanceSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreventiveMaintenanceSchedules is asked, page after page.
 	Request *ListPreventiveMaintenanceSchedulesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2765,7 +2765,7 @@ type StreamUpcomingPreventiveMaintenanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUpcomingPreventiveMaintenance is asked, page after page.
 	Request *ListUpcomingPreventiveMaintenanceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3195,7 +3195,7 @@ type StreamPurchaseOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPurchaseOrders is asked, page after page.
 	Request *ListPurchaseOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3885,7 +3885,7 @@ type StreamTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries is asked, page after page.
 	Request *ListTimeEntriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4251,7 +4251,7 @@ type StreamWarrantiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarranties is asked, page after page.
 	Request *ListWarrantiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5083,7 +5083,7 @@ type StreamWarrantyClaimsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarrantyClaims is asked, page after page.
 	Request *ListWarrantyClaimsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5949,7 +5949,7 @@ type StreamWorkOrderTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrderTemplates is asked, page after page.
 	Request *GetWorkOrderTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

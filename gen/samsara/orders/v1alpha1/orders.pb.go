@@ -443,7 +443,7 @@ type StreamOrderDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetOrderDeletions is asked, page after page.
 	Request *GetOrderDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -690,7 +690,7 @@ type StreamOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetOrdersStream is asked, page after page.
 	Request *GetOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -213,7 +213,7 @@ type StreamPlacesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaces is asked, page after page.
 	Request *GetPlacesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1018,7 +1018,7 @@ type StreamPlaceDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaceDeletions is asked, page after page.
 	Request *GetPlaceDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1247,7 +1247,7 @@ type StreamPlaceGeocodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaceGeocode is asked, page after page.
 	Request *GetPlaceGeocodeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1575,7 +1575,7 @@ type StreamPlaceGeofenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaceGeofence is asked, page after page.
 	Request *GetPlaceGeofenceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -150,7 +150,7 @@ type StreamReadingsDefinitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsDefinitions is asked, page after page.
 	Request *ListReadingsDefinitionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -442,7 +442,7 @@ type StreamReadingsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsHistory is asked, page after page.
 	Request *GetReadingsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -716,7 +716,7 @@ type StreamReadingsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsSnapshot is asked, page after page.
 	Request *GetReadingsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

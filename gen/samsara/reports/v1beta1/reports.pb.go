@@ -150,7 +150,7 @@ type StreamReportConfigsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportConfigs is asked, page after page.
 	Request *GetReportConfigsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -379,7 +379,7 @@ type StreamDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDatasets is asked, page after page.
 	Request *GetDatasetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -617,7 +617,7 @@ type StreamReportRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRuns is asked, page after page.
 	Request *GetReportRunsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -938,7 +938,7 @@ type StreamReportRunDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRunData is asked, page after page.
 	Request *GetReportRunDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

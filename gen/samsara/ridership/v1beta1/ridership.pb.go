@@ -156,7 +156,7 @@ type StreamRidershipAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipAccounts is asked, page after page.
 	Request *ListRidershipAccountsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -817,7 +817,7 @@ type StreamRidershipPassengersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipPassengers is asked, page after page.
 	Request *ListRidershipPassengersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1545,7 +1545,7 @@ type StreamRidershipRouteSetupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipRouteSetups is asked, page after page.
 	Request *ListRidershipRouteSetupsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -186,7 +186,7 @@ type StreamRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What FetchRoutes is asked, page after page.
 	Request *FetchRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -570,7 +570,7 @@ type StreamRoutesFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetRoutesFeed is asked, page after page.
 	Request *GetRoutesFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1312,7 +1312,7 @@ type StreamHubPlanRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlanRoutes is asked, page after page.
 	Request *ListHubPlanRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

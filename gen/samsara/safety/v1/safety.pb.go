@@ -167,7 +167,7 @@ type StreamSafetyEventsV2Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2 is asked, page after page.
 	Request *GetSafetyEventsV2Request `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -487,7 +487,7 @@ type StreamSafetyEventsV2StreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2Stream is asked, page after page.
 	Request *GetSafetyEventsV2StreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

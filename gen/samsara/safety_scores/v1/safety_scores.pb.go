@@ -158,7 +158,7 @@ type StreamDriverSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverSafetyScores is asked, page after page.
 	Request *GetDriverSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -524,7 +524,7 @@ type StreamTagSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTagSafetyScores is asked, page after page.
 	Request *GetTagSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -762,7 +762,7 @@ type StreamVehicleSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleSafetyScores is asked, page after page.
 	Request *GetVehicleSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -176,7 +176,7 @@ type StreamDriverTachographActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographActivity is asked, page after page.
 	Request *GetDriverTachographActivityRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -432,7 +432,7 @@ type StreamDriverTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographFiles is asked, page after page.
 	Request *GetDriverTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -688,7 +688,7 @@ type StreamVehicleTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleTachographFiles is asked, page after page.
 	Request *GetVehicleTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

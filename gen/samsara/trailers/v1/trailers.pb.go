@@ -159,7 +159,7 @@ type StreamTrailersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailers is asked, page after page.
 	Request *ListTrailersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -570,7 +570,7 @@ type StreamTrailerStatsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrailerStatsSnapshot is asked, page after page.
 	Request *GetTrailerStatsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -826,7 +826,7 @@ type StreamTrailerStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrailerStatsFeed is asked, page after page.
 	Request *GetTrailerStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1219,7 +1219,7 @@ type StreamTrailerStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrailerStatsHistory is asked, page after page.
 	Request *GetTrailerStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

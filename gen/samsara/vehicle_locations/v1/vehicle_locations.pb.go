@@ -167,7 +167,7 @@ type StreamVehicleLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocations is asked, page after page.
 	Request *GetVehicleLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -405,7 +405,7 @@ type StreamVehicleLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsFeed is asked, page after page.
 	Request *GetVehicleLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -780,7 +780,7 @@ type StreamVehicleLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsHistory is asked, page after page.
 	Request *GetVehicleLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -200,7 +200,7 @@ type StreamVehicleStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleStats is asked, page after page.
 	Request *GetVehicleStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -491,7 +491,7 @@ type StreamVehicleStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleStatsFeed is asked, page after page.
 	Request *GetVehicleStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -919,7 +919,7 @@ type StreamVehicleStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleStatsHistory is asked, page after page.
 	Request *GetVehicleStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

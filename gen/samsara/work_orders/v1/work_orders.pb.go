@@ -260,7 +260,7 @@ type StreamServiceTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetServiceTasks is asked, page after page.
 	Request *GetServiceTasksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -489,7 +489,7 @@ type StreamWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrders is asked, page after page.
 	Request *GetWorkOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1404,7 +1404,7 @@ type StreamWorkOrdersStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrdersStream is asked, page after page.
 	Request *GetWorkOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

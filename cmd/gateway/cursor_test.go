@@ -75,7 +75,7 @@ func TestFromCursor_afterFailure(t *testing.T) {
 // TestFromCursor_ofEachPagination reads three pages of lists, and again from each of their cursors on.
 func TestFromCursor_ofEachPagination(t *testing.T) {
 	t.Parallel()
-	_, flags := startSandbox(t, "--fleet=60")
+	_, flags := startSandbox(t, "--fleet=300")
 	_, at := startBefore(t, flags)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
 	for name, test := range map[string]struct {

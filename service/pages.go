@@ -153,7 +153,7 @@ func (s *source) invalid(p *page, what string) error {
 func (s *source) failure(cursor string, err error) error {
 	var failed *upstream.Error
 	if cursor != "" && errors.As(err, &failed) && failed.IsBadRequest() {
-		return &cursorError{failed: failed, field: s.stream.CursorField}
+		return &cursorError{failed: failed, field: s.walk.CursorField}
 	}
 	return err
 }

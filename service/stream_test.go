@@ -474,7 +474,7 @@ func TestStreamTellsOfARejectedCursor(t *testing.T) {
 		t.Errorf("stream ended with %v, want InvalidArgument in Samsara's words", end.Err())
 	}
 	want := &errdetails.ErrorInfo{Reason: "UPSTREAM_CURSOR_REJECTED", Domain: upstream.DomainGateway, Metadata: map[string]string{
-		"method": "GET", "path": "/readings/{id}", "attempts": "1", "http_status": "400", "cursor_field": "request.after",
+		"method": "GET", "path": "/readings/{id}", "attempts": "1", "http_status": "400", "cursor_field": "options.from_cursor",
 	}}
 	if diff := cmp.Diff([]any{want, &errdetails.RequestInfo{RequestId: "r1"}}, end.Details(), protocmp.Transform()); diff != "" {
 		t.Errorf("details (-want +got):\n%s", diff)

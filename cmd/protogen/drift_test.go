@@ -50,6 +50,14 @@ func TestDrift_edits(t *testing.T) {
 			"cosmetic|field changed|samsara.things.v1.Thing.made_at|format , now date-time",
 		}},
 		{"a bound", "maximum: 100", "maximum: 512", []string{"cosmetic|field changed|samsara.things.v1.ListThingsRequest.size|maximum 100, now 512"}},
+		{"a bound that is gone", "maximum: 100", "minimum: 0", []string{
+			"breaking|field retyped|samsara.things.v1.ListThingsRequest.size|optional int32, now optional int64 in size_v2",
+		}},
+		{"a bound where there was none", "name: most, in: query, schema: {type: integer", "name: most, in: query, schema: {type: integer, maximum: 9", []string{
+			"cosmetic|field changed|samsara.things.v1.ListThingsRequest.most|maximum none, now 9",
+		}},
+		{"a text that is said to be a list", "A word.", "Comma-separated words.", []string{"cosmetic|texts changed|samsara.things.v1|1 lines added, 1 removed"}},
+		{"a list that is no longer said to be one", "A comma-separated list.", "A list.", nil},
 		{"a new field", "        sizeMs:", "        color: {type: string}\n        sizeMs:", []string{
 			"additive|field added|samsara.things.v1.CreateThingRequest.color|optional string",
 			"additive|field added|samsara.things.v1.Thing.color|optional string",
@@ -62,7 +70,7 @@ func TestDrift_edits(t *testing.T) {
 		{
 			"a new operation that is not supported", "  /things/{id}:", "  /uploads:\n    post:\n      operationId: uploadThing\n      tags: [Things]\n" +
 				"      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}\n      responses:\n        \"200\": {description: It is up.}\n  /things/{id}:",
-			[]string{"structural|operation not supported|uploadThing (POST /uploads)|things.yaml:36:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
+			[]string{"structural|operation not supported|uploadThing (POST /uploads)|things.yaml:39:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
 		},
 		{"a rate limit", "5 requests/sec", "100 requests/min", []string{"structural|rate limit changed|" + things + "ListThings|5 per second, now 100 per minute"}},
 		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
@@ -143,7 +151,7 @@ func TestDrift_edits(t *testing.T) {
 		}},
 		{"an operation that is gone", "    delete:\n", "    options:\n", []string{
 			"breaking|operation removed|" + things + "DeleteThing|calls DELETE /things/{id} still",
-			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:33:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
+			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:36:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
 		}},
 		{"pages whose records are gone", "data: {type: array, items: {$ref: \"#/components/schemas/Thing\"}}", "data: {type: string}", []string{
 			"structural|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
@@ -152,7 +160,7 @@ func TestDrift_edits(t *testing.T) {
 		{
 			"a new operation whose pages have no records", "    post:\n      operationId: createThing", "    put:\n      operationId: listThings2\n      tags: [Things]\n" +
 				"      parameters: [{name: after, in: query, schema: {type: string}}]\n      responses: {\"200\": {description: None.}}\n    post:\n      operationId: createThing",
-			[]string{"structural|operation not supported|listThings2 (PUT /things)|" + strings.NewReplacer("5:5", "23:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)},
+			[]string{"structural|operation not supported|listThings2 (PUT /things)|" + strings.NewReplacer("5:5", "26:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

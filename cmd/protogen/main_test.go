@@ -78,7 +78,7 @@ func TestTree(t *testing.T) {
 			if d.before != "" {
 				buf(t, module, "breaking", "--against", before)
 			}
-			checkDocument(t, d.spec, module)
+			checkDocument(t, d.spec, module, d.before != "")
 		})
 	}
 }

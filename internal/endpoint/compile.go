@@ -210,7 +210,7 @@ func (e *Endpoint) compileQuery() error {
 				key:      string(appendEscaped(nil, transcode.WireName(fd), keptInQuery)) + "=",
 				required: options.GetRequired(),
 				style:    options.GetArrayStyle(),
-				set:      fd.IsList() && paged,
+				set:      fd.IsList() && paged && !options.GetOrdered(),
 			}
 			if i > 0 && !options.GetRetired() {
 				problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -112,6 +113,7 @@ const (
 	KindNullable                  // a message of the tree that stands for a scalar or null inside a list
 	KindString
 	KindInteger
+	KindInt32 // of a request, an integer whose bounds say that 32 bits hold it
 	KindNumber
 	KindBoolean
 )
@@ -143,6 +145,8 @@ func (k Kind) Name() string {
 		return "string"
 	case KindInteger:
 		return "int64"
+	case KindInt32:
+		return "int32"
 	case KindNumber:
 		return "double"
 	case KindBoolean:
@@ -354,9 +358,14 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 	if !p.Shape.Kind.Scalar() || p.Shape.Label == Mapping {
 		return Property{}, fmt.Errorf("a parameter that is neither a scalar nor an array of scalars: %w", ErrUnsupported)
 	}
-	if p.Shape.Label == List {
+	switch {
+	case p.Shape.Label == List:
 		p.Options.ArrayStyle = arrayStyle(parameter)
+	case p.Notes.CommaSeparated && parameter.In == "query":
+		p.split()
 	}
+	p.Options.Ordered = p.Shape.Label == List && ordered(parameter.Description)
+	p.narrow()
 	return p, nil
 }
 
@@ -373,8 +382,9 @@ func readBody(key string, op *document.Operation) (gatewayv1.Body, []Property, e
 	if !content.isObject() {
 		fields = []Property{rootProperty("body", content)}
 	}
-	for _, p := range fields {
-		p.Options.In = gatewayv1.Location_LOCATION_BODY
+	for i := range fields {
+		fields[i].Options.In = gatewayv1.Location_LOCATION_BODY
+		fields[i].narrow()
 	}
 	if op.Body.Required {
 		return gatewayv1.Body_BODY_REQUIRED, fields, nil
@@ -390,6 +400,9 @@ func readResponse(key string, op *document.Operation) (success int32, at string,
 		status, err := strconv.ParseInt(response.Status, 10, 32)
 		if err != nil || status < 200 || status > 299 {
 			continue
+		}
+		if status == http.StatusNoContent { // It has no body, whatever the document declares.
+			return int32(status), nil, nil
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
 		if err != nil || content.Schema == nil {
@@ -444,7 +457,7 @@ func holdsRecords(wire string, kind Kind) bool {
 
 // IsRecord says whether a value of the kind can be a record: messages and texts can.
 func IsRecord(kind Kind) bool {
-	return kind != KindInteger && kind != KindNumber && kind != KindBoolean
+	return kind != KindInteger && kind != KindInt32 && kind != KindNumber && kind != KindBoolean
 }
 
 // CursorParameter is the wire name of the parameter that says where the next page begins.

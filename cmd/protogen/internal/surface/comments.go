@@ -49,7 +49,7 @@ func (m *method) twinComment(t *twin) []string {
 	start, end := m.request.parameter("startTime"), m.request.parameter("endTime")
 	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
 	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES {
-		add("Every page of %s, one message a page. To go on after the end, set `request.%s` to the last cursor.", m.name, cursor)
+		add("Every page of %s, one message a page. To go on after the end, set `options.from_cursor` to the last cursor.", m.name)
 		if t.stream.GetEndRequired() {
 			add("`request.%s` is required: without it, the document says both that the pages end now and that they never do.", end)
 		}
@@ -131,8 +131,11 @@ func (f *field) comment() string {
 	if f.notes.NullEntries {
 		add("An entry that is null is in its place, without a value")
 	}
-	if f.notes.CommaSeparated {
+	if f.notes.CommaSeparated && f.label != model.List {
 		add("A comma-separated list")
+	}
+	if o.GetOrdered() {
+		add("Their order counts")
 	}
 	if text := formatText(o.GetFormat()); text != "" {
 		add("%s", text)
@@ -239,7 +242,7 @@ func (f *field) bounds() string {
 
 // unit reads the unit of a number from its name.
 func (f *field) unit() string {
-	if f.kind != model.KindInteger && f.kind != model.KindNumber {
+	if f.kind != model.KindInteger && f.kind != model.KindInt32 && f.kind != model.KindNumber {
 		return ""
 	}
 	if f.notes.UnixMilliseconds {

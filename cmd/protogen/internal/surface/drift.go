@@ -303,6 +303,7 @@ func (c *comparison) field(where string, before, after *field, sent bool) {
 	}{
 		{Structural, "location", was.GetIn(), is.GetIn()},
 		{Structural, "array style", was.GetArrayStyle(), is.GetArrayStyle()},
+		{Structural, "order counts", was.GetOrdered(), is.GetOrdered()},
 		{Structural, "root", was.GetRoot(), is.GetRoot()},
 		{Cosmetic, "format", was.GetFormat(), is.GetFormat()},
 		{Cosmetic, "minimum", bound(was.Minimum), bound(is.Minimum)},

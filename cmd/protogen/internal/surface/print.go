@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
@@ -140,6 +141,9 @@ func (out *printer) method(m *method) {
 	if m.deprecated {
 		out.line(2, "option deprecated = true;")
 	}
+	if level := idempotency(m.operation); level != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN {
+		out.line(2, "option idempotency_level = %s;", level)
+	}
 	out.line(2, "option (samsara.gateway.v1.operation) = %s;", literal(m.operation.ProtoReflect(), 2))
 	out.line(1, "}")
 }
@@ -152,10 +156,23 @@ func (out *printer) twin(m *method, t *twin) {
 	if t.deprecated {
 		out.line(2, "option deprecated = true;")
 	}
+	out.line(2, "option idempotency_level = %s;", descriptorpb.MethodOptions_NO_SIDE_EFFECTS)
 	if !t.unserved {
 		out.line(2, "option (samsara.gateway.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
 	}
 	out.line(1, "}")
+}
+
+// idempotency is what an operation says of itself to clients that are not ours. One that may be
+// repeated either reads, or is of a method of HTTP whose second request changes nothing more.
+func idempotency(o *gatewayv1.Operation) descriptorpb.MethodOptions_IdempotencyLevel {
+	switch verb := o.GetMethod(); {
+	case !o.GetRepeatable():
+		return descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	case verb == gatewayv1.HttpMethod_HTTP_METHOD_PUT, verb == gatewayv1.HttpMethod_HTTP_METHOD_DELETE:
+		return descriptorpb.MethodOptions_IDEMPOTENT
+	}
+	return descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 }
 
 func (out *printer) message(m *message) {

@@ -187,7 +187,7 @@ func kindOf(d protoreflect.FieldDescriptor) (model.Kind, bool) {
 	}
 	for _, k := range []model.Kind{
 		model.KindAny, model.KindList, model.KindMask, model.KindStreamOptions, model.KindFollowOptions, model.KindKeepAlive,
-		model.KindString, model.KindInteger, model.KindNumber, model.KindBoolean,
+		model.KindString, model.KindInteger, model.KindInt32, model.KindNumber, model.KindBoolean,
 	} {
 		if k.Name() == name {
 			return k, true

@@ -34,7 +34,7 @@ type ListAddressesRequest struct {
 	// Query parameter `createdAfterTime`. A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,2,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
@@ -87,7 +87,7 @@ func (x *ListAddressesRequest) GetCreatedAfterTime() string {
 	return ""
 }
 
-func (x *ListAddressesRequest) GetLimit() int64 {
+func (x *ListAddressesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -168,7 +168,7 @@ type StreamAddressesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAddresses is asked, page after page.
 	Request *ListAddressesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -782,9 +782,7 @@ func (x *DeleteAddressRequest) GetId() string {
 
 // Response of DeleteAddress.
 type DeleteAddressResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -817,13 +815,6 @@ func (x *DeleteAddressResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteAddressResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAddressResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *DeleteAddressResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Schema Address.
@@ -1320,7 +1311,7 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x14ListAddressesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12D\n" +
 	"\x12created_after_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x15\n" +
@@ -1399,10 +1390,8 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x1d.samsara.addresses.v1.AddressB\x06\xda\xce\x18\x02 \x01R\x04data\"<\n" +
 	"\x14DeleteAddressRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"D\n" +
-	"\x15DeleteAddressResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xe5\a\n" +
+	"\x03_id\"\x17\n" +
+	"\x15DeleteAddressResponse\"\xe5\a\n" +
 	"\aAddress\x12\xeb\x01\n" +
 	"\raddress_types\x18\x01 \x03(\tB\xc5\x01\xda\xce\x18\xc0\x012\x04yard2\tshortHaul2\rworkforceSite2\briskZone2\x0eindustrialSite2\n" +
 	"alertsOnly2\x11agricultureSource2\ravoidanceZone2\x13knownGPSJammingZone2\x0eauthorizedZone2\x10unauthorizedZone2\x06vendor2\tinventory2\fcustomerSiteR\faddressTypes\x12=\n" +
@@ -1460,24 +1449,24 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\v_first_nameB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
-	"_last_name2\x8b\b\n" +
-	"\x10AddressesService\x12\xb2\x01\n" +
-	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\"H\xda\xce\x18D\n" +
+	"_last_name2\x97\b\n" +
+	"\x10AddressesService\x12\xb5\x01\n" +
+	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\"K\xda\xce\x18D\n" +
 	"\rlistAddresses\x10\x01\x1a\n" +
-	"/addresses(\x018\x01B\x0eRead AddressesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
-	"\x0fStreamAddresses\x12,.samsara.addresses.v1.StreamAddressesRequest\x1a-.samsara.addresses.v1.StreamAddressesResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListAddresses\x10\x010\x01\x12\xab\x01\n" +
+	"/addresses(\x018\x01B\x0eRead AddressesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8a\x01\n" +
+	"\x0fStreamAddresses\x12,.samsara.addresses.v1.StreamAddressesRequest\x1a-.samsara.addresses.v1.StreamAddressesResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListAddresses\x10\x01\x90\x02\x010\x01\x12\xab\x01\n" +
 	"\rCreateAddress\x12*.samsara.addresses.v1.CreateAddressRequest\x1a+.samsara.addresses.v1.CreateAddressResponse\"A\xda\xce\x18=\n" +
 	"\rcreateAddress\x10\x02\x1a\n" +
-	"/addresses \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa3\x01\n" +
+	"/addresses \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa6\x01\n" +
 	"\n" +
-	"GetAddress\x12'.samsara.addresses.v1.GetAddressRequest\x1a(.samsara.addresses.v1.GetAddressResponse\"B\xda\xce\x18>\n" +
+	"GetAddress\x12'.samsara.addresses.v1.GetAddressRequest\x1a(.samsara.addresses.v1.GetAddressResponse\"E\xda\xce\x18>\n" +
 	"\n" +
-	"getAddress\x10\x01\x1a\x0f/addresses/{id}8\x01B\x0eRead AddressesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xb0\x01\n" +
+	"getAddress\x10\x01\x1a\x0f/addresses/{id}8\x01B\x0eRead AddressesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xb0\x01\n" +
 	"\rUpdateAddress\x12*.samsara.addresses.v1.UpdateAddressRequest\x1a+.samsara.addresses.v1.UpdateAddressResponse\"F\xda\xce\x18B\n" +
-	"\rupdateAddress\x10\x04\x1a\x0f/addresses/{id} \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb0\x01\n" +
-	"\rDeleteAddress\x12*.samsara.addresses.v1.DeleteAddressRequest\x1a+.samsara.addresses.v1.DeleteAddressResponse\"F\xda\xce\x18B\n" +
-	"\rdeleteAddress\x10\x05\x1a\x0f/addresses/{id}8\x01B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/addresses/v1;addressesv1b\x06proto3"
+	"\rupdateAddress\x10\x04\x1a\x0f/addresses/{id} \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb3\x01\n" +
+	"\rDeleteAddress\x12*.samsara.addresses.v1.DeleteAddressRequest\x1a+.samsara.addresses.v1.DeleteAddressResponse\"I\xda\xce\x18B\n" +
+	"\rdeleteAddress\x10\x05\x1a\x0f/addresses/{id}8\x01B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02BAP\x01Z=samsara.internal/gateway/gen/samsara/addresses/v1;addressesv1b\x06proto3"
 
 var (
 	file_samsara_addresses_v1_addresses_proto_rawDescOnce sync.Once
@@ -1572,7 +1561,6 @@ func file_samsara_addresses_v1_addresses_proto_init() {
 	file_samsara_addresses_v1_addresses_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_addresses_v1_addresses_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[16].OneofWrappers = []any{}

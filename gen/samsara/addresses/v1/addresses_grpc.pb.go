@@ -39,8 +39,8 @@ type AddressesServiceClient interface {
 	// Scope: Read Addresses.
 	// Rate limit: 5 requests per second and organization.
 	ListAddresses(ctx context.Context, in *ListAddressesRequest, opts ...grpc.CallOption) (*ListAddressesResponse, error)
-	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAddresses, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamAddresses(ctx context.Context, in *StreamAddressesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAddressesResponse], error)
 	// POST /addresses
 	// Scope: Write Addresses.
@@ -147,8 +147,8 @@ type AddressesServiceServer interface {
 	// Scope: Read Addresses.
 	// Rate limit: 5 requests per second and organization.
 	ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error)
-	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAddresses, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamAddresses(*StreamAddressesRequest, grpc.ServerStreamingServer[StreamAddressesResponse]) error
 	// POST /addresses
 	// Scope: Write Addresses.

@@ -121,7 +121,7 @@ type StreamAempEquipmentListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAempEquipmentList is asked, page after page.
 	Request *GetAempEquipmentListRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v1.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -982,12 +982,12 @@ const file_samsara_aemp_v1beta1_aemp_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_datetime2\xa0\x03\n" +
-	"\vAempService\x12\xe7\x01\n" +
-	"\x14GetAempEquipmentList\x121.samsara.aemp.v1beta1.GetAempEquipmentListRequest\x1a2.samsara.aemp.v1beta1.GetAempEquipmentListResponse\"h\xda\xce\x18d\n" +
-	"\x14getAempEquipmentList\x10\x01\x1a\x1d/beta/aemp/Fleet/{pageNumber}(\x038\x01B\tRead AEMPJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x0ffleet.equipment\x12\xa6\x01\n" +
-	"\x17StreamAempEquipmentList\x124.samsara.aemp.v1beta1.StreamAempEquipmentListRequest\x1a5.samsara.aemp.v1beta1.StreamAempEquipmentListResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetAempEquipmentList\x10\x010\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/aemp/v1beta1;aempv1beta1b\x06proto3"
+	"\t_datetime2\xa6\x03\n" +
+	"\vAempService\x12\xea\x01\n" +
+	"\x14GetAempEquipmentList\x121.samsara.aemp.v1beta1.GetAempEquipmentListRequest\x1a2.samsara.aemp.v1beta1.GetAempEquipmentListResponse\"k\xda\xce\x18d\n" +
+	"\x14getAempEquipmentList\x10\x01\x1a\x1d/beta/aemp/Fleet/{pageNumber}(\x038\x01B\tRead AEMPJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x0ffleet.equipment\x90\x02\x01\x12\xa9\x01\n" +
+	"\x17StreamAempEquipmentList\x124.samsara.aemp.v1beta1.StreamAempEquipmentListRequest\x1a5.samsara.aemp.v1beta1.StreamAempEquipmentListResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetAempEquipmentList\x10\x01\x90\x02\x010\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/aemp/v1beta1;aempv1beta1b\x06proto3"
 
 var (
 	file_samsara_aemp_v1beta1_aemp_proto_rawDescOnce sync.Once

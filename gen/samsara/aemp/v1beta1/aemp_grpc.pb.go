@@ -37,7 +37,7 @@ type AempServiceClient interface {
 	// Stage: beta.
 	GetAempEquipmentList(ctx context.Context, in *GetAempEquipmentListRequest, opts ...grpc.CallOption) (*GetAempEquipmentListResponse, error)
 	// Every page of GetAempEquipmentList, one message a page. To go on after the end, set
-	// `request.page_number` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAempEquipmentList(ctx context.Context, in *StreamAempEquipmentListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAempEquipmentListResponse], error)
 }
 
@@ -90,7 +90,7 @@ type AempServiceServer interface {
 	// Stage: beta.
 	GetAempEquipmentList(context.Context, *GetAempEquipmentListRequest) (*GetAempEquipmentListResponse, error)
 	// Every page of GetAempEquipmentList, one message a page. To go on after the end, set
-	// `request.page_number` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAempEquipmentList(*StreamAempEquipmentListRequest, grpc.ServerStreamingServer[StreamAempEquipmentListResponse]) error
 }
 

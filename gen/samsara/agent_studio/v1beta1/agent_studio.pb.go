@@ -129,7 +129,7 @@ type GetVoiceSessionsStreamRequest struct {
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `sessionStatus`.
 	SessionStatus []string `protobuf:"bytes,6,rep,name=session_status,json=sessionStatus,proto3" json:"session_status,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
@@ -198,7 +198,7 @@ func (x *GetVoiceSessionsStreamRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetVoiceSessionsStreamRequest) GetLimit() int64 {
+func (x *GetVoiceSessionsStreamRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -286,7 +286,7 @@ type StreamVoiceSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVoiceSessionsStream is asked, page after page.
 	Request *GetVoiceSessionsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -906,7 +906,7 @@ const file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc = "" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
 	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12/\n" +
 	"\x0esession_status\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rsessionStatus\x127\n" +
 	"\n" +
 	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12)\n" +
@@ -1010,14 +1010,14 @@ const file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc = "" +
 	"\x11_end_millisecondsB\x0f\n" +
 	"\r_speaker_typeB\x15\n" +
 	"\x13_start_millisecondsB\a\n" +
-	"\x05_text2\xc4\x05\n" +
-	"\x12AgentStudioService\x12\xea\x01\n" +
-	"\x10GetVoiceSessions\x125.samsara.agent_studio.v1beta1.GetVoiceSessionsRequest\x1a6.samsara.agent_studio.v1beta1.GetVoiceSessionsResponse\"g\xda\xce\x18c\n" +
-	"\x10getVoiceSessions\x10\x01\x1a\x1c/agent-studio/voice-sessions8\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
-	"\x16GetVoiceSessionsStream\x12;.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest\x1a<.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse\"|\xda\xce\x18x\n" +
-	"\x16getVoiceSessionsStream\x10\x01\x1a#/agent-studio/voice-sessions/stream(\x018\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xac\x01\n" +
-	"\x13StreamVoiceSessions\x128.samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest\x1a9.samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16GetVoiceSessionsStream\x10\x010\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/agent_studio/v1beta1;agentstudiov1beta1b\x06proto3"
+	"\x05_text2\xcd\x05\n" +
+	"\x12AgentStudioService\x12\xed\x01\n" +
+	"\x10GetVoiceSessions\x125.samsara.agent_studio.v1beta1.GetVoiceSessionsRequest\x1a6.samsara.agent_studio.v1beta1.GetVoiceSessionsResponse\"j\xda\xce\x18c\n" +
+	"\x10getVoiceSessions\x10\x01\x1a\x1c/agent-studio/voice-sessions8\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01\x12\x94\x02\n" +
+	"\x16GetVoiceSessionsStream\x12;.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamRequest\x1a<.samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse\"\x7f\xda\xce\x18x\n" +
+	"\x16getVoiceSessionsStream\x10\x01\x1a#/agent-studio/voice-sessions/stream(\x018\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xaf\x01\n" +
+	"\x13StreamVoiceSessions\x128.samsara.agent_studio.v1beta1.StreamVoiceSessionsRequest\x1a9.samsara.agent_studio.v1beta1.StreamVoiceSessionsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16GetVoiceSessionsStream\x10\x01\x90\x02\x010\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/agent_studio/v1beta1;agentstudiov1beta1b\x06proto3"
 
 var (
 	file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDescOnce sync.Once

@@ -43,7 +43,7 @@ type AgentStudioServiceClient interface {
 	// Stage: beta.
 	GetVoiceSessionsStream(ctx context.Context, in *GetVoiceSessionsStreamRequest, opts ...grpc.CallOption) (*GetVoiceSessionsStreamResponse, error)
 	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVoiceSessions(ctx context.Context, in *StreamVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVoiceSessionsResponse], error)
 }
 
@@ -111,7 +111,7 @@ type AgentStudioServiceServer interface {
 	// Stage: beta.
 	GetVoiceSessionsStream(context.Context, *GetVoiceSessionsStreamRequest) (*GetVoiceSessionsStreamResponse, error)
 	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error
 }
 

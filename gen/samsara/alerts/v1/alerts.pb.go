@@ -159,7 +159,7 @@ type StreamConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetConfigurations is asked, page after page.
 	Request *GetConfigurationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -791,7 +791,7 @@ type StreamIncidentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIncidents is asked, page after page.
 	Request *GetIncidentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13915,25 +13915,25 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x0fWorkflowTrigger\x12G\n" +
 	"\x0etrigger_params\x18\x01 \x01(\v2 .samsara.alerts.v1.TriggerParamsR\rtriggerParams\x123\n" +
 	"\x0ftrigger_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\rtriggerTypeId\x88\x01\x01:I\xda\xce\x18 WorkflowTriggerObjectRequestBody\xda\xce\x18!WorkflowTriggerObjectResponseBodyB\x12\n" +
-	"\x10_trigger_type_id2\x87\v\n" +
-	"\rAlertsService\x12\xc5\x01\n" +
-	"\x11GetConfigurations\x12+.samsara.alerts.v1.GetConfigurationsRequest\x1a,.samsara.alerts.v1.GetConfigurationsResponse\"U\xda\xce\x18Q\n" +
-	"\x11getConfigurations\x10\x01\x1a\x16/alerts/configurations(\x018\x01B\vRead AlertsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
-	"\x14StreamConfigurations\x12..samsara.alerts.v1.StreamConfigurationsRequest\x1a/.samsara.alerts.v1.StreamConfigurationsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11GetConfigurations\x10\x010\x01\x12\xc2\x01\n" +
+	"\x10_trigger_type_id2\x99\v\n" +
+	"\rAlertsService\x12\xc8\x01\n" +
+	"\x11GetConfigurations\x12+.samsara.alerts.v1.GetConfigurationsRequest\x1a,.samsara.alerts.v1.GetConfigurationsResponse\"X\xda\xce\x18Q\n" +
+	"\x11getConfigurations\x10\x01\x1a\x16/alerts/configurations(\x018\x01B\vRead AlertsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x97\x01\n" +
+	"\x14StreamConfigurations\x12..samsara.alerts.v1.StreamConfigurationsRequest\x1a/.samsara.alerts.v1.StreamConfigurationsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11GetConfigurations\x10\x01\x90\x02\x010\x01\x12\xc2\x01\n" +
 	"\x12PostConfigurations\x12,.samsara.alerts.v1.PostConfigurationsRequest\x1a-.samsara.alerts.v1.PostConfigurationsResponse\"O\xda\xce\x18K\n" +
 	"\x12postConfigurations\x10\x02\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc6\x01\n" +
 	"\x13PatchConfigurations\x12-.samsara.alerts.v1.PatchConfigurationsRequest\x1a..samsara.alerts.v1.PatchConfigurationsResponse\"P\xda\xce\x18L\n" +
-	"\x13patchConfigurations\x10\x04\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xca\x01\n" +
-	"\x14DeleteConfigurations\x12..samsara.alerts.v1.DeleteConfigurationsRequest\x1a/.samsara.alerts.v1.DeleteConfigurationsResponse\"Q\xda\xce\x18M\n" +
-	"\x14deleteConfigurations\x10\x05\x1a\x16/alerts/configurations8\x01B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xb5\x01\n" +
-	"\fGetIncidents\x12&.samsara.alerts.v1.GetIncidentsRequest\x1a'.samsara.alerts.v1.GetIncidentsResponse\"T\xda\xce\x18P\n" +
+	"\x13patchConfigurations\x10\x04\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xcd\x01\n" +
+	"\x14DeleteConfigurations\x12..samsara.alerts.v1.DeleteConfigurationsRequest\x1a/.samsara.alerts.v1.DeleteConfigurationsResponse\"T\xda\xce\x18M\n" +
+	"\x14deleteConfigurations\x10\x05\x1a\x16/alerts/configurations8\x01B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xb8\x01\n" +
+	"\fGetIncidents\x12&.samsara.alerts.v1.GetIncidentsRequest\x1a'.samsara.alerts.v1.GetIncidentsResponse\"W\xda\xce\x18P\n" +
 	"\fgetIncidents\x10\x01\x1a\x18/alerts/incidents/stream(\x010\x018\x01B\vRead AlertsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x80\x01\n" +
-	"\x0fStreamIncidents\x12).samsara.alerts.v1.StreamIncidentsRequest\x1a*.samsara.alerts.v1.StreamIncidentsResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fGetIncidents\x10\x010\x01\x12\x80\x01\n" +
-	"\x0fFollowIncidents\x12).samsara.alerts.v1.FollowIncidentsRequest\x1a*.samsara.alerts.v1.FollowIncidentsResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fGetIncidents\x10\x020\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/alerts/v1;alertsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x83\x01\n" +
+	"\x0fStreamIncidents\x12).samsara.alerts.v1.StreamIncidentsRequest\x1a*.samsara.alerts.v1.StreamIncidentsResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fGetIncidents\x10\x01\x90\x02\x010\x01\x12\x83\x01\n" +
+	"\x0fFollowIncidents\x12).samsara.alerts.v1.FollowIncidentsRequest\x1a*.samsara.alerts.v1.FollowIncidentsResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fGetIncidents\x10\x02\x90\x02\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/alerts/v1;alertsv1b\x06proto3"
 
 var (
 	file_samsara_alerts_v1_alerts_proto_rawDescOnce sync.Once

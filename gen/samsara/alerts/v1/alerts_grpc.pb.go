@@ -42,7 +42,7 @@ type AlertsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetConfigurations(ctx context.Context, in *GetConfigurationsRequest, opts ...grpc.CallOption) (*GetConfigurationsResponse, error)
 	// Every page of GetConfigurations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamConfigurations(ctx context.Context, in *StreamConfigurationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamConfigurationsResponse], error)
 	// POST /alerts/configurations
 	// Scope: Write Alerts.
@@ -60,8 +60,8 @@ type AlertsServiceClient interface {
 	// Scope: Read Alerts.
 	// Rate limit: 10 requests per second and organization.
 	GetIncidents(ctx context.Context, in *GetIncidentsRequest, opts ...grpc.CallOption) (*GetIncidentsResponse, error)
-	// Every page of GetIncidents, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetIncidents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamIncidents(ctx context.Context, in *StreamIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIncidentsResponse], error)
 	// Every page of GetIncidents, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -197,7 +197,7 @@ type AlertsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetConfigurations(context.Context, *GetConfigurationsRequest) (*GetConfigurationsResponse, error)
 	// Every page of GetConfigurations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamConfigurations(*StreamConfigurationsRequest, grpc.ServerStreamingServer[StreamConfigurationsResponse]) error
 	// POST /alerts/configurations
 	// Scope: Write Alerts.
@@ -215,8 +215,8 @@ type AlertsServiceServer interface {
 	// Scope: Read Alerts.
 	// Rate limit: 10 requests per second and organization.
 	GetIncidents(context.Context, *GetIncidentsRequest) (*GetIncidentsResponse, error)
-	// Every page of GetIncidents, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetIncidents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamIncidents(*StreamIncidentsRequest, grpc.ServerStreamingServer[StreamIncidentsResponse]) error
 	// Every page of GetIncidents, then for ever what is new, asked for no more often than every 5
 	// seconds.

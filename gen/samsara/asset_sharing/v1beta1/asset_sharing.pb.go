@@ -159,7 +159,7 @@ type StreamAssetSharingAgreementsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetSharingAgreements is asked, page after page.
 	Request *ListAssetSharingAgreementsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,7 +684,7 @@ type StreamSharedAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSharedAssets is asked, page after page.
 	Request *ListSharedAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1937,22 +1937,22 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01:-\xda\xce\x18)UpdateSharedAssetRequestObjectRequestBodyB\v\n" +
 	"\t_end_timeB\x05\n" +
-	"\x03_id2\xa9\x18\n" +
-	"\x13AssetSharingService\x12\x91\x02\n" +
-	"\x1aListAssetSharingAgreements\x12@.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest\x1aA.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse\"n\xda\xce\x18j\n" +
-	"\x1alistAssetSharingAgreements\x10\x01\x1a\x1f/fleet/asset-sharing/agreements(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcd\x01\n" +
-	"\x1cStreamAssetSharingAgreements\x12B.samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest\x1aC.samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aListAssetSharingAgreements\x10\x010\x01\x12\x8e\x02\n" +
+	"\x03_id2\xb8\x18\n" +
+	"\x13AssetSharingService\x12\x94\x02\n" +
+	"\x1aListAssetSharingAgreements\x12@.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest\x1aA.samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse\"q\xda\xce\x18j\n" +
+	"\x1alistAssetSharingAgreements\x10\x01\x1a\x1f/fleet/asset-sharing/agreements(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd0\x01\n" +
+	"\x1cStreamAssetSharingAgreements\x12B.samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsRequest\x1aC.samsara.asset_sharing.v1beta1.StreamAssetSharingAgreementsResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aListAssetSharingAgreements\x10\x01\x90\x02\x010\x01\x12\x8e\x02\n" +
 	"\x1bCreateAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse\"h\xda\xce\x18d\n" +
-	"\x1bcreateAssetSharingAgreement\x10\x02\x1a\x1f/fleet/asset-sharing/agreements \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8e\x02\n" +
-	"\x1bDeleteAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse\"h\xda\xce\x18d\n" +
-	"\x1bdeleteAssetSharingAgreement\x10\x05\x1a\x1f/fleet/asset-sharing/agreements8\x01B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x93\x02\n" +
+	"\x1bcreateAssetSharingAgreement\x10\x02\x1a\x1f/fleet/asset-sharing/agreements \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
+	"\x1bDeleteAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementResponse\"k\xda\xce\x18d\n" +
+	"\x1bdeleteAssetSharingAgreement\x10\x05\x1a\x1f/fleet/asset-sharing/agreements8\x01B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\x93\x02\n" +
 	"\x1bAcceptAssetSharingAgreement\x12A.samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementRequest\x1aB.samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse\"m\xda\xce\x18i\n" +
-	"\x1bacceptAssetSharingAgreement\x10\x02\x1a&/fleet/asset-sharing/agreements/acceptB\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf0\x01\n" +
-	"\x10ListSharedAssets\x126.samsara.asset_sharing.v1beta1.ListSharedAssetsRequest\x1a7.samsara.asset_sharing.v1beta1.ListSharedAssetsResponse\"k\xda\xce\x18g\n" +
-	"\x10listSharedAssets\x10\x01\x1a&/fleet/asset-sharing/agreements/assets(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x12StreamSharedAssets\x128.samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest\x1a9.samsara.asset_sharing.v1beta1.StreamSharedAssetsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListSharedAssets\x10\x010\x01\x12\x8b\x02\n" +
+	"\x1bacceptAssetSharingAgreement\x10\x02\x1a&/fleet/asset-sharing/agreements/acceptB\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf3\x01\n" +
+	"\x10ListSharedAssets\x126.samsara.asset_sharing.v1beta1.ListSharedAssetsRequest\x1a7.samsara.asset_sharing.v1beta1.ListSharedAssetsResponse\"n\xda\xce\x18g\n" +
+	"\x10listSharedAssets\x10\x01\x1a&/fleet/asset-sharing/agreements/assets(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x12StreamSharedAssets\x128.samsara.asset_sharing.v1beta1.StreamSharedAssetsRequest\x1a9.samsara.asset_sharing.v1beta1.StreamSharedAssetsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListSharedAssets\x10\x01\x90\x02\x010\x01\x12\x8b\x02\n" +
 	"\x17CreateSharedAssetsBatch\x12=.samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest\x1a>.samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse\"q\xda\xce\x18m\n" +
 	"\x17createSharedAssetsBatch\x10\x02\x1a,/fleet/asset-sharing/agreements/assets/batch \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
 	"\x17UpdateSharedAssetsBatch\x12=.samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest\x1a>.samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse\"q\xda\xce\x18m\n" +

@@ -47,7 +47,7 @@ type AssetSharingServiceClient interface {
 	// Stage: beta.
 	ListAssetSharingAgreements(ctx context.Context, in *ListAssetSharingAgreementsRequest, opts ...grpc.CallOption) (*ListAssetSharingAgreementsResponse, error)
 	// Every page of ListAssetSharingAgreements, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetSharingAgreements(ctx context.Context, in *StreamAssetSharingAgreementsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetSharingAgreementsResponse], error)
 	// POST /fleet/asset-sharing/agreements
 	// Scope: Write Asset Sharing.
@@ -69,8 +69,8 @@ type AssetSharingServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListSharedAssets(ctx context.Context, in *ListSharedAssetsRequest, opts ...grpc.CallOption) (*ListSharedAssetsResponse, error)
-	// Every page of ListSharedAssets, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSharedAssets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamSharedAssets(ctx context.Context, in *StreamSharedAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSharedAssetsResponse], error)
 	// POST /fleet/asset-sharing/agreements/assets/batch
 	// Scope: Write Asset Sharing.
@@ -257,7 +257,7 @@ type AssetSharingServiceServer interface {
 	// Stage: beta.
 	ListAssetSharingAgreements(context.Context, *ListAssetSharingAgreementsRequest) (*ListAssetSharingAgreementsResponse, error)
 	// Every page of ListAssetSharingAgreements, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetSharingAgreements(*StreamAssetSharingAgreementsRequest, grpc.ServerStreamingServer[StreamAssetSharingAgreementsResponse]) error
 	// POST /fleet/asset-sharing/agreements
 	// Scope: Write Asset Sharing.
@@ -279,8 +279,8 @@ type AssetSharingServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListSharedAssets(context.Context, *ListSharedAssetsRequest) (*ListSharedAssetsResponse, error)
-	// Every page of ListSharedAssets, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSharedAssets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamSharedAssets(*StreamSharedAssetsRequest, grpc.ServerStreamingServer[StreamSharedAssetsResponse]) error
 	// POST /fleet/asset-sharing/agreements/assets/batch
 	// Scope: Write Asset Sharing.

@@ -31,8 +31,8 @@ type ListAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`. A comma-separated list.
-	AttributeValueIds *string `protobuf:"bytes,2,opt,name=attribute_value_ids,json=attributeValueIds,proto3,oneof" json:"attribute_value_ids,omitempty"`
+	// Query parameter `attributeValueIds`.
+	AttributeValueIds []string `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
 	// Query parameter `attributes`, repeated for each value.
 	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Query parameter `externalIds`.
@@ -45,10 +45,10 @@ type ListAssetsRequest struct {
 	IncludeExternalIds *bool `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `includeTags`.
 	IncludeTags *bool `protobuf:"varint,8,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,9,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,10,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,9,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
 	// `vehicle`.
 	Type *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
@@ -95,11 +95,11 @@ func (x *ListAssetsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListAssetsRequest) GetAttributeValueIds() string {
-	if x != nil && x.AttributeValueIds != nil {
-		return *x.AttributeValueIds
+func (x *ListAssetsRequest) GetAttributeValueIds() []string {
+	if x != nil {
+		return x.AttributeValueIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListAssetsRequest) GetAttributes() []string {
@@ -144,18 +144,18 @@ func (x *ListAssetsRequest) GetIncludeTags() bool {
 	return false
 }
 
-func (x *ListAssetsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListAssetsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListAssetsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListAssetsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListAssetsRequest) GetType() string {
@@ -232,7 +232,7 @@ type StreamAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssets is asked, page after page.
 	Request *ListAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1054,31 +1054,27 @@ var File_samsara_assets_v1_assets_proto protoreflect.FileDescriptor
 
 const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/assets/v1/assets.proto\x12\x11samsara.assets.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x06\n" +
+	"\x1esamsara/assets/v1/assets.proto\x12\x11samsara.assets.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xea\x05\n" +
 	"\x11ListAssetsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
-	"\x13attribute_value_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11attributeValueIds\x88\x01\x01\x12(\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
+	"\x13attribute_value_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11attributeValueIds\x12(\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\n" +
 	"attributes\x12+\n" +
 	"\fexternal_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12\x1a\n" +
 	"\x03ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12:\n" +
-	"\x12include_attributes\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x11includeAttributes\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x12.\n" +
-	"\finclude_tags\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x04R\vincludeTags\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\fparentTagIds\x88\x01\x01\x12$\n" +
+	"\x12include_attributes\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x11includeAttributes\x88\x01\x01\x12=\n" +
+	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x12.\n" +
+	"\finclude_tags\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\vincludeTags\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01\x12V\n" +
-	"\x04type\x18\v \x01(\tB=\xda\xce\x189\b\x022\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleH\aR\x04type\x88\x01\x01\x12D\n" +
-	"\x12updated_after_time\x18\f \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\bR\x10updatedAfterTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x16\n" +
-	"\x14_attribute_value_idsB\x15\n" +
+	" \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12V\n" +
+	"\x04type\x18\v \x01(\tB=\xda\xce\x189\b\x022\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleH\x04R\x04type\x88\x01\x01\x12D\n" +
+	"\x12updated_after_time\x18\f \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\x10updatedAfterTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\x15\n" +
 	"\x13_include_attributesB\x17\n" +
 	"\x15_include_external_idsB\x0f\n" +
-	"\r_include_tagsB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\a\n" +
+	"\r_include_tagsB\a\n" +
 	"\x05_typeB\x15\n" +
 	"\x13_updated_after_time\"\x90\x01\n" +
 	"\x12ListAssetsResponse\x124\n" +
@@ -1209,21 +1205,21 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\x05_typeB\x12\n" +
 	"\x10_updated_at_timeB\x06\n" +
 	"\x04_vinB\a\n" +
-	"\x05_year2\xf1\x05\n" +
-	"\rAssetsService\x12\x9a\x01\n" +
+	"\x05_year2\xfa\x05\n" +
+	"\rAssetsService\x12\x9d\x01\n" +
 	"\n" +
-	"ListAssets\x12$.samsara.assets.v1.ListAssetsRequest\x1a%.samsara.assets.v1.ListAssetsResponse\"?\xda\xce\x18;\n" +
+	"ListAssets\x12$.samsara.assets.v1.ListAssetsRequest\x1a%.samsara.assets.v1.ListAssetsResponse\"B\xda\xce\x18;\n" +
 	"\n" +
-	"listAssets\x10\x01\x1a\a/assets(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12u\n" +
-	"\fStreamAssets\x12&.samsara.assets.v1.StreamAssetsRequest\x1a'.samsara.assets.v1.StreamAssetsResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"listAssets\x10\x01\x1a\a/assets(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12x\n" +
+	"\fStreamAssets\x12&.samsara.assets.v1.StreamAssetsRequest\x1a'.samsara.assets.v1.StreamAssetsResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListAssets\x10\x010\x01\x12\x97\x01\n" +
+	"ListAssets\x10\x01\x90\x02\x010\x01\x12\x97\x01\n" +
 	"\vCreateAsset\x12%.samsara.assets.v1.CreateAssetRequest\x1a&.samsara.assets.v1.CreateAssetResponse\"9\xda\xce\x185\n" +
 	"\vcreateAsset\x10\x02\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x97\x01\n" +
 	"\vUpdateAsset\x12%.samsara.assets.v1.UpdateAssetRequest\x1a&.samsara.assets.v1.UpdateAssetResponse\"9\xda\xce\x185\n" +
-	"\vupdateAsset\x10\x04\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x97\x01\n" +
-	"\vDeleteAsset\x12%.samsara.assets.v1.DeleteAssetRequest\x1a&.samsara.assets.v1.DeleteAssetResponse\"9\xda\xce\x185\n" +
-	"\vdeleteAsset\x10\x05\x1a\a/assets8\x01B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/assets/v1;assetsv1b\x06proto3"
+	"\vupdateAsset\x10\x04\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9a\x01\n" +
+	"\vDeleteAsset\x12%.samsara.assets.v1.DeleteAssetRequest\x1a&.samsara.assets.v1.DeleteAssetResponse\"<\xda\xce\x185\n" +
+	"\vdeleteAsset\x10\x05\x1a\a/assets8\x01B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B;P\x01Z7samsara.internal/gateway/gen/samsara/assets/v1;assetsv1b\x06proto3"
 
 var (
 	file_samsara_assets_v1_assets_proto_rawDescOnce sync.Once

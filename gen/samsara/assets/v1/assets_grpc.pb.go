@@ -38,8 +38,8 @@ type AssetsServiceClient interface {
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
 	ListAssets(ctx context.Context, in *ListAssetsRequest, opts ...grpc.CallOption) (*ListAssetsResponse, error)
-	// Every page of ListAssets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAssets, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamAssets(ctx context.Context, in *StreamAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsResponse], error)
 	// POST /assets
 	// Scope: Write Assets.
@@ -132,8 +132,8 @@ type AssetsServiceServer interface {
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
 	ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error)
-	// Every page of ListAssets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAssets, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamAssets(*StreamAssetsRequest, grpc.ServerStreamingServer[StreamAssetsResponse]) error
 	// POST /assets
 	// Scope: Write Assets.

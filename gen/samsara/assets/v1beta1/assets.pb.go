@@ -158,7 +158,7 @@ type StreamDepreciationTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDepreciationTransactions is asked, page after page.
 	Request *GetDepreciationTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -435,7 +435,7 @@ type StreamAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsInputs is asked, page after page.
 	Request *GetAssetsInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -792,7 +792,7 @@ type StreamAssetAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetAssignments is asked, page after page.
 	Request *ListAssetAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1232,7 +1232,7 @@ type StreamAssociationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssociations is asked, page after page.
 	Request *ListAssociationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1443,7 +1443,7 @@ type StreamDeviceRecoveryMissingAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDeviceRecoveryMissingAssets is asked, page after page.
 	Request *ListDeviceRecoveryMissingAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3114,35 +3114,35 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x05_noteB\x10\n" +
 	"\x0e_update_sourceB\x10\n" +
 	"\x0e_updated_at_msB\x15\n" +
-	"\x13_updated_by_user_id2\xb7\x18\n" +
-	"\rAssetsService\x12\xf5\x01\n" +
-	"\x1bGetDepreciationTransactions\x12:.samsara.assets.v1beta1.GetDepreciationTransactionsRequest\x1a;.samsara.assets.v1beta1.GetDepreciationTransactionsResponse\"]\xda\xce\x18Y\n" +
-	"\x1bgetDepreciationTransactions\x10\x01\x1a\x14/assets/depreciation(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc6\x01\n" +
-	"\x1eStreamDepreciationTransactions\x12=.samsara.assets.v1beta1.StreamDepreciationTransactionsRequest\x1a>.samsara.assets.v1beta1.StreamDepreciationTransactionsResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bGetDepreciationTransactions\x10\x010\x01\x12\xc8\x01\n" +
-	"\x0fGetAssetsInputs\x12..samsara.assets.v1beta1.GetAssetsInputsRequest\x1a/.samsara.assets.v1beta1.GetAssetsInputsResponse\"T\xda\xce\x18P\n" +
+	"\x13_updated_by_user_id2\xd8\x18\n" +
+	"\rAssetsService\x12\xf8\x01\n" +
+	"\x1bGetDepreciationTransactions\x12:.samsara.assets.v1beta1.GetDepreciationTransactionsRequest\x1a;.samsara.assets.v1beta1.GetDepreciationTransactionsResponse\"`\xda\xce\x18Y\n" +
+	"\x1bgetDepreciationTransactions\x10\x01\x1a\x14/assets/depreciation(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc9\x01\n" +
+	"\x1eStreamDepreciationTransactions\x12=.samsara.assets.v1beta1.StreamDepreciationTransactionsRequest\x1a>.samsara.assets.v1beta1.StreamDepreciationTransactionsResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bGetDepreciationTransactions\x10\x01\x90\x02\x010\x01\x12\xcb\x01\n" +
+	"\x0fGetAssetsInputs\x12..samsara.assets.v1beta1.GetAssetsInputsRequest\x1a/.samsara.assets.v1beta1.GetAssetsInputsResponse\"W\xda\xce\x18P\n" +
 	"\x0fgetAssetsInputs\x10\x01\x1a\x15/assets/inputs/stream(\x010\x018\x01B\vRead AssetsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x96\x01\n" +
-	"\x12StreamAssetsInputs\x121.samsara.assets.v1beta1.StreamAssetsInputsRequest\x1a2.samsara.assets.v1beta1.StreamAssetsInputsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetAssetsInputs\x10\x010\x01\x12\x96\x01\n" +
-	"\x12FollowAssetsInputs\x121.samsara.assets.v1beta1.FollowAssetsInputsRequest\x1a2.samsara.assets.v1beta1.FollowAssetsInputsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetAssetsInputs\x10\x020\x01\x12\xe3\x01\n" +
-	"\x14ListAssetAssignments\x123.samsara.assets.v1beta1.ListAssetAssignmentsRequest\x1a4.samsara.assets.v1beta1.ListAssetAssignmentsResponse\"`\xda\xce\x18\\\n" +
-	"\x14listAssetAssignments\x10\x01\x1a\x19/fleet/assets/assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa7\x01\n" +
-	"\x16StreamAssetAssignments\x125.samsara.assets.v1beta1.StreamAssetAssignmentsRequest\x1a6.samsara.assets.v1beta1.StreamAssetAssignmentsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListAssetAssignments\x10\x010\x01\x12\xe0\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x99\x01\n" +
+	"\x12StreamAssetsInputs\x121.samsara.assets.v1beta1.StreamAssetsInputsRequest\x1a2.samsara.assets.v1beta1.StreamAssetsInputsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetAssetsInputs\x10\x01\x90\x02\x010\x01\x12\x99\x01\n" +
+	"\x12FollowAssetsInputs\x121.samsara.assets.v1beta1.FollowAssetsInputsRequest\x1a2.samsara.assets.v1beta1.FollowAssetsInputsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetAssetsInputs\x10\x02\x90\x02\x010\x01\x12\xe6\x01\n" +
+	"\x14ListAssetAssignments\x123.samsara.assets.v1beta1.ListAssetAssignmentsRequest\x1a4.samsara.assets.v1beta1.ListAssetAssignmentsResponse\"c\xda\xce\x18\\\n" +
+	"\x14listAssetAssignments\x10\x01\x1a\x19/fleet/assets/assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xaa\x01\n" +
+	"\x16StreamAssetAssignments\x125.samsara.assets.v1beta1.StreamAssetAssignmentsRequest\x1a6.samsara.assets.v1beta1.StreamAssetAssignmentsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListAssetAssignments\x10\x01\x90\x02\x010\x01\x12\xe0\x01\n" +
 	"\x15CreateAssetAssignment\x124.samsara.assets.v1beta1.CreateAssetAssignmentRequest\x1a5.samsara.assets.v1beta1.CreateAssetAssignmentResponse\"Z\xda\xce\x18V\n" +
 	"\x15createAssetAssignment\x10\x02\x1a\x19/fleet/assets/assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf1\x01\n" +
 	"\x17UnassignAssetAssignment\x126.samsara.assets.v1beta1.UnassignAssetAssignmentRequest\x1a7.samsara.assets.v1beta1.UnassignAssetAssignmentResponse\"e\xda\xce\x18a\n" +
-	"\x17unassignAssetAssignment\x10\x02\x1a\"/fleet/assets/assignments/unassign \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xcf\x01\n" +
-	"\x10ListAssociations\x12/.samsara.assets.v1beta1.ListAssociationsRequest\x1a0.samsara.assets.v1beta1.ListAssociationsResponse\"X\xda\xce\x18T\n" +
-	"\x10listAssociations\x10\x01\x1a\x1a/fleet/assets/associations(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x97\x01\n" +
-	"\x12StreamAssociations\x121.samsara.assets.v1beta1.StreamAssociationsRequest\x1a2.samsara.assets.v1beta1.StreamAssociationsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListAssociations\x10\x010\x01\x12\x96\x02\n" +
-	"\x1fListDeviceRecoveryMissingAssets\x12>.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest\x1a?.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse\"r\xda\xce\x18n\n" +
-	"\x1flistDeviceRecoveryMissingAssets\x10\x01\x1a%/fleet/assets/device-recovery-missing(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xd3\x01\n" +
-	"!StreamDeviceRecoveryMissingAssets\x12@.samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest\x1aA.samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsResponse\"'\xe2\xce\x18#\n" +
-	"\x1fListDeviceRecoveryMissingAssets\x10\x010\x01\x12\xd8\x01\n" +
+	"\x17unassignAssetAssignment\x10\x02\x1a\"/fleet/assets/assignments/unassign \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xd2\x01\n" +
+	"\x10ListAssociations\x12/.samsara.assets.v1beta1.ListAssociationsRequest\x1a0.samsara.assets.v1beta1.ListAssociationsResponse\"[\xda\xce\x18T\n" +
+	"\x10listAssociations\x10\x01\x1a\x1a/fleet/assets/associations(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9a\x01\n" +
+	"\x12StreamAssociations\x121.samsara.assets.v1beta1.StreamAssociationsRequest\x1a2.samsara.assets.v1beta1.StreamAssociationsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListAssociations\x10\x01\x90\x02\x010\x01\x12\x99\x02\n" +
+	"\x1fListDeviceRecoveryMissingAssets\x12>.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsRequest\x1a?.samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse\"u\xda\xce\x18n\n" +
+	"\x1flistDeviceRecoveryMissingAssets\x10\x01\x1a%/fleet/assets/device-recovery-missing(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd6\x01\n" +
+	"!StreamDeviceRecoveryMissingAssets\x12@.samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsRequest\x1aA.samsara.assets.v1beta1.StreamDeviceRecoveryMissingAssetsResponse\"*\xe2\xce\x18#\n" +
+	"\x1fListDeviceRecoveryMissingAssets\x10\x01\x90\x02\x010\x01\x12\xd8\x01\n" +
 	"\x10MarkAssetMissing\x12/.samsara.assets.v1beta1.MarkAssetMissingRequest\x1a0.samsara.assets.v1beta1.MarkAssetMissingResponse\"a\xda\xce\x18]\n" +
 	"\x10markAssetMissing\x10\x02\x1a*/fleet/assets/device-recovery/{id}/missing \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xca\x01\n" +
 	"\fRecoverAsset\x12+.samsara.assets.v1beta1.RecoverAssetRequest\x1a,.samsara.assets.v1beta1.RecoverAssetResponse\"_\xda\xce\x18[\n" +

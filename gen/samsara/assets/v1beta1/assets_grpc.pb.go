@@ -50,15 +50,15 @@ type AssetsServiceClient interface {
 	// Stage: beta.
 	GetDepreciationTransactions(ctx context.Context, in *GetDepreciationTransactionsRequest, opts ...grpc.CallOption) (*GetDepreciationTransactionsResponse, error)
 	// Every page of GetDepreciationTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDepreciationTransactions(ctx context.Context, in *StreamDepreciationTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDepreciationTransactionsResponse], error)
 	// GET /assets/inputs/stream
 	// Scope: Read Assets.
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	GetAssetsInputs(ctx context.Context, in *GetAssetsInputsRequest, opts ...grpc.CallOption) (*GetAssetsInputsResponse, error)
-	// Every page of GetAssetsInputs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetAssetsInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamAssetsInputs(ctx context.Context, in *StreamAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsInputsResponse], error)
 	// Every page of GetAssetsInputs, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -71,7 +71,7 @@ type AssetsServiceClient interface {
 	// Stage: beta.
 	ListAssetAssignments(ctx context.Context, in *ListAssetAssignmentsRequest, opts ...grpc.CallOption) (*ListAssetAssignmentsResponse, error)
 	// Every page of ListAssetAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetAssignments(ctx context.Context, in *StreamAssetAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetAssignmentsResponse], error)
 	// POST /fleet/assets/assignments
 	// Scope: Write Assignments.
@@ -88,8 +88,8 @@ type AssetsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssociations(ctx context.Context, in *ListAssociationsRequest, opts ...grpc.CallOption) (*ListAssociationsResponse, error)
-	// Every page of ListAssociations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListAssociations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamAssociations(ctx context.Context, in *StreamAssociationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssociationsResponse], error)
 	// GET /fleet/assets/device-recovery-missing
 	// Scope: Read Assets.
@@ -97,7 +97,7 @@ type AssetsServiceClient interface {
 	// Stage: beta.
 	ListDeviceRecoveryMissingAssets(ctx context.Context, in *ListDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (*ListDeviceRecoveryMissingAssetsResponse, error)
 	// Every page of ListDeviceRecoveryMissingAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDeviceRecoveryMissingAssets(ctx context.Context, in *StreamDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDeviceRecoveryMissingAssetsResponse], error)
 	// POST /fleet/assets/device-recovery/{id}/missing
 	// Scope: Write Assets.
@@ -335,15 +335,15 @@ type AssetsServiceServer interface {
 	// Stage: beta.
 	GetDepreciationTransactions(context.Context, *GetDepreciationTransactionsRequest) (*GetDepreciationTransactionsResponse, error)
 	// Every page of GetDepreciationTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDepreciationTransactions(*StreamDepreciationTransactionsRequest, grpc.ServerStreamingServer[StreamDepreciationTransactionsResponse]) error
 	// GET /assets/inputs/stream
 	// Scope: Read Assets.
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	GetAssetsInputs(context.Context, *GetAssetsInputsRequest) (*GetAssetsInputsResponse, error)
-	// Every page of GetAssetsInputs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetAssetsInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamAssetsInputs(*StreamAssetsInputsRequest, grpc.ServerStreamingServer[StreamAssetsInputsResponse]) error
 	// Every page of GetAssetsInputs, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -356,7 +356,7 @@ type AssetsServiceServer interface {
 	// Stage: beta.
 	ListAssetAssignments(context.Context, *ListAssetAssignmentsRequest) (*ListAssetAssignmentsResponse, error)
 	// Every page of ListAssetAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetAssignments(*StreamAssetAssignmentsRequest, grpc.ServerStreamingServer[StreamAssetAssignmentsResponse]) error
 	// POST /fleet/assets/assignments
 	// Scope: Write Assignments.
@@ -373,8 +373,8 @@ type AssetsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListAssociations(context.Context, *ListAssociationsRequest) (*ListAssociationsResponse, error)
-	// Every page of ListAssociations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListAssociations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamAssociations(*StreamAssociationsRequest, grpc.ServerStreamingServer[StreamAssociationsResponse]) error
 	// GET /fleet/assets/device-recovery-missing
 	// Scope: Read Assets.
@@ -382,7 +382,7 @@ type AssetsServiceServer interface {
 	// Stage: beta.
 	ListDeviceRecoveryMissingAssets(context.Context, *ListDeviceRecoveryMissingAssetsRequest) (*ListDeviceRecoveryMissingAssetsResponse, error)
 	// Every page of ListDeviceRecoveryMissingAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDeviceRecoveryMissingAssets(*StreamDeviceRecoveryMissingAssetsRequest, grpc.ServerStreamingServer[StreamDeviceRecoveryMissingAssetsResponse]) error
 	// POST /fleet/assets/device-recovery/{id}/missing
 	// Scope: Write Assets.

@@ -34,7 +34,7 @@ type GetAttributesByEntityTypeRequest struct {
 	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,7 +83,7 @@ func (x *GetAttributesByEntityTypeRequest) GetEntityType() string {
 	return ""
 }
 
-func (x *GetAttributesByEntityTypeRequest) GetLimit() int64 {
+func (x *GetAttributesByEntityTypeRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -150,7 +150,7 @@ type StreamAttributesByEntityTypeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAttributesByEntityType is asked, page after page.
 	Request *GetAttributesByEntityTypeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -721,9 +721,7 @@ func (x *DeleteAttributeRequest) GetEntityType() string {
 
 // Response of DeleteAttribute.
 type DeleteAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -756,13 +754,6 @@ func (x *DeleteAttributeResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteAttributeResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAttributeResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *DeleteAttributeResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Schema Attribute.
@@ -1248,7 +1239,7 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x17\xda\xce\x18\x13\b\x02 \x012\x06driver2\x05assetH\x01R\n" +
 	"entityType\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x0e\n" +
 	"\f_entity_typeB\b\n" +
 	"\x06_limit\"\x97\x01\n" +
@@ -1312,10 +1303,8 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\ventity_type\x18\x02 \x01(\tB\x17\xda\xce\x18\x13\b\x02 \x012\x06driver2\x05assetH\x01R\n" +
 	"entityType\x88\x01\x01B\x05\n" +
 	"\x03_idB\x0e\n" +
-	"\f_entity_type\"F\n" +
-	"\x17DeleteAttributeResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xb4\x06\n" +
+	"\f_entity_type\"\x19\n" +
+	"\x17DeleteAttributeResponse\"\xb4\x06\n" +
 	"\tAttribute\x12\x86\x01\n" +
 	"\x0eattribute_type\x18\x01 \x01(\tBZ\xda\xce\x18V2\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x00R\rattributeType\x88\x01\x01\x129\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f2\x06driver2\x05assetH\x01R\n" +
@@ -1385,20 +1374,20 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\fstring_value\x18\x02 \x01(\tH\x01R\vstringValue\x88\x01\x01:\x16\xda\xce\x18\x12attributeValueTinyB\x05\n" +
 	"\x03_idB\x0f\n" +
-	"\r_string_value2\xfd\b\n" +
-	"\x11AttributesService\x12\xde\x01\n" +
-	"\x19GetAttributesByEntityType\x127.samsara.attributes.v1.GetAttributesByEntityTypeRequest\x1a8.samsara.attributes.v1.GetAttributesByEntityTypeResponse\"N\xda\xce\x18J\n" +
-	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01b\x04data\x12\xbc\x01\n" +
-	"\x1cStreamAttributesByEntityType\x12:.samsara.attributes.v1.StreamAttributesByEntityTypeRequest\x1a;.samsara.attributes.v1.StreamAttributesByEntityTypeResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19GetAttributesByEntityType\x10\x010\x01\x12\xaf\x01\n" +
+	"\r_string_value2\x89\t\n" +
+	"\x11AttributesService\x12\xe1\x01\n" +
+	"\x19GetAttributesByEntityType\x127.samsara.attributes.v1.GetAttributesByEntityTypeRequest\x1a8.samsara.attributes.v1.GetAttributesByEntityTypeResponse\"Q\xda\xce\x18J\n" +
+	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbf\x01\n" +
+	"\x1cStreamAttributesByEntityType\x12:.samsara.attributes.v1.StreamAttributesByEntityTypeRequest\x1a;.samsara.attributes.v1.StreamAttributesByEntityTypeResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19GetAttributesByEntityType\x10\x01\x90\x02\x010\x01\x12\xaf\x01\n" +
 	"\x0fCreateAttribute\x12-.samsara.attributes.v1.CreateAttributeRequest\x1a..samsara.attributes.v1.CreateAttributeResponse\"=\xda\xce\x189\n" +
-	"\x0fcreateAttribute\x10\x02\x1a\v/attributes \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xa7\x01\n" +
-	"\fGetAttribute\x12*.samsara.attributes.v1.GetAttributeRequest\x1a+.samsara.attributes.v1.GetAttributeResponse\">\xda\xce\x18:\n" +
-	"\fgetAttribute\x10\x01\x1a\x10/attributes/{id}8\x01B\x0fRead AttributesP\x01X\xc8\x01\x12\xb4\x01\n" +
+	"\x0fcreateAttribute\x10\x02\x1a\v/attributes \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xaa\x01\n" +
+	"\fGetAttribute\x12*.samsara.attributes.v1.GetAttributeRequest\x1a+.samsara.attributes.v1.GetAttributeResponse\"A\xda\xce\x18:\n" +
+	"\fgetAttribute\x10\x01\x1a\x10/attributes/{id}8\x01B\x0fRead AttributesP\x01X\xc8\x01\x90\x02\x01\x12\xb4\x01\n" +
 	"\x0fUpdateAttribute\x12-.samsara.attributes.v1.UpdateAttributeRequest\x1a..samsara.attributes.v1.UpdateAttributeResponse\"B\xda\xce\x18>\n" +
-	"\x0fupdateAttribute\x10\x04\x1a\x10/attributes/{id} \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xb4\x01\n" +
-	"\x0fDeleteAttribute\x12-.samsara.attributes.v1.DeleteAttributeRequest\x1a..samsara.attributes.v1.DeleteAttributeResponse\"B\xda\xce\x18>\n" +
-	"\x0fdeleteAttribute\x10\x05\x1a\x10/attributes/{id}8\x01B\x10Write AttributesP\x01X\xcc\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/attributes/v1;attributesv1b\x06proto3"
+	"\x0fupdateAttribute\x10\x04\x1a\x10/attributes/{id} \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xb7\x01\n" +
+	"\x0fDeleteAttribute\x12-.samsara.attributes.v1.DeleteAttributeRequest\x1a..samsara.attributes.v1.DeleteAttributeResponse\"E\xda\xce\x18>\n" +
+	"\x0fdeleteAttribute\x10\x05\x1a\x10/attributes/{id}8\x01B\x10Write AttributesP\x01X\xcc\x01\x90\x02\x02BCP\x01Z?samsara.internal/gateway/gen/samsara/attributes/v1;attributesv1b\x06proto3"
 
 var (
 	file_samsara_attributes_v1_attributes_proto_rawDescOnce sync.Once
@@ -1485,7 +1474,6 @@ func file_samsara_attributes_v1_attributes_proto_init() {
 	file_samsara_attributes_v1_attributes_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_attributes_v1_attributes_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_attributes_v1_attributes_proto_msgTypes[14].OneofWrappers = []any{}

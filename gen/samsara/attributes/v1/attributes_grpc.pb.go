@@ -39,7 +39,7 @@ type AttributesServiceClient interface {
 	// Scope: Read Attributes.
 	GetAttributesByEntityType(ctx context.Context, in *GetAttributesByEntityTypeRequest, opts ...grpc.CallOption) (*GetAttributesByEntityTypeResponse, error)
 	// Every page of GetAttributesByEntityType, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAttributesByEntityType(ctx context.Context, in *StreamAttributesByEntityTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAttributesByEntityTypeResponse], error)
 	// POST /attributes
 	// Scope: Write Attributes.
@@ -142,7 +142,7 @@ type AttributesServiceServer interface {
 	// Scope: Read Attributes.
 	GetAttributesByEntityType(context.Context, *GetAttributesByEntityTypeRequest) (*GetAttributesByEntityTypeResponse, error)
 	// Every page of GetAttributesByEntityType, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAttributesByEntityType(*StreamAttributesByEntityTypeRequest, grpc.ServerStreamingServer[StreamAttributesByEntityTypeResponse]) error
 	// POST /attributes
 	// Scope: Write Attributes.

@@ -30,10 +30,10 @@ type ListCarbCtcVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,2,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,3,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `testStatus`, repeated for each value. Known values: `notScheduled`,
 	// `scheduled`, `inProgress`, `awaitingResult`, `pass`, `fail`, `error`, `unknown`.
 	TestStatus    []string `protobuf:"bytes,4,rep,name=test_status,json=testStatus,proto3" json:"test_status,omitempty"`
@@ -78,18 +78,18 @@ func (x *ListCarbCtcVehiclesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListCarbCtcVehiclesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListCarbCtcVehiclesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListCarbCtcVehiclesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListCarbCtcVehiclesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListCarbCtcVehiclesRequest) GetTestStatus() []string {
@@ -159,7 +159,7 @@ type StreamCarbCtcVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicles is asked, page after page.
 	Request *ListCarbCtcVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -273,8 +273,8 @@ type ListCarbCtcVehicleHistoryRequest struct {
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. Required. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,4,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `vehicleIds`. Required.
+	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -330,11 +330,11 @@ func (x *ListCarbCtcVehicleHistoryRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListCarbCtcVehicleHistoryRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListCarbCtcVehicleHistoryRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListCarbCtcVehicleHistory.
@@ -397,7 +397,7 @@ type StreamCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicleHistory is asked, page after page.
 	Request *ListCarbCtcVehicleHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -698,18 +698,15 @@ var File_samsara_carb_ctc_v1_carb_ctc_proto protoreflect.FileDescriptor
 
 const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/carb_ctc/v1/carb_ctc.proto\x12\x13samsara.carb_ctc.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xbd\x02\n" +
+	"\"samsara/carb_ctc/v1/carb_ctc.proto\x12\x13samsara.carb_ctc.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x98\x02\n" +
 	"\x1aListCarbCtcVehiclesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x06tagIds\x88\x01\x01\x12z\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12z\n" +
 	"\vtest_status\x18\x04 \x03(\tBY\xda\xce\x18U\b\x02\x18\x022\fnotScheduled2\tscheduled2\n" +
 	"inProgress2\x0eawaitingResult2\x04pass2\x04fail2\x05error2\aunknownR\n" +
 	"testStatusB\b\n" +
-	"\x06_afterB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_ids\"\xa4\x01\n" +
+	"\x06_after\"\xa4\x01\n" +
 	"\x1bListCarbCtcVehiclesResponse\x12?\n" +
 	"\x04data\x18\x01 \x03(\v2#.samsara.carb_ctc.v1.CarbCtcVehicleB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -721,18 +718,18 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x1dStreamCarbCtcVehiclesResponse\x12D\n" +
 	"\x04page\x18\x01 \x01(\v20.samsara.carb_ctc.v1.ListCarbCtcVehiclesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x95\x02\n" +
+	"\a_cursor\"\x82\x02\n" +
 	" ListCarbCtcVehicleHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12.\n" +
-	"\vvehicle_ids\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12+\n" +
+	"\vvehicle_ids\x18\x04 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xb1\x01\n" +
+	"\v_start_time\"\xb1\x01\n" +
 	"!ListCarbCtcVehicleHistoryResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.carb_ctc.v1.CarbCtcVehicleHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -775,16 +772,16 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x11_happened_at_timeB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_test_resultB\x16\n" +
-	"\x14_test_result_details2\xd0\x06\n" +
-	"\x0eCarbCtcService\x12\xe1\x01\n" +
-	"\x13ListCarbCtcVehicles\x12/.samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest\x1a0.samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse\"g\xda\xce\x18c\n" +
-	"\x13listCarbCtcVehicles\x10\x01\x1a\x18/fleet/carb-ctc/vehicles(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x15StreamCarbCtcVehicles\x121.samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest\x1a2.samsara.carb_ctc.v1.StreamCarbCtcVehiclesResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListCarbCtcVehicles\x10\x010\x01\x12\x81\x02\n" +
-	"\x19ListCarbCtcVehicleHistory\x125.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest\x1a6.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse\"u\xda\xce\x18q\n" +
-	"\x19listCarbCtcVehicleHistory\x10\x01\x1a /fleet/carb-ctc/vehicles/history(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb5\x01\n" +
-	"\x1bStreamCarbCtcVehicleHistory\x127.samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest\x1a8.samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListCarbCtcVehicleHistory\x10\x010\x01B>P\x01Z:samsara.internal/gateway/gen/samsara/carb_ctc/v1;carbctcv1b\x06proto3"
+	"\x14_test_result_details2\xdc\x06\n" +
+	"\x0eCarbCtcService\x12\xe4\x01\n" +
+	"\x13ListCarbCtcVehicles\x12/.samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest\x1a0.samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse\"j\xda\xce\x18c\n" +
+	"\x13listCarbCtcVehicles\x10\x01\x1a\x18/fleet/carb-ctc/vehicles(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x15StreamCarbCtcVehicles\x121.samsara.carb_ctc.v1.StreamCarbCtcVehiclesRequest\x1a2.samsara.carb_ctc.v1.StreamCarbCtcVehiclesResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListCarbCtcVehicles\x10\x01\x90\x02\x010\x01\x12\x84\x02\n" +
+	"\x19ListCarbCtcVehicleHistory\x125.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest\x1a6.samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse\"x\xda\xce\x18q\n" +
+	"\x19listCarbCtcVehicleHistory\x10\x01\x1a /fleet/carb-ctc/vehicles/history(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb8\x01\n" +
+	"\x1bStreamCarbCtcVehicleHistory\x127.samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest\x1a8.samsara.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListCarbCtcVehicleHistory\x10\x01\x90\x02\x010\x01B>P\x01Z:samsara.internal/gateway/gen/samsara/carb_ctc/v1;carbctcv1b\x06proto3"
 
 var (
 	file_samsara_carb_ctc_v1_carb_ctc_proto_rawDescOnce sync.Once

@@ -38,14 +38,14 @@ type CarbCtcServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicles(ctx context.Context, in *ListCarbCtcVehiclesRequest, opts ...grpc.CallOption) (*ListCarbCtcVehiclesResponse, error)
 	// Every page of ListCarbCtcVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCarbCtcVehicles(ctx context.Context, in *StreamCarbCtcVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehiclesResponse], error)
 	// GET /fleet/carb-ctc/vehicles/history
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicleHistory(ctx context.Context, in *ListCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (*ListCarbCtcVehicleHistoryResponse, error)
 	// Every page of ListCarbCtcVehicleHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCarbCtcVehicleHistory(ctx context.Context, in *StreamCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehicleHistoryResponse], error)
 }
 
@@ -126,14 +126,14 @@ type CarbCtcServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicles(context.Context, *ListCarbCtcVehiclesRequest) (*ListCarbCtcVehiclesResponse, error)
 	// Every page of ListCarbCtcVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCarbCtcVehicles(*StreamCarbCtcVehiclesRequest, grpc.ServerStreamingServer[StreamCarbCtcVehiclesResponse]) error
 	// GET /fleet/carb-ctc/vehicles/history
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
 	ListCarbCtcVehicleHistory(context.Context, *ListCarbCtcVehicleHistoryRequest) (*ListCarbCtcVehicleHistoryResponse, error)
 	// Every page of ListCarbCtcVehicleHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCarbCtcVehicleHistory(*StreamCarbCtcVehicleHistoryRequest, grpc.ServerStreamingServer[StreamCarbCtcVehicleHistoryResponse]) error
 }
 

@@ -35,7 +35,7 @@ type ListCarrierProposedAssignmentsRequest struct {
 	// Query parameter `driverIds`.
 	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -91,7 +91,7 @@ func (x *ListCarrierProposedAssignmentsRequest) GetDriverIds() []string {
 	return nil
 }
 
-func (x *ListCarrierProposedAssignmentsRequest) GetLimit() int64 {
+func (x *ListCarrierProposedAssignmentsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -158,7 +158,7 @@ type StreamCarrierProposedAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarrierProposedAssignments is asked, page after page.
 	Request *ListCarrierProposedAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,9 +448,7 @@ func (x *DeleteCarrierProposedAssignmentRequest) GetId() string {
 
 // Response of DeleteCarrierProposedAssignment.
 type DeleteCarrierProposedAssignmentResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -483,13 +481,6 @@ func (x *DeleteCarrierProposedAssignmentResponse) ProtoReflect() protoreflect.Me
 // Deprecated: Use DeleteCarrierProposedAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCarrierProposedAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *DeleteCarrierProposedAssignmentResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Schema CarrierProposedAssignment.
@@ -741,16 +732,12 @@ func (x *CarrierProposedAssignmentTrailer) GetName() string {
 // Schema CarrierProposedAssignmentVehicle.
 type CarrierProposedAssignmentVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`. Kept for existing clients.
-	//
-	// Deprecated: Marked as deprecated in samsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `externalIds`.
-	ExternalIdsV2 map[string]string `protobuf:"bytes,4,rep,name=external_ids_v2,json=externalIdsV2,proto3" json:"external_ids_v2,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -785,7 +772,6 @@ func (*CarrierProposedAssignmentVehicle) Descriptor() ([]byte, []int) {
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{11}
 }
 
-// Deprecated: Marked as deprecated in samsara/carrier_proposed_assignments/v1/carrier_proposed_assignments.proto.
 func (x *CarrierProposedAssignmentVehicle) GetExternalIds() map[string]string {
 	if x != nil {
 		return x.ExternalIds
@@ -807,13 +793,6 @@ func (x *CarrierProposedAssignmentVehicle) GetName() string {
 	return ""
 }
 
-func (x *CarrierProposedAssignmentVehicle) GetExternalIdsV2() map[string]string {
-	if x != nil {
-		return x.ExternalIdsV2
-	}
-	return nil
-}
-
 var File_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto protoreflect.FileDescriptor
 
 const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc = "" +
@@ -825,7 +804,7 @@ const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\x0e\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\x0e\n" +
 	"\f_active_timeB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xce\x01\n" +
@@ -860,10 +839,8 @@ const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_
 	"\x04data\x18\x01 \x01(\v2B.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
 	"&DeleteCarrierProposedAssignmentRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"V\n" +
-	"'DeleteCarrierProposedAssignmentResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\x8c\x06\n" +
+	"\x03_id\")\n" +
+	"'DeleteCarrierProposedAssignmentResponse\"\x8c\x06\n" +
 	"\x19CarrierProposedAssignment\x129\n" +
 	"\raccepted_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\facceptedTime\x88\x01\x01\x127\n" +
 	"\vactive_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\n" +
@@ -898,29 +875,25 @@ const file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentTrailerB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xa6\x04\n" +
-	" CarrierProposedAssignmentVehicle\x12\x81\x01\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2Z.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntryB\x02\x18\x01R\vExternalIds\x12\x13\n" +
+	"\x05_name\"\xc5\x02\n" +
+	" CarrierProposedAssignmentVehicle\x12}\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2Z.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x97\x01\n" +
-	"\x0fexternal_ids_v2\x18\x04 \x03(\v2\\.samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsV2EntryB\x11\xda\xce\x18\r\x12\vexternalIdsR\rexternalIdsV2\x1a>\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
-	"\x12ExternalIdsV2Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentVehicleB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xdf\t\n" +
-	"!CarrierProposedAssignmentsService\x12\xc0\x02\n" +
-	"\x1eListCarrierProposedAssignments\x12N.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest\x1aO.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse\"}\xda\xce\x18y\n" +
-	"\x1elistCarrierProposedAssignments\x10\x01\x1a#/fleet/carrier-proposed-assignments(\x018\x01B!Read Carrier-Proposed AssignmentsP\x01X\xc8\x01b\x04data\x12\xf1\x01\n" +
-	" StreamCarrierProposedAssignments\x12P.samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest\x1aQ.samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse\"&\xe2\xce\x18\"\n" +
-	"\x1eListCarrierProposedAssignments\x10\x010\x01\x12\xbd\x02\n" +
+	"\x05_name2\xe9\t\n" +
+	"!CarrierProposedAssignmentsService\x12\xc4\x02\n" +
+	"\x1eListCarrierProposedAssignments\x12N.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest\x1aO.samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse\"\x80\x01\xda\xce\x18y\n" +
+	"\x1elistCarrierProposedAssignments\x10\x01\x1a#/fleet/carrier-proposed-assignments(\x018\x01B!Read Carrier-Proposed AssignmentsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xf4\x01\n" +
+	" StreamCarrierProposedAssignments\x12P.samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest\x1aQ.samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse\")\xe2\xce\x18\"\n" +
+	"\x1eListCarrierProposedAssignments\x10\x01\x90\x02\x010\x01\x12\xbd\x02\n" +
 	"\x1fCreateCarrierProposedAssignment\x12O.samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest\x1aP.samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse\"w\xda\xce\x18s\n" +
-	"\x1fcreateCarrierProposedAssignment\x10\x02\x1a#/fleet/carrier-proposed-assignments \x01B\"Write Carrier-Proposed AssignmentsP\x01X\xc8\x01\x12\xc2\x02\n" +
-	"\x1fDeleteCarrierProposedAssignment\x12O.samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest\x1aP.samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse\"|\xda\xce\x18x\n" +
-	"\x1fdeleteCarrierProposedAssignment\x10\x05\x1a(/fleet/carrier-proposed-assignments/{id}8\x01B\"Write Carrier-Proposed AssignmentsP\x01X\xcc\x01BeP\x01Zasamsara.internal/gateway/gen/samsara/carrier_proposed_assignments/v1;carrierproposedassignmentsv1b\x06proto3"
+	"\x1fcreateCarrierProposedAssignment\x10\x02\x1a#/fleet/carrier-proposed-assignments \x01B\"Write Carrier-Proposed AssignmentsP\x01X\xc8\x01\x12\xc5\x02\n" +
+	"\x1fDeleteCarrierProposedAssignment\x12O.samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest\x1aP.samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse\"\x7f\xda\xce\x18x\n" +
+	"\x1fdeleteCarrierProposedAssignment\x10\x05\x1a(/fleet/carrier-proposed-assignments/{id}8\x01B\"Write Carrier-Proposed AssignmentsP\x01X\xcc\x01\x90\x02\x02BeP\x01Zasamsara.internal/gateway/gen/samsara/carrier_proposed_assignments/v1;carrierproposedassignmentsv1b\x06proto3"
 
 var (
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescOnce sync.Once
@@ -934,7 +907,7 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescData
 }
 
-var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_goTypes = []any{
 	(*ListCarrierProposedAssignmentsRequest)(nil),    // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
 	(*ListCarrierProposedAssignmentsResponse)(nil),   // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
@@ -951,15 +924,14 @@ var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_pr
 	nil,                                              // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
 	nil,                                              // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
 	nil,                                              // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
-	nil,                                              // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsV2Entry
-	(*v1.Pagination)(nil),                            // 16: samsara.types.v1.Pagination
-	(*v11.StreamOptions)(nil),                        // 17: samsara.gateway.v1.StreamOptions
+	(*v1.Pagination)(nil),                            // 15: samsara.types.v1.Pagination
+	(*v11.StreamOptions)(nil),                        // 16: samsara.gateway.v1.StreamOptions
 }
 var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_depIdxs = []int32{
 	8,  // 0: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
-	16, // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	15, // 1: samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	0,  // 2: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.request:type_name -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
-	17, // 3: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
+	16, // 3: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest.options:type_name -> samsara.gateway.v1.StreamOptions
 	1,  // 4: samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse.page:type_name -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
 	8,  // 5: samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse.data:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment
 	9,  // 6: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignment.driver:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver
@@ -968,20 +940,19 @@ var file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_pr
 	12, // 9: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentDriver.ExternalIdsEntry
 	13, // 10: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentTrailer.ExternalIdsEntry
 	14, // 11: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntry
-	15, // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids_v2:type_name -> samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsV2Entry
-	0,  // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
-	2,  // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest
-	4,  // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
-	6,  // 16: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
-	1,  // 17: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
-	3,  // 18: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse
-	5,  // 19: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
-	7,  // 20: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	0,  // 12: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest
+	2,  // 13: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:input_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest
+	4,  // 14: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest
+	6,  // 15: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:input_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest
+	1,  // 16: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.ListCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse
+	3,  // 17: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.StreamCarrierProposedAssignments:output_type -> samsara.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse
+	5,  // 18: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.CreateCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse
+	7,  // 19: samsara.carrier_proposed_assignments.v1.CarrierProposedAssignmentsService.DeleteCarrierProposedAssignment:output_type -> samsara.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_init() }
@@ -993,7 +964,6 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[10].OneofWrappers = []any{}
@@ -1004,7 +974,7 @@ func file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_p
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc), len(file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

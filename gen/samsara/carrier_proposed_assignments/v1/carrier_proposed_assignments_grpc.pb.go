@@ -38,7 +38,7 @@ type CarrierProposedAssignmentsServiceClient interface {
 	// Scope: Read Carrier-Proposed Assignments.
 	ListCarrierProposedAssignments(ctx context.Context, in *ListCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (*ListCarrierProposedAssignmentsResponse, error)
 	// Every page of ListCarrierProposedAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCarrierProposedAssignments(ctx context.Context, in *StreamCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarrierProposedAssignmentsResponse], error)
 	// POST /fleet/carrier-proposed-assignments
 	// Scope: Write Carrier-Proposed Assignments.
@@ -116,7 +116,7 @@ type CarrierProposedAssignmentsServiceServer interface {
 	// Scope: Read Carrier-Proposed Assignments.
 	ListCarrierProposedAssignments(context.Context, *ListCarrierProposedAssignmentsRequest) (*ListCarrierProposedAssignmentsResponse, error)
 	// Every page of ListCarrierProposedAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCarrierProposedAssignments(*StreamCarrierProposedAssignmentsRequest, grpc.ServerStreamingServer[StreamCarrierProposedAssignmentsResponse]) error
 	// POST /fleet/carrier-proposed-assignments
 	// Scope: Write Carrier-Proposed Assignments.

@@ -158,7 +158,7 @@ type StreamDriverCoachAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverCoachAssignment is asked, page after page.
 	Request *GetDriverCoachAssignmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,7 +533,7 @@ type StreamCoachingSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetCoachingSessions is asked, page after page.
 	Request *GetCoachingSessionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1387,22 +1387,22 @@ const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"\x03_idB\x0f\n" +
 	"\r_session_noteB\x11\n" +
 	"\x0f_session_statusB\x12\n" +
-	"\x10_updated_at_time2\xce\t\n" +
-	"\x0fCoachingService\x12\xf3\x01\n" +
-	"\x18GetDriverCoachAssignment\x124.samsara.coaching.v1.GetDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.GetDriverCoachAssignmentResponse\"j\xda\xce\x18f\n" +
+	"\x10_updated_at_time2\xe0\t\n" +
+	"\x0fCoachingService\x12\xf6\x01\n" +
+	"\x18GetDriverCoachAssignment\x124.samsara.coaching.v1.GetDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.GetDriverCoachAssignmentResponse\"m\xda\xce\x18f\n" +
 	"\x18getDriverCoachAssignment\x10\x01\x1a\"/coaching/driver-coach-assignments(\x018\x01B\rRead CoachingJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
-	"\x1bStreamDriverCoachAssignment\x127.samsara.coaching.v1.StreamDriverCoachAssignmentRequest\x1a8.samsara.coaching.v1.StreamDriverCoachAssignmentResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetDriverCoachAssignment\x10\x010\x01\x12\xec\x01\n" +
-	"\x18PutDriverCoachAssignment\x124.samsara.coaching.v1.PutDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.PutDriverCoachAssignmentResponse\"c\xda\xce\x18_\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb7\x01\n" +
+	"\x1bStreamDriverCoachAssignment\x127.samsara.coaching.v1.StreamDriverCoachAssignmentRequest\x1a8.samsara.coaching.v1.StreamDriverCoachAssignmentResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18GetDriverCoachAssignment\x10\x01\x90\x02\x010\x01\x12\xef\x01\n" +
+	"\x18PutDriverCoachAssignment\x124.samsara.coaching.v1.PutDriverCoachAssignmentRequest\x1a5.samsara.coaching.v1.PutDriverCoachAssignmentResponse\"f\xda\xce\x18_\n" +
 	"\x18putDriverCoachAssignment\x10\x03\x1a\"/coaching/driver-coach-assignments8\x01B\x0eWrite CoachingJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xd8\x01\n" +
-	"\x13GetCoachingSessions\x12/.samsara.coaching.v1.GetCoachingSessionsRequest\x1a0.samsara.coaching.v1.GetCoachingSessionsResponse\"^\xda\xce\x18Z\n" +
-	"\x13getCoachingSessions\x10\x01\x1a\x19/coaching/sessions/stream(\x010\x018\x01B\rRead CoachingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
-	"\x16StreamCoachingSessions\x122.samsara.coaching.v1.StreamCoachingSessionsRequest\x1a3.samsara.coaching.v1.StreamCoachingSessionsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetCoachingSessions\x10\x010\x01\x12\xa0\x01\n" +
-	"\x16FollowCoachingSessions\x122.samsara.coaching.v1.FollowCoachingSessionsRequest\x1a3.samsara.coaching.v1.FollowCoachingSessionsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetCoachingSessions\x10\x020\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/coaching/v1;coachingv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x02\x12\xdb\x01\n" +
+	"\x13GetCoachingSessions\x12/.samsara.coaching.v1.GetCoachingSessionsRequest\x1a0.samsara.coaching.v1.GetCoachingSessionsResponse\"a\xda\xce\x18Z\n" +
+	"\x13getCoachingSessions\x10\x01\x1a\x19/coaching/sessions/stream(\x010\x018\x01B\rRead CoachingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa3\x01\n" +
+	"\x16StreamCoachingSessions\x122.samsara.coaching.v1.StreamCoachingSessionsRequest\x1a3.samsara.coaching.v1.StreamCoachingSessionsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetCoachingSessions\x10\x01\x90\x02\x010\x01\x12\xa3\x01\n" +
+	"\x16FollowCoachingSessions\x122.samsara.coaching.v1.FollowCoachingSessionsRequest\x1a3.samsara.coaching.v1.FollowCoachingSessionsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetCoachingSessions\x10\x02\x90\x02\x010\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/coaching/v1;coachingv1b\x06proto3"
 
 var (
 	file_samsara_coaching_v1_coaching_proto_rawDescOnce sync.Once

@@ -40,7 +40,7 @@ type CoachingServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	GetDriverCoachAssignment(ctx context.Context, in *GetDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*GetDriverCoachAssignmentResponse, error)
 	// Every page of GetDriverCoachAssignment, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverCoachAssignment(ctx context.Context, in *StreamDriverCoachAssignmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverCoachAssignmentResponse], error)
 	// PUT /coaching/driver-coach-assignments
 	// Scope: Write Coaching.
@@ -51,7 +51,7 @@ type CoachingServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetCoachingSessions(ctx context.Context, in *GetCoachingSessionsRequest, opts ...grpc.CallOption) (*GetCoachingSessionsResponse, error)
 	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCoachingSessions(ctx context.Context, in *StreamCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCoachingSessionsResponse], error)
 	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -166,7 +166,7 @@ type CoachingServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	GetDriverCoachAssignment(context.Context, *GetDriverCoachAssignmentRequest) (*GetDriverCoachAssignmentResponse, error)
 	// Every page of GetDriverCoachAssignment, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverCoachAssignment(*StreamDriverCoachAssignmentRequest, grpc.ServerStreamingServer[StreamDriverCoachAssignmentResponse]) error
 	// PUT /coaching/driver-coach-assignments
 	// Scope: Write Coaching.
@@ -177,7 +177,7 @@ type CoachingServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetCoachingSessions(context.Context, *GetCoachingSessionsRequest) (*GetCoachingSessionsResponse, error)
 	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamCoachingSessions(*StreamCoachingSessionsRequest, grpc.ServerStreamingServer[StreamCoachingSessionsResponse]) error
 	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
 	// every 5 seconds.

@@ -32,7 +32,7 @@ type ListContactsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,7 +74,7 @@ func (x *ListContactsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListContactsRequest) GetLimit() int64 {
+func (x *ListContactsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -141,7 +141,7 @@ type StreamContactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListContacts is asked, page after page.
 	Request *ListContactsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -643,9 +643,7 @@ func (x *DeleteContactRequest) GetId() string {
 
 // Response of DeleteContact.
 type DeleteContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -678,13 +676,6 @@ func (x *DeleteContactResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteContactResponse.ProtoReflect.Descriptor instead.
 func (*DeleteContactResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *DeleteContactResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Schema Contact.
@@ -776,7 +767,7 @@ const file_samsara_contacts_v1_contacts_proto_rawDesc = "" +
 	"\"samsara/contacts/v1/contacts.proto\x12\x13samsara.contacts.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x81\x01\n" +
 	"\x13ListContactsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x86\x01\n" +
 	"\x14ListContactsResponse\x120\n" +
@@ -828,10 +819,8 @@ const file_samsara_contacts_v1_contacts_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x1c.samsara.contacts.v1.ContactR\x04data\"<\n" +
 	"\x14DeleteContactRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"D\n" +
-	"\x15DeleteContactResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xab\x02\n" +
+	"\x03_id\"\x17\n" +
+	"\x15DeleteContactResponse\"\xab\x02\n" +
 	"\aContact\x12*\n" +
 	"\x05email\x18\x01 \x01(\tB\x0f\xda\xce\x18\v \x01I\x00\x00\x00\x00\x00\xe0o@H\x00R\x05email\x88\x01\x01\x123\n" +
 	"\n" +
@@ -844,22 +833,22 @@ const file_samsara_contacts_v1_contacts_proto_rawDesc = "" +
 	"\x03_idB\f\n" +
 	"\n" +
 	"_last_nameB\b\n" +
-	"\x06_phone2\xe2\a\n" +
-	"\x0fContactsService\x12\xa8\x01\n" +
-	"\fListContacts\x12(.samsara.contacts.v1.ListContactsRequest\x1a).samsara.contacts.v1.ListContactsResponse\"C\xda\xce\x18?\n" +
-	"\flistContacts\x10\x01\x1a\t/contacts(\x018\x01B\x13Read Alert ContactsP\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
-	"\x0eStreamContacts\x12*.samsara.contacts.v1.StreamContactsRequest\x1a+.samsara.contacts.v1.StreamContactsResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListContacts\x10\x010\x01\x12\xa5\x01\n" +
+	"\x06_phone2\xee\a\n" +
+	"\x0fContactsService\x12\xab\x01\n" +
+	"\fListContacts\x12(.samsara.contacts.v1.ListContactsRequest\x1a).samsara.contacts.v1.ListContactsResponse\"F\xda\xce\x18?\n" +
+	"\flistContacts\x10\x01\x1a\t/contacts(\x018\x01B\x13Read Alert ContactsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x84\x01\n" +
+	"\x0eStreamContacts\x12*.samsara.contacts.v1.StreamContactsRequest\x1a+.samsara.contacts.v1.StreamContactsResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListContacts\x10\x01\x90\x02\x010\x01\x12\xa5\x01\n" +
 	"\rCreateContact\x12).samsara.contacts.v1.CreateContactRequest\x1a*.samsara.contacts.v1.CreateContactResponse\"=\xda\xce\x189\n" +
-	"\rcreateContact\x10\x02\x1a\t/contacts \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\x9d\x01\n" +
+	"\rcreateContact\x10\x02\x1a\t/contacts \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xa0\x01\n" +
 	"\n" +
-	"GetContact\x12&.samsara.contacts.v1.GetContactRequest\x1a'.samsara.contacts.v1.GetContactResponse\">\xda\xce\x18:\n" +
+	"GetContact\x12&.samsara.contacts.v1.GetContactRequest\x1a'.samsara.contacts.v1.GetContactResponse\"A\xda\xce\x18:\n" +
 	"\n" +
-	"getContact\x10\x01\x1a\x0e/contacts/{id}8\x01B\x13Read Alert ContactsP\x01X\xc8\x01\x12\xaa\x01\n" +
+	"getContact\x10\x01\x1a\x0e/contacts/{id}8\x01B\x13Read Alert ContactsP\x01X\xc8\x01\x90\x02\x01\x12\xaa\x01\n" +
 	"\rUpdateContact\x12).samsara.contacts.v1.UpdateContactRequest\x1a*.samsara.contacts.v1.UpdateContactResponse\"B\xda\xce\x18>\n" +
-	"\rupdateContact\x10\x04\x1a\x0e/contacts/{id} \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xaa\x01\n" +
-	"\rDeleteContact\x12).samsara.contacts.v1.DeleteContactRequest\x1a*.samsara.contacts.v1.DeleteContactResponse\"B\xda\xce\x18>\n" +
-	"\rdeleteContact\x10\x05\x1a\x0e/contacts/{id}8\x01B\x14Write Alert ContactsP\x01X\xcc\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/contacts/v1;contactsv1b\x06proto3"
+	"\rupdateContact\x10\x04\x1a\x0e/contacts/{id} \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xad\x01\n" +
+	"\rDeleteContact\x12).samsara.contacts.v1.DeleteContactRequest\x1a*.samsara.contacts.v1.DeleteContactResponse\"E\xda\xce\x18>\n" +
+	"\rdeleteContact\x10\x05\x1a\x0e/contacts/{id}8\x01B\x14Write Alert ContactsP\x01X\xcc\x01\x90\x02\x02B?P\x01Z;samsara.internal/gateway/gen/samsara/contacts/v1;contactsv1b\x06proto3"
 
 var (
 	file_samsara_contacts_v1_contacts_proto_rawDescOnce sync.Once
@@ -932,7 +921,6 @@ func file_samsara_contacts_v1_contacts_proto_init() {
 	file_samsara_contacts_v1_contacts_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_contacts_v1_contacts_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_contacts_v1_contacts_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -38,8 +38,8 @@ type ContactsServiceClient interface {
 	// GET /contacts
 	// Scope: Read Alert Contacts.
 	ListContacts(ctx context.Context, in *ListContactsRequest, opts ...grpc.CallOption) (*ListContactsResponse, error)
-	// Every page of ListContacts, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListContacts, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamContacts(ctx context.Context, in *StreamContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamContactsResponse], error)
 	// POST /contacts
 	// Scope: Write Alert Contacts.
@@ -141,8 +141,8 @@ type ContactsServiceServer interface {
 	// GET /contacts
 	// Scope: Read Alert Contacts.
 	ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error)
-	// Every page of ListContacts, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListContacts, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamContacts(*StreamContactsRequest, grpc.ServerStreamingServer[StreamContactsResponse]) error
 	// POST /contacts
 	// Scope: Write Alert Contacts.

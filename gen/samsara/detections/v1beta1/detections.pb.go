@@ -230,7 +230,7 @@ type StreamDetectionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDetections is asked, page after page.
 	Request *GetDetectionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -887,14 +887,14 @@ const file_samsara_detections_v1beta1_detections_proto_rawDesc = "" +
 	"\x13inbox_filter_reason\x18\x03 \x01(\tB\xef\x01\xda\xce\x18\xea\x012\x0eoverDailyLimit2\x0foverHourlyLimit2\roverTripLimit2\x18belowConfidenceThreshold2\x16belowSeverityThreshold2\x12overEventRateLimit2\x0egeofenceFilter2\x13belowNudgeThreshold2\x13belowSpeedThreshold2\x0fnighttimeFilter2\x0espeedingFilter2\x0einCabAlertOnly2\aunknownH\x02R\x11inboxFilterReason\x88\x01\x01:-\xda\xce\x18)DetectionLogSafetyEventObjectResponseBodyB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_inbox_eventB\x16\n" +
-	"\x14_inbox_filter_reason2\x94\x04\n" +
-	"\x11DetectionsService\x12\xcc\x01\n" +
-	"\rGetDetections\x120.samsara.detections.v1beta1.GetDetectionsRequest\x1a1.samsara.detections.v1beta1.GetDetectionsResponse\"V\xda\xce\x18R\n" +
-	"\rgetDetections\x10\x01\x1a\x12/detections/stream(\x010\x018\x01B\x12Read Detection LogJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x96\x01\n" +
-	"\x10StreamDetections\x123.samsara.detections.v1beta1.StreamDetectionsRequest\x1a4.samsara.detections.v1beta1.StreamDetectionsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetDetections\x10\x010\x01\x12\x96\x01\n" +
-	"\x10FollowDetections\x123.samsara.detections.v1beta1.FollowDetectionsRequest\x1a4.samsara.detections.v1beta1.FollowDetectionsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetDetections\x10\x020\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/detections/v1beta1;detectionsv1beta1b\x06proto3"
+	"\x14_inbox_filter_reason2\x9d\x04\n" +
+	"\x11DetectionsService\x12\xcf\x01\n" +
+	"\rGetDetections\x120.samsara.detections.v1beta1.GetDetectionsRequest\x1a1.samsara.detections.v1beta1.GetDetectionsResponse\"Y\xda\xce\x18R\n" +
+	"\rgetDetections\x10\x01\x1a\x12/detections/stream(\x010\x018\x01B\x12Read Detection LogJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x99\x01\n" +
+	"\x10StreamDetections\x123.samsara.detections.v1beta1.StreamDetectionsRequest\x1a4.samsara.detections.v1beta1.StreamDetectionsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetDetections\x10\x01\x90\x02\x010\x01\x12\x99\x01\n" +
+	"\x10FollowDetections\x123.samsara.detections.v1beta1.FollowDetectionsRequest\x1a4.samsara.detections.v1beta1.FollowDetectionsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetDetections\x10\x02\x90\x02\x010\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/detections/v1beta1;detectionsv1beta1b\x06proto3"
 
 var (
 	file_samsara_detections_v1beta1_detections_proto_rawDescOnce sync.Once

@@ -37,8 +37,8 @@ type DetectionsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDetections(ctx context.Context, in *GetDetectionsRequest, opts ...grpc.CallOption) (*GetDetectionsResponse, error)
-	// Every page of GetDetections, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDetections, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDetections(ctx context.Context, in *StreamDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDetectionsResponse], error)
 	// Every page of GetDetections, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -114,8 +114,8 @@ type DetectionsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDetections(context.Context, *GetDetectionsRequest) (*GetDetectionsResponse, error)
-	// Every page of GetDetections, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDetections, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDetections(*StreamDetectionsRequest, grpc.ServerStreamingServer[StreamDetectionsResponse]) error
 	// Every page of GetDetections, then for ever what is new, asked for no more often than every 5
 	// seconds.

@@ -37,13 +37,13 @@ type GetDevicesRequest struct {
 	// Query parameter `includeTags`.
 	IncludeTags *bool `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
 	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `models`.
 	Models []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,7,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -106,7 +106,7 @@ func (x *GetDevicesRequest) GetIncludeTags() bool {
 	return false
 }
 
-func (x *GetDevicesRequest) GetLimit() int64 {
+func (x *GetDevicesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -120,18 +120,18 @@ func (x *GetDevicesRequest) GetModels() []string {
 	return nil
 }
 
-func (x *GetDevicesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetDevicesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetDevicesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetDevicesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetDevices.
@@ -194,7 +194,7 @@ type StreamDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDevices is asked, page after page.
 	Request *GetDevicesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1105,23 +1105,20 @@ var File_samsara_devices_v1beta1_devices_proto protoreflect.FileDescriptor
 
 const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\n" +
-	"%samsara/devices/v1beta1/devices.proto\x12\x17samsara.devices.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd9\x03\n" +
+	"%samsara/devices/v1beta1/devices.proto\x12\x17samsara.devices.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb4\x03\n" +
 	"\x11GetDevicesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\x0fhealth_statuses\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0ehealthStatuses\x122\n" +
 	"\x0einclude_health\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\rincludeHealth\x88\x01\x01\x12.\n" +
 	"\finclude_tags\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\vincludeTags\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12 \n" +
-	"\x06models\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06models\x121\n" +
-	"\x0eparent_tag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12 \n" +
+	"\x06models\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06models\x12.\n" +
+	"\x0eparent_tag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x11\n" +
 	"\x0f_include_healthB\x0f\n" +
 	"\r_include_tagsB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_ids\"\x97\x01\n" +
+	"\x06_limit\"\x97\x01\n" +
 	"\x12GetDevicesResponse\x12;\n" +
 	"\x04data\x18\x01 \x03(\v2\x1f.samsara.devices.v1beta1.DeviceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -1218,15 +1215,15 @@ const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\x03_idB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xc2\x02\n" +
-	"\x0eDevicesService\x12\xa8\x01\n" +
+	"_longitude2\xc8\x02\n" +
+	"\x0eDevicesService\x12\xab\x01\n" +
 	"\n" +
-	"GetDevices\x12*.samsara.devices.v1beta1.GetDevicesRequest\x1a+.samsara.devices.v1beta1.GetDevicesResponse\"A\xda\xce\x18=\n" +
+	"GetDevices\x12*.samsara.devices.v1beta1.GetDevicesRequest\x1a+.samsara.devices.v1beta1.GetDevicesResponse\"D\xda\xce\x18=\n" +
 	"\n" +
-	"getDevices\x10\x01\x1a\b/devices(\x018\x01B\fRead DevicesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x84\x01\n" +
-	"\rStreamDevices\x12-.samsara.devices.v1beta1.StreamDevicesRequest\x1a..samsara.devices.v1beta1.StreamDevicesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"getDevices\x10\x01\x1a\b/devices(\x018\x01B\fRead DevicesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x87\x01\n" +
+	"\rStreamDevices\x12-.samsara.devices.v1beta1.StreamDevicesRequest\x1a..samsara.devices.v1beta1.StreamDevicesResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"GetDevices\x10\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/devices/v1beta1;devicesv1beta1b\x06proto3"
+	"GetDevices\x10\x01\x90\x02\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/devices/v1beta1;devicesv1beta1b\x06proto3"
 
 var (
 	file_samsara_devices_v1beta1_devices_proto_rawDescOnce sync.Once

@@ -36,8 +36,8 @@ type DevicesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDevices(ctx context.Context, in *GetDevicesRequest, opts ...grpc.CallOption) (*GetDevicesResponse, error)
-	// Every page of GetDevices, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDevices, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamDevices(ctx context.Context, in *StreamDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDevicesResponse], error)
 }
 
@@ -89,8 +89,8 @@ type DevicesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDevices(context.Context, *GetDevicesRequest) (*GetDevicesResponse, error)
-	// Every page of GetDevices, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDevices, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamDevices(*StreamDevicesRequest, grpc.ServerStreamingServer[StreamDevicesResponse]) error
 }
 

@@ -131,7 +131,7 @@ type StreamDocumentTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocumentTypes is asked, page after page.
 	Request *GetDocumentTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -378,7 +378,7 @@ type StreamDocumentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocuments is asked, page after page.
 	Request *GetDocumentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1663,26 +1663,26 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x1aSignatureFieldTypeMetaData\x12\"\n" +
 	"\n" +
 	"legal_text\x18\x01 \x01(\tH\x00R\tlegalText\x88\x01\x01:0\xda\xce\x18,signatureFieldTypeMetaDataObjectResponseBodyB\r\n" +
-	"\v_legal_text2\xe6\f\n" +
-	"\x10DocumentsService\x12\xc9\x01\n" +
-	"\x10GetDocumentTypes\x12-.samsara.documents.v1.GetDocumentTypesRequest\x1a..samsara.documents.v1.GetDocumentTypesResponse\"V\xda\xce\x18R\n" +
-	"\x10getDocumentTypes\x10\x01\x1a\x15/fleet/document-types(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x96\x01\n" +
-	"\x13StreamDocumentTypes\x120.samsara.documents.v1.StreamDocumentTypesRequest\x1a1.samsara.documents.v1.StreamDocumentTypesResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetDocumentTypes\x10\x010\x01\x12\xb4\x01\n" +
-	"\fGetDocuments\x12).samsara.documents.v1.GetDocumentsRequest\x1a*.samsara.documents.v1.GetDocumentsResponse\"M\xda\xce\x18I\n" +
-	"\fgetDocuments\x10\x01\x1a\x10/fleet/documents(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x86\x01\n" +
-	"\x0fStreamDocuments\x12,.samsara.documents.v1.StreamDocumentsRequest\x1a-.samsara.documents.v1.StreamDocumentsResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fGetDocuments\x10\x010\x01\x12\xad\x01\n" +
+	"\v_legal_text2\xfb\f\n" +
+	"\x10DocumentsService\x12\xcc\x01\n" +
+	"\x10GetDocumentTypes\x12-.samsara.documents.v1.GetDocumentTypesRequest\x1a..samsara.documents.v1.GetDocumentTypesResponse\"Y\xda\xce\x18R\n" +
+	"\x10getDocumentTypes\x10\x01\x1a\x15/fleet/document-types(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x99\x01\n" +
+	"\x13StreamDocumentTypes\x120.samsara.documents.v1.StreamDocumentTypesRequest\x1a1.samsara.documents.v1.StreamDocumentTypesResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetDocumentTypes\x10\x01\x90\x02\x010\x01\x12\xb7\x01\n" +
+	"\fGetDocuments\x12).samsara.documents.v1.GetDocumentsRequest\x1a*.samsara.documents.v1.GetDocumentsResponse\"P\xda\xce\x18I\n" +
+	"\fgetDocuments\x10\x01\x1a\x10/fleet/documents(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x89\x01\n" +
+	"\x0fStreamDocuments\x12,.samsara.documents.v1.StreamDocumentsRequest\x1a-.samsara.documents.v1.StreamDocumentsResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fGetDocuments\x10\x01\x90\x02\x010\x01\x12\xad\x01\n" +
 	"\fPostDocument\x12).samsara.documents.v1.PostDocumentRequest\x1a*.samsara.documents.v1.PostDocumentResponse\"F\xda\xce\x18B\n" +
 	"\fpostDocument\x10\x02\x1a\x10/fleet/documents \x02B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xce\x01\n" +
 	"\x13GenerateDocumentPdf\x120.samsara.documents.v1.GenerateDocumentPdfRequest\x1a1.samsara.documents.v1.GenerateDocumentPdfResponse\"R\xda\xce\x18N\n" +
-	"\x13generateDocumentPdf\x10\x02\x1a\x15/fleet/documents/pdfs \x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbe\x01\n" +
-	"\x0eGetDocumentPdf\x12+.samsara.documents.v1.GetDocumentPdfRequest\x1a,.samsara.documents.v1.GetDocumentPdfResponse\"Q\xda\xce\x18M\n" +
-	"\x0egetDocumentPdf\x10\x01\x1a\x1a/fleet/documents/pdfs/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xad\x01\n" +
-	"\vGetDocument\x12(.samsara.documents.v1.GetDocumentRequest\x1a).samsara.documents.v1.GetDocumentResponse\"I\xda\xce\x18E\n" +
-	"\vgetDocument\x10\x01\x1a\x15/fleet/documents/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xba\x01\n" +
-	"\x0eDeleteDocument\x12+.samsara.documents.v1.DeleteDocumentRequest\x1a,.samsara.documents.v1.DeleteDocumentResponse\"M\xda\xce\x18I\n" +
-	"\x0edeleteDocument\x10\x05\x1a\x15/fleet/documents/{id}8\x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/documents/v1;documentsv1b\x06proto3"
+	"\x13generateDocumentPdf\x10\x02\x1a\x15/fleet/documents/pdfs \x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc1\x01\n" +
+	"\x0eGetDocumentPdf\x12+.samsara.documents.v1.GetDocumentPdfRequest\x1a,.samsara.documents.v1.GetDocumentPdfResponse\"T\xda\xce\x18M\n" +
+	"\x0egetDocumentPdf\x10\x01\x1a\x1a/fleet/documents/pdfs/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xb0\x01\n" +
+	"\vGetDocument\x12(.samsara.documents.v1.GetDocumentRequest\x1a).samsara.documents.v1.GetDocumentResponse\"L\xda\xce\x18E\n" +
+	"\vgetDocument\x10\x01\x1a\x15/fleet/documents/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xbd\x01\n" +
+	"\x0eDeleteDocument\x12+.samsara.documents.v1.DeleteDocumentRequest\x1a,.samsara.documents.v1.DeleteDocumentResponse\"P\xda\xce\x18I\n" +
+	"\x0edeleteDocument\x10\x05\x1a\x15/fleet/documents/{id}8\x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02BAP\x01Z=samsara.internal/gateway/gen/samsara/documents/v1;documentsv1b\x06proto3"
 
 var (
 	file_samsara_documents_v1_documents_proto_rawDescOnce sync.Once

@@ -42,15 +42,15 @@ type DocumentsServiceClient interface {
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocumentTypes(ctx context.Context, in *GetDocumentTypesRequest, opts ...grpc.CallOption) (*GetDocumentTypesResponse, error)
-	// Every page of GetDocumentTypes, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDocumentTypes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDocumentTypes(ctx context.Context, in *StreamDocumentTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentTypesResponse], error)
 	// GET /fleet/documents
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocuments(ctx context.Context, in *GetDocumentsRequest, opts ...grpc.CallOption) (*GetDocumentsResponse, error)
-	// Every page of GetDocuments, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDocuments, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDocuments(ctx context.Context, in *StreamDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentsResponse], error)
 	// POST /fleet/documents
 	// Scope: Write Documents.
@@ -200,15 +200,15 @@ type DocumentsServiceServer interface {
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocumentTypes(context.Context, *GetDocumentTypesRequest) (*GetDocumentTypesResponse, error)
-	// Every page of GetDocumentTypes, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDocumentTypes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDocumentTypes(*StreamDocumentTypesRequest, grpc.ServerStreamingServer[StreamDocumentTypesResponse]) error
 	// GET /fleet/documents
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
 	GetDocuments(context.Context, *GetDocumentsRequest) (*GetDocumentsResponse, error)
-	// Every page of GetDocuments, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDocuments, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDocuments(*StreamDocumentsRequest, grpc.ServerStreamingServer[StreamDocumentsResponse]) error
 	// POST /fleet/documents
 	// Scope: Write Documents.

@@ -374,14 +374,14 @@ const file_samsara_driver_qr_codes_v1_driver_qr_codes_proto_rawDesc = "" +
 	"qrCodeLink\x88\x01\x01:$\xda\xce\x18 QrCodeResponseObjectResponseBodyB\f\n" +
 	"\n" +
 	"_driver_idB\x0f\n" +
-	"\r_qr_code_link2\x8c\x05\n" +
-	"\x14DriverQrCodesService\x12\xcb\x01\n" +
-	"\x11GetDriversQrCodes\x124.samsara.driver_qr_codes.v1.GetDriversQrCodesRequest\x1a5.samsara.driver_qr_codes.v1.GetDriversQrCodesResponse\"I\xda\xce\x18E\n" +
-	"\x11getDriversQrCodes\x10\x01\x1a\x11/drivers/qr-codes8\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xd0\x01\n" +
+	"\r_qr_code_link2\x92\x05\n" +
+	"\x14DriverQrCodesService\x12\xce\x01\n" +
+	"\x11GetDriversQrCodes\x124.samsara.driver_qr_codes.v1.GetDriversQrCodesRequest\x1a5.samsara.driver_qr_codes.v1.GetDriversQrCodesResponse\"L\xda\xce\x18E\n" +
+	"\x11getDriversQrCodes\x10\x01\x1a\x11/drivers/qr-codes8\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xd0\x01\n" +
 	"\x12CreateDriverQrCode\x125.samsara.driver_qr_codes.v1.CreateDriverQrCodeRequest\x1a6.samsara.driver_qr_codes.v1.CreateDriverQrCodeResponse\"K\xda\xce\x18G\n" +
-	"\x12createDriverQrCode\x10\x02\x1a\x11/drivers/qr-codes \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd2\x01\n" +
-	"\x12DeleteDriverQrCode\x125.samsara.driver_qr_codes.v1.DeleteDriverQrCodeRequest\x1a6.samsara.driver_qr_codes.v1.DeleteDriverQrCodeResponse\"M\xda\xce\x18I\n" +
-	"\x12deleteDriverQrCode\x10\x05\x1a\x11/drivers/qr-codes \x028\x01B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xcc\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/driver_qr_codes/v1;driverqrcodesv1b\x06proto3"
+	"\x12createDriverQrCode\x10\x02\x1a\x11/drivers/qr-codes \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd5\x01\n" +
+	"\x12DeleteDriverQrCode\x125.samsara.driver_qr_codes.v1.DeleteDriverQrCodeRequest\x1a6.samsara.driver_qr_codes.v1.DeleteDriverQrCodeResponse\"P\xda\xce\x18I\n" +
+	"\x12deleteDriverQrCode\x10\x05\x1a\x11/drivers/qr-codes \x028\x01B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02BKP\x01ZGsamsara.internal/gateway/gen/samsara/driver_qr_codes/v1;driverqrcodesv1b\x06proto3"
 
 var (
 	file_samsara_driver_qr_codes_v1_driver_qr_codes_proto_rawDescOnce sync.Once

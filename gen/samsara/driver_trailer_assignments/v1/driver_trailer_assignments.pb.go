@@ -150,7 +150,7 @@ type StreamDriverTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTrailerAssignments is asked, page after page.
 	Request *GetDriverTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -910,12 +910,12 @@ const file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_prot
 	"\aTrailer\x12*\n" +
 	"\n" +
 	"trailer_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\ttrailerId\x88\x01\x01:\x1d\xda\xce\x18\x19TrailerObjectResponseBodyB\r\n" +
-	"\v_trailer_id2\xf0\b\n" +
-	"\x1fDriverTrailerAssignmentsService\x12\x9f\x02\n" +
-	"\x1bGetDriverTrailerAssignments\x12I.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest\x1aJ.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse\"i\xda\xce\x18e\n" +
-	"\x1bgetDriverTrailerAssignments\x10\x01\x1a\x1b/driver-trailer-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xe4\x01\n" +
-	"\x1eStreamDriverTrailerAssignments\x12L.samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest\x1aM.samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bGetDriverTrailerAssignments\x10\x010\x01\x12\xa0\x02\n" +
+	"\v_trailer_id2\xf6\b\n" +
+	"\x1fDriverTrailerAssignmentsService\x12\xa2\x02\n" +
+	"\x1bGetDriverTrailerAssignments\x12I.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest\x1aJ.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse\"l\xda\xce\x18e\n" +
+	"\x1bgetDriverTrailerAssignments\x10\x01\x1a\x1b/driver-trailer-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xe7\x01\n" +
+	"\x1eStreamDriverTrailerAssignments\x12L.samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest\x1aM.samsara.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bGetDriverTrailerAssignments\x10\x01\x90\x02\x010\x01\x12\xa0\x02\n" +
 	"\x1dCreateDriverTrailerAssignment\x12K.samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest\x1aL.samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse\"d\xda\xce\x18`\n" +
 	"\x1dcreateDriverTrailerAssignment\x10\x02\x1a\x1b/driver-trailer-assignments \x02B\x11Write AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa0\x02\n" +
 	"\x1dUpdateDriverTrailerAssignment\x12K.samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest\x1aL.samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse\"d\xda\xce\x18`\n" +

@@ -38,7 +38,7 @@ type DriverTrailerAssignmentsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTrailerAssignments(ctx context.Context, in *GetDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetDriverTrailerAssignmentsResponse, error)
 	// Every page of GetDriverTrailerAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverTrailerAssignments(ctx context.Context, in *StreamDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTrailerAssignmentsResponse], error)
 	// POST /driver-trailer-assignments
 	// Scope: Write Assignments.
@@ -118,7 +118,7 @@ type DriverTrailerAssignmentsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTrailerAssignments(context.Context, *GetDriverTrailerAssignmentsRequest) (*GetDriverTrailerAssignmentsResponse, error)
 	// Every page of GetDriverTrailerAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverTrailerAssignments(*StreamDriverTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverTrailerAssignmentsResponse]) error
 	// POST /driver-trailer-assignments
 	// Scope: Write Assignments.

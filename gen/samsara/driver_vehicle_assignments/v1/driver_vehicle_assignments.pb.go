@@ -37,8 +37,8 @@ type GetDriverVehicleAssignmentsRequest struct {
 	AssignmentType *string `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
 	// Query parameter `driverIds`.
 	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `driverTagIds`. A comma-separated list.
-	DriverTagIds *string `protobuf:"bytes,4,opt,name=driver_tag_ids,json=driverTagIds,proto3,oneof" json:"driver_tag_ids,omitempty"`
+	// Query parameter `driverTagIds`.
+	DriverTagIds []string `protobuf:"bytes,4,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `filterBy`. Required. Known values: `drivers`, `vehicles`.
@@ -49,8 +49,8 @@ type GetDriverVehicleAssignmentsRequest struct {
 	StartTime *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Query parameter `vehicleIds`.
 	VehicleIds []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `vehicleTagIds`. A comma-separated list.
-	VehicleTagIds *string `protobuf:"bytes,10,opt,name=vehicle_tag_ids,json=vehicleTagIds,proto3,oneof" json:"vehicle_tag_ids,omitempty"`
+	// Query parameter `vehicleTagIds`.
+	VehicleTagIds []string `protobuf:"bytes,10,rep,name=vehicle_tag_ids,json=vehicleTagIds,proto3" json:"vehicle_tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -106,11 +106,11 @@ func (x *GetDriverVehicleAssignmentsRequest) GetDriverIds() []string {
 	return nil
 }
 
-func (x *GetDriverVehicleAssignmentsRequest) GetDriverTagIds() string {
-	if x != nil && x.DriverTagIds != nil {
-		return *x.DriverTagIds
+func (x *GetDriverVehicleAssignmentsRequest) GetDriverTagIds() []string {
+	if x != nil {
+		return x.DriverTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetDriverVehicleAssignmentsRequest) GetEndTime() string {
@@ -148,11 +148,11 @@ func (x *GetDriverVehicleAssignmentsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-func (x *GetDriverVehicleAssignmentsRequest) GetVehicleTagIds() string {
-	if x != nil && x.VehicleTagIds != nil {
-		return *x.VehicleTagIds
+func (x *GetDriverVehicleAssignmentsRequest) GetVehicleTagIds() []string {
+	if x != nil {
+		return x.VehicleTagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetDriverVehicleAssignments.
@@ -215,7 +215,7 @@ type StreamDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverVehicleAssignments is asked, page after page.
 	Request *GetDriverVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,33 +996,31 @@ var File_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto 
 
 const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc = "" +
 	"\n" +
-	"Fsamsara/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto\x12%samsara.driver_vehicle_assignments.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x8e\x06\n" +
+	"Fsamsara/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto\x12%samsara.driver_vehicle_assignments.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xe1\x05\n" +
 	"\"GetDriverVehicleAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xb2\x01\n" +
 	"\x0fassignment_type\x18\x02 \x01(\tB\x83\x01\xda\xce\x18\x7f\b\x022\x03HOS2\x06idCard2\x06static2\x06faceId2\n" +
 	"tachograph2\fsafetyManual2\x04RFID2\atrailer2\bexternal2\x06qrCode2\tdriverApp2\vvoiceSignIn2\vsmartAssignH\x01R\x0eassignmentType\x88\x01\x01\x12'\n" +
 	"\n" +
-	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
-	"\x0edriver_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fdriverTagIds\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\aendTime\x88\x01\x01\x12=\n" +
-	"\tfilter_by\x18\x06 \x01(\tB\x1b\xda\xce\x18\x17\b\x02 \x012\adrivers2\bvehiclesH\x04R\bfilterBy\x88\x01\x01\x12,\n" +
-	"\vsource_name\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
+	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x12.\n" +
+	"\x0edriver_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fdriverTagIds\x121\n" +
+	"\bend_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12=\n" +
+	"\tfilter_by\x18\x06 \x01(\tB\x1b\xda\xce\x18\x17\b\x02 \x012\adrivers2\bvehiclesH\x03R\bfilterBy\x88\x01\x01\x12,\n" +
+	"\vsource_name\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
 	"sourceName\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01\x12)\n" +
+	"start_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\tstartTime\x88\x01\x01\x12)\n" +
 	"\vvehicle_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIds\x123\n" +
+	"vehicleIds\x120\n" +
 	"\x0fvehicle_tag_ids\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\rvehicleTagIds\x88\x01\x01B\b\n" +
+	" \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rvehicleTagIdsB\b\n" +
 	"\x06_afterB\x12\n" +
-	"\x10_assignment_typeB\x11\n" +
-	"\x0f_driver_tag_idsB\v\n" +
+	"\x10_assignment_typeB\v\n" +
 	"\t_end_timeB\f\n" +
 	"\n" +
 	"_filter_byB\x0e\n" +
 	"\f_source_nameB\r\n" +
-	"\v_start_timeB\x12\n" +
-	"\x10_vehicle_tag_ids\"\xc7\x01\n" +
+	"\v_start_time\"\xc7\x01\n" +
 	"#GetDriverVehicleAssignmentsResponse\x12Z\n" +
 	"\x04data\x18\x01 \x03(\v2>.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -1116,18 +1114,18 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	" DriverVehicleAssignmentsMetadata\x123\n" +
 	"\vsource_name\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00Y@H\x00R\n" +
 	"sourceName\x88\x01\x01:\x81\x01\xda\xce\x18=PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody\xda\xce\x18<PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBodyB\x0e\n" +
-	"\f_source_name2\xb1\v\n" +
-	"\x1fDriverVehicleAssignmentsService\x12\xa5\x02\n" +
-	"\x1bGetDriverVehicleAssignments\x12I.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest\x1aJ.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse\"o\xda\xce\x18k\n" +
-	"\x1bgetDriverVehicleAssignments\x10\x01\x1a!/fleet/driver-vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xe4\x01\n" +
-	"\x1eStreamDriverVehicleAssignments\x12L.samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest\x1aM.samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bGetDriverVehicleAssignments\x10\x010\x01\x12\xa6\x02\n" +
+	"\f_source_name2\xba\v\n" +
+	"\x1fDriverVehicleAssignmentsService\x12\xa8\x02\n" +
+	"\x1bGetDriverVehicleAssignments\x12I.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest\x1aJ.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse\"r\xda\xce\x18k\n" +
+	"\x1bgetDriverVehicleAssignments\x10\x01\x1a!/fleet/driver-vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xe7\x01\n" +
+	"\x1eStreamDriverVehicleAssignments\x12L.samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest\x1aM.samsara.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bGetDriverVehicleAssignments\x10\x01\x90\x02\x010\x01\x12\xa6\x02\n" +
 	"\x1dCreateDriverVehicleAssignment\x12K.samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest\x1aL.samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse\"j\xda\xce\x18f\n" +
 	"\x1dcreateDriverVehicleAssignment\x10\x02\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xa6\x02\n" +
 	"\x1dUpdateDriverVehicleAssignment\x12K.samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest\x1aL.samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse\"j\xda\xce\x18f\n" +
-	"\x1dupdateDriverVehicleAssignment\x10\x04\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xac\x02\n" +
-	"\x1eDeleteDriverVehicleAssignments\x12L.samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest\x1aM.samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse\"m\xda\xce\x18i\n" +
-	"\x1edeleteDriverVehicleAssignments\x10\x05\x1a!/fleet/driver-vehicle-assignments \x028\x01B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01BaP\x01Z]samsara.internal/gateway/gen/samsara/driver_vehicle_assignments/v1;drivervehicleassignmentsv1b\x06proto3"
+	"\x1dupdateDriverVehicleAssignment\x10\x04\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xaf\x02\n" +
+	"\x1eDeleteDriverVehicleAssignments\x12L.samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest\x1aM.samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse\"p\xda\xce\x18i\n" +
+	"\x1edeleteDriverVehicleAssignments\x10\x05\x1a!/fleet/driver-vehicle-assignments \x028\x01B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02BaP\x01Z]samsara.internal/gateway/gen/samsara/driver_vehicle_assignments/v1;drivervehicleassignmentsv1b\x06proto3"
 
 var (
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescOnce sync.Once

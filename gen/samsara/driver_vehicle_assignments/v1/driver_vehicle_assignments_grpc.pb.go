@@ -39,7 +39,7 @@ type DriverVehicleAssignmentsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetDriverVehicleAssignments(ctx context.Context, in *GetDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (*GetDriverVehicleAssignmentsResponse, error)
 	// Every page of GetDriverVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverVehicleAssignments(ctx context.Context, in *StreamDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverVehicleAssignmentsResponse], error)
 	// POST /fleet/driver-vehicle-assignments
 	// Scope: Write Assignments.
@@ -133,7 +133,7 @@ type DriverVehicleAssignmentsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetDriverVehicleAssignments(context.Context, *GetDriverVehicleAssignmentsRequest) (*GetDriverVehicleAssignmentsResponse, error)
 	// Every page of GetDriverVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverVehicleAssignments(*StreamDriverVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverVehicleAssignmentsResponse]) error
 	// POST /fleet/driver-vehicle-assignments
 	// Scope: Write Assignments.

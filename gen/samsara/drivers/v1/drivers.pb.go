@@ -40,7 +40,7 @@ type ListDriversRequest struct {
 	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,5,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
@@ -116,7 +116,7 @@ func (x *ListDriversRequest) GetDriverActivationStatus() string {
 	return ""
 }
 
-func (x *ListDriversRequest) GetLimit() int64 {
+func (x *ListDriversRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -204,7 +204,7 @@ type StreamDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDrivers is asked, page after page.
 	Request *ListDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1367,51 +1367,51 @@ type Driver struct {
 	HasDrivingFeaturesHidden *bool `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
 	// Member `hasVehicleUnpinningEnabled`.
 	HasVehicleUnpinningEnabled *bool `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	// Member `hosSetting`.
+	HosSetting *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
 	// Member `id`.
-	Id *string `protobuf:"bytes,19,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Id *string `protobuf:"bytes,20,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `isDeactivated`.
-	IsDeactivated *bool `protobuf:"varint,20,opt,name=is_deactivated,json=isDeactivated,proto3,oneof" json:"is_deactivated,omitempty"`
+	IsDeactivated *bool `protobuf:"varint,21,opt,name=is_deactivated,json=isDeactivated,proto3,oneof" json:"is_deactivated,omitempty"`
 	// Member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,21,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseNumber *string `protobuf:"bytes,22,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
 	// Member `licenseState`.
-	LicenseState *string `protobuf:"bytes,22,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	LicenseState *string `protobuf:"bytes,23,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
 	// Member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
 	// `mx`, `nl`, `es`, `ch`, `pr`.
-	Locale *string `protobuf:"bytes,23,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
+	Locale *string `protobuf:"bytes,24,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
 	// Member `name`. 1 to 255 characters.
-	Name *string `protobuf:"bytes,24,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Name *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `notes`. At most 4096 characters.
-	Notes *string `protobuf:"bytes,25,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Notes *string `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `peerGroupTag`.
-	PeerGroupTag *v1.TagTiny `protobuf:"bytes,26,opt,name=peer_group_tag,json=peerGroupTag,proto3" json:"peer_group_tag,omitempty"`
+	PeerGroupTag *v1.TagTiny `protobuf:"bytes,27,opt,name=peer_group_tag,json=peerGroupTag,proto3" json:"peer_group_tag,omitempty"`
 	// Member `phone`. At most 255 characters.
-	Phone *string `protobuf:"bytes,27,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
+	Phone *string `protobuf:"bytes,28,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	// Member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,28,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
+	ProfileImageUrl *string `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
 	// Member `staticAssignedVehicle`.
-	StaticAssignedVehicle *DriverStaticAssignedVehicle `protobuf:"bytes,29,opt,name=static_assigned_vehicle,json=staticAssignedVehicle,proto3" json:"static_assigned_vehicle,omitempty"`
+	StaticAssignedVehicle *DriverStaticAssignedVehicle `protobuf:"bytes,30,opt,name=static_assigned_vehicle,json=staticAssignedVehicle,proto3" json:"static_assigned_vehicle,omitempty"`
 	// Member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,30,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TachographCardNumber *string `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
 	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,32,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `timezone`. Default: `America/Los_Angeles`.
-	Timezone *string `protobuf:"bytes,32,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	Timezone *string `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	// Member `trailerGroupTag`.
-	TrailerGroupTag *DriverTrailerGroupTag `protobuf:"bytes,33,opt,name=trailer_group_tag,json=trailerGroupTag,proto3" json:"trailer_group_tag,omitempty"`
+	TrailerGroupTag *DriverTrailerGroupTag `protobuf:"bytes,34,opt,name=trailer_group_tag,json=trailerGroupTag,proto3" json:"trailer_group_tag,omitempty"`
 	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,34,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	UpdatedAtTime *string `protobuf:"bytes,35,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	// Member `usDriverRulesetOverride`.
-	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,35,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
+	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,36,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
 	// Member `username`. 1 to 189 characters.
-	Username *string `protobuf:"bytes,36,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	Username *string `protobuf:"bytes,37,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	// Member `vehicleGroupTag`.
-	VehicleGroupTag *DriverVehicleGroupTag `protobuf:"bytes,37,opt,name=vehicle_group_tag,json=vehicleGroupTag,proto3" json:"vehicle_group_tag,omitempty"`
+	VehicleGroupTag *DriverVehicleGroupTag `protobuf:"bytes,38,opt,name=vehicle_group_tag,json=vehicleGroupTag,proto3" json:"vehicle_group_tag,omitempty"`
 	// Member `waitingTimeDutyStatusEnabled`. Default: `false`.
-	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,38,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
-	// Member `hosSetting`.
-	HosSetting    *DriverHosSetting `protobuf:"bytes,39,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,39,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *Driver) Reset() {
@@ -1570,6 +1570,13 @@ func (x *Driver) GetHasVehicleUnpinningEnabled() bool {
 	return false
 }
 
+func (x *Driver) GetHosSetting() *DriverHosSetting {
+	if x != nil {
+		return x.HosSetting
+	}
+	return nil
+}
+
 func (x *Driver) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
@@ -1708,13 +1715,6 @@ func (x *Driver) GetWaitingTimeDutyStatusEnabled() bool {
 		return *x.WaitingTimeDutyStatusEnabled
 	}
 	return false
-}
-
-func (x *Driver) GetHosSetting() *DriverHosSetting {
-	if x != nil {
-		return x.HosSetting
-	}
-	return nil
 }
 
 // Schema CreateDriverRequest_attributes.
@@ -2417,7 +2417,7 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"attributes\x12D\n" +
 	"\x12created_after_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x12Z\n" +
 	"\x18driver_activation_status\x18\x05 \x01(\tB\x1b\xda\xce\x18\x17\b\x022\x06active2\vdeactivatedH\x02R\x16driverActivationStatus\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12D\n" +
 	"\x12updated_after_time\x18\t \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\x10updatedAfterTime\x88\x01\x01B\b\n" +
@@ -2635,29 +2635,29 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x05email\x18\x0f \x01(\tH\vR\x05email\x88\x01\x01\x12N\n" +
 	"\fexternal_ids\x18\x10 \x03(\v2+.samsara.drivers.v1.Driver.ExternalIdsEntryR\vexternalIds\x12B\n" +
 	"\x1bhas_driving_features_hidden\x18\x11 \x01(\bH\fR\x18hasDrivingFeaturesHidden\x88\x01\x01\x12F\n" +
-	"\x1dhas_vehicle_unpinning_enabled\x18\x12 \x01(\bH\rR\x1ahasVehicleUnpinningEnabled\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x13 \x01(\tH\x0eR\x02id\x88\x01\x01\x12*\n" +
-	"\x0eis_deactivated\x18\x14 \x01(\bH\x0fR\risDeactivated\x88\x01\x01\x12*\n" +
-	"\x0elicense_number\x18\x15 \x01(\tH\x10R\rlicenseNumber\x88\x01\x01\x12(\n" +
-	"\rlicense_state\x18\x16 \x01(\tH\x11R\flicenseState\x88\x01\x01\x12]\n" +
-	"\x06locale\x18\x17 \x01(\tB@\xda\xce\x18<2\x02us2\x02at2\x02be2\x02ca2\x02gb2\x02fr2\x02de2\x02ie2\x02it2\x02lu2\x02mx2\x02nl2\x02es2\x02ch2\x02prH\x12R\x06locale\x88\x01\x01\x12/\n" +
-	"\x04name\x18\x18 \x01(\tB\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\xe0o@H\x13R\x04name\x88\x01\x01\x12(\n" +
-	"\x05notes\x18\x19 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00\xb0@H\x14R\x05notes\x88\x01\x01\x12?\n" +
-	"\x0epeer_group_tag\x18\x1a \x01(\v2\x19.samsara.types.v1.TagTinyR\fpeerGroupTag\x12(\n" +
-	"\x05phone\x18\x1b \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x15R\x05phone\x88\x01\x01\x12>\n" +
-	"\x11profile_image_url\x18\x1c \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00\x90@H\x16R\x0fprofileImageUrl\x88\x01\x01\x12g\n" +
-	"\x17static_assigned_vehicle\x18\x1d \x01(\v2/.samsara.drivers.v1.DriverStaticAssignedVehicleR\x15staticAssignedVehicle\x129\n" +
-	"\x16tachograph_card_number\x18\x1e \x01(\tH\x17R\x14tachographCardNumber\x88\x01\x01\x12-\n" +
-	"\x04tags\x18\x1f \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12:\n" +
-	"\btimezone\x18  \x01(\tB\x19\xda\xce\x18\x15R\x13America/Los_AngelesH\x18R\btimezone\x88\x01\x01\x12U\n" +
-	"\x11trailer_group_tag\x18! \x01(\v2).samsara.drivers.v1.DriverTrailerGroupTagR\x0ftrailerGroupTag\x12<\n" +
-	"\x0fupdated_at_time\x18\" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x19R\rupdatedAtTime\x88\x01\x01\x12h\n" +
-	"\x1aus_driver_ruleset_override\x18# \x01(\v2+.samsara.drivers.v1.UsDriverRulesetOverrideR\x17usDriverRulesetOverride\x127\n" +
-	"\busername\x18$ \x01(\tB\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\xa0g@H\x1aR\busername\x88\x01\x01\x12U\n" +
-	"\x11vehicle_group_tag\x18% \x01(\v2).samsara.drivers.v1.DriverVehicleGroupTagR\x0fvehicleGroupTag\x12X\n" +
-	" waiting_time_duty_status_enabled\x18& \x01(\bB\v\xda\xce\x18\aR\x05falseH\x1bR\x1cwaitingTimeDutyStatusEnabled\x88\x01\x01\x12E\n" +
-	"\vhos_setting\x18' \x01(\v2$.samsara.drivers.v1.DriverHosSettingR\n" +
-	"hosSetting\x1a>\n" +
+	"\x1dhas_vehicle_unpinning_enabled\x18\x12 \x01(\bH\rR\x1ahasVehicleUnpinningEnabled\x88\x01\x01\x12E\n" +
+	"\vhos_setting\x18\x13 \x01(\v2$.samsara.drivers.v1.DriverHosSettingR\n" +
+	"hosSetting\x12\x13\n" +
+	"\x02id\x18\x14 \x01(\tH\x0eR\x02id\x88\x01\x01\x12*\n" +
+	"\x0eis_deactivated\x18\x15 \x01(\bH\x0fR\risDeactivated\x88\x01\x01\x12*\n" +
+	"\x0elicense_number\x18\x16 \x01(\tH\x10R\rlicenseNumber\x88\x01\x01\x12(\n" +
+	"\rlicense_state\x18\x17 \x01(\tH\x11R\flicenseState\x88\x01\x01\x12]\n" +
+	"\x06locale\x18\x18 \x01(\tB@\xda\xce\x18<2\x02us2\x02at2\x02be2\x02ca2\x02gb2\x02fr2\x02de2\x02ie2\x02it2\x02lu2\x02mx2\x02nl2\x02es2\x02ch2\x02prH\x12R\x06locale\x88\x01\x01\x12/\n" +
+	"\x04name\x18\x19 \x01(\tB\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\xe0o@H\x13R\x04name\x88\x01\x01\x12(\n" +
+	"\x05notes\x18\x1a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00\xb0@H\x14R\x05notes\x88\x01\x01\x12?\n" +
+	"\x0epeer_group_tag\x18\x1b \x01(\v2\x19.samsara.types.v1.TagTinyR\fpeerGroupTag\x12(\n" +
+	"\x05phone\x18\x1c \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x15R\x05phone\x88\x01\x01\x12>\n" +
+	"\x11profile_image_url\x18\x1d \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00\x90@H\x16R\x0fprofileImageUrl\x88\x01\x01\x12g\n" +
+	"\x17static_assigned_vehicle\x18\x1e \x01(\v2/.samsara.drivers.v1.DriverStaticAssignedVehicleR\x15staticAssignedVehicle\x129\n" +
+	"\x16tachograph_card_number\x18\x1f \x01(\tH\x17R\x14tachographCardNumber\x88\x01\x01\x12-\n" +
+	"\x04tags\x18  \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12:\n" +
+	"\btimezone\x18! \x01(\tB\x19\xda\xce\x18\x15R\x13America/Los_AngelesH\x18R\btimezone\x88\x01\x01\x12U\n" +
+	"\x11trailer_group_tag\x18\" \x01(\v2).samsara.drivers.v1.DriverTrailerGroupTagR\x0ftrailerGroupTag\x12<\n" +
+	"\x0fupdated_at_time\x18# \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x19R\rupdatedAtTime\x88\x01\x01\x12h\n" +
+	"\x1aus_driver_ruleset_override\x18$ \x01(\v2+.samsara.drivers.v1.UsDriverRulesetOverrideR\x17usDriverRulesetOverride\x127\n" +
+	"\busername\x18% \x01(\tB\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\xa0g@H\x1aR\busername\x88\x01\x01\x12U\n" +
+	"\x11vehicle_group_tag\x18& \x01(\v2).samsara.drivers.v1.DriverVehicleGroupTagR\x0fvehicleGroupTag\x12X\n" +
+	" waiting_time_duty_status_enabled\x18' \x01(\bB\v\xda\xce\x18\aR\x05falseH\x1bR\x1cwaitingTimeDutyStatusEnabled\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\n" +
@@ -2764,18 +2764,18 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\b_restartB\f\n" +
 	"\n" +
 	"_restbreakB\x17\n" +
-	"\x15_us_state_to_override2\x9f\b\n" +
-	"\x0eDriversService\x12\xa8\x01\n" +
-	"\vListDrivers\x12&.samsara.drivers.v1.ListDriversRequest\x1a'.samsara.drivers.v1.ListDriversResponse\"H\xda\xce\x18D\n" +
-	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12{\n" +
-	"\rStreamDrivers\x12(.samsara.drivers.v1.StreamDriversRequest\x1a).samsara.drivers.v1.StreamDriversResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListDrivers\x10\x010\x01\x12\xa5\x01\n" +
+	"\x15_us_state_to_override2\xa8\b\n" +
+	"\x0eDriversService\x12\xab\x01\n" +
+	"\vListDrivers\x12&.samsara.drivers.v1.ListDriversRequest\x1a'.samsara.drivers.v1.ListDriversResponse\"K\xda\xce\x18D\n" +
+	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12~\n" +
+	"\rStreamDrivers\x12(.samsara.drivers.v1.StreamDriversRequest\x1a).samsara.drivers.v1.StreamDriversResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vListDrivers\x10\x01\x90\x02\x010\x01\x12\xa5\x01\n" +
 	"\fCreateDriver\x12'.samsara.drivers.v1.CreateDriverRequest\x1a(.samsara.drivers.v1.CreateDriverResponse\"B\xda\xce\x18>\n" +
 	"\fcreateDriver\x10\x02\x1a\x0e/fleet/drivers \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xef\x01\n" +
 	"\x17PostDriverRemoteSignout\x122.samsara.drivers.v1.PostDriverRemoteSignoutRequest\x1a3.samsara.drivers.v1.PostDriverRemoteSignoutResponse\"k\xda\xce\x18g\n" +
-	"\x17postDriverRemoteSignout\x10\x02\x1a\x1e/fleet/drivers/remote-sign-out \x02B\x1bWrite Driver Remote SignoutJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9d\x01\n" +
-	"\tGetDriver\x12$.samsara.drivers.v1.GetDriverRequest\x1a%.samsara.drivers.v1.GetDriverResponse\"C\xda\xce\x18?\n" +
-	"\tgetDriver\x10\x01\x1a\x13/fleet/drivers/{id}8\x01B\fRead DriversJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xaa\x01\n" +
+	"\x17postDriverRemoteSignout\x10\x02\x1a\x1e/fleet/drivers/remote-sign-out \x02B\x1bWrite Driver Remote SignoutJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa0\x01\n" +
+	"\tGetDriver\x12$.samsara.drivers.v1.GetDriverRequest\x1a%.samsara.drivers.v1.GetDriverResponse\"F\xda\xce\x18?\n" +
+	"\tgetDriver\x10\x01\x1a\x13/fleet/drivers/{id}8\x01B\fRead DriversJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xaa\x01\n" +
 	"\fUpdateDriver\x12'.samsara.drivers.v1.UpdateDriverRequest\x1a(.samsara.drivers.v1.UpdateDriverResponse\"G\xda\xce\x18C\n" +
 	"\fupdateDriver\x10\x04\x1a\x13/fleet/drivers/{id} \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B=P\x01Z9samsara.internal/gateway/gen/samsara/drivers/v1;driversv1b\x06proto3"
 
@@ -2849,13 +2849,13 @@ var file_samsara_drivers_v1_drivers_proto_depIdxs = []int32{
 	15, // 20: samsara.drivers.v1.Driver.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
 	17, // 21: samsara.drivers.v1.Driver.eld_settings:type_name -> samsara.drivers.v1.DriverEldSettings
 	25, // 22: samsara.drivers.v1.Driver.external_ids:type_name -> samsara.drivers.v1.Driver.ExternalIdsEntry
-	30, // 23: samsara.drivers.v1.Driver.peer_group_tag:type_name -> samsara.types.v1.TagTiny
-	19, // 24: samsara.drivers.v1.Driver.static_assigned_vehicle:type_name -> samsara.drivers.v1.DriverStaticAssignedVehicle
-	30, // 25: samsara.drivers.v1.Driver.tags:type_name -> samsara.types.v1.TagTiny
-	20, // 26: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
-	22, // 27: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	21, // 28: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
-	18, // 29: samsara.drivers.v1.Driver.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	18, // 23: samsara.drivers.v1.Driver.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	30, // 24: samsara.drivers.v1.Driver.peer_group_tag:type_name -> samsara.types.v1.TagTiny
+	19, // 25: samsara.drivers.v1.Driver.static_assigned_vehicle:type_name -> samsara.drivers.v1.DriverStaticAssignedVehicle
+	30, // 26: samsara.drivers.v1.Driver.tags:type_name -> samsara.types.v1.TagTiny
+	20, // 27: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
+	22, // 28: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	21, // 29: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
 	16, // 30: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
 	0,  // 31: samsara.drivers.v1.DriversService.ListDrivers:input_type -> samsara.drivers.v1.ListDriversRequest
 	2,  // 32: samsara.drivers.v1.DriversService.StreamDrivers:input_type -> samsara.drivers.v1.StreamDriversRequest

@@ -39,8 +39,8 @@ type DriversServiceClient interface {
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
 	ListDrivers(ctx context.Context, in *ListDriversRequest, opts ...grpc.CallOption) (*ListDriversResponse, error)
-	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDrivers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDrivers(ctx context.Context, in *StreamDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversResponse], error)
 	// POST /fleet/drivers
 	// Scope: Write Drivers.
@@ -147,8 +147,8 @@ type DriversServiceServer interface {
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
 	ListDrivers(context.Context, *ListDriversRequest) (*ListDriversResponse, error)
-	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDrivers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDrivers(*StreamDriversRequest, grpc.ServerStreamingServer[StreamDriversResponse]) error
 	// POST /fleet/drivers
 	// Scope: Write Drivers.

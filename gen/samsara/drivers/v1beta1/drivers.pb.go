@@ -185,7 +185,7 @@ type StreamDriverEfficiencyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiency is asked, page after page.
 	Request *GetDriverEfficiencyRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -507,7 +507,7 @@ type ListDriverWorkflowsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `workflowType`. Known values: `startOfDay`, `endOfDay`, `assetSelection`,
 	// `leaveAsset`, `ridershipSafetyCheck`, `stopArrival`.
 	WorkflowType  *string `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3,oneof" json:"workflow_type,omitempty"`
@@ -552,7 +552,7 @@ func (x *ListDriverWorkflowsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListDriverWorkflowsRequest) GetLimit() int64 {
+func (x *ListDriverWorkflowsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -626,7 +626,7 @@ type StreamDriverWorkflowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverWorkflows is asked, page after page.
 	Request *ListDriverWorkflowsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1225,7 +1225,7 @@ type VehicleSummary struct {
 	// Member `totalBrakeEventCount`.
 	TotalBrakeEventCount *float64 `protobuf:"fixed64,12,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1344,7 +1344,7 @@ func (x *VehicleSummary) GetTotalBrakeEventCount() float64 {
 	return 0
 }
 
-func (x *VehicleSummary) GetVehicle() *v1.VehicleTiny2 {
+func (x *VehicleSummary) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1401,7 +1401,7 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v25.samsara.drivers.v1beta1.DriverWorkflowAssignmentDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa7\x02\n" +
 	"\x1aListDriverWorkflowsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12\x85\x01\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12\x85\x01\n" +
 	"\rworkflow_type\x18\x03 \x01(\tB[\xda\xce\x18W\b\x022\n" +
 	"startOfDay2\bendOfDay2\x0eassetSelection2\n" +
 	"leaveAsset2\x14ridershipSafetyCheck2\vstopArrivalH\x02R\fworkflowType\x88\x01\x01B\b\n" +
@@ -1486,7 +1486,7 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x1e\xda\xce\x18\x1aExtendedDriverTinyResponseB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_username\"\xda\b\n" +
+	"\t_username\"\xd9\b\n" +
 	"\x0eVehicleSummary\x12H\n" +
 	"\x1eanticipation_brake_event_count\x18\x01 \x01(\x01H\x00R\x1banticipationBrakeEventCount\x88\x01\x01\x125\n" +
 	"\x14coasting_duration_ms\x18\x02 \x01(\x01H\x01R\x12coastingDurationMs\x88\x01\x01\x12@\n" +
@@ -1501,8 +1501,8 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	" \x01(\x01H\tR\voverSpeedMs\x88\x01\x01\x12?\n" +
 	"\x1apower_take_off_duration_ms\x18\v \x01(\x01H\n" +
 	"R\x16powerTakeOffDurationMs\x88\x01\x01\x12:\n" +
-	"\x17total_brake_event_count\x18\f \x01(\x01H\vR\x14totalBrakeEventCount\x88\x01\x01\x128\n" +
-	"\avehicle\x18\r \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:\x12\xda\xce\x18\x0eVehicleSummaryB!\n" +
+	"\x17total_brake_event_count\x18\f \x01(\x01H\vR\x14totalBrakeEventCount\x88\x01\x01\x127\n" +
+	"\avehicle\x18\r \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:\x12\xda\xce\x18\x0eVehicleSummaryB!\n" +
 	"\x1f_anticipation_brake_event_countB\x17\n" +
 	"\x15_coasting_duration_msB\x1d\n" +
 	"\x1b_cruise_control_duration_msB\x19\n" +
@@ -1514,23 +1514,23 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x16_idle_time_duration_msB\x10\n" +
 	"\x0e_over_speed_msB\x1d\n" +
 	"\x1b_power_take_off_duration_msB\x1a\n" +
-	"\x18_total_brake_event_count2\xe0\n" +
+	"\x18_total_brake_event_count2\xec\n" +
 	"\n" +
-	"\x0eDriversService\x12\xf9\x01\n" +
-	"\x13GetDriverEfficiency\x123.samsara.drivers.v1beta1.GetDriverEfficiencyRequest\x1a4.samsara.drivers.v1beta1.GetDriverEfficiencyResponse\"w\xda\xce\x18s\n" +
-	"\x13getDriverEfficiency\x10\x01\x1a\x1e/beta/fleet/drivers/efficiency(\x018\x01B\x12Read Fuel & EnergyJ\x06\b2\x12\x02\b\x01P\x02X\xc8\x01b\x15data.driver_summaries\x12\xa8\x01\n" +
-	"\x16StreamDriverEfficiency\x126.samsara.drivers.v1beta1.StreamDriverEfficiencyRequest\x1a7.samsara.drivers.v1beta1.StreamDriverEfficiencyResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetDriverEfficiency\x10\x010\x01\x12\x8c\x02\n" +
+	"\x0eDriversService\x12\xfc\x01\n" +
+	"\x13GetDriverEfficiency\x123.samsara.drivers.v1beta1.GetDriverEfficiencyRequest\x1a4.samsara.drivers.v1beta1.GetDriverEfficiencyResponse\"z\xda\xce\x18s\n" +
+	"\x13getDriverEfficiency\x10\x01\x1a\x1e/beta/fleet/drivers/efficiency(\x018\x01B\x12Read Fuel & EnergyJ\x06\b2\x12\x02\b\x01P\x02X\xc8\x01b\x15data.driver_summaries\x90\x02\x01\x12\xab\x01\n" +
+	"\x16StreamDriverEfficiency\x126.samsara.drivers.v1beta1.StreamDriverEfficiencyRequest\x1a7.samsara.drivers.v1beta1.StreamDriverEfficiencyResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetDriverEfficiency\x10\x01\x90\x02\x010\x01\x12\x8c\x02\n" +
 	"\x1aResolveAssignmentByDetails\x12:.samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest\x1a;.samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse\"u\xda\xce\x18q\n" +
 	"\x1aresolveAssignmentByDetails\x10\x02\x1a//fleet/drivers/voice-sign-in/resolve-assignment \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x90\x02\n" +
 	"\x1cPostDriverWorkflowAssignment\x12<.samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest\x1a=.samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse\"s\xda\xce\x18o\n" +
 	"\x1cpostDriverWorkflowAssignment\x10\x02\x1a#/fleet/drivers/workflow-assignments \x02B\x19Write Driver App SettingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xdc\x01\n" +
-	"\x13ListDriverWorkflows\x123.samsara.drivers.v1beta1.ListDriverWorkflowsRequest\x1a4.samsara.drivers.v1beta1.ListDriverWorkflowsResponse\"Z\xda\xce\x18V\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xdf\x01\n" +
+	"\x13ListDriverWorkflows\x123.samsara.drivers.v1beta1.ListDriverWorkflowsRequest\x1a4.samsara.drivers.v1beta1.ListDriverWorkflowsResponse\"]\xda\xce\x18V\n" +
 	"\x13listDriverWorkflows\x10\x01\x1a\x18/fleet/drivers/workflows(\x018\x01B\fRead DriversJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x15StreamDriverWorkflows\x125.samsara.drivers.v1beta1.StreamDriverWorkflowsRequest\x1a6.samsara.drivers.v1beta1.StreamDriverWorkflowsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListDriverWorkflows\x10\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/drivers/v1beta1;driversv1beta1b\x06proto3"
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x15StreamDriverWorkflows\x125.samsara.drivers.v1beta1.StreamDriverWorkflowsRequest\x1a6.samsara.drivers.v1beta1.StreamDriverWorkflowsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListDriverWorkflows\x10\x01\x90\x02\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/drivers/v1beta1;driversv1beta1b\x06proto3"
 
 var (
 	file_samsara_drivers_v1beta1_drivers_proto_rawDescOnce sync.Once
@@ -1568,7 +1568,7 @@ var file_samsara_drivers_v1beta1_drivers_proto_goTypes = []any{
 	nil,                                          // 19: samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
 	(*v1.Pagination)(nil),                        // 20: samsara.types.v1.Pagination
 	(*v11.StreamOptions)(nil),                    // 21: samsara.gateway.v1.StreamOptions
-	(*v1.VehicleTiny2)(nil),                      // 22: samsara.types.v1.VehicleTiny2
+	(*v1.VehicleTiny)(nil),                       // 22: samsara.types.v1.VehicleTiny
 }
 var file_samsara_drivers_v1beta1_drivers_proto_depIdxs = []int32{
 	13, // 0: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.data:type_name -> samsara.drivers.v1beta1.DriverEfficienciesData
@@ -1587,7 +1587,7 @@ var file_samsara_drivers_v1beta1_drivers_proto_depIdxs = []int32{
 	17, // 13: samsara.drivers.v1beta1.DriverEfficiency.driver:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny
 	18, // 14: samsara.drivers.v1beta1.DriverEfficiency.vehicle_summaries:type_name -> samsara.drivers.v1beta1.VehicleSummary
 	19, // 15: samsara.drivers.v1beta1.ExtendedDriverTiny.external_ids:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
-	22, // 16: samsara.drivers.v1beta1.VehicleSummary.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	22, // 16: samsara.drivers.v1beta1.VehicleSummary.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	0,  // 17: samsara.drivers.v1beta1.DriversService.GetDriverEfficiency:input_type -> samsara.drivers.v1beta1.GetDriverEfficiencyRequest
 	2,  // 18: samsara.drivers.v1beta1.DriversService.StreamDriverEfficiency:input_type -> samsara.drivers.v1beta1.StreamDriverEfficiencyRequest
 	4,  // 19: samsara.drivers.v1beta1.DriversService.ResolveAssignmentByDetails:input_type -> samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest

@@ -41,7 +41,7 @@ type DriversServiceClient interface {
 	// Stage: beta.
 	GetDriverEfficiency(ctx context.Context, in *GetDriverEfficiencyRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyResponse, error)
 	// Every page of GetDriverEfficiency, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverEfficiency(ctx context.Context, in *StreamDriverEfficiencyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyResponse], error)
 	// POST /fleet/drivers/voice-sign-in/resolve-assignment
 	// Scope: Write Assignments.
@@ -59,7 +59,7 @@ type DriversServiceClient interface {
 	// Stage: beta.
 	ListDriverWorkflows(ctx context.Context, in *ListDriverWorkflowsRequest, opts ...grpc.CallOption) (*ListDriverWorkflowsResponse, error)
 	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverWorkflows(ctx context.Context, in *StreamDriverWorkflowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverWorkflowsResponse], error)
 }
 
@@ -161,7 +161,7 @@ type DriversServiceServer interface {
 	// Stage: beta.
 	GetDriverEfficiency(context.Context, *GetDriverEfficiencyRequest) (*GetDriverEfficiencyResponse, error)
 	// Every page of GetDriverEfficiency, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverEfficiency(*StreamDriverEfficiencyRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyResponse]) error
 	// POST /fleet/drivers/voice-sign-in/resolve-assignment
 	// Scope: Write Assignments.
@@ -179,7 +179,7 @@ type DriversServiceServer interface {
 	// Stage: beta.
 	ListDriverWorkflows(context.Context, *ListDriverWorkflowsRequest) (*ListDriverWorkflowsResponse, error)
 	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverWorkflows(*StreamDriverWorkflowsRequest, grpc.ServerStreamingServer[StreamDriverWorkflowsResponse]) error
 }
 

@@ -31,7 +31,7 @@ type ListEquipmentRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
@@ -77,7 +77,7 @@ func (x *ListEquipmentRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListEquipmentRequest) GetLimit() int64 {
+func (x *ListEquipmentRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -158,7 +158,7 @@ type StreamEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipment is asked, page after page.
 	Request *ListEquipmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -396,7 +396,7 @@ type StreamEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocations is asked, page after page.
 	Request *GetEquipmentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -634,7 +634,7 @@ type StreamEquipmentLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsFeed is asked, page after page.
 	Request *GetEquipmentLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1009,7 +1009,7 @@ type StreamEquipmentLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsHistory is asked, page after page.
 	Request *GetEquipmentLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1258,7 +1258,7 @@ type StreamEquipmentStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStats is asked, page after page.
 	Request *GetEquipmentStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1507,7 +1507,7 @@ type StreamEquipmentStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsFeed is asked, page after page.
 	Request *GetEquipmentStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1893,7 +1893,7 @@ type StreamEquipmentStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsHistory is asked, page after page.
 	Request *GetEquipmentStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3539,7 +3539,7 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"$samsara/equipment/v1/equipment.proto\x12\x14samsara.equipment.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd5\x01\n" +
 	"\x14ListEquipmentRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -3856,44 +3856,44 @@ const file_samsara_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x12obd_engine_seconds\x18\r \x03(\v2/.samsara.equipment.v1.EquipmentObdEngineSecondsR\x10obdEngineSeconds\x12Y\n" +
 	"\x11obd_engine_states\x18\x0e \x03(\v2-.samsara.equipment.v1.EquipmentObdEngineStateR\x0fobdEngineStates:#\xda\xce\x18\x1fEquipmentStatsListResponse_dataB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xdd\x1a\n" +
-	"\x10EquipmentService\x12\xa8\x01\n" +
-	"\rListEquipment\x12*.samsara.equipment.v1.ListEquipmentRequest\x1a+.samsara.equipment.v1.ListEquipmentResponse\">\xda\xce\x18:\n" +
-	"\rlistEquipment\x10\x01\x1a\x10/fleet/equipment(\x018\x01J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
-	"\x0fStreamEquipment\x12,.samsara.equipment.v1.StreamEquipmentRequest\x1a-.samsara.equipment.v1.StreamEquipmentResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListEquipment\x10\x010\x01\x12\xed\x01\n" +
-	"\x15GetEquipmentLocations\x122.samsara.equipment.v1.GetEquipmentLocationsRequest\x1a3.samsara.equipment.v1.GetEquipmentLocationsResponse\"k\xda\xce\x18g\n" +
-	"\x15getEquipmentLocations\x10\x01\x1a\x1a/fleet/equipment/locations(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
-	"\x18StreamEquipmentLocations\x125.samsara.equipment.v1.StreamEquipmentLocationsRequest\x1a6.samsara.equipment.v1.StreamEquipmentLocationsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetEquipmentLocations\x10\x010\x01\x12\x84\x02\n" +
-	"\x19GetEquipmentLocationsFeed\x126.samsara.equipment.v1.GetEquipmentLocationsFeedRequest\x1a7.samsara.equipment.v1.GetEquipmentLocationsFeedResponse\"v\xda\xce\x18r\n" +
-	"\x19getEquipmentLocationsFeed\x10\x01\x1a\x1f/fleet/equipment/locations/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xba\x01\n" +
-	"\x1cStreamEquipmentLocationsFeed\x129.samsara.equipment.v1.StreamEquipmentLocationsFeedRequest\x1a:.samsara.equipment.v1.StreamEquipmentLocationsFeedResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19GetEquipmentLocationsFeed\x10\x010\x01\x12\xae\x01\n" +
-	"\x18FollowEquipmentLocations\x125.samsara.equipment.v1.FollowEquipmentLocationsRequest\x1a6.samsara.equipment.v1.FollowEquipmentLocationsResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19GetEquipmentLocationsFeed\x10\x020\x01\x12\x91\x02\n" +
-	"\x1cGetEquipmentLocationsHistory\x129.samsara.equipment.v1.GetEquipmentLocationsHistoryRequest\x1a:.samsara.equipment.v1.GetEquipmentLocationsHistoryResponse\"z\xda\xce\x18v\n" +
-	"\x1cgetEquipmentLocationsHistory\x10\x01\x1a\"/fleet/equipment/locations/history(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc6\x01\n" +
-	"\x1fStreamEquipmentLocationsHistory\x12<.samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest\x1a=.samsara.equipment.v1.StreamEquipmentLocationsHistoryResponse\"$\xe2\xce\x18 \n" +
-	"\x1cGetEquipmentLocationsHistory\x10\x010\x01\x12\xd9\x01\n" +
-	"\x11GetEquipmentStats\x12..samsara.equipment.v1.GetEquipmentStatsRequest\x1a/.samsara.equipment.v1.GetEquipmentStatsResponse\"c\xda\xce\x18_\n" +
-	"\x11getEquipmentStats\x10\x01\x1a\x16/fleet/equipment/stats(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
-	"\x14StreamEquipmentStats\x121.samsara.equipment.v1.StreamEquipmentStatsRequest\x1a2.samsara.equipment.v1.StreamEquipmentStatsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11GetEquipmentStats\x10\x010\x01\x12\xf0\x01\n" +
-	"\x15GetEquipmentStatsFeed\x122.samsara.equipment.v1.GetEquipmentStatsFeedRequest\x1a3.samsara.equipment.v1.GetEquipmentStatsFeedResponse\"n\xda\xce\x18j\n" +
+	"\x05_name2\x90\x1b\n" +
+	"\x10EquipmentService\x12\xab\x01\n" +
+	"\rListEquipment\x12*.samsara.equipment.v1.ListEquipmentRequest\x1a+.samsara.equipment.v1.ListEquipmentResponse\"A\xda\xce\x18:\n" +
+	"\rlistEquipment\x10\x01\x1a\x10/fleet/equipment(\x018\x01J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8a\x01\n" +
+	"\x0fStreamEquipment\x12,.samsara.equipment.v1.StreamEquipmentRequest\x1a-.samsara.equipment.v1.StreamEquipmentResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListEquipment\x10\x01\x90\x02\x010\x01\x12\xf0\x01\n" +
+	"\x15GetEquipmentLocations\x122.samsara.equipment.v1.GetEquipmentLocationsRequest\x1a3.samsara.equipment.v1.GetEquipmentLocationsResponse\"n\xda\xce\x18g\n" +
+	"\x15getEquipmentLocations\x10\x01\x1a\x1a/fleet/equipment/locations(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xad\x01\n" +
+	"\x18StreamEquipmentLocations\x125.samsara.equipment.v1.StreamEquipmentLocationsRequest\x1a6.samsara.equipment.v1.StreamEquipmentLocationsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetEquipmentLocations\x10\x01\x90\x02\x010\x01\x12\x87\x02\n" +
+	"\x19GetEquipmentLocationsFeed\x126.samsara.equipment.v1.GetEquipmentLocationsFeedRequest\x1a7.samsara.equipment.v1.GetEquipmentLocationsFeedResponse\"y\xda\xce\x18r\n" +
+	"\x19getEquipmentLocationsFeed\x10\x01\x1a\x1f/fleet/equipment/locations/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbd\x01\n" +
+	"\x1cStreamEquipmentLocationsFeed\x129.samsara.equipment.v1.StreamEquipmentLocationsFeedRequest\x1a:.samsara.equipment.v1.StreamEquipmentLocationsFeedResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19GetEquipmentLocationsFeed\x10\x01\x90\x02\x010\x01\x12\xb1\x01\n" +
+	"\x18FollowEquipmentLocations\x125.samsara.equipment.v1.FollowEquipmentLocationsRequest\x1a6.samsara.equipment.v1.FollowEquipmentLocationsResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19GetEquipmentLocationsFeed\x10\x02\x90\x02\x010\x01\x12\x94\x02\n" +
+	"\x1cGetEquipmentLocationsHistory\x129.samsara.equipment.v1.GetEquipmentLocationsHistoryRequest\x1a:.samsara.equipment.v1.GetEquipmentLocationsHistoryResponse\"}\xda\xce\x18v\n" +
+	"\x1cgetEquipmentLocationsHistory\x10\x01\x1a\"/fleet/equipment/locations/history(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc9\x01\n" +
+	"\x1fStreamEquipmentLocationsHistory\x12<.samsara.equipment.v1.StreamEquipmentLocationsHistoryRequest\x1a=.samsara.equipment.v1.StreamEquipmentLocationsHistoryResponse\"'\xe2\xce\x18 \n" +
+	"\x1cGetEquipmentLocationsHistory\x10\x01\x90\x02\x010\x01\x12\xdc\x01\n" +
+	"\x11GetEquipmentStats\x12..samsara.equipment.v1.GetEquipmentStatsRequest\x1a/.samsara.equipment.v1.GetEquipmentStatsResponse\"f\xda\xce\x18_\n" +
+	"\x11getEquipmentStats\x10\x01\x1a\x16/fleet/equipment/stats(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9d\x01\n" +
+	"\x14StreamEquipmentStats\x121.samsara.equipment.v1.StreamEquipmentStatsRequest\x1a2.samsara.equipment.v1.StreamEquipmentStatsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11GetEquipmentStats\x10\x01\x90\x02\x010\x01\x12\xf3\x01\n" +
+	"\x15GetEquipmentStatsFeed\x122.samsara.equipment.v1.GetEquipmentStatsFeedRequest\x1a3.samsara.equipment.v1.GetEquipmentStatsFeedResponse\"q\xda\xce\x18j\n" +
 	"\x15getEquipmentStatsFeed\x10\x01\x1a\x1b/fleet/equipment/stats/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
-	"\x18StreamEquipmentStatsFeed\x125.samsara.equipment.v1.StreamEquipmentStatsFeedRequest\x1a6.samsara.equipment.v1.StreamEquipmentStatsFeedResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetEquipmentStatsFeed\x10\x010\x01\x12\x9e\x01\n" +
-	"\x14FollowEquipmentStats\x121.samsara.equipment.v1.FollowEquipmentStatsRequest\x1a2.samsara.equipment.v1.FollowEquipmentStatsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetEquipmentStatsFeed\x10\x020\x01\x12\xfd\x01\n" +
-	"\x18GetEquipmentStatsHistory\x125.samsara.equipment.v1.GetEquipmentStatsHistoryRequest\x1a6.samsara.equipment.v1.GetEquipmentStatsHistoryResponse\"r\xda\xce\x18n\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xad\x01\n" +
+	"\x18StreamEquipmentStatsFeed\x125.samsara.equipment.v1.StreamEquipmentStatsFeedRequest\x1a6.samsara.equipment.v1.StreamEquipmentStatsFeedResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetEquipmentStatsFeed\x10\x01\x90\x02\x010\x01\x12\xa1\x01\n" +
+	"\x14FollowEquipmentStats\x121.samsara.equipment.v1.FollowEquipmentStatsRequest\x1a2.samsara.equipment.v1.FollowEquipmentStatsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetEquipmentStatsFeed\x10\x02\x90\x02\x010\x01\x12\x80\x02\n" +
+	"\x18GetEquipmentStatsHistory\x125.samsara.equipment.v1.GetEquipmentStatsHistoryRequest\x1a6.samsara.equipment.v1.GetEquipmentStatsHistoryResponse\"u\xda\xce\x18n\n" +
 	"\x18getEquipmentStatsHistory\x10\x01\x1a\x1e/fleet/equipment/stats/history(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
-	"\x1bStreamEquipmentStatsHistory\x128.samsara.equipment.v1.StreamEquipmentStatsHistoryRequest\x1a9.samsara.equipment.v1.StreamEquipmentStatsHistoryResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetEquipmentStatsHistory\x10\x010\x01\x12\xb1\x01\n" +
-	"\fGetEquipment\x12).samsara.equipment.v1.GetEquipmentRequest\x1a*.samsara.equipment.v1.GetEquipmentResponse\"J\xda\xce\x18F\n" +
-	"\fgetEquipment\x10\x01\x1a\x15/fleet/equipment/{id}8\x01B\x0eRead EquipmentJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/equipment/v1;equipmentv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb9\x01\n" +
+	"\x1bStreamEquipmentStatsHistory\x128.samsara.equipment.v1.StreamEquipmentStatsHistoryRequest\x1a9.samsara.equipment.v1.StreamEquipmentStatsHistoryResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18GetEquipmentStatsHistory\x10\x01\x90\x02\x010\x01\x12\xb4\x01\n" +
+	"\fGetEquipment\x12).samsara.equipment.v1.GetEquipmentRequest\x1a*.samsara.equipment.v1.GetEquipmentResponse\"M\xda\xce\x18F\n" +
+	"\fgetEquipment\x10\x01\x1a\x15/fleet/equipment/{id}8\x01B\x0eRead EquipmentJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01BAP\x01Z=samsara.internal/gateway/gen/samsara/equipment/v1;equipmentv1b\x06proto3"
 
 var (
 	file_samsara_equipment_v1_equipment_proto_rawDescOnce sync.Once

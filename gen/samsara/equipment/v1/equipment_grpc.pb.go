@@ -49,22 +49,22 @@ type EquipmentServiceClient interface {
 	// GET /fleet/equipment
 	// Rate limit: 5 requests per second and organization.
 	ListEquipment(ctx context.Context, in *ListEquipmentRequest, opts ...grpc.CallOption) (*ListEquipmentResponse, error)
-	// Every page of ListEquipment, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListEquipment, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamEquipment(ctx context.Context, in *StreamEquipmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentResponse], error)
 	// GET /fleet/equipment/locations
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
 	GetEquipmentLocations(ctx context.Context, in *GetEquipmentLocationsRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsResponse, error)
 	// Every page of GetEquipmentLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentLocations(ctx context.Context, in *StreamEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsResponse], error)
 	// GET /fleet/equipment/locations/feed
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
 	GetEquipmentLocationsFeed(ctx context.Context, in *GetEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsFeedResponse, error)
 	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentLocationsFeed(ctx context.Context, in *StreamEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse], error)
 	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -76,21 +76,21 @@ type EquipmentServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetEquipmentLocationsHistory(ctx context.Context, in *GetEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsHistoryResponse, error)
 	// Every page of GetEquipmentLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentLocationsHistory(ctx context.Context, in *StreamEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsHistoryResponse], error)
 	// GET /fleet/equipment/stats
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetEquipmentStats(ctx context.Context, in *GetEquipmentStatsRequest, opts ...grpc.CallOption) (*GetEquipmentStatsResponse, error)
 	// Every page of GetEquipmentStats, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentStats(ctx context.Context, in *StreamEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsResponse], error)
 	// GET /fleet/equipment/stats/feed
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
 	GetEquipmentStatsFeed(ctx context.Context, in *GetEquipmentStatsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentStatsFeedResponse, error)
 	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentStatsFeed(ctx context.Context, in *StreamEquipmentStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse], error)
 	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -102,7 +102,7 @@ type EquipmentServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	GetEquipmentStatsHistory(ctx context.Context, in *GetEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentStatsHistoryResponse, error)
 	// Every page of GetEquipmentStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentStatsHistory(ctx context.Context, in *StreamEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsHistoryResponse], error)
 	// GET /fleet/equipment/{id}
 	// Scope: Read Equipment.
@@ -378,22 +378,22 @@ type EquipmentServiceServer interface {
 	// GET /fleet/equipment
 	// Rate limit: 5 requests per second and organization.
 	ListEquipment(context.Context, *ListEquipmentRequest) (*ListEquipmentResponse, error)
-	// Every page of ListEquipment, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListEquipment, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamEquipment(*StreamEquipmentRequest, grpc.ServerStreamingServer[StreamEquipmentResponse]) error
 	// GET /fleet/equipment/locations
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
 	GetEquipmentLocations(context.Context, *GetEquipmentLocationsRequest) (*GetEquipmentLocationsResponse, error)
 	// Every page of GetEquipmentLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentLocations(*StreamEquipmentLocationsRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsResponse]) error
 	// GET /fleet/equipment/locations/feed
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
 	GetEquipmentLocationsFeed(context.Context, *GetEquipmentLocationsFeedRequest) (*GetEquipmentLocationsFeedResponse, error)
 	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentLocationsFeed(*StreamEquipmentLocationsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]) error
 	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -405,21 +405,21 @@ type EquipmentServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetEquipmentLocationsHistory(context.Context, *GetEquipmentLocationsHistoryRequest) (*GetEquipmentLocationsHistoryResponse, error)
 	// Every page of GetEquipmentLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentLocationsHistory(*StreamEquipmentLocationsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsHistoryResponse]) error
 	// GET /fleet/equipment/stats
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetEquipmentStats(context.Context, *GetEquipmentStatsRequest) (*GetEquipmentStatsResponse, error)
 	// Every page of GetEquipmentStats, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentStats(*StreamEquipmentStatsRequest, grpc.ServerStreamingServer[StreamEquipmentStatsResponse]) error
 	// GET /fleet/equipment/stats/feed
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
 	GetEquipmentStatsFeed(context.Context, *GetEquipmentStatsFeedRequest) (*GetEquipmentStatsFeedResponse, error)
 	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentStatsFeed(*StreamEquipmentStatsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]) error
 	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -431,7 +431,7 @@ type EquipmentServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	GetEquipmentStatsHistory(context.Context, *GetEquipmentStatsHistoryRequest) (*GetEquipmentStatsHistoryResponse, error)
 	// Every page of GetEquipmentStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEquipmentStatsHistory(*StreamEquipmentStatsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentStatsHistoryResponse]) error
 	// GET /fleet/equipment/{id}
 	// Scope: Read Equipment.

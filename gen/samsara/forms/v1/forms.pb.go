@@ -810,7 +810,7 @@ type StreamFormSubmissionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFormSubmissionsStream is asked, page after page.
 	Request *GetFormSubmissionsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1149,7 +1149,7 @@ type StreamFormTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFormTemplates is asked, page after page.
 	Request *GetFormTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2467,28 +2467,28 @@ const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\frequirements\x18\x02 \x01(\v2,.samsara.forms.v1.SingleApprovalRequirementsB\x06\xda\xce\x18\x02 \x01R\frequirements:/\xda\xce\x18+FormsSingleApprovalConfigObjectResponseBodyB\"\n" +
 	" _allow_manual_approver_selection\"q\n" +
 	"\x1aSingleApprovalRequirements\x12!\n" +
-	"\brole_ids\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\aroleIds:0\xda\xce\x18,SingleApprovalRequirementsObjectResponseBody2\xe8\x0f\n" +
-	"\fFormsService\x12\xc4\x01\n" +
-	"\x12GetFormSubmissions\x12+.samsara.forms.v1.GetFormSubmissionsRequest\x1a,.samsara.forms.v1.GetFormSubmissionsResponse\"S\xda\xce\x18O\n" +
-	"\x12getFormSubmissions\x10\x01\x1a\x11/form-submissions8\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc5\x01\n" +
+	"\brole_ids\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\aroleIds:0\xda\xce\x18,SingleApprovalRequirementsObjectResponseBody2\xfd\x0f\n" +
+	"\fFormsService\x12\xc7\x01\n" +
+	"\x12GetFormSubmissions\x12+.samsara.forms.v1.GetFormSubmissionsRequest\x1a,.samsara.forms.v1.GetFormSubmissionsResponse\"V\xda\xce\x18O\n" +
+	"\x12getFormSubmissions\x10\x01\x1a\x11/form-submissions8\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xc5\x01\n" +
 	"\x12PostFormSubmission\x12+.samsara.forms.v1.PostFormSubmissionRequest\x1a,.samsara.forms.v1.PostFormSubmissionResponse\"T\xda\xce\x18P\n" +
 	"\x12postFormSubmission\x10\x02\x1a\x11/form-submissions \x02B\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc9\x01\n" +
 	"\x13PatchFormSubmission\x12,.samsara.forms.v1.PatchFormSubmissionRequest\x1a-.samsara.forms.v1.PatchFormSubmissionResponse\"U\xda\xce\x18Q\n" +
-	"\x13patchFormSubmission\x10\x04\x1a\x11/form-submissions \x02B\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf8\x01\n" +
-	"\x1cGetFormSubmissionsPdfExports\x125.samsara.forms.v1.GetFormSubmissionsPdfExportsRequest\x1a6.samsara.forms.v1.GetFormSubmissionsPdfExportsResponse\"i\xda\xce\x18e\n" +
-	"\x1cgetFormSubmissionsPdfExports\x10\x01\x1a\x1d/form-submissions/pdf-exports8\x01B\x15Read Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xfb\x01\n" +
+	"\x13patchFormSubmission\x10\x04\x1a\x11/form-submissions \x02B\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xfb\x01\n" +
+	"\x1cGetFormSubmissionsPdfExports\x125.samsara.forms.v1.GetFormSubmissionsPdfExportsRequest\x1a6.samsara.forms.v1.GetFormSubmissionsPdfExportsResponse\"l\xda\xce\x18e\n" +
+	"\x1cgetFormSubmissionsPdfExports\x10\x01\x1a\x1d/form-submissions/pdf-exports8\x01B\x15Read Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x90\x02\x01\x12\xfb\x01\n" +
 	"\x1dPostFormSubmissionsPdfExports\x126.samsara.forms.v1.PostFormSubmissionsPdfExportsRequest\x1a7.samsara.forms.v1.PostFormSubmissionsPdfExportsResponse\"i\xda\xce\x18e\n" +
-	"\x1dpostFormSubmissionsPdfExports\x10\x02\x1a\x1d/form-submissions/pdf-exportsB\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xed\x01\n" +
-	"\x18GetFormSubmissionsStream\x121.samsara.forms.v1.GetFormSubmissionsStreamRequest\x1a2.samsara.forms.v1.GetFormSubmissionsStreamResponse\"j\xda\xce\x18f\n" +
-	"\x18getFormSubmissionsStream\x10\x01\x1a\x18/form-submissions/stream(\x010\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9e\x01\n" +
-	"\x15StreamFormSubmissions\x12..samsara.forms.v1.StreamFormSubmissionsRequest\x1a/.samsara.forms.v1.StreamFormSubmissionsResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x18GetFormSubmissionsStream\x10\x01\x18\x010\x01\x12\x9c\x01\n" +
-	"\x15FollowFormSubmissions\x12..samsara.forms.v1.FollowFormSubmissionsRequest\x1a/.samsara.forms.v1.FollowFormSubmissionsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetFormSubmissionsStream\x10\x020\x01\x12\xc2\x01\n" +
-	"\x10GetFormTemplates\x12).samsara.forms.v1.GetFormTemplatesRequest\x1a*.samsara.forms.v1.GetFormTemplatesResponse\"W\xda\xce\x18S\n" +
-	"\x10getFormTemplates\x10\x01\x1a\x0f/form-templates(\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8e\x01\n" +
-	"\x13StreamFormTemplates\x12,.samsara.forms.v1.StreamFormTemplatesRequest\x1a-.samsara.forms.v1.StreamFormTemplatesResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetFormTemplates\x10\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/forms/v1;formsv1b\x06proto3"
+	"\x1dpostFormSubmissionsPdfExports\x10\x02\x1a\x1d/form-submissions/pdf-exportsB\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xf0\x01\n" +
+	"\x18GetFormSubmissionsStream\x121.samsara.forms.v1.GetFormSubmissionsStreamRequest\x1a2.samsara.forms.v1.GetFormSubmissionsStreamResponse\"m\xda\xce\x18f\n" +
+	"\x18getFormSubmissionsStream\x10\x01\x1a\x18/form-submissions/stream(\x010\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa1\x01\n" +
+	"\x15StreamFormSubmissions\x12..samsara.forms.v1.StreamFormSubmissionsRequest\x1a/.samsara.forms.v1.StreamFormSubmissionsResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x18GetFormSubmissionsStream\x10\x01\x18\x01\x90\x02\x010\x01\x12\x9f\x01\n" +
+	"\x15FollowFormSubmissions\x12..samsara.forms.v1.FollowFormSubmissionsRequest\x1a/.samsara.forms.v1.FollowFormSubmissionsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18GetFormSubmissionsStream\x10\x02\x90\x02\x010\x01\x12\xc5\x01\n" +
+	"\x10GetFormTemplates\x12).samsara.forms.v1.GetFormTemplatesRequest\x1a*.samsara.forms.v1.GetFormTemplatesResponse\"Z\xda\xce\x18S\n" +
+	"\x10getFormTemplates\x10\x01\x1a\x0f/form-templates(\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x91\x01\n" +
+	"\x13StreamFormTemplates\x12,.samsara.forms.v1.StreamFormTemplatesRequest\x1a-.samsara.forms.v1.StreamFormTemplatesResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetFormTemplates\x10\x01\x90\x02\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/forms/v1;formsv1b\x06proto3"
 
 var (
 	file_samsara_forms_v1_forms_proto_rawDescOnce sync.Once

@@ -64,7 +64,7 @@ type FormsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetFormSubmissionsStream(ctx context.Context, in *GetFormSubmissionsStreamRequest, opts ...grpc.CallOption) (*GetFormSubmissionsStreamResponse, error)
 	// Every page of GetFormSubmissionsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamFormSubmissions(ctx context.Context, in *StreamFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormSubmissionsResponse], error)
@@ -79,8 +79,8 @@ type FormsServiceClient interface {
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
 	GetFormTemplates(ctx context.Context, in *GetFormTemplatesRequest, opts ...grpc.CallOption) (*GetFormTemplatesResponse, error)
-	// Every page of GetFormTemplates, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetFormTemplates, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamFormTemplates(ctx context.Context, in *StreamFormTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormTemplatesResponse], error)
 }
 
@@ -250,7 +250,7 @@ type FormsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetFormSubmissionsStream(context.Context, *GetFormSubmissionsStreamRequest) (*GetFormSubmissionsStreamResponse, error)
 	// Every page of GetFormSubmissionsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamFormSubmissions(*StreamFormSubmissionsRequest, grpc.ServerStreamingServer[StreamFormSubmissionsResponse]) error
@@ -265,8 +265,8 @@ type FormsServiceServer interface {
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
 	GetFormTemplates(context.Context, *GetFormTemplatesRequest) (*GetFormTemplatesResponse, error)
-	// Every page of GetFormTemplates, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetFormTemplates, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamFormTemplates(*StreamFormTemplatesRequest, grpc.ServerStreamingServer[StreamFormTemplatesResponse]) error
 }
 

@@ -36,12 +36,12 @@ type GetDriverEfficiencyByDriversRequest struct {
 	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `endTime`. Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,11 +104,11 @@ func (x *GetDriverEfficiencyByDriversRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetDriverEfficiencyByDriversRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetDriverEfficiencyByDriversRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetDriverEfficiencyByDriversRequest) GetStartTime() string {
@@ -118,11 +118,11 @@ func (x *GetDriverEfficiencyByDriversRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetDriverEfficiencyByDriversRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetDriverEfficiencyByDriversRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetDriverEfficiencyByDrivers.
@@ -185,7 +185,7 @@ type StreamDriverEfficiencyByDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByDrivers is asked, page after page.
 	Request *GetDriverEfficiencyByDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -299,14 +299,14 @@ type GetDriverEfficiencyByVehiclesRequest struct {
 	DataFormats []string `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
 	// Query parameter `endTime`. Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,7,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -362,11 +362,11 @@ func (x *GetDriverEfficiencyByVehiclesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetDriverEfficiencyByVehiclesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetDriverEfficiencyByVehiclesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetDriverEfficiencyByVehiclesRequest) GetStartTime() string {
@@ -376,18 +376,18 @@ func (x *GetDriverEfficiencyByVehiclesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetDriverEfficiencyByVehiclesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetDriverEfficiencyByVehiclesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetDriverEfficiencyByVehiclesRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetDriverEfficiencyByVehiclesRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetDriverEfficiencyByVehicles.
@@ -450,7 +450,7 @@ type StreamDriverEfficiencyByVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByVehicles is asked, page after page.
 	Request *GetDriverEfficiencyByVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -564,12 +564,12 @@ type GetFuelEnergyDriverReportsRequest struct {
 	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `endDate`. Required. A time as in RFC 3339.
 	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startDate`. Required. A time as in RFC 3339.
 	StartDate *string `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -625,11 +625,11 @@ func (x *GetFuelEnergyDriverReportsRequest) GetEndDate() string {
 	return ""
 }
 
-func (x *GetFuelEnergyDriverReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetFuelEnergyDriverReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetFuelEnergyDriverReportsRequest) GetStartDate() string {
@@ -639,11 +639,11 @@ func (x *GetFuelEnergyDriverReportsRequest) GetStartDate() string {
 	return ""
 }
 
-func (x *GetFuelEnergyDriverReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetFuelEnergyDriverReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetFuelEnergyDriverReports.
@@ -706,7 +706,7 @@ type StreamFuelEnergyDriverReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyDriverReports is asked, page after page.
 	Request *GetFuelEnergyDriverReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -820,14 +820,14 @@ type GetFuelEnergyVehicleReportsRequest struct {
 	EndDate *string `protobuf:"bytes,2,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
 	// Query parameter `energyType`. Known values: `fuel`, `hybrid`, `electric`.
 	EnergyType *string `protobuf:"bytes,3,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startDate`. Required. A time as in RFC 3339.
 	StartDate *string `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,7,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,11 +883,11 @@ func (x *GetFuelEnergyVehicleReportsRequest) GetEnergyType() string {
 	return ""
 }
 
-func (x *GetFuelEnergyVehicleReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetFuelEnergyVehicleReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetFuelEnergyVehicleReportsRequest) GetStartDate() string {
@@ -897,18 +897,18 @@ func (x *GetFuelEnergyVehicleReportsRequest) GetStartDate() string {
 	return ""
 }
 
-func (x *GetFuelEnergyVehicleReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetFuelEnergyVehicleReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetFuelEnergyVehicleReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetFuelEnergyVehicleReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetFuelEnergyVehicleReports.
@@ -971,7 +971,7 @@ type StreamFuelEnergyVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyVehicleReports is asked, page after page.
 	Request *GetFuelEnergyVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2512,23 +2512,20 @@ var File_samsara_fuel_and_energy_v1_fuel_and_energy_proto protoreflect.FileDescr
 
 const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\n" +
-	"0samsara/fuel_and_energy/v1/fuel_and_energy.proto\x12\x1asamsara.fuel_and_energy.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x03\n" +
+	"0samsara/fuel_and_energy/v1/fuel_and_energy.proto\x12\x1asamsara.fuel_and_energy.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x85\x03\n" +
 	"#GetDriverEfficiencyByDriversRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fdata_formats\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdataFormats\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\bend_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\bend_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xc8\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xc8\x01\n" +
 	"$GetDriverEfficiencyByDriversResponse\x12Z\n" +
 	"\x04data\x18\x01 \x03(\v2>.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -2540,24 +2537,20 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"'StreamDriverEfficiencyByDriversResponse\x12T\n" +
 	"\x04page\x18\x01 \x01(\v2@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xc0\x03\n" +
+	"\a_cursor\"\x88\x03\n" +
 	"$GetDriverEfficiencyByVehiclesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fdata_formats\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdataFormats\x123\n" +
-	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xca\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xca\x01\n" +
 	"%GetDriverEfficiencyByVehiclesResponse\x12[\n" +
 	"\x04data\x18\x01 \x03(\v2?.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -2569,22 +2562,19 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"(StreamDriverEfficiencyByVehiclesResponse\x12U\n" +
 	"\x04page\x18\x01 \x01(\v2A.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xfb\x02\n" +
+	"\a_cursor\"\xd6\x02\n" +
 	"!GetFuelEnergyDriverReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\bend_date\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\bend_date\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartDate\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartDate\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_dateB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_dateB\n" +
-	"\n" +
-	"\b_tag_ids\"\xbe\x01\n" +
+	"\t_end_dateB\r\n" +
+	"\v_start_date\"\xbe\x01\n" +
 	"\"GetFuelEnergyDriverReportsResponse\x12R\n" +
 	"\x04data\x18\x01 \x01(\v26.samsara.fuel_and_energy.v1.FuelEnergyDriverReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -2596,26 +2586,22 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"%StreamFuelEnergyDriverReportsResponse\x12R\n" +
 	"\x04page\x18\x01 \x01(\v2>.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xe7\x03\n" +
+	"\a_cursor\"\xaf\x03\n" +
 	"\"GetFuelEnergyVehicleReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_date\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12D\n" +
 	"\venergy_type\x18\x03 \x01(\tB\x1e\xda\xce\x18\x1a\b\x022\x04fuel2\x06hybrid2\belectricH\x02R\n" +
-	"energyType\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x127\n" +
+	"energyType\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartDate\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartDate\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_dateB\x0e\n" +
-	"\f_energy_typeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_dateB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xc0\x01\n" +
+	"\f_energy_typeB\r\n" +
+	"\v_start_date\"\xc0\x01\n" +
 	"#GetFuelEnergyVehicleReportsResponse\x12S\n" +
 	"\x04data\x18\x01 \x01(\v27.samsara.fuel_and_energy.v1.FuelEnergyVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -2819,25 +2805,25 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"score_data\x18\x04 \x01(\v20.samsara.fuel_and_energy.v1.DriverEfficiencyDataR\tscoreData\x12*\n" +
 	"\n" +
 	"vehicle_id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tvehicleId\x88\x01\x01:9\xda\xce\x185singleDriverEfficiencyByVehicleDataObjectResponseBodyB\r\n" +
-	"\v_vehicle_id2\xa7\x11\n" +
-	"\x14FuelAndEnergyService\x12\x92\x02\n" +
-	"\x1cGetDriverEfficiencyByDrivers\x12?.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest\x1a@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse\"o\xda\xce\x18k\n" +
+	"\v_vehicle_id2\xbf\x11\n" +
+	"\x14FuelAndEnergyService\x12\x95\x02\n" +
+	"\x1cGetDriverEfficiencyByDrivers\x12?.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversRequest\x1a@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse\"r\xda\xce\x18k\n" +
 	"\x1cgetDriverEfficiencyByDrivers\x10\x01\x1a\x1a/driver-efficiency/drivers(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd2\x01\n" +
-	"\x1fStreamDriverEfficiencyByDrivers\x12B.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest\x1aC.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse\"$\xe2\xce\x18 \n" +
-	"\x1cGetDriverEfficiencyByDrivers\x10\x010\x01\x12\x97\x02\n" +
-	"\x1dGetDriverEfficiencyByVehicles\x12@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest\x1aA.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse\"q\xda\xce\x18m\n" +
-	"\x1dgetDriverEfficiencyByVehicles\x10\x01\x1a\x1b/driver-efficiency/vehicles(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd6\x01\n" +
-	" StreamDriverEfficiencyByVehicles\x12C.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest\x1aD.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse\"%\xe2\xce\x18!\n" +
-	"\x1dGetDriverEfficiencyByVehicles\x10\x010\x01\x12\x9e\x02\n" +
-	"\x1aGetFuelEnergyDriverReports\x12=.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest\x1a>.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse\"\x80\x01\xda\xce\x18|\n" +
-	"\x1agetFuelEnergyDriverReports\x10\x01\x1a\"/fleet/reports/drivers/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x13data.driver_reports\x12\xca\x01\n" +
-	"\x1dStreamFuelEnergyDriverReports\x12@.samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest\x1aA.samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aGetFuelEnergyDriverReports\x10\x010\x01\x12\xa4\x02\n" +
-	"\x1bGetFuelEnergyVehicleReports\x12>.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest\x1a?.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse\"\x83\x01\xda\xce\x18\x7f\n" +
-	"\x1bgetFuelEnergyVehicleReports\x10\x01\x1a#/fleet/reports/vehicles/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x12\xce\x01\n" +
-	"\x1eStreamFuelEnergyVehicleReports\x12A.samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest\x1aB.samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bGetFuelEnergyVehicleReports\x10\x010\x01\x12\xcb\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd5\x01\n" +
+	"\x1fStreamDriverEfficiencyByDrivers\x12B.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest\x1aC.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse\"'\xe2\xce\x18 \n" +
+	"\x1cGetDriverEfficiencyByDrivers\x10\x01\x90\x02\x010\x01\x12\x9a\x02\n" +
+	"\x1dGetDriverEfficiencyByVehicles\x12@.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesRequest\x1aA.samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse\"t\xda\xce\x18m\n" +
+	"\x1dgetDriverEfficiencyByVehicles\x10\x01\x1a\x1b/driver-efficiency/vehicles(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd9\x01\n" +
+	" StreamDriverEfficiencyByVehicles\x12C.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest\x1aD.samsara.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse\"(\xe2\xce\x18!\n" +
+	"\x1dGetDriverEfficiencyByVehicles\x10\x01\x90\x02\x010\x01\x12\xa1\x02\n" +
+	"\x1aGetFuelEnergyDriverReports\x12=.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsRequest\x1a>.samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse\"\x83\x01\xda\xce\x18|\n" +
+	"\x1agetFuelEnergyDriverReports\x10\x01\x1a\"/fleet/reports/drivers/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x13data.driver_reports\x90\x02\x01\x12\xcd\x01\n" +
+	"\x1dStreamFuelEnergyDriverReports\x12@.samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest\x1aA.samsara.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aGetFuelEnergyDriverReports\x10\x01\x90\x02\x010\x01\x12\xa7\x02\n" +
+	"\x1bGetFuelEnergyVehicleReports\x12>.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsRequest\x1a?.samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse\"\x86\x01\xda\xce\x18\x7f\n" +
+	"\x1bgetFuelEnergyVehicleReports\x10\x01\x1a#/fleet/reports/vehicles/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x90\x02\x01\x12\xd1\x01\n" +
+	"\x1eStreamFuelEnergyVehicleReports\x12A.samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest\x1aB.samsara.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bGetFuelEnergyVehicleReports\x10\x01\x90\x02\x010\x01\x12\xcb\x01\n" +
 	"\x10PostFuelPurchase\x123.samsara.fuel_and_energy.v1.PostFuelPurchaseRequest\x1a4.samsara.fuel_and_energy.v1.PostFuelPurchaseResponse\"L\xda\xce\x18H\n" +
 	"\x10postFuelPurchase\x10\x02\x1a\x0e/fuel-purchase \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x01X\xc8\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/fuel_and_energy/v1;fuelandenergyv1b\x06proto3"
 

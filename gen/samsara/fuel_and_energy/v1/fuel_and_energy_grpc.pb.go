@@ -43,28 +43,28 @@ type FuelAndEnergyServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	GetDriverEfficiencyByDrivers(ctx context.Context, in *GetDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyByDriversResponse, error)
 	// Every page of GetDriverEfficiencyByDrivers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverEfficiencyByDrivers(ctx context.Context, in *StreamDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByDriversResponse], error)
 	// GET /driver-efficiency/vehicles
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverEfficiencyByVehicles(ctx context.Context, in *GetDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyByVehiclesResponse, error)
 	// Every page of GetDriverEfficiencyByVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverEfficiencyByVehicles(ctx context.Context, in *StreamDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByVehiclesResponse], error)
 	// GET /fleet/reports/drivers/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 5 requests per second and organization.
 	GetFuelEnergyDriverReports(ctx context.Context, in *GetFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (*GetFuelEnergyDriverReportsResponse, error)
 	// Every page of GetFuelEnergyDriverReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFuelEnergyDriverReports(ctx context.Context, in *StreamFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyDriverReportsResponse], error)
 	// GET /fleet/reports/vehicles/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
 	GetFuelEnergyVehicleReports(ctx context.Context, in *GetFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (*GetFuelEnergyVehicleReportsResponse, error)
 	// Every page of GetFuelEnergyVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFuelEnergyVehicleReports(ctx context.Context, in *StreamFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyVehicleReportsResponse], error)
 	// POST /fuel-purchase
 	// Scope: Write Fuel Purchase.
@@ -217,28 +217,28 @@ type FuelAndEnergyServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	GetDriverEfficiencyByDrivers(context.Context, *GetDriverEfficiencyByDriversRequest) (*GetDriverEfficiencyByDriversResponse, error)
 	// Every page of GetDriverEfficiencyByDrivers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverEfficiencyByDrivers(*StreamDriverEfficiencyByDriversRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByDriversResponse]) error
 	// GET /driver-efficiency/vehicles
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 5 requests per second and organization.
 	GetDriverEfficiencyByVehicles(context.Context, *GetDriverEfficiencyByVehiclesRequest) (*GetDriverEfficiencyByVehiclesResponse, error)
 	// Every page of GetDriverEfficiencyByVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverEfficiencyByVehicles(*StreamDriverEfficiencyByVehiclesRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByVehiclesResponse]) error
 	// GET /fleet/reports/drivers/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 5 requests per second and organization.
 	GetFuelEnergyDriverReports(context.Context, *GetFuelEnergyDriverReportsRequest) (*GetFuelEnergyDriverReportsResponse, error)
 	// Every page of GetFuelEnergyDriverReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFuelEnergyDriverReports(*StreamFuelEnergyDriverReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyDriverReportsResponse]) error
 	// GET /fleet/reports/vehicles/fuel-energy
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
 	GetFuelEnergyVehicleReports(context.Context, *GetFuelEnergyVehicleReportsRequest) (*GetFuelEnergyVehicleReportsResponse, error)
 	// Every page of GetFuelEnergyVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFuelEnergyVehicleReports(*StreamFuelEnergyVehicleReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyVehicleReportsResponse]) error
 	// POST /fuel-purchase
 	// Scope: Write Fuel Purchase.

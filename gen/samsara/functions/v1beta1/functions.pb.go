@@ -545,7 +545,7 @@ type GetFunctionLogsRequest struct {
 	// Query parameter `filterText`.
 	FilterText *string `protobuf:"bytes,4,opt,name=filter_text,json=filterText,proto3,oneof" json:"filter_text,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `100`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -610,7 +610,7 @@ func (x *GetFunctionLogsRequest) GetFilterText() string {
 	return ""
 }
 
-func (x *GetFunctionLogsRequest) GetLimit() int64 {
+func (x *GetFunctionLogsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -684,7 +684,7 @@ type StreamFunctionLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFunctionLogs is asked, page after page.
 	Request *GetFunctionLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1932,7 +1932,7 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12,\n" +
 	"\vfilter_text\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"filterText\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03100H\x04R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03100H\x04R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\a\n" +
 	"\x05_nameB\b\n" +
@@ -2059,27 +2059,27 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x0f_upload_put_url\"\x87\x01\n" +
 	"\x10StartFunctionRun\x122\n" +
 	"\x0ecorrelation_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rcorrelationId\x88\x01\x01:,\xda\xce\x18(StartFunctionRunResponseBodyResponseBodyB\x11\n" +
-	"\x0f_correlation_id2\xe7\r\n" +
+	"\x0f_correlation_id2\xf6\r\n" +
 	"\x10FunctionsService\x12\xb9\x01\n" +
 	"\x0eCreateFunction\x120.samsara.functions.v1beta1.CreateFunctionRequest\x1a1.samsara.functions.v1beta1.CreateFunctionResponse\"B\xda\xce\x18>\n" +
 	"\x0ecreateFunction\x10\x02\x1a\n" +
-	"/functions \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb3\x01\n" +
-	"\vGetFunction\x12-.samsara.functions.v1beta1.GetFunctionRequest\x1a..samsara.functions.v1beta1.GetFunctionResponse\"E\xda\xce\x18A\n" +
-	"\vgetFunction\x10\x01\x1a\x11/functions/{name}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xbc\x01\n" +
+	"/functions \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb6\x01\n" +
+	"\vGetFunction\x12-.samsara.functions.v1beta1.GetFunctionRequest\x1a..samsara.functions.v1beta1.GetFunctionResponse\"H\xda\xce\x18A\n" +
+	"\vgetFunction\x10\x01\x1a\x11/functions/{name}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01\x12\xbc\x01\n" +
 	"\rPatchFunction\x12/.samsara.functions.v1beta1.PatchFunctionRequest\x1a0.samsara.functions.v1beta1.PatchFunctionResponse\"H\xda\xce\x18D\n" +
-	"\rpatchFunction\x10\x04\x1a\x11/functions/{name} \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xc0\x01\n" +
-	"\x0eDeleteFunction\x120.samsara.functions.v1beta1.DeleteFunctionRequest\x1a1.samsara.functions.v1beta1.DeleteFunctionResponse\"I\xda\xce\x18E\n" +
-	"\x0edeleteFunction\x10\x05\x1a\x11/functions/{name}8\x01B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xc5\x01\n" +
+	"\rpatchFunction\x10\x04\x1a\x11/functions/{name} \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xc3\x01\n" +
+	"\x0eDeleteFunction\x120.samsara.functions.v1beta1.DeleteFunctionRequest\x1a1.samsara.functions.v1beta1.DeleteFunctionResponse\"L\xda\xce\x18E\n" +
+	"\x0edeleteFunction\x10\x05\x1a\x11/functions/{name}8\x01B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xc5\x01\n" +
 	"\x0eDeployFunction\x120.samsara.functions.v1beta1.DeployFunctionRequest\x1a1.samsara.functions.v1beta1.DeployFunctionResponse\"N\xda\xce\x18J\n" +
-	"\x0edeployFunction\x10\x02\x1a\x18/functions/{name}/deployB\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xd0\x01\n" +
-	"\x0fGetFunctionLogs\x121.samsara.functions.v1beta1.GetFunctionLogsRequest\x1a2.samsara.functions.v1beta1.GetFunctionLogsResponse\"V\xda\xce\x18R\n" +
-	"\x0fgetFunctionLogs\x10\x01\x1a\x16/functions/{name}/logs(\x018\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\x9c\x01\n" +
-	"\x12StreamFunctionLogs\x124.samsara.functions.v1beta1.StreamFunctionLogsRequest\x1a5.samsara.functions.v1beta1.StreamFunctionLogsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetFunctionLogs\x10\x010\x01\x12\xcd\x01\n" +
+	"\x0edeployFunction\x10\x02\x1a\x18/functions/{name}/deployB\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xd3\x01\n" +
+	"\x0fGetFunctionLogs\x121.samsara.functions.v1beta1.GetFunctionLogsRequest\x1a2.samsara.functions.v1beta1.GetFunctionLogsResponse\"Y\xda\xce\x18R\n" +
+	"\x0fgetFunctionLogs\x10\x01\x1a\x16/functions/{name}/logs(\x018\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9f\x01\n" +
+	"\x12StreamFunctionLogs\x124.samsara.functions.v1beta1.StreamFunctionLogsRequest\x1a5.samsara.functions.v1beta1.StreamFunctionLogsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetFunctionLogs\x10\x01\x90\x02\x010\x01\x12\xcd\x01\n" +
 	"\x10StartFunctionRun\x122.samsara.functions.v1beta1.StartFunctionRunRequest\x1a3.samsara.functions.v1beta1.StartFunctionRunResponse\"P\xda\xce\x18L\n" +
-	"\x10startFunctionRun\x10\x02\x1a\x16/functions/{name}/runs \x02B\x0fWrite FunctionsJ\x06\b\x02\x12\x02\b<P\x02X\xc8\x01\x12\xd4\x01\n" +
-	"\x0eGetFunctionRun\x120.samsara.functions.v1beta1.GetFunctionRunRequest\x1a1.samsara.functions.v1beta1.GetFunctionRunResponse\"]\xda\xce\x18Y\n" +
-	"\x0egetFunctionRun\x10\x01\x1a&/functions/{name}/runs/{correlationId}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/functions/v1beta1;functionsv1beta1b\x06proto3"
+	"\x10startFunctionRun\x10\x02\x1a\x16/functions/{name}/runs \x02B\x0fWrite FunctionsJ\x06\b\x02\x12\x02\b<P\x02X\xc8\x01\x12\xd7\x01\n" +
+	"\x0eGetFunctionRun\x120.samsara.functions.v1beta1.GetFunctionRunRequest\x1a1.samsara.functions.v1beta1.GetFunctionRunResponse\"`\xda\xce\x18Y\n" +
+	"\x0egetFunctionRun\x10\x01\x1a&/functions/{name}/runs/{correlationId}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/functions/v1beta1;functionsv1beta1b\x06proto3"
 
 var (
 	file_samsara_functions_v1beta1_functions_proto_rawDescOnce sync.Once

@@ -68,8 +68,8 @@ type FunctionsServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetFunctionLogs(ctx context.Context, in *GetFunctionLogsRequest, opts ...grpc.CallOption) (*GetFunctionLogsResponse, error)
-	// Every page of GetFunctionLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetFunctionLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamFunctionLogs(ctx context.Context, in *StreamFunctionLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionLogsResponse], error)
 	// POST /functions/{name}/runs
 	// Scope: Write Functions.
@@ -226,8 +226,8 @@ type FunctionsServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	// Stage: beta.
 	GetFunctionLogs(context.Context, *GetFunctionLogsRequest) (*GetFunctionLogsResponse, error)
-	// Every page of GetFunctionLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetFunctionLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamFunctionLogs(*StreamFunctionLogsRequest, grpc.ServerStreamingServer[StreamFunctionLogsResponse]) error
 	// POST /functions/{name}/runs
 	// Scope: Write Functions.

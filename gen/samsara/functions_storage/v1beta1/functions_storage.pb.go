@@ -394,7 +394,7 @@ type ListFunctionsStorageFilesRequest struct {
 	// Query parameter `includeUploadUrls`.
 	IncludeUploadUrls *bool `protobuf:"varint,3,opt,name=include_upload_urls,json=includeUploadUrls,proto3,oneof" json:"include_upload_urls,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `50`.
-	Limit         *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,7 +450,7 @@ func (x *ListFunctionsStorageFilesRequest) GetIncludeUploadUrls() bool {
 	return false
 }
 
-func (x *ListFunctionsStorageFilesRequest) GetLimit() int64 {
+func (x *ListFunctionsStorageFilesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -517,7 +517,7 @@ type StreamFunctionsStorageFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionsStorageFiles is asked, page after page.
 	Request *ListFunctionsStorageFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -952,7 +952,7 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12?\n" +
 	"\x15include_download_urls\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x13includeDownloadUrls\x88\x01\x01\x12;\n" +
 	"\x13include_upload_urls\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x11includeUploadUrls\x88\x01\x01\x127\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x0250H\x03R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x0250H\x03R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x18\n" +
 	"\x16_include_download_urlsB\x16\n" +
 	"\x14_include_upload_urlsB\b\n" +
@@ -998,20 +998,20 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x1cGetFunctionStorageFileDetail\x12m\n" +
 	"\fdownload_get\x18\x01 \x01(\v2B.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfTypeB\x06\xda\xce\x18\x02 \x01R\vdownloadGet\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01:,\xda\xce\x18(GetFunctionStorageFileDetailResponseBodyB\a\n" +
-	"\x05_name2\xaa\f\n" +
-	"\x17FunctionsStorageService\x12\xfe\x01\n" +
-	"\x16GetFunctionStorageFile\x12@.samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest\x1aA.samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse\"_\xda\xce\x18[\n" +
-	"\x16getFunctionStorageFile\x10\x01\x1a\x18/functions-storage/files8\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
+	"\x05_name2\xb9\f\n" +
+	"\x17FunctionsStorageService\x12\x81\x02\n" +
+	"\x16GetFunctionStorageFile\x12@.samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest\x1aA.samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse\"b\xda\xce\x18[\n" +
+	"\x16getFunctionStorageFile\x10\x01\x1a\x18/functions-storage/files8\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01\x12\x8b\x02\n" +
 	"\x19CreateFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19createFunctionStorageFile\x10\x02\x1a\x18/functions-storage/files \x02B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
-	"\x19UpdateFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19updateFunctionStorageFile\x10\x03\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8b\x02\n" +
-	"\x19DeleteFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19deleteFunctionStorageFile\x10\x05\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x8f\x02\n" +
-	"\x19ListFunctionsStorageFiles\x12C.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest\x1aD.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse\"g\xda\xce\x18c\n" +
-	"\x19listFunctionsStorageFiles\x10\x01\x1a\x15/functions-storage/ls(\x018\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xd1\x01\n" +
-	"\x1bStreamFunctionsStorageFiles\x12E.samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest\x1aF.samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListFunctionsStorageFiles\x10\x010\x01BZP\x01ZVsamsara.internal/gateway/gen/samsara/functions_storage/v1beta1;functionsstoragev1beta1b\x06proto3"
+	"\x19createFunctionStorageFile\x10\x02\x1a\x18/functions-storage/files \x02B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x8e\x02\n" +
+	"\x19UpdateFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse\"f\xda\xce\x18_\n" +
+	"\x19updateFunctionStorageFile\x10\x03\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\x8e\x02\n" +
+	"\x19DeleteFunctionStorageFile\x12C.samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest\x1aD.samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse\"f\xda\xce\x18_\n" +
+	"\x19deleteFunctionStorageFile\x10\x05\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\x92\x02\n" +
+	"\x19ListFunctionsStorageFiles\x12C.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest\x1aD.samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse\"j\xda\xce\x18c\n" +
+	"\x19listFunctionsStorageFiles\x10\x01\x1a\x15/functions-storage/ls(\x018\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd4\x01\n" +
+	"\x1bStreamFunctionsStorageFiles\x12E.samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesRequest\x1aF.samsara.functions_storage.v1beta1.StreamFunctionsStorageFilesResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListFunctionsStorageFiles\x10\x01\x90\x02\x010\x01BZP\x01ZVsamsara.internal/gateway/gen/samsara/functions_storage/v1beta1;functionsstoragev1beta1b\x06proto3"
 
 var (
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescOnce sync.Once

@@ -61,7 +61,7 @@ type FunctionsStorageServiceClient interface {
 	// Stage: beta.
 	ListFunctionsStorageFiles(ctx context.Context, in *ListFunctionsStorageFilesRequest, opts ...grpc.CallOption) (*ListFunctionsStorageFilesResponse, error)
 	// Every page of ListFunctionsStorageFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFunctionsStorageFiles(ctx context.Context, in *StreamFunctionsStorageFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionsStorageFilesResponse], error)
 }
 
@@ -174,7 +174,7 @@ type FunctionsStorageServiceServer interface {
 	// Stage: beta.
 	ListFunctionsStorageFiles(context.Context, *ListFunctionsStorageFilesRequest) (*ListFunctionsStorageFilesResponse, error)
 	// Every page of ListFunctionsStorageFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFunctionsStorageFiles(*StreamFunctionsStorageFilesRequest, grpc.ServerStreamingServer[StreamFunctionsStorageFilesResponse]) error
 }
 

@@ -140,7 +140,7 @@ type StreamGatewaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetGateways is asked, page after page.
 	Request *GetGatewaysRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -803,16 +803,16 @@ const file_samsara_gateways_v1_gateways_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:*\xda\xce\x18&GatewayAssetResponseObjectResponseBodyB\x05\n" +
-	"\x03_id2\x8e\x05\n" +
-	"\x0fGatewaysService\x12\xa6\x01\n" +
-	"\vGetGateways\x12'.samsara.gateways.v1.GetGatewaysRequest\x1a(.samsara.gateways.v1.GetGatewaysResponse\"D\xda\xce\x18@\n" +
-	"\vgetGateways\x10\x01\x1a\t/gateways(\x018\x01B\rRead GatewaysJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x80\x01\n" +
-	"\x0eStreamGateways\x12*.samsara.gateways.v1.StreamGatewaysRequest\x1a+.samsara.gateways.v1.StreamGatewaysResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vGetGateways\x10\x010\x01\x12\x9f\x01\n" +
+	"\x03_id2\x97\x05\n" +
+	"\x0fGatewaysService\x12\xa9\x01\n" +
+	"\vGetGateways\x12'.samsara.gateways.v1.GetGatewaysRequest\x1a(.samsara.gateways.v1.GetGatewaysResponse\"G\xda\xce\x18@\n" +
+	"\vgetGateways\x10\x01\x1a\t/gateways(\x018\x01B\rRead GatewaysJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x83\x01\n" +
+	"\x0eStreamGateways\x12*.samsara.gateways.v1.StreamGatewaysRequest\x1a+.samsara.gateways.v1.StreamGatewaysResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vGetGateways\x10\x01\x90\x02\x010\x01\x12\x9f\x01\n" +
 	"\vPostGateway\x12'.samsara.gateways.v1.PostGatewayRequest\x1a(.samsara.gateways.v1.PostGatewayResponse\"=\xda\xce\x189\n" +
-	"\vpostGateway\x10\x02\x1a\t/gateways \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xac\x01\n" +
-	"\rDeleteGateway\x12).samsara.gateways.v1.DeleteGatewayRequest\x1a*.samsara.gateways.v1.DeleteGatewayResponse\"D\xda\xce\x18@\n" +
-	"\rdeleteGateway\x10\x05\x1a\x0e/gateways/{id}8\x01B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/gateways/v1;gatewaysv1b\x06proto3"
+	"\vpostGateway\x10\x02\x1a\t/gateways \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xaf\x01\n" +
+	"\rDeleteGateway\x12).samsara.gateways.v1.DeleteGatewayRequest\x1a*.samsara.gateways.v1.DeleteGatewayResponse\"G\xda\xce\x18@\n" +
+	"\rdeleteGateway\x10\x05\x1a\x0e/gateways/{id}8\x01B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B?P\x01Z;samsara.internal/gateway/gen/samsara/gateways/v1;gatewaysv1b\x06proto3"
 
 var (
 	file_samsara_gateways_v1_gateways_proto_rawDescOnce sync.Once

@@ -37,8 +37,8 @@ type GatewaysServiceClient interface {
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
 	GetGateways(ctx context.Context, in *GetGatewaysRequest, opts ...grpc.CallOption) (*GetGatewaysResponse, error)
-	// Every page of GetGateways, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetGateways, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamGateways(ctx context.Context, in *StreamGatewaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamGatewaysResponse], error)
 	// POST /gateways
 	// Scope: Write Gateways.
@@ -117,8 +117,8 @@ type GatewaysServiceServer interface {
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
 	GetGateways(context.Context, *GetGatewaysRequest) (*GetGatewaysResponse, error)
-	// Every page of GetGateways, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetGateways, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamGateways(*StreamGatewaysRequest, grpc.ServerStreamingServer[StreamGatewaysResponse]) error
 	// POST /gateways
 	// Scope: Write Gateways.

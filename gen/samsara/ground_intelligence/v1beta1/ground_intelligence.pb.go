@@ -33,20 +33,20 @@ type ListIssuesRequest struct {
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,3,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
+	// Query parameter `ids`.
+	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `queryByTimeField`.
 	QueryByTimeField *string `protobuf:"bytes,5,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
-	// Query parameter `severities`. A comma-separated list.
-	Severities *string `protobuf:"bytes,6,opt,name=severities,proto3,oneof" json:"severities,omitempty"`
+	// Query parameter `severities`.
+	Severities []string `protobuf:"bytes,6,rep,name=severities,proto3" json:"severities,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `statuses`. A comma-separated list.
-	Statuses *string `protobuf:"bytes,8,opt,name=statuses,proto3,oneof" json:"statuses,omitempty"`
-	// Query parameter `types`. A comma-separated list.
-	Types         *string `protobuf:"bytes,9,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	// Query parameter `statuses`.
+	Statuses []string `protobuf:"bytes,8,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	// Query parameter `types`.
+	Types         []string `protobuf:"bytes,9,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,14 +95,14 @@ func (x *ListIssuesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListIssuesRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListIssuesRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIssuesRequest) GetLimit() int64 {
+func (x *ListIssuesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -116,11 +116,11 @@ func (x *ListIssuesRequest) GetQueryByTimeField() string {
 	return ""
 }
 
-func (x *ListIssuesRequest) GetSeverities() string {
-	if x != nil && x.Severities != nil {
-		return *x.Severities
+func (x *ListIssuesRequest) GetSeverities() []string {
+	if x != nil {
+		return x.Severities
 	}
-	return ""
+	return nil
 }
 
 func (x *ListIssuesRequest) GetStartTime() string {
@@ -130,18 +130,18 @@ func (x *ListIssuesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListIssuesRequest) GetStatuses() string {
-	if x != nil && x.Statuses != nil {
-		return *x.Statuses
+func (x *ListIssuesRequest) GetStatuses() []string {
+	if x != nil {
+		return x.Statuses
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIssuesRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *ListIssuesRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
 // Response of ListIssues.
@@ -204,7 +204,7 @@ type StreamIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues is asked, page after page.
 	Request *ListIssuesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,29 +1234,25 @@ var File_samsara_ground_intelligence_v1beta1_ground_intelligence_proto protorefl
 
 const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc = "" +
 	"\n" +
-	"=samsara/ground_intelligence/v1beta1/ground_intelligence.proto\x12#samsara.ground_intelligence.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x8d\x04\n" +
+	"=samsara/ground_intelligence/v1beta1/ground_intelligence.proto\x12#samsara.ground_intelligence.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd3\x03\n" +
 	"\x11ListIssuesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12:\n" +
-	"\x13query_by_time_field\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x10queryByTimeField\x88\x01\x01\x12+\n" +
+	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12:\n" +
+	"\x13query_by_time_field\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x10queryByTimeField\x88\x01\x01\x12(\n" +
 	"\n" +
-	"severities\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"severities\x88\x01\x01\x125\n" +
+	"severities\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"severities\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01\x12'\n" +
-	"\bstatuses\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\bstatuses\x88\x01\x01\x12!\n" +
-	"\x05types\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\bR\x05types\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
+	"\bstatuses\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bstatuses\x12\x1e\n" +
+	"\x05types\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x05typesB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\t_end_timeB\b\n" +
 	"\x06_limitB\x16\n" +
 	"\x14_query_by_time_fieldB\r\n" +
-	"\v_severitiesB\r\n" +
-	"\v_start_timeB\v\n" +
-	"\t_statusesB\b\n" +
-	"\x06_types\"\xa2\x01\n" +
+	"\v_start_time\"\xa2\x01\n" +
 	"\x12ListIssuesResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.ground_intelligence.v1beta1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -1397,15 +1393,15 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:G\xda\xce\x18\x1fWatchpointLatLngTypeRequestBody\xda\xce\x18 WatchpointLatLngTypeResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xae\t\n" +
-	"\x19GroundIntelligenceService\x12\xe6\x01\n" +
+	"_longitude2\xb4\t\n" +
+	"\x19GroundIntelligenceService\x12\xe9\x01\n" +
 	"\n" +
-	"ListIssues\x126.samsara.ground_intelligence.v1beta1.ListIssuesRequest\x1a7.samsara.ground_intelligence.v1beta1.ListIssuesResponse\"g\xda\xce\x18c\n" +
+	"ListIssues\x126.samsara.ground_intelligence.v1beta1.ListIssuesRequest\x1a7.samsara.ground_intelligence.v1beta1.ListIssuesResponse\"j\xda\xce\x18c\n" +
 	"\n" +
-	"listIssues\x10\x01\x1a\x1b/ground-intelligence/issues(\x018\x01B\x1fRead Ground Intelligence IssuesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x99\x01\n" +
-	"\fStreamIssues\x128.samsara.ground_intelligence.v1beta1.StreamIssuesRequest\x1a9.samsara.ground_intelligence.v1beta1.StreamIssuesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"listIssues\x10\x01\x1a\x1b/ground-intelligence/issues(\x018\x01B\x1fRead Ground Intelligence IssuesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9c\x01\n" +
+	"\fStreamIssues\x128.samsara.ground_intelligence.v1beta1.StreamIssuesRequest\x1a9.samsara.ground_intelligence.v1beta1.StreamIssuesResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListIssues\x10\x010\x01\x12\xab\x02\n" +
+	"ListIssues\x10\x01\x90\x02\x010\x01\x12\xab\x02\n" +
 	"\x1dUpdateGroundIntelligenceIssue\x12I.samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest\x1aJ.samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse\"s\xda\xce\x18o\n" +
 	"\x1dupdateGroundIntelligenceIssue\x10\x04\x1a\x1b/ground-intelligence/issues \x02B Write Ground Intelligence IssuesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xed\x01\n" +
 	"\x10CreateWatchpoint\x12<.samsara.ground_intelligence.v1beta1.CreateWatchpointRequest\x1a=.samsara.ground_intelligence.v1beta1.CreateWatchpointResponse\"\\\xda\xce\x18X\n" +

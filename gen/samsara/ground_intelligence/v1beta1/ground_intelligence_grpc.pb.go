@@ -39,8 +39,8 @@ type GroundIntelligenceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListIssues(ctx context.Context, in *ListIssuesRequest, opts ...grpc.CallOption) (*ListIssuesResponse, error)
-	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIssues, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
 	// PATCH /ground-intelligence/issues
 	// Scope: Write Ground Intelligence Issues.
@@ -137,8 +137,8 @@ type GroundIntelligenceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListIssues(context.Context, *ListIssuesRequest) (*ListIssuesResponse, error)
-	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIssues, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
 	// PATCH /ground-intelligence/issues
 	// Scope: Write Ground Intelligence Issues.

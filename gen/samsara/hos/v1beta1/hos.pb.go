@@ -39,13 +39,13 @@ type GetHosEldEventsRequest struct {
 	// Query parameter `endTime`. Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `limit`. 1 to 25. Default: `25`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -108,18 +108,18 @@ func (x *GetHosEldEventsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetHosEldEventsRequest) GetLimit() int64 {
+func (x *GetHosEldEventsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *GetHosEldEventsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetHosEldEventsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetHosEldEventsRequest) GetStartTime() string {
@@ -129,11 +129,11 @@ func (x *GetHosEldEventsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetHosEldEventsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetHosEldEventsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetHosEldEvents.
@@ -196,7 +196,7 @@ type StreamHosEldEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosEldEvents is asked, page after page.
 	Request *GetHosEldEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -935,26 +935,23 @@ var File_samsara_hos_v1beta1_hos_proto protoreflect.FileDescriptor
 
 const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsamsara/hos/v1beta1/hos.proto\x12\x13samsara.hos.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb4\x04\n" +
+	"\x1dsamsara/hos/v1beta1/hos.proto\x12\x13samsara.hos.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x8f\x04\n" +
 	"\x16GetHosEldEventsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
 	"\bend_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\aendTime\x88\x01\x01\x127\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x009@R\x0225H\x03R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x009@R\x0225H\x03R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x1b\n" +
 	"\x19_driver_activation_statusB\v\n" +
 	"\t_end_timeB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\x9c\x01\n" +
+	"\x06_limitB\r\n" +
+	"\v_start_time\"\x9c\x01\n" +
 	"\x17GetHosEldEventsResponse\x12C\n" +
 	"\x04data\x18\x01 \x03(\v2'.samsara.hos.v1beta1.HosDriversEldEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
@@ -1057,13 +1054,13 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	" _home_terminal_formatted_addressB\x15\n" +
 	"\x13_home_terminal_nameB\x0f\n" +
 	"\r_is_certifiedB\x1a\n" +
-	"\x18_is_us_short_haul_active2\xe8\x04\n" +
+	"\x18_is_us_short_haul_active2\xee\x04\n" +
 	"\n" +
-	"HosService\x12\xe3\x01\n" +
-	"\x0fGetHosEldEvents\x12+.samsara.hos.v1beta1.GetHosEldEventsRequest\x1a,.samsara.hos.v1beta1.GetHosEldEventsResponse\"u\xda\xce\x18q\n" +
-	"\x0fgetHosEldEvents\x10\x01\x1a\"/beta/fleet/hos/drivers/eld-events(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x90\x01\n" +
-	"\x12StreamHosEldEvents\x12..samsara.hos.v1beta1.StreamHosEldEventsRequest\x1a/.samsara.hos.v1beta1.StreamHosEldEventsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetHosEldEvents\x10\x010\x01\x12\xe0\x01\n" +
+	"HosService\x12\xe6\x01\n" +
+	"\x0fGetHosEldEvents\x12+.samsara.hos.v1beta1.GetHosEldEventsRequest\x1a,.samsara.hos.v1beta1.GetHosEldEventsResponse\"x\xda\xce\x18q\n" +
+	"\x0fgetHosEldEvents\x10\x01\x1a\"/beta/fleet/hos/drivers/eld-events(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x93\x01\n" +
+	"\x12StreamHosEldEvents\x12..samsara.hos.v1beta1.StreamHosEldEventsRequest\x1a/.samsara.hos.v1beta1.StreamHosEldEventsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetHosEldEvents\x10\x01\x90\x02\x010\x01\x12\xe0\x01\n" +
 	"\x12UpdateShippingDocs\x12..samsara.hos.v1beta1.UpdateShippingDocsRequest\x1a/.samsara.hos.v1beta1.UpdateShippingDocsResponse\"i\xda\xce\x18e\n" +
 	"\x12updateShippingDocs\x10\x04\x1a\x1d/hos/daily-logs/log-meta-data \x02B\x1fWrite ELD Hours of Service (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/hos/v1beta1;hosv1beta1b\x06proto3"
 

@@ -37,8 +37,8 @@ type HosServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetHosEldEvents(ctx context.Context, in *GetHosEldEventsRequest, opts ...grpc.CallOption) (*GetHosEldEventsResponse, error)
-	// Every page of GetHosEldEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetHosEldEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosEldEvents(ctx context.Context, in *StreamHosEldEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosEldEventsResponse], error)
 	// PATCH /hos/daily-logs/log-meta-data
 	// Scope: Write ELD Hours of Service (US).
@@ -105,8 +105,8 @@ type HosServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetHosEldEvents(context.Context, *GetHosEldEventsRequest) (*GetHosEldEventsResponse, error)
-	// Every page of GetHosEldEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetHosEldEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosEldEvents(*StreamHosEldEventsRequest, grpc.ServerStreamingServer[StreamHosEldEventsResponse]) error
 	// PATCH /hos/daily-logs/log-meta-data
 	// Scope: Write ELD Hours of Service (US).

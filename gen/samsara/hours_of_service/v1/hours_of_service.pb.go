@@ -33,7 +33,7 @@ type GetHosClocksRequest struct {
 	// Query parameter `driverIds`.
 	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
@@ -86,7 +86,7 @@ func (x *GetHosClocksRequest) GetDriverIds() []string {
 	return nil
 }
 
-func (x *GetHosClocksRequest) GetLimit() int64 {
+func (x *GetHosClocksRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -167,7 +167,7 @@ type StreamHosClocksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosClocks is asked, page after page.
 	Request *GetHosClocksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -284,14 +284,14 @@ type GetHosDailyLogsRequest struct {
 	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `endDate`.
 	EndDate *string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `expand`. A comma-separated list. Known values: `vehicle`.
-	Expand *string `protobuf:"bytes,5,opt,name=expand,proto3,oneof" json:"expand,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `expand`. Known values: `vehicle`.
+	Expand []string `protobuf:"bytes,5,rep,name=expand,proto3" json:"expand,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startDate`.
 	StartDate *string `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -354,18 +354,18 @@ func (x *GetHosDailyLogsRequest) GetEndDate() string {
 	return ""
 }
 
-func (x *GetHosDailyLogsRequest) GetExpand() string {
-	if x != nil && x.Expand != nil {
-		return *x.Expand
+func (x *GetHosDailyLogsRequest) GetExpand() []string {
+	if x != nil {
+		return x.Expand
 	}
-	return ""
+	return nil
 }
 
-func (x *GetHosDailyLogsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetHosDailyLogsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetHosDailyLogsRequest) GetStartDate() string {
@@ -375,11 +375,11 @@ func (x *GetHosDailyLogsRequest) GetStartDate() string {
 	return ""
 }
 
-func (x *GetHosDailyLogsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetHosDailyLogsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetHosDailyLogs.
@@ -442,7 +442,7 @@ type StreamHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosDailyLogs is asked, page after page.
 	Request *GetHosDailyLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -698,7 +698,7 @@ type StreamHosLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosLogs is asked, page after page.
 	Request *GetHosLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,12 +812,12 @@ type GetHosViolationsRequest struct {
 	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `types`.
 	Types         []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -875,11 +875,11 @@ func (x *GetHosViolationsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetHosViolationsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetHosViolationsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetHosViolationsRequest) GetStartTime() string {
@@ -889,11 +889,11 @@ func (x *GetHosViolationsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetHosViolationsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetHosViolationsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetHosViolationsRequest) GetTypes() []string {
@@ -963,7 +963,7 @@ type StreamHosViolationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosViolations is asked, page after page.
 	Request *GetHosViolationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1633,7 +1633,7 @@ type HosClocksForDriver struct {
 	// Member `currentDutyStatus`.
 	CurrentDutyStatus *CurrentDutyStatus `protobuf:"bytes,2,opt,name=current_duty_status,json=currentDutyStatus,proto3" json:"current_duty_status,omitempty"`
 	// Member `currentVehicle`.
-	CurrentVehicle *v1.VehicleTiny2 `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
+	CurrentVehicle *v1.VehicleTiny `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
 	// Member `driver`.
 	Driver *v1.DriverTiny2 `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `violations`.
@@ -1686,7 +1686,7 @@ func (x *HosClocksForDriver) GetCurrentDutyStatus() *CurrentDutyStatus {
 	return nil
 }
 
-func (x *HosClocksForDriver) GetCurrentVehicle() *v1.VehicleTiny2 {
+func (x *HosClocksForDriver) GetCurrentVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.CurrentVehicle
 	}
@@ -1934,7 +1934,7 @@ type HosLogEntry struct {
 	// Member `remark`.
 	Remark *string `protobuf:"bytes,6,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2011,7 +2011,7 @@ func (x *HosLogEntry) GetRemark() string {
 	return ""
 }
 
-func (x *HosLogEntry) GetVehicle() *v1.VehicleTiny2 {
+func (x *HosLogEntry) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -2699,7 +2699,7 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -2715,26 +2715,22 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x17StreamHosClocksResponse\x12E\n" +
 	"\x04page\x18\x01 \x01(\v21.samsara.hours_of_service.v1.GetHosClocksResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x90\x04\n" +
+	"\a_cursor\"\xdd\x03\n" +
 	"\x16GetHosDailyLogsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x12&\n" +
-	"\bend_date\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\aendDate\x88\x01\x01\x12,\n" +
-	"\x06expand\x18\x05 \x01(\tB\x0f\xda\xce\x18\v\b\x022\avehicleH\x03R\x06expand\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x12*\n" +
+	"\bend_date\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\aendDate\x88\x01\x01\x12)\n" +
+	"\x06expand\x18\x05 \x03(\tB\x11\xda\xce\x18\r\b\x02\x18\x012\avehicleR\x06expand\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12*\n" +
 	"\n" +
-	"start_date\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\tstartDate\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_date\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\tstartDate\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x1b\n" +
 	"\x19_driver_activation_statusB\v\n" +
-	"\t_end_dateB\t\n" +
-	"\a_expandB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_dateB\n" +
-	"\n" +
-	"\b_tag_ids\"\xa6\x01\n" +
+	"\t_end_dateB\r\n" +
+	"\v_start_date\"\xa6\x01\n" +
 	"\x17GetHosDailyLogsResponse\x12E\n" +
 	"\x04data\x18\x01 \x03(\v2).samsara.hours_of_service.v1.HosDailyLogsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -2770,23 +2766,20 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x15StreamHosLogsResponse\x12C\n" +
 	"\x04page\x18\x01 \x01(\v2/.samsara.hours_of_service.v1.GetHosLogsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x8d\x03\n" +
+	"\a_cursor\"\xe8\x02\n" +
 	"\x17GetHosViolationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
-	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01\x12\x1e\n" +
+	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\x1e\n" +
 	"\x05types\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x05typesB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xae\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xae\x01\n" +
 	"\x18GetHosViolationsResponse\x12L\n" +
 	"\x04data\x18\x01 \x03(\v20.samsara.hours_of_service.v1.HosViolationsObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -2860,11 +2853,11 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x05break\x18\x01 \x01(\v2%.samsara.hours_of_service.v1.HosBreakR\x05break\x12;\n" +
 	"\x05cycle\x18\x02 \x01(\v2%.samsara.hours_of_service.v1.HosCycleR\x05cycle\x12;\n" +
 	"\x05drive\x18\x03 \x01(\v2%.samsara.hours_of_service.v1.HosDriveR\x05drive\x12;\n" +
-	"\x05shift\x18\x04 \x01(\v2%.samsara.hours_of_service.v1.HosShiftR\x05shift:\r\xda\xce\x18\tHosClocks\"\x98\x03\n" +
+	"\x05shift\x18\x04 \x01(\v2%.samsara.hours_of_service.v1.HosShiftR\x05shift:\r\xda\xce\x18\tHosClocks\"\x97\x03\n" +
 	"\x12HosClocksForDriver\x12>\n" +
 	"\x06clocks\x18\x01 \x01(\v2&.samsara.hours_of_service.v1.HosClocksR\x06clocks\x12^\n" +
-	"\x13current_duty_status\x18\x02 \x01(\v2..samsara.hours_of_service.v1.CurrentDutyStatusR\x11currentDutyStatus\x12G\n" +
-	"\x0fcurrent_vehicle\x18\x03 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\x0ecurrentVehicle\x125\n" +
+	"\x13current_duty_status\x18\x02 \x01(\v2..samsara.hours_of_service.v1.CurrentDutyStatusR\x11currentDutyStatus\x12F\n" +
+	"\x0fcurrent_vehicle\x18\x03 \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\x0ecurrentVehicle\x125\n" +
 	"\x06driver\x18\x04 \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x06driver\x12J\n" +
 	"\n" +
 	"violations\x18\x05 \x01(\v2*.samsara.hours_of_service.v1.HosViolationsR\n" +
@@ -2889,7 +2882,7 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\v_start_time\"|\n" +
 	"\bHosDrive\x12B\n" +
 	"\x1bdrive_remaining_duration_ms\x18\x01 \x01(\x01H\x00R\x18driveRemainingDurationMs\x88\x01\x01:\f\xda\xce\x18\bHosDriveB\x1e\n" +
-	"\x1c_drive_remaining_duration_ms\"\xc3\x04\n" +
+	"\x1c_drive_remaining_duration_ms\"\xc2\x04\n" +
 	"\vHosLogEntry\x12;\n" +
 	"\tcodrivers\x18\x01 \x03(\v2\x1d.samsara.types.v1.DriverTiny2R\tcodrivers\x12u\n" +
 	"\x0fhos_status_type\x18\x02 \x01(\tBH\xda\xce\x18D2\aoffDuty2\n" +
@@ -2898,8 +2891,8 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"logEndTime\x88\x01\x01\x12_\n" +
 	"\x15log_recorded_location\x18\x04 \x01(\v2+.samsara.hours_of_service.v1.HosLogLocationR\x13logRecordedLocation\x12<\n" +
 	"\x0elog_start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x02R\flogStartTime\x88\x01\x01\x12\x1b\n" +
-	"\x06remark\x18\x06 \x01(\tH\x03R\x06remark\x88\x01\x01\x128\n" +
-	"\avehicle\x18\a \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:\x0f\xda\xce\x18\vHosLogEntryB\x12\n" +
+	"\x06remark\x18\x06 \x01(\tH\x03R\x06remark\x88\x01\x01\x127\n" +
+	"\avehicle\x18\a \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:\x0f\xda\xce\x18\vHosLogEntryB\x12\n" +
 	"\x10_hos_status_typeB\x0f\n" +
 	"\r_log_end_timeB\x11\n" +
 	"\x0f_log_start_timeB\t\n" +
@@ -2987,27 +2980,27 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	" _personal_conveyance_duration_msB\x1c\n" +
 	"\x1a_sleeper_berth_duration_msB\x1b\n" +
 	"\x19_waiting_time_duration_msB\x18\n" +
-	"\x16_yard_move_duration_ms2\x85\f\n" +
-	"\x15HoursOfServiceService\x12\xd6\x01\n" +
-	"\fGetHosClocks\x120.samsara.hours_of_service.v1.GetHosClocksRequest\x1a1.samsara.hours_of_service.v1.GetHosClocksResponse\"a\xda\xce\x18]\n" +
-	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
-	"\x0fStreamHosClocks\x123.samsara.hours_of_service.v1.StreamHosClocksRequest\x1a4.samsara.hours_of_service.v1.StreamHosClocksResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fGetHosClocks\x10\x010\x01\x12\xe6\x01\n" +
-	"\x0fGetHosDailyLogs\x123.samsara.hours_of_service.v1.GetHosDailyLogsRequest\x1a4.samsara.hours_of_service.v1.GetHosDailyLogsResponse\"h\xda\xce\x18d\n" +
-	"\x0fgetHosDailyLogs\x10\x01\x1a\x15/fleet/hos/daily-logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
-	"\x12StreamHosDailyLogs\x126.samsara.hours_of_service.v1.StreamHosDailyLogsRequest\x1a7.samsara.hours_of_service.v1.StreamHosDailyLogsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetHosDailyLogs\x10\x010\x01\x12\xcc\x01\n" +
+	"\x16_yard_move_duration_ms2\x9d\f\n" +
+	"\x15HoursOfServiceService\x12\xd9\x01\n" +
+	"\fGetHosClocks\x120.samsara.hours_of_service.v1.GetHosClocksRequest\x1a1.samsara.hours_of_service.v1.GetHosClocksResponse\"d\xda\xce\x18]\n" +
+	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x97\x01\n" +
+	"\x0fStreamHosClocks\x123.samsara.hours_of_service.v1.StreamHosClocksRequest\x1a4.samsara.hours_of_service.v1.StreamHosClocksResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fGetHosClocks\x10\x01\x90\x02\x010\x01\x12\xe9\x01\n" +
+	"\x0fGetHosDailyLogs\x123.samsara.hours_of_service.v1.GetHosDailyLogsRequest\x1a4.samsara.hours_of_service.v1.GetHosDailyLogsResponse\"k\xda\xce\x18d\n" +
+	"\x0fgetHosDailyLogs\x10\x01\x1a\x15/fleet/hos/daily-logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa3\x01\n" +
+	"\x12StreamHosDailyLogs\x126.samsara.hours_of_service.v1.StreamHosDailyLogsRequest\x1a7.samsara.hours_of_service.v1.StreamHosDailyLogsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetHosDailyLogs\x10\x01\x90\x02\x010\x01\x12\xcf\x01\n" +
 	"\n" +
-	"GetHosLogs\x12..samsara.hours_of_service.v1.GetHosLogsRequest\x1a/.samsara.hours_of_service.v1.GetHosLogsResponse\"]\xda\xce\x18Y\n" +
+	"GetHosLogs\x12..samsara.hours_of_service.v1.GetHosLogsRequest\x1a/.samsara.hours_of_service.v1.GetHosLogsResponse\"`\xda\xce\x18Y\n" +
 	"\n" +
-	"getHosLogs\x10\x01\x1a\x0f/fleet/hos/logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8c\x01\n" +
-	"\rStreamHosLogs\x121.samsara.hours_of_service.v1.StreamHosLogsRequest\x1a2.samsara.hours_of_service.v1.StreamHosLogsResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"getHosLogs\x10\x01\x1a\x0f/fleet/hos/logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8f\x01\n" +
+	"\rStreamHosLogs\x121.samsara.hours_of_service.v1.StreamHosLogsRequest\x1a2.samsara.hours_of_service.v1.StreamHosLogsResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"GetHosLogs\x10\x010\x01\x12\xea\x01\n" +
-	"\x10GetHosViolations\x124.samsara.hours_of_service.v1.GetHosViolationsRequest\x1a5.samsara.hours_of_service.v1.GetHosViolationsResponse\"i\xda\xce\x18e\n" +
-	"\x10getHosViolations\x10\x01\x1a\x15/fleet/hos/violations(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa4\x01\n" +
-	"\x13StreamHosViolations\x127.samsara.hours_of_service.v1.StreamHosViolationsRequest\x1a8.samsara.hours_of_service.v1.StreamHosViolationsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetHosViolations\x10\x010\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/hours_of_service/v1;hoursofservicev1b\x06proto3"
+	"GetHosLogs\x10\x01\x90\x02\x010\x01\x12\xed\x01\n" +
+	"\x10GetHosViolations\x124.samsara.hours_of_service.v1.GetHosViolationsRequest\x1a5.samsara.hours_of_service.v1.GetHosViolationsResponse\"l\xda\xce\x18e\n" +
+	"\x10getHosViolations\x10\x01\x1a\x15/fleet/hos/violations(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa7\x01\n" +
+	"\x13StreamHosViolations\x127.samsara.hours_of_service.v1.StreamHosViolationsRequest\x1a8.samsara.hours_of_service.v1.StreamHosViolationsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetHosViolations\x10\x01\x90\x02\x010\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/hours_of_service/v1;hoursofservicev1b\x06proto3"
 
 var (
 	file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescOnce sync.Once
@@ -3064,7 +3057,7 @@ var file_samsara_hours_of_service_v1_hours_of_service_proto_goTypes = []any{
 	nil,                                   // 38: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
 	(*v1.Pagination)(nil),                 // 39: samsara.types.v1.Pagination
 	(*v11.StreamOptions)(nil),             // 40: samsara.gateway.v1.StreamOptions
-	(*v1.VehicleTiny2)(nil),               // 41: samsara.types.v1.VehicleTiny2
+	(*v1.VehicleTiny)(nil),                // 41: samsara.types.v1.VehicleTiny
 	(*v1.DriverTiny2)(nil),                // 42: samsara.types.v1.DriverTiny2
 	(*v1.DriverTiny)(nil),                 // 43: samsara.types.v1.DriverTiny
 	(*v1.Vehicle)(nil),                    // 44: samsara.types.v1.Vehicle
@@ -3099,7 +3092,7 @@ var file_samsara_hours_of_service_v1_hours_of_service_proto_depIdxs = []int32{
 	31, // 26: samsara.hours_of_service.v1.HosClocks.shift:type_name -> samsara.hours_of_service.v1.HosShift
 	23, // 27: samsara.hours_of_service.v1.HosClocksForDriver.clocks:type_name -> samsara.hours_of_service.v1.HosClocks
 	16, // 28: samsara.hours_of_service.v1.HosClocksForDriver.current_duty_status:type_name -> samsara.hours_of_service.v1.CurrentDutyStatus
-	41, // 29: samsara.hours_of_service.v1.HosClocksForDriver.current_vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	41, // 29: samsara.hours_of_service.v1.HosClocksForDriver.current_vehicle:type_name -> samsara.types.v1.VehicleTiny
 	42, // 30: samsara.hours_of_service.v1.HosClocksForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
 	34, // 31: samsara.hours_of_service.v1.HosClocksForDriver.violations:type_name -> samsara.hours_of_service.v1.HosViolations
 	17, // 32: samsara.hours_of_service.v1.HosDailyLogs.distance_traveled:type_name -> samsara.hours_of_service.v1.DistanceTraveled
@@ -3109,7 +3102,7 @@ var file_samsara_hours_of_service_v1_hours_of_service_proto_depIdxs = []int32{
 	37, // 36: samsara.hours_of_service.v1.HosDailyLogs.pending_duty_status_durations:type_name -> samsara.hours_of_service.v1.PendingDutyStatusDurations
 	42, // 37: samsara.hours_of_service.v1.HosLogEntry.codrivers:type_name -> samsara.types.v1.DriverTiny2
 	29, // 38: samsara.hours_of_service.v1.HosLogEntry.log_recorded_location:type_name -> samsara.hours_of_service.v1.HosLogLocation
-	41, // 39: samsara.hours_of_service.v1.HosLogEntry.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	41, // 39: samsara.hours_of_service.v1.HosLogEntry.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	42, // 40: samsara.hours_of_service.v1.HosLogsForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
 	28, // 41: samsara.hours_of_service.v1.HosLogsForDriver.hos_logs:type_name -> samsara.hours_of_service.v1.HosLogEntry
 	33, // 42: samsara.hours_of_service.v1.HosViolation.day:type_name -> samsara.hours_of_service.v1.HosViolationDay

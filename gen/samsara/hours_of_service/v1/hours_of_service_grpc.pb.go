@@ -41,29 +41,29 @@ type HoursOfServiceServiceClient interface {
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 25 requests per second and organization.
 	GetHosClocks(ctx context.Context, in *GetHosClocksRequest, opts ...grpc.CallOption) (*GetHosClocksResponse, error)
-	// Every page of GetHosClocks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetHosClocks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosClocks(ctx context.Context, in *StreamHosClocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosClocksResponse], error)
 	// GET /fleet/hos/daily-logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosDailyLogs(ctx context.Context, in *GetHosDailyLogsRequest, opts ...grpc.CallOption) (*GetHosDailyLogsResponse, error)
-	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosDailyLogs(ctx context.Context, in *StreamHosDailyLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosDailyLogsResponse], error)
 	// GET /fleet/hos/logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosLogs(ctx context.Context, in *GetHosLogsRequest, opts ...grpc.CallOption) (*GetHosLogsResponse, error)
-	// Every page of GetHosLogs, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetHosLogs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamHosLogs(ctx context.Context, in *StreamHosLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosLogsResponse], error)
 	// GET /fleet/hos/violations
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosViolations(ctx context.Context, in *GetHosViolationsRequest, opts ...grpc.CallOption) (*GetHosViolationsResponse, error)
-	// Every page of GetHosViolations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetHosViolations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosViolations(ctx context.Context, in *StreamHosViolationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosViolationsResponse], error)
 }
 
@@ -201,29 +201,29 @@ type HoursOfServiceServiceServer interface {
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 25 requests per second and organization.
 	GetHosClocks(context.Context, *GetHosClocksRequest) (*GetHosClocksResponse, error)
-	// Every page of GetHosClocks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetHosClocks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosClocks(*StreamHosClocksRequest, grpc.ServerStreamingServer[StreamHosClocksResponse]) error
 	// GET /fleet/hos/daily-logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosDailyLogs(context.Context, *GetHosDailyLogsRequest) (*GetHosDailyLogsResponse, error)
-	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosDailyLogs(*StreamHosDailyLogsRequest, grpc.ServerStreamingServer[StreamHosDailyLogsResponse]) error
 	// GET /fleet/hos/logs
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosLogs(context.Context, *GetHosLogsRequest) (*GetHosLogsResponse, error)
-	// Every page of GetHosLogs, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetHosLogs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamHosLogs(*StreamHosLogsRequest, grpc.ServerStreamingServer[StreamHosLogsResponse]) error
 	// GET /fleet/hos/violations
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
 	GetHosViolations(context.Context, *GetHosViolationsRequest) (*GetHosViolationsResponse, error)
-	// Every page of GetHosViolations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetHosViolations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHosViolations(*StreamHosViolationsRequest, grpc.ServerStreamingServer[StreamHosViolationsResponse]) error
 }
 

@@ -32,9 +32,9 @@ type ListPlanOrdersRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `orderIds`. A comma-separated list.
-	OrderIds *string `protobuf:"bytes,3,opt,name=order_ids,json=orderIds,proto3,oneof" json:"order_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `orderIds`.
+	OrderIds []string `protobuf:"bytes,3,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
 	// Query parameter `planId`. Required.
 	PlanId        *string `protobuf:"bytes,4,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -78,18 +78,18 @@ func (x *ListPlanOrdersRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPlanOrdersRequest) GetLimit() int64 {
+func (x *ListPlanOrdersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPlanOrdersRequest) GetOrderIds() string {
-	if x != nil && x.OrderIds != nil {
-		return *x.OrderIds
+func (x *ListPlanOrdersRequest) GetOrderIds() []string {
+	if x != nil {
+		return x.OrderIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPlanOrdersRequest) GetPlanId() string {
@@ -159,7 +159,7 @@ type StreamPlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlanOrders is asked, page after page.
 	Request *ListPlanOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -269,8 +269,8 @@ type DeletePlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `deleteAll`.
 	DeleteAll *bool `protobuf:"varint,1,opt,name=delete_all,json=deleteAll,proto3,oneof" json:"delete_all,omitempty"`
-	// Query parameter `orderIds`. A comma-separated list.
-	OrderIds *string `protobuf:"bytes,2,opt,name=order_ids,json=orderIds,proto3,oneof" json:"order_ids,omitempty"`
+	// Query parameter `orderIds`.
+	OrderIds []string `protobuf:"bytes,2,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
 	// Query parameter `planId`. Required.
 	PlanId        *string `protobuf:"bytes,3,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -314,11 +314,11 @@ func (x *DeletePlanOrdersRequest) GetDeleteAll() bool {
 	return false
 }
 
-func (x *DeletePlanOrdersRequest) GetOrderIds() string {
-	if x != nil && x.OrderIds != nil {
-		return *x.OrderIds
+func (x *DeletePlanOrdersRequest) GetOrderIds() []string {
+	if x != nil {
+		return x.OrderIds
 	}
-	return ""
+	return nil
 }
 
 func (x *DeletePlanOrdersRequest) GetPlanId() string {
@@ -375,7 +375,7 @@ type ListHubRouteTemplatesRequest struct {
 	// Query parameter `id`.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `name`.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -433,7 +433,7 @@ func (x *ListHubRouteTemplatesRequest) GetId() string {
 	return ""
 }
 
-func (x *ListHubRouteTemplatesRequest) GetLimit() int64 {
+func (x *ListHubRouteTemplatesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -507,7 +507,7 @@ type StreamHubRouteTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubRouteTemplates is asked, page after page.
 	Request *ListHubRouteTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1420,16 +1420,14 @@ var File_samsara_hub_v1beta1_hub_proto protoreflect.FileDescriptor
 
 const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsamsara/hub/v1beta1/hub.proto\x12\x13samsara.hub.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xeb\x01\n" +
+	"\x1dsamsara/hub/v1beta1/hub.proto\x12\x13samsara.hub.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xda\x01\n" +
 	"\x15ListPlanOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12(\n" +
-	"\torder_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\borderIds\x88\x01\x01\x12&\n" +
-	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x06planId\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12%\n" +
+	"\torder_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\borderIds\x12&\n" +
+	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x06planId\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limitB\f\n" +
-	"\n" +
-	"_order_idsB\n" +
+	"\x06_limitB\n" +
 	"\n" +
 	"\b_plan_id\"\x93\x01\n" +
 	"\x16ListPlanOrdersResponse\x123\n" +
@@ -1443,15 +1441,13 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\x18StreamPlanOrdersResponse\x12?\n" +
 	"\x04page\x18\x01 \x01(\v2+.samsara.hub.v1beta1.ListPlanOrdersResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xc0\x01\n" +
+	"\a_cursor\"\xaf\x01\n" +
 	"\x17DeletePlanOrdersRequest\x12*\n" +
 	"\n" +
-	"delete_all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x00R\tdeleteAll\x88\x01\x01\x12(\n" +
-	"\torder_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\borderIds\x88\x01\x01\x12&\n" +
-	"\aplan_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x06planId\x88\x01\x01B\r\n" +
-	"\v_delete_allB\f\n" +
-	"\n" +
-	"_order_idsB\n" +
+	"delete_all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x00R\tdeleteAll\x88\x01\x01\x12%\n" +
+	"\torder_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\borderIds\x12&\n" +
+	"\aplan_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x06planId\x88\x01\x01B\r\n" +
+	"\v_delete_allB\n" +
 	"\n" +
 	"\b_plan_id\"\x1a\n" +
 	"\x18DeletePlanOrdersResponse\"\x8e\x02\n" +
@@ -1459,7 +1455,7 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x05hubId\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x02id\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12\x1f\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x04name\x88\x01\x01B\b\n" +
 	"\x06_afterB\t\n" +
 	"\a_hub_idB\x05\n" +
@@ -1574,27 +1570,27 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\n" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_position2\x94\f\n" +
+	"\t_position2\xa6\f\n" +
 	"\n" +
-	"HubService\x12\xb7\x01\n" +
-	"\x0eListPlanOrders\x12*.samsara.hub.v1beta1.ListPlanOrdersRequest\x1a+.samsara.hub.v1beta1.ListPlanOrdersResponse\"L\xda\xce\x18H\n" +
+	"HubService\x12\xba\x01\n" +
+	"\x0eListPlanOrders\x12*.samsara.hub.v1beta1.ListPlanOrdersRequest\x1a+.samsara.hub.v1beta1.ListPlanOrdersResponse\"O\xda\xce\x18H\n" +
 	"\x0elistPlanOrders\x10\x01\x1a\x10/hub/plan/orders(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x89\x01\n" +
-	"\x10StreamPlanOrders\x12,.samsara.hub.v1beta1.StreamPlanOrdersRequest\x1a-.samsara.hub.v1beta1.StreamPlanOrdersResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListPlanOrders\x10\x010\x01\x12\xb8\x01\n" +
-	"\x10DeletePlanOrders\x12,.samsara.hub.v1beta1.DeletePlanOrdersRequest\x1a-.samsara.hub.v1beta1.DeletePlanOrdersResponse\"G\xda\xce\x18C\n" +
-	"\x10deletePlanOrders\x10\x05\x1a\x10/hub/plan/orders8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xd7\x01\n" +
-	"\x15ListHubRouteTemplates\x121.samsara.hub.v1beta1.ListHubRouteTemplatesRequest\x1a2.samsara.hub.v1beta1.ListHubRouteTemplatesResponse\"W\xda\xce\x18S\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x8c\x01\n" +
+	"\x10StreamPlanOrders\x12,.samsara.hub.v1beta1.StreamPlanOrdersRequest\x1a-.samsara.hub.v1beta1.StreamPlanOrdersResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListPlanOrders\x10\x01\x90\x02\x010\x01\x12\xbb\x01\n" +
+	"\x10DeletePlanOrders\x12,.samsara.hub.v1beta1.DeletePlanOrdersRequest\x1a-.samsara.hub.v1beta1.DeletePlanOrdersResponse\"J\xda\xce\x18C\n" +
+	"\x10deletePlanOrders\x10\x05\x1a\x10/hub/plan/orders8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xda\x01\n" +
+	"\x15ListHubRouteTemplates\x121.samsara.hub.v1beta1.ListHubRouteTemplatesRequest\x1a2.samsara.hub.v1beta1.ListHubRouteTemplatesResponse\"Z\xda\xce\x18S\n" +
 	"\x15listHubRouteTemplates\x10\x01\x1a\x14/hub/route-templates(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x17StreamHubRouteTemplates\x123.samsara.hub.v1beta1.StreamHubRouteTemplatesRequest\x1a4.samsara.hub.v1beta1.StreamHubRouteTemplatesResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListHubRouteTemplates\x10\x010\x01\x12\xd4\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x17StreamHubRouteTemplates\x123.samsara.hub.v1beta1.StreamHubRouteTemplatesRequest\x1a4.samsara.hub.v1beta1.StreamHubRouteTemplatesResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListHubRouteTemplates\x10\x01\x90\x02\x010\x01\x12\xd4\x01\n" +
 	"\x16CreateHubRouteTemplate\x122.samsara.hub.v1beta1.CreateHubRouteTemplateRequest\x1a3.samsara.hub.v1beta1.CreateHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
 	"\x16createHubRouteTemplate\x10\x02\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd4\x01\n" +
 	"\x16UpdateHubRouteTemplate\x122.samsara.hub.v1beta1.UpdateHubRouteTemplateRequest\x1a3.samsara.hub.v1beta1.UpdateHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
-	"\x16updateHubRouteTemplate\x10\x04\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd4\x01\n" +
-	"\x16DeleteHubRouteTemplate\x122.samsara.hub.v1beta1.DeleteHubRouteTemplateRequest\x1a3.samsara.hub.v1beta1.DeleteHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
-	"\x16deleteHubRouteTemplate\x10\x05\x1a\x14/hub/route-templates8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/hub/v1beta1;hubv1beta1b\x06proto3"
+	"\x16updateHubRouteTemplate\x10\x04\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd7\x01\n" +
+	"\x16DeleteHubRouteTemplate\x122.samsara.hub.v1beta1.DeleteHubRouteTemplateRequest\x1a3.samsara.hub.v1beta1.DeleteHubRouteTemplateResponse\"T\xda\xce\x18M\n" +
+	"\x16deleteHubRouteTemplate\x10\x05\x1a\x14/hub/route-templates8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02B?P\x01Z;samsara.internal/gateway/gen/samsara/hub/v1beta1;hubv1beta1b\x06proto3"
 
 var (
 	file_samsara_hub_v1beta1_hub_proto_rawDescOnce sync.Once

@@ -42,8 +42,8 @@ type HubServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListPlanOrders(ctx context.Context, in *ListPlanOrdersRequest, opts ...grpc.CallOption) (*ListPlanOrdersResponse, error)
-	// Every page of ListPlanOrders, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListPlanOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamPlanOrders(ctx context.Context, in *StreamPlanOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlanOrdersResponse], error)
 	// DELETE /hub/plan/orders
 	// Scope: Write Routes.
@@ -56,7 +56,7 @@ type HubServiceClient interface {
 	// Stage: beta.
 	ListHubRouteTemplates(ctx context.Context, in *ListHubRouteTemplatesRequest, opts ...grpc.CallOption) (*ListHubRouteTemplatesResponse, error)
 	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubRouteTemplates(ctx context.Context, in *StreamHubRouteTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubRouteTemplatesResponse], error)
 	// POST /hub/route-templates
 	// Scope: Write Routes.
@@ -192,8 +192,8 @@ type HubServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	// Stage: beta.
 	ListPlanOrders(context.Context, *ListPlanOrdersRequest) (*ListPlanOrdersResponse, error)
-	// Every page of ListPlanOrders, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListPlanOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamPlanOrders(*StreamPlanOrdersRequest, grpc.ServerStreamingServer[StreamPlanOrdersResponse]) error
 	// DELETE /hub/plan/orders
 	// Scope: Write Routes.
@@ -206,7 +206,7 @@ type HubServiceServer interface {
 	// Stage: beta.
 	ListHubRouteTemplates(context.Context, *ListHubRouteTemplatesRequest) (*ListHubRouteTemplatesResponse, error)
 	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubRouteTemplates(*StreamHubRouteTemplatesRequest, grpc.ServerStreamingServer[StreamHubRouteTemplatesResponse]) error
 	// POST /hub/route-templates
 	// Scope: Write Routes.

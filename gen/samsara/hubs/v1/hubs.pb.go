@@ -31,16 +31,16 @@ type ListHubCapacitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `capacityIds`. A comma-separated list.
-	CapacityIds *string `protobuf:"bytes,2,opt,name=capacity_ids,json=capacityIds,proto3,oneof" json:"capacity_ids,omitempty"`
-	// Query parameter `capacityNames`. A comma-separated list.
-	CapacityNames *string `protobuf:"bytes,3,opt,name=capacity_names,json=capacityNames,proto3,oneof" json:"capacity_names,omitempty"`
+	// Query parameter `capacityIds`.
+	CapacityIds []string `protobuf:"bytes,2,rep,name=capacity_ids,json=capacityIds,proto3" json:"capacity_ids,omitempty"`
+	// Query parameter `capacityNames`.
+	CapacityNames []string `protobuf:"bytes,3,rep,name=capacity_names,json=capacityNames,proto3" json:"capacity_names,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `hubId`. Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -84,18 +84,18 @@ func (x *ListHubCapacitiesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListHubCapacitiesRequest) GetCapacityIds() string {
-	if x != nil && x.CapacityIds != nil {
-		return *x.CapacityIds
+func (x *ListHubCapacitiesRequest) GetCapacityIds() []string {
+	if x != nil {
+		return x.CapacityIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubCapacitiesRequest) GetCapacityNames() string {
-	if x != nil && x.CapacityNames != nil {
-		return *x.CapacityNames
+func (x *ListHubCapacitiesRequest) GetCapacityNames() []string {
+	if x != nil {
+		return x.CapacityNames
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubCapacitiesRequest) GetEndTime() string {
@@ -112,7 +112,7 @@ func (x *ListHubCapacitiesRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubCapacitiesRequest) GetLimit() int64 {
+func (x *ListHubCapacitiesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -186,7 +186,7 @@ type StreamHubCapacitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCapacities is asked, page after page.
 	Request *ListHubCapacitiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -296,16 +296,16 @@ type ListHubCustomPropertiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customPropertyIds`. A comma-separated list.
-	CustomPropertyIds *string `protobuf:"bytes,2,opt,name=custom_property_ids,json=customPropertyIds,proto3,oneof" json:"custom_property_ids,omitempty"`
-	// Query parameter `customPropertyNames`. A comma-separated list.
-	CustomPropertyNames *string `protobuf:"bytes,3,opt,name=custom_property_names,json=customPropertyNames,proto3,oneof" json:"custom_property_names,omitempty"`
+	// Query parameter `customPropertyIds`.
+	CustomPropertyIds []string `protobuf:"bytes,2,rep,name=custom_property_ids,json=customPropertyIds,proto3" json:"custom_property_ids,omitempty"`
+	// Query parameter `customPropertyNames`.
+	CustomPropertyNames []string `protobuf:"bytes,3,rep,name=custom_property_names,json=customPropertyNames,proto3" json:"custom_property_names,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `hubId`. Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -349,18 +349,18 @@ func (x *ListHubCustomPropertiesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListHubCustomPropertiesRequest) GetCustomPropertyIds() string {
-	if x != nil && x.CustomPropertyIds != nil {
-		return *x.CustomPropertyIds
+func (x *ListHubCustomPropertiesRequest) GetCustomPropertyIds() []string {
+	if x != nil {
+		return x.CustomPropertyIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubCustomPropertiesRequest) GetCustomPropertyNames() string {
-	if x != nil && x.CustomPropertyNames != nil {
-		return *x.CustomPropertyNames
+func (x *ListHubCustomPropertiesRequest) GetCustomPropertyNames() []string {
+	if x != nil {
+		return x.CustomPropertyNames
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubCustomPropertiesRequest) GetEndTime() string {
@@ -377,7 +377,7 @@ func (x *ListHubCustomPropertiesRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubCustomPropertiesRequest) GetLimit() int64 {
+func (x *ListHubCustomPropertiesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -451,7 +451,7 @@ type StreamHubCustomPropertiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCustomProperties is asked, page after page.
 	Request *ListHubCustomPropertiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -672,16 +672,16 @@ type ListHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customerLocationIds`. A comma-separated list.
-	CustomerLocationIds *string `protobuf:"bytes,2,opt,name=customer_location_ids,json=customerLocationIds,proto3,oneof" json:"customer_location_ids,omitempty"`
+	// Query parameter `customerLocationIds`.
+	CustomerLocationIds []string `protobuf:"bytes,2,rep,name=customer_location_ids,json=customerLocationIds,proto3" json:"customer_location_ids,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `hubId`. Required.
 	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `locationIds`. A comma-separated list.
-	LocationIds *string `protobuf:"bytes,6,opt,name=location_ids,json=locationIds,proto3,oneof" json:"location_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `locationIds`.
+	LocationIds []string `protobuf:"bytes,6,rep,name=location_ids,json=locationIds,proto3" json:"location_ids,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -725,11 +725,11 @@ func (x *ListHubLocationsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListHubLocationsRequest) GetCustomerLocationIds() string {
-	if x != nil && x.CustomerLocationIds != nil {
-		return *x.CustomerLocationIds
+func (x *ListHubLocationsRequest) GetCustomerLocationIds() []string {
+	if x != nil {
+		return x.CustomerLocationIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubLocationsRequest) GetEndTime() string {
@@ -746,18 +746,18 @@ func (x *ListHubLocationsRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubLocationsRequest) GetLimit() int64 {
+func (x *ListHubLocationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHubLocationsRequest) GetLocationIds() string {
-	if x != nil && x.LocationIds != nil {
-		return *x.LocationIds
+func (x *ListHubLocationsRequest) GetLocationIds() []string {
+	if x != nil {
+		return x.LocationIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubLocationsRequest) GetStartTime() string {
@@ -827,7 +827,7 @@ type StreamHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubLocations is asked, page after page.
 	Request *ListHubLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1034,11 +1034,11 @@ type ListHubSkillsRequest struct {
 	// Query parameter `hubId`. Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `skillIds`. A comma-separated list.
-	SkillIds *string `protobuf:"bytes,5,opt,name=skill_ids,json=skillIds,proto3,oneof" json:"skill_ids,omitempty"`
-	// Query parameter `skillNames`. A comma-separated list.
-	SkillNames *string `protobuf:"bytes,6,opt,name=skill_names,json=skillNames,proto3,oneof" json:"skill_names,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `skillIds`.
+	SkillIds []string `protobuf:"bytes,5,rep,name=skill_ids,json=skillIds,proto3" json:"skill_ids,omitempty"`
+	// Query parameter `skillNames`.
+	SkillNames []string `protobuf:"bytes,6,rep,name=skill_names,json=skillNames,proto3" json:"skill_names,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1096,25 +1096,25 @@ func (x *ListHubSkillsRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubSkillsRequest) GetLimit() int64 {
+func (x *ListHubSkillsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHubSkillsRequest) GetSkillIds() string {
-	if x != nil && x.SkillIds != nil {
-		return *x.SkillIds
+func (x *ListHubSkillsRequest) GetSkillIds() []string {
+	if x != nil {
+		return x.SkillIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubSkillsRequest) GetSkillNames() string {
-	if x != nil && x.SkillNames != nil {
-		return *x.SkillNames
+func (x *ListHubSkillsRequest) GetSkillNames() []string {
+	if x != nil {
+		return x.SkillNames
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubSkillsRequest) GetStartTime() string {
@@ -1184,7 +1184,7 @@ type StreamHubSkillsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubSkills is asked, page after page.
 	Request *ListHubSkillsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1296,10 +1296,10 @@ type ListHubsRequest struct {
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubIds`. A comma-separated list.
-	HubIds *string `protobuf:"bytes,3,opt,name=hub_ids,json=hubIds,proto3,oneof" json:"hub_ids,omitempty"`
+	// Query parameter `hubIds`.
+	HubIds []string `protobuf:"bytes,3,rep,name=hub_ids,json=hubIds,proto3" json:"hub_ids,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1350,14 +1350,14 @@ func (x *ListHubsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListHubsRequest) GetHubIds() string {
-	if x != nil && x.HubIds != nil {
-		return *x.HubIds
+func (x *ListHubsRequest) GetHubIds() []string {
+	if x != nil {
+		return x.HubIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubsRequest) GetLimit() int64 {
+func (x *ListHubsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1431,7 +1431,7 @@ type StreamHubsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubs is asked, page after page.
 	Request *ListHubsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2866,19 +2866,17 @@ var File_samsara_hubs_v1_hubs_proto protoreflect.FileDescriptor
 
 const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\n" +
-	"\x1asamsara/hubs/v1/hubs.proto\x12\x0fsamsara.hubs.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xc1\x03\n" +
+	"\x1asamsara/hubs/v1/hubs.proto\x12\x0fsamsara.hubs.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x97\x03\n" +
 	"\x18ListHubCapacitiesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\fcapacity_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vcapacityIds\x88\x01\x01\x122\n" +
-	"\x0ecapacity_names\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\rcapacityNames\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\aendTime\x88\x01\x01\x12$\n" +
-	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x05R\x05limit\x88\x01\x01\x125\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
+	"\fcapacity_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vcapacityIds\x12/\n" +
+	"\x0ecapacity_names\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rcapacityNames\x121\n" +
+	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
+	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0f\n" +
-	"\r_capacity_idsB\x11\n" +
-	"\x0f_capacity_namesB\v\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\r\n" +
@@ -2894,19 +2892,17 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x1bStreamHubCapacitiesResponse\x12>\n" +
 	"\x04page\x18\x01 \x01(\v2*.samsara.hubs.v1.ListHubCapacitiesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xef\x03\n" +
+	"\a_cursor\"\xb7\x03\n" +
 	"\x1eListHubCustomPropertiesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
-	"\x13custom_property_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11customPropertyIds\x88\x01\x01\x12?\n" +
-	"\x15custom_property_names\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x13customPropertyNames\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\aendTime\x88\x01\x01\x12$\n" +
-	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x05R\x05limit\x88\x01\x01\x125\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
+	"\x13custom_property_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11customPropertyIds\x12<\n" +
+	"\x15custom_property_names\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x13customPropertyNames\x121\n" +
+	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
+	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x16\n" +
-	"\x14_custom_property_idsB\x18\n" +
-	"\x16_custom_property_namesB\v\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\r\n" +
@@ -2930,22 +2926,20 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"\\\n" +
 	"\x19UpdateHubLocationResponse\x12?\n" +
-	"\x04data\x18\x01 \x01(\v2#.samsara.hubs.v1.HubLocationUpdatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd4\x03\n" +
+	"\x04data\x18\x01 \x01(\v2#.samsara.hubs.v1.HubLocationUpdatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa3\x03\n" +
 	"\x17ListHubLocationsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12?\n" +
-	"\x15customer_location_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x13customerLocationIds\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12$\n" +
-	"\x06hub_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x04R\x05limit\x88\x01\x01\x12.\n" +
-	"\flocation_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\vlocationIds\x88\x01\x01\x125\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12<\n" +
+	"\x15customer_location_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x13customerLocationIds\x121\n" +
+	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
+	"\x06hub_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12+\n" +
+	"\flocation_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vlocationIds\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x18\n" +
-	"\x16_customer_location_idsB\v\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
-	"\x06_limitB\x0f\n" +
-	"\r_location_idsB\r\n" +
+	"\x06_limitB\r\n" +
 	"\v_start_time\"\x9a\x01\n" +
 	"\x18ListHubLocationsResponse\x128\n" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubLocationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -2962,24 +2956,21 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x19CreateHubLocationsRequest\x12?\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.hubs.v1.HubLocationInputB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\"]\n" +
 	"\x1aCreateHubLocationsResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.hubs.v1.HubLocationCreatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xab\x03\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.hubs.v1.HubLocationCreatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\x87\x03\n" +
 	"\x14ListHubSkillsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12(\n" +
-	"\tskill_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\bskillIds\x88\x01\x01\x12,\n" +
-	"\vskill_names\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"skillNames\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12%\n" +
+	"\tskill_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bskillIds\x12)\n" +
+	"\vskill_names\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"skillNames\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
-	"\x06_limitB\f\n" +
-	"\n" +
-	"_skill_idsB\x0e\n" +
-	"\f_skill_namesB\r\n" +
+	"\x06_limitB\r\n" +
 	"\v_start_time\"\x94\x01\n" +
 	"\x15ListHubSkillsResponse\x125\n" +
 	"\x04data\x18\x01 \x03(\v2\x19.samsara.hubs.v1.HubSkillB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -2992,18 +2983,16 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x17StreamHubSkillsResponse\x12:\n" +
 	"\x04page\x18\x01 \x01(\v2&.samsara.hubs.v1.ListHubSkillsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xb1\x02\n" +
+	"\a_cursor\"\xa2\x02\n" +
 	"\x0fListHubsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
-	"\ahub_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x06hubIds\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
+	"\ahub_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06hubIds\x12/\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x02R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\n" +
-	"\n" +
-	"\b_hub_idsB\b\n" +
+	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
 	"\v_start_time\"\x8a\x01\n" +
 	"\x10ListHubsResponse\x120\n" +
@@ -3251,38 +3240,38 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\x10\n" +
 	"\x0e_planner_notesB\x17\n" +
-	"\x15_service_time_seconds2\xb5\x0f\n" +
-	"\vHubsService\x12\xba\x01\n" +
-	"\x11ListHubCapacities\x12).samsara.hubs.v1.ListHubCapacitiesRequest\x1a*.samsara.hubs.v1.ListHubCapacitiesResponse\"N\xda\xce\x18J\n" +
+	"\x15_service_time_seconds2\xd4\x0f\n" +
+	"\vHubsService\x12\xbd\x01\n" +
+	"\x11ListHubCapacities\x12).samsara.hubs.v1.ListHubCapacitiesRequest\x1a*.samsara.hubs.v1.ListHubCapacitiesResponse\"Q\xda\xce\x18J\n" +
 	"\x11listHubCapacities\x10\x01\x1a\x0f/hub/capacities(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8d\x01\n" +
-	"\x13StreamHubCapacities\x12+.samsara.hubs.v1.StreamHubCapacitiesRequest\x1a,.samsara.hubs.v1.StreamHubCapacitiesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListHubCapacities\x10\x010\x01\x12\xd8\x01\n" +
-	"\x17ListHubCustomProperties\x12/.samsara.hubs.v1.ListHubCustomPropertiesRequest\x1a0.samsara.hubs.v1.ListHubCustomPropertiesResponse\"Z\xda\xce\x18V\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x90\x01\n" +
+	"\x13StreamHubCapacities\x12+.samsara.hubs.v1.StreamHubCapacitiesRequest\x1a,.samsara.hubs.v1.StreamHubCapacitiesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListHubCapacities\x10\x01\x90\x02\x010\x01\x12\xdb\x01\n" +
+	"\x17ListHubCustomProperties\x12/.samsara.hubs.v1.ListHubCustomPropertiesRequest\x1a0.samsara.hubs.v1.ListHubCustomPropertiesResponse\"]\xda\xce\x18V\n" +
 	"\x17listHubCustomProperties\x10\x01\x1a\x15/hub/customProperties(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x19StreamHubCustomProperties\x121.samsara.hubs.v1.StreamHubCustomPropertiesRequest\x1a2.samsara.hubs.v1.StreamHubCustomPropertiesResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListHubCustomProperties\x10\x010\x01\x12\xb6\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x19StreamHubCustomProperties\x121.samsara.hubs.v1.StreamHubCustomPropertiesRequest\x1a2.samsara.hubs.v1.StreamHubCustomPropertiesResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListHubCustomProperties\x10\x01\x90\x02\x010\x01\x12\xb6\x01\n" +
 	"\x11UpdateHubLocation\x12).samsara.hubs.v1.UpdateHubLocationRequest\x1a*.samsara.hubs.v1.UpdateHubLocationResponse\"J\xda\xce\x18F\n" +
-	"\x11updateHubLocation\x10\x04\x1a\x12/hub/location/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb5\x01\n" +
-	"\x10ListHubLocations\x12(.samsara.hubs.v1.ListHubLocationsRequest\x1a).samsara.hubs.v1.ListHubLocationsResponse\"L\xda\xce\x18H\n" +
+	"\x11updateHubLocation\x10\x04\x1a\x12/hub/location/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb8\x01\n" +
+	"\x10ListHubLocations\x12(.samsara.hubs.v1.ListHubLocationsRequest\x1a).samsara.hubs.v1.ListHubLocationsResponse\"O\xda\xce\x18H\n" +
 	"\x10listHubLocations\x10\x01\x1a\x0e/hub/locations(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x89\x01\n" +
-	"\x12StreamHubLocations\x12*.samsara.hubs.v1.StreamHubLocationsRequest\x1a+.samsara.hubs.v1.StreamHubLocationsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListHubLocations\x10\x010\x01\x12\xb6\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8c\x01\n" +
+	"\x12StreamHubLocations\x12*.samsara.hubs.v1.StreamHubLocationsRequest\x1a+.samsara.hubs.v1.StreamHubLocationsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListHubLocations\x10\x01\x90\x02\x010\x01\x12\xb6\x01\n" +
 	"\x12CreateHubLocations\x12*.samsara.hubs.v1.CreateHubLocationsRequest\x1a+.samsara.hubs.v1.CreateHubLocationsResponse\"G\xda\xce\x18C\n" +
-	"\x12createHubLocations\x10\x02\x1a\x0e/hub/locations \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa6\x01\n" +
-	"\rListHubSkills\x12%.samsara.hubs.v1.ListHubSkillsRequest\x1a&.samsara.hubs.v1.ListHubSkillsResponse\"F\xda\xce\x18B\n" +
+	"\x12createHubLocations\x10\x02\x1a\x0e/hub/locations \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa9\x01\n" +
+	"\rListHubSkills\x12%.samsara.hubs.v1.ListHubSkillsRequest\x1a&.samsara.hubs.v1.ListHubSkillsResponse\"I\xda\xce\x18B\n" +
 	"\rlistHubSkills\x10\x01\x1a\v/hub/skills(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12}\n" +
-	"\x0fStreamHubSkills\x12'.samsara.hubs.v1.StreamHubSkillsRequest\x1a(.samsara.hubs.v1.StreamHubSkillsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListHubSkills\x10\x010\x01\x12\x8c\x01\n" +
-	"\bListHubs\x12 .samsara.hubs.v1.ListHubsRequest\x1a!.samsara.hubs.v1.ListHubsResponse\";\xda\xce\x187\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x80\x01\n" +
+	"\x0fStreamHubSkills\x12'.samsara.hubs.v1.StreamHubSkillsRequest\x1a(.samsara.hubs.v1.StreamHubSkillsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListHubSkills\x10\x01\x90\x02\x010\x01\x12\x8f\x01\n" +
+	"\bListHubs\x12 .samsara.hubs.v1.ListHubsRequest\x1a!.samsara.hubs.v1.ListHubsResponse\">\xda\xce\x187\n" +
 	"\blistHubs\x10\x01\x1a\x05/hubs(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12i\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12l\n" +
 	"\n" +
-	"StreamHubs\x12\".samsara.hubs.v1.StreamHubsRequest\x1a#.samsara.hubs.v1.StreamHubsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bListHubs\x10\x010\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/hubs/v1;hubsv1b\x06proto3"
+	"StreamHubs\x12\".samsara.hubs.v1.StreamHubsRequest\x1a#.samsara.hubs.v1.StreamHubsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bListHubs\x10\x01\x90\x02\x010\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/hubs/v1;hubsv1b\x06proto3"
 
 var (
 	file_samsara_hubs_v1_hubs_proto_rawDescOnce sync.Once

@@ -46,14 +46,14 @@ type HubsServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	ListHubCapacities(ctx context.Context, in *ListHubCapacitiesRequest, opts ...grpc.CallOption) (*ListHubCapacitiesResponse, error)
 	// Every page of ListHubCapacities, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubCapacities(ctx context.Context, in *StreamHubCapacitiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCapacitiesResponse], error)
 	// GET /hub/customProperties
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubCustomProperties(ctx context.Context, in *ListHubCustomPropertiesRequest, opts ...grpc.CallOption) (*ListHubCustomPropertiesResponse, error)
 	// Every page of ListHubCustomProperties, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubCustomProperties(ctx context.Context, in *StreamHubCustomPropertiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCustomPropertiesResponse], error)
 	// PATCH /hub/location/{id}
 	// Scope: Write Routes.
@@ -63,8 +63,8 @@ type HubsServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubLocations(ctx context.Context, in *ListHubLocationsRequest, opts ...grpc.CallOption) (*ListHubLocationsResponse, error)
-	// Every page of ListHubLocations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHubLocations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHubLocations(ctx context.Context, in *StreamHubLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubLocationsResponse], error)
 	// POST /hub/locations
 	// Scope: Write Routes.
@@ -74,15 +74,15 @@ type HubsServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubSkills(ctx context.Context, in *ListHubSkillsRequest, opts ...grpc.CallOption) (*ListHubSkillsResponse, error)
-	// Every page of ListHubSkills, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubSkills, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHubSkills(ctx context.Context, in *StreamHubSkillsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubSkillsResponse], error)
 	// GET /hubs
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubs(ctx context.Context, in *ListHubsRequest, opts ...grpc.CallOption) (*ListHubsResponse, error)
-	// Every page of ListHubs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListHubs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamHubs(ctx context.Context, in *StreamHubsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubsResponse], error)
 }
 
@@ -270,14 +270,14 @@ type HubsServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	ListHubCapacities(context.Context, *ListHubCapacitiesRequest) (*ListHubCapacitiesResponse, error)
 	// Every page of ListHubCapacities, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubCapacities(*StreamHubCapacitiesRequest, grpc.ServerStreamingServer[StreamHubCapacitiesResponse]) error
 	// GET /hub/customProperties
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubCustomProperties(context.Context, *ListHubCustomPropertiesRequest) (*ListHubCustomPropertiesResponse, error)
 	// Every page of ListHubCustomProperties, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubCustomProperties(*StreamHubCustomPropertiesRequest, grpc.ServerStreamingServer[StreamHubCustomPropertiesResponse]) error
 	// PATCH /hub/location/{id}
 	// Scope: Write Routes.
@@ -287,8 +287,8 @@ type HubsServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubLocations(context.Context, *ListHubLocationsRequest) (*ListHubLocationsResponse, error)
-	// Every page of ListHubLocations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHubLocations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHubLocations(*StreamHubLocationsRequest, grpc.ServerStreamingServer[StreamHubLocationsResponse]) error
 	// POST /hub/locations
 	// Scope: Write Routes.
@@ -298,15 +298,15 @@ type HubsServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubSkills(context.Context, *ListHubSkillsRequest) (*ListHubSkillsResponse, error)
-	// Every page of ListHubSkills, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubSkills, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHubSkills(*StreamHubSkillsRequest, grpc.ServerStreamingServer[StreamHubSkillsResponse]) error
 	// GET /hubs
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubs(context.Context, *ListHubsRequest) (*ListHubsResponse, error)
-	// Every page of ListHubs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListHubs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamHubs(*StreamHubsRequest, grpc.ServerStreamingServer[StreamHubsResponse]) error
 }
 

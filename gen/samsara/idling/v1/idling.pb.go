@@ -39,15 +39,15 @@ type GetIdlingEventsRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `maxAirTemperatureMillicelsius`. -20000 to 50000.
-	MaxAirTemperatureMillicelsius *int64 `protobuf:"varint,7,opt,name=max_air_temperature_millicelsius,json=maxAirTemperatureMillicelsius,proto3,oneof" json:"max_air_temperature_millicelsius,omitempty"`
+	MaxAirTemperatureMillicelsius *int32 `protobuf:"varint,7,opt,name=max_air_temperature_millicelsius,json=maxAirTemperatureMillicelsius,proto3,oneof" json:"max_air_temperature_millicelsius,omitempty"`
 	// Query parameter `maxDurationMilliseconds`. In milliseconds. 120000 to 86400000.
-	MaxDurationMilliseconds *int64 `protobuf:"varint,8,opt,name=max_duration_milliseconds,json=maxDurationMilliseconds,proto3,oneof" json:"max_duration_milliseconds,omitempty"`
+	MaxDurationMilliseconds *int32 `protobuf:"varint,8,opt,name=max_duration_milliseconds,json=maxDurationMilliseconds,proto3,oneof" json:"max_duration_milliseconds,omitempty"`
 	// Query parameter `minAirTemperatureMillicelsius`. -20000 to 50000.
-	MinAirTemperatureMillicelsius *int64 `protobuf:"varint,9,opt,name=min_air_temperature_millicelsius,json=minAirTemperatureMillicelsius,proto3,oneof" json:"min_air_temperature_millicelsius,omitempty"`
+	MinAirTemperatureMillicelsius *int32 `protobuf:"varint,9,opt,name=min_air_temperature_millicelsius,json=minAirTemperatureMillicelsius,proto3,oneof" json:"min_air_temperature_millicelsius,omitempty"`
 	// Query parameter `minDurationMilliseconds`. In milliseconds. 120000 to 86400000.
-	MinDurationMilliseconds *int64 `protobuf:"varint,10,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
+	MinDurationMilliseconds *int32 `protobuf:"varint,10,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	// Query parameter `operatorIds`.
 	OperatorIds []string `protobuf:"bytes,11,rep,name=operator_ids,json=operatorIds,proto3" json:"operator_ids,omitempty"`
 	// Query parameter `parentTagIds`.
@@ -127,35 +127,35 @@ func (x *GetIdlingEventsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *GetIdlingEventsRequest) GetLimit() int64 {
+func (x *GetIdlingEventsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *GetIdlingEventsRequest) GetMaxAirTemperatureMillicelsius() int64 {
+func (x *GetIdlingEventsRequest) GetMaxAirTemperatureMillicelsius() int32 {
 	if x != nil && x.MaxAirTemperatureMillicelsius != nil {
 		return *x.MaxAirTemperatureMillicelsius
 	}
 	return 0
 }
 
-func (x *GetIdlingEventsRequest) GetMaxDurationMilliseconds() int64 {
+func (x *GetIdlingEventsRequest) GetMaxDurationMilliseconds() int32 {
 	if x != nil && x.MaxDurationMilliseconds != nil {
 		return *x.MaxDurationMilliseconds
 	}
 	return 0
 }
 
-func (x *GetIdlingEventsRequest) GetMinAirTemperatureMillicelsius() int64 {
+func (x *GetIdlingEventsRequest) GetMinAirTemperatureMillicelsius() int32 {
 	if x != nil && x.MinAirTemperatureMillicelsius != nil {
 		return *x.MinAirTemperatureMillicelsius
 	}
 	return 0
 }
 
-func (x *GetIdlingEventsRequest) GetMinDurationMilliseconds() int64 {
+func (x *GetIdlingEventsRequest) GetMinDurationMilliseconds() int32 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -257,7 +257,7 @@ type StreamIdlingEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIdlingEvents is asked, page after page.
 	Request *GetIdlingEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -823,12 +823,12 @@ const file_samsara_idling_v1_idling_proto_rawDesc = "" +
 	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12o\n" +
 	"+exclude_events_with_unknown_air_temperature\x18\x04 \x01(\bB\r\xda\xce\x18\t\b\x02R\x05falseH\x02R&excludeEventsWithUnknownAirTemperature\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x05 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x12f\n" +
-	" max_air_temperature_millicelsius\x18\a \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\x05R\x1dmaxAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
-	"\x19max_duration_milliseconds\x18\b \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\x06R\x17maxDurationMilliseconds\x88\x01\x01\x12f\n" +
-	" min_air_temperature_millicelsius\x18\t \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\aR\x1dminAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x12f\n" +
+	" max_air_temperature_millicelsius\x18\a \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\x05R\x1dmaxAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
+	"\x19max_duration_milliseconds\x18\b \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\x06R\x17maxDurationMilliseconds\x88\x01\x01\x12f\n" +
+	" min_air_temperature_millicelsius\x18\t \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\aR\x1dminAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
 	"\x19min_duration_milliseconds\x18\n" +
-	" \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\bR\x17minDurationMilliseconds\x88\x01\x01\x12+\n" +
+	" \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\bR\x17minDurationMilliseconds\x88\x01\x01\x12+\n" +
 	"\foperator_ids\x18\v \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\voperatorIds\x12.\n" +
 	"\x0eparent_tag_ids\x18\f \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12:\n" +
 	"\tpto_state\x18\r \x01(\tB\x18\xda\xce\x18\x14\b\x022\x06active2\binactiveH\tR\bptoState\x88\x01\x01\x127\n" +
@@ -921,12 +921,12 @@ const file_samsara_idling_v1_idling_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:)\xda\xce\x18%IdlingEventOperatorObjectResponseBodyB\x05\n" +
-	"\x03_id2\xd6\x02\n" +
-	"\rIdlingService\x12\xb5\x01\n" +
-	"\x0fGetIdlingEvents\x12).samsara.idling.v1.GetIdlingEventsRequest\x1a*.samsara.idling.v1.GetIdlingEventsResponse\"K\xda\xce\x18G\n" +
-	"\x0fgetIdlingEvents\x10\x01\x1a\x0e/idling/events(\x018\x01B\vRead IdlingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8c\x01\n" +
-	"\x12StreamIdlingEvents\x12,.samsara.idling.v1.StreamIdlingEventsRequest\x1a-.samsara.idling.v1.StreamIdlingEventsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetIdlingEvents\x10\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/idling/v1;idlingv1b\x06proto3"
+	"\x03_id2\xdc\x02\n" +
+	"\rIdlingService\x12\xb8\x01\n" +
+	"\x0fGetIdlingEvents\x12).samsara.idling.v1.GetIdlingEventsRequest\x1a*.samsara.idling.v1.GetIdlingEventsResponse\"N\xda\xce\x18G\n" +
+	"\x0fgetIdlingEvents\x10\x01\x1a\x0e/idling/events(\x018\x01B\vRead IdlingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8f\x01\n" +
+	"\x12StreamIdlingEvents\x12,.samsara.idling.v1.StreamIdlingEventsRequest\x1a-.samsara.idling.v1.StreamIdlingEventsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetIdlingEvents\x10\x01\x90\x02\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/idling/v1;idlingv1b\x06proto3"
 
 var (
 	file_samsara_idling_v1_idling_proto_rawDescOnce sync.Once

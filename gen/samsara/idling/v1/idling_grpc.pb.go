@@ -35,8 +35,8 @@ type IdlingServiceClient interface {
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
 	GetIdlingEvents(ctx context.Context, in *GetIdlingEventsRequest, opts ...grpc.CallOption) (*GetIdlingEventsResponse, error)
-	// Every page of GetIdlingEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetIdlingEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamIdlingEvents(ctx context.Context, in *StreamIdlingEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIdlingEventsResponse], error)
 }
 
@@ -87,8 +87,8 @@ type IdlingServiceServer interface {
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
 	GetIdlingEvents(context.Context, *GetIdlingEventsRequest) (*GetIdlingEventsResponse, error)
-	// Every page of GetIdlingEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetIdlingEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamIdlingEvents(*StreamIdlingEventsRequest, grpc.ServerStreamingServer[StreamIdlingEventsResponse]) error
 }
 

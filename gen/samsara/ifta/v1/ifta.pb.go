@@ -28,25 +28,25 @@ const (
 // Request of GetIftaJurisdictionReports.
 type GetIftaJurisdictionReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `fuelType`. A comma-separated list. Known values: `Unspecified`, `A55`,
-	// `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`,
-	// `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
-	FuelType *string `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Query parameter `jurisdictions`. A comma-separated list.
-	Jurisdictions *string `protobuf:"bytes,2,opt,name=jurisdictions,proto3,oneof" json:"jurisdictions,omitempty"`
+	// Query parameter `fuelType`. Known values: `Unspecified`, `A55`, `Biodiesel`,
+	// `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`,
+	// `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
+	FuelType []string `protobuf:"bytes,1,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
+	// Query parameter `jurisdictions`.
+	Jurisdictions []string `protobuf:"bytes,2,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
 	// Query parameter `month`. Known values: `January`, `February`, `March`, `April`, `May`, `June`,
 	// `July`, `August`, `September`, `October`, `November`, `December`.
 	Month *string `protobuf:"bytes,3,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `quarter`. Known values: `Q1`, `Q2`, `Q3`, `Q4`.
 	Quarter *string `protobuf:"bytes,5,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds *string `protobuf:"bytes,7,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	// Query parameter `year`. Required. 2015 to 2100.
-	Year          *int64 `protobuf:"varint,8,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	Year          *int32 `protobuf:"varint,8,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -81,18 +81,18 @@ func (*GetIftaJurisdictionReportsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_ifta_v1_ifta_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetFuelType() string {
-	if x != nil && x.FuelType != nil {
-		return *x.FuelType
+func (x *GetIftaJurisdictionReportsRequest) GetFuelType() []string {
+	if x != nil {
+		return x.FuelType
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetJurisdictions() string {
-	if x != nil && x.Jurisdictions != nil {
-		return *x.Jurisdictions
+func (x *GetIftaJurisdictionReportsRequest) GetJurisdictions() []string {
+	if x != nil {
+		return x.Jurisdictions
 	}
-	return ""
+	return nil
 }
 
 func (x *GetIftaJurisdictionReportsRequest) GetMonth() string {
@@ -102,11 +102,11 @@ func (x *GetIftaJurisdictionReportsRequest) GetMonth() string {
 	return ""
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetIftaJurisdictionReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetIftaJurisdictionReportsRequest) GetQuarter() string {
@@ -116,21 +116,21 @@ func (x *GetIftaJurisdictionReportsRequest) GetQuarter() string {
 	return ""
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetIftaJurisdictionReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetIftaJurisdictionReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetYear() int64 {
+func (x *GetIftaJurisdictionReportsRequest) GetYear() int32 {
 	if x != nil && x.Year != nil {
 		return *x.Year
 	}
@@ -188,25 +188,25 @@ type GetIftaVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `fuelType`. A comma-separated list. Known values: `Unspecified`, `A55`,
-	// `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`,
-	// `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
-	FuelType *string `protobuf:"bytes,2,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Query parameter `jurisdictions`. A comma-separated list.
-	Jurisdictions *string `protobuf:"bytes,3,opt,name=jurisdictions,proto3,oneof" json:"jurisdictions,omitempty"`
+	// Query parameter `fuelType`. Known values: `Unspecified`, `A55`, `Biodiesel`,
+	// `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`,
+	// `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
+	FuelType []string `protobuf:"bytes,2,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
+	// Query parameter `jurisdictions`.
+	Jurisdictions []string `protobuf:"bytes,3,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
 	// Query parameter `month`. Known values: `January`, `February`, `March`, `April`, `May`, `June`,
 	// `July`, `August`, `September`, `October`, `November`, `December`.
 	Month *string `protobuf:"bytes,4,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `quarter`. Known values: `Q1`, `Q2`, `Q3`, `Q4`.
 	Quarter *string `protobuf:"bytes,6,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds *string `protobuf:"bytes,8,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	// Query parameter `year`. Required. 2015 to 2100.
-	Year          *int64 `protobuf:"varint,9,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	Year          *int32 `protobuf:"varint,9,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,18 +248,18 @@ func (x *GetIftaVehicleReportsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetIftaVehicleReportsRequest) GetFuelType() string {
-	if x != nil && x.FuelType != nil {
-		return *x.FuelType
+func (x *GetIftaVehicleReportsRequest) GetFuelType() []string {
+	if x != nil {
+		return x.FuelType
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaVehicleReportsRequest) GetJurisdictions() string {
-	if x != nil && x.Jurisdictions != nil {
-		return *x.Jurisdictions
+func (x *GetIftaVehicleReportsRequest) GetJurisdictions() []string {
+	if x != nil {
+		return x.Jurisdictions
 	}
-	return ""
+	return nil
 }
 
 func (x *GetIftaVehicleReportsRequest) GetMonth() string {
@@ -269,11 +269,11 @@ func (x *GetIftaVehicleReportsRequest) GetMonth() string {
 	return ""
 }
 
-func (x *GetIftaVehicleReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetIftaVehicleReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetIftaVehicleReportsRequest) GetQuarter() string {
@@ -283,21 +283,21 @@ func (x *GetIftaVehicleReportsRequest) GetQuarter() string {
 	return ""
 }
 
-func (x *GetIftaVehicleReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetIftaVehicleReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaVehicleReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetIftaVehicleReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaVehicleReportsRequest) GetYear() int64 {
+func (x *GetIftaVehicleReportsRequest) GetYear() int32 {
 	if x != nil && x.Year != nil {
 		return *x.Year
 	}
@@ -364,7 +364,7 @@ type StreamIftaVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIftaVehicleReports is asked, page after page.
 	Request *GetIftaVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1322,52 +1322,38 @@ var File_samsara_ifta_v1_ifta_proto protoreflect.FileDescriptor
 
 const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\n" +
-	"\x1asamsara/ifta/v1/ifta.proto\x12\x0fsamsara.ifta.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x91\x06\n" +
-	"!GetIftaJurisdictionReportsRequest\x12\xd1\x01\n" +
-	"\tfuel_type\x18\x01 \x01(\tB\xae\x01\xda\xce\x18\xa9\x01\b\x022\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherH\x00R\bfuelType\x88\x01\x01\x121\n" +
-	"\rjurisdictions\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\rjurisdictions\x88\x01\x01\x12\x83\x01\n" +
-	"\x05month\x18\x03 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x02R\x05month\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x125\n" +
-	"\aquarter\x18\x05 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x04R\aquarter\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\n" +
-	"vehicleIds\x88\x01\x01\x123\n" +
-	"\x04year\x18\b \x01(\x03B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\aR\x04year\x88\x01\x01B\f\n" +
+	"\x1asamsara/ifta/v1/ifta.proto\x12\x0fsamsara.ifta.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb3\x05\n" +
+	"!GetIftaJurisdictionReportsRequest\x12\xce\x01\n" +
+	"\tfuel_type\x18\x01 \x03(\tB\xb0\x01\xda\xce\x18\xab\x01\b\x02\x18\x012\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherR\bfuelType\x12.\n" +
+	"\rjurisdictions\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rjurisdictions\x12\x83\x01\n" +
+	"\x05month\x18\x03 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x00R\x05month\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
+	"\aquarter\x18\x05 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x01R\aquarter\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIds\x123\n" +
+	"\x04year\x18\b \x01(\x05B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\x02R\x04year\x88\x01\x01B\b\n" +
+	"\x06_monthB\n" +
 	"\n" +
-	"_fuel_typeB\x10\n" +
-	"\x0e_jurisdictionsB\b\n" +
-	"\x06_monthB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_quarterB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_idsB\a\n" +
+	"\b_quarterB\a\n" +
 	"\x05_year\"m\n" +
 	"\"GetIftaJurisdictionReportsResponse\x12G\n" +
-	"\x04data\x18\x01 \x01(\v2+.samsara.ifta.v1.IftaJurisdictionReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb9\x06\n" +
+	"\x04data\x18\x01 \x01(\v2+.samsara.ifta.v1.IftaJurisdictionReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdb\x05\n" +
 	"\x1cGetIftaVehicleReportsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xd1\x01\n" +
-	"\tfuel_type\x18\x02 \x01(\tB\xae\x01\xda\xce\x18\xa9\x01\b\x022\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherH\x01R\bfuelType\x88\x01\x01\x121\n" +
-	"\rjurisdictions\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\rjurisdictions\x88\x01\x01\x12\x83\x01\n" +
-	"\x05month\x18\x04 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x03R\x05month\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x125\n" +
-	"\aquarter\x18\x06 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x05R\aquarter\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\n" +
-	"vehicleIds\x88\x01\x01\x123\n" +
-	"\x04year\x18\t \x01(\x03B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\bR\x04year\x88\x01\x01B\b\n" +
-	"\x06_afterB\f\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xce\x01\n" +
+	"\tfuel_type\x18\x02 \x03(\tB\xb0\x01\xda\xce\x18\xab\x01\b\x02\x18\x012\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherR\bfuelType\x12.\n" +
+	"\rjurisdictions\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rjurisdictions\x12\x83\x01\n" +
+	"\x05month\x18\x04 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x01R\x05month\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
+	"\aquarter\x18\x06 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x02R\aquarter\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIds\x123\n" +
+	"\x04year\x18\t \x01(\x05B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\x03R\x04year\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
+	"\x06_monthB\n" +
 	"\n" +
-	"_fuel_typeB\x10\n" +
-	"\x0e_jurisdictionsB\b\n" +
-	"\x06_monthB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_quarterB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_idsB\a\n" +
+	"\b_quarterB\a\n" +
 	"\x05_year\"\xa9\x01\n" +
 	"\x1dGetIftaVehicleReportsResponse\x12B\n" +
 	"\x04data\x18\x01 \x01(\v2&.samsara.ifta.v1.IftaVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -1480,18 +1466,18 @@ const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\x06_monthB\n" +
 	"\n" +
 	"\b_quarterB\a\n" +
-	"\x05_year2\x85\b\n" +
-	"\vIftaService\x12\xea\x01\n" +
-	"\x1aGetIftaJurisdictionReports\x122.samsara.ifta.v1.GetIftaJurisdictionReportsRequest\x1a3.samsara.ifta.v1.GetIftaJurisdictionReportsResponse\"c\xda\xce\x18_\n" +
-	"\x1agetIftaJurisdictionReports\x10\x01\x1a /fleet/reports/ifta/jurisdiction8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe9\x01\n" +
-	"\x15GetIftaVehicleReports\x12-.samsara.ifta.v1.GetIftaVehicleReportsRequest\x1a..samsara.ifta.v1.GetIftaVehicleReportsResponse\"q\xda\xce\x18m\n" +
-	"\x15getIftaVehicleReports\x10\x01\x1a\x1b/fleet/reports/ifta/vehicle(\x018\x01B\x0eRead IFTA (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x12\xa0\x01\n" +
-	"\x18StreamIftaVehicleReports\x120.samsara.ifta.v1.StreamIftaVehicleReportsRequest\x1a1.samsara.ifta.v1.StreamIftaVehicleReportsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetIftaVehicleReports\x10\x010\x01\x12\xbf\x01\n" +
+	"\x05_year2\x91\b\n" +
+	"\vIftaService\x12\xed\x01\n" +
+	"\x1aGetIftaJurisdictionReports\x122.samsara.ifta.v1.GetIftaJurisdictionReportsRequest\x1a3.samsara.ifta.v1.GetIftaJurisdictionReportsResponse\"f\xda\xce\x18_\n" +
+	"\x1agetIftaJurisdictionReports\x10\x01\x1a /fleet/reports/ifta/jurisdiction8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xec\x01\n" +
+	"\x15GetIftaVehicleReports\x12-.samsara.ifta.v1.GetIftaVehicleReportsRequest\x1a..samsara.ifta.v1.GetIftaVehicleReportsResponse\"t\xda\xce\x18m\n" +
+	"\x15getIftaVehicleReports\x10\x01\x1a\x1b/fleet/reports/ifta/vehicle(\x018\x01B\x0eRead IFTA (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x90\x02\x01\x12\xa3\x01\n" +
+	"\x18StreamIftaVehicleReports\x120.samsara.ifta.v1.StreamIftaVehicleReportsRequest\x1a1.samsara.ifta.v1.StreamIftaVehicleReportsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetIftaVehicleReports\x10\x01\x90\x02\x010\x01\x12\xbf\x01\n" +
 	"\x13CreateIftaDetailJob\x12+.samsara.ifta.v1.CreateIftaDetailJobRequest\x1a,.samsara.ifta.v1.CreateIftaDetailJobResponse\"M\xda\xce\x18I\n" +
-	"\x13createIftaDetailJob\x10\x02\x1a\x10/ifta-detail/csv \x02B\x0fWrite IFTA (US)J\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xb7\x01\n" +
-	"\x10GetIftaDetailJob\x12(.samsara.ifta.v1.GetIftaDetailJobRequest\x1a).samsara.ifta.v1.GetIftaDetailJobResponse\"N\xda\xce\x18J\n" +
-	"\x10getIftaDetailJob\x10\x01\x1a\x15/ifta-detail/csv/{id}8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/ifta/v1;iftav1b\x06proto3"
+	"\x13createIftaDetailJob\x10\x02\x1a\x10/ifta-detail/csv \x02B\x0fWrite IFTA (US)J\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xba\x01\n" +
+	"\x10GetIftaDetailJob\x12(.samsara.ifta.v1.GetIftaDetailJobRequest\x1a).samsara.ifta.v1.GetIftaDetailJobResponse\"Q\xda\xce\x18J\n" +
+	"\x10getIftaDetailJob\x10\x01\x1a\x15/ifta-detail/csv/{id}8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/ifta/v1;iftav1b\x06proto3"
 
 var (
 	file_samsara_ifta_v1_ifta_proto_rawDescOnce sync.Once

@@ -43,7 +43,7 @@ type IftaServiceClient interface {
 	// Rate limit: 25 requests per second and organization.
 	GetIftaVehicleReports(ctx context.Context, in *GetIftaVehicleReportsRequest, opts ...grpc.CallOption) (*GetIftaVehicleReportsResponse, error)
 	// Every page of GetIftaVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamIftaVehicleReports(ctx context.Context, in *StreamIftaVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIftaVehicleReportsResponse], error)
 	// POST /ifta-detail/csv
 	// Scope: Write IFTA (US).
@@ -137,7 +137,7 @@ type IftaServiceServer interface {
 	// Rate limit: 25 requests per second and organization.
 	GetIftaVehicleReports(context.Context, *GetIftaVehicleReportsRequest) (*GetIftaVehicleReportsResponse, error)
 	// Every page of GetIftaVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamIftaVehicleReports(*StreamIftaVehicleReportsRequest, grpc.ServerStreamingServer[StreamIftaVehicleReportsResponse]) error
 	// POST /ifta-detail/csv
 	// Scope: Write IFTA (US).

@@ -35,7 +35,7 @@ type GetIndustrialAssetsRequest struct {
 	// Query parameter `assetIds`.
 	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
@@ -88,7 +88,7 @@ func (x *GetIndustrialAssetsRequest) GetAssetIds() []string {
 	return nil
 }
 
-func (x *GetIndustrialAssetsRequest) GetLimit() int64 {
+func (x *GetIndustrialAssetsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -169,7 +169,7 @@ type StreamIndustrialAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIndustrialAssets is asked, page after page.
 	Request *GetIndustrialAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -651,9 +651,7 @@ func (x *DeleteIndustrialAssetRequest) GetId() string {
 
 // Response of DeleteIndustrialAsset.
 type DeleteIndustrialAssetResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,13 +684,6 @@ func (x *DeleteIndustrialAssetResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteIndustrialAssetResponse.ProtoReflect.Descriptor instead.
 func (*DeleteIndustrialAssetResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *DeleteIndustrialAssetResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Request of PatchAssetDataOutputs.
@@ -814,7 +805,7 @@ type GetDataInputsRequest struct {
 	// Query parameter `assetIds`.
 	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
@@ -867,7 +858,7 @@ func (x *GetDataInputsRequest) GetAssetIds() []string {
 	return nil
 }
 
-func (x *GetDataInputsRequest) GetLimit() int64 {
+func (x *GetDataInputsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -948,7 +939,7 @@ type StreamDataInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputs is asked, page after page.
 	Request *GetDataInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1195,7 +1186,7 @@ type StreamDataInputDataSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataSnapshot is asked, page after page.
 	Request *GetDataInputDataSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1442,7 +1433,7 @@ type StreamDataInputDataFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataFeed is asked, page after page.
 	Request *GetDataInputDataFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1826,7 +1817,7 @@ type StreamDataInputDataHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataHistory is asked, page after page.
 	Request *GetDataInputDataHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3553,7 +3544,7 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x1aGetIndustrialAssetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -3617,10 +3608,8 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x1c.samsara.industrial.v1.AssetR\x04data\"D\n" +
 	"\x1cDeleteIndustrialAssetRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"L\n" +
-	"\x1dDeleteIndustrialAssetResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xc3\x01\n" +
+	"\x03_id\"\x1f\n" +
+	"\x1dDeleteIndustrialAssetResponse\"\xc3\x01\n" +
 	"\x1cPatchAssetDataOutputsRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x128\n" +
 	"\x06values\x18\x02 \x01(\v2\x16.google.protobuf.ValueB\b\xda\xce\x18\x04\b\x03 \x01R\x06values\x12C\n" +
@@ -3632,7 +3621,7 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x14GetDataInputsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -3925,38 +3914,38 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x04time\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:\x13\xda\xce\x18\x0fStringDataPointB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value2\xfe\x17\n" +
-	"\x11IndustrialService\x12\xcc\x01\n" +
-	"\x13GetIndustrialAssets\x121.samsara.industrial.v1.GetIndustrialAssetsRequest\x1a2.samsara.industrial.v1.GetIndustrialAssetsResponse\"N\xda\xce\x18J\n" +
-	"\x13getIndustrialAssets\x10\x01\x1a\x12/industrial/assets(\x018\x01B\x0eRead EquipmentP\x01X\xc8\x01b\x04data\x12\xa4\x01\n" +
-	"\x16StreamIndustrialAssets\x124.samsara.industrial.v1.StreamIndustrialAssetsRequest\x1a5.samsara.industrial.v1.StreamIndustrialAssetsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetIndustrialAssets\x10\x010\x01\x12\xcd\x01\n" +
+	"\x06_value2\xa2\x18\n" +
+	"\x11IndustrialService\x12\xcf\x01\n" +
+	"\x13GetIndustrialAssets\x121.samsara.industrial.v1.GetIndustrialAssetsRequest\x1a2.samsara.industrial.v1.GetIndustrialAssetsResponse\"Q\xda\xce\x18J\n" +
+	"\x13getIndustrialAssets\x10\x01\x1a\x12/industrial/assets(\x018\x01B\x0eRead EquipmentP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa7\x01\n" +
+	"\x16StreamIndustrialAssets\x124.samsara.industrial.v1.StreamIndustrialAssetsRequest\x1a5.samsara.industrial.v1.StreamIndustrialAssetsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetIndustrialAssets\x10\x01\x90\x02\x010\x01\x12\xcd\x01\n" +
 	"\x15CreateIndustrialAsset\x123.samsara.industrial.v1.CreateIndustrialAssetRequest\x1a4.samsara.industrial.v1.CreateIndustrialAssetResponse\"I\xda\xce\x18E\n" +
 	"\x15createIndustrialAsset\x10\x02\x1a\x12/industrial/assets \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xce\x01\n" +
 	"\x14PatchIndustrialAsset\x122.samsara.industrial.v1.PatchIndustrialAssetRequest\x1a3.samsara.industrial.v1.PatchIndustrialAssetResponse\"M\xda\xce\x18I\n" +
-	"\x14patchIndustrialAsset\x10\x04\x1a\x17/industrial/assets/{id} \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xd2\x01\n" +
-	"\x15DeleteIndustrialAsset\x123.samsara.industrial.v1.DeleteIndustrialAssetRequest\x1a4.samsara.industrial.v1.DeleteIndustrialAssetResponse\"N\xda\xce\x18J\n" +
-	"\x15deleteIndustrialAsset\x10\x05\x1a\x17/industrial/assets/{id}8\x01B\x0fWrite EquipmentP\x01X\xcc\x01\x12\xf2\x01\n" +
+	"\x14patchIndustrialAsset\x10\x04\x1a\x17/industrial/assets/{id} \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xd5\x01\n" +
+	"\x15DeleteIndustrialAsset\x123.samsara.industrial.v1.DeleteIndustrialAssetRequest\x1a4.samsara.industrial.v1.DeleteIndustrialAssetResponse\"Q\xda\xce\x18J\n" +
+	"\x15deleteIndustrialAsset\x10\x05\x1a\x17/industrial/assets/{id}8\x01B\x0fWrite EquipmentP\x01X\xcc\x01\x90\x02\x02\x12\xf2\x01\n" +
 	"\x15PatchAssetDataOutputs\x123.samsara.industrial.v1.PatchAssetDataOutputsRequest\x1a4.samsara.industrial.v1.PatchAssetDataOutputsResponse\"n\xda\xce\x18j\n" +
-	"\x15patchAssetDataOutputs\x10\x04\x1a$/industrial/assets/{id}/data-outputs \x02B\x1aWrite Equipment StatisticsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc4\x01\n" +
-	"\rGetDataInputs\x12+.samsara.industrial.v1.GetDataInputsRequest\x1a,.samsara.industrial.v1.GetDataInputsResponse\"X\xda\xce\x18T\n" +
-	"\rgetDataInputs\x10\x01\x1a\x17/industrial/data-inputs(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\x8c\x01\n" +
-	"\x10StreamDataInputs\x12..samsara.industrial.v1.StreamDataInputsRequest\x1a/.samsara.industrial.v1.StreamDataInputsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetDataInputs\x10\x010\x01\x12\xfc\x01\n" +
-	"\x18GetDataInputDataSnapshot\x126.samsara.industrial.v1.GetDataInputDataSnapshotRequest\x1a7.samsara.industrial.v1.GetDataInputDataSnapshotResponse\"o\xda\xce\x18k\n" +
-	"\x18getDataInputDataSnapshot\x10\x01\x1a#/industrial/data-inputs/data-points(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
-	"\x1bStreamDataInputDataSnapshot\x129.samsara.industrial.v1.StreamDataInputDataSnapshotRequest\x1a:.samsara.industrial.v1.StreamDataInputDataSnapshotResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetDataInputDataSnapshot\x10\x010\x01\x12\xf3\x01\n" +
-	"\x14GetDataInputDataFeed\x122.samsara.industrial.v1.GetDataInputDataFeedRequest\x1a3.samsara.industrial.v1.GetDataInputDataFeedResponse\"r\xda\xce\x18n\n" +
-	"\x14getDataInputDataFeed\x10\x01\x1a(/industrial/data-inputs/data-points/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xa8\x01\n" +
-	"\x17StreamDataInputDataFeed\x125.samsara.industrial.v1.StreamDataInputDataFeedRequest\x1a6.samsara.industrial.v1.StreamDataInputDataFeedResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetDataInputDataFeed\x10\x010\x01\x12\x9c\x01\n" +
-	"\x13FollowDataInputData\x121.samsara.industrial.v1.FollowDataInputDataRequest\x1a2.samsara.industrial.v1.FollowDataInputDataResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetDataInputDataFeed\x10\x020\x01\x12\x80\x02\n" +
-	"\x17GetDataInputDataHistory\x125.samsara.industrial.v1.GetDataInputDataHistoryRequest\x1a6.samsara.industrial.v1.GetDataInputDataHistoryResponse\"v\xda\xce\x18r\n" +
-	"\x17getDataInputDataHistory\x10\x01\x1a+/industrial/data-inputs/data-points/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
-	"\x1aStreamDataInputDataHistory\x128.samsara.industrial.v1.StreamDataInputDataHistoryRequest\x1a9.samsara.industrial.v1.StreamDataInputDataHistoryResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetDataInputDataHistory\x10\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/industrial/v1;industrialv1b\x06proto3"
+	"\x15patchAssetDataOutputs\x10\x04\x1a$/industrial/assets/{id}/data-outputs \x02B\x1aWrite Equipment StatisticsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc7\x01\n" +
+	"\rGetDataInputs\x12+.samsara.industrial.v1.GetDataInputsRequest\x1a,.samsara.industrial.v1.GetDataInputsResponse\"[\xda\xce\x18T\n" +
+	"\rgetDataInputs\x10\x01\x1a\x17/industrial/data-inputs(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8f\x01\n" +
+	"\x10StreamDataInputs\x12..samsara.industrial.v1.StreamDataInputsRequest\x1a/.samsara.industrial.v1.StreamDataInputsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetDataInputs\x10\x01\x90\x02\x010\x01\x12\xff\x01\n" +
+	"\x18GetDataInputDataSnapshot\x126.samsara.industrial.v1.GetDataInputDataSnapshotRequest\x1a7.samsara.industrial.v1.GetDataInputDataSnapshotResponse\"r\xda\xce\x18k\n" +
+	"\x18getDataInputDataSnapshot\x10\x01\x1a#/industrial/data-inputs/data-points(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbb\x01\n" +
+	"\x1bStreamDataInputDataSnapshot\x129.samsara.industrial.v1.StreamDataInputDataSnapshotRequest\x1a:.samsara.industrial.v1.StreamDataInputDataSnapshotResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18GetDataInputDataSnapshot\x10\x01\x90\x02\x010\x01\x12\xf6\x01\n" +
+	"\x14GetDataInputDataFeed\x122.samsara.industrial.v1.GetDataInputDataFeedRequest\x1a3.samsara.industrial.v1.GetDataInputDataFeedResponse\"u\xda\xce\x18n\n" +
+	"\x14getDataInputDataFeed\x10\x01\x1a(/industrial/data-inputs/data-points/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xab\x01\n" +
+	"\x17StreamDataInputDataFeed\x125.samsara.industrial.v1.StreamDataInputDataFeedRequest\x1a6.samsara.industrial.v1.StreamDataInputDataFeedResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetDataInputDataFeed\x10\x01\x90\x02\x010\x01\x12\x9f\x01\n" +
+	"\x13FollowDataInputData\x121.samsara.industrial.v1.FollowDataInputDataRequest\x1a2.samsara.industrial.v1.FollowDataInputDataResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetDataInputDataFeed\x10\x02\x90\x02\x010\x01\x12\x83\x02\n" +
+	"\x17GetDataInputDataHistory\x125.samsara.industrial.v1.GetDataInputDataHistoryRequest\x1a6.samsara.industrial.v1.GetDataInputDataHistoryResponse\"y\xda\xce\x18r\n" +
+	"\x17getDataInputDataHistory\x10\x01\x1a+/industrial/data-inputs/data-points/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb7\x01\n" +
+	"\x1aStreamDataInputDataHistory\x128.samsara.industrial.v1.StreamDataInputDataHistoryRequest\x1a9.samsara.industrial.v1.StreamDataInputDataHistoryResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetDataInputDataHistory\x10\x01\x90\x02\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/industrial/v1;industrialv1b\x06proto3"
 
 var (
 	file_samsara_industrial_v1_industrial_proto_rawDescOnce sync.Once
@@ -4144,7 +4133,6 @@ func file_samsara_industrial_v1_industrial_proto_init() {
 	file_samsara_industrial_v1_industrial_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[15].OneofWrappers = []any{}

@@ -48,7 +48,7 @@ type IndustrialServiceClient interface {
 	// Scope: Read Equipment.
 	GetIndustrialAssets(ctx context.Context, in *GetIndustrialAssetsRequest, opts ...grpc.CallOption) (*GetIndustrialAssetsResponse, error)
 	// Every page of GetIndustrialAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamIndustrialAssets(ctx context.Context, in *StreamIndustrialAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIndustrialAssetsResponse], error)
 	// POST /industrial/assets
 	// Scope: Write Equipment.
@@ -66,20 +66,20 @@ type IndustrialServiceClient interface {
 	// GET /industrial/data-inputs
 	// Scope: Read Equipment Statistics.
 	GetDataInputs(ctx context.Context, in *GetDataInputsRequest, opts ...grpc.CallOption) (*GetDataInputsResponse, error)
-	// Every page of GetDataInputs, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDataInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error)
 	// GET /industrial/data-inputs/data-points
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataSnapshot(ctx context.Context, in *GetDataInputDataSnapshotRequest, opts ...grpc.CallOption) (*GetDataInputDataSnapshotResponse, error)
 	// Every page of GetDataInputDataSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error)
 	// GET /industrial/data-inputs/data-points/feed
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataFeed(ctx context.Context, in *GetDataInputDataFeedRequest, opts ...grpc.CallOption) (*GetDataInputDataFeedResponse, error)
 	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputDataFeed(ctx context.Context, in *StreamDataInputDataFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataFeedResponse], error)
 	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -90,7 +90,7 @@ type IndustrialServiceClient interface {
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataHistory(ctx context.Context, in *GetDataInputDataHistoryRequest, opts ...grpc.CallOption) (*GetDataInputDataHistoryResponse, error)
 	// Every page of GetDataInputDataHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputDataHistory(ctx context.Context, in *StreamDataInputDataHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataHistoryResponse], error)
 }
 
@@ -316,7 +316,7 @@ type IndustrialServiceServer interface {
 	// Scope: Read Equipment.
 	GetIndustrialAssets(context.Context, *GetIndustrialAssetsRequest) (*GetIndustrialAssetsResponse, error)
 	// Every page of GetIndustrialAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamIndustrialAssets(*StreamIndustrialAssetsRequest, grpc.ServerStreamingServer[StreamIndustrialAssetsResponse]) error
 	// POST /industrial/assets
 	// Scope: Write Equipment.
@@ -334,20 +334,20 @@ type IndustrialServiceServer interface {
 	// GET /industrial/data-inputs
 	// Scope: Read Equipment Statistics.
 	GetDataInputs(context.Context, *GetDataInputsRequest) (*GetDataInputsResponse, error)
-	// Every page of GetDataInputs, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDataInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error
 	// GET /industrial/data-inputs/data-points
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataSnapshot(context.Context, *GetDataInputDataSnapshotRequest) (*GetDataInputDataSnapshotResponse, error)
 	// Every page of GetDataInputDataSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error
 	// GET /industrial/data-inputs/data-points/feed
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataFeed(context.Context, *GetDataInputDataFeedRequest) (*GetDataInputDataFeedResponse, error)
 	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputDataFeed(*StreamDataInputDataFeedRequest, grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]) error
 	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -358,7 +358,7 @@ type IndustrialServiceServer interface {
 	// Scope: Read Equipment Statistics.
 	GetDataInputDataHistory(context.Context, *GetDataInputDataHistoryRequest) (*GetDataInputDataHistoryResponse, error)
 	// Every page of GetDataInputDataHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDataInputDataHistory(*StreamDataInputDataHistoryRequest, grpc.ServerStreamingServer[StreamDataInputDataHistoryResponse]) error
 }
 

@@ -213,7 +213,7 @@ type StreamJobsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetJobs is asked, page after page.
 	Request *GetJobsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1301,22 +1301,22 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\a\n" +
-	"\x05_name2\xae\x06\n" +
-	"\x11IndustrialService\x12\xa4\x01\n" +
-	"\aGetJobs\x12*.samsara.industrial.v1beta1.GetJobsRequest\x1a+.samsara.industrial.v1beta1.GetJobsResponse\"@\xda\xce\x18<\n" +
-	"\agetJobs\x10\x01\x1a\x15/beta/industrial/jobs(\x018\x01B\tRead JobsP\x02X\xc8\x01b\x04data\x12~\n" +
+	"\x05_name2\xb8\x06\n" +
+	"\x11IndustrialService\x12\xa7\x01\n" +
+	"\aGetJobs\x12*.samsara.industrial.v1beta1.GetJobsRequest\x1a+.samsara.industrial.v1beta1.GetJobsResponse\"C\xda\xce\x18<\n" +
+	"\agetJobs\x10\x01\x1a\x15/beta/industrial/jobs(\x018\x01B\tRead JobsP\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x81\x01\n" +
 	"\n" +
-	"StreamJobs\x12-.samsara.industrial.v1beta1.StreamJobsRequest\x1a..samsara.industrial.v1beta1.StreamJobsResponse\"\x0f\xe2\xce\x18\v\n" +
-	"\aGetJobs\x10\x010\x01\x12\xa5\x01\n" +
+	"StreamJobs\x12-.samsara.industrial.v1beta1.StreamJobsRequest\x1a..samsara.industrial.v1beta1.StreamJobsResponse\"\x12\xe2\xce\x18\v\n" +
+	"\aGetJobs\x10\x01\x90\x02\x010\x01\x12\xa5\x01\n" +
 	"\tCreateJob\x12,.samsara.industrial.v1beta1.CreateJobRequest\x1a-.samsara.industrial.v1beta1.CreateJobResponse\";\xda\xce\x187\n" +
 	"\tcreateJob\x10\x02\x1a\x15/beta/industrial/jobs \x02B\n" +
 	"Write JobsP\x02X\xc8\x01\x12\xa1\x01\n" +
 	"\bPatchJob\x12+.samsara.industrial.v1beta1.PatchJobRequest\x1a,.samsara.industrial.v1beta1.PatchJobResponse\":\xda\xce\x186\n" +
 	"\bpatchJob\x10\x04\x1a\x15/beta/industrial/jobs \x02B\n" +
-	"Write JobsP\x02X\xc8\x01\x12\xa5\x01\n" +
-	"\tDeleteJob\x12,.samsara.industrial.v1beta1.DeleteJobRequest\x1a-.samsara.industrial.v1beta1.DeleteJobResponse\";\xda\xce\x187\n" +
+	"Write JobsP\x02X\xc8\x01\x12\xa8\x01\n" +
+	"\tDeleteJob\x12,.samsara.industrial.v1beta1.DeleteJobRequest\x1a-.samsara.industrial.v1beta1.DeleteJobResponse\">\xda\xce\x187\n" +
 	"\tdeleteJob\x10\x05\x1a\x15/beta/industrial/jobs8\x01B\n" +
-	"Write JobsP\x02X\xc8\x01BMP\x01ZIsamsara.internal/gateway/gen/samsara/industrial/v1beta1;industrialv1beta1b\x06proto3"
+	"Write JobsP\x02X\xc8\x01\x90\x02\x02BMP\x01ZIsamsara.internal/gateway/gen/samsara/industrial/v1beta1;industrialv1beta1b\x06proto3"
 
 var (
 	file_samsara_industrial_v1beta1_industrial_proto_rawDescOnce sync.Once

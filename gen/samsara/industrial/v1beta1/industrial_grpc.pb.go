@@ -38,8 +38,8 @@ type IndustrialServiceClient interface {
 	// Scope: Read Jobs.
 	// Stage: beta.
 	GetJobs(ctx context.Context, in *GetJobsRequest, opts ...grpc.CallOption) (*GetJobsResponse, error)
-	// Every page of GetJobs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetJobs, one message a page. To go on after the end, set `options.from_cursor` to
+	// the last cursor.
 	StreamJobs(ctx context.Context, in *StreamJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamJobsResponse], error)
 	// POST /beta/industrial/jobs
 	// Scope: Write Jobs.
@@ -132,8 +132,8 @@ type IndustrialServiceServer interface {
 	// Scope: Read Jobs.
 	// Stage: beta.
 	GetJobs(context.Context, *GetJobsRequest) (*GetJobsResponse, error)
-	// Every page of GetJobs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetJobs, one message a page. To go on after the end, set `options.from_cursor` to
+	// the last cursor.
 	StreamJobs(*StreamJobsRequest, grpc.ServerStreamingServer[StreamJobsResponse]) error
 	// POST /beta/industrial/jobs
 	// Scope: Write Jobs.

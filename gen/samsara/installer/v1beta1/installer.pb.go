@@ -158,7 +158,7 @@ type StreamFleetInstallerPhotoUploadsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFleetInstallerPhotoUploads is asked, page after page.
 	Request *GetFleetInstallerPhotoUploadsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -979,12 +979,12 @@ const file_samsara_installer_v1beta1_installer_proto_rawDesc = "" +
 	"\v_photo_typeB\x14\n" +
 	"\x12_processing_statusB\r\n" +
 	"\v_size_bytesB\x12\n" +
-	"\x10_updated_at_time2\xb5\b\n" +
-	"\x10InstallerService\x12\x8e\x02\n" +
-	"\x1dGetFleetInstallerPhotoUploads\x12?.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest\x1a@.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse\"j\xda\xce\x18f\n" +
-	"\x1dgetFleetInstallerPhotoUploads\x10\x01\x1a\x1e/fleet/installer/photo-uploads(\x018\x01B\fRead DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xd4\x01\n" +
-	" StreamFleetInstallerPhotoUploads\x12B.samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest\x1aC.samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsResponse\"%\xe2\xce\x18!\n" +
-	"\x1dGetFleetInstallerPhotoUploads\x10\x010\x01\x12\x87\x02\n" +
+	"\x10_updated_at_time2\xbb\b\n" +
+	"\x10InstallerService\x12\x91\x02\n" +
+	"\x1dGetFleetInstallerPhotoUploads\x12?.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsRequest\x1a@.samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse\"m\xda\xce\x18f\n" +
+	"\x1dgetFleetInstallerPhotoUploads\x10\x01\x1a\x1e/fleet/installer/photo-uploads(\x018\x01B\fRead DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd7\x01\n" +
+	" StreamFleetInstallerPhotoUploads\x12B.samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsRequest\x1aC.samsara.installer.v1beta1.StreamFleetInstallerPhotoUploadsResponse\"(\xe2\xce\x18!\n" +
+	"\x1dGetFleetInstallerPhotoUploads\x10\x01\x90\x02\x010\x01\x12\x87\x02\n" +
 	"\x1dPostFleetInstallerPhotoUpload\x12?.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadRequest\x1a@.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse\"c\xda\xce\x18_\n" +
 	"\x1dpostFleetInstallerPhotoUpload\x10\x02\x1a\x1e/fleet/installer/photo-uploads \x02B\rWrite DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xae\x02\n" +
 	"%PostFleetInstallerPhotoUploadComplete\x12G.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteRequest\x1aH.samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse\"r\xda\xce\x18n\n" +

@@ -39,7 +39,7 @@ type InstallerServiceClient interface {
 	// Stage: beta.
 	GetFleetInstallerPhotoUploads(ctx context.Context, in *GetFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (*GetFleetInstallerPhotoUploadsResponse, error)
 	// Every page of GetFleetInstallerPhotoUploads, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFleetInstallerPhotoUploads(ctx context.Context, in *StreamFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetInstallerPhotoUploadsResponse], error)
 	// POST /fleet/installer/photo-uploads
 	// Scope: Write Devices.
@@ -122,7 +122,7 @@ type InstallerServiceServer interface {
 	// Stage: beta.
 	GetFleetInstallerPhotoUploads(context.Context, *GetFleetInstallerPhotoUploadsRequest) (*GetFleetInstallerPhotoUploadsResponse, error)
 	// Every page of GetFleetInstallerPhotoUploads, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFleetInstallerPhotoUploads(*StreamFleetInstallerPhotoUploadsRequest, grpc.ServerStreamingServer[StreamFleetInstallerPhotoUploadsResponse]) error
 	// POST /fleet/installer/photo-uploads
 	// Scope: Write Devices.

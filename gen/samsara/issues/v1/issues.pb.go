@@ -634,7 +634,7 @@ type StreamIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIssuesStream is asked, page after page.
 	Request *GetIssuesStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1060,22 +1060,22 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12%\n" +
 	"\x04type\x18\x02 \x01(\tB\f\xda\xce\x18\b \x012\x04userH\x01R\x04type\x88\x01\x01:[\xda\xce\x18*PatchIssueRequestBodyAssignedToRequestBody\xda\xce\x18)PostIssueRequestBodyAssignedToRequestBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_type2\xfc\x06\n" +
-	"\rIssuesService\x12\x8e\x01\n" +
-	"\tGetIssues\x12#.samsara.issues.v1.GetIssuesRequest\x1a$.samsara.issues.v1.GetIssuesResponse\"6\xda\xce\x182\n" +
-	"\tgetIssues\x10\x01\x1a\a/issues8\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x8f\x01\n" +
+	"\x05_type2\x88\a\n" +
+	"\rIssuesService\x12\x91\x01\n" +
+	"\tGetIssues\x12#.samsara.issues.v1.GetIssuesRequest\x1a$.samsara.issues.v1.GetIssuesResponse\"9\xda\xce\x182\n" +
+	"\tgetIssues\x10\x01\x1a\a/issues8\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\x8f\x01\n" +
 	"\tPostIssue\x12#.samsara.issues.v1.PostIssueRequest\x1a$.samsara.issues.v1.PostIssueResponse\"7\xda\xce\x183\n" +
 	"\tpostIssue\x10\x02\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\x93\x01\n" +
 	"\n" +
 	"PatchIssue\x12$.samsara.issues.v1.PatchIssueRequest\x1a%.samsara.issues.v1.PatchIssueResponse\"8\xda\xce\x184\n" +
 	"\n" +
-	"patchIssue\x10\x04\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb7\x01\n" +
-	"\x0fGetIssuesStream\x12).samsara.issues.v1.GetIssuesStreamRequest\x1a*.samsara.issues.v1.GetIssuesStreamResponse\"M\xda\xce\x18I\n" +
-	"\x0fgetIssuesStream\x10\x01\x1a\x0e/issues/stream(\x010\x018\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12|\n" +
-	"\fStreamIssues\x12&.samsara.issues.v1.StreamIssuesRequest\x1a'.samsara.issues.v1.StreamIssuesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x0fGetIssuesStream\x10\x01\x18\x010\x01\x12z\n" +
-	"\fFollowIssues\x12&.samsara.issues.v1.FollowIssuesRequest\x1a'.samsara.issues.v1.FollowIssuesResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetIssuesStream\x10\x020\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/issues/v1;issuesv1b\x06proto3"
+	"patchIssue\x10\x04\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xba\x01\n" +
+	"\x0fGetIssuesStream\x12).samsara.issues.v1.GetIssuesStreamRequest\x1a*.samsara.issues.v1.GetIssuesStreamResponse\"P\xda\xce\x18I\n" +
+	"\x0fgetIssuesStream\x10\x01\x1a\x0e/issues/stream(\x010\x018\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x7f\n" +
+	"\fStreamIssues\x12&.samsara.issues.v1.StreamIssuesRequest\x1a'.samsara.issues.v1.StreamIssuesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x0fGetIssuesStream\x10\x01\x18\x01\x90\x02\x010\x01\x12}\n" +
+	"\fFollowIssues\x12&.samsara.issues.v1.FollowIssuesRequest\x1a'.samsara.issues.v1.FollowIssuesResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetIssuesStream\x10\x02\x90\x02\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/issues/v1;issuesv1b\x06proto3"
 
 var (
 	file_samsara_issues_v1_issues_proto_rawDescOnce sync.Once

@@ -51,8 +51,8 @@ type IssuesServiceClient interface {
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
 	GetIssuesStream(ctx context.Context, in *GetIssuesStreamRequest, opts ...grpc.CallOption) (*GetIssuesStreamResponse, error)
-	// Every page of GetIssuesStream, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetIssuesStream, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
@@ -173,8 +173,8 @@ type IssuesServiceServer interface {
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
 	GetIssuesStream(context.Context, *GetIssuesStreamRequest) (*GetIssuesStreamResponse, error)
-	// Every page of GetIssuesStream, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetIssuesStream, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error

@@ -35,7 +35,7 @@ type GetDvirDefectsRequest struct {
 	// Query parameter `isResolved`.
 	IsResolved *bool `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -93,7 +93,7 @@ func (x *GetDvirDefectsRequest) GetIsResolved() bool {
 	return false
 }
 
-func (x *GetDvirDefectsRequest) GetLimit() int64 {
+func (x *GetDvirDefectsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -167,7 +167,7 @@ type StreamDvirDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirDefects is asked, page after page.
 	Request *GetDvirDefectsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -284,12 +284,12 @@ type GetDriversVehicleAssignmentsRequest struct {
 	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -352,11 +352,11 @@ func (x *GetDriversVehicleAssignmentsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetDriversVehicleAssignmentsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetDriversVehicleAssignmentsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetDriversVehicleAssignmentsRequest) GetStartTime() string {
@@ -366,11 +366,11 @@ func (x *GetDriversVehicleAssignmentsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetDriversVehicleAssignmentsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetDriversVehicleAssignmentsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetDriversVehicleAssignments.
@@ -433,7 +433,7 @@ type StreamDriversVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriversVehicleAssignments is asked, page after page.
 	Request *GetDriversVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -546,7 +546,7 @@ type GetDvirHistoryRequest struct {
 	// Query parameter `endTime`. Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
@@ -601,7 +601,7 @@ func (x *GetDvirHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetDvirHistoryRequest) GetLimit() int64 {
+func (x *GetDvirHistoryRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -689,7 +689,7 @@ type StreamDvirHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirHistory is asked, page after page.
 	Request *GetDvirHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -804,17 +804,17 @@ type GetVehicleIdlingReportsRequest struct {
 	// Query parameter `isPtoActive`.
 	IsPtoActive *bool `protobuf:"varint,3,opt,name=is_pto_active,json=isPtoActive,proto3,oneof" json:"is_pto_active,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `minIdlingDurationMinutes`. In minutes. At least 1.
 	MinIdlingDurationMinutes *int64 `protobuf:"varint,5,opt,name=min_idling_duration_minutes,json=minIdlingDurationMinutes,proto3,oneof" json:"min_idling_duration_minutes,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,9,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds    []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -870,7 +870,7 @@ func (x *GetVehicleIdlingReportsRequest) GetIsPtoActive() bool {
 	return false
 }
 
-func (x *GetVehicleIdlingReportsRequest) GetLimit() int64 {
+func (x *GetVehicleIdlingReportsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -884,11 +884,11 @@ func (x *GetVehicleIdlingReportsRequest) GetMinIdlingDurationMinutes() int64 {
 	return 0
 }
 
-func (x *GetVehicleIdlingReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetVehicleIdlingReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetVehicleIdlingReportsRequest) GetStartTime() string {
@@ -898,18 +898,18 @@ func (x *GetVehicleIdlingReportsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetVehicleIdlingReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetVehicleIdlingReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetVehicleIdlingReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetVehicleIdlingReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetVehicleIdlingReports.
@@ -990,7 +990,7 @@ type StreamVehicleIdlingReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleIdlingReports is asked, page after page.
 	Request *GetVehicleIdlingReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1246,7 +1246,7 @@ type StreamSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEvents is asked, page after page.
 	Request *GetSafetyEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1466,7 +1466,7 @@ type StreamSafetyActivityEventFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyActivityEventFeed is asked, page after page.
 	Request *GetSafetyActivityEventFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1697,14 +1697,14 @@ type GetVehiclesDriverAssignmentsRequest struct {
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,3,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,5,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,6,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1753,11 +1753,11 @@ func (x *GetVehiclesDriverAssignmentsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetVehiclesDriverAssignmentsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetVehiclesDriverAssignmentsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetVehiclesDriverAssignmentsRequest) GetStartTime() string {
@@ -1767,18 +1767,18 @@ func (x *GetVehiclesDriverAssignmentsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetVehiclesDriverAssignmentsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetVehiclesDriverAssignmentsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetVehiclesDriverAssignmentsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetVehiclesDriverAssignmentsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetVehiclesDriverAssignments.
@@ -1841,7 +1841,7 @@ type StreamVehiclesDriverAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehiclesDriverAssignments is asked, page after page.
 	Request *GetVehiclesDriverAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2035,7 +2035,7 @@ type GetAllAssetCurrentLocationsRequest struct {
 	// Query parameter `endingBefore`.
 	EndingBefore *string `protobuf:"bytes,1,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startingAfter`.
 	StartingAfter *string `protobuf:"bytes,3,opt,name=starting_after,json=startingAfter,proto3,oneof" json:"starting_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2079,7 +2079,7 @@ func (x *GetAllAssetCurrentLocationsRequest) GetEndingBefore() string {
 	return ""
 }
 
-func (x *GetAllAssetCurrentLocationsRequest) GetLimit() int64 {
+func (x *GetAllAssetCurrentLocationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -2153,7 +2153,7 @@ type StreamAssetCurrentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAllAssetCurrentLocations is asked, page after page.
 	Request *GetAllAssetCurrentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2266,7 +2266,7 @@ type GetAssetsReefersRequest struct {
 	// Query parameter `endingBefore`.
 	EndingBefore *string `protobuf:"bytes,2,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startMs`. Required. In milliseconds.
 	StartMs *int64 `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	// Query parameter `startingAfter`.
@@ -2319,7 +2319,7 @@ func (x *GetAssetsReefersRequest) GetEndingBefore() string {
 	return ""
 }
 
-func (x *GetAssetsReefersRequest) GetLimit() int64 {
+func (x *GetAssetsReefersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -2400,7 +2400,7 @@ type StreamAssetsReefersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsReefers is asked, page after page.
 	Request *GetAssetsReefersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3297,7 +3297,7 @@ type GetFleetLocationsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `tagIds`.
 	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `vehicleIds`.
@@ -3343,7 +3343,7 @@ func (x *GetFleetLocationsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetFleetLocationsRequest) GetLimit() int64 {
+func (x *GetFleetLocationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -3424,7 +3424,7 @@ type StreamFleetLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFleetLocations is asked, page after page.
 	Request *GetFleetLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3822,7 +3822,7 @@ type GetAllTrailerAssignmentsRequest struct {
 	// Query parameter `endingBefore`.
 	EndingBefore *string `protobuf:"bytes,2,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startMs`. In milliseconds since 1970-01-01 UTC.
 	StartMs *int64 `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	// Query parameter `startingAfter`.
@@ -3875,7 +3875,7 @@ func (x *GetAllTrailerAssignmentsRequest) GetEndingBefore() string {
 	return ""
 }
 
-func (x *GetAllTrailerAssignmentsRequest) GetLimit() int64 {
+func (x *GetAllTrailerAssignmentsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -3956,7 +3956,7 @@ type StreamTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAllTrailerAssignments is asked, page after page.
 	Request *GetAllTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4846,7 +4846,7 @@ type GetVisionLatestRunCameraRequest struct {
 	// Query parameter `include`.
 	Include *string `protobuf:"bytes,2,opt,name=include,proto3,oneof" json:"include,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `program_id`.
 	ProgramId *int64 `protobuf:"varint,4,opt,name=program_id,proto3,oneof" json:"program_id,omitempty"`
 	// Query parameter `startedAtMs`. In milliseconds.
@@ -4899,7 +4899,7 @@ func (x *GetVisionLatestRunCameraRequest) GetInclude() string {
 	return ""
 }
 
-func (x *GetVisionLatestRunCameraRequest) GetLimit() int64 {
+func (x *GetVisionLatestRunCameraRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -8712,7 +8712,7 @@ type SafetyEvent struct {
 	// Member `time`. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,10,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8817,7 +8817,7 @@ func (x *SafetyEvent) GetTime() string {
 	return ""
 }
 
-func (x *SafetyEvent) GetVehicle() *v1.VehicleTiny2 {
+func (x *SafetyEvent) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -9428,15 +9428,10 @@ func (x *SensorHistoryReading) GetValue() int64 {
 // Schema V1SensorHistoryResponse_results.
 type SensorHistoryResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `series`. Of an earlier type: sent, and read if the value fits. Kept for existing
-	// clients.
-	//
-	// Deprecated: Marked as deprecated in samsara/legacy/v1/legacy.proto.
-	Series []int64 `protobuf:"varint,1,rep,packed,name=series,proto3" json:"series,omitempty"`
-	// Member `timeMs`. In milliseconds since 1970-01-01 UTC.
-	TimeMs *int64 `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3,oneof" json:"time_ms,omitempty"`
 	// Member `series`. An entry that is null is in its place, without a value.
-	SeriesV2      []*SensorHistoryReading `protobuf:"bytes,3,rep,name=series_v2,json=seriesV2,proto3" json:"series_v2,omitempty"`
+	Series []*SensorHistoryReading `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
+	// Member `timeMs`. In milliseconds since 1970-01-01 UTC.
+	TimeMs        *int64 `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3,oneof" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9471,8 +9466,7 @@ func (*SensorHistoryResult) Descriptor() ([]byte, []int) {
 	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
 }
 
-// Deprecated: Marked as deprecated in samsara/legacy/v1/legacy.proto.
-func (x *SensorHistoryResult) GetSeries() []int64 {
+func (x *SensorHistoryResult) GetSeries() []*SensorHistoryReading {
 	if x != nil {
 		return x.Series
 	}
@@ -9484,13 +9478,6 @@ func (x *SensorHistoryResult) GetTimeMs() int64 {
 		return *x.TimeMs
 	}
 	return 0
-}
-
-func (x *SensorHistoryResult) GetSeriesV2() []*SensorHistoryReading {
-	if x != nil {
-		return x.SeriesV2
-	}
-	return nil
 }
 
 // Schema _v1_sensors_history_series.
@@ -14070,7 +14057,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12,\n" +
 	"\vis_resolved\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\n" +
 	"isResolved\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -14089,24 +14076,21 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x19StreamDvirDefectsResponse\x12=\n" +
 	"\x04page\x18\x01 \x01(\v2).samsara.legacy.v1.GetDvirDefectsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xfa\x03\n" +
+	"\a_cursor\"\xd5\x03\n" +
 	"#GetDriversVehicleAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
-	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x1b\n" +
 	"\x19_driver_activation_statusB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xb6\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xb6\x01\n" +
 	"$GetDriversVehicleAssignmentsResponse\x12H\n" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.DriversVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -14122,7 +14106,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x15GetDvirHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
 	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
@@ -14142,29 +14126,25 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x19StreamDvirHistoryResponse\x12=\n" +
 	"\x04page\x18\x01 \x01(\v2).samsara.legacy.v1.GetDvirHistoryResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x89\x05\n" +
+	"\a_cursor\"\xd1\x04\n" +
 	"\x1eGetVehicleIdlingReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12/\n" +
 	"\ris_pto_active\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\visPtoActive\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x03R\x05limit\x88\x01\x01\x12S\n" +
-	"\x1bmin_idling_duration_minutes\x18\x05 \x01(\x03B\x0f\xda\xce\x18\v\b\x02A\x00\x00\x00\x00\x00\x00\xf0?H\x04R\x18minIdlingDurationMinutes\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x03R\x05limit\x88\x01\x01\x12S\n" +
+	"\x1bmin_idling_duration_minutes\x18\x05 \x01(\x03B\x0f\xda\xce\x18\v\b\x02A\x00\x00\x00\x00\x00\x00\xf0?H\x04R\x18minIdlingDurationMinutes\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x06R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\bR\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\x10\n" +
 	"\x0e_is_pto_activeB\b\n" +
 	"\x06_limitB\x1e\n" +
-	"\x1c_min_idling_duration_minutesB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xdd\x02\n" +
+	"\x1c_min_idling_duration_minutesB\r\n" +
+	"\v_start_time\"\xdd\x02\n" +
 	"\x1fGetVehicleIdlingReportsResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara.legacy.v1.IdlingReportEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -14231,23 +14211,19 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\x8e\x03\n" +
+	"\a_cursor\"\xd6\x02\n" +
 	"#GetVehiclesDriverAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
 	"\n" +
-	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xb6\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xb6\x01\n" +
 	"$GetVehiclesDriverAssignmentsResponse\x12H\n" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.VehiclesDriverAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -14265,7 +14241,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x06assets\x18\x01 \x03(\v2\x18.samsara.legacy.v1.AssetR\x06assets\"\xdc\x01\n" +
 	"\"GetAllAssetCurrentLocationsRequest\x120\n" +
 	"\rending_before\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\fendingBefore\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x122\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x122\n" +
 	"\x0estarting_after\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\rstartingAfter\x88\x01\x01B\x10\n" +
 	"\x0e_ending_beforeB\b\n" +
 	"\x06_limitB\x11\n" +
@@ -14285,7 +14261,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x17GetAssetsReefersRequest\x12$\n" +
 	"\x06end_ms\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x05endMs\x88\x01\x01\x120\n" +
 	"\rending_before\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fendingBefore\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12(\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12(\n" +
 	"\bstart_ms\x18\x04 \x01(\x03B\b\xda\xce\x18\x04\b\x02 \x01H\x03R\astartMs\x88\x01\x01\x122\n" +
 	"\x0estarting_after\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\rstartingAfter\x88\x01\x01B\t\n" +
 	"\a_end_msB\x10\n" +
@@ -14401,7 +14377,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x13authentication_logs\x18\x01 \x03(\v2'.samsara.legacy.v1.HosAuthenticationLogR\x12authenticationLogs\"\xc2\x01\n" +
 	"\x18GetFleetLocationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x12!\n" +
 	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
 	"\vvehicle_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
 	"vehicleIdsB\b\n" +
@@ -14440,7 +14416,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x1fGetAllTrailerAssignmentsRequest\x12\"\n" +
 	"\x06end_ms\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x00R\x05endMs\x88\x01\x01\x120\n" +
 	"\rending_before\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fendingBefore\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12&\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12&\n" +
 	"\bstart_ms\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\astartMs\x88\x01\x01\x122\n" +
 	"\x0estarting_after\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\rstartingAfter\x88\x01\x01B\t\n" +
 	"\a_end_msB\x10\n" +
@@ -14553,7 +14529,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x1fGetVisionLatestRunCameraRequest\x12+\n" +
 	"\tcamera_id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\tcamera_id\x88\x01\x01\x12%\n" +
 	"\ainclude\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\ainclude\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12+\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12+\n" +
 	"\n" +
 	"program_id\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"program_id\x88\x01\x01\x12/\n" +
@@ -14984,7 +14960,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"program_id\x18\x01 \x01(\x03H\x00R\tprogramId\x88\x01\x01\x12&\n" +
 	"\fprogram_name\x18\x02 \x01(\tH\x01R\vprogramName\x88\x01\x01:$\xda\xce\x18 V1ProgramsForTheCameraResponse[]B\r\n" +
 	"\v_program_idB\x0f\n" +
-	"\r_program_name\"\xcc\a\n" +
+	"\r_program_name\"\xcb\a\n" +
 	"\vSafetyEvent\x12T\n" +
 	"\x0fbehavior_labels\x18\x01 \x03(\v2+.samsara.legacy.v1.SafetyEventBehaviorLabelR\x0ebehaviorLabels\x12\xba\x01\n" +
 	"\x0ecoaching_state\x18\x02 \x01(\tB\x8d\x01\xda\xce\x18\x88\x012\vneedsReview2\acoached2\tdismissed2\breviewed2\barchived2\fmanualReview2\rneedsCoaching2\rautoDismissed2\x10needsRecognition2\n" +
@@ -14997,8 +14973,8 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\blocation\x18\b \x01(\v2\x1b.samsara.legacy.v1.LocationR\blocation\x12<\n" +
 	"\x18max_acceleration_g_force\x18\t \x01(\x01H\x05R\x15maxAccelerationGForce\x88\x01\x01\x12(\n" +
 	"\x04time\x18\n" +
-	" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x04time\x88\x01\x01\x128\n" +
-	"\avehicle\x18\v \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:\x0f\xda\xce\x18\vSafetyEventB\x11\n" +
+	" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x04time\x88\x01\x01\x127\n" +
+	"\avehicle\x18\v \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:\x0f\xda\xce\x18\vSafetyEventB\x11\n" +
 	"\x0f_coaching_stateB\x1d\n" +
 	"\x1b_download_forward_video_urlB\x1c\n" +
 	"\x1a_download_inward_video_urlB$\n" +
@@ -15073,11 +15049,10 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\f_sensor_type\"_\n" +
 	"\x14SensorHistoryReading\x12!\n" +
 	"\x05value\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01:\x1a\xda\xce\x18\x16V1SensorHistoryReadingB\b\n" +
-	"\x06_value\"\xda\x01\n" +
-	"\x13SensorHistoryResult\x12 \n" +
-	"\x06series\x18\x01 \x03(\x03B\b\xda\xce\x18\x02X\x01\x18\x01R\x06series\x12\x1c\n" +
-	"\atime_ms\x18\x02 \x01(\x03H\x00R\x06timeMs\x88\x01\x01\x12R\n" +
-	"\tseries_v2\x18\x03 \x03(\v2'.samsara.legacy.v1.SensorHistoryReadingB\f\xda\xce\x18\b\x12\x06seriesR\bseriesV2:#\xda\xce\x18\x1fV1SensorHistoryResponse_resultsB\n" +
+	"\x06_value\"\xa5\x01\n" +
+	"\x13SensorHistoryResult\x12?\n" +
+	"\x06series\x18\x01 \x03(\v2'.samsara.legacy.v1.SensorHistoryReadingR\x06series\x12\x1c\n" +
+	"\atime_ms\x18\x02 \x01(\x03H\x00R\x06timeMs\x88\x01\x01:#\xda\xce\x18\x1fV1SensorHistoryResponse_resultsB\n" +
 	"\n" +
 	"\b_time_ms\"\xac\x03\n" +
 	"\x14SensorsHistorySeries\x12\xb1\x02\n" +
@@ -15649,114 +15624,114 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"found_text\x18\x01 \x01(\tH\x00R\tfoundText\x88\x01\x01\x12&\n" +
 	"\fmatch_string\x18\x02 \x01(\tH\x01R\vmatchString\x88\x01\x01:#\xda\xce\x18\x1fV1VisionStepResults[].textMatchB\r\n" +
 	"\v_found_textB\x0f\n" +
-	"\r_match_string2\xfcP\n" +
-	"\rLegacyService\x12\xb2\x01\n" +
-	"\x0eGetDvirDefects\x12(.samsara.legacy.v1.GetDvirDefectsRequest\x1a).samsara.legacy.v1.GetDvirDefectsResponse\"K\xda\xce\x18G\n" +
-	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
-	"\x11StreamDvirDefects\x12+.samsara.legacy.v1.StreamDvirDefectsRequest\x1a,.samsara.legacy.v1.StreamDvirDefectsResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eGetDvirDefects\x10\x010\x01\x12\x82\x02\n" +
-	"\x1cGetDriversVehicleAssignments\x126.samsara.legacy.v1.GetDriversVehicleAssignmentsRequest\x1a7.samsara.legacy.v1.GetDriversVehicleAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xc0\x01\n" +
-	"\x1fStreamDriversVehicleAssignments\x129.samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest\x1a:.samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cGetDriversVehicleAssignments\x10\x010\x01\x12\xb6\x01\n" +
-	"\x0eGetDvirHistory\x12(.samsara.legacy.v1.GetDvirHistoryRequest\x1a).samsara.legacy.v1.GetDvirHistoryResponse\"O\xda\xce\x18K\n" +
+	"\r_match_string2\x90R\n" +
+	"\rLegacyService\x12\xb5\x01\n" +
+	"\x0eGetDvirDefects\x12(.samsara.legacy.v1.GetDvirDefectsRequest\x1a).samsara.legacy.v1.GetDvirDefectsResponse\"N\xda\xce\x18G\n" +
+	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01b\x04data\x90\x02\x01\x12\x8b\x01\n" +
+	"\x11StreamDvirDefects\x12+.samsara.legacy.v1.StreamDvirDefectsRequest\x1a,.samsara.legacy.v1.StreamDvirDefectsResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eGetDvirDefects\x10\x01\x90\x02\x010\x01\x12\x85\x02\n" +
+	"\x1cGetDriversVehicleAssignments\x126.samsara.legacy.v1.GetDriversVehicleAssignmentsRequest\x1a7.samsara.legacy.v1.GetDriversVehicleAssignmentsResponse\"t\xda\xce\x18m\n" +
+	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xc3\x01\n" +
+	"\x1fStreamDriversVehicleAssignments\x129.samsara.legacy.v1.StreamDriversVehicleAssignmentsRequest\x1a:.samsara.legacy.v1.StreamDriversVehicleAssignmentsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cGetDriversVehicleAssignments\x10\x01\x90\x02\x010\x01\x12\xb9\x01\n" +
+	"\x0eGetDvirHistory\x12(.samsara.legacy.v1.GetDvirHistoryRequest\x1a).samsara.legacy.v1.GetDvirHistoryResponse\"R\xda\xce\x18K\n" +
 	"\x0egetDvirHistory\x10\x01\x1a\x14/fleet/dvirs/history(\x018\x01B\n" +
-	"Read DVIRsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\x88\x01\n" +
-	"\x11StreamDvirHistory\x12+.samsara.legacy.v1.StreamDvirHistoryRequest\x1a,.samsara.legacy.v1.StreamDvirHistoryResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eGetDvirHistory\x10\x010\x01\x12\xeb\x01\n" +
-	"\x17GetVehicleIdlingReports\x121.samsara.legacy.v1.GetVehicleIdlingReportsRequest\x1a2.samsara.legacy.v1.GetVehicleIdlingReportsResponse\"i\xda\xce\x18e\n" +
-	"\x17getVehicleIdlingReports\x10\x01\x1a\x1d/fleet/reports/vehicle/idling(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xac\x01\n" +
-	"\x1aStreamVehicleIdlingReports\x124.samsara.legacy.v1.StreamVehicleIdlingReportsRequest\x1a5.samsara.legacy.v1.StreamVehicleIdlingReportsResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetVehicleIdlingReports\x10\x010\x01\x12\xc3\x01\n" +
-	"\x0fGetSafetyEvents\x12).samsara.legacy.v1.GetSafetyEventsRequest\x1a*.samsara.legacy.v1.GetSafetyEventsResponse\"Y\xda\xce\x18U\n" +
-	"\x0fgetSafetyEvents\x10\x01\x1a\x14/fleet/safety-events(\x018\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01b\x04data\x12\x8c\x01\n" +
-	"\x12StreamSafetyEvents\x12,.samsara.legacy.v1.StreamSafetyEventsRequest\x1a-.samsara.legacy.v1.StreamSafetyEventsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetSafetyEvents\x10\x010\x01\x12\x89\x02\n" +
-	"\x1aGetSafetyActivityEventFeed\x124.samsara.legacy.v1.GetSafetyActivityEventFeedRequest\x1a5.samsara.legacy.v1.GetSafetyActivityEventFeedResponse\"~\xda\xce\x18z\n" +
-	"\x1agetSafetyActivityEventFeed\x10\x01\x1a$/fleet/safety-events/audit-logs/feed(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xb8\x01\n" +
-	"\x1dStreamSafetyActivityEventFeed\x127.samsara.legacy.v1.StreamSafetyActivityEventFeedRequest\x1a8.samsara.legacy.v1.StreamSafetyActivityEventFeedResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aGetSafetyActivityEventFeed\x10\x010\x01\x12\xac\x01\n" +
-	"\x19FollowSafetyActivityEvent\x123.samsara.legacy.v1.FollowSafetyActivityEventRequest\x1a4.samsara.legacy.v1.FollowSafetyActivityEventResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aGetSafetyActivityEventFeed\x10\x020\x01\x12\x82\x02\n" +
-	"\x1cGetVehiclesDriverAssignments\x126.samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest\x1a7.samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cgetVehiclesDriverAssignments\x10\x01\x1a\"/fleet/vehicles/driver-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xc0\x01\n" +
-	"\x1fStreamVehiclesDriverAssignments\x129.samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest\x1a:.samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cGetVehiclesDriverAssignments\x10\x010\x01\x12\xa0\x01\n" +
-	"\fGetAllAssets\x12&.samsara.legacy.v1.GetAllAssetsRequest\x1a'.samsara.legacy.v1.GetAllAssetsResponse\"?\xda\xce\x18;\n" +
-	"\x0eV1getAllAssets\x10\x01\x1a\x10/v1/fleet/assets8\x01B\x0eRead EquipmentP\x04X\xc8\x01\x12\xfb\x01\n" +
-	"\x1bGetAllAssetCurrentLocations\x125.samsara.legacy.v1.GetAllAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.GetAllAssetCurrentLocationsResponse\"m\xda\xce\x18i\n" +
-	"\x1dV1getAllAssetCurrentLocations\x10\x01\x1a\x1a/v1/fleet/assets/locations(\x028\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01b\x06assets\x12\xb3\x01\n" +
-	"\x1bStreamAssetCurrentLocations\x125.samsara.legacy.v1.StreamAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.StreamAssetCurrentLocationsResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bGetAllAssetCurrentLocations\x10\x010\x01\x12\xbf\x01\n" +
-	"\x10GetAssetsReefers\x12*.samsara.legacy.v1.GetAssetsReefersRequest\x1a+.samsara.legacy.v1.GetAssetsReefersResponse\"R\xda\xce\x18N\n" +
-	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01b\x04data\x12\x90\x01\n" +
-	"\x13StreamAssetsReefers\x12-.samsara.legacy.v1.StreamAssetsReefersRequest\x1a..samsara.legacy.v1.StreamAssetsReefersResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetAssetsReefers\x10\x010\x01\x12\xd8\x01\n" +
-	"\x10GetAssetLocation\x12*.samsara.legacy.v1.GetAssetLocationRequest\x1a+.samsara.legacy.v1.GetAssetLocationResponse\"k\xda\xce\x18g\n" +
-	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xc1\x01\n" +
-	"\x0eGetAssetReefer\x12(.samsara.legacy.v1.GetAssetReeferRequest\x1a).samsara.legacy.v1.GetAssetReeferResponse\"Z\xda\xce\x18V\n" +
-	"\x10V1getAssetReefer\x10\x01\x1a\"/v1/fleet/assets/{asset_id}/reefer8\x01B\rRead TrailersJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xef\x01\n" +
-	"\x17DeleteDispatchRouteById\x121.samsara.legacy.v1.DeleteDispatchRouteByIdRequest\x1a2.samsara.legacy.v1.DeleteDispatchRouteByIdResponse\"m\xda\xce\x18i\n" +
-	"\x19V1deleteDispatchRouteById\x10\x05\x1a3/v1/fleet/dispatch/routes/{route_id_or_external_id} \x018\x01B\fWrite RoutesP\x04X\xc8\x01\x12\xee\x01\n" +
-	"\x14GetDriverSafetyScore\x12..samsara.legacy.v1.GetDriverSafetyScoreRequest\x1a/.samsara.legacy.v1.GetDriverSafetyScoreResponse\"u\xda\xce\x18q\n" +
-	"\x16V1getDriverSafetyScore\x10\x01\x1a)/v1/fleet/drivers/{driverId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x12\xec\x01\n" +
+	"Read DVIRsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\x8b\x01\n" +
+	"\x11StreamDvirHistory\x12+.samsara.legacy.v1.StreamDvirHistoryRequest\x1a,.samsara.legacy.v1.StreamDvirHistoryResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eGetDvirHistory\x10\x01\x90\x02\x010\x01\x12\xee\x01\n" +
+	"\x17GetVehicleIdlingReports\x121.samsara.legacy.v1.GetVehicleIdlingReportsRequest\x1a2.samsara.legacy.v1.GetVehicleIdlingReportsResponse\"l\xda\xce\x18e\n" +
+	"\x17getVehicleIdlingReports\x10\x01\x1a\x1d/fleet/reports/vehicle/idling(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xaf\x01\n" +
+	"\x1aStreamVehicleIdlingReports\x124.samsara.legacy.v1.StreamVehicleIdlingReportsRequest\x1a5.samsara.legacy.v1.StreamVehicleIdlingReportsResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetVehicleIdlingReports\x10\x01\x90\x02\x010\x01\x12\xc6\x01\n" +
+	"\x0fGetSafetyEvents\x12).samsara.legacy.v1.GetSafetyEventsRequest\x1a*.samsara.legacy.v1.GetSafetyEventsResponse\"\\\xda\xce\x18U\n" +
+	"\x0fgetSafetyEvents\x10\x01\x1a\x14/fleet/safety-events(\x018\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01b\x04data\x90\x02\x01\x12\x8f\x01\n" +
+	"\x12StreamSafetyEvents\x12,.samsara.legacy.v1.StreamSafetyEventsRequest\x1a-.samsara.legacy.v1.StreamSafetyEventsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetSafetyEvents\x10\x01\x90\x02\x010\x01\x12\x8d\x02\n" +
+	"\x1aGetSafetyActivityEventFeed\x124.samsara.legacy.v1.GetSafetyActivityEventFeedRequest\x1a5.samsara.legacy.v1.GetSafetyActivityEventFeedResponse\"\x81\x01\xda\xce\x18z\n" +
+	"\x1agetSafetyActivityEventFeed\x10\x01\x1a$/fleet/safety-events/audit-logs/feed(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xbb\x01\n" +
+	"\x1dStreamSafetyActivityEventFeed\x127.samsara.legacy.v1.StreamSafetyActivityEventFeedRequest\x1a8.samsara.legacy.v1.StreamSafetyActivityEventFeedResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aGetSafetyActivityEventFeed\x10\x01\x90\x02\x010\x01\x12\xaf\x01\n" +
+	"\x19FollowSafetyActivityEvent\x123.samsara.legacy.v1.FollowSafetyActivityEventRequest\x1a4.samsara.legacy.v1.FollowSafetyActivityEventResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aGetSafetyActivityEventFeed\x10\x02\x90\x02\x010\x01\x12\x85\x02\n" +
+	"\x1cGetVehiclesDriverAssignments\x126.samsara.legacy.v1.GetVehiclesDriverAssignmentsRequest\x1a7.samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse\"t\xda\xce\x18m\n" +
+	"\x1cgetVehiclesDriverAssignments\x10\x01\x1a\"/fleet/vehicles/driver-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xc3\x01\n" +
+	"\x1fStreamVehiclesDriverAssignments\x129.samsara.legacy.v1.StreamVehiclesDriverAssignmentsRequest\x1a:.samsara.legacy.v1.StreamVehiclesDriverAssignmentsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cGetVehiclesDriverAssignments\x10\x01\x90\x02\x010\x01\x12\xa3\x01\n" +
+	"\fGetAllAssets\x12&.samsara.legacy.v1.GetAllAssetsRequest\x1a'.samsara.legacy.v1.GetAllAssetsResponse\"B\xda\xce\x18;\n" +
+	"\x0eV1getAllAssets\x10\x01\x1a\x10/v1/fleet/assets8\x01B\x0eRead EquipmentP\x04X\xc8\x01\x90\x02\x01\x12\xfe\x01\n" +
+	"\x1bGetAllAssetCurrentLocations\x125.samsara.legacy.v1.GetAllAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.GetAllAssetCurrentLocationsResponse\"p\xda\xce\x18i\n" +
+	"\x1dV1getAllAssetCurrentLocations\x10\x01\x1a\x1a/v1/fleet/assets/locations(\x028\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01b\x06assets\x90\x02\x01\x12\xb6\x01\n" +
+	"\x1bStreamAssetCurrentLocations\x125.samsara.legacy.v1.StreamAssetCurrentLocationsRequest\x1a6.samsara.legacy.v1.StreamAssetCurrentLocationsResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bGetAllAssetCurrentLocations\x10\x01\x90\x02\x010\x01\x12\xc2\x01\n" +
+	"\x10GetAssetsReefers\x12*.samsara.legacy.v1.GetAssetsReefersRequest\x1a+.samsara.legacy.v1.GetAssetsReefersResponse\"U\xda\xce\x18N\n" +
+	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01b\x04data\x90\x02\x01\x12\x93\x01\n" +
+	"\x13StreamAssetsReefers\x12-.samsara.legacy.v1.StreamAssetsReefersRequest\x1a..samsara.legacy.v1.StreamAssetsReefersResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetAssetsReefers\x10\x01\x90\x02\x010\x01\x12\xdb\x01\n" +
+	"\x10GetAssetLocation\x12*.samsara.legacy.v1.GetAssetLocationRequest\x1a+.samsara.legacy.v1.GetAssetLocationResponse\"n\xda\xce\x18g\n" +
+	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xc4\x01\n" +
+	"\x0eGetAssetReefer\x12(.samsara.legacy.v1.GetAssetReeferRequest\x1a).samsara.legacy.v1.GetAssetReeferResponse\"]\xda\xce\x18V\n" +
+	"\x10V1getAssetReefer\x10\x01\x1a\"/v1/fleet/assets/{asset_id}/reefer8\x01B\rRead TrailersJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xf2\x01\n" +
+	"\x17DeleteDispatchRouteById\x121.samsara.legacy.v1.DeleteDispatchRouteByIdRequest\x1a2.samsara.legacy.v1.DeleteDispatchRouteByIdResponse\"p\xda\xce\x18i\n" +
+	"\x19V1deleteDispatchRouteById\x10\x05\x1a3/v1/fleet/dispatch/routes/{route_id_or_external_id} \x018\x01B\fWrite RoutesP\x04X\xc8\x01\x90\x02\x02\x12\xf1\x01\n" +
+	"\x14GetDriverSafetyScore\x12..samsara.legacy.v1.GetDriverSafetyScoreRequest\x1a/.samsara.legacy.v1.GetDriverSafetyScoreResponse\"x\xda\xce\x18q\n" +
+	"\x16V1getDriverSafetyScore\x10\x01\x1a)/v1/fleet/drivers/{driverId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xec\x01\n" +
 	"\x14SetCurrentDutyStatus\x12..samsara.legacy.v1.SetCurrentDutyStatusRequest\x1a/.samsara.legacy.v1.SetCurrentDutyStatusResponse\"s\xda\xce\x18o\n" +
-	"\x14setCurrentDutyStatus\x10\x02\x1a-/v1/fleet/drivers/{driver_id}/hos/duty_status \x01B\x1fWrite ELD Hours of Service (US)P\x04X\xc8\x01\x12\x85\x02\n" +
-	"\x1dGetFleetHosAuthenticationLogs\x127.samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest\x1a8.samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse\"q\xda\xce\x18m\n" +
-	"\x1fV1getFleetHosAuthenticationLogs\x10\x01\x1a!/v1/fleet/hos_authentication_logs8\x01B\x1eRead ELD Hours of Service (US)P\x04X\xc8\x01\x12\xd2\x01\n" +
-	"\x11GetFleetLocations\x12+.samsara.legacy.v1.GetFleetLocationsRequest\x1a,.samsara.legacy.v1.GetFleetLocationsResponse\"b\xda\xce\x18^\n" +
-	"\x11getFleetLocations\x10\x01\x1a\x13/v1/fleet/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\bvehicles\x12\x94\x01\n" +
-	"\x14StreamFleetLocations\x12..samsara.legacy.v1.StreamFleetLocationsRequest\x1a/.samsara.legacy.v1.StreamFleetLocationsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11GetFleetLocations\x10\x010\x01\x12\xd2\x01\n" +
-	"\x17GetFleetMaintenanceList\x121.samsara.legacy.v1.GetFleetMaintenanceListRequest\x1a2.samsara.legacy.v1.GetFleetMaintenanceListResponse\"P\xda\xce\x18L\n" +
+	"\x14setCurrentDutyStatus\x10\x02\x1a-/v1/fleet/drivers/{driver_id}/hos/duty_status \x01B\x1fWrite ELD Hours of Service (US)P\x04X\xc8\x01\x12\x88\x02\n" +
+	"\x1dGetFleetHosAuthenticationLogs\x127.samsara.legacy.v1.GetFleetHosAuthenticationLogsRequest\x1a8.samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse\"t\xda\xce\x18m\n" +
+	"\x1fV1getFleetHosAuthenticationLogs\x10\x01\x1a!/v1/fleet/hos_authentication_logs8\x01B\x1eRead ELD Hours of Service (US)P\x04X\xc8\x01\x90\x02\x01\x12\xd5\x01\n" +
+	"\x11GetFleetLocations\x12+.samsara.legacy.v1.GetFleetLocationsRequest\x1a,.samsara.legacy.v1.GetFleetLocationsResponse\"e\xda\xce\x18^\n" +
+	"\x11getFleetLocations\x10\x01\x1a\x13/v1/fleet/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\bvehicles\x90\x02\x01\x12\x97\x01\n" +
+	"\x14StreamFleetLocations\x12..samsara.legacy.v1.StreamFleetLocationsRequest\x1a/.samsara.legacy.v1.StreamFleetLocationsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11GetFleetLocations\x10\x01\x90\x02\x010\x01\x12\xd5\x01\n" +
+	"\x17GetFleetMaintenanceList\x121.samsara.legacy.v1.GetFleetMaintenanceListRequest\x1a2.samsara.legacy.v1.GetFleetMaintenanceListResponse\"S\xda\xce\x18L\n" +
 	"\x19V1getFleetMaintenanceList\x10\x01\x1a\x1a/v1/fleet/maintenance/list8\x01B\n" +
-	"Read DVIRsP\x04X\xc8\x01\x12\xa5\x01\n" +
-	"\vGetMessages\x12%.samsara.legacy.v1.GetMessagesRequest\x1a&.samsara.legacy.v1.GetMessagesResponse\"G\xda\xce\x18C\n" +
-	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xb2\x01\n" +
+	"Read DVIRsP\x04X\xc8\x01\x90\x02\x01\x12\xa8\x01\n" +
+	"\vGetMessages\x12%.samsara.legacy.v1.GetMessagesRequest\x1a&.samsara.legacy.v1.GetMessagesResponse\"J\xda\xce\x18C\n" +
+	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x90\x02\x01\x12\xb2\x01\n" +
 	"\x0eCreateMessages\x12(.samsara.legacy.v1.CreateMessagesRequest\x1a).samsara.legacy.v1.CreateMessagesResponse\"K\xda\xce\x18G\n" +
-	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xf4\x01\n" +
-	"\x18GetAllTrailerAssignments\x122.samsara.legacy.v1.GetAllTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.GetAllTrailerAssignmentsResponse\"o\xda\xce\x18k\n" +
-	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\btrailers\x12\xa7\x01\n" +
-	"\x18StreamTrailerAssignments\x122.samsara.legacy.v1.StreamTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.StreamTrailerAssignmentsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetAllTrailerAssignments\x10\x010\x01\x12\xfc\x01\n" +
-	"\x1aGetFleetTrailerAssignments\x124.samsara.legacy.v1.GetFleetTrailerAssignmentsRequest\x1a5.samsara.legacy.v1.GetFleetTrailerAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xaf\x01\n" +
-	"\rGetFleetTrips\x12'.samsara.legacy.v1.GetFleetTripsRequest\x1a(.samsara.legacy.v1.GetFleetTripsResponse\"K\xda\xce\x18G\n" +
-	"\x0fV1getFleetTrips\x10\x01\x1a\x0f/v1/fleet/trips8\x01B\x12Read Vehicle TripsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01\x12\xee\x01\n" +
-	"\x14GetVehicleHarshEvent\x12..samsara.legacy.v1.GetVehicleHarshEventRequest\x1a/.samsara.legacy.v1.GetVehicleHarshEventResponse\"u\xda\xce\x18q\n" +
-	"\x16V1getVehicleHarshEvent\x10\x01\x1a1/v1/fleet/vehicles/{vehicleId}/safety/harsh_event8\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01\x12\xf4\x01\n" +
-	"\x15GetVehicleSafetyScore\x12/.samsara.legacy.v1.GetVehicleSafetyScoreRequest\x1a0.samsara.legacy.v1.GetVehicleSafetyScoreResponse\"x\xda\xce\x18t\n" +
-	"\x17V1getVehicleSafetyScore\x10\x01\x1a+/v1/fleet/vehicles/{vehicleId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x12\xa6\x01\n" +
+	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xf7\x01\n" +
+	"\x18GetAllTrailerAssignments\x122.samsara.legacy.v1.GetAllTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.GetAllTrailerAssignmentsResponse\"r\xda\xce\x18k\n" +
+	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\btrailers\x90\x02\x01\x12\xaa\x01\n" +
+	"\x18StreamTrailerAssignments\x122.samsara.legacy.v1.StreamTrailerAssignmentsRequest\x1a3.samsara.legacy.v1.StreamTrailerAssignmentsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18GetAllTrailerAssignments\x10\x01\x90\x02\x010\x01\x12\xff\x01\n" +
+	"\x1aGetFleetTrailerAssignments\x124.samsara.legacy.v1.GetFleetTrailerAssignmentsRequest\x1a5.samsara.legacy.v1.GetFleetTrailerAssignmentsResponse\"t\xda\xce\x18m\n" +
+	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xb2\x01\n" +
+	"\rGetFleetTrips\x12'.samsara.legacy.v1.GetFleetTripsRequest\x1a(.samsara.legacy.v1.GetFleetTripsResponse\"N\xda\xce\x18G\n" +
+	"\x0fV1getFleetTrips\x10\x01\x1a\x0f/v1/fleet/trips8\x01B\x12Read Vehicle TripsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xf1\x01\n" +
+	"\x14GetVehicleHarshEvent\x12..samsara.legacy.v1.GetVehicleHarshEventRequest\x1a/.samsara.legacy.v1.GetVehicleHarshEventResponse\"x\xda\xce\x18q\n" +
+	"\x16V1getVehicleHarshEvent\x10\x01\x1a1/v1/fleet/vehicles/{vehicleId}/safety/harsh_event8\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01\x90\x02\x01\x12\xf7\x01\n" +
+	"\x15GetVehicleSafetyScore\x12/.samsara.legacy.v1.GetVehicleSafetyScoreRequest\x1a0.samsara.legacy.v1.GetVehicleSafetyScoreResponse\"{\xda\xce\x18t\n" +
+	"\x17V1getVehicleSafetyScore\x10\x01\x1a+/v1/fleet/vehicles/{vehicleId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xa9\x01\n" +
 	"\n" +
-	"GetCameras\x12$.samsara.legacy.v1.GetCamerasRequest\x1a%.samsara.legacy.v1.GetCamerasResponse\"K\xda\xce\x18G\n" +
-	"\fV1getCameras\x10\x01\x1a\x1d/v1/industrial/vision/cameras8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xf7\x01\n" +
-	"\x19GetVisionProgramsByCamera\x123.samsara.legacy.v1.GetVisionProgramsByCameraRequest\x1a4.samsara.legacy.v1.GetVisionProgramsByCameraResponse\"o\xda\xce\x18k\n" +
-	"\x1bV1getVisionProgramsByCamera\x10\x01\x1a2/v1/industrial/vision/cameras/{camera_id}/programs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xed\x01\n" +
-	"\x18GetVisionLatestRunCamera\x122.samsara.legacy.v1.GetVisionLatestRunCameraRequest\x1a3.samsara.legacy.v1.GetVisionLatestRunCameraResponse\"h\xda\xce\x18d\n" +
-	"\x1aV1getVisionLatestRunCamera\x10\x01\x1a,/v1/industrial/vision/run/camera/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xaf\x01\n" +
-	"\rGetVisionRuns\x12'.samsara.legacy.v1.GetVisionRunsRequest\x1a(.samsara.legacy.v1.GetVisionRunsResponse\"K\xda\xce\x18G\n" +
-	"\x0fV1getVisionRuns\x10\x01\x1a\x1a/v1/industrial/vision/runs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xd9\x01\n" +
-	"\x15GetVisionRunsByCamera\x12/.samsara.legacy.v1.GetVisionRunsByCameraRequest\x1a0.samsara.legacy.v1.GetVisionRunsByCameraResponse\"]\xda\xce\x18Y\n" +
-	"\x15getVisionRunsByCamera\x10\x01\x1a&/v1/industrial/vision/runs/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xa2\x02\n" +
-	"\x1fGetVisionRunsByCameraAndProgram\x129.samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest\x1a:.samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse\"\x87\x01\xda\xce\x18\x82\x01\n" +
-	"!V1getVisionRunsByCameraAndProgram\x10\x01\x1aC/v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xc0\x01\n" +
-	"\x12GetMachinesHistory\x12,.samsara.legacy.v1.GetMachinesHistoryRequest\x1a-.samsara.legacy.v1.GetMachinesHistoryResponse\"M\xda\xce\x18I\n" +
-	"\x14V1getMachinesHistory\x10\x02\x1a\x14/v1/machines/history \x028\x01B\x10Write IndustrialP\x04X\xc8\x01\x12\x9f\x01\n" +
-	"\vGetMachines\x12%.samsara.legacy.v1.GetMachinesRequest\x1a&.samsara.legacy.v1.GetMachinesResponse\"A\xda\xce\x18=\n" +
-	"\rV1getMachines\x10\x02\x1a\x11/v1/machines/list8\x01B\x10Write IndustrialP\x04X\xc8\x01\x12\xae\x01\n" +
-	"\x0fGetSensorsCargo\x12).samsara.legacy.v1.GetSensorsCargoRequest\x1a*.samsara.legacy.v1.GetSensorsCargoResponse\"D\xda\xce\x18@\n" +
-	"\x11V1getSensorsCargo\x10\x02\x1a\x11/v1/sensors/cargo \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xa9\x01\n" +
-	"\x0eGetSensorsDoor\x12(.samsara.legacy.v1.GetSensorsDoorRequest\x1a).samsara.legacy.v1.GetSensorsDoorResponse\"B\xda\xce\x18>\n" +
-	"\x10V1getSensorsDoor\x10\x02\x1a\x10/v1/sensors/door \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xc0\x01\n" +
-	"\x11GetSensorsHistory\x12+.samsara.legacy.v1.GetSensorsHistoryRequest\x1a,.samsara.legacy.v1.GetSensorsHistoryResponse\"P\xda\xce\x18L\n" +
-	"\x13V1getSensorsHistory\x10\x02\x1a\x13/v1/sensors/history \x028\x01B\rWrite SensorsJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xbd\x01\n" +
-	"\x12GetSensorsHumidity\x12,.samsara.legacy.v1.GetSensorsHumidityRequest\x1a-.samsara.legacy.v1.GetSensorsHumidityResponse\"J\xda\xce\x18F\n" +
-	"\x14V1getSensorsHumidity\x10\x02\x1a\x14/v1/sensors/humidity \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x12\x97\x01\n" +
+	"GetCameras\x12$.samsara.legacy.v1.GetCamerasRequest\x1a%.samsara.legacy.v1.GetCamerasResponse\"N\xda\xce\x18G\n" +
+	"\fV1getCameras\x10\x01\x1a\x1d/v1/industrial/vision/cameras8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xfa\x01\n" +
+	"\x19GetVisionProgramsByCamera\x123.samsara.legacy.v1.GetVisionProgramsByCameraRequest\x1a4.samsara.legacy.v1.GetVisionProgramsByCameraResponse\"r\xda\xce\x18k\n" +
+	"\x1bV1getVisionProgramsByCamera\x10\x01\x1a2/v1/industrial/vision/cameras/{camera_id}/programs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xf0\x01\n" +
+	"\x18GetVisionLatestRunCamera\x122.samsara.legacy.v1.GetVisionLatestRunCameraRequest\x1a3.samsara.legacy.v1.GetVisionLatestRunCameraResponse\"k\xda\xce\x18d\n" +
+	"\x1aV1getVisionLatestRunCamera\x10\x01\x1a,/v1/industrial/vision/run/camera/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xb2\x01\n" +
+	"\rGetVisionRuns\x12'.samsara.legacy.v1.GetVisionRunsRequest\x1a(.samsara.legacy.v1.GetVisionRunsResponse\"N\xda\xce\x18G\n" +
+	"\x0fV1getVisionRuns\x10\x01\x1a\x1a/v1/industrial/vision/runs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xdc\x01\n" +
+	"\x15GetVisionRunsByCamera\x12/.samsara.legacy.v1.GetVisionRunsByCameraRequest\x1a0.samsara.legacy.v1.GetVisionRunsByCameraResponse\"`\xda\xce\x18Y\n" +
+	"\x15getVisionRunsByCamera\x10\x01\x1a&/v1/industrial/vision/runs/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xa5\x02\n" +
+	"\x1fGetVisionRunsByCameraAndProgram\x129.samsara.legacy.v1.GetVisionRunsByCameraAndProgramRequest\x1a:.samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse\"\x8a\x01\xda\xce\x18\x82\x01\n" +
+	"!V1getVisionRunsByCameraAndProgram\x10\x01\x1aC/v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xc3\x01\n" +
+	"\x12GetMachinesHistory\x12,.samsara.legacy.v1.GetMachinesHistoryRequest\x1a-.samsara.legacy.v1.GetMachinesHistoryResponse\"P\xda\xce\x18I\n" +
+	"\x14V1getMachinesHistory\x10\x02\x1a\x14/v1/machines/history \x028\x01B\x10Write IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xa2\x01\n" +
+	"\vGetMachines\x12%.samsara.legacy.v1.GetMachinesRequest\x1a&.samsara.legacy.v1.GetMachinesResponse\"D\xda\xce\x18=\n" +
+	"\rV1getMachines\x10\x02\x1a\x11/v1/machines/list8\x01B\x10Write IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xb1\x01\n" +
+	"\x0fGetSensorsCargo\x12).samsara.legacy.v1.GetSensorsCargoRequest\x1a*.samsara.legacy.v1.GetSensorsCargoResponse\"G\xda\xce\x18@\n" +
+	"\x11V1getSensorsCargo\x10\x02\x1a\x11/v1/sensors/cargo \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xac\x01\n" +
+	"\x0eGetSensorsDoor\x12(.samsara.legacy.v1.GetSensorsDoorRequest\x1a).samsara.legacy.v1.GetSensorsDoorResponse\"E\xda\xce\x18>\n" +
+	"\x10V1getSensorsDoor\x10\x02\x1a\x10/v1/sensors/door \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xc3\x01\n" +
+	"\x11GetSensorsHistory\x12+.samsara.legacy.v1.GetSensorsHistoryRequest\x1a,.samsara.legacy.v1.GetSensorsHistoryResponse\"S\xda\xce\x18L\n" +
+	"\x13V1getSensorsHistory\x10\x02\x1a\x13/v1/sensors/history \x028\x01B\rWrite SensorsJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x90\x02\x01\x12\xc0\x01\n" +
+	"\x12GetSensorsHumidity\x12,.samsara.legacy.v1.GetSensorsHumidityRequest\x1a-.samsara.legacy.v1.GetSensorsHumidityResponse\"M\xda\xce\x18F\n" +
+	"\x14V1getSensorsHumidity\x10\x02\x1a\x14/v1/sensors/humidity \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\x9a\x01\n" +
 	"\n" +
-	"GetSensors\x12$.samsara.legacy.v1.GetSensorsRequest\x1a%.samsara.legacy.v1.GetSensorsResponse\"<\xda\xce\x188\n" +
-	"\fV1getSensors\x10\x02\x1a\x10/v1/sensors/list8\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xcc\x01\n" +
-	"\x15GetSensorsTemperature\x12/.samsara.legacy.v1.GetSensorsTemperatureRequest\x1a0.samsara.legacy.v1.GetSensorsTemperatureResponse\"P\xda\xce\x18L\n" +
-	"\x17V1getSensorsTemperature\x10\x02\x1a\x17/v1/sensors/temperature \x028\x01B\rWrite SensorsP\x04X\xc8\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/legacy/v1;legacyv1b\x06proto3"
+	"GetSensors\x12$.samsara.legacy.v1.GetSensorsRequest\x1a%.samsara.legacy.v1.GetSensorsResponse\"?\xda\xce\x188\n" +
+	"\fV1getSensors\x10\x02\x1a\x10/v1/sensors/list8\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xcf\x01\n" +
+	"\x15GetSensorsTemperature\x12/.samsara.legacy.v1.GetSensorsTemperatureRequest\x1a0.samsara.legacy.v1.GetSensorsTemperatureResponse\"S\xda\xce\x18L\n" +
+	"\x17V1getSensorsTemperature\x10\x02\x1a\x17/v1/sensors/temperature \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/legacy/v1;legacyv1b\x06proto3"
 
 var (
 	file_samsara_legacy_v1_legacy_proto_rawDescOnce sync.Once
@@ -15994,7 +15969,6 @@ var file_samsara_legacy_v1_legacy_proto_goTypes = []any{
 	(*v1.DriverTiny)(nil),                                    // 219: samsara.types.v1.DriverTiny
 	(*v1.VehicleTiny)(nil),                                   // 220: samsara.types.v1.VehicleTiny
 	(*v1.DriverTiny2)(nil),                                   // 221: samsara.types.v1.DriverTiny2
-	(*v1.VehicleTiny2)(nil),                                  // 222: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
 	213, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
@@ -16115,12 +16089,12 @@ var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
 	139, // 115: samsara.legacy.v1.SafetyEvent.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabel
 	221, // 116: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny2
 	129, // 117: samsara.legacy.v1.SafetyEvent.location:type_name -> samsara.legacy.v1.Location
-	222, // 118: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	220, // 118: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	142, // 119: samsara.legacy.v1.SafetyEventActivityFeedItem.safety_event:type_name -> samsara.legacy.v1.SafetyEventObject
 	140, // 120: samsara.legacy.v1.SafetyEventObject.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabels
 	141, // 121: samsara.legacy.v1.SafetyEventObject.driver:type_name -> samsara.legacy.v1.SafetyEventDriver
 	143, // 122: samsara.legacy.v1.SafetyEventObject.vehicle:type_name -> samsara.legacy.v1.SafetyEventVehicle
-	146, // 123: samsara.legacy.v1.SensorHistoryResult.series_v2:type_name -> samsara.legacy.v1.SensorHistoryReading
+	146, // 123: samsara.legacy.v1.SensorHistoryResult.series:type_name -> samsara.legacy.v1.SensorHistoryReading
 	150, // 124: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
 	153, // 125: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
 	154, // 126: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates

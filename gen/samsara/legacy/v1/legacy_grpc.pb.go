@@ -84,8 +84,8 @@ type LegacyServiceClient interface {
 	// Scope: Read Defects.
 	// Stage: legacy.
 	GetDvirDefects(ctx context.Context, in *GetDvirDefectsRequest, opts ...grpc.CallOption) (*GetDvirDefectsResponse, error)
-	// Every page of GetDvirDefects, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDvirDefects, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDvirDefects(ctx context.Context, in *StreamDvirDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirDefectsResponse], error)
 	// GET /fleet/drivers/vehicle-assignments
 	// Scope: Read Assignments.
@@ -93,15 +93,15 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetDriversVehicleAssignments(ctx context.Context, in *GetDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (*GetDriversVehicleAssignmentsResponse, error)
 	// Every page of GetDriversVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriversVehicleAssignments(ctx context.Context, in *StreamDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversVehicleAssignmentsResponse], error)
 	// GET /fleet/dvirs/history
 	// Scope: Read DVIRs.
 	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetDvirHistory(ctx context.Context, in *GetDvirHistoryRequest, opts ...grpc.CallOption) (*GetDvirHistoryResponse, error)
-	// Every page of GetDvirHistory, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDvirHistory, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDvirHistory(ctx context.Context, in *StreamDvirHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirHistoryResponse], error)
 	// GET /fleet/reports/vehicle/idling
 	// Scope: Read Fuel & Energy.
@@ -109,14 +109,14 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetVehicleIdlingReports(ctx context.Context, in *GetVehicleIdlingReportsRequest, opts ...grpc.CallOption) (*GetVehicleIdlingReportsResponse, error)
 	// Every page of GetVehicleIdlingReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleIdlingReports(ctx context.Context, in *StreamVehicleIdlingReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleIdlingReportsResponse], error)
 	// GET /fleet/safety-events
 	// Scope: Read Safety Events & Scores.
 	// Stage: legacy.
 	GetSafetyEvents(ctx context.Context, in *GetSafetyEventsRequest, opts ...grpc.CallOption) (*GetSafetyEventsResponse, error)
-	// Every page of GetSafetyEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetSafetyEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyEvents(ctx context.Context, in *StreamSafetyEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsResponse], error)
 	// GET /fleet/safety-events/audit-logs/feed
 	// Scope: Read Safety Events & Scores.
@@ -124,7 +124,7 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetSafetyActivityEventFeed(ctx context.Context, in *GetSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (*GetSafetyActivityEventFeedResponse, error)
 	// Every page of GetSafetyActivityEventFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyActivityEventFeed(ctx context.Context, in *StreamSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyActivityEventFeedResponse], error)
 	// Every page of GetSafetyActivityEventFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -137,7 +137,7 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetVehiclesDriverAssignments(ctx context.Context, in *GetVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (*GetVehiclesDriverAssignmentsResponse, error)
 	// Every page of GetVehiclesDriverAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehiclesDriverAssignments(ctx context.Context, in *StreamVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesDriverAssignmentsResponse], error)
 	// GET /v1/fleet/assets
 	// Scope: Read Equipment.
@@ -148,14 +148,14 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetAllAssetCurrentLocations(ctx context.Context, in *GetAllAssetCurrentLocationsRequest, opts ...grpc.CallOption) (*GetAllAssetCurrentLocationsResponse, error)
 	// Every page of GetAllAssetCurrentLocations, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetCurrentLocations(ctx context.Context, in *StreamAssetCurrentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetCurrentLocationsResponse], error)
 	// GET /v1/fleet/assets/reefers
 	// Scope: Read Trailers.
 	// Stage: legacy.
 	GetAssetsReefers(ctx context.Context, in *GetAssetsReefersRequest, opts ...grpc.CallOption) (*GetAssetsReefersResponse, error)
 	// Every page of GetAssetsReefers, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetsReefers(ctx context.Context, in *StreamAssetsReefersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsReefersResponse], error)
 	// GET /v1/fleet/assets/{asset_id}/locations
 	// Scope: Read Equipment Statistics.
@@ -190,7 +190,7 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetFleetLocations(ctx context.Context, in *GetFleetLocationsRequest, opts ...grpc.CallOption) (*GetFleetLocationsResponse, error)
 	// Every page of GetFleetLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFleetLocations(ctx context.Context, in *StreamFleetLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetLocationsResponse], error)
 	// GET /v1/fleet/maintenance/list
 	// Scope: Read DVIRs.
@@ -212,7 +212,7 @@ type LegacyServiceClient interface {
 	// Stage: legacy.
 	GetAllTrailerAssignments(ctx context.Context, in *GetAllTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetAllTrailerAssignmentsResponse, error)
 	// Every page of GetAllTrailerAssignments, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerAssignments(ctx context.Context, in *StreamTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerAssignmentsResponse], error)
 	// GET /v1/fleet/trailers/{trailerId}/assignments
 	// Scope: Read Assignments.
@@ -928,8 +928,8 @@ type LegacyServiceServer interface {
 	// Scope: Read Defects.
 	// Stage: legacy.
 	GetDvirDefects(context.Context, *GetDvirDefectsRequest) (*GetDvirDefectsResponse, error)
-	// Every page of GetDvirDefects, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDvirDefects, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDvirDefects(*StreamDvirDefectsRequest, grpc.ServerStreamingServer[StreamDvirDefectsResponse]) error
 	// GET /fleet/drivers/vehicle-assignments
 	// Scope: Read Assignments.
@@ -937,15 +937,15 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetDriversVehicleAssignments(context.Context, *GetDriversVehicleAssignmentsRequest) (*GetDriversVehicleAssignmentsResponse, error)
 	// Every page of GetDriversVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriversVehicleAssignments(*StreamDriversVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriversVehicleAssignmentsResponse]) error
 	// GET /fleet/dvirs/history
 	// Scope: Read DVIRs.
 	// Rate limit: 50 requests per second and organization.
 	// Stage: legacy.
 	GetDvirHistory(context.Context, *GetDvirHistoryRequest) (*GetDvirHistoryResponse, error)
-	// Every page of GetDvirHistory, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDvirHistory, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDvirHistory(*StreamDvirHistoryRequest, grpc.ServerStreamingServer[StreamDvirHistoryResponse]) error
 	// GET /fleet/reports/vehicle/idling
 	// Scope: Read Fuel & Energy.
@@ -953,14 +953,14 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetVehicleIdlingReports(context.Context, *GetVehicleIdlingReportsRequest) (*GetVehicleIdlingReportsResponse, error)
 	// Every page of GetVehicleIdlingReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleIdlingReports(*StreamVehicleIdlingReportsRequest, grpc.ServerStreamingServer[StreamVehicleIdlingReportsResponse]) error
 	// GET /fleet/safety-events
 	// Scope: Read Safety Events & Scores.
 	// Stage: legacy.
 	GetSafetyEvents(context.Context, *GetSafetyEventsRequest) (*GetSafetyEventsResponse, error)
-	// Every page of GetSafetyEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetSafetyEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyEvents(*StreamSafetyEventsRequest, grpc.ServerStreamingServer[StreamSafetyEventsResponse]) error
 	// GET /fleet/safety-events/audit-logs/feed
 	// Scope: Read Safety Events & Scores.
@@ -968,7 +968,7 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetSafetyActivityEventFeed(context.Context, *GetSafetyActivityEventFeedRequest) (*GetSafetyActivityEventFeedResponse, error)
 	// Every page of GetSafetyActivityEventFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyActivityEventFeed(*StreamSafetyActivityEventFeedRequest, grpc.ServerStreamingServer[StreamSafetyActivityEventFeedResponse]) error
 	// Every page of GetSafetyActivityEventFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -981,7 +981,7 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetVehiclesDriverAssignments(context.Context, *GetVehiclesDriverAssignmentsRequest) (*GetVehiclesDriverAssignmentsResponse, error)
 	// Every page of GetVehiclesDriverAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehiclesDriverAssignments(*StreamVehiclesDriverAssignmentsRequest, grpc.ServerStreamingServer[StreamVehiclesDriverAssignmentsResponse]) error
 	// GET /v1/fleet/assets
 	// Scope: Read Equipment.
@@ -992,14 +992,14 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetAllAssetCurrentLocations(context.Context, *GetAllAssetCurrentLocationsRequest) (*GetAllAssetCurrentLocationsResponse, error)
 	// Every page of GetAllAssetCurrentLocations, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetCurrentLocations(*StreamAssetCurrentLocationsRequest, grpc.ServerStreamingServer[StreamAssetCurrentLocationsResponse]) error
 	// GET /v1/fleet/assets/reefers
 	// Scope: Read Trailers.
 	// Stage: legacy.
 	GetAssetsReefers(context.Context, *GetAssetsReefersRequest) (*GetAssetsReefersResponse, error)
 	// Every page of GetAssetsReefers, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamAssetsReefers(*StreamAssetsReefersRequest, grpc.ServerStreamingServer[StreamAssetsReefersResponse]) error
 	// GET /v1/fleet/assets/{asset_id}/locations
 	// Scope: Read Equipment Statistics.
@@ -1034,7 +1034,7 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetFleetLocations(context.Context, *GetFleetLocationsRequest) (*GetFleetLocationsResponse, error)
 	// Every page of GetFleetLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamFleetLocations(*StreamFleetLocationsRequest, grpc.ServerStreamingServer[StreamFleetLocationsResponse]) error
 	// GET /v1/fleet/maintenance/list
 	// Scope: Read DVIRs.
@@ -1056,7 +1056,7 @@ type LegacyServiceServer interface {
 	// Stage: legacy.
 	GetAllTrailerAssignments(context.Context, *GetAllTrailerAssignmentsRequest) (*GetAllTrailerAssignmentsResponse, error)
 	// Every page of GetAllTrailerAssignments, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerAssignments(*StreamTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamTrailerAssignmentsResponse]) error
 	// GET /v1/fleet/trailers/{trailerId}/assignments
 	// Scope: Read Assignments.

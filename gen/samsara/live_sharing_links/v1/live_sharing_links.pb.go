@@ -34,7 +34,7 @@ type GetLiveSharingLinksRequest struct {
 	// Query parameter `ids`.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `type`. Known values: `all`, `assetsLocation`, `assetsNearLocation`,
 	// `assetsOnRoute`. Default: `all`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
@@ -86,7 +86,7 @@ func (x *GetLiveSharingLinksRequest) GetIds() []string {
 	return nil
 }
 
-func (x *GetLiveSharingLinksRequest) GetLimit() int64 {
+func (x *GetLiveSharingLinksRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -160,7 +160,7 @@ type StreamLiveSharingLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLiveSharingLinks is asked, page after page.
 	Request *GetLiveSharingLinksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1044,7 +1044,7 @@ const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\x1aGetLiveSharingLinksRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12\\\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12\\\n" +
 	"\x04type\x18\x04 \x01(\tBC\xda\xce\x18?\b\x022\x03all2\x0eassetsLocation2\x12assetsNearLocation2\rassetsOnRouteR\x03allH\x02R\x04type\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limitB\a\n" +
@@ -1134,18 +1134,18 @@ const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\x03_idB\x13\n" +
 	"\x11_live_sharing_urlB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type2\xfb\b\n" +
-	"\x17LiveSharingLinksService\x12\xe7\x01\n" +
-	"\x13GetLiveSharingLinks\x129.samsara.live_sharing_links.v1.GetLiveSharingLinksRequest\x1a:.samsara.live_sharing_links.v1.GetLiveSharingLinksResponse\"Y\xda\xce\x18U\n" +
-	"\x13getLiveSharingLinks\x10\x01\x1a\f/live-shares(\x018\x01B\x17Read Live Sharing LinksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
-	"\x16StreamLiveSharingLinks\x12<.samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest\x1a=.samsara.live_sharing_links.v1.StreamLiveSharingLinksResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetLiveSharingLinks\x10\x010\x01\x12\xe8\x01\n" +
+	"\x05_type2\x84\t\n" +
+	"\x17LiveSharingLinksService\x12\xea\x01\n" +
+	"\x13GetLiveSharingLinks\x129.samsara.live_sharing_links.v1.GetLiveSharingLinksRequest\x1a:.samsara.live_sharing_links.v1.GetLiveSharingLinksResponse\"\\\xda\xce\x18U\n" +
+	"\x13getLiveSharingLinks\x10\x01\x1a\f/live-shares(\x018\x01B\x17Read Live Sharing LinksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb7\x01\n" +
+	"\x16StreamLiveSharingLinks\x12<.samsara.live_sharing_links.v1.StreamLiveSharingLinksRequest\x1a=.samsara.live_sharing_links.v1.StreamLiveSharingLinksResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetLiveSharingLinks\x10\x01\x90\x02\x010\x01\x12\xe8\x01\n" +
 	"\x15CreateLiveSharingLink\x12;.samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest\x1a<.samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
 	"\x15createLiveSharingLink\x10\x02\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe8\x01\n" +
 	"\x15UpdateLiveSharingLink\x12;.samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest\x1a<.samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
-	"\x15updateLiveSharingLink\x10\x04\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe8\x01\n" +
-	"\x15DeleteLiveSharingLink\x12;.samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest\x1a<.samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
-	"\x15deleteLiveSharingLink\x10\x05\x1a\f/live-shares8\x01B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01BQP\x01ZMsamsara.internal/gateway/gen/samsara/live_sharing_links/v1;livesharinglinksv1b\x06proto3"
+	"\x15updateLiveSharingLink\x10\x04\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xeb\x01\n" +
+	"\x15DeleteLiveSharingLink\x12;.samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest\x1a<.samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse\"W\xda\xce\x18P\n" +
+	"\x15deleteLiveSharingLink\x10\x05\x1a\f/live-shares8\x01B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02BQP\x01ZMsamsara.internal/gateway/gen/samsara/live_sharing_links/v1;livesharinglinksv1b\x06proto3"
 
 var (
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescOnce sync.Once

@@ -39,7 +39,7 @@ type LiveSharingLinksServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetLiveSharingLinks(ctx context.Context, in *GetLiveSharingLinksRequest, opts ...grpc.CallOption) (*GetLiveSharingLinksResponse, error)
 	// Every page of GetLiveSharingLinks, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamLiveSharingLinks(ctx context.Context, in *StreamLiveSharingLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLiveSharingLinksResponse], error)
 	// POST /live-shares
 	// Scope: Write Live Sharing Links.
@@ -133,7 +133,7 @@ type LiveSharingLinksServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetLiveSharingLinks(context.Context, *GetLiveSharingLinksRequest) (*GetLiveSharingLinksResponse, error)
 	// Every page of GetLiveSharingLinks, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamLiveSharingLinks(*StreamLiveSharingLinksRequest, grpc.ServerStreamingServer[StreamLiveSharingLinksResponse]) error
 	// POST /live-shares
 	// Scope: Write Live Sharing Links.

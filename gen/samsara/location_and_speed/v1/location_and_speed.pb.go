@@ -45,7 +45,7 @@ type GetLocationAndSpeedRequest struct {
 	// Query parameter `includeSpeed`.
 	IncludeSpeed *bool `protobuf:"varint,8,opt,name=include_speed,json=includeSpeed,proto3,oneof" json:"include_speed,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -138,7 +138,7 @@ func (x *GetLocationAndSpeedRequest) GetIncludeSpeed() bool {
 	return false
 }
 
-func (x *GetLocationAndSpeedRequest) GetLimit() int64 {
+func (x *GetLocationAndSpeedRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -212,7 +212,7 @@ type StreamLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLocationAndSpeed is asked, page after page.
 	Request *GetLocationAndSpeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -578,7 +578,7 @@ const file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc = "" +
 	" include_high_frequency_locations\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x04R\x1dincludeHighFrequencyLocations\x88\x01\x01\x12;\n" +
 	"\x13include_reverse_geo\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x05R\x11includeReverseGeo\x88\x01\x01\x120\n" +
 	"\rinclude_speed\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x06R\fincludeSpeed\x88\x01\x01\x128\n" +
-	"\x05limit\x18\t \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\aR\x05limit\x88\x01\x01\x125\n" +
+	"\x05limit\x18\t \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\aR\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\n" +
 	" \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\bR\tstartTime\x88\x01\x01B\b\n" +
@@ -622,15 +622,15 @@ const file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc = "" +
 	"\x1becu_speed_meters_per_second\x18\x01 \x01(\x01H\x00R\x17ecuSpeedMetersPerSecond\x88\x01\x01\x12A\n" +
 	"\x1bgps_speed_meters_per_second\x18\x02 \x01(\x01H\x01R\x17gpsSpeedMetersPerSecond\x88\x01\x01:\x1d\xda\xce\x18\x19SpeedResponseResponseBodyB\x1e\n" +
 	"\x1c_ecu_speed_meters_per_secondB\x1e\n" +
-	"\x1c_gps_speed_meters_per_second2\xfe\x04\n" +
-	"\x17LocationAndSpeedService\x12\xf4\x01\n" +
-	"\x13GetLocationAndSpeed\x129.samsara.location_and_speed.v1.GetLocationAndSpeedRequest\x1a:.samsara.location_and_speed.v1.GetLocationAndSpeedResponse\"f\xda\xce\x18b\n" +
+	"\x1c_gps_speed_meters_per_second2\x87\x05\n" +
+	"\x17LocationAndSpeedService\x12\xf7\x01\n" +
+	"\x13GetLocationAndSpeed\x129.samsara.location_and_speed.v1.GetLocationAndSpeedRequest\x1a:.samsara.location_and_speed.v1.GetLocationAndSpeedResponse\"i\xda\xce\x18b\n" +
 	"\x13getLocationAndSpeed\x10\x01\x1a!/assets/location-and-speed/stream(\x010\x018\x01B\rRead VehiclesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb4\x01\n" +
-	"\x16StreamLocationAndSpeed\x12<.samsara.location_and_speed.v1.StreamLocationAndSpeedRequest\x1a=.samsara.location_and_speed.v1.StreamLocationAndSpeedResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetLocationAndSpeed\x10\x010\x01\x12\xb4\x01\n" +
-	"\x16FollowLocationAndSpeed\x12<.samsara.location_and_speed.v1.FollowLocationAndSpeedRequest\x1a=.samsara.location_and_speed.v1.FollowLocationAndSpeedResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetLocationAndSpeed\x10\x020\x01BQP\x01ZMsamsara.internal/gateway/gen/samsara/location_and_speed/v1;locationandspeedv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb7\x01\n" +
+	"\x16StreamLocationAndSpeed\x12<.samsara.location_and_speed.v1.StreamLocationAndSpeedRequest\x1a=.samsara.location_and_speed.v1.StreamLocationAndSpeedResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetLocationAndSpeed\x10\x01\x90\x02\x010\x01\x12\xb7\x01\n" +
+	"\x16FollowLocationAndSpeed\x12<.samsara.location_and_speed.v1.FollowLocationAndSpeedRequest\x1a=.samsara.location_and_speed.v1.FollowLocationAndSpeedResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetLocationAndSpeed\x10\x02\x90\x02\x010\x01BQP\x01ZMsamsara.internal/gateway/gen/samsara/location_and_speed/v1;locationandspeedv1b\x06proto3"
 
 var (
 	file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescOnce sync.Once

@@ -37,7 +37,7 @@ type LocationAndSpeedServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	GetLocationAndSpeed(ctx context.Context, in *GetLocationAndSpeedRequest, opts ...grpc.CallOption) (*GetLocationAndSpeedResponse, error)
 	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamLocationAndSpeed(ctx context.Context, in *StreamLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLocationAndSpeedResponse], error)
 	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -114,7 +114,7 @@ type LocationAndSpeedServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	GetLocationAndSpeed(context.Context, *GetLocationAndSpeedRequest) (*GetLocationAndSpeedResponse, error)
 	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamLocationAndSpeed(*StreamLocationAndSpeedRequest, grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]) error
 	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.

@@ -34,7 +34,7 @@ type GetDefectTypesRequest struct {
 	// Query parameter `ids`.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,7 +83,7 @@ func (x *GetDefectTypesRequest) GetIds() []string {
 	return nil
 }
 
-func (x *GetDefectTypesRequest) GetLimit() int64 {
+func (x *GetDefectTypesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -150,7 +150,7 @@ type StreamDefectTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectTypes is asked, page after page.
 	Request *GetDefectTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -267,7 +267,7 @@ type GetDefectsStreamRequest struct {
 	// Query parameter `isResolved`.
 	IsResolved *bool `protobuf:"varint,4,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -332,7 +332,7 @@ func (x *GetDefectsStreamRequest) GetIsResolved() bool {
 	return false
 }
 
-func (x *GetDefectsStreamRequest) GetLimit() int64 {
+func (x *GetDefectsStreamRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -406,7 +406,7 @@ type StreamDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectsStream is asked, page after page.
 	Request *GetDefectsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -858,7 +858,7 @@ type GetDvirsRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `safetyStatus`, repeated for each value.
 	SafetyStatus []string `protobuf:"bytes,5,rep,name=safety_status,json=safetyStatus,proto3" json:"safety_status,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
@@ -918,7 +918,7 @@ func (x *GetDvirsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *GetDvirsRequest) GetLimit() int64 {
+func (x *GetDvirsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -999,7 +999,7 @@ type StreamDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirs is asked, page after page.
 	Request *GetDvirsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2856,7 +2856,7 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x15GetDefectTypesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xa3\x01\n" +
 	"\x16GetDefectTypesResponse\x12C\n" +
@@ -2877,7 +2877,7 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x12,\n" +
 	"\vis_resolved\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"isResolved\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -2946,7 +2946,7 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x03R\x05limit\x88\x01\x01\x12-\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x03R\x05limit\x88\x01\x01\x12-\n" +
 	"\rsafety_status\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\fsafetyStatus\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
@@ -3196,32 +3196,32 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x03url\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x03url\x88\x01\x01:%\xda\xce\x18!WalkaroundPhotoObjectResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_url2\xa9\x10\n" +
-	"\x12MaintenanceService\x12\xc0\x01\n" +
-	"\x0eGetDefectTypes\x12-.samsara.maintenance.v1.GetDefectTypesRequest\x1a..samsara.maintenance.v1.GetDefectTypesResponse\"O\xda\xce\x18K\n" +
-	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x92\x01\n" +
-	"\x11StreamDefectTypes\x120.samsara.maintenance.v1.StreamDefectTypesRequest\x1a1.samsara.maintenance.v1.StreamDefectTypesResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eGetDefectTypes\x10\x010\x01\x12\xc4\x01\n" +
-	"\x10GetDefectsStream\x12/.samsara.maintenance.v1.GetDefectsStreamRequest\x1a0.samsara.maintenance.v1.GetDefectsStreamResponse\"M\xda\xce\x18I\n" +
-	"\rstreamDefects\x10\x01\x1a\x0f/defects/stream(\x010\x018\x01B\fRead DefectsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x88\x01\n" +
-	"\rStreamDefects\x12,.samsara.maintenance.v1.StreamDefectsRequest\x1a-.samsara.maintenance.v1.StreamDefectsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetDefectsStream\x10\x010\x01\x12\x88\x01\n" +
-	"\rFollowDefects\x12,.samsara.maintenance.v1.FollowDefectsRequest\x1a-.samsara.maintenance.v1.FollowDefectsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetDefectsStream\x10\x020\x01\x12\x9f\x01\n" +
-	"\tGetDefect\x12(.samsara.maintenance.v1.GetDefectRequest\x1a).samsara.maintenance.v1.GetDefectResponse\"=\xda\xce\x189\n" +
+	"\x04_url2\xc7\x10\n" +
+	"\x12MaintenanceService\x12\xc3\x01\n" +
+	"\x0eGetDefectTypes\x12-.samsara.maintenance.v1.GetDefectTypesRequest\x1a..samsara.maintenance.v1.GetDefectTypesResponse\"R\xda\xce\x18K\n" +
+	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x95\x01\n" +
+	"\x11StreamDefectTypes\x120.samsara.maintenance.v1.StreamDefectTypesRequest\x1a1.samsara.maintenance.v1.StreamDefectTypesResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eGetDefectTypes\x10\x01\x90\x02\x010\x01\x12\xc7\x01\n" +
+	"\x10GetDefectsStream\x12/.samsara.maintenance.v1.GetDefectsStreamRequest\x1a0.samsara.maintenance.v1.GetDefectsStreamResponse\"P\xda\xce\x18I\n" +
+	"\rstreamDefects\x10\x01\x1a\x0f/defects/stream(\x010\x018\x01B\fRead DefectsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8b\x01\n" +
+	"\rStreamDefects\x12,.samsara.maintenance.v1.StreamDefectsRequest\x1a-.samsara.maintenance.v1.StreamDefectsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetDefectsStream\x10\x01\x90\x02\x010\x01\x12\x8b\x01\n" +
+	"\rFollowDefects\x12,.samsara.maintenance.v1.FollowDefectsRequest\x1a-.samsara.maintenance.v1.FollowDefectsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetDefectsStream\x10\x02\x90\x02\x010\x01\x12\xa2\x01\n" +
+	"\tGetDefect\x12(.samsara.maintenance.v1.GetDefectRequest\x1a).samsara.maintenance.v1.GetDefectResponse\"@\xda\xce\x189\n" +
 	"\tgetDefect\x10\x01\x1a\r/defects/{id}8\x01B\fRead DefectsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xa3\x01\n" +
-	"\bGetDvirs\x12'.samsara.maintenance.v1.GetDvirsRequest\x1a(.samsara.maintenance.v1.GetDvirsResponse\"D\xda\xce\x18@\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xa6\x01\n" +
+	"\bGetDvirs\x12'.samsara.maintenance.v1.GetDvirsRequest\x1a(.samsara.maintenance.v1.GetDvirsResponse\"G\xda\xce\x18@\n" +
 	"\bgetDvirs\x10\x01\x1a\r/dvirs/stream(\x010\x018\x01B\n" +
-	"Read DVIRsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12z\n" +
-	"\vStreamDvirs\x12*.samsara.maintenance.v1.StreamDvirsRequest\x1a+.samsara.maintenance.v1.StreamDvirsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bGetDvirs\x10\x010\x01\x12z\n" +
-	"\vFollowDvirs\x12*.samsara.maintenance.v1.FollowDvirsRequest\x1a+.samsara.maintenance.v1.FollowDvirsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bGetDvirs\x10\x020\x01\x12\x93\x01\n" +
-	"\aGetDvir\x12&.samsara.maintenance.v1.GetDvirRequest\x1a'.samsara.maintenance.v1.GetDvirResponse\"7\xda\xce\x183\n" +
+	"Read DVIRsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12}\n" +
+	"\vStreamDvirs\x12*.samsara.maintenance.v1.StreamDvirsRequest\x1a+.samsara.maintenance.v1.StreamDvirsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bGetDvirs\x10\x01\x90\x02\x010\x01\x12}\n" +
+	"\vFollowDvirs\x12*.samsara.maintenance.v1.FollowDvirsRequest\x1a+.samsara.maintenance.v1.FollowDvirsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bGetDvirs\x10\x02\x90\x02\x010\x01\x12\x96\x01\n" +
+	"\aGetDvir\x12&.samsara.maintenance.v1.GetDvirRequest\x1a'.samsara.maintenance.v1.GetDvirResponse\":\xda\xce\x183\n" +
 	"\agetDvir\x10\x01\x1a\v/dvirs/{id}8\x01B\n" +
 	"Read DVIRsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xba\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xba\x01\n" +
 	"\x10UpdateDvirDefect\x12/.samsara.maintenance.v1.UpdateDvirDefectRequest\x1a0.samsara.maintenance.v1.UpdateDvirDefectResponse\"C\xda\xce\x18?\n" +
 	"\x10updateDvirDefect\x10\x04\x1a\x13/fleet/defects/{id} \x01B\rWrite DefectsP\x01X\xc8\x01\x12\xa1\x01\n" +
 	"\n" +

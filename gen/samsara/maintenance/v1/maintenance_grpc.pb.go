@@ -46,15 +46,15 @@ type MaintenanceServiceClient interface {
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectTypes(ctx context.Context, in *GetDefectTypesRequest, opts ...grpc.CallOption) (*GetDefectTypesResponse, error)
-	// Every page of GetDefectTypes, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDefectTypes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDefectTypes(ctx context.Context, in *StreamDefectTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectTypesResponse], error)
 	// GET /defects/stream
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectsStream(ctx context.Context, in *GetDefectsStreamRequest, opts ...grpc.CallOption) (*GetDefectsStreamResponse, error)
-	// Every page of GetDefectsStream, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDefectsStream, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDefects(ctx context.Context, in *StreamDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectsResponse], error)
 	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -69,8 +69,8 @@ type MaintenanceServiceClient interface {
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
 	GetDvirs(ctx context.Context, in *GetDvirsRequest, opts ...grpc.CallOption) (*GetDvirsResponse, error)
-	// Every page of GetDvirs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetDvirs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamDvirs(ctx context.Context, in *StreamDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirsResponse], error)
 	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -287,15 +287,15 @@ type MaintenanceServiceServer interface {
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectTypes(context.Context, *GetDefectTypesRequest) (*GetDefectTypesResponse, error)
-	// Every page of GetDefectTypes, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDefectTypes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDefectTypes(*StreamDefectTypesRequest, grpc.ServerStreamingServer[StreamDefectTypesResponse]) error
 	// GET /defects/stream
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
 	GetDefectsStream(context.Context, *GetDefectsStreamRequest) (*GetDefectsStreamResponse, error)
-	// Every page of GetDefectsStream, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetDefectsStream, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDefects(*StreamDefectsRequest, grpc.ServerStreamingServer[StreamDefectsResponse]) error
 	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -310,8 +310,8 @@ type MaintenanceServiceServer interface {
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
 	GetDvirs(context.Context, *GetDvirsRequest) (*GetDvirsResponse, error)
-	// Every page of GetDvirs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetDvirs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamDvirs(*StreamDvirsRequest, grpc.ServerStreamingServer[StreamDvirsResponse]) error
 	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
 	// seconds.

@@ -133,7 +133,7 @@ type StreamVendorCategoriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVendorCategories is asked, page after page.
 	Request *ListVendorCategoriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -362,7 +362,7 @@ type StreamMaintenanceVendorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListMaintenanceVendors is asked, page after page.
 	Request *ListMaintenanceVendorsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -472,14 +472,14 @@ type ListPartsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `idIn`. A comma-separated list.
-	IdIn *string `protobuf:"bytes,2,opt,name=id_in,json=idIn,proto3,oneof" json:"id_in,omitempty"`
+	// Query parameter `idIn`.
+	IdIn []string `protobuf:"bytes,2,rep,name=id_in,json=idIn,proto3" json:"id_in,omitempty"`
 	// Query parameter `includeDeleted`.
 	IncludeDeleted *bool `protobuf:"varint,3,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partIds`. A comma-separated list.
-	PartIds *string `protobuf:"bytes,5,opt,name=part_ids,json=partIds,proto3,oneof" json:"part_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `partIds`.
+	PartIds []string `protobuf:"bytes,5,rep,name=part_ids,json=partIds,proto3" json:"part_ids,omitempty"`
 	// Query parameter `partStatus`.
 	PartStatus    *string `protobuf:"bytes,6,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -523,11 +523,11 @@ func (x *ListPartsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPartsRequest) GetIdIn() string {
-	if x != nil && x.IdIn != nil {
-		return *x.IdIn
+func (x *ListPartsRequest) GetIdIn() []string {
+	if x != nil {
+		return x.IdIn
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPartsRequest) GetIncludeDeleted() bool {
@@ -537,18 +537,18 @@ func (x *ListPartsRequest) GetIncludeDeleted() bool {
 	return false
 }
 
-func (x *ListPartsRequest) GetLimit() int64 {
+func (x *ListPartsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPartsRequest) GetPartIds() string {
-	if x != nil && x.PartIds != nil {
-		return *x.PartIds
+func (x *ListPartsRequest) GetPartIds() []string {
+	if x != nil {
+		return x.PartIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPartsRequest) GetPartStatus() string {
@@ -618,7 +618,7 @@ type StreamPartsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListParts is asked, page after page.
 	Request *ListPartsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1197,11 +1197,11 @@ type ListPartInventoryRequest struct {
 	// Query parameter `isLowStock`.
 	IsLowStock *bool `protobuf:"varint,2,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partSamsaraIds`. A comma-separated list.
-	PartSamsaraIds *string `protobuf:"bytes,4,opt,name=part_samsara_ids,json=partSamsaraIds,proto3,oneof" json:"part_samsara_ids,omitempty"`
-	// Query parameter `placeIds`. A comma-separated list.
-	PlaceIds      *string `protobuf:"bytes,5,opt,name=place_ids,json=placeIds,proto3,oneof" json:"place_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `partSamsaraIds`.
+	PartSamsaraIds []string `protobuf:"bytes,4,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
+	// Query parameter `placeIds`.
+	PlaceIds      []string `protobuf:"bytes,5,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1250,25 +1250,25 @@ func (x *ListPartInventoryRequest) GetIsLowStock() bool {
 	return false
 }
 
-func (x *ListPartInventoryRequest) GetLimit() int64 {
+func (x *ListPartInventoryRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPartInventoryRequest) GetPartSamsaraIds() string {
-	if x != nil && x.PartSamsaraIds != nil {
-		return *x.PartSamsaraIds
+func (x *ListPartInventoryRequest) GetPartSamsaraIds() []string {
+	if x != nil {
+		return x.PartSamsaraIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPartInventoryRequest) GetPlaceIds() string {
-	if x != nil && x.PlaceIds != nil {
-		return *x.PlaceIds
+func (x *ListPartInventoryRequest) GetPlaceIds() []string {
+	if x != nil {
+		return x.PlaceIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListPartInventory.
@@ -1331,7 +1331,7 @@ type StreamPartInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartInventory is asked, page after page.
 	Request *ListPartInventoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2020,13 +2020,13 @@ type ListPartTransactionsRequest struct {
 	// Query parameter `happenedAtTimeStart`. Required. A time as in RFC 3339.
 	HappenedAtTimeStart *string `protobuf:"bytes,3,opt,name=happened_at_time_start,json=happenedAtTimeStart,proto3,oneof" json:"happened_at_time_start,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partSamsaraIds`. A comma-separated list.
-	PartSamsaraIds *string `protobuf:"bytes,5,opt,name=part_samsara_ids,json=partSamsaraIds,proto3,oneof" json:"part_samsara_ids,omitempty"`
-	// Query parameter `placeIds`. A comma-separated list.
-	PlaceIds *string `protobuf:"bytes,6,opt,name=place_ids,json=placeIds,proto3,oneof" json:"place_ids,omitempty"`
-	// Query parameter `transactionTypeIn`. A comma-separated list.
-	TransactionTypeIn *string `protobuf:"bytes,7,opt,name=transaction_type_in,json=transactionTypeIn,proto3,oneof" json:"transaction_type_in,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `partSamsaraIds`.
+	PartSamsaraIds []string `protobuf:"bytes,5,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
+	// Query parameter `placeIds`.
+	PlaceIds []string `protobuf:"bytes,6,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	// Query parameter `transactionTypeIn`.
+	TransactionTypeIn []string `protobuf:"bytes,7,rep,name=transaction_type_in,json=transactionTypeIn,proto3" json:"transaction_type_in,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2082,32 +2082,32 @@ func (x *ListPartTransactionsRequest) GetHappenedAtTimeStart() string {
 	return ""
 }
 
-func (x *ListPartTransactionsRequest) GetLimit() int64 {
+func (x *ListPartTransactionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPartTransactionsRequest) GetPartSamsaraIds() string {
-	if x != nil && x.PartSamsaraIds != nil {
-		return *x.PartSamsaraIds
+func (x *ListPartTransactionsRequest) GetPartSamsaraIds() []string {
+	if x != nil {
+		return x.PartSamsaraIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPartTransactionsRequest) GetPlaceIds() string {
-	if x != nil && x.PlaceIds != nil {
-		return *x.PlaceIds
+func (x *ListPartTransactionsRequest) GetPlaceIds() []string {
+	if x != nil {
+		return x.PlaceIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPartTransactionsRequest) GetTransactionTypeIn() string {
-	if x != nil && x.TransactionTypeIn != nil {
-		return *x.TransactionTypeIn
+func (x *ListPartTransactionsRequest) GetTransactionTypeIn() []string {
+	if x != nil {
+		return x.TransactionTypeIn
 	}
-	return ""
+	return nil
 }
 
 // Response of ListPartTransactions.
@@ -2170,7 +2170,7 @@ type StreamPartTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartTransactions is asked, page after page.
 	Request *ListPartTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2408,10 +2408,10 @@ type ListPreventiveMaintenanceSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,2,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
+	// Query parameter `ids`.
+	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2453,14 +2453,14 @@ func (x *ListPreventiveMaintenanceSchedulesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPreventiveMaintenanceSchedulesRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListPreventiveMaintenanceSchedulesRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPreventiveMaintenanceSchedulesRequest) GetLimit() int64 {
+func (x *ListPreventiveMaintenanceSchedulesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -2527,7 +2527,7 @@ type StreamPreventiveMaintenanceSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreventiveMaintenanceSchedules is asked, page after page.
 	Request *ListPreventiveMaintenanceSchedulesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2637,12 +2637,12 @@ type ListUpcomingPreventiveMaintenanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`. A comma-separated list.
-	AssetIds *string `protobuf:"bytes,2,opt,name=asset_ids,json=assetIds,proto3,oneof" json:"asset_ids,omitempty"`
+	// Query parameter `assetIds`.
+	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `scheduleIds`. A comma-separated list.
-	ScheduleIds   *string `protobuf:"bytes,4,opt,name=schedule_ids,json=scheduleIds,proto3,oneof" json:"schedule_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `scheduleIds`.
+	ScheduleIds   []string `protobuf:"bytes,4,rep,name=schedule_ids,json=scheduleIds,proto3" json:"schedule_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2684,25 +2684,25 @@ func (x *ListUpcomingPreventiveMaintenanceRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListUpcomingPreventiveMaintenanceRequest) GetAssetIds() string {
-	if x != nil && x.AssetIds != nil {
-		return *x.AssetIds
+func (x *ListUpcomingPreventiveMaintenanceRequest) GetAssetIds() []string {
+	if x != nil {
+		return x.AssetIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListUpcomingPreventiveMaintenanceRequest) GetLimit() int64 {
+func (x *ListUpcomingPreventiveMaintenanceRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListUpcomingPreventiveMaintenanceRequest) GetScheduleIds() string {
-	if x != nil && x.ScheduleIds != nil {
-		return *x.ScheduleIds
+func (x *ListUpcomingPreventiveMaintenanceRequest) GetScheduleIds() []string {
+	if x != nil {
+		return x.ScheduleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListUpcomingPreventiveMaintenance.
@@ -2765,7 +2765,7 @@ type StreamUpcomingPreventiveMaintenanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUpcomingPreventiveMaintenance is asked, page after page.
 	Request *ListUpcomingPreventiveMaintenanceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3042,16 +3042,16 @@ type ListPurchaseOrdersRequest struct {
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `endTime`.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,3,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
+	// Query parameter `ids`.
+	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `poNumbers`. A comma-separated list.
-	PoNumbers *string `protobuf:"bytes,5,opt,name=po_numbers,json=poNumbers,proto3,oneof" json:"po_numbers,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `poNumbers`.
+	PoNumbers []string `protobuf:"bytes,5,rep,name=po_numbers,json=poNumbers,proto3" json:"po_numbers,omitempty"`
 	// Query parameter `startTime`. Required.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vendorIds`. A comma-separated list.
-	VendorIds     *string `protobuf:"bytes,7,opt,name=vendor_ids,json=vendorIds,proto3,oneof" json:"vendor_ids,omitempty"`
+	// Query parameter `vendorIds`.
+	VendorIds     []string `protobuf:"bytes,7,rep,name=vendor_ids,json=vendorIds,proto3" json:"vendor_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3100,25 +3100,25 @@ func (x *ListPurchaseOrdersRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListPurchaseOrdersRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListPurchaseOrdersRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPurchaseOrdersRequest) GetLimit() int64 {
+func (x *ListPurchaseOrdersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPurchaseOrdersRequest) GetPoNumbers() string {
-	if x != nil && x.PoNumbers != nil {
-		return *x.PoNumbers
+func (x *ListPurchaseOrdersRequest) GetPoNumbers() []string {
+	if x != nil {
+		return x.PoNumbers
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPurchaseOrdersRequest) GetStartTime() string {
@@ -3128,11 +3128,11 @@ func (x *ListPurchaseOrdersRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListPurchaseOrdersRequest) GetVendorIds() string {
-	if x != nil && x.VendorIds != nil {
-		return *x.VendorIds
+func (x *ListPurchaseOrdersRequest) GetVendorIds() []string {
+	if x != nil {
+		return x.VendorIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListPurchaseOrders.
@@ -3195,7 +3195,7 @@ type StreamPurchaseOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPurchaseOrders is asked, page after page.
 	Request *ListPurchaseOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3760,7 +3760,7 @@ type ListTimeEntriesRequest struct {
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3811,7 +3811,7 @@ func (x *ListTimeEntriesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListTimeEntriesRequest) GetLimit() int64 {
+func (x *ListTimeEntriesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -3885,7 +3885,7 @@ type StreamTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries is asked, page after page.
 	Request *ListTimeEntriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4117,11 +4117,11 @@ type ListWarrantiesRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `name`. A comma-separated list.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Query parameter `warrantyIds`. A comma-separated list.
-	WarrantyIds   *string `protobuf:"bytes,5,opt,name=warranty_ids,json=warrantyIds,proto3,oneof" json:"warranty_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `name`.
+	Name []string `protobuf:"bytes,4,rep,name=name,proto3" json:"name,omitempty"`
+	// Query parameter `warrantyIds`.
+	WarrantyIds   []string `protobuf:"bytes,5,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4170,25 +4170,25 @@ func (x *ListWarrantiesRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListWarrantiesRequest) GetLimit() int64 {
+func (x *ListWarrantiesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListWarrantiesRequest) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
+func (x *ListWarrantiesRequest) GetName() []string {
+	if x != nil {
+		return x.Name
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWarrantiesRequest) GetWarrantyIds() string {
-	if x != nil && x.WarrantyIds != nil {
-		return *x.WarrantyIds
+func (x *ListWarrantiesRequest) GetWarrantyIds() []string {
+	if x != nil {
+		return x.WarrantyIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListWarranties.
@@ -4251,7 +4251,7 @@ type StreamWarrantiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarranties is asked, page after page.
 	Request *ListWarrantiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4928,18 +4928,18 @@ type ListWarrantyClaimsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`. A comma-separated list.
-	AssetIds *string `protobuf:"bytes,2,opt,name=asset_ids,json=assetIds,proto3,oneof" json:"asset_ids,omitempty"`
-	// Query parameter `claimStatus`. A comma-separated list.
-	ClaimStatus *string `protobuf:"bytes,3,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	// Query parameter `assetIds`.
+	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// Query parameter `claimStatus`.
+	ClaimStatus []string `protobuf:"bytes,3,rep,name=claim_status,json=claimStatus,proto3" json:"claim_status,omitempty"`
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `warrantyClaimIds`. A comma-separated list.
-	WarrantyClaimIds *string `protobuf:"bytes,6,opt,name=warranty_claim_ids,json=warrantyClaimIds,proto3,oneof" json:"warranty_claim_ids,omitempty"`
-	// Query parameter `warrantyIds`. A comma-separated list.
-	WarrantyIds   *string `protobuf:"bytes,7,opt,name=warranty_ids,json=warrantyIds,proto3,oneof" json:"warranty_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `warrantyClaimIds`.
+	WarrantyClaimIds []string `protobuf:"bytes,6,rep,name=warranty_claim_ids,json=warrantyClaimIds,proto3" json:"warranty_claim_ids,omitempty"`
+	// Query parameter `warrantyIds`.
+	WarrantyIds   []string `protobuf:"bytes,7,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4981,18 +4981,18 @@ func (x *ListWarrantyClaimsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListWarrantyClaimsRequest) GetAssetIds() string {
-	if x != nil && x.AssetIds != nil {
-		return *x.AssetIds
+func (x *ListWarrantyClaimsRequest) GetAssetIds() []string {
+	if x != nil {
+		return x.AssetIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWarrantyClaimsRequest) GetClaimStatus() string {
-	if x != nil && x.ClaimStatus != nil {
-		return *x.ClaimStatus
+func (x *ListWarrantyClaimsRequest) GetClaimStatus() []string {
+	if x != nil {
+		return x.ClaimStatus
 	}
-	return ""
+	return nil
 }
 
 func (x *ListWarrantyClaimsRequest) GetIncludeExternalIds() bool {
@@ -5002,25 +5002,25 @@ func (x *ListWarrantyClaimsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListWarrantyClaimsRequest) GetLimit() int64 {
+func (x *ListWarrantyClaimsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListWarrantyClaimsRequest) GetWarrantyClaimIds() string {
-	if x != nil && x.WarrantyClaimIds != nil {
-		return *x.WarrantyClaimIds
+func (x *ListWarrantyClaimsRequest) GetWarrantyClaimIds() []string {
+	if x != nil {
+		return x.WarrantyClaimIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWarrantyClaimsRequest) GetWarrantyIds() string {
-	if x != nil && x.WarrantyIds != nil {
-		return *x.WarrantyIds
+func (x *ListWarrantyClaimsRequest) GetWarrantyIds() []string {
+	if x != nil {
+		return x.WarrantyIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListWarrantyClaims.
@@ -5083,7 +5083,7 @@ type StreamWarrantyClaimsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarrantyClaims is asked, page after page.
 	Request *ListWarrantyClaimsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5949,7 +5949,7 @@ type StreamWorkOrderTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrderTemplates is asked, page after page.
 	Request *GetWorkOrderTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10973,20 +10973,18 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	" StreamMaintenanceVendorsResponse\x12O\n" +
 	"\x04page\x18\x01 \x01(\v2;.samsara.maintenance.v1beta1.ListMaintenanceVendorsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xd5\x02\n" +
+	"\a_cursor\"\xb8\x02\n" +
 	"\x10ListPartsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12 \n" +
-	"\x05id_in\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x04idIn\x88\x01\x01\x124\n" +
-	"\x0finclude_deleted\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x0eincludeDeleted\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12&\n" +
-	"\bpart_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\apartIds\x88\x01\x01\x12,\n" +
-	"\vpart_status\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
+	"\x05id_in\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x04idIn\x124\n" +
+	"\x0finclude_deleted\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x0eincludeDeleted\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12#\n" +
+	"\bpart_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\apartIds\x12,\n" +
+	"\vpart_status\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"partStatus\x88\x01\x01B\b\n" +
-	"\x06_afterB\b\n" +
-	"\x06_id_inB\x12\n" +
+	"\x06_afterB\x12\n" +
 	"\x10_include_deletedB\b\n" +
-	"\x06_limitB\v\n" +
-	"\t_part_idsB\x0e\n" +
+	"\x06_limitB\x0e\n" +
 	"\f_part_status\"\x98\x01\n" +
 	"\x11ListPartsResponse\x12=\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.maintenance.v1beta1.PartB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -11064,20 +11062,17 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x11DeletePartRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x14\n" +
-	"\x12DeletePartResponse\"\xb8\x02\n" +
+	"\x12DeletePartResponse\"\x8f\x02\n" +
 	"\x18ListPartInventoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\fis_low_stock\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
 	"isLowStock\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x125\n" +
-	"\x10part_samsara_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x0epartSamsaraIds\x88\x01\x01\x12(\n" +
-	"\tplace_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\bplaceIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x122\n" +
+	"\x10part_samsara_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0epartSamsaraIds\x12%\n" +
+	"\tplace_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bplaceIdsB\b\n" +
 	"\x06_afterB\x0f\n" +
 	"\r_is_low_stockB\b\n" +
-	"\x06_limitB\x13\n" +
-	"\x11_part_samsara_idsB\f\n" +
-	"\n" +
-	"_place_ids\"\xa9\x01\n" +
+	"\x06_limit\"\xa9\x01\n" +
 	"\x19ListPartInventoryResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PartInventoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11173,23 +11168,19 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_vendor_id\"e\n" +
 	"\x1bCreateStockMovementResponse\x12F\n" +
-	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.StockMovementB\x06\xda\xce\x18\x02 \x01R\x04data\"\x9c\x04\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.StockMovementB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd8\x03\n" +
 	"\x1bListPartTransactionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12G\n" +
 	"\x14happened_at_time_end\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x11happenedAtTimeEnd\x88\x01\x01\x12M\n" +
 	"\x16happened_at_time_start\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\x13happenedAtTimeStart\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x125\n" +
-	"\x10part_samsara_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x0epartSamsaraIds\x88\x01\x01\x12(\n" +
-	"\tplace_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\bplaceIds\x88\x01\x01\x12;\n" +
-	"\x13transaction_type_in\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x11transactionTypeIn\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x122\n" +
+	"\x10part_samsara_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0epartSamsaraIds\x12%\n" +
+	"\tplace_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bplaceIds\x128\n" +
+	"\x13transaction_type_in\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11transactionTypeInB\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_happened_at_time_endB\x19\n" +
 	"\x17_happened_at_time_startB\b\n" +
-	"\x06_limitB\x13\n" +
-	"\x11_part_samsara_idsB\f\n" +
-	"\n" +
-	"_place_idsB\x16\n" +
-	"\x14_transaction_type_in\"\xae\x01\n" +
+	"\x06_limit\"\xae\x01\n" +
 	"\x1cListPartTransactionsResponse\x12H\n" +
 	"\x04data\x18\x01 \x03(\v2,.samsara.maintenance.v1beta1.PartTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11216,13 +11207,12 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x19_resolved_at_engine_hoursB\x17\n" +
 	"\x15_resolved_at_odometer\"Z\n" +
 	"$ResolvePreventiveMaintenanceResponse\x122\n" +
-	"\x04data\x18\x01 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02 \x01R\x04data\"\xac\x01\n" +
+	"\x04data\x18\x01 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa1\x01\n" +
 	")ListPreventiveMaintenanceSchedulesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x03ids\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
-	"\x06_afterB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_limit\"\xca\x01\n" +
 	"*ListPreventiveMaintenanceSchedulesResponse\x12V\n" +
 	"\x04data\x18\x01 \x03(\v2:.samsara.maintenance.v1beta1.PreventiveMaintenanceScheduleB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -11235,17 +11225,14 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	",StreamPreventiveMaintenanceSchedulesResponse\x12[\n" +
 	"\x04page\x18\x01 \x01(\v2G.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xfd\x01\n" +
+	"\a_cursor\"\xd8\x01\n" +
 	"(ListUpcomingPreventiveMaintenanceRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
-	"\tasset_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\bassetIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12.\n" +
-	"\fschedule_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\vscheduleIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\f\n" +
-	"\n" +
-	"_asset_idsB\b\n" +
-	"\x06_limitB\x0f\n" +
-	"\r_schedule_ids\"\xc9\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
+	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12!\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x12+\n" +
+	"\fschedule_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vscheduleIdsB\b\n" +
+	"\x06_afterB\b\n" +
+	"\x06_limit\"\xc9\x01\n" +
 	")ListUpcomingPreventiveMaintenanceResponse\x12V\n" +
 	"\x04data\x18\x01 \x03(\v2:.samsara.maintenance.v1beta1.UpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11280,25 +11267,22 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_next_time\"\x8b\x01\n" +
 	"+UpdateUpcomingPreventiveMaintenanceResponse\x12\\\n" +
-	"\x04data\x18\x01 \x01(\v2@.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\"\x84\x03\n" +
+	"\x04data\x18\x01 \x01(\v2@.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd5\x02\n" +
 	"\x19ListPurchaseOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12&\n" +
-	"\bend_time\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aendTime\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12*\n" +
+	"\bend_time\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aendTime\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12'\n" +
 	"\n" +
-	"po_numbers\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\tpoNumbers\x88\x01\x01\x12,\n" +
+	"po_numbers\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tpoNumbers\x12,\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\tstartTime\x88\x01\x01\x12*\n" +
+	"start_time\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\tstartTime\x88\x01\x01\x12'\n" +
 	"\n" +
-	"vendor_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\tvendorIds\x88\x01\x01B\b\n" +
+	"vendor_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tvendorIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_po_numbersB\r\n" +
-	"\v_start_timeB\r\n" +
-	"\v_vendor_ids\"\xaa\x01\n" +
+	"\v_start_time\"\xaa\x01\n" +
 	"\x1aListPurchaseOrdersResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11370,7 +11354,7 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x16ListTimeEntriesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -11397,18 +11381,16 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\xb4\x02\n" +
+	"\a_cursor\"\x94\x02\n" +
 	"\x15ListWarrantiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x04name\x88\x01\x01\x12.\n" +
-	"\fwarranty_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\vwarrantyIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12\x1c\n" +
+	"\x04name\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x04name\x12+\n" +
+	"\fwarranty_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vwarrantyIdsB\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
-	"\x06_limitB\a\n" +
-	"\x05_nameB\x0f\n" +
-	"\r_warranty_ids\"\xa1\x01\n" +
+	"\x06_limit\"\xa1\x01\n" +
 	"\x16ListWarrantiesResponse\x12A\n" +
 	"\x04data\x18\x01 \x03(\v2%.samsara.maintenance.v1beta1.WarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11483,23 +11465,18 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x06assets\x18\x02 \x03(\v29.samsara.maintenance.v1beta1.WarrantyAssetAssignmentInputB\x06\xda\xce\x18\x02\b\x03R\x06assetsB\x0e\n" +
 	"\f_warranty_id\"|\n" +
 	"'ReplaceWarrantyAssetAssignmentsResponse\x12Q\n" +
-	"\x04data\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.WarrantyAssetAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd9\x03\n" +
+	"\x04data\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.WarrantyAssetAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\x86\x03\n" +
 	"\x19ListWarrantyClaimsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
-	"\tasset_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\bassetIds\x88\x01\x01\x12.\n" +
-	"\fclaim_status\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\vclaimStatus\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x04R\x05limit\x88\x01\x01\x129\n" +
-	"\x12warranty_claim_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x10warrantyClaimIds\x88\x01\x01\x12.\n" +
-	"\fwarranty_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\vwarrantyIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\f\n" +
-	"\n" +
-	"_asset_idsB\x0f\n" +
-	"\r_claim_statusB\x17\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
+	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12+\n" +
+	"\fclaim_status\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vclaimStatus\x12=\n" +
+	"\x14include_external_ids\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x126\n" +
+	"\x12warranty_claim_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x10warrantyClaimIds\x12+\n" +
+	"\fwarranty_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vwarrantyIdsB\b\n" +
+	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
-	"\x06_limitB\x15\n" +
-	"\x13_warranty_claim_idsB\x0f\n" +
-	"\r_warranty_ids\"\xaa\x01\n" +
+	"\x06_limit\"\xaa\x01\n" +
 	"\x1aListWarrantyClaimsResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.WarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -12359,21 +12336,21 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:'\xda\xce\x18#WorkOrderTemplateObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xc9J\n" +
-	"\x12MaintenanceService\x12\xf8\x01\n" +
-	"\x14ListVendorCategories\x128.samsara.maintenance.v1beta1.ListVendorCategoriesRequest\x1a9.samsara.maintenance.v1beta1.ListVendorCategoriesResponse\"k\xda\xce\x18g\n" +
-	"\x14listVendorCategories\x10\x01\x1a$/fleet/maintenance/vendor-categories(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x16StreamVendorCategories\x12:.samsara.maintenance.v1beta1.StreamVendorCategoriesRequest\x1a;.samsara.maintenance.v1beta1.StreamVendorCategoriesResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListVendorCategories\x10\x010\x01\x12\xf6\x01\n" +
-	"\x16ListMaintenanceVendors\x12:.samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest\x1a;.samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse\"c\xda\xce\x18_\n" +
-	"\x16listMaintenanceVendors\x10\x01\x1a\x1a/fleet/maintenance/vendors(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb9\x01\n" +
-	"\x18StreamMaintenanceVendors\x12<.samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest\x1a=.samsara.maintenance.v1beta1.StreamMaintenanceVendorsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListMaintenanceVendors\x10\x010\x01\x12\xb4\x01\n" +
-	"\tListParts\x12-.samsara.maintenance.v1beta1.ListPartsRequest\x1a..samsara.maintenance.v1beta1.ListPartsResponse\"H\xda\xce\x18D\n" +
+	"\x05_name2\xa0K\n" +
+	"\x12MaintenanceService\x12\xfb\x01\n" +
+	"\x14ListVendorCategories\x128.samsara.maintenance.v1beta1.ListVendorCategoriesRequest\x1a9.samsara.maintenance.v1beta1.ListVendorCategoriesResponse\"n\xda\xce\x18g\n" +
+	"\x14listVendorCategories\x10\x01\x1a$/fleet/maintenance/vendor-categories(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x16StreamVendorCategories\x12:.samsara.maintenance.v1beta1.StreamVendorCategoriesRequest\x1a;.samsara.maintenance.v1beta1.StreamVendorCategoriesResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListVendorCategories\x10\x01\x90\x02\x010\x01\x12\xf9\x01\n" +
+	"\x16ListMaintenanceVendors\x12:.samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest\x1a;.samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse\"f\xda\xce\x18_\n" +
+	"\x16listMaintenanceVendors\x10\x01\x1a\x1a/fleet/maintenance/vendors(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xbc\x01\n" +
+	"\x18StreamMaintenanceVendors\x12<.samsara.maintenance.v1beta1.StreamMaintenanceVendorsRequest\x1a=.samsara.maintenance.v1beta1.StreamMaintenanceVendorsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListMaintenanceVendors\x10\x01\x90\x02\x010\x01\x12\xb7\x01\n" +
+	"\tListParts\x12-.samsara.maintenance.v1beta1.ListPartsRequest\x1a..samsara.maintenance.v1beta1.ListPartsResponse\"K\xda\xce\x18D\n" +
 	"\tlistParts\x10\x01\x1a\x12/maintenance/parts(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x85\x01\n" +
-	"\vStreamParts\x12/.samsara.maintenance.v1beta1.StreamPartsRequest\x1a0.samsara.maintenance.v1beta1.StreamPartsResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListParts\x10\x010\x01\x12\xb1\x01\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x88\x01\n" +
+	"\vStreamParts\x12/.samsara.maintenance.v1beta1.StreamPartsRequest\x1a0.samsara.maintenance.v1beta1.StreamPartsResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListParts\x10\x01\x90\x02\x010\x01\x12\xb1\x01\n" +
 	"\n" +
 	"CreatePart\x12..samsara.maintenance.v1beta1.CreatePartRequest\x1a/.samsara.maintenance.v1beta1.CreatePartResponse\"B\xda\xce\x18>\n" +
 	"\n" +
@@ -12381,81 +12358,81 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"UpdatePart\x12..samsara.maintenance.v1beta1.UpdatePartRequest\x1a/.samsara.maintenance.v1beta1.UpdatePartResponse\"B\xda\xce\x18>\n" +
 	"\n" +
-	"updatePart\x10\x04\x1a\x12/maintenance/parts \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb1\x01\n" +
+	"updatePart\x10\x04\x1a\x12/maintenance/parts \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb4\x01\n" +
 	"\n" +
-	"DeletePart\x12..samsara.maintenance.v1beta1.DeletePartRequest\x1a/.samsara.maintenance.v1beta1.DeletePartResponse\"B\xda\xce\x18>\n" +
+	"DeletePart\x12..samsara.maintenance.v1beta1.DeletePartRequest\x1a/.samsara.maintenance.v1beta1.DeletePartResponse\"E\xda\xce\x18>\n" +
 	"\n" +
-	"deletePart\x10\x05\x1a\x12/maintenance/parts8\x01B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xe7\x01\n" +
-	"\x11ListPartInventory\x125.samsara.maintenance.v1beta1.ListPartInventoryRequest\x1a6.samsara.maintenance.v1beta1.ListPartInventoryResponse\"c\xda\xce\x18_\n" +
+	"deletePart\x10\x05\x1a\x12/maintenance/parts8\x01B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xea\x01\n" +
+	"\x11ListPartInventory\x125.samsara.maintenance.v1beta1.ListPartInventoryRequest\x1a6.samsara.maintenance.v1beta1.ListPartInventoryResponse\"f\xda\xce\x18_\n" +
 	"\x11listPartInventory\x10\x01\x1a%/maintenance/parts/inventory-location(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x13StreamPartInventory\x127.samsara.maintenance.v1beta1.StreamPartInventoryRequest\x1a8.samsara.maintenance.v1beta1.StreamPartInventoryResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListPartInventory\x10\x010\x01\x12\x88\x02\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x13StreamPartInventory\x127.samsara.maintenance.v1beta1.StreamPartInventoryRequest\x1a8.samsara.maintenance.v1beta1.StreamPartInventoryResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListPartInventory\x10\x01\x90\x02\x010\x01\x12\x88\x02\n" +
 	"\x1bCreatePartInventoryLocation\x12?.samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest\x1a@.samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse\"f\xda\xce\x18b\n" +
 	"\x1bcreatePartInventoryLocation\x10\x02\x1a%/maintenance/parts/inventory-location \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x88\x02\n" +
 	"\x1bUpdatePartInventoryLocation\x12?.samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest\x1a@.samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse\"f\xda\xce\x18b\n" +
 	"\x1bupdatePartInventoryLocation\x10\x04\x1a%/maintenance/parts/inventory-location \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xe5\x01\n" +
 	"\x13CreateStockMovement\x127.samsara.maintenance.v1beta1.CreateStockMovementRequest\x1a8.samsara.maintenance.v1beta1.CreateStockMovementResponse\"[\xda\xce\x18W\n" +
-	"\x13createStockMovement\x10\x02\x1a\"/maintenance/parts/stock-movements \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xed\x01\n" +
-	"\x14ListPartTransactions\x128.samsara.maintenance.v1beta1.ListPartTransactionsRequest\x1a9.samsara.maintenance.v1beta1.ListPartTransactionsResponse\"`\xda\xce\x18\\\n" +
+	"\x13createStockMovement\x10\x02\x1a\"/maintenance/parts/stock-movements \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf0\x01\n" +
+	"\x14ListPartTransactions\x128.samsara.maintenance.v1beta1.ListPartTransactionsRequest\x1a9.samsara.maintenance.v1beta1.ListPartTransactionsResponse\"c\xda\xce\x18\\\n" +
 	"\x14listPartTransactions\x10\x01\x1a\x1f/maintenance/parts/transactions(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x16StreamPartTransactions\x12:.samsara.maintenance.v1beta1.StreamPartTransactionsRequest\x1a;.samsara.maintenance.v1beta1.StreamPartTransactionsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListPartTransactions\x10\x010\x01\x12\x9f\x02\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x16StreamPartTransactions\x12:.samsara.maintenance.v1beta1.StreamPartTransactionsRequest\x1a;.samsara.maintenance.v1beta1.StreamPartTransactionsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListPartTransactions\x10\x01\x90\x02\x010\x01\x12\x9f\x02\n" +
 	"\x1cResolvePreventiveMaintenance\x12@.samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest\x1aA.samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse\"z\xda\xce\x18v\n" +
-	"\x1cresolvePreventiveMaintenance\x10\x02\x1a\x1f/maintenance/preventive/resolve \x02B$Write Preventive Maintenance ResolveJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xc4\x02\n" +
-	"\"ListPreventiveMaintenanceSchedules\x12F.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest\x1aG.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse\"\x8c\x01\xda\xce\x18\x87\x01\n" +
-	"\"listPreventiveMaintenanceSchedules\x10\x01\x1a!/maintenance/preventive/schedules(\x018\x01B%Read Preventive Maintenance SchedulesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xe9\x01\n" +
-	"$StreamPreventiveMaintenanceSchedules\x12H.samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest\x1aI.samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesResponse\"*\xe2\xce\x18&\n" +
-	"\"ListPreventiveMaintenanceSchedules\x10\x010\x01\x12\xbe\x02\n" +
-	"!ListUpcomingPreventiveMaintenance\x12E.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest\x1aF.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse\"\x89\x01\xda\xce\x18\x84\x01\n" +
-	"!listUpcomingPreventiveMaintenance\x10\x01\x1a /maintenance/preventive/upcoming(\x018\x01B$Read Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xe5\x01\n" +
-	"#StreamUpcomingPreventiveMaintenance\x12G.samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest\x1aH.samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceResponse\")\xe2\xce\x18%\n" +
-	"!ListUpcomingPreventiveMaintenance\x10\x010\x01\x12\xbe\x02\n" +
+	"\x1cresolvePreventiveMaintenance\x10\x02\x1a\x1f/maintenance/preventive/resolve \x02B$Write Preventive Maintenance ResolveJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xc7\x02\n" +
+	"\"ListPreventiveMaintenanceSchedules\x12F.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest\x1aG.samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse\"\x8f\x01\xda\xce\x18\x87\x01\n" +
+	"\"listPreventiveMaintenanceSchedules\x10\x01\x1a!/maintenance/preventive/schedules(\x018\x01B%Read Preventive Maintenance SchedulesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xec\x01\n" +
+	"$StreamPreventiveMaintenanceSchedules\x12H.samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesRequest\x1aI.samsara.maintenance.v1beta1.StreamPreventiveMaintenanceSchedulesResponse\"-\xe2\xce\x18&\n" +
+	"\"ListPreventiveMaintenanceSchedules\x10\x01\x90\x02\x010\x01\x12\xc1\x02\n" +
+	"!ListUpcomingPreventiveMaintenance\x12E.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest\x1aF.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse\"\x8c\x01\xda\xce\x18\x84\x01\n" +
+	"!listUpcomingPreventiveMaintenance\x10\x01\x1a /maintenance/preventive/upcoming(\x018\x01B$Read Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xe8\x01\n" +
+	"#StreamUpcomingPreventiveMaintenance\x12G.samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceRequest\x1aH.samsara.maintenance.v1beta1.StreamUpcomingPreventiveMaintenanceResponse\",\xe2\xce\x18%\n" +
+	"!ListUpcomingPreventiveMaintenance\x10\x01\x90\x02\x010\x01\x12\xbe\x02\n" +
 	"#UpdateUpcomingPreventiveMaintenance\x12G.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest\x1aH.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse\"\x83\x01\xda\xce\x18\x7f\n" +
-	"#updateUpcomingPreventiveMaintenance\x10\x04\x1a /maintenance/preventive/upcoming \x02B%Write Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xec\x01\n" +
-	"\x12ListPurchaseOrders\x126.samsara.maintenance.v1beta1.ListPurchaseOrdersRequest\x1a7.samsara.maintenance.v1beta1.ListPurchaseOrdersResponse\"e\xda\xce\x18a\n" +
-	"\x12listPurchaseOrders\x10\x01\x1a\x1c/maintenance/purchase-orders(\x018\x01B\x14Read Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa9\x01\n" +
-	"\x14StreamPurchaseOrders\x128.samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest\x1a9.samsara.maintenance.v1beta1.StreamPurchaseOrdersResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListPurchaseOrders\x10\x010\x01\x12\xe9\x01\n" +
+	"#updateUpcomingPreventiveMaintenance\x10\x04\x1a /maintenance/preventive/upcoming \x02B%Write Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xef\x01\n" +
+	"\x12ListPurchaseOrders\x126.samsara.maintenance.v1beta1.ListPurchaseOrdersRequest\x1a7.samsara.maintenance.v1beta1.ListPurchaseOrdersResponse\"h\xda\xce\x18a\n" +
+	"\x12listPurchaseOrders\x10\x01\x1a\x1c/maintenance/purchase-orders(\x018\x01B\x14Read Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xac\x01\n" +
+	"\x14StreamPurchaseOrders\x128.samsara.maintenance.v1beta1.StreamPurchaseOrdersRequest\x1a9.samsara.maintenance.v1beta1.StreamPurchaseOrdersResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListPurchaseOrders\x10\x01\x90\x02\x010\x01\x12\xe9\x01\n" +
 	"\x13CreatePurchaseOrder\x127.samsara.maintenance.v1beta1.CreatePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.CreatePurchaseOrderResponse\"_\xda\xce\x18[\n" +
 	"\x13createPurchaseOrder\x10\x02\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xe9\x01\n" +
 	"\x13UpdatePurchaseOrder\x127.samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse\"_\xda\xce\x18[\n" +
-	"\x13updatePurchaseOrder\x10\x04\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe9\x01\n" +
-	"\x13DeletePurchaseOrder\x127.samsara.maintenance.v1beta1.DeletePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.DeletePurchaseOrderResponse\"_\xda\xce\x18[\n" +
-	"\x13deletePurchaseOrder\x10\x05\x1a\x1c/maintenance/purchase-orders8\x01B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xe3\x01\n" +
-	"\x0fListTimeEntries\x123.samsara.maintenance.v1beta1.ListTimeEntriesRequest\x1a4.samsara.maintenance.v1beta1.ListTimeEntriesResponse\"e\xda\xce\x18a\n" +
-	"\x0flistTimeEntries\x10\x01\x1a /maintenance/time-entries/stream(\x010\x018\x01B\x11Read Time EntriesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x11StreamTimeEntries\x125.samsara.maintenance.v1beta1.StreamTimeEntriesRequest\x1a6.samsara.maintenance.v1beta1.StreamTimeEntriesResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListTimeEntries\x10\x010\x01\x12\x9d\x01\n" +
-	"\x11FollowTimeEntries\x125.samsara.maintenance.v1beta1.FollowTimeEntriesRequest\x1a6.samsara.maintenance.v1beta1.FollowTimeEntriesResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListTimeEntries\x10\x020\x01\x12\xd2\x01\n" +
-	"\x0eListWarranties\x122.samsara.maintenance.v1beta1.ListWarrantiesRequest\x1a3.samsara.maintenance.v1beta1.ListWarrantiesResponse\"W\xda\xce\x18S\n" +
-	"\x0elistWarranties\x10\x01\x1a\x17/maintenance/warranties(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x99\x01\n" +
-	"\x10StreamWarranties\x124.samsara.maintenance.v1beta1.StreamWarrantiesRequest\x1a5.samsara.maintenance.v1beta1.StreamWarrantiesResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListWarranties\x10\x010\x01\x12\xcb\x01\n" +
+	"\x13updatePurchaseOrder\x10\x04\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xec\x01\n" +
+	"\x13DeletePurchaseOrder\x127.samsara.maintenance.v1beta1.DeletePurchaseOrderRequest\x1a8.samsara.maintenance.v1beta1.DeletePurchaseOrderResponse\"b\xda\xce\x18[\n" +
+	"\x13deletePurchaseOrder\x10\x05\x1a\x1c/maintenance/purchase-orders8\x01B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xe6\x01\n" +
+	"\x0fListTimeEntries\x123.samsara.maintenance.v1beta1.ListTimeEntriesRequest\x1a4.samsara.maintenance.v1beta1.ListTimeEntriesResponse\"h\xda\xce\x18a\n" +
+	"\x0flistTimeEntries\x10\x01\x1a /maintenance/time-entries/stream(\x010\x018\x01B\x11Read Time EntriesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x11StreamTimeEntries\x125.samsara.maintenance.v1beta1.StreamTimeEntriesRequest\x1a6.samsara.maintenance.v1beta1.StreamTimeEntriesResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListTimeEntries\x10\x01\x90\x02\x010\x01\x12\xa0\x01\n" +
+	"\x11FollowTimeEntries\x125.samsara.maintenance.v1beta1.FollowTimeEntriesRequest\x1a6.samsara.maintenance.v1beta1.FollowTimeEntriesResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListTimeEntries\x10\x02\x90\x02\x010\x01\x12\xd5\x01\n" +
+	"\x0eListWarranties\x122.samsara.maintenance.v1beta1.ListWarrantiesRequest\x1a3.samsara.maintenance.v1beta1.ListWarrantiesResponse\"Z\xda\xce\x18S\n" +
+	"\x0elistWarranties\x10\x01\x1a\x17/maintenance/warranties(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9c\x01\n" +
+	"\x10StreamWarranties\x124.samsara.maintenance.v1beta1.StreamWarrantiesRequest\x1a5.samsara.maintenance.v1beta1.StreamWarrantiesResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListWarranties\x10\x01\x90\x02\x010\x01\x12\xcb\x01\n" +
 	"\x0eCreateWarranty\x122.samsara.maintenance.v1beta1.CreateWarrantyRequest\x1a3.samsara.maintenance.v1beta1.CreateWarrantyResponse\"P\xda\xce\x18L\n" +
 	"\x0ecreateWarranty\x10\x02\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xcb\x01\n" +
 	"\x0eUpdateWarranty\x122.samsara.maintenance.v1beta1.UpdateWarrantyRequest\x1a3.samsara.maintenance.v1beta1.UpdateWarrantyResponse\"P\xda\xce\x18L\n" +
-	"\x0eupdateWarranty\x10\x04\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xcb\x01\n" +
-	"\x0eDeleteWarranty\x122.samsara.maintenance.v1beta1.DeleteWarrantyRequest\x1a3.samsara.maintenance.v1beta1.DeleteWarrantyResponse\"P\xda\xce\x18L\n" +
-	"\x0edeleteWarranty\x10\x05\x1a\x17/maintenance/warranties8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\x9e\x02\n" +
+	"\x0eupdateWarranty\x10\x04\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xce\x01\n" +
+	"\x0eDeleteWarranty\x122.samsara.maintenance.v1beta1.DeleteWarrantyRequest\x1a3.samsara.maintenance.v1beta1.DeleteWarrantyResponse\"S\xda\xce\x18L\n" +
+	"\x0edeleteWarranty\x10\x05\x1a\x17/maintenance/warranties8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\x9e\x02\n" +
 	"\x1fReplaceWarrantyAssetAssignments\x12C.samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest\x1aD.samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse\"p\xda\xce\x18l\n" +
-	"\x1freplaceWarrantyAssetAssignments\x10\x02\x1a&/maintenance/warranties/assets/replace \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe7\x01\n" +
-	"\x12ListWarrantyClaims\x126.samsara.maintenance.v1beta1.ListWarrantyClaimsRequest\x1a7.samsara.maintenance.v1beta1.ListWarrantyClaimsResponse\"`\xda\xce\x18\\\n" +
-	"\x12listWarrantyClaims\x10\x01\x1a\x1c/maintenance/warranty-claims(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa9\x01\n" +
-	"\x14StreamWarrantyClaims\x128.samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest\x1a9.samsara.maintenance.v1beta1.StreamWarrantyClaimsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListWarrantyClaims\x10\x010\x01\x12\xe4\x01\n" +
+	"\x1freplaceWarrantyAssetAssignments\x10\x02\x1a&/maintenance/warranties/assets/replace \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xea\x01\n" +
+	"\x12ListWarrantyClaims\x126.samsara.maintenance.v1beta1.ListWarrantyClaimsRequest\x1a7.samsara.maintenance.v1beta1.ListWarrantyClaimsResponse\"c\xda\xce\x18\\\n" +
+	"\x12listWarrantyClaims\x10\x01\x1a\x1c/maintenance/warranty-claims(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xac\x01\n" +
+	"\x14StreamWarrantyClaims\x128.samsara.maintenance.v1beta1.StreamWarrantyClaimsRequest\x1a9.samsara.maintenance.v1beta1.StreamWarrantyClaimsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListWarrantyClaims\x10\x01\x90\x02\x010\x01\x12\xe4\x01\n" +
 	"\x13CreateWarrantyClaim\x127.samsara.maintenance.v1beta1.CreateWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.CreateWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
 	"\x13createWarrantyClaim\x10\x02\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xe4\x01\n" +
 	"\x13UpdateWarrantyClaim\x127.samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
-	"\x13updateWarrantyClaim\x10\x04\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe4\x01\n" +
-	"\x13DeleteWarrantyClaim\x127.samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
-	"\x13deleteWarrantyClaim\x10\x05\x1a\x1c/maintenance/warranty-claims8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xf9\x01\n" +
-	"\x15GetWorkOrderTemplates\x129.samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest\x1a:.samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse\"i\xda\xce\x18e\n" +
-	"\x15getWorkOrderTemplates\x10\x01\x1a!/maintenance/work-order-templates(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb8\x01\n" +
-	"\x18StreamWorkOrderTemplates\x12<.samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest\x1a=.samsara.maintenance.v1beta1.StreamWorkOrderTemplatesResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetWorkOrderTemplates\x10\x010\x01BOP\x01ZKsamsara.internal/gateway/gen/samsara/maintenance/v1beta1;maintenancev1beta1b\x06proto3"
+	"\x13updateWarrantyClaim\x10\x04\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xe7\x01\n" +
+	"\x13DeleteWarrantyClaim\x127.samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest\x1a8.samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse\"]\xda\xce\x18V\n" +
+	"\x13deleteWarrantyClaim\x10\x05\x1a\x1c/maintenance/warranty-claims8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xfc\x01\n" +
+	"\x15GetWorkOrderTemplates\x129.samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest\x1a:.samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse\"l\xda\xce\x18e\n" +
+	"\x15getWorkOrderTemplates\x10\x01\x1a!/maintenance/work-order-templates(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xbb\x01\n" +
+	"\x18StreamWorkOrderTemplates\x12<.samsara.maintenance.v1beta1.StreamWorkOrderTemplatesRequest\x1a=.samsara.maintenance.v1beta1.StreamWorkOrderTemplatesResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetWorkOrderTemplates\x10\x01\x90\x02\x010\x01BOP\x01ZKsamsara.internal/gateway/gen/samsara/maintenance/v1beta1;maintenancev1beta1b\x06proto3"
 
 var (
 	file_samsara_maintenance_v1beta1_maintenance_proto_rawDescOnce sync.Once

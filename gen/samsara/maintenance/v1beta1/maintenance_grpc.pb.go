@@ -78,7 +78,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListVendorCategories(ctx context.Context, in *ListVendorCategoriesRequest, opts ...grpc.CallOption) (*ListVendorCategoriesResponse, error)
 	// Every page of ListVendorCategories, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVendorCategories(ctx context.Context, in *StreamVendorCategoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVendorCategoriesResponse], error)
 	// GET /fleet/maintenance/vendors
 	// Scope: Read Work Orders.
@@ -86,15 +86,15 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListMaintenanceVendors(ctx context.Context, in *ListMaintenanceVendorsRequest, opts ...grpc.CallOption) (*ListMaintenanceVendorsResponse, error)
 	// Every page of ListMaintenanceVendors, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamMaintenanceVendors(ctx context.Context, in *StreamMaintenanceVendorsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamMaintenanceVendorsResponse], error)
 	// GET /maintenance/parts
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListParts(ctx context.Context, in *ListPartsRequest, opts ...grpc.CallOption) (*ListPartsResponse, error)
-	// Every page of ListParts, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListParts, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamParts(ctx context.Context, in *StreamPartsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartsResponse], error)
 	// POST /maintenance/parts
 	// Scope: Write Parts.
@@ -117,7 +117,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListPartInventory(ctx context.Context, in *ListPartInventoryRequest, opts ...grpc.CallOption) (*ListPartInventoryResponse, error)
 	// Every page of ListPartInventory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPartInventory(ctx context.Context, in *StreamPartInventoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartInventoryResponse], error)
 	// POST /maintenance/parts/inventory-location
 	// Scope: Write Parts.
@@ -140,7 +140,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListPartTransactions(ctx context.Context, in *ListPartTransactionsRequest, opts ...grpc.CallOption) (*ListPartTransactionsResponse, error)
 	// Every page of ListPartTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPartTransactions(ctx context.Context, in *StreamPartTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartTransactionsResponse], error)
 	// POST /maintenance/preventive/resolve
 	// Scope: Write Preventive Maintenance Resolve.
@@ -153,7 +153,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListPreventiveMaintenanceSchedules(ctx context.Context, in *ListPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (*ListPreventiveMaintenanceSchedulesResponse, error)
 	// Every page of ListPreventiveMaintenanceSchedules, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
 	StreamPreventiveMaintenanceSchedules(ctx context.Context, in *StreamPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreventiveMaintenanceSchedulesResponse], error)
 	// GET /maintenance/preventive/upcoming
 	// Scope: Read Upcoming Preventive Maintenance.
@@ -161,7 +161,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListUpcomingPreventiveMaintenance(ctx context.Context, in *ListUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (*ListUpcomingPreventiveMaintenanceResponse, error)
 	// Every page of ListUpcomingPreventiveMaintenance, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
 	StreamUpcomingPreventiveMaintenance(ctx context.Context, in *StreamUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUpcomingPreventiveMaintenanceResponse], error)
 	// PATCH /maintenance/preventive/upcoming
 	// Scope: Write Upcoming Preventive Maintenance.
@@ -174,7 +174,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListPurchaseOrders(ctx context.Context, in *ListPurchaseOrdersRequest, opts ...grpc.CallOption) (*ListPurchaseOrdersResponse, error)
 	// Every page of ListPurchaseOrders, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPurchaseOrders(ctx context.Context, in *StreamPurchaseOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPurchaseOrdersResponse], error)
 	// POST /maintenance/purchase-orders
 	// Scope: Write Purchase Orders.
@@ -196,8 +196,8 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListTimeEntries(ctx context.Context, in *ListTimeEntriesRequest, opts ...grpc.CallOption) (*ListTimeEntriesResponse, error)
-	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListTimeEntries, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamTimeEntries(ctx context.Context, in *StreamTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTimeEntriesResponse], error)
 	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -209,8 +209,8 @@ type MaintenanceServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListWarranties(ctx context.Context, in *ListWarrantiesRequest, opts ...grpc.CallOption) (*ListWarrantiesResponse, error)
-	// Every page of ListWarranties, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListWarranties, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamWarranties(ctx context.Context, in *StreamWarrantiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantiesResponse], error)
 	// POST /maintenance/warranties
 	// Scope: Write Warranties.
@@ -238,7 +238,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	ListWarrantyClaims(ctx context.Context, in *ListWarrantyClaimsRequest, opts ...grpc.CallOption) (*ListWarrantyClaimsResponse, error)
 	// Every page of ListWarrantyClaims, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamWarrantyClaims(ctx context.Context, in *StreamWarrantyClaimsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantyClaimsResponse], error)
 	// POST /maintenance/warranty-claims
 	// Scope: Write Warranties.
@@ -261,7 +261,7 @@ type MaintenanceServiceClient interface {
 	// Stage: beta.
 	GetWorkOrderTemplates(ctx context.Context, in *GetWorkOrderTemplatesRequest, opts ...grpc.CallOption) (*GetWorkOrderTemplatesResponse, error)
 	// Every page of GetWorkOrderTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamWorkOrderTemplates(ctx context.Context, in *StreamWorkOrderTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrderTemplatesResponse], error)
 }
 
@@ -832,7 +832,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListVendorCategories(context.Context, *ListVendorCategoriesRequest) (*ListVendorCategoriesResponse, error)
 	// Every page of ListVendorCategories, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVendorCategories(*StreamVendorCategoriesRequest, grpc.ServerStreamingServer[StreamVendorCategoriesResponse]) error
 	// GET /fleet/maintenance/vendors
 	// Scope: Read Work Orders.
@@ -840,15 +840,15 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListMaintenanceVendors(context.Context, *ListMaintenanceVendorsRequest) (*ListMaintenanceVendorsResponse, error)
 	// Every page of ListMaintenanceVendors, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamMaintenanceVendors(*StreamMaintenanceVendorsRequest, grpc.ServerStreamingServer[StreamMaintenanceVendorsResponse]) error
 	// GET /maintenance/parts
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListParts(context.Context, *ListPartsRequest) (*ListPartsResponse, error)
-	// Every page of ListParts, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListParts, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamParts(*StreamPartsRequest, grpc.ServerStreamingServer[StreamPartsResponse]) error
 	// POST /maintenance/parts
 	// Scope: Write Parts.
@@ -871,7 +871,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListPartInventory(context.Context, *ListPartInventoryRequest) (*ListPartInventoryResponse, error)
 	// Every page of ListPartInventory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPartInventory(*StreamPartInventoryRequest, grpc.ServerStreamingServer[StreamPartInventoryResponse]) error
 	// POST /maintenance/parts/inventory-location
 	// Scope: Write Parts.
@@ -894,7 +894,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListPartTransactions(context.Context, *ListPartTransactionsRequest) (*ListPartTransactionsResponse, error)
 	// Every page of ListPartTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPartTransactions(*StreamPartTransactionsRequest, grpc.ServerStreamingServer[StreamPartTransactionsResponse]) error
 	// POST /maintenance/preventive/resolve
 	// Scope: Write Preventive Maintenance Resolve.
@@ -907,7 +907,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListPreventiveMaintenanceSchedules(context.Context, *ListPreventiveMaintenanceSchedulesRequest) (*ListPreventiveMaintenanceSchedulesResponse, error)
 	// Every page of ListPreventiveMaintenanceSchedules, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
 	StreamPreventiveMaintenanceSchedules(*StreamPreventiveMaintenanceSchedulesRequest, grpc.ServerStreamingServer[StreamPreventiveMaintenanceSchedulesResponse]) error
 	// GET /maintenance/preventive/upcoming
 	// Scope: Read Upcoming Preventive Maintenance.
@@ -915,7 +915,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListUpcomingPreventiveMaintenance(context.Context, *ListUpcomingPreventiveMaintenanceRequest) (*ListUpcomingPreventiveMaintenanceResponse, error)
 	// Every page of ListUpcomingPreventiveMaintenance, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
 	StreamUpcomingPreventiveMaintenance(*StreamUpcomingPreventiveMaintenanceRequest, grpc.ServerStreamingServer[StreamUpcomingPreventiveMaintenanceResponse]) error
 	// PATCH /maintenance/preventive/upcoming
 	// Scope: Write Upcoming Preventive Maintenance.
@@ -928,7 +928,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListPurchaseOrders(context.Context, *ListPurchaseOrdersRequest) (*ListPurchaseOrdersResponse, error)
 	// Every page of ListPurchaseOrders, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPurchaseOrders(*StreamPurchaseOrdersRequest, grpc.ServerStreamingServer[StreamPurchaseOrdersResponse]) error
 	// POST /maintenance/purchase-orders
 	// Scope: Write Purchase Orders.
@@ -950,8 +950,8 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListTimeEntries(context.Context, *ListTimeEntriesRequest) (*ListTimeEntriesResponse, error)
-	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListTimeEntries, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamTimeEntries(*StreamTimeEntriesRequest, grpc.ServerStreamingServer[StreamTimeEntriesResponse]) error
 	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -963,8 +963,8 @@ type MaintenanceServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	ListWarranties(context.Context, *ListWarrantiesRequest) (*ListWarrantiesResponse, error)
-	// Every page of ListWarranties, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListWarranties, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamWarranties(*StreamWarrantiesRequest, grpc.ServerStreamingServer[StreamWarrantiesResponse]) error
 	// POST /maintenance/warranties
 	// Scope: Write Warranties.
@@ -992,7 +992,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	ListWarrantyClaims(context.Context, *ListWarrantyClaimsRequest) (*ListWarrantyClaimsResponse, error)
 	// Every page of ListWarrantyClaims, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamWarrantyClaims(*StreamWarrantyClaimsRequest, grpc.ServerStreamingServer[StreamWarrantyClaimsResponse]) error
 	// POST /maintenance/warranty-claims
 	// Scope: Write Warranties.
@@ -1015,7 +1015,7 @@ type MaintenanceServiceServer interface {
 	// Stage: beta.
 	GetWorkOrderTemplates(context.Context, *GetWorkOrderTemplatesRequest) (*GetWorkOrderTemplatesResponse, error)
 	// Every page of GetWorkOrderTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamWorkOrderTemplates(*StreamWorkOrderTemplatesRequest, grpc.ServerStreamingServer[StreamWorkOrderTemplatesResponse]) error
 }
 

@@ -45,8 +45,8 @@ type ListUploadedMediaRequest struct {
 	// `periodicStill`, `rfidEvent`, `safetyEvent`, `tripEndStill`, `tripStartStill`,
 	// `videoRetrieval`.
 	TriggerReasons []string `protobuf:"bytes,7,rep,name=trigger_reasons,json=triggerReasons,proto3" json:"trigger_reasons,omitempty"`
-	// Query parameter `vehicleIds`. Required. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,8,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `vehicleIds`. Required.
+	VehicleIds    []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,11 +130,11 @@ func (x *ListUploadedMediaRequest) GetTriggerReasons() []string {
 	return nil
 }
 
-func (x *ListUploadedMediaRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListUploadedMediaRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListUploadedMedia.
@@ -197,7 +197,7 @@ type StreamUploadedMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUploadedMedia is asked, page after page.
 	Request *ListUploadedMediaRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1005,7 +1005,7 @@ var File_samsara_media_v1_media_proto protoreflect.FileDescriptor
 
 const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\n" +
-	"\x1csamsara/media/v1/media.proto\x12\x10samsara.media.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xbd\x05\n" +
+	"\x1csamsara/media/v1/media.proto\x12\x10samsara.media.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x05\n" +
 	"\x18ListUploadedMediaRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12H\n" +
 	"\x14available_after_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x12availableAfterTime\x88\x01\x01\x123\n" +
@@ -1015,14 +1015,14 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"mediaTypes\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12\x98\x01\n" +
-	"\x0ftrigger_reasons\x18\a \x03(\tBo\xda\xce\x18k\b\x02\x18\x022\x03api2\vpanicButton2\rperiodicStill2\trfidEvent2\vsafetyEvent2\ftripEndStill2\x0etripStartStill2\x0evideoRetrievalR\x0etriggerReasons\x12.\n" +
-	"\vvehicle_ids\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"\x0ftrigger_reasons\x18\a \x03(\tBo\xda\xce\x18k\b\x02\x18\x022\x03api2\vpanicButton2\rperiodicStill2\trfidEvent2\vsafetyEvent2\ftripEndStill2\x0etripStartStill2\x0evideoRetrievalR\x0etriggerReasons\x12+\n" +
+	"\vvehicle_ids\x18\b \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_available_after_timeB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xa2\x01\n" +
+	"\v_start_time\"\xa2\x01\n" +
 	"\x19ListUploadedMediaResponse\x12?\n" +
 	"\x04data\x18\x01 \x01(\v2#.samsara.media.v1.ListUploadedMediaB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -1128,15 +1128,15 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\x03url\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03url\x88\x01\x01\x12>\n" +
 	"\x0furl_expiry_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\rurlExpiryTime\x88\x01\x01:\x1d\xda\xce\x18\x19UrlInfoObjectResponseBodyB\x06\n" +
 	"\x04_urlB\x12\n" +
-	"\x10_url_expiry_time2\x84\x06\n" +
-	"\fMediaService\x12\xca\x01\n" +
-	"\x11ListUploadedMedia\x12*.samsara.media.v1.ListUploadedMediaRequest\x1a+.samsara.media.v1.ListUploadedMediaResponse\"\\\xda\xce\x18X\n" +
+	"\x10_url_expiry_time2\x8d\x06\n" +
+	"\fMediaService\x12\xcd\x01\n" +
+	"\x11ListUploadedMedia\x12*.samsara.media.v1.ListUploadedMediaRequest\x1a+.samsara.media.v1.ListUploadedMediaResponse\"_\xda\xce\x18X\n" +
 	"\x11listUploadedMedia\x10\x01\x1a\x0e/cameras/media(\x018\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\n" +
-	"data.media\x12\x8f\x01\n" +
-	"\x13StreamUploadedMedia\x12,.samsara.media.v1.StreamUploadedMediaRequest\x1a-.samsara.media.v1.StreamUploadedMediaResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListUploadedMedia\x10\x010\x01\x12\xc6\x01\n" +
-	"\x11GetMediaRetrieval\x12*.samsara.media.v1.GetMediaRetrievalRequest\x1a+.samsara.media.v1.GetMediaRetrievalResponse\"X\xda\xce\x18T\n" +
-	"\x11getMediaRetrieval\x10\x01\x1a\x18/cameras/media/retrieval8\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xcb\x01\n" +
+	"data.media\x90\x02\x01\x12\x92\x01\n" +
+	"\x13StreamUploadedMedia\x12,.samsara.media.v1.StreamUploadedMediaRequest\x1a-.samsara.media.v1.StreamUploadedMediaResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListUploadedMedia\x10\x01\x90\x02\x010\x01\x12\xc9\x01\n" +
+	"\x11GetMediaRetrieval\x12*.samsara.media.v1.GetMediaRetrievalRequest\x1a+.samsara.media.v1.GetMediaRetrievalResponse\"[\xda\xce\x18T\n" +
+	"\x11getMediaRetrieval\x10\x01\x1a\x18/cameras/media/retrieval8\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xcb\x01\n" +
 	"\x12PostMediaRetrieval\x12+.samsara.media.v1.PostMediaRetrievalRequest\x1a,.samsara.media.v1.PostMediaRetrievalResponse\"Z\xda\xce\x18V\n" +
 	"\x12postMediaRetrieval\x10\x02\x1a\x18/cameras/media/retrieval \x02B\x15Write Media RetrievalJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/media/v1;mediav1b\x06proto3"
 

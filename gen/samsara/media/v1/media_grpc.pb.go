@@ -38,7 +38,7 @@ type MediaServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	ListUploadedMedia(ctx context.Context, in *ListUploadedMediaRequest, opts ...grpc.CallOption) (*ListUploadedMediaResponse, error)
 	// Every page of ListUploadedMedia, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamUploadedMedia(ctx context.Context, in *StreamUploadedMediaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUploadedMediaResponse], error)
 	// GET /cameras/media/retrieval
 	// Scope: Read Media Retrieval.
@@ -118,7 +118,7 @@ type MediaServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	ListUploadedMedia(context.Context, *ListUploadedMediaRequest) (*ListUploadedMediaResponse, error)
 	// Every page of ListUploadedMedia, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamUploadedMedia(*StreamUploadedMediaRequest, grpc.ServerStreamingServer[StreamUploadedMediaResponse]) error
 	// GET /cameras/media/retrieval
 	// Scope: Read Media Retrieval.

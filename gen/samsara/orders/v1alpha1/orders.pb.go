@@ -318,7 +318,7 @@ type GetOrderDeletionsRequest struct {
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -369,7 +369,7 @@ func (x *GetOrderDeletionsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetOrderDeletionsRequest) GetLimit() int64 {
+func (x *GetOrderDeletionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -443,7 +443,7 @@ type StreamOrderDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetOrderDeletions is asked, page after page.
 	Request *GetOrderDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -690,7 +690,7 @@ type StreamOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetOrdersStream is asked, page after page.
 	Request *GetOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2297,7 +2297,7 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\x18GetOrderDeletionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -2543,24 +2543,24 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\x19_service_duration_secondsB\f\n" +
 	"\n" +
 	"_task_typeB\x12\n" +
-	"\x10_updated_at_time2\x9e\v\n" +
-	"\rOrdersService\x12\xa8\x01\n" +
-	"\tGetOrders\x12).samsara.orders.v1alpha1.GetOrdersRequest\x1a*.samsara.orders.v1alpha1.GetOrdersResponse\"D\xda\xce\x18@\n" +
-	"\tgetOrders\x10\x01\x1a\x15/preview/fleet/orders8\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01\x12\xb1\x01\n" +
-	"\vDeleteOrder\x12+.samsara.orders.v1alpha1.DeleteOrderRequest\x1a,.samsara.orders.v1alpha1.DeleteOrderResponse\"G\xda\xce\x18C\n" +
-	"\vdeleteOrder\x10\x05\x1a\x15/preview/fleet/orders8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x12\xc7\x01\n" +
+	"\x10_updated_at_time2\xb3\v\n" +
+	"\rOrdersService\x12\xab\x01\n" +
+	"\tGetOrders\x12).samsara.orders.v1alpha1.GetOrdersRequest\x1a*.samsara.orders.v1alpha1.GetOrdersResponse\"G\xda\xce\x18@\n" +
+	"\tgetOrders\x10\x01\x1a\x15/preview/fleet/orders8\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01\x90\x02\x01\x12\xb4\x01\n" +
+	"\vDeleteOrder\x12+.samsara.orders.v1alpha1.DeleteOrderRequest\x1a,.samsara.orders.v1alpha1.DeleteOrderResponse\"J\xda\xce\x18C\n" +
+	"\vdeleteOrder\x10\x05\x1a\x15/preview/fleet/orders8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x90\x02\x02\x12\xc7\x01\n" +
 	"\x0fPostOrdersBatch\x12/.samsara.orders.v1alpha1.PostOrdersBatchRequest\x1a0.samsara.orders.v1alpha1.PostOrdersBatchResponse\"Q\xda\xce\x18M\n" +
-	"\x0fpostOrdersBatch\x10\x02\x1a\x1b/preview/fleet/orders/batch \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xda\x01\n" +
-	"\x11GetOrderDeletions\x121.samsara.orders.v1alpha1.GetOrderDeletionsRequest\x1a2.samsara.orders.v1alpha1.GetOrderDeletionsResponse\"^\xda\xce\x18Z\n" +
-	"\x11getOrderDeletions\x10\x01\x1a\x1f/preview/fleet/orders/deletions(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x12\xa0\x01\n" +
-	"\x14StreamOrderDeletions\x124.samsara.orders.v1alpha1.StreamOrderDeletionsRequest\x1a5.samsara.orders.v1alpha1.StreamOrderDeletionsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11GetOrderDeletions\x10\x010\x01\x12\xd1\x01\n" +
-	"\x0fGetOrdersStream\x12/.samsara.orders.v1alpha1.GetOrdersStreamRequest\x1a0.samsara.orders.v1alpha1.GetOrdersStreamResponse\"[\xda\xce\x18W\n" +
-	"\x0fgetOrdersStream\x10\x01\x1a\x1c/preview/fleet/orders/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x12\x86\x01\n" +
-	"\fStreamOrders\x12,.samsara.orders.v1alpha1.StreamOrdersRequest\x1a-.samsara.orders.v1alpha1.StreamOrdersResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetOrdersStream\x10\x010\x01\x12\x86\x01\n" +
-	"\fFollowOrders\x12,.samsara.orders.v1alpha1.FollowOrdersRequest\x1a-.samsara.orders.v1alpha1.FollowOrdersResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetOrdersStream\x10\x020\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/orders/v1alpha1;ordersv1alpha1b\x06proto3"
+	"\x0fpostOrdersBatch\x10\x02\x1a\x1b/preview/fleet/orders/batch \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xdd\x01\n" +
+	"\x11GetOrderDeletions\x121.samsara.orders.v1alpha1.GetOrderDeletionsRequest\x1a2.samsara.orders.v1alpha1.GetOrderDeletionsResponse\"a\xda\xce\x18Z\n" +
+	"\x11getOrderDeletions\x10\x01\x1a\x1f/preview/fleet/orders/deletions(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x90\x02\x01\x12\xa3\x01\n" +
+	"\x14StreamOrderDeletions\x124.samsara.orders.v1alpha1.StreamOrderDeletionsRequest\x1a5.samsara.orders.v1alpha1.StreamOrderDeletionsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11GetOrderDeletions\x10\x01\x90\x02\x010\x01\x12\xd4\x01\n" +
+	"\x0fGetOrdersStream\x12/.samsara.orders.v1alpha1.GetOrdersStreamRequest\x1a0.samsara.orders.v1alpha1.GetOrdersStreamResponse\"^\xda\xce\x18W\n" +
+	"\x0fgetOrdersStream\x10\x01\x1a\x1c/preview/fleet/orders/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x90\x02\x01\x12\x89\x01\n" +
+	"\fStreamOrders\x12,.samsara.orders.v1alpha1.StreamOrdersRequest\x1a-.samsara.orders.v1alpha1.StreamOrdersResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetOrdersStream\x10\x01\x90\x02\x010\x01\x12\x89\x01\n" +
+	"\fFollowOrders\x12,.samsara.orders.v1alpha1.FollowOrdersRequest\x1a-.samsara.orders.v1alpha1.FollowOrdersResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetOrdersStream\x10\x02\x90\x02\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/orders/v1alpha1;ordersv1alpha1b\x06proto3"
 
 var (
 	file_samsara_orders_v1alpha1_orders_proto_rawDescOnce sync.Once

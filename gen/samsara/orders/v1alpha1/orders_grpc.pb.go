@@ -58,15 +58,15 @@ type OrdersServiceClient interface {
 	// Stage: preview.
 	GetOrderDeletions(ctx context.Context, in *GetOrderDeletionsRequest, opts ...grpc.CallOption) (*GetOrderDeletionsResponse, error)
 	// Every page of GetOrderDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamOrderDeletions(ctx context.Context, in *StreamOrderDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrderDeletionsResponse], error)
 	// GET /preview/fleet/orders/stream
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: preview.
 	GetOrdersStream(ctx context.Context, in *GetOrdersStreamRequest, opts ...grpc.CallOption) (*GetOrdersStreamResponse, error)
-	// Every page of GetOrdersStream, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetOrdersStream, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamOrders(ctx context.Context, in *StreamOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrdersResponse], error)
 	// Every page of GetOrdersStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -217,15 +217,15 @@ type OrdersServiceServer interface {
 	// Stage: preview.
 	GetOrderDeletions(context.Context, *GetOrderDeletionsRequest) (*GetOrderDeletionsResponse, error)
 	// Every page of GetOrderDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamOrderDeletions(*StreamOrderDeletionsRequest, grpc.ServerStreamingServer[StreamOrderDeletionsResponse]) error
 	// GET /preview/fleet/orders/stream
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: preview.
 	GetOrdersStream(context.Context, *GetOrdersStreamRequest) (*GetOrdersStreamResponse, error)
-	// Every page of GetOrdersStream, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetOrdersStream, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamOrders(*StreamOrdersRequest, grpc.ServerStreamingServer[StreamOrdersResponse]) error
 	// Every page of GetOrdersStream, then for ever what is new, asked for no more often than every 5
 	// seconds.

@@ -256,10 +256,10 @@ const file_samsara_organization_info_v1_organization_info_proto_rawDesc = "" +
 	"\x13main_office_address\x18\x03 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x02R\x11mainOfficeAddress\x88\x01\x01:$\xda\xce\x18 OrganizationInfo_carrierSettingsB\x0f\n" +
 	"\r_carrier_nameB\r\n" +
 	"\v_dot_numberB\x16\n" +
-	"\x14_main_office_address2\xe5\x01\n" +
-	"\x17OrganizationInfoService\x12\xc9\x01\n" +
-	"\x13GetOrganizationInfo\x128.samsara.organization_info.v1.GetOrganizationInfoRequest\x1a9.samsara.organization_info.v1.GetOrganizationInfoResponse\"=\xda\xce\x189\n" +
-	"\x13getOrganizationInfo\x10\x01\x1a\x03/me8\x01B\x14Read Org InformationP\x01X\xc8\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/organization_info/v1;organizationinfov1b\x06proto3"
+	"\x14_main_office_address2\xe8\x01\n" +
+	"\x17OrganizationInfoService\x12\xcc\x01\n" +
+	"\x13GetOrganizationInfo\x128.samsara.organization_info.v1.GetOrganizationInfoRequest\x1a9.samsara.organization_info.v1.GetOrganizationInfoResponse\"@\xda\xce\x189\n" +
+	"\x13getOrganizationInfo\x10\x01\x1a\x03/me8\x01B\x14Read Org InformationP\x01X\xc8\x01\x90\x02\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/organization_info/v1;organizationinfov1b\x06proto3"
 
 var (
 	file_samsara_organization_info_v1_organization_info_proto_rawDescOnce sync.Once

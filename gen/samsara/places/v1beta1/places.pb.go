@@ -31,24 +31,24 @@ type GetPlacesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `externalIds`. A comma-separated list.
-	ExternalIds *string `protobuf:"bytes,2,opt,name=external_ids,json=externalIds,proto3,oneof" json:"external_ids,omitempty"`
+	// Query parameter `externalIds`.
+	ExternalIds []string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `includeTags`.
 	IncludeTags *bool `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
 	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `name`.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,7,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `placeIds`. A comma-separated list.
-	PlaceIds *string `protobuf:"bytes,8,opt,name=place_ids,json=placeIds,proto3,oneof" json:"place_ids,omitempty"`
-	// Query parameter `placeTypes`. A comma-separated list.
-	PlaceTypes *string `protobuf:"bytes,9,opt,name=place_types,json=placeTypes,proto3,oneof" json:"place_types,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,10,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `placeIds`.
+	PlaceIds []string `protobuf:"bytes,8,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	// Query parameter `placeTypes`.
+	PlaceTypes []string `protobuf:"bytes,9,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -90,11 +90,11 @@ func (x *GetPlacesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetPlacesRequest) GetExternalIds() string {
-	if x != nil && x.ExternalIds != nil {
-		return *x.ExternalIds
+func (x *GetPlacesRequest) GetExternalIds() []string {
+	if x != nil {
+		return x.ExternalIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetPlacesRequest) GetIncludeExternalIds() bool {
@@ -111,7 +111,7 @@ func (x *GetPlacesRequest) GetIncludeTags() bool {
 	return false
 }
 
-func (x *GetPlacesRequest) GetLimit() int64 {
+func (x *GetPlacesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -125,32 +125,32 @@ func (x *GetPlacesRequest) GetName() string {
 	return ""
 }
 
-func (x *GetPlacesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetPlacesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetPlacesRequest) GetPlaceIds() string {
-	if x != nil && x.PlaceIds != nil {
-		return *x.PlaceIds
+func (x *GetPlacesRequest) GetPlaceIds() []string {
+	if x != nil {
+		return x.PlaceIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetPlacesRequest) GetPlaceTypes() string {
-	if x != nil && x.PlaceTypes != nil {
-		return *x.PlaceTypes
+func (x *GetPlacesRequest) GetPlaceTypes() []string {
+	if x != nil {
+		return x.PlaceTypes
 	}
-	return ""
+	return nil
 }
 
-func (x *GetPlacesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetPlacesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetPlaces.
@@ -213,7 +213,7 @@ type StreamPlacesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaces is asked, page after page.
 	Request *GetPlacesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -909,7 +909,7 @@ type GetPlaceDeletionsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,7 +951,7 @@ func (x *GetPlaceDeletionsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetPlaceDeletionsRequest) GetLimit() int64 {
+func (x *GetPlaceDeletionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1018,7 +1018,7 @@ type StreamPlaceDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaceDeletions is asked, page after page.
 	Request *GetPlaceDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1131,7 +1131,7 @@ type GetPlaceGeocodeRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,7 +1180,7 @@ func (x *GetPlaceGeocodeRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetPlaceGeocodeRequest) GetLimit() int64 {
+func (x *GetPlaceGeocodeRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1247,7 +1247,7 @@ type StreamPlaceGeocodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaceGeocode is asked, page after page.
 	Request *GetPlaceGeocodeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1379,8 +1379,8 @@ type GetPlaceGeofenceRequest struct {
 	MinLongitude *float64 `protobuf:"fixed64,11,opt,name=min_longitude,json=minLongitude,proto3,oneof" json:"min_longitude,omitempty"`
 	// Query parameter `sizeOrder`. Known values: `smallestFirst`, `largestFirst`.
 	SizeOrder *string `protobuf:"bytes,12,opt,name=size_order,json=sizeOrder,proto3,oneof" json:"size_order,omitempty"`
-	// Query parameter `suggestionTypes`. A comma-separated list.
-	SuggestionTypes *string `protobuf:"bytes,13,opt,name=suggestion_types,json=suggestionTypes,proto3,oneof" json:"suggestion_types,omitempty"`
+	// Query parameter `suggestionTypes`. Their order counts.
+	SuggestionTypes []string `protobuf:"bytes,13,rep,name=suggestion_types,json=suggestionTypes,proto3" json:"suggestion_types,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1499,11 +1499,11 @@ func (x *GetPlaceGeofenceRequest) GetSizeOrder() string {
 	return ""
 }
 
-func (x *GetPlaceGeofenceRequest) GetSuggestionTypes() string {
-	if x != nil && x.SuggestionTypes != nil {
-		return *x.SuggestionTypes
+func (x *GetPlaceGeofenceRequest) GetSuggestionTypes() []string {
+	if x != nil {
+		return x.SuggestionTypes
 	}
-	return ""
+	return nil
 }
 
 // Response of GetPlaceGeofence.
@@ -1575,7 +1575,7 @@ type StreamPlaceGeofenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetPlaceGeofence is asked, page after page.
 	Request *GetPlaceGeofenceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4214,32 +4214,25 @@ var File_samsara_places_v1beta1_places_proto protoreflect.FileDescriptor
 
 const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
-	"#samsara/places/v1beta1/places.proto\x12\x16samsara.places.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xde\x04\n" +
+	"#samsara/places/v1beta1/places.proto\x12\x16samsara.places.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x81\x04\n" +
 	"\x10GetPlacesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\fexternal_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vexternalIds\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x12.\n" +
-	"\finclude_tags\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\vincludeTags\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x04R\x05limit\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x04name\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\fparentTagIds\x88\x01\x01\x12(\n" +
-	"\tplace_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\bplaceIds\x88\x01\x01\x12,\n" +
-	"\vplace_types\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\bR\n" +
-	"placeTypes\x88\x01\x01\x12$\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
+	"\fexternal_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12=\n" +
+	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12.\n" +
+	"\finclude_tags\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\vincludeTags\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12\x1f\n" +
+	"\x04name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x04name\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12%\n" +
+	"\tplace_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bplaceIds\x12)\n" +
+	"\vplace_types\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"placeTypes\x12!\n" +
 	"\atag_ids\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x02H\tR\x06tagIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0f\n" +
-	"\r_external_idsB\x17\n" +
+	" \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
+	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\x0f\n" +
 	"\r_include_tagsB\b\n" +
 	"\x06_limitB\a\n" +
-	"\x05_nameB\x11\n" +
-	"\x0f_parent_tag_idsB\f\n" +
-	"\n" +
-	"_place_idsB\x0e\n" +
-	"\f_place_typesB\n" +
-	"\n" +
-	"\b_tag_ids\"\x94\x01\n" +
+	"\x05_name\"\x94\x01\n" +
 	"\x11GetPlacesResponse\x129\n" +
 	"\x04data\x18\x01 \x03(\v2\x1d.samsara.places.v1beta1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -4337,7 +4330,7 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x13DeletePlaceResponse\"t\n" +
 	"\x18GetPlaceDeletionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xaa\x01\n" +
 	"\x19GetPlaceDeletionsResponse\x12G\n" +
@@ -4355,7 +4348,7 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x16GetPlaceGeocodeRequest\x12'\n" +
 	"\aaddress\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\aaddress\x88\x01\x01\x12!\n" +
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\n" +
 	"\n" +
 	"\b_addressB\b\n" +
 	"\x06_afterB\b\n" +
@@ -4371,7 +4364,7 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x1aStreamPlaceGeocodeResponse\x12C\n" +
 	"\x04page\x18\x01 \x01(\v2/.samsara.places.v1beta1.GetPlaceGeocodeResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x99\a\n" +
+	"\a_cursor\"\x83\a\n" +
 	"\x17GetPlaceGeofenceRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
 	"\blatitude\x18\x02 \x01(\x01B\b\xda\xce\x18\x04\b\x02 \x01H\x01R\blatitude\x88\x01\x01\x12+\n" +
@@ -4388,8 +4381,9 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\rmin_longitude\x18\v \x01(\x01B\x06\xda\xce\x18\x02\b\x02H\n" +
 	"R\fminLongitude\x88\x01\x01\x12G\n" +
 	"\n" +
-	"size_order\x18\f \x01(\tB#\xda\xce\x18\x1f\b\x022\rsmallestFirst2\flargestFirstH\vR\tsizeOrder\x88\x01\x01\x126\n" +
-	"\x10suggestion_types\x18\r \x01(\tB\x06\xda\xce\x18\x02\b\x02H\fR\x0fsuggestionTypes\x88\x01\x01B\b\n" +
+	"size_order\x18\f \x01(\tB#\xda\xce\x18\x1f\b\x022\rsmallestFirst2\flargestFirstH\vR\tsizeOrder\x88\x01\x01\x125\n" +
+	"\x10suggestion_types\x18\r \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01x\x01R\x0fsuggestionTypesB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
@@ -4402,8 +4396,7 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\r_max_verticesB\x0f\n" +
 	"\r_min_latitudeB\x10\n" +
 	"\x0e_min_longitudeB\r\n" +
-	"\v_size_orderB\x13\n" +
-	"\x11_suggestion_types\"\x92\x02\n" +
+	"\v_size_order\"\x92\x02\n" +
 	"\x18GetPlaceGeofenceResponse\x12T\n" +
 	"\x04data\x18\x01 \x03(\v28.samsara.places.v1beta1.PlaceGeofenceSuggestionCandidateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -4721,32 +4714,32 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\tstartTime\x88\x01\x01:,\xda\xce\x18(RoutingServiceWindowResponseResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time2\xc1\x0e\n" +
-	"\rPlacesService\x12\xa0\x01\n" +
-	"\tGetPlaces\x12(.samsara.places.v1beta1.GetPlacesRequest\x1a).samsara.places.v1beta1.GetPlacesResponse\">\xda\xce\x18:\n" +
-	"\tgetPlaces\x10\x01\x1a\a/places(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12~\n" +
-	"\fStreamPlaces\x12+.samsara.places.v1beta1.StreamPlacesRequest\x1a,.samsara.places.v1beta1.StreamPlacesResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tGetPlaces\x10\x010\x01\x12\x99\x01\n" +
+	"\v_start_time2\xdd\x0e\n" +
+	"\rPlacesService\x12\xa3\x01\n" +
+	"\tGetPlaces\x12(.samsara.places.v1beta1.GetPlacesRequest\x1a).samsara.places.v1beta1.GetPlacesResponse\"A\xda\xce\x18:\n" +
+	"\tgetPlaces\x10\x01\x1a\a/places(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x81\x01\n" +
+	"\fStreamPlaces\x12+.samsara.places.v1beta1.StreamPlacesRequest\x1a,.samsara.places.v1beta1.StreamPlacesResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tGetPlaces\x10\x01\x90\x02\x010\x01\x12\x99\x01\n" +
 	"\tPostPlace\x12(.samsara.places.v1beta1.PostPlaceRequest\x1a).samsara.places.v1beta1.PostPlaceResponse\"7\xda\xce\x183\n" +
 	"\tpostPlace\x10\x02\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x9d\x01\n" +
 	"\n" +
 	"PatchPlace\x12).samsara.places.v1beta1.PatchPlaceRequest\x1a*.samsara.places.v1beta1.PatchPlaceResponse\"8\xda\xce\x184\n" +
 	"\n" +
-	"patchPlace\x10\x04\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa1\x01\n" +
-	"\vDeletePlace\x12*.samsara.places.v1beta1.DeletePlaceRequest\x1a+.samsara.places.v1beta1.DeletePlaceResponse\"9\xda\xce\x185\n" +
-	"\vdeletePlace\x10\x05\x1a\a/places8\x01B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xca\x01\n" +
-	"\x11GetPlaceDeletions\x120.samsara.places.v1beta1.GetPlaceDeletionsRequest\x1a1.samsara.places.v1beta1.GetPlaceDeletionsResponse\"P\xda\xce\x18L\n" +
-	"\x11getPlaceDeletions\x10\x01\x1a\x11/places/deletions(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9e\x01\n" +
-	"\x14StreamPlaceDeletions\x123.samsara.places.v1beta1.StreamPlaceDeletionsRequest\x1a4.samsara.places.v1beta1.StreamPlaceDeletionsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11GetPlaceDeletions\x10\x010\x01\x12\xc0\x01\n" +
-	"\x0fGetPlaceGeocode\x12..samsara.places.v1beta1.GetPlaceGeocodeRequest\x1a/.samsara.places.v1beta1.GetPlaceGeocodeResponse\"L\xda\xce\x18H\n" +
-	"\x0fgetPlaceGeocode\x10\x01\x1a\x0f/places/geocode(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x96\x01\n" +
-	"\x12StreamPlaceGeocode\x121.samsara.places.v1beta1.StreamPlaceGeocodeRequest\x1a2.samsara.places.v1beta1.StreamPlaceGeocodeResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetPlaceGeocode\x10\x010\x01\x12\xc5\x01\n" +
-	"\x10GetPlaceGeofence\x12/.samsara.places.v1beta1.GetPlaceGeofenceRequest\x1a0.samsara.places.v1beta1.GetPlaceGeofenceResponse\"N\xda\xce\x18J\n" +
-	"\x10getPlaceGeofence\x10\x01\x1a\x10/places/geofence(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9a\x01\n" +
-	"\x13StreamPlaceGeofence\x122.samsara.places.v1beta1.StreamPlaceGeofenceRequest\x1a3.samsara.places.v1beta1.StreamPlaceGeofenceResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetPlaceGeofence\x10\x010\x01BEP\x01ZAsamsara.internal/gateway/gen/samsara/places/v1beta1;placesv1beta1b\x06proto3"
+	"patchPlace\x10\x04\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa4\x01\n" +
+	"\vDeletePlace\x12*.samsara.places.v1beta1.DeletePlaceRequest\x1a+.samsara.places.v1beta1.DeletePlaceResponse\"<\xda\xce\x185\n" +
+	"\vdeletePlace\x10\x05\x1a\a/places8\x01B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xcd\x01\n" +
+	"\x11GetPlaceDeletions\x120.samsara.places.v1beta1.GetPlaceDeletionsRequest\x1a1.samsara.places.v1beta1.GetPlaceDeletionsResponse\"S\xda\xce\x18L\n" +
+	"\x11getPlaceDeletions\x10\x01\x1a\x11/places/deletions(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa1\x01\n" +
+	"\x14StreamPlaceDeletions\x123.samsara.places.v1beta1.StreamPlaceDeletionsRequest\x1a4.samsara.places.v1beta1.StreamPlaceDeletionsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11GetPlaceDeletions\x10\x01\x90\x02\x010\x01\x12\xc3\x01\n" +
+	"\x0fGetPlaceGeocode\x12..samsara.places.v1beta1.GetPlaceGeocodeRequest\x1a/.samsara.places.v1beta1.GetPlaceGeocodeResponse\"O\xda\xce\x18H\n" +
+	"\x0fgetPlaceGeocode\x10\x01\x1a\x0f/places/geocode(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x99\x01\n" +
+	"\x12StreamPlaceGeocode\x121.samsara.places.v1beta1.StreamPlaceGeocodeRequest\x1a2.samsara.places.v1beta1.StreamPlaceGeocodeResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetPlaceGeocode\x10\x01\x90\x02\x010\x01\x12\xc8\x01\n" +
+	"\x10GetPlaceGeofence\x12/.samsara.places.v1beta1.GetPlaceGeofenceRequest\x1a0.samsara.places.v1beta1.GetPlaceGeofenceResponse\"Q\xda\xce\x18J\n" +
+	"\x10getPlaceGeofence\x10\x01\x1a\x10/places/geofence(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9d\x01\n" +
+	"\x13StreamPlaceGeofence\x122.samsara.places.v1beta1.StreamPlaceGeofenceRequest\x1a3.samsara.places.v1beta1.StreamPlaceGeofenceResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetPlaceGeofence\x10\x01\x90\x02\x010\x01BEP\x01ZAsamsara.internal/gateway/gen/samsara/places/v1beta1;placesv1beta1b\x06proto3"
 
 var (
 	file_samsara_places_v1beta1_places_proto_rawDescOnce sync.Once

@@ -45,8 +45,8 @@ type PlacesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaces(ctx context.Context, in *GetPlacesRequest, opts ...grpc.CallOption) (*GetPlacesResponse, error)
-	// Every page of GetPlaces, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetPlaces, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamPlaces(ctx context.Context, in *StreamPlacesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlacesResponse], error)
 	// POST /places
 	// Scope: Write Places.
@@ -69,23 +69,23 @@ type PlacesServiceClient interface {
 	// Stage: beta.
 	GetPlaceDeletions(ctx context.Context, in *GetPlaceDeletionsRequest, opts ...grpc.CallOption) (*GetPlaceDeletionsResponse, error)
 	// Every page of GetPlaceDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPlaceDeletions(ctx context.Context, in *StreamPlaceDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceDeletionsResponse], error)
 	// GET /places/geocode
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeocode(ctx context.Context, in *GetPlaceGeocodeRequest, opts ...grpc.CallOption) (*GetPlaceGeocodeResponse, error)
-	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamPlaceGeocode(ctx context.Context, in *StreamPlaceGeocodeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeocodeResponse], error)
 	// GET /places/geofence
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeofence(ctx context.Context, in *GetPlaceGeofenceRequest, opts ...grpc.CallOption) (*GetPlaceGeofenceResponse, error)
-	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamPlaceGeofence(ctx context.Context, in *StreamPlaceGeofenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeofenceResponse], error)
 }
 
@@ -254,8 +254,8 @@ type PlacesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaces(context.Context, *GetPlacesRequest) (*GetPlacesResponse, error)
-	// Every page of GetPlaces, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetPlaces, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamPlaces(*StreamPlacesRequest, grpc.ServerStreamingServer[StreamPlacesResponse]) error
 	// POST /places
 	// Scope: Write Places.
@@ -278,23 +278,23 @@ type PlacesServiceServer interface {
 	// Stage: beta.
 	GetPlaceDeletions(context.Context, *GetPlaceDeletionsRequest) (*GetPlaceDeletionsResponse, error)
 	// Every page of GetPlaceDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPlaceDeletions(*StreamPlaceDeletionsRequest, grpc.ServerStreamingServer[StreamPlaceDeletionsResponse]) error
 	// GET /places/geocode
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeocode(context.Context, *GetPlaceGeocodeRequest) (*GetPlaceGeocodeResponse, error)
-	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamPlaceGeocode(*StreamPlaceGeocodeRequest, grpc.ServerStreamingServer[StreamPlaceGeocodeResponse]) error
 	// GET /places/geofence
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetPlaceGeofence(context.Context, *GetPlaceGeofenceRequest) (*GetPlaceGeofenceResponse, error)
-	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamPlaceGeofence(*StreamPlaceGeofenceRequest, grpc.ServerStreamingServer[StreamPlaceGeofenceResponse]) error
 }
 

@@ -255,9 +255,9 @@ type ListHubPlansRequest struct {
 	// Query parameter `hubId`. Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `planIds`. A comma-separated list.
-	PlanIds *string `protobuf:"bytes,5,opt,name=plan_ids,json=planIds,proto3,oneof" json:"plan_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `planIds`.
+	PlanIds []string `protobuf:"bytes,5,rep,name=plan_ids,json=planIds,proto3" json:"plan_ids,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -315,18 +315,18 @@ func (x *ListHubPlansRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubPlansRequest) GetLimit() int64 {
+func (x *ListHubPlansRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHubPlansRequest) GetPlanIds() string {
-	if x != nil && x.PlanIds != nil {
-		return *x.PlanIds
+func (x *ListHubPlansRequest) GetPlanIds() []string {
+	if x != nil {
+		return x.PlanIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubPlansRequest) GetStartTime() string {
@@ -396,7 +396,7 @@ type StreamHubPlansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlans is asked, page after page.
 	Request *ListHubPlansRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -786,20 +786,19 @@ const file_samsara_plans_v1_plans_proto_rawDesc = "" +
 	"\x1denable_update_existing_orders\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x00R\x1aenableUpdateExistingOrders\x88\x01\x01B \n" +
 	"\x1e_enable_update_existing_orders\"O\n" +
 	"\x18CreatePlanOrdersResponse\x123\n" +
-	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe9\x02\n" +
+	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd9\x02\n" +
 	"\x13ListHubPlansRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12&\n" +
-	"\bplan_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\aplanIds\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12#\n" +
+	"\bplan_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\aplanIds\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
-	"\x06_limitB\v\n" +
-	"\t_plan_idsB\r\n" +
+	"\x06_limitB\r\n" +
 	"\v_start_time\"\x90\x01\n" +
 	"\x14ListHubPlansResponse\x122\n" +
 	"\x04data\x18\x01 \x03(\v2\x16.samsara.plans.v1.PlanB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -850,18 +849,18 @@ const file_samsara_plans_v1_plans_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x13\n" +
 	"\x11_shift_start_timeB\r\n" +
-	"\v_updated_at2\x88\x05\n" +
+	"\v_updated_at2\x8e\x05\n" +
 	"\fPlansService\x12\x9f\x01\n" +
 	"\rCreateHubPlan\x12&.samsara.plans.v1.CreateHubPlanRequest\x1a'.samsara.plans.v1.CreateHubPlanResponse\"=\xda\xce\x189\n" +
 	"\rcreateHubPlan\x10\x02\x1a\t/hub/plan \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xb2\x01\n" +
 	"\x10CreatePlanOrders\x12).samsara.plans.v1.CreatePlanOrdersRequest\x1a*.samsara.plans.v1.CreatePlanOrdersResponse\"G\xda\xce\x18C\n" +
-	"\x10createPlanOrders\x10\x02\x1a\x10/hub/plan/orders \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa3\x01\n" +
-	"\fListHubPlans\x12%.samsara.plans.v1.ListHubPlansRequest\x1a&.samsara.plans.v1.ListHubPlansResponse\"D\xda\xce\x18@\n" +
+	"\x10createPlanOrders\x10\x02\x1a\x10/hub/plan/orders \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa6\x01\n" +
+	"\fListHubPlans\x12%.samsara.plans.v1.ListHubPlansRequest\x1a&.samsara.plans.v1.ListHubPlansResponse\"G\xda\xce\x18@\n" +
 	"\flistHubPlans\x10\x01\x1a\n" +
 	"/hub/plans(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12{\n" +
-	"\x0eStreamHubPlans\x12'.samsara.plans.v1.StreamHubPlansRequest\x1a(.samsara.plans.v1.StreamHubPlansResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListHubPlans\x10\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/plans/v1;plansv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12~\n" +
+	"\x0eStreamHubPlans\x12'.samsara.plans.v1.StreamHubPlansRequest\x1a(.samsara.plans.v1.StreamHubPlansResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListHubPlans\x10\x01\x90\x02\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/plans/v1;plansv1b\x06proto3"
 
 var (
 	file_samsara_plans_v1_plans_proto_rawDescOnce sync.Once

@@ -45,8 +45,8 @@ type PlansServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlans(ctx context.Context, in *ListHubPlansRequest, opts ...grpc.CallOption) (*ListHubPlansResponse, error)
-	// Every page of ListHubPlans, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubPlans, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHubPlans(ctx context.Context, in *StreamHubPlansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlansResponse], error)
 }
 
@@ -125,8 +125,8 @@ type PlansServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlans(context.Context, *ListHubPlansRequest) (*ListHubPlansResponse, error)
-	// Every page of ListHubPlans, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubPlans, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamHubPlans(*StreamHubPlansRequest, grpc.ServerStreamingServer[StreamHubPlansResponse]) error
 }
 

@@ -34,7 +34,7 @@ type ListPreferredStationsRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,7 +83,7 @@ func (x *ListPreferredStationsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListPreferredStationsRequest) GetLimit() int64 {
+func (x *ListPreferredStationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -150,7 +150,7 @@ type StreamPreferredStationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreferredStations is asked, page after page.
 	Request *ListPreferredStationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1230,7 +1230,7 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\x1cListPreferredStationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limit\"\xb7\x01\n" +
@@ -1358,20 +1358,20 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"volumeUnit\x88\x01\x01:V\xda\xce\x18%PreferredStationPriceInputRequestBody\xda\xce\x18)PreferredStationPriceResponseResponseBodyB\f\n" +
 	"\n" +
 	"_fuel_typeB\x0e\n" +
-	"\f_volume_unit2\xb6\v\n" +
-	"\x18PreferredStationsService\x12\xfb\x01\n" +
-	"\x15ListPreferredStations\x12@.samsara.preferred_stations.v1beta1.ListPreferredStationsRequest\x1aA.samsara.preferred_stations.v1beta1.ListPreferredStationsResponse\"]\xda\xce\x18Y\n" +
-	"\x15listPreferredStations\x10\x01\x1a\x13/preferred-stations(\x018\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xc3\x01\n" +
-	"\x17StreamPreferredStations\x12B.samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest\x1aC.samsara.preferred_stations.v1beta1.StreamPreferredStationsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListPreferredStations\x10\x010\x01\x12\xf0\x01\n" +
+	"\f_volume_unit2\xc2\v\n" +
+	"\x18PreferredStationsService\x12\xfe\x01\n" +
+	"\x15ListPreferredStations\x12@.samsara.preferred_stations.v1beta1.ListPreferredStationsRequest\x1aA.samsara.preferred_stations.v1beta1.ListPreferredStationsResponse\"`\xda\xce\x18Y\n" +
+	"\x15listPreferredStations\x10\x01\x1a\x13/preferred-stations(\x018\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc6\x01\n" +
+	"\x17StreamPreferredStations\x12B.samsara.preferred_stations.v1beta1.StreamPreferredStationsRequest\x1aC.samsara.preferred_stations.v1beta1.StreamPreferredStationsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListPreferredStations\x10\x01\x90\x02\x010\x01\x12\xf0\x01\n" +
 	"\x14PostPreferredStation\x12?.samsara.preferred_stations.v1beta1.PostPreferredStationRequest\x1a@.samsara.preferred_stations.v1beta1.PostPreferredStationResponse\"U\xda\xce\x18Q\n" +
 	"\x14postPreferredStation\x10\x02\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf4\x01\n" +
 	"\x15PatchPreferredStation\x12@.samsara.preferred_stations.v1beta1.PatchPreferredStationRequest\x1aA.samsara.preferred_stations.v1beta1.PatchPreferredStationResponse\"V\xda\xce\x18R\n" +
-	"\x15patchPreferredStation\x10\x04\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf8\x01\n" +
-	"\x16DeletePreferredStation\x12A.samsara.preferred_stations.v1beta1.DeletePreferredStationRequest\x1aB.samsara.preferred_stations.v1beta1.DeletePreferredStationResponse\"W\xda\xce\x18S\n" +
-	"\x16deletePreferredStation\x10\x05\x1a\x13/preferred-stations8\x01B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xf0\x01\n" +
-	"\x13GetPreferredStation\x12>.samsara.preferred_stations.v1beta1.GetPreferredStationRequest\x1a?.samsara.preferred_stations.v1beta1.GetPreferredStationResponse\"X\xda\xce\x18T\n" +
-	"\x13getPreferredStation\x10\x01\x1a\x18/preferred-stations/{id}8\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01B\\P\x01ZXsamsara.internal/gateway/gen/samsara/preferred_stations/v1beta1;preferredstationsv1beta1b\x06proto3"
+	"\x15patchPreferredStation\x10\x04\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xfb\x01\n" +
+	"\x16DeletePreferredStation\x12A.samsara.preferred_stations.v1beta1.DeletePreferredStationRequest\x1aB.samsara.preferred_stations.v1beta1.DeletePreferredStationResponse\"Z\xda\xce\x18S\n" +
+	"\x16deletePreferredStation\x10\x05\x1a\x13/preferred-stations8\x01B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xf3\x01\n" +
+	"\x13GetPreferredStation\x12>.samsara.preferred_stations.v1beta1.GetPreferredStationRequest\x1a?.samsara.preferred_stations.v1beta1.GetPreferredStationResponse\"[\xda\xce\x18T\n" +
+	"\x13getPreferredStation\x10\x01\x1a\x18/preferred-stations/{id}8\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01B\\P\x01ZXsamsara.internal/gateway/gen/samsara/preferred_stations/v1beta1;preferredstationsv1beta1b\x06proto3"
 
 var (
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescOnce sync.Once

@@ -41,7 +41,7 @@ type PreferredStationsServiceClient interface {
 	// Stage: beta.
 	ListPreferredStations(ctx context.Context, in *ListPreferredStationsRequest, opts ...grpc.CallOption) (*ListPreferredStationsResponse, error)
 	// Every page of ListPreferredStations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPreferredStations(ctx context.Context, in *StreamPreferredStationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreferredStationsResponse], error)
 	// POST /preferred-stations
 	// Scope: Write Fuel Purchase.
@@ -154,7 +154,7 @@ type PreferredStationsServiceServer interface {
 	// Stage: beta.
 	ListPreferredStations(context.Context, *ListPreferredStationsRequest) (*ListPreferredStationsResponse, error)
 	// Every page of ListPreferredStations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamPreferredStations(*StreamPreferredStationsRequest, grpc.ServerStreamingServer[StreamPreferredStationsResponse]) error
 	// POST /preferred-stations
 	// Scope: Write Fuel Purchase.

@@ -746,7 +746,7 @@ type StreamQualificationRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetQualificationRecordsStream is asked, page after page.
 	Request *GetQualificationRecordsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1924,24 +1924,24 @@ const file_samsara_qualification_records_v1beta1_qualification_records_proto_raw
 	"revisionId\x88\x01\x01:0\xda\xce\x18,QualificationTypeReferenceObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_revision_id2\xb0\x13\n" +
-	"\x1bQualificationRecordsService\x12\x8c\x02\n" +
-	"\x17GetQualificationRecords\x12E.samsara.qualification_records.v1beta1.GetQualificationRecordsRequest\x1aF.samsara.qualification_records.v1beta1.GetQualificationRecordsResponse\"b\xda\xce\x18^\n" +
-	"\x17getQualificationRecords\x10\x01\x1a\x16/qualification-records8\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x8d\x02\n" +
+	"\f_revision_id2\xbf\x13\n" +
+	"\x1bQualificationRecordsService\x12\x8f\x02\n" +
+	"\x17GetQualificationRecords\x12E.samsara.qualification_records.v1beta1.GetQualificationRecordsRequest\x1aF.samsara.qualification_records.v1beta1.GetQualificationRecordsResponse\"e\xda\xce\x18^\n" +
+	"\x17getQualificationRecords\x10\x01\x1a\x16/qualification-records8\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x90\x02\x01\x12\x8d\x02\n" +
 	"\x17PostQualificationRecord\x12E.samsara.qualification_records.v1beta1.PostQualificationRecordRequest\x1aF.samsara.qualification_records.v1beta1.PostQualificationRecordResponse\"c\xda\xce\x18_\n" +
 	"\x17postQualificationRecord\x10\x02\x1a\x16/qualification-records \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x91\x02\n" +
 	"\x18PatchQualificationRecord\x12F.samsara.qualification_records.v1beta1.PatchQualificationRecordRequest\x1aG.samsara.qualification_records.v1beta1.PatchQualificationRecordResponse\"d\xda\xce\x18`\n" +
-	"\x18patchQualificationRecord\x10\x04\x1a\x16/qualification-records \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x97\x02\n" +
-	"\x19DeleteQualificationRecord\x12G.samsara.qualification_records.v1beta1.DeleteQualificationRecordRequest\x1aH.samsara.qualification_records.v1beta1.DeleteQualificationRecordResponse\"g\xda\xce\x18c\n" +
-	"\x19deleteQualificationRecord\x10\x05\x1a\x16/qualification-records \x028\x01B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa1\x02\n" +
+	"\x18patchQualificationRecord\x10\x04\x1a\x16/qualification-records \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x9a\x02\n" +
+	"\x19DeleteQualificationRecord\x12G.samsara.qualification_records.v1beta1.DeleteQualificationRecordRequest\x1aH.samsara.qualification_records.v1beta1.DeleteQualificationRecordResponse\"j\xda\xce\x18c\n" +
+	"\x19deleteQualificationRecord\x10\x05\x1a\x16/qualification-records \x028\x01B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\xa1\x02\n" +
 	"\x1aArchiveQualificationRecord\x12H.samsara.qualification_records.v1beta1.ArchiveQualificationRecordRequest\x1aI.samsara.qualification_records.v1beta1.ArchiveQualificationRecordResponse\"n\xda\xce\x18j\n" +
-	"\x1aarchiveQualificationRecord\x10\x02\x1a\x1e/qualification-records/archive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb5\x02\n" +
-	"\x1dGetQualificationRecordsStream\x12K.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest\x1aL.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse\"y\xda\xce\x18u\n" +
-	"\x1dgetQualificationRecordsStream\x10\x01\x1a\x1d/qualification-records/stream(\x010\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xdc\x01\n" +
-	"\x1aStreamQualificationRecords\x12H.samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest\x1aI.samsara.qualification_records.v1beta1.StreamQualificationRecordsResponse\"'\xe2\xce\x18#\n" +
-	"\x1dGetQualificationRecordsStream\x10\x01\x18\x010\x01\x12\xda\x01\n" +
-	"\x1aFollowQualificationRecords\x12H.samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest\x1aI.samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse\"%\xe2\xce\x18!\n" +
-	"\x1dGetQualificationRecordsStream\x10\x020\x01\x12\xab\x02\n" +
+	"\x1aarchiveQualificationRecord\x10\x02\x1a\x1e/qualification-records/archive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb8\x02\n" +
+	"\x1dGetQualificationRecordsStream\x12K.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamRequest\x1aL.samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse\"|\xda\xce\x18u\n" +
+	"\x1dgetQualificationRecordsStream\x10\x01\x1a\x1d/qualification-records/stream(\x010\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xdf\x01\n" +
+	"\x1aStreamQualificationRecords\x12H.samsara.qualification_records.v1beta1.StreamQualificationRecordsRequest\x1aI.samsara.qualification_records.v1beta1.StreamQualificationRecordsResponse\"*\xe2\xce\x18#\n" +
+	"\x1dGetQualificationRecordsStream\x10\x01\x18\x01\x90\x02\x010\x01\x12\xdd\x01\n" +
+	"\x1aFollowQualificationRecords\x12H.samsara.qualification_records.v1beta1.FollowQualificationRecordsRequest\x1aI.samsara.qualification_records.v1beta1.FollowQualificationRecordsResponse\"(\xe2\xce\x18!\n" +
+	"\x1dGetQualificationRecordsStream\x10\x02\x90\x02\x010\x01\x12\xab\x02\n" +
 	"\x1cUnarchiveQualificationRecord\x12J.samsara.qualification_records.v1beta1.UnarchiveQualificationRecordRequest\x1aK.samsara.qualification_records.v1beta1.UnarchiveQualificationRecordResponse\"r\xda\xce\x18n\n" +
 	"\x1cunarchiveQualificationRecord\x10\x02\x1a /qualification-records/unarchive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01BbP\x01Z^samsara.internal/gateway/gen/samsara/qualification_records/v1beta1;qualificationrecordsv1beta1b\x06proto3"
 

@@ -69,7 +69,7 @@ type QualificationRecordsServiceClient interface {
 	// Stage: beta.
 	GetQualificationRecordsStream(ctx context.Context, in *GetQualificationRecordsStreamRequest, opts ...grpc.CallOption) (*GetQualificationRecordsStreamResponse, error)
 	// Every page of GetQualificationRecordsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamQualificationRecords(ctx context.Context, in *StreamQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationRecordsResponse], error)
@@ -240,7 +240,7 @@ type QualificationRecordsServiceServer interface {
 	// Stage: beta.
 	GetQualificationRecordsStream(context.Context, *GetQualificationRecordsStreamRequest) (*GetQualificationRecordsStreamResponse, error)
 	// Every page of GetQualificationRecordsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamQualificationRecords(*StreamQualificationRecordsRequest, grpc.ServerStreamingServer[StreamQualificationRecordsResponse]) error

@@ -149,7 +149,7 @@ type StreamQualificationTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetQualificationTypes is asked, page after page.
 	Request *GetQualificationTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,12 +415,12 @@ const file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_revision_idB\x12\n" +
-	"\x10_updated_at_time2\xef\x03\n" +
-	"\x19QualificationTypesService\x12\x86\x02\n" +
-	"\x15GetQualificationTypes\x12A.samsara.qualification_types.v1beta1.GetQualificationTypesRequest\x1aB.samsara.qualification_types.v1beta1.GetQualificationTypesResponse\"f\xda\xce\x18b\n" +
-	"\x15getQualificationTypes\x10\x01\x1a\x14/qualification-types(\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc8\x01\n" +
-	"\x18StreamQualificationTypes\x12D.samsara.qualification_types.v1beta1.StreamQualificationTypesRequest\x1aE.samsara.qualification_types.v1beta1.StreamQualificationTypesResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetQualificationTypes\x10\x010\x01B^P\x01ZZsamsara.internal/gateway/gen/samsara/qualification_types/v1beta1;qualificationtypesv1beta1b\x06proto3"
+	"\x10_updated_at_time2\xf5\x03\n" +
+	"\x19QualificationTypesService\x12\x89\x02\n" +
+	"\x15GetQualificationTypes\x12A.samsara.qualification_types.v1beta1.GetQualificationTypesRequest\x1aB.samsara.qualification_types.v1beta1.GetQualificationTypesResponse\"i\xda\xce\x18b\n" +
+	"\x15getQualificationTypes\x10\x01\x1a\x14/qualification-types(\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xcb\x01\n" +
+	"\x18StreamQualificationTypes\x12D.samsara.qualification_types.v1beta1.StreamQualificationTypesRequest\x1aE.samsara.qualification_types.v1beta1.StreamQualificationTypesResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetQualificationTypes\x10\x01\x90\x02\x010\x01B^P\x01ZZsamsara.internal/gateway/gen/samsara/qualification_types/v1beta1;qualificationtypesv1beta1b\x06proto3"
 
 var (
 	file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDescOnce sync.Once

@@ -37,7 +37,7 @@ type QualificationTypesServiceClient interface {
 	// Stage: beta.
 	GetQualificationTypes(ctx context.Context, in *GetQualificationTypesRequest, opts ...grpc.CallOption) (*GetQualificationTypesResponse, error)
 	// Every page of GetQualificationTypes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamQualificationTypes(ctx context.Context, in *StreamQualificationTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationTypesResponse], error)
 }
 
@@ -90,7 +90,7 @@ type QualificationTypesServiceServer interface {
 	// Stage: beta.
 	GetQualificationTypes(context.Context, *GetQualificationTypesRequest) (*GetQualificationTypesResponse, error)
 	// Every page of GetQualificationTypes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamQualificationTypes(*StreamQualificationTypesRequest, grpc.ServerStreamingServer[StreamQualificationTypesResponse]) error
 }
 

@@ -32,9 +32,9 @@ type ListReadingsDefinitionsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `entityTypes`.
-	EntityTypes *string `protobuf:"bytes,2,opt,name=entity_types,json=entityTypes,proto3,oneof" json:"entity_types,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids           *string `protobuf:"bytes,3,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
+	EntityTypes []string `protobuf:"bytes,2,rep,name=entity_types,json=entityTypes,proto3" json:"entity_types,omitempty"`
+	// Query parameter `ids`.
+	Ids           []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -76,18 +76,18 @@ func (x *ListReadingsDefinitionsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListReadingsDefinitionsRequest) GetEntityTypes() string {
-	if x != nil && x.EntityTypes != nil {
-		return *x.EntityTypes
+func (x *ListReadingsDefinitionsRequest) GetEntityTypes() []string {
+	if x != nil {
+		return x.EntityTypes
 	}
-	return ""
+	return nil
 }
 
-func (x *ListReadingsDefinitionsRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListReadingsDefinitionsRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
 // Response of ListReadingsDefinitions.
@@ -150,7 +150,7 @@ type StreamReadingsDefinitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsDefinitions is asked, page after page.
 	Request *ListReadingsDefinitionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -260,16 +260,16 @@ type GetReadingsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetTypes`. A comma-separated list.
-	AssetTypes *string `protobuf:"bytes,2,opt,name=asset_types,json=assetTypes,proto3,oneof" json:"asset_types,omitempty"`
+	// Query parameter `assetTypes`.
+	AssetTypes []string `protobuf:"bytes,2,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `entityIds`. A comma-separated list.
-	EntityIds *string `protobuf:"bytes,4,opt,name=entity_ids,json=entityIds,proto3,oneof" json:"entity_ids,omitempty"`
+	// Query parameter `entityIds`.
+	EntityIds []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
 	// Query parameter `entityType`. Required.
 	EntityType *string `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `externalIds`. A comma-separated list.
-	ExternalIds *string `protobuf:"bytes,6,opt,name=external_ids,json=externalIds,proto3,oneof" json:"external_ids,omitempty"`
+	// Query parameter `externalIds`.
+	ExternalIds []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Query parameter `feed`.
 	Feed *bool `protobuf:"varint,7,opt,name=feed,proto3,oneof" json:"feed,omitempty"`
 	// Query parameter `includeExternalIds`.
@@ -319,11 +319,11 @@ func (x *GetReadingsHistoryRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetReadingsHistoryRequest) GetAssetTypes() string {
-	if x != nil && x.AssetTypes != nil {
-		return *x.AssetTypes
+func (x *GetReadingsHistoryRequest) GetAssetTypes() []string {
+	if x != nil {
+		return x.AssetTypes
 	}
-	return ""
+	return nil
 }
 
 func (x *GetReadingsHistoryRequest) GetEndTime() string {
@@ -333,11 +333,11 @@ func (x *GetReadingsHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetReadingsHistoryRequest) GetEntityIds() string {
-	if x != nil && x.EntityIds != nil {
-		return *x.EntityIds
+func (x *GetReadingsHistoryRequest) GetEntityIds() []string {
+	if x != nil {
+		return x.EntityIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetReadingsHistoryRequest) GetEntityType() string {
@@ -347,11 +347,11 @@ func (x *GetReadingsHistoryRequest) GetEntityType() string {
 	return ""
 }
 
-func (x *GetReadingsHistoryRequest) GetExternalIds() string {
-	if x != nil && x.ExternalIds != nil {
-		return *x.ExternalIds
+func (x *GetReadingsHistoryRequest) GetExternalIds() []string {
+	if x != nil {
+		return x.ExternalIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetReadingsHistoryRequest) GetFeed() bool {
@@ -442,7 +442,7 @@ type StreamReadingsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsHistory is asked, page after page.
 	Request *GetReadingsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -554,18 +554,18 @@ type GetReadingsSnapshotRequest struct {
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `asOfTime`. A time as in RFC 3339.
 	AsOfTime *string `protobuf:"bytes,2,opt,name=as_of_time,json=asOfTime,proto3,oneof" json:"as_of_time,omitempty"`
-	// Query parameter `assetTypes`. A comma-separated list.
-	AssetTypes *string `protobuf:"bytes,3,opt,name=asset_types,json=assetTypes,proto3,oneof" json:"asset_types,omitempty"`
-	// Query parameter `entityIds`. A comma-separated list.
-	EntityIds *string `protobuf:"bytes,4,opt,name=entity_ids,json=entityIds,proto3,oneof" json:"entity_ids,omitempty"`
+	// Query parameter `assetTypes`.
+	AssetTypes []string `protobuf:"bytes,3,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
+	// Query parameter `entityIds`.
+	EntityIds []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
 	// Query parameter `entityType`. Required.
 	EntityType *string `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `externalIds`. A comma-separated list.
-	ExternalIds *string `protobuf:"bytes,6,opt,name=external_ids,json=externalIds,proto3,oneof" json:"external_ids,omitempty"`
+	// Query parameter `externalIds`.
+	ExternalIds []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `readingIds`. Required. A comma-separated list.
-	ReadingIds    *string `protobuf:"bytes,8,opt,name=reading_ids,json=readingIds,proto3,oneof" json:"reading_ids,omitempty"`
+	// Query parameter `readingIds`. Required.
+	ReadingIds    []string `protobuf:"bytes,8,rep,name=reading_ids,json=readingIds,proto3" json:"reading_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,18 +614,18 @@ func (x *GetReadingsSnapshotRequest) GetAsOfTime() string {
 	return ""
 }
 
-func (x *GetReadingsSnapshotRequest) GetAssetTypes() string {
-	if x != nil && x.AssetTypes != nil {
-		return *x.AssetTypes
+func (x *GetReadingsSnapshotRequest) GetAssetTypes() []string {
+	if x != nil {
+		return x.AssetTypes
 	}
-	return ""
+	return nil
 }
 
-func (x *GetReadingsSnapshotRequest) GetEntityIds() string {
-	if x != nil && x.EntityIds != nil {
-		return *x.EntityIds
+func (x *GetReadingsSnapshotRequest) GetEntityIds() []string {
+	if x != nil {
+		return x.EntityIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetReadingsSnapshotRequest) GetEntityType() string {
@@ -635,11 +635,11 @@ func (x *GetReadingsSnapshotRequest) GetEntityType() string {
 	return ""
 }
 
-func (x *GetReadingsSnapshotRequest) GetExternalIds() string {
-	if x != nil && x.ExternalIds != nil {
-		return *x.ExternalIds
+func (x *GetReadingsSnapshotRequest) GetExternalIds() []string {
+	if x != nil {
+		return x.ExternalIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetReadingsSnapshotRequest) GetIncludeExternalIds() bool {
@@ -649,11 +649,11 @@ func (x *GetReadingsSnapshotRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *GetReadingsSnapshotRequest) GetReadingIds() string {
-	if x != nil && x.ReadingIds != nil {
-		return *x.ReadingIds
+func (x *GetReadingsSnapshotRequest) GetReadingIds() []string {
+	if x != nil {
+		return x.ReadingIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetReadingsSnapshot.
@@ -716,7 +716,7 @@ type StreamReadingsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsSnapshot is asked, page after page.
 	Request *GetReadingsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1208,14 +1208,12 @@ var File_samsara_readings_v1_readings_proto protoreflect.FileDescriptor
 
 const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/readings/v1/readings.proto\x12\x13samsara.readings.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb5\x01\n" +
+	"\"samsara/readings/v1/readings.proto\x12\x13samsara.readings.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x96\x01\n" +
 	"\x1eListReadingsDefinitionsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\fentity_types\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\ventityTypes\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0f\n" +
-	"\r_entity_typesB\x06\n" +
-	"\x04_ids\"\xab\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
+	"\fentity_types\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\ventityTypes\x12\x1a\n" +
+	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
+	"\x06_after\"\xab\x01\n" +
 	"\x1fListReadingsDefinitionsResponse\x12B\n" +
 	"\x04data\x18\x01 \x03(\v2&.samsara.readings.v1.ReadingDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -1227,30 +1225,27 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"!StreamReadingsDefinitionsResponse\x12H\n" +
 	"\x04page\x18\x01 \x01(\v24.samsara.readings.v1.ListReadingsDefinitionsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x87\x05\n" +
+	"\a_cursor\"\xce\x04\n" +
 	"\x19GetReadingsHistoryRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12,\n" +
-	"\vasset_types\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
-	"assetTypes\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12*\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
+	"\vasset_types\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"assetTypes\x121\n" +
+	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12'\n" +
 	"\n" +
-	"entity_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\tentityIds\x88\x01\x01\x12.\n" +
-	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\n" +
-	"entityType\x88\x01\x01\x12.\n" +
-	"\fexternal_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\vexternalIds\x88\x01\x01\x12\x1f\n" +
-	"\x04feed\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x06R\x04feed\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\aR\x12includeExternalIds\x88\x01\x01\x12,\n" +
+	"entity_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tentityIds\x12.\n" +
+	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\n" +
+	"entityType\x88\x01\x01\x12+\n" +
+	"\fexternal_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12\x1f\n" +
+	"\x04feed\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x04feed\x88\x01\x01\x12=\n" +
+	"\x14include_external_ids\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x04R\x12includeExternalIds\x88\x01\x01\x12,\n" +
 	"\n" +
-	"reading_id\x18\t \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\bR\treadingId\x88\x01\x01\x125\n" +
+	"reading_id\x18\t \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\treadingId\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\n" +
-	" \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\tR\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0e\n" +
-	"\f_asset_typesB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_entity_idsB\x0e\n" +
-	"\f_entity_typeB\x0f\n" +
-	"\r_external_idsB\a\n" +
+	" \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
+	"\t_end_timeB\x0e\n" +
+	"\f_entity_typeB\a\n" +
 	"\x05_feedB\x17\n" +
 	"\x15_include_external_idsB\r\n" +
 	"\v_reading_idB\r\n" +
@@ -1266,29 +1261,26 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\x1dStreamReadingsHistoryResponse\x12C\n" +
 	"\x04page\x18\x01 \x01(\v2/.samsara.readings.v1.GetReadingsHistoryResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xa0\x04\n" +
+	"\a_cursor\"\xd4\x03\n" +
 	"\x1aGetReadingsSnapshotRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x124\n" +
 	"\n" +
-	"as_of_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\basOfTime\x88\x01\x01\x12,\n" +
-	"\vasset_types\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\n" +
-	"assetTypes\x88\x01\x01\x12*\n" +
+	"as_of_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\basOfTime\x88\x01\x01\x12)\n" +
+	"\vasset_types\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"assetTypes\x12'\n" +
 	"\n" +
-	"entity_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\tentityIds\x88\x01\x01\x12.\n" +
-	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\n" +
-	"entityType\x88\x01\x01\x12.\n" +
-	"\fexternal_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\vexternalIds\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x06R\x12includeExternalIds\x88\x01\x01\x12.\n" +
-	"\vreading_ids\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\aR\n" +
-	"readingIds\x88\x01\x01B\b\n" +
+	"entity_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tentityIds\x12.\n" +
+	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\n" +
+	"entityType\x88\x01\x01\x12+\n" +
+	"\fexternal_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12=\n" +
+	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x12+\n" +
+	"\vreading_ids\x18\b \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"readingIdsB\b\n" +
 	"\x06_afterB\r\n" +
 	"\v_as_of_timeB\x0e\n" +
-	"\f_asset_typesB\r\n" +
-	"\v_entity_idsB\x0e\n" +
-	"\f_entity_typeB\x0f\n" +
-	"\r_external_idsB\x17\n" +
-	"\x15_include_external_idsB\x0e\n" +
-	"\f_reading_ids\"\xa5\x01\n" +
+	"\f_entity_typeB\x17\n" +
+	"\x15_include_external_ids\"\xa5\x01\n" +
 	"\x1bGetReadingsSnapshotResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara.readings.v1.ReadingSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -1354,23 +1346,23 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\n" +
 	"_entity_idB\x13\n" +
 	"\x11_happened_at_timeB\r\n" +
-	"\v_reading_id2\x85\t\n" +
-	"\x0fReadingsService\x12\xe2\x01\n" +
-	"\x17ListReadingsDefinitions\x123.samsara.readings.v1.ListReadingsDefinitionsRequest\x1a4.samsara.readings.v1.ListReadingsDefinitionsResponse\"\\\xda\xce\x18X\n" +
+	"\v_reading_id2\x97\t\n" +
+	"\x0fReadingsService\x12\xe5\x01\n" +
+	"\x17ListReadingsDefinitions\x123.samsara.readings.v1.ListReadingsDefinitionsRequest\x1a4.samsara.readings.v1.ListReadingsDefinitionsResponse\"_\xda\xce\x18X\n" +
 	"\x17listReadingsDefinitions\x10\x01\x1a\x15/readings/definitions(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x19StreamReadingsDefinitions\x125.samsara.readings.v1.StreamReadingsDefinitionsRequest\x1a6.samsara.readings.v1.StreamReadingsDefinitionsResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListReadingsDefinitions\x10\x010\x01\x12\xca\x01\n" +
-	"\x12GetReadingsHistory\x12..samsara.readings.v1.GetReadingsHistoryRequest\x1a/.samsara.readings.v1.GetReadingsHistoryResponse\"S\xda\xce\x18O\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x19StreamReadingsDefinitions\x125.samsara.readings.v1.StreamReadingsDefinitionsRequest\x1a6.samsara.readings.v1.StreamReadingsDefinitionsResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListReadingsDefinitions\x10\x01\x90\x02\x010\x01\x12\xcd\x01\n" +
+	"\x12GetReadingsHistory\x12..samsara.readings.v1.GetReadingsHistoryRequest\x1a/.samsara.readings.v1.GetReadingsHistoryResponse\"V\xda\xce\x18O\n" +
 	"\x12getReadingsHistory\x10\x01\x1a\x11/readings/history(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9c\x01\n" +
-	"\x15StreamReadingsHistory\x121.samsara.readings.v1.StreamReadingsHistoryRequest\x1a2.samsara.readings.v1.StreamReadingsHistoryResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12GetReadingsHistory\x10\x010\x01\x12\xcd\x01\n" +
-	"\x13GetReadingsSnapshot\x12/.samsara.readings.v1.GetReadingsSnapshotRequest\x1a0.samsara.readings.v1.GetReadingsSnapshotResponse\"S\xda\xce\x18O\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9f\x01\n" +
+	"\x15StreamReadingsHistory\x121.samsara.readings.v1.StreamReadingsHistoryRequest\x1a2.samsara.readings.v1.StreamReadingsHistoryResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12GetReadingsHistory\x10\x01\x90\x02\x010\x01\x12\xd0\x01\n" +
+	"\x13GetReadingsSnapshot\x12/.samsara.readings.v1.GetReadingsSnapshotRequest\x1a0.samsara.readings.v1.GetReadingsSnapshotResponse\"V\xda\xce\x18O\n" +
 	"\x13getReadingsSnapshot\x10\x01\x1a\x10/readings/latest(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
-	"\x16StreamReadingsSnapshot\x122.samsara.readings.v1.StreamReadingsSnapshotRequest\x1a3.samsara.readings.v1.StreamReadingsSnapshotResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetReadingsSnapshot\x10\x010\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/readings/v1;readingsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa3\x01\n" +
+	"\x16StreamReadingsSnapshot\x122.samsara.readings.v1.StreamReadingsSnapshotRequest\x1a3.samsara.readings.v1.StreamReadingsSnapshotResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetReadingsSnapshot\x10\x01\x90\x02\x010\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/readings/v1;readingsv1b\x06proto3"
 
 var (
 	file_samsara_readings_v1_readings_proto_rawDescOnce sync.Once

@@ -40,21 +40,21 @@ type ReadingsServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	ListReadingsDefinitions(ctx context.Context, in *ListReadingsDefinitionsRequest, opts ...grpc.CallOption) (*ListReadingsDefinitionsResponse, error)
 	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamReadingsDefinitions(ctx context.Context, in *StreamReadingsDefinitionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsDefinitionsResponse], error)
 	// GET /readings/history
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsHistory(ctx context.Context, in *GetReadingsHistoryRequest, opts ...grpc.CallOption) (*GetReadingsHistoryResponse, error)
 	// Every page of GetReadingsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamReadingsHistory(ctx context.Context, in *StreamReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsHistoryResponse], error)
 	// GET /readings/latest
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsSnapshot(ctx context.Context, in *GetReadingsSnapshotRequest, opts ...grpc.CallOption) (*GetReadingsSnapshotResponse, error)
 	// Every page of GetReadingsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamReadingsSnapshot(ctx context.Context, in *StreamReadingsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsSnapshotResponse], error)
 }
 
@@ -164,21 +164,21 @@ type ReadingsServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	ListReadingsDefinitions(context.Context, *ListReadingsDefinitionsRequest) (*ListReadingsDefinitionsResponse, error)
 	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamReadingsDefinitions(*StreamReadingsDefinitionsRequest, grpc.ServerStreamingServer[StreamReadingsDefinitionsResponse]) error
 	// GET /readings/history
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsHistory(context.Context, *GetReadingsHistoryRequest) (*GetReadingsHistoryResponse, error)
 	// Every page of GetReadingsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamReadingsHistory(*StreamReadingsHistoryRequest, grpc.ServerStreamingServer[StreamReadingsHistoryResponse]) error
 	// GET /readings/latest
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
 	GetReadingsSnapshot(context.Context, *GetReadingsSnapshotRequest) (*GetReadingsSnapshotResponse, error)
 	// Every page of GetReadingsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamReadingsSnapshot(*StreamReadingsSnapshotRequest, grpc.ServerStreamingServer[StreamReadingsSnapshotResponse]) error
 }
 

@@ -34,7 +34,7 @@ type GetReportConfigsRequest struct {
 	// Query parameter `ids`.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,7 +83,7 @@ func (x *GetReportConfigsRequest) GetIds() []string {
 	return nil
 }
 
-func (x *GetReportConfigsRequest) GetLimit() int64 {
+func (x *GetReportConfigsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -150,7 +150,7 @@ type StreamReportConfigsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportConfigs is asked, page after page.
 	Request *GetReportConfigsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -263,7 +263,7 @@ type GetDatasetsRequest struct {
 	// Query parameter `ids`.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,7 +312,7 @@ func (x *GetDatasetsRequest) GetIds() []string {
 	return nil
 }
 
-func (x *GetDatasetsRequest) GetLimit() int64 {
+func (x *GetDatasetsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -379,7 +379,7 @@ type StreamDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDatasets is asked, page after page.
 	Request *GetDatasetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,7 +492,7 @@ type GetReportRunsRequest struct {
 	// Query parameter `ids`.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `reportConfigIds`.
 	ReportConfigIds []string `protobuf:"bytes,4,rep,name=report_config_ids,json=reportConfigIds,proto3" json:"report_config_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -543,7 +543,7 @@ func (x *GetReportRunsRequest) GetIds() []string {
 	return nil
 }
 
-func (x *GetReportRunsRequest) GetLimit() int64 {
+func (x *GetReportRunsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -617,7 +617,7 @@ type StreamReportRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRuns is asked, page after page.
 	Request *GetReportRunsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -822,7 +822,7 @@ type GetReportRunDataRequest struct {
 	// Query parameter `id`. Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Query parameter `limit`. 1 to 1024. Default: `1024`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -871,7 +871,7 @@ func (x *GetReportRunDataRequest) GetId() string {
 	return ""
 }
 
-func (x *GetReportRunDataRequest) GetLimit() int64 {
+func (x *GetReportRunDataRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -938,7 +938,7 @@ type StreamReportRunDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRunData is asked, page after page.
 	Request *GetReportRunDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1823,7 +1823,7 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x17GetReportConfigsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xa3\x01\n" +
 	"\x18GetReportConfigsResponse\x12A\n" +
@@ -1841,7 +1841,7 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x12GetDatasetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xa0\x01\n" +
 	"\x13GetDatasetsResponse\x12C\n" +
@@ -1859,7 +1859,7 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x14GetReportRunsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x124\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x124\n" +
 	"\x11report_config_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0freportConfigIdsB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x9d\x01\n" +
@@ -1882,7 +1882,7 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x17GetReportRunDataRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x02id\x88\x01\x01\x129\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1e\xda\xce\x18\x1a\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x90@R\x041024H\x02R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1e\xda\xce\x18\x1a\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x90@R\x041024H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_limit\"\xa5\x01\n" +
@@ -1987,26 +1987,26 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"_data_typeB\x0f\n" +
 	"\r_display_nameB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_unit2\xde\f\n" +
-	"\x0eReportsService\x12\xcf\x01\n" +
-	"\x10GetReportConfigs\x120.samsara.reports.v1beta1.GetReportConfigsRequest\x1a1.samsara.reports.v1beta1.GetReportConfigsResponse\"V\xda\xce\x18R\n" +
-	"\x10getReportConfigs\x10\x01\x1a\x10/reports/configs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9c\x01\n" +
-	"\x13StreamReportConfigs\x123.samsara.reports.v1beta1.StreamReportConfigsRequest\x1a4.samsara.reports.v1beta1.StreamReportConfigsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetReportConfigs\x10\x010\x01\x12\xbc\x01\n" +
-	"\vGetDatasets\x12+.samsara.reports.v1beta1.GetDatasetsRequest\x1a,.samsara.reports.v1beta1.GetDatasetsResponse\"R\xda\xce\x18N\n" +
-	"\vgetDatasets\x10\x01\x1a\x11/reports/datasets(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x88\x01\n" +
-	"\x0eStreamDatasets\x12..samsara.reports.v1beta1.StreamDatasetsRequest\x1a/.samsara.reports.v1beta1.StreamDatasetsResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vGetDatasets\x10\x010\x01\x12\xc0\x01\n" +
-	"\rGetReportRuns\x12-.samsara.reports.v1beta1.GetReportRunsRequest\x1a..samsara.reports.v1beta1.GetReportRunsResponse\"P\xda\xce\x18L\n" +
-	"\rgetReportRuns\x10\x01\x1a\r/reports/runs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x90\x01\n" +
-	"\x10StreamReportRuns\x120.samsara.reports.v1beta1.StreamReportRunsRequest\x1a1.samsara.reports.v1beta1.StreamReportRunsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetReportRuns\x10\x010\x01\x12\xc2\x01\n" +
+	"\x05_unit2\xf6\f\n" +
+	"\x0eReportsService\x12\xd2\x01\n" +
+	"\x10GetReportConfigs\x120.samsara.reports.v1beta1.GetReportConfigsRequest\x1a1.samsara.reports.v1beta1.GetReportConfigsResponse\"Y\xda\xce\x18R\n" +
+	"\x10getReportConfigs\x10\x01\x1a\x10/reports/configs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9f\x01\n" +
+	"\x13StreamReportConfigs\x123.samsara.reports.v1beta1.StreamReportConfigsRequest\x1a4.samsara.reports.v1beta1.StreamReportConfigsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetReportConfigs\x10\x01\x90\x02\x010\x01\x12\xbf\x01\n" +
+	"\vGetDatasets\x12+.samsara.reports.v1beta1.GetDatasetsRequest\x1a,.samsara.reports.v1beta1.GetDatasetsResponse\"U\xda\xce\x18N\n" +
+	"\vgetDatasets\x10\x01\x1a\x11/reports/datasets(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x8b\x01\n" +
+	"\x0eStreamDatasets\x12..samsara.reports.v1beta1.StreamDatasetsRequest\x1a/.samsara.reports.v1beta1.StreamDatasetsResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vGetDatasets\x10\x01\x90\x02\x010\x01\x12\xc3\x01\n" +
+	"\rGetReportRuns\x12-.samsara.reports.v1beta1.GetReportRunsRequest\x1a..samsara.reports.v1beta1.GetReportRunsResponse\"S\xda\xce\x18L\n" +
+	"\rgetReportRuns\x10\x01\x1a\r/reports/runs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x93\x01\n" +
+	"\x10StreamReportRuns\x120.samsara.reports.v1beta1.StreamReportRunsRequest\x1a1.samsara.reports.v1beta1.StreamReportRunsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetReportRuns\x10\x01\x90\x02\x010\x01\x12\xc2\x01\n" +
 	"\x0fCreateReportRun\x12/.samsara.reports.v1beta1.CreateReportRunRequest\x1a0.samsara.reports.v1beta1.CreateReportRunResponse\"L\xda\xce\x18H\n" +
-	"\x0fcreateReportRun\x10\x02\x1a\r/reports/runs \x02B\x14Write Custom ReportsJ\a\b2\x12\x03\b\x90\x1cP\x02X\xca\x01\x12\xd6\x01\n" +
-	"\x10GetReportRunData\x120.samsara.reports.v1beta1.GetReportRunDataRequest\x1a1.samsara.reports.v1beta1.GetReportRunDataResponse\"]\xda\xce\x18Y\n" +
-	"\x10getReportRunData\x10\x01\x1a\x12/reports/runs/data(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\tdata.rows\x12\x9c\x01\n" +
-	"\x13StreamReportRunData\x123.samsara.reports.v1beta1.StreamReportRunDataRequest\x1a4.samsara.reports.v1beta1.StreamReportRunDataResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10GetReportRunData\x10\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/reports/v1beta1;reportsv1beta1b\x06proto3"
+	"\x0fcreateReportRun\x10\x02\x1a\r/reports/runs \x02B\x14Write Custom ReportsJ\a\b2\x12\x03\b\x90\x1cP\x02X\xca\x01\x12\xd9\x01\n" +
+	"\x10GetReportRunData\x120.samsara.reports.v1beta1.GetReportRunDataRequest\x1a1.samsara.reports.v1beta1.GetReportRunDataResponse\"`\xda\xce\x18Y\n" +
+	"\x10getReportRunData\x10\x01\x1a\x12/reports/runs/data(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\tdata.rows\x90\x02\x01\x12\x9f\x01\n" +
+	"\x13StreamReportRunData\x123.samsara.reports.v1beta1.StreamReportRunDataRequest\x1a4.samsara.reports.v1beta1.StreamReportRunDataResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10GetReportRunData\x10\x01\x90\x02\x010\x01BGP\x01ZCsamsara.internal/gateway/gen/samsara/reports/v1beta1;reportsv1beta1b\x06proto3"
 
 var (
 	file_samsara_reports_v1beta1_reports_proto_rawDescOnce sync.Once

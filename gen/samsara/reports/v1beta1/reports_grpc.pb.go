@@ -43,24 +43,24 @@ type ReportsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportConfigs(ctx context.Context, in *GetReportConfigsRequest, opts ...grpc.CallOption) (*GetReportConfigsResponse, error)
-	// Every page of GetReportConfigs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetReportConfigs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamReportConfigs(ctx context.Context, in *StreamReportConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportConfigsResponse], error)
 	// GET /reports/datasets
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDatasets(ctx context.Context, in *GetDatasetsRequest, opts ...grpc.CallOption) (*GetDatasetsResponse, error)
-	// Every page of GetDatasets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDatasets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDatasets(ctx context.Context, in *StreamDatasetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDatasetsResponse], error)
 	// GET /reports/runs
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRuns(ctx context.Context, in *GetReportRunsRequest, opts ...grpc.CallOption) (*GetReportRunsResponse, error)
-	// Every page of GetReportRuns, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetReportRuns, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamReportRuns(ctx context.Context, in *StreamReportRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunsResponse], error)
 	// POST /reports/runs
 	// Scope: Write Custom Reports.
@@ -72,8 +72,8 @@ type ReportsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRunData(ctx context.Context, in *GetReportRunDataRequest, opts ...grpc.CallOption) (*GetReportRunDataResponse, error)
-	// Every page of GetReportRunData, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetReportRunData, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamReportRunData(ctx context.Context, in *StreamReportRunDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunDataResponse], error)
 }
 
@@ -222,24 +222,24 @@ type ReportsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportConfigs(context.Context, *GetReportConfigsRequest) (*GetReportConfigsResponse, error)
-	// Every page of GetReportConfigs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetReportConfigs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamReportConfigs(*StreamReportConfigsRequest, grpc.ServerStreamingServer[StreamReportConfigsResponse]) error
 	// GET /reports/datasets
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetDatasets(context.Context, *GetDatasetsRequest) (*GetDatasetsResponse, error)
-	// Every page of GetDatasets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetDatasets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamDatasets(*StreamDatasetsRequest, grpc.ServerStreamingServer[StreamDatasetsResponse]) error
 	// GET /reports/runs
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRuns(context.Context, *GetReportRunsRequest) (*GetReportRunsResponse, error)
-	// Every page of GetReportRuns, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetReportRuns, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamReportRuns(*StreamReportRunsRequest, grpc.ServerStreamingServer[StreamReportRunsResponse]) error
 	// POST /reports/runs
 	// Scope: Write Custom Reports.
@@ -251,8 +251,8 @@ type ReportsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	// Stage: beta.
 	GetReportRunData(context.Context, *GetReportRunDataRequest) (*GetReportRunDataResponse, error)
-	// Every page of GetReportRunData, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetReportRunData, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamReportRunData(*StreamReportRunDataRequest, grpc.ServerStreamingServer[StreamReportRunDataResponse]) error
 }
 

@@ -36,7 +36,7 @@ type ListRidershipAccountsRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,7 +85,7 @@ func (x *ListRidershipAccountsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListRidershipAccountsRequest) GetLimit() int64 {
+func (x *ListRidershipAccountsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -156,7 +156,7 @@ type StreamRidershipAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipAccounts is asked, page after page.
 	Request *ListRidershipAccountsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -692,7 +692,7 @@ type ListRidershipPassengersRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `tagId`. Required.
 	TagId         *string `protobuf:"bytes,4,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -743,7 +743,7 @@ func (x *ListRidershipPassengersRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListRidershipPassengersRequest) GetLimit() int64 {
+func (x *ListRidershipPassengersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -817,7 +817,7 @@ type StreamRidershipPassengersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipPassengers is asked, page after page.
 	Request *ListRidershipPassengersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1429,7 +1429,7 @@ type ListRidershipRouteSetupsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1478,7 +1478,7 @@ func (x *ListRidershipRouteSetupsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListRidershipRouteSetupsRequest) GetLimit() int64 {
+func (x *ListRidershipRouteSetupsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1545,7 +1545,7 @@ type StreamRidershipRouteSetupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipRouteSetups is asked, page after page.
 	Request *ListRidershipRouteSetupsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2596,7 +2596,7 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x1cListRidershipAccountsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01:\x02\x18\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01:\x02\x18\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limit\"\xb2\x01\n" +
@@ -2648,7 +2648,7 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x1eListRidershipPassengersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12$\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12$\n" +
 	"\x06tag_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x05tagId\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
@@ -2721,7 +2721,7 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\taccountId\x88\x01\x01\x12!\n" +
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\r\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\r\n" +
 	"\v_account_idB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xb4\x01\n" +
@@ -2840,47 +2840,47 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x0fpick_up_stop_id\x18\x03 \x01(\tH\x02R\fpickUpStopId\x88\x01\x01:b\xda\xce\x18,RidershipRouteSetupPassengerInputRequestBody\xda\xce\x18.RidershipRouteSetupPassengerObjectResponseBodyB\x13\n" +
 	"\x11_drop_off_stop_idB\x0f\n" +
 	"\r_passenger_idB\x12\n" +
-	"\x10_pick_up_stop_id2\xbd \n" +
-	"\x10RidershipService\x12\xe8\x01\n" +
-	"\x15ListRidershipAccounts\x127.samsara.ridership.v1beta1.ListRidershipAccountsRequest\x1a8.samsara.ridership.v1beta1.ListRidershipAccountsResponse\"\\\xda\xce\x18U\n" +
-	"\x15listRidershipAccounts\x10\x01\x1a\x13/ridership/accounts(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x88\x02\x01\x12\xb4\x01\n" +
-	"\x17StreamRidershipAccounts\x129.samsara.ridership.v1beta1.StreamRidershipAccountsRequest\x1a:.samsara.ridership.v1beta1.StreamRidershipAccountsResponse\" \xe2\xce\x18\x19\n" +
-	"\x15ListRidershipAccounts\x10\x01\x88\x02\x010\x01\x12\xe5\x01\n" +
+	"\x10_pick_up_stop_id2\xea \n" +
+	"\x10RidershipService\x12\xeb\x01\n" +
+	"\x15ListRidershipAccounts\x127.samsara.ridership.v1beta1.ListRidershipAccountsRequest\x1a8.samsara.ridership.v1beta1.ListRidershipAccountsResponse\"_\xda\xce\x18U\n" +
+	"\x15listRidershipAccounts\x10\x01\x1a\x13/ridership/accounts(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x88\x02\x01\x90\x02\x01\x12\xb7\x01\n" +
+	"\x17StreamRidershipAccounts\x129.samsara.ridership.v1beta1.StreamRidershipAccountsRequest\x1a:.samsara.ridership.v1beta1.StreamRidershipAccountsResponse\"#\xe2\xce\x18\x19\n" +
+	"\x15ListRidershipAccounts\x10\x01\x88\x02\x01\x90\x02\x010\x01\x12\xe5\x01\n" +
 	"\x16CreateRidershipAccount\x128.samsara.ridership.v1beta1.CreateRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.CreateRidershipAccountResponse\"V\xda\xce\x18O\n" +
-	"\x16createRidershipAccount\x10\x02\x1a\x13/ridership/accounts \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xe7\x01\n" +
-	"\x16UpdateRidershipAccount\x128.samsara.ridership.v1beta1.UpdateRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.UpdateRidershipAccountResponse\"X\xda\xce\x18Q\n" +
-	"\x16updateRidershipAccount\x10\x03\x1a\x13/ridership/accounts \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xe5\x01\n" +
-	"\x16DeleteRidershipAccount\x128.samsara.ridership.v1beta1.DeleteRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.DeleteRidershipAccountResponse\"V\xda\xce\x18O\n" +
-	"\x16deleteRidershipAccount\x10\x05\x1a\x13/ridership/accounts8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x88\x02\x01\x12\xdd\x01\n" +
-	"\x13GetRidershipAccount\x125.samsara.ridership.v1beta1.GetRidershipAccountRequest\x1a6.samsara.ridership.v1beta1.GetRidershipAccountResponse\"W\xda\xce\x18P\n" +
+	"\x16createRidershipAccount\x10\x02\x1a\x13/ridership/accounts \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xea\x01\n" +
+	"\x16UpdateRidershipAccount\x128.samsara.ridership.v1beta1.UpdateRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.UpdateRidershipAccountResponse\"[\xda\xce\x18Q\n" +
+	"\x16updateRidershipAccount\x10\x03\x1a\x13/ridership/accounts \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x90\x02\x02\x12\xe8\x01\n" +
+	"\x16DeleteRidershipAccount\x128.samsara.ridership.v1beta1.DeleteRidershipAccountRequest\x1a9.samsara.ridership.v1beta1.DeleteRidershipAccountResponse\"Y\xda\xce\x18O\n" +
+	"\x16deleteRidershipAccount\x10\x05\x1a\x13/ridership/accounts8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x88\x02\x01\x90\x02\x02\x12\xe0\x01\n" +
+	"\x13GetRidershipAccount\x125.samsara.ridership.v1beta1.GetRidershipAccountRequest\x1a6.samsara.ridership.v1beta1.GetRidershipAccountResponse\"Z\xda\xce\x18P\n" +
 	"\x13getRidershipAccount\x10\x01\x1a\x18/ridership/accounts/{id}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x12\xef\x01\n" +
-	"\x17ListRidershipPassengers\x129.samsara.ridership.v1beta1.ListRidershipPassengersRequest\x1a:.samsara.ridership.v1beta1.ListRidershipPassengersResponse\"]\xda\xce\x18Y\n" +
-	"\x17listRidershipPassengers\x10\x01\x1a\x15/ridership/passengers(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb9\x01\n" +
-	"\x19StreamRidershipPassengers\x12;.samsara.ridership.v1beta1.StreamRidershipPassengersRequest\x1a<.samsara.ridership.v1beta1.StreamRidershipPassengersResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListRidershipPassengers\x10\x010\x01\x12\xec\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x90\x02\x01\x12\xf2\x01\n" +
+	"\x17ListRidershipPassengers\x129.samsara.ridership.v1beta1.ListRidershipPassengersRequest\x1a:.samsara.ridership.v1beta1.ListRidershipPassengersResponse\"`\xda\xce\x18Y\n" +
+	"\x17listRidershipPassengers\x10\x01\x1a\x15/ridership/passengers(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xbc\x01\n" +
+	"\x19StreamRidershipPassengers\x12;.samsara.ridership.v1beta1.StreamRidershipPassengersRequest\x1a<.samsara.ridership.v1beta1.StreamRidershipPassengersResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListRidershipPassengers\x10\x01\x90\x02\x010\x01\x12\xec\x01\n" +
 	"\x18CreateRidershipPassenger\x12:.samsara.ridership.v1beta1.CreateRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.CreateRidershipPassengerResponse\"W\xda\xce\x18S\n" +
-	"\x18createRidershipPassenger\x10\x02\x1a\x15/ridership/passengers \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xee\x01\n" +
-	"\x18UpdateRidershipPassenger\x12:.samsara.ridership.v1beta1.UpdateRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.UpdateRidershipPassengerResponse\"Y\xda\xce\x18U\n" +
-	"\x18updateRidershipPassenger\x10\x03\x1a\x15/ridership/passengers \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xec\x01\n" +
-	"\x18DeleteRidershipPassenger\x12:.samsara.ridership.v1beta1.DeleteRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.DeleteRidershipPassengerResponse\"W\xda\xce\x18S\n" +
-	"\x18deleteRidershipPassenger\x10\x05\x1a\x15/ridership/passengers8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xe4\x01\n" +
-	"\x15GetRidershipPassenger\x127.samsara.ridership.v1beta1.GetRidershipPassengerRequest\x1a8.samsara.ridership.v1beta1.GetRidershipPassengerResponse\"X\xda\xce\x18T\n" +
+	"\x18createRidershipPassenger\x10\x02\x1a\x15/ridership/passengers \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf1\x01\n" +
+	"\x18UpdateRidershipPassenger\x12:.samsara.ridership.v1beta1.UpdateRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.UpdateRidershipPassengerResponse\"\\\xda\xce\x18U\n" +
+	"\x18updateRidershipPassenger\x10\x03\x1a\x15/ridership/passengers \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\xef\x01\n" +
+	"\x18DeleteRidershipPassenger\x12:.samsara.ridership.v1beta1.DeleteRidershipPassengerRequest\x1a;.samsara.ridership.v1beta1.DeleteRidershipPassengerResponse\"Z\xda\xce\x18S\n" +
+	"\x18deleteRidershipPassenger\x10\x05\x1a\x15/ridership/passengers8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xe7\x01\n" +
+	"\x15GetRidershipPassenger\x127.samsara.ridership.v1beta1.GetRidershipPassengerRequest\x1a8.samsara.ridership.v1beta1.GetRidershipPassengerResponse\"[\xda\xce\x18T\n" +
 	"\x15getRidershipPassenger\x10\x01\x1a\x1a/ridership/passengers/{id}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xf5\x01\n" +
-	"\x18ListRidershipRouteSetups\x12:.samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest\x1a;.samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse\"`\xda\xce\x18\\\n" +
-	"\x18listRidershipRouteSetups\x10\x01\x1a\x17/ridership/route-setups(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xbd\x01\n" +
-	"\x1aStreamRidershipRouteSetups\x12<.samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest\x1a=.samsara.ridership.v1beta1.StreamRidershipRouteSetupsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListRidershipRouteSetups\x10\x010\x01\x12\xf2\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x90\x02\x01\x12\xf8\x01\n" +
+	"\x18ListRidershipRouteSetups\x12:.samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest\x1a;.samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse\"c\xda\xce\x18\\\n" +
+	"\x18listRidershipRouteSetups\x10\x01\x1a\x17/ridership/route-setups(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc0\x01\n" +
+	"\x1aStreamRidershipRouteSetups\x12<.samsara.ridership.v1beta1.StreamRidershipRouteSetupsRequest\x1a=.samsara.ridership.v1beta1.StreamRidershipRouteSetupsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListRidershipRouteSetups\x10\x01\x90\x02\x010\x01\x12\xf2\x01\n" +
 	"\x19CreateRidershipRouteSetup\x12;.samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse\"Z\xda\xce\x18V\n" +
-	"\x19createRidershipRouteSetup\x10\x02\x1a\x17/ridership/route-setups \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf4\x01\n" +
-	"\x19UpdateRidershipRouteSetup\x12;.samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse\"\\\xda\xce\x18X\n" +
-	"\x19updateRidershipRouteSetup\x10\x03\x1a\x17/ridership/route-setups \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf2\x01\n" +
-	"\x19DeleteRidershipRouteSetup\x12;.samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse\"Z\xda\xce\x18V\n" +
-	"\x19deleteRidershipRouteSetup\x10\x05\x1a\x17/ridership/route-setups8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xef\x01\n" +
-	"\x16GetRidershipRouteSetup\x128.samsara.ridership.v1beta1.GetRidershipRouteSetupRequest\x1a9.samsara.ridership.v1beta1.GetRidershipRouteSetupResponse\"`\xda\xce\x18\\\n" +
+	"\x19createRidershipRouteSetup\x10\x02\x1a\x17/ridership/route-setups \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf7\x01\n" +
+	"\x19UpdateRidershipRouteSetup\x12;.samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse\"_\xda\xce\x18X\n" +
+	"\x19updateRidershipRouteSetup\x10\x03\x1a\x17/ridership/route-setups \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\xf5\x01\n" +
+	"\x19DeleteRidershipRouteSetup\x12;.samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest\x1a<.samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse\"]\xda\xce\x18V\n" +
+	"\x19deleteRidershipRouteSetup\x10\x05\x1a\x17/ridership/route-setups8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xf2\x01\n" +
+	"\x16GetRidershipRouteSetup\x128.samsara.ridership.v1beta1.GetRidershipRouteSetupRequest\x1a9.samsara.ridership.v1beta1.GetRidershipRouteSetupResponse\"c\xda\xce\x18\\\n" +
 	"\x16getRidershipRouteSetup\x10\x01\x1a!/ridership/route-setups/{routeId}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/ridership/v1beta1;ridershipv1beta1b\x06proto3"
+	"\x12\x02\b\x01P\x02X\xc8\x01\x90\x02\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/ridership/v1beta1;ridershipv1beta1b\x06proto3"
 
 var (
 	file_samsara_ridership_v1beta1_ridership_proto_rawDescOnce sync.Once

@@ -56,7 +56,7 @@ type RidershipServiceClient interface {
 	ListRidershipAccounts(ctx context.Context, in *ListRidershipAccountsRequest, opts ...grpc.CallOption) (*ListRidershipAccountsResponse, error)
 	// Deprecated: Do not use.
 	// Every page of ListRidershipAccounts, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// Kept for existing clients.
 	StreamRidershipAccounts(ctx context.Context, in *StreamRidershipAccountsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipAccountsResponse], error)
 	// Deprecated: Do not use.
@@ -93,7 +93,7 @@ type RidershipServiceClient interface {
 	// Stage: beta.
 	ListRidershipPassengers(ctx context.Context, in *ListRidershipPassengersRequest, opts ...grpc.CallOption) (*ListRidershipPassengersResponse, error)
 	// Every page of ListRidershipPassengers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamRidershipPassengers(ctx context.Context, in *StreamRidershipPassengersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipPassengersResponse], error)
 	// POST /ridership/passengers
 	// Scope: Write Ridership.
@@ -121,7 +121,7 @@ type RidershipServiceClient interface {
 	// Stage: beta.
 	ListRidershipRouteSetups(ctx context.Context, in *ListRidershipRouteSetupsRequest, opts ...grpc.CallOption) (*ListRidershipRouteSetupsResponse, error)
 	// Every page of ListRidershipRouteSetups, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamRidershipRouteSetups(ctx context.Context, in *StreamRidershipRouteSetupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipRouteSetupsResponse], error)
 	// POST /ridership/route-setups
 	// Scope: Write Ridership.
@@ -381,7 +381,7 @@ type RidershipServiceServer interface {
 	ListRidershipAccounts(context.Context, *ListRidershipAccountsRequest) (*ListRidershipAccountsResponse, error)
 	// Deprecated: Do not use.
 	// Every page of ListRidershipAccounts, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// Kept for existing clients.
 	StreamRidershipAccounts(*StreamRidershipAccountsRequest, grpc.ServerStreamingServer[StreamRidershipAccountsResponse]) error
 	// Deprecated: Do not use.
@@ -418,7 +418,7 @@ type RidershipServiceServer interface {
 	// Stage: beta.
 	ListRidershipPassengers(context.Context, *ListRidershipPassengersRequest) (*ListRidershipPassengersResponse, error)
 	// Every page of ListRidershipPassengers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamRidershipPassengers(*StreamRidershipPassengersRequest, grpc.ServerStreamingServer[StreamRidershipPassengersResponse]) error
 	// POST /ridership/passengers
 	// Scope: Write Ridership.
@@ -446,7 +446,7 @@ type RidershipServiceServer interface {
 	// Stage: beta.
 	ListRidershipRouteSetups(context.Context, *ListRidershipRouteSetupsRequest) (*ListRidershipRouteSetupsResponse, error)
 	// Every page of ListRidershipRouteSetups, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamRidershipRouteSetups(*StreamRidershipRouteSetupsRequest, grpc.ServerStreamingServer[StreamRidershipRouteSetupsResponse]) error
 	// POST /ridership/route-setups
 	// Scope: Write Ridership.

@@ -33,7 +33,7 @@ type GetRouteEventsStreamRequest struct {
 	// Query parameter `includeExternalIds`.
 	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -84,7 +84,7 @@ func (x *GetRouteEventsStreamRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *GetRouteEventsStreamRequest) GetLimit() int64 {
+func (x *GetRouteEventsStreamRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -158,7 +158,7 @@ type StreamRouteEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetRouteEventsStream is asked, page after page.
 	Request *GetRouteEventsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -830,7 +830,7 @@ const file_samsara_route_events_v1_route_events_proto_rawDesc = "" +
 	"\x1bGetRouteEventsStreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x02R\x05limit\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x02R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
@@ -909,14 +909,14 @@ const file_samsara_route_events_v1_route_events_proto_rawDesc = "" +
 	"\n" +
 	"\b_task_idB\f\n" +
 	"\n" +
-	"_task_type2\xae\x04\n" +
-	"\x12RouteEventsService\x12\xdd\x01\n" +
-	"\x14GetRouteEventsStream\x124.samsara.route_events.v1.GetRouteEventsStreamRequest\x1a5.samsara.route_events.v1.GetRouteEventsStreamResponse\"X\xda\xce\x18T\n" +
-	"\x14getRouteEventsStream\x10\x01\x1a\x14/route-events/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
-	"\x11StreamRouteEvents\x121.samsara.route_events.v1.StreamRouteEventsRequest\x1a2.samsara.route_events.v1.StreamRouteEventsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetRouteEventsStream\x10\x010\x01\x12\x9a\x01\n" +
-	"\x11FollowRouteEvents\x121.samsara.route_events.v1.FollowRouteEventsRequest\x1a2.samsara.route_events.v1.FollowRouteEventsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetRouteEventsStream\x10\x020\x01BFP\x01ZBsamsara.internal/gateway/gen/samsara/route_events/v1;routeeventsv1b\x06proto3"
+	"_task_type2\xb7\x04\n" +
+	"\x12RouteEventsService\x12\xe0\x01\n" +
+	"\x14GetRouteEventsStream\x124.samsara.route_events.v1.GetRouteEventsStreamRequest\x1a5.samsara.route_events.v1.GetRouteEventsStreamResponse\"[\xda\xce\x18T\n" +
+	"\x14getRouteEventsStream\x10\x01\x1a\x14/route-events/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9d\x01\n" +
+	"\x11StreamRouteEvents\x121.samsara.route_events.v1.StreamRouteEventsRequest\x1a2.samsara.route_events.v1.StreamRouteEventsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetRouteEventsStream\x10\x01\x90\x02\x010\x01\x12\x9d\x01\n" +
+	"\x11FollowRouteEvents\x121.samsara.route_events.v1.FollowRouteEventsRequest\x1a2.samsara.route_events.v1.FollowRouteEventsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetRouteEventsStream\x10\x02\x90\x02\x010\x01BFP\x01ZBsamsara.internal/gateway/gen/samsara/route_events/v1;routeeventsv1b\x06proto3"
 
 var (
 	file_samsara_route_events_v1_route_events_proto_rawDescOnce sync.Once

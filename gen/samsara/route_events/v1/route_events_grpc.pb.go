@@ -37,7 +37,7 @@ type RouteEventsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetRouteEventsStream(ctx context.Context, in *GetRouteEventsStreamRequest, opts ...grpc.CallOption) (*GetRouteEventsStreamResponse, error)
 	// Every page of GetRouteEventsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamRouteEvents(ctx context.Context, in *StreamRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRouteEventsResponse], error)
 	// Every page of GetRouteEventsStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -113,7 +113,7 @@ type RouteEventsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetRouteEventsStream(context.Context, *GetRouteEventsStreamRequest) (*GetRouteEventsStreamResponse, error)
 	// Every page of GetRouteEventsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamRouteEvents(*StreamRouteEventsRequest, grpc.ServerStreamingServer[StreamRouteEventsResponse]) error
 	// Every page of GetRouteEventsStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.

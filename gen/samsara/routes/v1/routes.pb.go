@@ -36,13 +36,13 @@ type FetchRoutesRequest struct {
 	// Query parameter `include`.
 	Include []string `protobuf:"bytes,3,rep,name=include,proto3" json:"include,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,18 +98,18 @@ func (x *FetchRoutesRequest) GetInclude() []string {
 	return nil
 }
 
-func (x *FetchRoutesRequest) GetLimit() int64 {
+func (x *FetchRoutesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *FetchRoutesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *FetchRoutesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *FetchRoutesRequest) GetStartTime() string {
@@ -119,11 +119,11 @@ func (x *FetchRoutesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *FetchRoutesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *FetchRoutesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of FetchRoutes.
@@ -186,7 +186,7 @@ type StreamRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What FetchRoutes is asked, page after page.
 	Request *FetchRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -460,8 +460,8 @@ type GetRoutesFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `expand`. A comma-separated list. Known values: `route`.
-	Expand        *string `protobuf:"bytes,2,opt,name=expand,proto3,oneof" json:"expand,omitempty"`
+	// Query parameter `expand`. Known values: `route`.
+	Expand        []string `protobuf:"bytes,2,rep,name=expand,proto3" json:"expand,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -503,11 +503,11 @@ func (x *GetRoutesFeedRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetRoutesFeedRequest) GetExpand() string {
-	if x != nil && x.Expand != nil {
-		return *x.Expand
+func (x *GetRoutesFeedRequest) GetExpand() []string {
+	if x != nil {
+		return x.Expand
 	}
-	return ""
+	return nil
 }
 
 // Response of GetRoutesFeed.
@@ -570,7 +570,7 @@ type StreamRoutesFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetRoutesFeed is asked, page after page.
 	Request *GetRoutesFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1169,11 +1169,11 @@ type ListHubPlanRoutesRequest struct {
 	// Query parameter `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `planId`. Required.
 	PlanId *string `protobuf:"bytes,4,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
-	// Query parameter `routeIds`. A comma-separated list.
-	RouteIds *string `protobuf:"bytes,5,opt,name=route_ids,json=routeIds,proto3,oneof" json:"route_ids,omitempty"`
+	// Query parameter `routeIds`.
+	RouteIds []string `protobuf:"bytes,5,rep,name=route_ids,json=routeIds,proto3" json:"route_ids,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1224,7 +1224,7 @@ func (x *ListHubPlanRoutesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListHubPlanRoutesRequest) GetLimit() int64 {
+func (x *ListHubPlanRoutesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1238,11 +1238,11 @@ func (x *ListHubPlanRoutesRequest) GetPlanId() string {
 	return ""
 }
 
-func (x *ListHubPlanRoutesRequest) GetRouteIds() string {
-	if x != nil && x.RouteIds != nil {
-		return *x.RouteIds
+func (x *ListHubPlanRoutesRequest) GetRouteIds() []string {
+	if x != nil {
+		return x.RouteIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubPlanRoutesRequest) GetStartTime() string {
@@ -1312,7 +1312,7 @@ type StreamHubPlanRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlanRoutes is asked, page after page.
 	Request *ListHubPlanRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4225,23 +4225,20 @@ var File_samsara_routes_v1_routes_proto protoreflect.FileDescriptor
 
 const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\n" +
-	"\x1esamsara/routes/v1/routes.proto\x12\x11samsara.routes.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xab\x03\n" +
+	"\x1esamsara/routes/v1/routes.proto\x12\x11samsara.routes.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x86\x03\n" +
 	"\x12FetchRoutesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\"\n" +
 	"\ainclude\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\ainclude\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\x9f\x01\n" +
+	"\x06_limitB\r\n" +
+	"\v_start_time\"\x9f\x01\n" +
 	"\x13FetchRoutesResponse\x12B\n" +
 	"\x04data\x18\x01 \x03(\v2&.samsara.routes.v1.BaseRouteWithOrdersB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -4275,12 +4272,11 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x1a_recompute_scheduled_timesB\r\n" +
 	"\v_vehicle_id\"Q\n" +
 	"\x13CreateRouteResponse\x12:\n" +
-	"\x04data\x18\x01 \x01(\v2&.samsara.routes.v1.BaseRouteWithOrdersR\x04data\"z\n" +
+	"\x04data\x18\x01 \x01(\v2&.samsara.routes.v1.BaseRouteWithOrdersR\x04data\"l\n" +
 	"\x14GetRoutesFeedRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
-	"\x06expand\x18\x02 \x01(\tB\r\xda\xce\x18\t\b\x022\x05routeH\x01R\x06expand\x88\x01\x01B\b\n" +
-	"\x06_afterB\t\n" +
-	"\a_expand\"\x97\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
+	"\x06expand\x18\x02 \x03(\tB\x0f\xda\xce\x18\v\b\x02\x18\x012\x05routeR\x06expandB\b\n" +
+	"\x06_after\"\x97\x01\n" +
 	"\x15GetRoutesFeedResponse\x128\n" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.routes.v1.RouteFeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -4338,22 +4334,20 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x12DeleteRouteRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x15\n" +
-	"\x13DeleteRouteResponse\"\xf4\x02\n" +
+	"\x13DeleteRouteResponse\"\xe3\x02\n" +
 	"\x18ListHubPlanRoutesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x02R\x05limit\x88\x01\x01\x12&\n" +
-	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x06planId\x88\x01\x01\x12(\n" +
-	"\troute_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\brouteIds\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x02R\x05limit\x88\x01\x01\x12&\n" +
+	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x06planId\x88\x01\x01\x12%\n" +
+	"\troute_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\brouteIds\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
 	"\x06_limitB\n" +
 	"\n" +
-	"\b_plan_idB\f\n" +
-	"\n" +
-	"_route_idsB\r\n" +
+	"\b_plan_idB\r\n" +
 	"\v_start_time\"\x97\x01\n" +
 	"\x19ListHubPlanRoutesResponse\x124\n" +
 	"\x04data\x18\x01 \x03(\v2\x18.samsara.routes.v1.RouteB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -4791,35 +4785,35 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\b_addressB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xcc\r\n" +
-	"\rRoutesService\x12\xa4\x01\n" +
-	"\vFetchRoutes\x12%.samsara.routes.v1.FetchRoutesRequest\x1a&.samsara.routes.v1.FetchRoutesResponse\"F\xda\xce\x18B\n" +
-	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12v\n" +
-	"\fStreamRoutes\x12&.samsara.routes.v1.StreamRoutesRequest\x1a'.samsara.routes.v1.StreamRoutesResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vFetchRoutes\x10\x010\x01\x12\x9d\x01\n" +
+	"_longitude2\xe7\r\n" +
+	"\rRoutesService\x12\xa7\x01\n" +
+	"\vFetchRoutes\x12%.samsara.routes.v1.FetchRoutesRequest\x1a&.samsara.routes.v1.FetchRoutesResponse\"I\xda\xce\x18B\n" +
+	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12y\n" +
+	"\fStreamRoutes\x12&.samsara.routes.v1.StreamRoutesRequest\x1a'.samsara.routes.v1.StreamRoutesResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vFetchRoutes\x10\x01\x90\x02\x010\x01\x12\x9d\x01\n" +
 	"\vCreateRoute\x12%.samsara.routes.v1.CreateRouteRequest\x1a&.samsara.routes.v1.CreateRouteResponse\"?\xda\xce\x18;\n" +
-	"\vcreateRoute\x10\x02\x1a\r/fleet/routes \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbe\x01\n" +
-	"\rGetRoutesFeed\x12'.samsara.routes.v1.GetRoutesFeedRequest\x1a(.samsara.routes.v1.GetRoutesFeedResponse\"Z\xda\xce\x18V\n" +
-	"\rgetRoutesFeed\x10\x01\x1a\x1d/fleet/routes/audit-logs/feed(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x84\x01\n" +
-	"\x10StreamRoutesFeed\x12*.samsara.routes.v1.StreamRoutesFeedRequest\x1a+.samsara.routes.v1.StreamRoutesFeedResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetRoutesFeed\x10\x010\x01\x12x\n" +
-	"\fFollowRoutes\x12&.samsara.routes.v1.FollowRoutesRequest\x1a'.samsara.routes.v1.FollowRoutesResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetRoutesFeed\x10\x020\x01\x12\x9d\x01\n" +
+	"\vcreateRoute\x10\x02\x1a\r/fleet/routes \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc1\x01\n" +
+	"\rGetRoutesFeed\x12'.samsara.routes.v1.GetRoutesFeedRequest\x1a(.samsara.routes.v1.GetRoutesFeedResponse\"]\xda\xce\x18V\n" +
+	"\rgetRoutesFeed\x10\x01\x1a\x1d/fleet/routes/audit-logs/feed(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x87\x01\n" +
+	"\x10StreamRoutesFeed\x12*.samsara.routes.v1.StreamRoutesFeedRequest\x1a+.samsara.routes.v1.StreamRoutesFeedResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetRoutesFeed\x10\x01\x90\x02\x010\x01\x12{\n" +
+	"\fFollowRoutes\x12&.samsara.routes.v1.FollowRoutesRequest\x1a'.samsara.routes.v1.FollowRoutesResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetRoutesFeed\x10\x02\x90\x02\x010\x01\x12\xa0\x01\n" +
 	"\n" +
-	"FetchRoute\x12$.samsara.routes.v1.FetchRouteRequest\x1a%.samsara.routes.v1.FetchRouteResponse\"B\xda\xce\x18>\n" +
+	"FetchRoute\x12$.samsara.routes.v1.FetchRouteRequest\x1a%.samsara.routes.v1.FetchRouteResponse\"E\xda\xce\x18>\n" +
 	"\n" +
-	"fetchRoute\x10\x01\x1a\x12/fleet/routes/{id}8\x01B\vRead RoutesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\x9e\x01\n" +
+	"fetchRoute\x10\x01\x1a\x12/fleet/routes/{id}8\x01B\vRead RoutesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\x9e\x01\n" +
 	"\n" +
 	"PatchRoute\x12$.samsara.routes.v1.PatchRouteRequest\x1a%.samsara.routes.v1.PatchRouteResponse\"C\xda\xce\x18?\n" +
 	"\n" +
-	"patchRoute\x10\x04\x1a\x12/fleet/routes/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa2\x01\n" +
-	"\vDeleteRoute\x12%.samsara.routes.v1.DeleteRouteRequest\x1a&.samsara.routes.v1.DeleteRouteResponse\"D\xda\xce\x18@\n" +
-	"\vdeleteRoute\x10\x05\x1a\x12/fleet/routes/{id}8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xbf\x01\n" +
-	"\x11ListHubPlanRoutes\x12+.samsara.routes.v1.ListHubPlanRoutesRequest\x1a,.samsara.routes.v1.ListHubPlanRoutesResponse\"O\xda\xce\x18K\n" +
+	"patchRoute\x10\x04\x1a\x12/fleet/routes/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa5\x01\n" +
+	"\vDeleteRoute\x12%.samsara.routes.v1.DeleteRouteRequest\x1a&.samsara.routes.v1.DeleteRouteResponse\"G\xda\xce\x18@\n" +
+	"\vdeleteRoute\x10\x05\x1a\x12/fleet/routes/{id}8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xc2\x01\n" +
+	"\x11ListHubPlanRoutes\x12+.samsara.routes.v1.ListHubPlanRoutesRequest\x1a,.samsara.routes.v1.ListHubPlanRoutesResponse\"R\xda\xce\x18K\n" +
 	"\x11listHubPlanRoutes\x10\x01\x1a\x10/hub/plan/routes(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x13StreamHubPlanRoutes\x12-.samsara.routes.v1.StreamHubPlanRoutesRequest\x1a..samsara.routes.v1.StreamHubPlanRoutesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListHubPlanRoutes\x10\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/routes/v1;routesv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x13StreamHubPlanRoutes\x12-.samsara.routes.v1.StreamHubPlanRoutesRequest\x1a..samsara.routes.v1.StreamHubPlanRoutesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListHubPlanRoutes\x10\x01\x90\x02\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/routes/v1;routesv1b\x06proto3"
 
 var (
 	file_samsara_routes_v1_routes_proto_rawDescOnce sync.Once

@@ -44,8 +44,8 @@ type RoutesServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	FetchRoutes(ctx context.Context, in *FetchRoutesRequest, opts ...grpc.CallOption) (*FetchRoutesResponse, error)
-	// Every page of FetchRoutes, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of FetchRoutes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamRoutes(ctx context.Context, in *StreamRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesResponse], error)
 	// POST /fleet/routes
 	// Scope: Write Routes.
@@ -55,8 +55,8 @@ type RoutesServiceClient interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	GetRoutesFeed(ctx context.Context, in *GetRoutesFeedRequest, opts ...grpc.CallOption) (*GetRoutesFeedResponse, error)
-	// Every page of GetRoutesFeed, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetRoutesFeed, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamRoutesFeed(ctx context.Context, in *StreamRoutesFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesFeedResponse], error)
 	// Every page of GetRoutesFeed, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -79,7 +79,7 @@ type RoutesServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlanRoutes(ctx context.Context, in *ListHubPlanRoutesRequest, opts ...grpc.CallOption) (*ListHubPlanRoutesResponse, error)
 	// Every page of ListHubPlanRoutes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubPlanRoutes(ctx context.Context, in *StreamHubPlanRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlanRoutesResponse], error)
 }
 
@@ -247,8 +247,8 @@ type RoutesServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	FetchRoutes(context.Context, *FetchRoutesRequest) (*FetchRoutesResponse, error)
-	// Every page of FetchRoutes, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of FetchRoutes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamRoutes(*StreamRoutesRequest, grpc.ServerStreamingServer[StreamRoutesResponse]) error
 	// POST /fleet/routes
 	// Scope: Write Routes.
@@ -258,8 +258,8 @@ type RoutesServiceServer interface {
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
 	GetRoutesFeed(context.Context, *GetRoutesFeedRequest) (*GetRoutesFeedResponse, error)
-	// Every page of GetRoutesFeed, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetRoutesFeed, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamRoutesFeed(*StreamRoutesFeedRequest, grpc.ServerStreamingServer[StreamRoutesFeedResponse]) error
 	// Every page of GetRoutesFeed, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -282,7 +282,7 @@ type RoutesServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	ListHubPlanRoutes(context.Context, *ListHubPlanRoutesRequest) (*ListHubPlanRoutesResponse, error)
 	// Every page of ListHubPlanRoutes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamHubPlanRoutes(*StreamHubPlanRoutesRequest, grpc.ServerStreamingServer[StreamHubPlanRoutesResponse]) error
 }
 

@@ -167,7 +167,7 @@ type StreamSafetyEventsV2Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2 is asked, page after page.
 	Request *GetSafetyEventsV2Request `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -487,7 +487,7 @@ type StreamSafetyEventsV2StreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2Stream is asked, page after page.
 	Request *GetSafetyEventsV2StreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1629,18 +1629,18 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x1dmax_speed_kilometers_per_hour\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x19maxSpeedKilometersPerHour\x88\x01\x01\x12^\n" +
 	"&posted_speed_limit_kilometers_per_hour\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R!postedSpeedLimitKilometersPerHour\x88\x01\x01:+\xda\xce\x18'SafetyEventSpeedingMetadataResponseBodyB \n" +
 	"\x1e_max_speed_kilometers_per_hourB)\n" +
-	"'_posted_speed_limit_kilometers_per_hour2\xb3\a\n" +
-	"\rSafetyService\x12\xcd\x01\n" +
-	"\x11GetSafetyEventsV2\x12+.samsara.safety.v1.GetSafetyEventsV2Request\x1a,.samsara.safety.v1.GetSafetyEventsV2Response\"]\xda\xce\x18Y\n" +
-	"\x11getSafetyEventsV2\x10\x01\x1a\x0e/safety-events(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x94\x01\n" +
-	"\x14StreamSafetyEventsV2\x12..samsara.safety.v1.StreamSafetyEventsV2Request\x1a/.samsara.safety.v1.StreamSafetyEventsV2Response\"\x19\xe2\xce\x18\x15\n" +
-	"\x11GetSafetyEventsV2\x10\x010\x01\x12\xee\x01\n" +
-	"\x17GetSafetyEventsV2Stream\x121.samsara.safety.v1.GetSafetyEventsV2StreamRequest\x1a2.samsara.safety.v1.GetSafetyEventsV2StreamResponse\"l\xda\xce\x18h\n" +
-	"\x17getSafetyEventsV2Stream\x10\x01\x1a\x15/safety-events/stream(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xac\x01\n" +
-	"\x1aStreamSafetyEventsV2Stream\x124.samsara.safety.v1.StreamSafetyEventsV2StreamRequest\x1a5.samsara.safety.v1.StreamSafetyEventsV2StreamResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetSafetyEventsV2Stream\x10\x010\x01\x12\x9a\x01\n" +
-	"\x14FollowSafetyEventsV2\x12..samsara.safety.v1.FollowSafetyEventsV2Request\x1a/.samsara.safety.v1.FollowSafetyEventsV2Response\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetSafetyEventsV2Stream\x10\x020\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/safety/v1;safetyv1b\x06proto3"
+	"'_posted_speed_limit_kilometers_per_hour2\xc2\a\n" +
+	"\rSafetyService\x12\xd0\x01\n" +
+	"\x11GetSafetyEventsV2\x12+.samsara.safety.v1.GetSafetyEventsV2Request\x1a,.samsara.safety.v1.GetSafetyEventsV2Response\"`\xda\xce\x18Y\n" +
+	"\x11getSafetyEventsV2\x10\x01\x1a\x0e/safety-events(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x97\x01\n" +
+	"\x14StreamSafetyEventsV2\x12..samsara.safety.v1.StreamSafetyEventsV2Request\x1a/.samsara.safety.v1.StreamSafetyEventsV2Response\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11GetSafetyEventsV2\x10\x01\x90\x02\x010\x01\x12\xf1\x01\n" +
+	"\x17GetSafetyEventsV2Stream\x121.samsara.safety.v1.GetSafetyEventsV2StreamRequest\x1a2.samsara.safety.v1.GetSafetyEventsV2StreamResponse\"o\xda\xce\x18h\n" +
+	"\x17getSafetyEventsV2Stream\x10\x01\x1a\x15/safety-events/stream(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xaf\x01\n" +
+	"\x1aStreamSafetyEventsV2Stream\x124.samsara.safety.v1.StreamSafetyEventsV2StreamRequest\x1a5.samsara.safety.v1.StreamSafetyEventsV2StreamResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetSafetyEventsV2Stream\x10\x01\x90\x02\x010\x01\x12\x9d\x01\n" +
+	"\x14FollowSafetyEventsV2\x12..samsara.safety.v1.FollowSafetyEventsV2Request\x1a/.samsara.safety.v1.FollowSafetyEventsV2Response\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetSafetyEventsV2Stream\x10\x02\x90\x02\x010\x01B;P\x01Z7samsara.internal/gateway/gen/samsara/safety/v1;safetyv1b\x06proto3"
 
 var (
 	file_samsara_safety_v1_safety_proto_rawDescOnce sync.Once

@@ -39,14 +39,14 @@ type SafetyServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2(ctx context.Context, in *GetSafetyEventsV2Request, opts ...grpc.CallOption) (*GetSafetyEventsV2Response, error)
 	// Every page of GetSafetyEventsV2, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyEventsV2(ctx context.Context, in *StreamSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2Response], error)
 	// GET /safety-events/stream
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2Stream(ctx context.Context, in *GetSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (*GetSafetyEventsV2StreamResponse, error)
 	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyEventsV2Stream(ctx context.Context, in *StreamSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2StreamResponse], error)
 	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -151,14 +151,14 @@ type SafetyServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2(context.Context, *GetSafetyEventsV2Request) (*GetSafetyEventsV2Response, error)
 	// Every page of GetSafetyEventsV2, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyEventsV2(*StreamSafetyEventsV2Request, grpc.ServerStreamingServer[StreamSafetyEventsV2Response]) error
 	// GET /safety-events/stream
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
 	GetSafetyEventsV2Stream(context.Context, *GetSafetyEventsV2StreamRequest) (*GetSafetyEventsV2StreamResponse, error)
 	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSafetyEventsV2Stream(*StreamSafetyEventsV2StreamRequest, grpc.ServerStreamingServer[StreamSafetyEventsV2StreamResponse]) error
 	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
 	// every 5 seconds.

@@ -158,7 +158,7 @@ type StreamDriverSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverSafetyScores is asked, page after page.
 	Request *GetDriverSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -524,7 +524,7 @@ type StreamTagSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTagSafetyScores is asked, page after page.
 	Request *GetTagSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -762,7 +762,7 @@ type StreamVehicleSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleSafetyScores is asked, page after page.
 	Request *GetVehicleSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1500,22 +1500,22 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x16_drive_distance_metersB\x1a\n" +
 	"\x18_drive_time_millisecondsB\r\n" +
 	"\v_vehicle_idB\x10\n" +
-	"\x0e_vehicle_score2\xfc\v\n" +
-	"\x13SafetyScoresService\x12\xf3\x01\n" +
-	"\x15GetDriverSafetyScores\x126.samsara.safety_scores.v1.GetDriverSafetyScoresRequest\x1a7.samsara.safety_scores.v1.GetDriverSafetyScoresResponse\"i\xda\xce\x18e\n" +
-	"\x15getDriverSafetyScores\x10\x01\x1a\x16/safety-scores/drivers(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xb2\x01\n" +
-	"\x18StreamDriverSafetyScores\x129.samsara.safety_scores.v1.StreamDriverSafetyScoresRequest\x1a:.samsara.safety_scores.v1.StreamDriverSafetyScoresResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15GetDriverSafetyScores\x10\x010\x01\x12\xf5\x01\n" +
-	"\x17GetTagGroupSafetyScores\x128.samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest\x1a9.samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse\"e\xda\xce\x18a\n" +
-	"\x17getTagGroupSafetyScores\x10\x01\x1a\x18/safety-scores/tag-group8\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe4\x01\n" +
-	"\x12GetTagSafetyScores\x123.samsara.safety_scores.v1.GetTagSafetyScoresRequest\x1a4.samsara.safety_scores.v1.GetTagSafetyScoresResponse\"c\xda\xce\x18_\n" +
-	"\x12getTagSafetyScores\x10\x01\x1a\x13/safety-scores/tags(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xa6\x01\n" +
-	"\x15StreamTagSafetyScores\x126.samsara.safety_scores.v1.StreamTagSafetyScoresRequest\x1a7.samsara.safety_scores.v1.StreamTagSafetyScoresResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12GetTagSafetyScores\x10\x010\x01\x12\xf8\x01\n" +
-	"\x16GetVehicleSafetyScores\x127.samsara.safety_scores.v1.GetVehicleSafetyScoresRequest\x1a8.samsara.safety_scores.v1.GetVehicleSafetyScoresResponse\"k\xda\xce\x18g\n" +
-	"\x16getVehicleSafetyScores\x10\x01\x1a\x17/safety-scores/vehicles(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
-	"\x19StreamVehicleSafetyScores\x12:.samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest\x1a;.samsara.safety_scores.v1.StreamVehicleSafetyScoresResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16GetVehicleSafetyScores\x10\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/safety_scores/v1;safetyscoresv1b\x06proto3"
+	"\x0e_vehicle_score2\x91\f\n" +
+	"\x13SafetyScoresService\x12\xf6\x01\n" +
+	"\x15GetDriverSafetyScores\x126.samsara.safety_scores.v1.GetDriverSafetyScoresRequest\x1a7.samsara.safety_scores.v1.GetDriverSafetyScoresResponse\"l\xda\xce\x18e\n" +
+	"\x15getDriverSafetyScores\x10\x01\x1a\x16/safety-scores/drivers(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb5\x01\n" +
+	"\x18StreamDriverSafetyScores\x129.samsara.safety_scores.v1.StreamDriverSafetyScoresRequest\x1a:.samsara.safety_scores.v1.StreamDriverSafetyScoresResponse\" \xe2\xce\x18\x19\n" +
+	"\x15GetDriverSafetyScores\x10\x01\x90\x02\x010\x01\x12\xf8\x01\n" +
+	"\x17GetTagGroupSafetyScores\x128.samsara.safety_scores.v1.GetTagGroupSafetyScoresRequest\x1a9.samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse\"h\xda\xce\x18a\n" +
+	"\x17getTagGroupSafetyScores\x10\x01\x1a\x18/safety-scores/tag-group8\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x90\x02\x01\x12\xe7\x01\n" +
+	"\x12GetTagSafetyScores\x123.samsara.safety_scores.v1.GetTagSafetyScoresRequest\x1a4.samsara.safety_scores.v1.GetTagSafetyScoresResponse\"f\xda\xce\x18_\n" +
+	"\x12getTagSafetyScores\x10\x01\x1a\x13/safety-scores/tags(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa9\x01\n" +
+	"\x15StreamTagSafetyScores\x126.samsara.safety_scores.v1.StreamTagSafetyScoresRequest\x1a7.samsara.safety_scores.v1.StreamTagSafetyScoresResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12GetTagSafetyScores\x10\x01\x90\x02\x010\x01\x12\xfb\x01\n" +
+	"\x16GetVehicleSafetyScores\x127.samsara.safety_scores.v1.GetVehicleSafetyScoresRequest\x1a8.samsara.safety_scores.v1.GetVehicleSafetyScoresResponse\"n\xda\xce\x18g\n" +
+	"\x16getVehicleSafetyScores\x10\x01\x1a\x17/safety-scores/vehicles(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb9\x01\n" +
+	"\x19StreamVehicleSafetyScores\x12:.samsara.safety_scores.v1.StreamVehicleSafetyScoresRequest\x1a;.samsara.safety_scores.v1.StreamVehicleSafetyScoresResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16GetVehicleSafetyScores\x10\x01\x90\x02\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/safety_scores/v1;safetyscoresv1b\x06proto3"
 
 var (
 	file_samsara_safety_scores_v1_safety_scores_proto_rawDescOnce sync.Once

@@ -41,7 +41,7 @@ type SafetyScoresServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	GetDriverSafetyScores(ctx context.Context, in *GetDriverSafetyScoresRequest, opts ...grpc.CallOption) (*GetDriverSafetyScoresResponse, error)
 	// Every page of GetDriverSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverSafetyScores(ctx context.Context, in *StreamDriverSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverSafetyScoresResponse], error)
 	// GET /safety-scores/tag-group
 	// Scope: Read Safety Events & Scores.
@@ -52,14 +52,14 @@ type SafetyScoresServiceClient interface {
 	// Rate limit: 100 requests per minute and organization.
 	GetTagSafetyScores(ctx context.Context, in *GetTagSafetyScoresRequest, opts ...grpc.CallOption) (*GetTagSafetyScoresResponse, error)
 	// Every page of GetTagSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTagSafetyScores(ctx context.Context, in *StreamTagSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagSafetyScoresResponse], error)
 	// GET /safety-scores/vehicles
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetVehicleSafetyScores(ctx context.Context, in *GetVehicleSafetyScoresRequest, opts ...grpc.CallOption) (*GetVehicleSafetyScoresResponse, error)
 	// Every page of GetVehicleSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleSafetyScores(ctx context.Context, in *StreamVehicleSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleSafetyScoresResponse], error)
 }
 
@@ -179,7 +179,7 @@ type SafetyScoresServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	GetDriverSafetyScores(context.Context, *GetDriverSafetyScoresRequest) (*GetDriverSafetyScoresResponse, error)
 	// Every page of GetDriverSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverSafetyScores(*StreamDriverSafetyScoresRequest, grpc.ServerStreamingServer[StreamDriverSafetyScoresResponse]) error
 	// GET /safety-scores/tag-group
 	// Scope: Read Safety Events & Scores.
@@ -190,14 +190,14 @@ type SafetyScoresServiceServer interface {
 	// Rate limit: 100 requests per minute and organization.
 	GetTagSafetyScores(context.Context, *GetTagSafetyScoresRequest) (*GetTagSafetyScoresResponse, error)
 	// Every page of GetTagSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTagSafetyScores(*StreamTagSafetyScoresRequest, grpc.ServerStreamingServer[StreamTagSafetyScoresResponse]) error
 	// GET /safety-scores/vehicles
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
 	GetVehicleSafetyScores(context.Context, *GetVehicleSafetyScoresRequest) (*GetVehicleSafetyScoresResponse, error)
 	// Every page of GetVehicleSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleSafetyScores(*StreamVehicleSafetyScoresRequest, grpc.ServerStreamingServer[StreamVehicleSafetyScoresResponse]) error
 }
 

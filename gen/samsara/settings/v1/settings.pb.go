@@ -2917,18 +2917,18 @@ const file_samsara_settings_v1_settings_proto_rawDesc = "" +
 	"\x16speeding_threshold_mph\x18\x04 \x01(\x01H\x02R\x14speedingThresholdMph\x88\x01\x01:+\xda\xce\x18'VoiceCoachingSettingsObjectResponseBodyB\r\n" +
 	"\v_is_enabledB\v\n" +
 	"\t_languageB\x19\n" +
-	"\x17_speeding_threshold_mph2\x95\t\n" +
-	"\x0fSettingsService\x12\xeb\x01\n" +
-	"\x15GetComplianceSettings\x121.samsara.settings.v1.GetComplianceSettingsRequest\x1a2.samsara.settings.v1.GetComplianceSettingsResponse\"k\xda\xce\x18g\n" +
-	"\x15getComplianceSettings\x10\x01\x1a\x1a/fleet/settings/compliance8\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xf4\x01\n" +
+	"\x17_speeding_threshold_mph2\x9e\t\n" +
+	"\x0fSettingsService\x12\xee\x01\n" +
+	"\x15GetComplianceSettings\x121.samsara.settings.v1.GetComplianceSettingsRequest\x1a2.samsara.settings.v1.GetComplianceSettingsResponse\"n\xda\xce\x18g\n" +
+	"\x15getComplianceSettings\x10\x01\x1a\x1a/fleet/settings/compliance8\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xf4\x01\n" +
 	"\x17PatchComplianceSettings\x123.samsara.settings.v1.PatchComplianceSettingsRequest\x1a4.samsara.settings.v1.PatchComplianceSettingsResponse\"n\xda\xce\x18j\n" +
-	"\x17patchComplianceSettings\x10\x04\x1a\x1a/fleet/settings/compliance \x02B\"Write ELD Compliance Settings (US)J\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xde\x01\n" +
-	"\x14GetDriverAppSettings\x120.samsara.settings.v1.GetDriverAppSettingsRequest\x1a1.samsara.settings.v1.GetDriverAppSettingsResponse\"a\xda\xce\x18]\n" +
-	"\x14getDriverAppSettings\x10\x01\x1a\x1a/fleet/settings/driver-app8\x01B\x18Read Driver App SettingsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe7\x01\n" +
+	"\x17patchComplianceSettings\x10\x04\x1a\x1a/fleet/settings/compliance \x02B\"Write ELD Compliance Settings (US)J\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe1\x01\n" +
+	"\x14GetDriverAppSettings\x120.samsara.settings.v1.GetDriverAppSettingsRequest\x1a1.samsara.settings.v1.GetDriverAppSettingsResponse\"d\xda\xce\x18]\n" +
+	"\x14getDriverAppSettings\x10\x01\x1a\x1a/fleet/settings/driver-app8\x01B\x18Read Driver App SettingsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xe7\x01\n" +
 	"\x16PatchDriverAppSettings\x122.samsara.settings.v1.PatchDriverAppSettingsRequest\x1a3.samsara.settings.v1.PatchDriverAppSettingsResponse\"d\xda\xce\x18`\n" +
-	"\x16patchDriverAppSettings\x10\x04\x1a\x1a/fleet/settings/driver-app \x02B\x19Write Driver App SettingsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd1\x01\n" +
-	"\x11GetSafetySettings\x12-.samsara.settings.v1.GetSafetySettingsRequest\x1a..samsara.settings.v1.GetSafetySettingsResponse\"]\xda\xce\x18Y\n" +
-	"\x11getSafetySettings\x10\x01\x1a\x16/fleet/settings/safety8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/settings/v1;settingsv1b\x06proto3"
+	"\x16patchDriverAppSettings\x10\x04\x1a\x1a/fleet/settings/driver-app \x02B\x19Write Driver App SettingsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd4\x01\n" +
+	"\x11GetSafetySettings\x12-.samsara.settings.v1.GetSafetySettingsRequest\x1a..samsara.settings.v1.GetSafetySettingsResponse\"`\xda\xce\x18Y\n" +
+	"\x11getSafetySettings\x10\x01\x1a\x16/fleet/settings/safety8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/settings/v1;settingsv1b\x06proto3"
 
 var (
 	file_samsara_settings_v1_settings_proto_rawDescOnce sync.Once

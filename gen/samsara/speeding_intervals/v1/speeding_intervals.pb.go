@@ -195,7 +195,7 @@ type StreamSpeedingIntervalsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSpeedingIntervals is asked, page after page.
 	Request *GetSpeedingIntervalsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -772,14 +772,14 @@ const file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc = "" +
 	"\n" +
 	"_driver_idB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
-	"\x10_updated_at_time2\x8e\x05\n" +
-	"\x18SpeedingIntervalsService\x12\xfb\x01\n" +
-	"\x14GetSpeedingIntervals\x12:.samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest\x1a;.samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse\"j\xda\xce\x18f\n" +
-	"\x14getSpeedingIntervals\x10\x01\x1a\x1a/speeding-intervals/stream(\x010\x018\x01B\x17Read Speeding IntervalsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
-	"\x17StreamSpeedingIntervals\x12=.samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest\x1a>.samsara.speeding_intervals.v1.StreamSpeedingIntervalsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetSpeedingIntervals\x10\x010\x01\x12\xb8\x01\n" +
-	"\x17FollowSpeedingIntervals\x12=.samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest\x1a>.samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14GetSpeedingIntervals\x10\x020\x01BRP\x01ZNsamsara.internal/gateway/gen/samsara/speeding_intervals/v1;speedingintervalsv1b\x06proto3"
+	"\x10_updated_at_time2\x97\x05\n" +
+	"\x18SpeedingIntervalsService\x12\xfe\x01\n" +
+	"\x14GetSpeedingIntervals\x12:.samsara.speeding_intervals.v1.GetSpeedingIntervalsRequest\x1a;.samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse\"m\xda\xce\x18f\n" +
+	"\x14getSpeedingIntervals\x10\x01\x1a\x1a/speeding-intervals/stream(\x010\x018\x01B\x17Read Speeding IntervalsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbb\x01\n" +
+	"\x17StreamSpeedingIntervals\x12=.samsara.speeding_intervals.v1.StreamSpeedingIntervalsRequest\x1a>.samsara.speeding_intervals.v1.StreamSpeedingIntervalsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetSpeedingIntervals\x10\x01\x90\x02\x010\x01\x12\xbb\x01\n" +
+	"\x17FollowSpeedingIntervals\x12=.samsara.speeding_intervals.v1.FollowSpeedingIntervalsRequest\x1a>.samsara.speeding_intervals.v1.FollowSpeedingIntervalsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14GetSpeedingIntervals\x10\x02\x90\x02\x010\x01BRP\x01ZNsamsara.internal/gateway/gen/samsara/speeding_intervals/v1;speedingintervalsv1b\x06proto3"
 
 var (
 	file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDescOnce sync.Once

@@ -37,7 +37,7 @@ type SpeedingIntervalsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetSpeedingIntervals(ctx context.Context, in *GetSpeedingIntervalsRequest, opts ...grpc.CallOption) (*GetSpeedingIntervalsResponse, error)
 	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSpeedingIntervals(ctx context.Context, in *StreamSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse], error)
 	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -113,7 +113,7 @@ type SpeedingIntervalsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetSpeedingIntervals(context.Context, *GetSpeedingIntervalsRequest) (*GetSpeedingIntervalsResponse, error)
 	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamSpeedingIntervals(*StreamSpeedingIntervalsRequest, grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]) error
 	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
 	// every 5 seconds.

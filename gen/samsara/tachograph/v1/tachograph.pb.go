@@ -176,7 +176,7 @@ type StreamDriverTachographActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographActivity is asked, page after page.
 	Request *GetDriverTachographActivityRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -432,7 +432,7 @@ type StreamDriverTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographFiles is asked, page after page.
 	Request *GetDriverTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -688,7 +688,7 @@ type StreamVehicleTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleTachographFiles is asked, page after page.
 	Request *GetVehicleTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1128,7 +1128,7 @@ type TachographVehicleFileListWrapper struct {
 	// Member `files`.
 	Files []*TachographVehicleFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1170,7 +1170,7 @@ func (x *TachographVehicleFileListWrapper) GetFiles() []*TachographVehicleFile {
 	return nil
 }
 
-func (x *TachographVehicleFileListWrapper) GetVehicle() *v1.VehicleTiny2 {
+func (x *TachographVehicleFileListWrapper) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1289,24 +1289,23 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x10_created_at_timeB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB \n" +
-	"\x1e_vehicle_identification_number\"\xc6\x01\n" +
+	"\x1e_vehicle_identification_number\"\xc5\x01\n" +
 	" TachographVehicleFileListWrapper\x12B\n" +
-	"\x05files\x18\x01 \x03(\v2,.samsara.tachograph.v1.TachographVehicleFileR\x05files\x128\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xfa\n" +
-	"\n" +
-	"\x11TachographService\x12\x92\x02\n" +
-	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"|\xda\xce\x18x\n" +
-	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc4\x01\n" +
-	"\x1eStreamDriverTachographActivity\x12<.samsara.tachograph.v1.StreamDriverTachographActivityRequest\x1a=.samsara.tachograph.v1.StreamDriverTachographActivityResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bGetDriverTachographActivity\x10\x010\x01\x12\x83\x02\n" +
-	"\x18GetDriverTachographFiles\x126.samsara.tachograph.v1.GetDriverTachographFilesRequest\x1a7.samsara.tachograph.v1.GetDriverTachographFilesResponse\"v\xda\xce\x18r\n" +
-	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb8\x01\n" +
-	"\x1bStreamDriverTachographFiles\x129.samsara.tachograph.v1.StreamDriverTachographFilesRequest\x1a:.samsara.tachograph.v1.StreamDriverTachographFilesResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18GetDriverTachographFiles\x10\x010\x01\x12\x88\x02\n" +
-	"\x19GetVehicleTachographFiles\x127.samsara.tachograph.v1.GetVehicleTachographFilesRequest\x1a8.samsara.tachograph.v1.GetVehicleTachographFilesResponse\"x\xda\xce\x18t\n" +
-	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbc\x01\n" +
-	"\x1cStreamVehicleTachographFiles\x12:.samsara.tachograph.v1.StreamVehicleTachographFilesRequest\x1a;.samsara.tachograph.v1.StreamVehicleTachographFilesResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19GetVehicleTachographFiles\x10\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/tachograph/v1;tachographv1b\x06proto3"
+	"\x05files\x18\x01 \x03(\v2,.samsara.tachograph.v1.TachographVehicleFileR\x05files\x127\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\x8c\v\n" +
+	"\x11TachographService\x12\x95\x02\n" +
+	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"\x7f\xda\xce\x18x\n" +
+	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc7\x01\n" +
+	"\x1eStreamDriverTachographActivity\x12<.samsara.tachograph.v1.StreamDriverTachographActivityRequest\x1a=.samsara.tachograph.v1.StreamDriverTachographActivityResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bGetDriverTachographActivity\x10\x01\x90\x02\x010\x01\x12\x86\x02\n" +
+	"\x18GetDriverTachographFiles\x126.samsara.tachograph.v1.GetDriverTachographFilesRequest\x1a7.samsara.tachograph.v1.GetDriverTachographFilesResponse\"y\xda\xce\x18r\n" +
+	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbb\x01\n" +
+	"\x1bStreamDriverTachographFiles\x129.samsara.tachograph.v1.StreamDriverTachographFilesRequest\x1a:.samsara.tachograph.v1.StreamDriverTachographFilesResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18GetDriverTachographFiles\x10\x01\x90\x02\x010\x01\x12\x8b\x02\n" +
+	"\x19GetVehicleTachographFiles\x127.samsara.tachograph.v1.GetVehicleTachographFilesRequest\x1a8.samsara.tachograph.v1.GetVehicleTachographFilesResponse\"{\xda\xce\x18t\n" +
+	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbf\x01\n" +
+	"\x1cStreamVehicleTachographFiles\x12:.samsara.tachograph.v1.StreamVehicleTachographFilesRequest\x1a;.samsara.tachograph.v1.StreamVehicleTachographFilesResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19GetVehicleTachographFiles\x10\x01\x90\x02\x010\x01BCP\x01Z?samsara.internal/gateway/gen/samsara/tachograph/v1;tachographv1b\x06proto3"
 
 var (
 	file_samsara_tachograph_v1_tachograph_proto_rawDescOnce sync.Once
@@ -1343,7 +1342,7 @@ var file_samsara_tachograph_v1_tachograph_proto_goTypes = []any{
 	(*v1.Pagination)(nil),                          // 18: samsara.types.v1.Pagination
 	(*v11.StreamOptions)(nil),                      // 19: samsara.gateway.v1.StreamOptions
 	(*v1.DriverTiny2)(nil),                         // 20: samsara.types.v1.DriverTiny2
-	(*v1.VehicleTiny2)(nil),                        // 21: samsara.types.v1.VehicleTiny2
+	(*v1.VehicleTiny)(nil),                         // 21: samsara.types.v1.VehicleTiny
 }
 var file_samsara_tachograph_v1_tachograph_proto_depIdxs = []int32{
 	13, // 0: samsara.tachograph.v1.GetDriverTachographActivityResponse.data:type_name -> samsara.tachograph.v1.TachographActivityListWrapper
@@ -1366,7 +1365,7 @@ var file_samsara_tachograph_v1_tachograph_proto_depIdxs = []int32{
 	20, // 17: samsara.tachograph.v1.TachographDriverFileListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
 	14, // 18: samsara.tachograph.v1.TachographDriverFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographDriverFile
 	16, // 19: samsara.tachograph.v1.TachographVehicleFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographVehicleFile
-	21, // 20: samsara.tachograph.v1.TachographVehicleFileListWrapper.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	21, // 20: samsara.tachograph.v1.TachographVehicleFileListWrapper.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	0,  // 21: samsara.tachograph.v1.TachographService.GetDriverTachographActivity:input_type -> samsara.tachograph.v1.GetDriverTachographActivityRequest
 	2,  // 22: samsara.tachograph.v1.TachographService.StreamDriverTachographActivity:input_type -> samsara.tachograph.v1.StreamDriverTachographActivityRequest
 	4,  // 23: samsara.tachograph.v1.TachographService.GetDriverTachographFiles:input_type -> samsara.tachograph.v1.GetDriverTachographFilesRequest

@@ -40,21 +40,21 @@ type TachographServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTachographActivity(ctx context.Context, in *GetDriverTachographActivityRequest, opts ...grpc.CallOption) (*GetDriverTachographActivityResponse, error)
 	// Every page of GetDriverTachographActivity, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverTachographActivity(ctx context.Context, in *StreamDriverTachographActivityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographActivityResponse], error)
 	// GET /fleet/drivers/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTachographFiles(ctx context.Context, in *GetDriverTachographFilesRequest, opts ...grpc.CallOption) (*GetDriverTachographFilesResponse, error)
 	// Every page of GetDriverTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverTachographFiles(ctx context.Context, in *StreamDriverTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographFilesResponse], error)
 	// GET /fleet/vehicles/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
 	GetVehicleTachographFiles(ctx context.Context, in *GetVehicleTachographFilesRequest, opts ...grpc.CallOption) (*GetVehicleTachographFilesResponse, error)
 	// Every page of GetVehicleTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleTachographFiles(ctx context.Context, in *StreamVehicleTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleTachographFilesResponse], error)
 }
 
@@ -164,21 +164,21 @@ type TachographServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTachographActivity(context.Context, *GetDriverTachographActivityRequest) (*GetDriverTachographActivityResponse, error)
 	// Every page of GetDriverTachographActivity, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverTachographActivity(*StreamDriverTachographActivityRequest, grpc.ServerStreamingServer[StreamDriverTachographActivityResponse]) error
 	// GET /fleet/drivers/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
 	GetDriverTachographFiles(context.Context, *GetDriverTachographFilesRequest) (*GetDriverTachographFilesResponse, error)
 	// Every page of GetDriverTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamDriverTachographFiles(*StreamDriverTachographFilesRequest, grpc.ServerStreamingServer[StreamDriverTachographFilesResponse]) error
 	// GET /fleet/vehicles/tachograph-files/history
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
 	GetVehicleTachographFiles(context.Context, *GetVehicleTachographFilesRequest) (*GetVehicleTachographFilesResponse, error)
 	// Every page of GetVehicleTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleTachographFiles(*StreamVehicleTachographFilesRequest, grpc.ServerStreamingServer[StreamVehicleTachographFilesResponse]) error
 }
 

@@ -30,14 +30,14 @@ type ListTachographLiveDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`. A comma-separated list.
-	DriverIds *string `protobuf:"bytes,2,opt,name=driver_ids,json=driverIds,proto3,oneof" json:"driver_ids,omitempty"`
+	// Query parameter `driverIds`.
+	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,5,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `vehicleIds`.
+	VehicleIds    []string `protobuf:"bytes,5,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -79,14 +79,14 @@ func (x *ListTachographLiveDataRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTachographLiveDataRequest) GetDriverIds() string {
-	if x != nil && x.DriverIds != nil {
-		return *x.DriverIds
+func (x *ListTachographLiveDataRequest) GetDriverIds() []string {
+	if x != nil {
+		return x.DriverIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTachographLiveDataRequest) GetLimit() int64 {
+func (x *ListTachographLiveDataRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -100,11 +100,11 @@ func (x *ListTachographLiveDataRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListTachographLiveDataRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListTachographLiveDataRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListTachographLiveData.
@@ -167,7 +167,7 @@ type StreamTachographLiveDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTachographLiveData is asked, page after page.
 	Request *ListTachographLiveDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -592,21 +592,19 @@ var File_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto protore
 
 const file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDesc = "" +
 	"\n" +
-	"?samsara/tachograph_live_data/v1beta1/tachograph_live_data.proto\x12$samsara.tachograph_live_data.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xcf\x02\n" +
+	"?samsara/tachograph_live_data/v1beta1/tachograph_live_data.proto\x12$samsara.tachograph_live_data.v1beta1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xaa\x02\n" +
 	"\x1dListTachographLiveDataRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
-	"driver_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\tdriverIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x02R\x05limit\x88\x01\x01\x125\n" +
+	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x128\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x01R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\r\n" +
-	"\v_driver_idsB\b\n" +
+	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12)\n" +
+	"\vvehicle_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xbc\x01\n" +
+	"\v_start_time\"\xbc\x01\n" +
 	"\x1eListTachographLiveDataResponse\x12T\n" +
 	"\x04data\x18\x01 \x03(\v28.samsara.tachograph_live_data.v1beta1.TachographLiveDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -685,12 +683,12 @@ const file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDe
 	"._time_left_until_new_weekly_rest_period_minuteB-\n" +
 	"+_time_left_until_next_driving_period_minuteB\r\n" +
 	"\v_vehicle_idB\x10\n" +
-	"\x0e_working_state2\x80\x04\n" +
-	"\x19TachographLiveDataService\x12\x94\x02\n" +
-	"\x16ListTachographLiveData\x12C.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest\x1aD.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse\"o\xda\xce\x18k\n" +
-	"\x16listTachographLiveData\x10\x01\x1a\"/fleet/tachograph-live-data/latest(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcb\x01\n" +
-	"\x18StreamTachographLiveData\x12E.samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest\x1aF.samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListTachographLiveData\x10\x010\x01B_P\x01Z[samsara.internal/gateway/gen/samsara/tachograph_live_data/v1beta1;tachographlivedatav1beta1b\x06proto3"
+	"\x0e_working_state2\x86\x04\n" +
+	"\x19TachographLiveDataService\x12\x97\x02\n" +
+	"\x16ListTachographLiveData\x12C.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest\x1aD.samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse\"r\xda\xce\x18k\n" +
+	"\x16listTachographLiveData\x10\x01\x1a\"/fleet/tachograph-live-data/latest(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xce\x01\n" +
+	"\x18StreamTachographLiveData\x12E.samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataRequest\x1aF.samsara.tachograph_live_data.v1beta1.StreamTachographLiveDataResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListTachographLiveData\x10\x01\x90\x02\x010\x01B_P\x01Z[samsara.internal/gateway/gen/samsara/tachograph_live_data/v1beta1;tachographlivedatav1beta1b\x06proto3"
 
 var (
 	file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDescOnce sync.Once

@@ -37,7 +37,7 @@ type TachographLiveDataServiceClient interface {
 	// Stage: beta.
 	ListTachographLiveData(ctx context.Context, in *ListTachographLiveDataRequest, opts ...grpc.CallOption) (*ListTachographLiveDataResponse, error)
 	// Every page of ListTachographLiveData, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTachographLiveData(ctx context.Context, in *StreamTachographLiveDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTachographLiveDataResponse], error)
 }
 
@@ -90,7 +90,7 @@ type TachographLiveDataServiceServer interface {
 	// Stage: beta.
 	ListTachographLiveData(context.Context, *ListTachographLiveDataRequest) (*ListTachographLiveDataResponse, error)
 	// Every page of ListTachographLiveData, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTachographLiveData(*StreamTachographLiveDataRequest, grpc.ServerStreamingServer[StreamTachographLiveDataResponse]) error
 }
 

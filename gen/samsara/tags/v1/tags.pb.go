@@ -32,7 +32,7 @@ type ListTagsRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,7 +74,7 @@ func (x *ListTagsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTagsRequest) GetLimit() int64 {
+func (x *ListTagsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -141,7 +141,7 @@ type StreamTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTags is asked, page after page.
 	Request *ListTagsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -907,9 +907,7 @@ func (x *DeleteTagRequest) GetId() string {
 
 // Response of DeleteTag.
 type DeleteTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -942,13 +940,6 @@ func (x *DeleteTagResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteTagResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTagResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *DeleteTagResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Schema ParentTag.
@@ -1204,7 +1195,7 @@ const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\x1asamsara/tags/v1/tags.proto\x12\x0fsamsara.tags.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"}\n" +
 	"\x0fListTagsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"z\n" +
 	"\x10ListTagsResponse\x12(\n" +
@@ -1283,10 +1274,8 @@ const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x14.samsara.tags.v1.TagR\x04data\"8\n" +
 	"\x10DeleteTagRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"@\n" +
-	"\x11DeleteTagResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"`\n" +
+	"\x03_id\"\x13\n" +
+	"\x11DeleteTagResponse\"`\n" +
 	"\tParentTag\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\r\xda\xce\x18\tParentTagB\x05\n" +
@@ -1316,33 +1305,33 @@ const file_samsara_tags_v1_tags_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x10\xda\xce\x18\fTaggedObjectB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xbf\a\n" +
-	"\vTagsService\x12\x8a\x01\n" +
-	"\bListTags\x12 .samsara.tags.v1.ListTagsRequest\x1a!.samsara.tags.v1.ListTagsResponse\"9\xda\xce\x185\n" +
-	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12i\n" +
+	"\x05_name2\xcf\a\n" +
+	"\vTagsService\x12\x8d\x01\n" +
+	"\bListTags\x12 .samsara.tags.v1.ListTagsRequest\x1a!.samsara.tags.v1.ListTagsResponse\"<\xda\xce\x185\n" +
+	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12l\n" +
 	"\n" +
-	"StreamTags\x12\".samsara.tags.v1.StreamTagsRequest\x1a#.samsara.tags.v1.StreamTagsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bListTags\x10\x010\x01\x12\x87\x01\n" +
+	"StreamTags\x12\".samsara.tags.v1.StreamTagsRequest\x1a#.samsara.tags.v1.StreamTagsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bListTags\x10\x01\x90\x02\x010\x01\x12\x87\x01\n" +
 	"\tCreateTag\x12!.samsara.tags.v1.CreateTagRequest\x1a\".samsara.tags.v1.CreateTagResponse\"3\xda\xce\x18/\n" +
 	"\tcreateTag\x10\x02\x1a\x05/tags \x02B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x7f\n" +
-	"\x06GetTag\x12\x1e.samsara.tags.v1.GetTagRequest\x1a\x1f.samsara.tags.v1.GetTagResponse\"4\xda\xce\x180\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x82\x01\n" +
+	"\x06GetTag\x12\x1e.samsara.tags.v1.GetTagRequest\x1a\x1f.samsara.tags.v1.GetTagResponse\"7\xda\xce\x180\n" +
 	"\x06getTag\x10\x01\x1a\n" +
-	"/tags/{id}8\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x92\x01\n" +
+	"/tags/{id}8\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\x95\x01\n" +
 	"\n" +
-	"ReplaceTag\x12\".samsara.tags.v1.ReplaceTagRequest\x1a#.samsara.tags.v1.ReplaceTagResponse\";\xda\xce\x187\n" +
+	"ReplaceTag\x12\".samsara.tags.v1.ReplaceTagRequest\x1a#.samsara.tags.v1.ReplaceTagResponse\">\xda\xce\x187\n" +
 	"\n" +
 	"replaceTag\x10\x03\x1a\n" +
 	"/tags/{id} \x028\x01B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x88\x01\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x90\x02\x02\x12\x88\x01\n" +
 	"\bPatchTag\x12 .samsara.tags.v1.PatchTagRequest\x1a!.samsara.tags.v1.PatchTagResponse\"7\xda\xce\x183\n" +
 	"\bpatchTag\x10\x04\x1a\n" +
 	"/tags/{id} \x02B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x8c\x01\n" +
-	"\tDeleteTag\x12!.samsara.tags.v1.DeleteTagRequest\x1a\".samsara.tags.v1.DeleteTagResponse\"8\xda\xce\x184\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x8f\x01\n" +
+	"\tDeleteTag\x12!.samsara.tags.v1.DeleteTagRequest\x1a\".samsara.tags.v1.DeleteTagResponse\";\xda\xce\x184\n" +
 	"\tdeleteTag\x10\x05\x1a\n" +
 	"/tags/{id}8\x01B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B7P\x01Z3samsara.internal/gateway/gen/samsara/tags/v1;tagsv1b\x06proto3"
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B7P\x01Z3samsara.internal/gateway/gen/samsara/tags/v1;tagsv1b\x06proto3"
 
 var (
 	file_samsara_tags_v1_tags_proto_rawDescOnce sync.Once
@@ -1437,7 +1426,6 @@ func file_samsara_tags_v1_tags_proto_init() {
 	file_samsara_tags_v1_tags_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_tags_v1_tags_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_tags_v1_tags_proto_msgTypes[16].OneofWrappers = []any{}

@@ -40,8 +40,8 @@ type TagsServiceClient interface {
 	// Scope: Read Tags.
 	// Rate limit: 5 requests per second and organization.
 	ListTags(ctx context.Context, in *ListTagsRequest, opts ...grpc.CallOption) (*ListTagsResponse, error)
-	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListTags, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamTags(ctx context.Context, in *StreamTagsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagsResponse], error)
 	// POST /tags
 	// Scope: Write Tags.
@@ -162,8 +162,8 @@ type TagsServiceServer interface {
 	// Scope: Read Tags.
 	// Rate limit: 5 requests per second and organization.
 	ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error)
-	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListTags, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamTags(*StreamTagsRequest, grpc.ServerStreamingServer[StreamTagsResponse]) error
 	// POST /tags
 	// Scope: Write Tags.

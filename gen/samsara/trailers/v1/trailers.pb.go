@@ -32,11 +32,11 @@ type ListTrailersRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,3,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,4,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,25 +78,25 @@ func (x *ListTrailersRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTrailersRequest) GetLimit() int64 {
+func (x *ListTrailersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListTrailersRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListTrailersRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailersRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListTrailersRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 // Response of ListTrailers.
@@ -159,7 +159,7 @@ type StreamTrailersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailers is asked, page after page.
 	Request *ListTrailersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -424,16 +424,16 @@ type GetTrailerStatsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,2,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,3,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `time`. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Query parameter `trailerIds`. A comma-separated list.
-	TrailerIds *string `protobuf:"bytes,5,opt,name=trailer_ids,json=trailerIds,proto3,oneof" json:"trailer_ids,omitempty"`
-	// Query parameter `types`. Required. A comma-separated list.
-	Types         *string `protobuf:"bytes,6,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	// Query parameter `trailerIds`.
+	TrailerIds []string `protobuf:"bytes,5,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
+	// Query parameter `types`. Required.
+	Types         []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -475,18 +475,18 @@ func (x *GetTrailerStatsSnapshotRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetTrailerStatsSnapshotRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetTrailerStatsSnapshotRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsSnapshotRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetTrailerStatsSnapshotRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetTrailerStatsSnapshotRequest) GetTime() string {
@@ -496,18 +496,18 @@ func (x *GetTrailerStatsSnapshotRequest) GetTime() string {
 	return ""
 }
 
-func (x *GetTrailerStatsSnapshotRequest) GetTrailerIds() string {
-	if x != nil && x.TrailerIds != nil {
-		return *x.TrailerIds
+func (x *GetTrailerStatsSnapshotRequest) GetTrailerIds() []string {
+	if x != nil {
+		return x.TrailerIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsSnapshotRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *GetTrailerStatsSnapshotRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
 // Response of GetTrailerStatsSnapshot.
@@ -570,7 +570,7 @@ type StreamTrailerStatsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrailerStatsSnapshot is asked, page after page.
 	Request *GetTrailerStatsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -680,16 +680,16 @@ type GetTrailerStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `decorations`. A comma-separated list.
-	Decorations *string `protobuf:"bytes,2,opt,name=decorations,proto3,oneof" json:"decorations,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,3,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,4,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `trailerIds`. A comma-separated list.
-	TrailerIds *string `protobuf:"bytes,5,opt,name=trailer_ids,json=trailerIds,proto3,oneof" json:"trailer_ids,omitempty"`
-	// Query parameter `types`. Required. A comma-separated list.
-	Types         *string `protobuf:"bytes,6,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	// Query parameter `decorations`.
+	Decorations []string `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `trailerIds`.
+	TrailerIds []string `protobuf:"bytes,5,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
+	// Query parameter `types`. Required.
+	Types         []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -731,39 +731,39 @@ func (x *GetTrailerStatsFeedRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetTrailerStatsFeedRequest) GetDecorations() string {
-	if x != nil && x.Decorations != nil {
-		return *x.Decorations
+func (x *GetTrailerStatsFeedRequest) GetDecorations() []string {
+	if x != nil {
+		return x.Decorations
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsFeedRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetTrailerStatsFeedRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsFeedRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetTrailerStatsFeedRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsFeedRequest) GetTrailerIds() string {
-	if x != nil && x.TrailerIds != nil {
-		return *x.TrailerIds
+func (x *GetTrailerStatsFeedRequest) GetTrailerIds() []string {
+	if x != nil {
+		return x.TrailerIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsFeedRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *GetTrailerStatsFeedRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
 // Response of GetTrailerStatsFeed.
@@ -826,7 +826,7 @@ type StreamTrailerStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrailerStatsFeed is asked, page after page.
 	Request *GetTrailerStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1055,20 +1055,20 @@ type GetTrailerStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `decorations`. A comma-separated list.
-	Decorations *string `protobuf:"bytes,2,opt,name=decorations,proto3,oneof" json:"decorations,omitempty"`
+	// Query parameter `decorations`.
+	Decorations []string `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
 	// Query parameter `endTime`. Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `trailerIds`. A comma-separated list.
-	TrailerIds *string `protobuf:"bytes,7,opt,name=trailer_ids,json=trailerIds,proto3,oneof" json:"trailer_ids,omitempty"`
-	// Query parameter `types`. Required. A comma-separated list.
-	Types         *string `protobuf:"bytes,8,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Query parameter `trailerIds`.
+	TrailerIds []string `protobuf:"bytes,7,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
+	// Query parameter `types`. Required.
+	Types         []string `protobuf:"bytes,8,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1110,11 +1110,11 @@ func (x *GetTrailerStatsHistoryRequest) GetAfter() string {
 	return ""
 }
 
-func (x *GetTrailerStatsHistoryRequest) GetDecorations() string {
-	if x != nil && x.Decorations != nil {
-		return *x.Decorations
+func (x *GetTrailerStatsHistoryRequest) GetDecorations() []string {
+	if x != nil {
+		return x.Decorations
 	}
-	return ""
+	return nil
 }
 
 func (x *GetTrailerStatsHistoryRequest) GetEndTime() string {
@@ -1124,11 +1124,11 @@ func (x *GetTrailerStatsHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *GetTrailerStatsHistoryRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetTrailerStatsHistoryRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetTrailerStatsHistoryRequest) GetStartTime() string {
@@ -1138,25 +1138,25 @@ func (x *GetTrailerStatsHistoryRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetTrailerStatsHistoryRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetTrailerStatsHistoryRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsHistoryRequest) GetTrailerIds() string {
-	if x != nil && x.TrailerIds != nil {
-		return *x.TrailerIds
+func (x *GetTrailerStatsHistoryRequest) GetTrailerIds() []string {
+	if x != nil {
+		return x.TrailerIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetTrailerStatsHistoryRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *GetTrailerStatsHistoryRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
 // Response of GetTrailerStatsHistory.
@@ -1219,7 +1219,7 @@ type StreamTrailerStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrailerStatsHistory is asked, page after page.
 	Request *GetTrailerStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5731,17 +5731,14 @@ var File_samsara_trailers_v1_trailers_proto protoreflect.FileDescriptor
 
 const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/trailers/v1/trailers.proto\x12\x13samsara.trailers.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xfe\x01\n" +
+	"\"samsara/trailers/v1/trailers.proto\x12\x13samsara.trailers.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xd9\x01\n" +
 	"\x13ListTrailersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x06tagIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_ids\"\x96\x01\n" +
+	"\x06_limit\"\x96\x01\n" +
 	"\x14ListTrailersResponse\x128\n" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.trailers.v1.TrailerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -5774,22 +5771,18 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x06_notesB\x18\n" +
 	"\x16_trailer_serial_number\"_\n" +
 	"\x15CreateTrailerResponse\x12F\n" +
-	"\x04data\x18\x01 \x01(\v2*.samsara.trailers.v1.TrailerWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe7\x02\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.trailers.v1.TrailerWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa2\x02\n" +
 	"\x1eGetTrailerStatsSnapshotRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x06tagIds\x88\x01\x01\x12*\n" +
-	"\x04time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\x04time\x88\x01\x01\x12,\n" +
-	"\vtrailer_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
-	"trailerIds\x88\x01\x01\x12#\n" +
-	"\x05types\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\x05types\x88\x01\x01B\b\n" +
-	"\x06_afterB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\a\n" +
-	"\x05_timeB\x0e\n" +
-	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xae\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12*\n" +
+	"\x04time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x04time\x88\x01\x01\x12)\n" +
+	"\vtrailer_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"trailerIds\x12 \n" +
+	"\x05types\x18\x06 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x05typesB\b\n" +
+	"\x06_afterB\a\n" +
+	"\x05_time\"\xae\x01\n" +
 	"\x1fGetTrailerStatsSnapshotResponse\x12E\n" +
 	"\x04data\x18\x01 \x03(\v2).samsara.trailers.v1.TrailerStatsSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -5801,22 +5794,17 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\"StreamTrailerStatsSnapshotResponse\x12H\n" +
 	"\x04page\x18\x01 \x01(\v24.samsara.trailers.v1.GetTrailerStatsSnapshotResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xed\x02\n" +
+	"\a_cursor\"\x95\x02\n" +
 	"\x1aGetTrailerStatsFeedRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
-	"\vdecorations\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vdecorations\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vtrailer_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
-	"trailerIds\x88\x01\x01\x12#\n" +
-	"\x05types\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\x05types\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0e\n" +
-	"\f_decorationsB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xa2\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
+	"\vdecorations\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdecorations\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vtrailer_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"trailerIds\x12 \n" +
+	"\x05types\x18\x06 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x05typesB\b\n" +
+	"\x06_after\"\xa2\x01\n" +
 	"\x1bGetTrailerStatsFeedResponse\x12=\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -5837,27 +5825,22 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12<\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2\x1d.samsara.gateway.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\xfa\x03\n" +
+	"\a_cursor\"\xa2\x03\n" +
 	"\x1dGetTrailerStatsHistoryRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
-	"\vdecorations\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vdecorations\x88\x01\x01\x123\n" +
-	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
+	"\vdecorations\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdecorations\x123\n" +
+	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vtrailer_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\n" +
-	"trailerIds\x88\x01\x01\x12#\n" +
-	"\x05types\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\aR\x05types\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0e\n" +
-	"\f_decorationsB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xa5\x01\n" +
+	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vtrailer_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"trailerIds\x12 \n" +
+	"\x05types\x18\b \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x05typesB\b\n" +
+	"\x06_afterB\v\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xa5\x01\n" +
 	"\x1eGetTrailerStatsHistoryResponse\x12=\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -6339,37 +6322,37 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x18\n" +
-	"\x16_trailer_serial_number2\xee\x12\n" +
-	"\x0fTrailersService\x12\xb0\x01\n" +
-	"\fListTrailers\x12(.samsara.trailers.v1.ListTrailersRequest\x1a).samsara.trailers.v1.ListTrailersResponse\"K\xda\xce\x18G\n" +
-	"\flistTrailers\x10\x01\x1a\x0f/fleet/trailers(\x018\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
-	"\x0eStreamTrailers\x12*.samsara.trailers.v1.StreamTrailersRequest\x1a+.samsara.trailers.v1.StreamTrailersResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListTrailers\x10\x010\x01\x12\xad\x01\n" +
+	"\x16_trailer_serial_number2\x8f\x13\n" +
+	"\x0fTrailersService\x12\xb3\x01\n" +
+	"\fListTrailers\x12(.samsara.trailers.v1.ListTrailersRequest\x1a).samsara.trailers.v1.ListTrailersResponse\"N\xda\xce\x18G\n" +
+	"\flistTrailers\x10\x01\x1a\x0f/fleet/trailers(\x018\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x84\x01\n" +
+	"\x0eStreamTrailers\x12*.samsara.trailers.v1.StreamTrailersRequest\x1a+.samsara.trailers.v1.StreamTrailersResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListTrailers\x10\x01\x90\x02\x010\x01\x12\xad\x01\n" +
 	"\rCreateTrailer\x12).samsara.trailers.v1.CreateTrailerRequest\x1a*.samsara.trailers.v1.CreateTrailerResponse\"E\xda\xce\x18A\n" +
-	"\rcreateTrailer\x10\x02\x1a\x0f/fleet/trailers \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xec\x01\n" +
-	"\x17GetTrailerStatsSnapshot\x123.samsara.trailers.v1.GetTrailerStatsSnapshotRequest\x1a4.samsara.trailers.v1.GetTrailerStatsSnapshotResponse\"f\xda\xce\x18b\n" +
-	"\x17getTrailerStatsSnapshot\x10\x01\x1a\x15/fleet/trailers/stats(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb0\x01\n" +
-	"\x1aStreamTrailerStatsSnapshot\x126.samsara.trailers.v1.StreamTrailerStatsSnapshotRequest\x1a7.samsara.trailers.v1.StreamTrailerStatsSnapshotResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetTrailerStatsSnapshot\x10\x010\x01\x12\xe3\x01\n" +
-	"\x13GetTrailerStatsFeed\x12/.samsara.trailers.v1.GetTrailerStatsFeedRequest\x1a0.samsara.trailers.v1.GetTrailerStatsFeedResponse\"i\xda\xce\x18e\n" +
-	"\x13getTrailerStatsFeed\x10\x01\x1a\x1a/fleet/trailers/stats/feed(\x010\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa0\x01\n" +
-	"\x16StreamTrailerStatsFeed\x122.samsara.trailers.v1.StreamTrailerStatsFeedRequest\x1a3.samsara.trailers.v1.StreamTrailerStatsFeedResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetTrailerStatsFeed\x10\x010\x01\x12\x94\x01\n" +
-	"\x12FollowTrailerStats\x12..samsara.trailers.v1.FollowTrailerStatsRequest\x1a/.samsara.trailers.v1.FollowTrailerStatsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetTrailerStatsFeed\x10\x020\x01\x12\xf0\x01\n" +
-	"\x16GetTrailerStatsHistory\x122.samsara.trailers.v1.GetTrailerStatsHistoryRequest\x1a3.samsara.trailers.v1.GetTrailerStatsHistoryResponse\"m\xda\xce\x18i\n" +
+	"\rcreateTrailer\x10\x02\x1a\x0f/fleet/trailers \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xef\x01\n" +
+	"\x17GetTrailerStatsSnapshot\x123.samsara.trailers.v1.GetTrailerStatsSnapshotRequest\x1a4.samsara.trailers.v1.GetTrailerStatsSnapshotResponse\"i\xda\xce\x18b\n" +
+	"\x17getTrailerStatsSnapshot\x10\x01\x1a\x15/fleet/trailers/stats(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb3\x01\n" +
+	"\x1aStreamTrailerStatsSnapshot\x126.samsara.trailers.v1.StreamTrailerStatsSnapshotRequest\x1a7.samsara.trailers.v1.StreamTrailerStatsSnapshotResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetTrailerStatsSnapshot\x10\x01\x90\x02\x010\x01\x12\xe6\x01\n" +
+	"\x13GetTrailerStatsFeed\x12/.samsara.trailers.v1.GetTrailerStatsFeedRequest\x1a0.samsara.trailers.v1.GetTrailerStatsFeedResponse\"l\xda\xce\x18e\n" +
+	"\x13getTrailerStatsFeed\x10\x01\x1a\x1a/fleet/trailers/stats/feed(\x010\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa3\x01\n" +
+	"\x16StreamTrailerStatsFeed\x122.samsara.trailers.v1.StreamTrailerStatsFeedRequest\x1a3.samsara.trailers.v1.StreamTrailerStatsFeedResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetTrailerStatsFeed\x10\x01\x90\x02\x010\x01\x12\x97\x01\n" +
+	"\x12FollowTrailerStats\x12..samsara.trailers.v1.FollowTrailerStatsRequest\x1a/.samsara.trailers.v1.FollowTrailerStatsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetTrailerStatsFeed\x10\x02\x90\x02\x010\x01\x12\xf3\x01\n" +
+	"\x16GetTrailerStatsHistory\x122.samsara.trailers.v1.GetTrailerStatsHistoryRequest\x1a3.samsara.trailers.v1.GetTrailerStatsHistoryResponse\"p\xda\xce\x18i\n" +
 	"\x16getTrailerStatsHistory\x10\x01\x1a\x1d/fleet/trailers/stats/history(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xac\x01\n" +
-	"\x19StreamTrailerStatsHistory\x125.samsara.trailers.v1.StreamTrailerStatsHistoryRequest\x1a6.samsara.trailers.v1.StreamTrailerStatsHistoryResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16GetTrailerStatsHistory\x10\x010\x01\x12\xa5\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xaf\x01\n" +
+	"\x19StreamTrailerStatsHistory\x125.samsara.trailers.v1.StreamTrailerStatsHistoryRequest\x1a6.samsara.trailers.v1.StreamTrailerStatsHistoryResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16GetTrailerStatsHistory\x10\x01\x90\x02\x010\x01\x12\xa8\x01\n" +
 	"\n" +
-	"GetTrailer\x12&.samsara.trailers.v1.GetTrailerRequest\x1a'.samsara.trailers.v1.GetTrailerResponse\"F\xda\xce\x18B\n" +
+	"GetTrailer\x12&.samsara.trailers.v1.GetTrailerRequest\x1a'.samsara.trailers.v1.GetTrailerResponse\"I\xda\xce\x18B\n" +
 	"\n" +
-	"getTrailer\x10\x01\x1a\x14/fleet/trailers/{id}8\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xb2\x01\n" +
+	"getTrailer\x10\x01\x1a\x14/fleet/trailers/{id}8\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xb2\x01\n" +
 	"\rUpdateTrailer\x12).samsara.trailers.v1.UpdateTrailerRequest\x1a*.samsara.trailers.v1.UpdateTrailerResponse\"J\xda\xce\x18F\n" +
-	"\rupdateTrailer\x10\x04\x1a\x14/fleet/trailers/{id} \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb2\x01\n" +
-	"\rDeleteTrailer\x12).samsara.trailers.v1.DeleteTrailerRequest\x1a*.samsara.trailers.v1.DeleteTrailerResponse\"J\xda\xce\x18F\n" +
-	"\rdeleteTrailer\x10\x05\x1a\x14/fleet/trailers/{id}8\x01B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/trailers/v1;trailersv1b\x06proto3"
+	"\rupdateTrailer\x10\x04\x1a\x14/fleet/trailers/{id} \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb5\x01\n" +
+	"\rDeleteTrailer\x12).samsara.trailers.v1.DeleteTrailerRequest\x1a*.samsara.trailers.v1.DeleteTrailerResponse\"M\xda\xce\x18F\n" +
+	"\rdeleteTrailer\x10\x05\x1a\x14/fleet/trailers/{id}8\x01B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B?P\x01Z;samsara.internal/gateway/gen/samsara/trailers/v1;trailersv1b\x06proto3"
 
 var (
 	file_samsara_trailers_v1_trailers_proto_rawDescOnce sync.Once

@@ -46,8 +46,8 @@ type TrailersServiceClient interface {
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
 	ListTrailers(ctx context.Context, in *ListTrailersRequest, opts ...grpc.CallOption) (*ListTrailersResponse, error)
-	// Every page of ListTrailers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListTrailers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamTrailers(ctx context.Context, in *StreamTrailersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailersResponse], error)
 	// POST /fleet/trailers
 	// Scope: Write Trailers.
@@ -58,14 +58,14 @@ type TrailersServiceClient interface {
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsSnapshot(ctx context.Context, in *GetTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (*GetTrailerStatsSnapshotResponse, error)
 	// Every page of GetTrailerStatsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerStatsSnapshot(ctx context.Context, in *StreamTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsSnapshotResponse], error)
 	// GET /fleet/trailers/stats/feed
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsFeed(ctx context.Context, in *GetTrailerStatsFeedRequest, opts ...grpc.CallOption) (*GetTrailerStatsFeedResponse, error)
 	// Every page of GetTrailerStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerStatsFeed(ctx context.Context, in *StreamTrailerStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsFeedResponse], error)
 	// Every page of GetTrailerStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -77,7 +77,7 @@ type TrailersServiceClient interface {
 	// Rate limit: 10 requests per second and organization.
 	GetTrailerStatsHistory(ctx context.Context, in *GetTrailerStatsHistoryRequest, opts ...grpc.CallOption) (*GetTrailerStatsHistoryResponse, error)
 	// Every page of GetTrailerStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerStatsHistory(ctx context.Context, in *StreamTrailerStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsHistoryResponse], error)
 	// GET /fleet/trailers/{id}
 	// Scope: Read Trailers.
@@ -286,8 +286,8 @@ type TrailersServiceServer interface {
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
 	ListTrailers(context.Context, *ListTrailersRequest) (*ListTrailersResponse, error)
-	// Every page of ListTrailers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListTrailers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamTrailers(*StreamTrailersRequest, grpc.ServerStreamingServer[StreamTrailersResponse]) error
 	// POST /fleet/trailers
 	// Scope: Write Trailers.
@@ -298,14 +298,14 @@ type TrailersServiceServer interface {
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsSnapshot(context.Context, *GetTrailerStatsSnapshotRequest) (*GetTrailerStatsSnapshotResponse, error)
 	// Every page of GetTrailerStatsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerStatsSnapshot(*StreamTrailerStatsSnapshotRequest, grpc.ServerStreamingServer[StreamTrailerStatsSnapshotResponse]) error
 	// GET /fleet/trailers/stats/feed
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
 	GetTrailerStatsFeed(context.Context, *GetTrailerStatsFeedRequest) (*GetTrailerStatsFeedResponse, error)
 	// Every page of GetTrailerStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerStatsFeed(*StreamTrailerStatsFeedRequest, grpc.ServerStreamingServer[StreamTrailerStatsFeedResponse]) error
 	// Every page of GetTrailerStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -317,7 +317,7 @@ type TrailersServiceServer interface {
 	// Rate limit: 10 requests per second and organization.
 	GetTrailerStatsHistory(context.Context, *GetTrailerStatsHistoryRequest) (*GetTrailerStatsHistoryResponse, error)
 	// Every page of GetTrailerStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrailerStatsHistory(*StreamTrailerStatsHistoryRequest, grpc.ServerStreamingServer[StreamTrailerStatsHistoryResponse]) error
 	// GET /fleet/trailers/{id}
 	// Scope: Read Trailers.

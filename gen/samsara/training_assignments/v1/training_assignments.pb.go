@@ -488,7 +488,7 @@ type StreamTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingAssignmentsStream is asked, page after page.
 	Request *GetTrainingAssignmentsStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1228,23 +1228,23 @@ const file_samsara_training_assignments_v1_training_assignments_proto_rawDesc = 
 	"\x04type\x18\x02 \x01(\tB\x0e\xda\xce\x18\n" +
 	" \x012\x06driverH\x01R\x04type\x88\x01\x01:%\xda\xce\x18!TrainingLearnerObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_type2\xec\v\n" +
+	"\x05_type2\xf8\v\n" +
 	"\x1aTrainingAssignmentsService\x12\xfd\x01\n" +
 	"\x17PostTrainingAssignments\x12?.samsara.training_assignments.v1.PostTrainingAssignmentsRequest\x1a@.samsara.training_assignments.v1.PostTrainingAssignmentsResponse\"_\xda\xce\x18[\n" +
 	"\x17postTrainingAssignments\x10\x02\x1a\x15/training-assignmentsB\x1aWrite Training AssignmentsJ\x06\b\n" +
 	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x81\x02\n" +
 	"\x18PatchTrainingAssignments\x12@.samsara.training_assignments.v1.PatchTrainingAssignmentsRequest\x1aA.samsara.training_assignments.v1.PatchTrainingAssignmentsResponse\"`\xda\xce\x18\\\n" +
 	"\x18patchTrainingAssignments\x10\x04\x1a\x15/training-assignmentsB\x1aWrite Training AssignmentsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x87\x02\n" +
-	"\x19DeleteTrainingAssignments\x12A.samsara.training_assignments.v1.DeleteTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.DeleteTrainingAssignmentsResponse\"c\xda\xce\x18_\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x8a\x02\n" +
+	"\x19DeleteTrainingAssignments\x12A.samsara.training_assignments.v1.DeleteTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.DeleteTrainingAssignmentsResponse\"f\xda\xce\x18_\n" +
 	"\x19deleteTrainingAssignments\x10\x05\x1a\x15/training-assignments8\x01B\x1aWrite Training AssignmentsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xcc\x01\x12\xa3\x02\n" +
-	"\x1cGetTrainingAssignmentsStream\x12D.samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest\x1aE.samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse\"v\xda\xce\x18r\n" +
-	"\x1cgetTrainingAssignmentsStream\x10\x01\x1a\x1c/training-assignments/stream(\x010\x018\x01B\x19Read Training AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xcc\x01\n" +
-	"\x19StreamTrainingAssignments\x12A.samsara.training_assignments.v1.StreamTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.StreamTrainingAssignmentsResponse\"&\xe2\xce\x18\"\n" +
-	"\x1cGetTrainingAssignmentsStream\x10\x01\x18\x010\x01\x12\xca\x01\n" +
-	"\x19FollowTrainingAssignments\x12A.samsara.training_assignments.v1.FollowTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.FollowTrainingAssignmentsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cGetTrainingAssignmentsStream\x10\x020\x01BVP\x01ZRsamsara.internal/gateway/gen/samsara/training_assignments/v1;trainingassignmentsv1b\x06proto3"
+	"\x12\x02\b\x01P\x01X\xcc\x01\x90\x02\x02\x12\xa6\x02\n" +
+	"\x1cGetTrainingAssignmentsStream\x12D.samsara.training_assignments.v1.GetTrainingAssignmentsStreamRequest\x1aE.samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse\"y\xda\xce\x18r\n" +
+	"\x1cgetTrainingAssignmentsStream\x10\x01\x1a\x1c/training-assignments/stream(\x010\x018\x01B\x19Read Training AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xcf\x01\n" +
+	"\x19StreamTrainingAssignments\x12A.samsara.training_assignments.v1.StreamTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.StreamTrainingAssignmentsResponse\")\xe2\xce\x18\"\n" +
+	"\x1cGetTrainingAssignmentsStream\x10\x01\x18\x01\x90\x02\x010\x01\x12\xcd\x01\n" +
+	"\x19FollowTrainingAssignments\x12A.samsara.training_assignments.v1.FollowTrainingAssignmentsRequest\x1aB.samsara.training_assignments.v1.FollowTrainingAssignmentsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cGetTrainingAssignmentsStream\x10\x02\x90\x02\x010\x01BVP\x01ZRsamsara.internal/gateway/gen/samsara/training_assignments/v1;trainingassignmentsv1b\x06proto3"
 
 var (
 	file_samsara_training_assignments_v1_training_assignments_proto_rawDescOnce sync.Once

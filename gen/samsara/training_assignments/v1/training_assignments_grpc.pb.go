@@ -52,7 +52,7 @@ type TrainingAssignmentsServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingAssignmentsStream(ctx context.Context, in *GetTrainingAssignmentsStreamRequest, opts ...grpc.CallOption) (*GetTrainingAssignmentsStreamResponse, error)
 	// Every page of GetTrainingAssignmentsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamTrainingAssignments(ctx context.Context, in *StreamTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingAssignmentsResponse], error)
@@ -174,7 +174,7 @@ type TrainingAssignmentsServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingAssignmentsStream(context.Context, *GetTrainingAssignmentsStreamRequest) (*GetTrainingAssignmentsStreamResponse, error)
 	// Every page of GetTrainingAssignmentsStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamTrainingAssignments(*StreamTrainingAssignmentsRequest, grpc.ServerStreamingServer[StreamTrainingAssignmentsResponse]) error

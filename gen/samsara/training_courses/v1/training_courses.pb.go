@@ -158,7 +158,7 @@ type StreamTrainingCoursesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingCourses is asked, page after page.
 	Request *GetTrainingCoursesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -531,12 +531,12 @@ const file_samsara_training_courses_v1_training_courses_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\x04type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04type\x88\x01\x01:)\xda\xce\x18%TrainingCourseLabelObjectResponseBodyB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type2\xac\x03\n" +
-	"\x16TrainingCoursesService\x12\xe2\x01\n" +
-	"\x12GetTrainingCourses\x126.samsara.training_courses.v1.GetTrainingCoursesRequest\x1a7.samsara.training_courses.v1.GetTrainingCoursesResponse\"[\xda\xce\x18W\n" +
-	"\x12getTrainingCourses\x10\x01\x1a\x11/training-courses(\x018\x01B\x15Read Training CoursesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xac\x01\n" +
-	"\x15StreamTrainingCourses\x129.samsara.training_courses.v1.StreamTrainingCoursesRequest\x1a:.samsara.training_courses.v1.StreamTrainingCoursesResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12GetTrainingCourses\x10\x010\x01BNP\x01ZJsamsara.internal/gateway/gen/samsara/training_courses/v1;trainingcoursesv1b\x06proto3"
+	"\x05_type2\xb2\x03\n" +
+	"\x16TrainingCoursesService\x12\xe5\x01\n" +
+	"\x12GetTrainingCourses\x126.samsara.training_courses.v1.GetTrainingCoursesRequest\x1a7.samsara.training_courses.v1.GetTrainingCoursesResponse\"^\xda\xce\x18W\n" +
+	"\x12getTrainingCourses\x10\x01\x1a\x11/training-courses(\x018\x01B\x15Read Training CoursesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xaf\x01\n" +
+	"\x15StreamTrainingCourses\x129.samsara.training_courses.v1.StreamTrainingCoursesRequest\x1a:.samsara.training_courses.v1.StreamTrainingCoursesResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12GetTrainingCourses\x10\x01\x90\x02\x010\x01BNP\x01ZJsamsara.internal/gateway/gen/samsara/training_courses/v1;trainingcoursesv1b\x06proto3"
 
 var (
 	file_samsara_training_courses_v1_training_courses_proto_rawDescOnce sync.Once

@@ -36,7 +36,7 @@ type TrainingCoursesServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingCourses(ctx context.Context, in *GetTrainingCoursesRequest, opts ...grpc.CallOption) (*GetTrainingCoursesResponse, error)
 	// Every page of GetTrainingCourses, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrainingCourses(ctx context.Context, in *StreamTrainingCoursesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingCoursesResponse], error)
 }
 
@@ -88,7 +88,7 @@ type TrainingCoursesServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetTrainingCourses(context.Context, *GetTrainingCoursesRequest) (*GetTrainingCoursesResponse, error)
 	// Every page of GetTrainingCourses, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamTrainingCourses(*StreamTrainingCoursesRequest, grpc.ServerStreamingServer[StreamTrainingCoursesResponse]) error
 }
 

@@ -187,7 +187,7 @@ type StreamTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrips is asked, page after page.
 	Request *GetTripsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -577,15 +577,15 @@ const file_samsara_trips_v1_trips_proto_rawDesc = "" +
 	"\x10_created_at_timeB\x10\n" +
 	"\x0e_trip_end_timeB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
-	"\x10_updated_at_time2\x88\x03\n" +
-	"\fTripsService\x12\x97\x01\n" +
-	"\bGetTrips\x12!.samsara.trips.v1.GetTripsRequest\x1a\".samsara.trips.v1.GetTripsResponse\"D\xda\xce\x18@\n" +
+	"\x10_updated_at_time2\x91\x03\n" +
+	"\fTripsService\x12\x9a\x01\n" +
+	"\bGetTrips\x12!.samsara.trips.v1.GetTripsRequest\x1a\".samsara.trips.v1.GetTripsResponse\"G\xda\xce\x18@\n" +
 	"\bgetTrips\x10\x01\x1a\r/trips/stream(\x010\x018\x01B\n" +
-	"Read TripsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12n\n" +
-	"\vStreamTrips\x12$.samsara.trips.v1.StreamTripsRequest\x1a%.samsara.trips.v1.StreamTripsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bGetTrips\x10\x010\x01\x12n\n" +
-	"\vFollowTrips\x12$.samsara.trips.v1.FollowTripsRequest\x1a%.samsara.trips.v1.FollowTripsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bGetTrips\x10\x020\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/trips/v1;tripsv1b\x06proto3"
+	"Read TripsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12q\n" +
+	"\vStreamTrips\x12$.samsara.trips.v1.StreamTripsRequest\x1a%.samsara.trips.v1.StreamTripsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bGetTrips\x10\x01\x90\x02\x010\x01\x12q\n" +
+	"\vFollowTrips\x12$.samsara.trips.v1.FollowTripsRequest\x1a%.samsara.trips.v1.FollowTripsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bGetTrips\x10\x02\x90\x02\x010\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/trips/v1;tripsv1b\x06proto3"
 
 var (
 	file_samsara_trips_v1_trips_proto_rawDescOnce sync.Once

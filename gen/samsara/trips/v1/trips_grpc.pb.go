@@ -36,8 +36,8 @@ type TripsServiceClient interface {
 	// Scope: Read Trips.
 	// Rate limit: 5 requests per second and organization.
 	GetTrips(ctx context.Context, in *GetTripsRequest, opts ...grpc.CallOption) (*GetTripsResponse, error)
-	// Every page of GetTrips, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetTrips, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamTrips(ctx context.Context, in *StreamTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTripsResponse], error)
 	// Every page of GetTrips, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -112,8 +112,8 @@ type TripsServiceServer interface {
 	// Scope: Read Trips.
 	// Rate limit: 5 requests per second and organization.
 	GetTrips(context.Context, *GetTripsRequest) (*GetTripsResponse, error)
-	// Every page of GetTrips, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of GetTrips, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamTrips(*StreamTripsRequest, grpc.ServerStreamingServer[StreamTripsResponse]) error
 	// Every page of GetTrips, then for ever what is new, asked for no more often than every 5
 	// seconds.

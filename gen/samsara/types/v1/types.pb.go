@@ -822,16 +822,12 @@ func (x *DefectTrailer) GetName() string {
 // Schema Defect.vehicle.
 type DefectVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`. Kept for existing clients.
-	//
-	// Deprecated: Marked as deprecated in samsara/types/v1/types.proto.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `externalIds`.
-	ExternalIdsV2 map[string]string `protobuf:"bytes,4,rep,name=external_ids_v2,json=externalIdsV2,proto3" json:"external_ids_v2,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -866,7 +862,6 @@ func (*DefectVehicle) Descriptor() ([]byte, []int) {
 	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
-// Deprecated: Marked as deprecated in samsara/types/v1/types.proto.
 func (x *DefectVehicle) GetExternalIds() map[string]string {
 	if x != nil {
 		return x.ExternalIds
@@ -886,13 +881,6 @@ func (x *DefectVehicle) GetName() string {
 		return *x.Name
 	}
 	return ""
-}
-
-func (x *DefectVehicle) GetExternalIdsV2() map[string]string {
-	if x != nil {
-		return x.ExternalIdsV2
-	}
-	return nil
 }
 
 // Schema documentResponseObjectResponseBody.
@@ -2203,16 +2191,12 @@ func (x *DvirTrailerDefectsItemsVehicle) GetName() string {
 // Schema DvirVehicle.
 type DvirVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`. Kept for existing clients.
-	//
-	// Deprecated: Marked as deprecated in samsara/types/v1/types.proto.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `externalIds`.
-	ExternalIdsV2 map[string]string `protobuf:"bytes,4,rep,name=external_ids_v2,json=externalIdsV2,proto3" json:"external_ids_v2,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2247,7 +2231,6 @@ func (*DvirVehicle) Descriptor() ([]byte, []int) {
 	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
-// Deprecated: Marked as deprecated in samsara/types/v1/types.proto.
 func (x *DvirVehicle) GetExternalIds() map[string]string {
 	if x != nil {
 		return x.ExternalIds
@@ -2267,13 +2250,6 @@ func (x *DvirVehicle) GetName() string {
 		return *x.Name
 	}
 	return ""
-}
-
-func (x *DvirVehicle) GetExternalIdsV2() map[string]string {
-	if x != nil {
-		return x.ExternalIdsV2
-	}
-	return nil
 }
 
 // Schema fieldObjectResponseBody.
@@ -8113,7 +8089,7 @@ func (x *Vehicle) GetVehicleVin() string {
 	return ""
 }
 
-// Schema GoaVehicleTinyResponseResponseBody.
+// Schemas GoaVehicleTinyResponseResponseBody, vehicleTinyResponse.
 type VehicleTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `externalIds`.
@@ -8175,82 +8151,6 @@ func (x *VehicleTiny) GetName() string {
 		return *x.Name
 	}
 	return ""
-}
-
-// Schema vehicleTinyResponse.
-type VehicleTiny2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`. Kept for existing clients.
-	//
-	// Deprecated: Marked as deprecated in samsara/types/v1/types.proto.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `externalIds`.
-	ExternalIdsV2 map[string]string `protobuf:"bytes,4,rep,name=external_ids_v2,json=externalIdsV2,proto3" json:"external_ids_v2,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleTiny2) Reset() {
-	*x = VehicleTiny2{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[112]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleTiny2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleTiny2) ProtoMessage() {}
-
-func (x *VehicleTiny2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[112]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleTiny2.ProtoReflect.Descriptor instead.
-func (*VehicleTiny2) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{112}
-}
-
-// Deprecated: Marked as deprecated in samsara/types/v1/types.proto.
-func (x *VehicleTiny2) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *VehicleTiny2) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *VehicleTiny2) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *VehicleTiny2) GetExternalIdsV2() map[string]string {
-	if x != nil {
-		return x.ExternalIdsV2
-	}
-	return nil
 }
 
 var File_samsara_types_v1_types_proto protoreflect.FileDescriptor
@@ -8363,16 +8263,12 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x12\xda\xce\x18\x0eDefect.trailerB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xab\x03\n" +
-	"\rDefectVehicle\x12W\n" +
-	"\fexternal_ids\x18\x01 \x03(\v20.samsara.types.v1.DefectVehicle.ExternalIdsEntryB\x02\x18\x01R\vExternalIds\x12\x13\n" +
+	"\x05_name\"\xf6\x01\n" +
+	"\rDefectVehicle\x12S\n" +
+	"\fexternal_ids\x18\x01 \x03(\v20.samsara.types.v1.DefectVehicle.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12m\n" +
-	"\x0fexternal_ids_v2\x18\x04 \x03(\v22.samsara.types.v1.DefectVehicle.ExternalIdsV2EntryB\x11\xda\xce\x18\r\x12\vexternalIdsR\rexternalIdsV2\x1a>\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
-	"\x12ExternalIdsV2Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x12\xda\xce\x18\x0eDefect.vehicleB\x05\n" +
 	"\x03_idB\a\n" +
@@ -8540,16 +8436,12 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:#\xda\xce\x18\x1fdvirTrailerDefectsItems.vehicleB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xa2\x03\n" +
-	"\vDvirVehicle\x12U\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2..samsara.types.v1.DvirVehicle.ExternalIdsEntryB\x02\x18\x01R\vExternalIds\x12\x13\n" +
+	"\x05_name\"\xef\x01\n" +
+	"\vDvirVehicle\x12Q\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2..samsara.types.v1.DvirVehicle.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12k\n" +
-	"\x0fexternal_ids_v2\x18\x04 \x03(\v20.samsara.types.v1.DvirVehicle.ExternalIdsV2EntryB\x11\xda\xce\x18\r\x12\vexternalIdsR\rexternalIdsV2\x1a>\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
-	"\x12ExternalIdsV2Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x0f\xda\xce\x18\vDvirVehicleB\x05\n" +
 	"\x03_idB\a\n" +
@@ -9249,27 +9141,14 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03_idB\x10\n" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_vehicle_vin\"\x86\x02\n" +
+	"\f_vehicle_vin\"\x9d\x02\n" +
 	"\vVehicleTiny\x12Q\n" +
 	"\fexternal_ids\x18\x01 \x03(\v2..samsara.types.v1.VehicleTiny.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:&\xda\xce\x18\"GoaVehicleTinyResponseResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\xad\x03\n" +
-	"\fVehicleTiny2\x12V\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2/.samsara.types.v1.VehicleTiny2.ExternalIdsEntryB\x02\x18\x01R\vExternalIds\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12l\n" +
-	"\x0fexternal_ids_v2\x18\x04 \x03(\v21.samsara.types.v1.VehicleTiny2.ExternalIdsV2EntryB\x11\xda\xce\x18\r\x12\vexternalIdsR\rexternalIdsV2\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
-	"\x12ExternalIdsV2Entry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x17\xda\xce\x18\x13vehicleTinyResponseB\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:=\xda\xce\x18\"GoaVehicleTinyResponseResponseBody\xda\xce\x18\x13vehicleTinyResponseB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB9P\x01Z5samsara.internal/gateway/gen/samsara/types/v1;typesv1b\x06proto3"
 
@@ -9285,7 +9164,7 @@ func file_samsara_types_v1_types_proto_rawDescGZIP() []byte {
 	return file_samsara_types_v1_types_proto_rawDescData
 }
 
-var file_samsara_types_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 135)
+var file_samsara_types_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 130)
 var file_samsara_types_v1_types_proto_goTypes = []any{
 	(*Address)(nil),                               // 0: samsara.types.v1.Address
 	(*AddressTiny)(nil),                           // 1: samsara.types.v1.AddressTiny
@@ -9399,171 +9278,162 @@ var file_samsara_types_v1_types_proto_goTypes = []any{
 	(*TripAsset)(nil),                             // 109: samsara.types.v1.TripAsset
 	(*Vehicle)(nil),                               // 110: samsara.types.v1.Vehicle
 	(*VehicleTiny)(nil),                           // 111: samsara.types.v1.VehicleTiny
-	(*VehicleTiny2)(nil),                          // 112: samsara.types.v1.VehicleTiny2
-	nil,                                           // 113: samsara.types.v1.AddressTiny.ExternalIdsEntry
-	nil,                                           // 114: samsara.types.v1.Asset.ExternalIdsEntry
-	nil,                                           // 115: samsara.types.v1.DefectVehicle.ExternalIdsEntry
-	nil,                                           // 116: samsara.types.v1.DefectVehicle.ExternalIdsV2Entry
-	nil,                                           // 117: samsara.types.v1.DriverTiny.ExternalIdsEntry
-	nil,                                           // 118: samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
-	nil,                                           // 119: samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
-	nil,                                           // 120: samsara.types.v1.DvirVehicle.ExternalIdsEntry
-	nil,                                           // 121: samsara.types.v1.DvirVehicle.ExternalIdsV2Entry
-	nil,                                           // 122: samsara.types.v1.FormSubmission.ExternalIdsEntry
-	nil,                                           // 123: samsara.types.v1.FormsAsset.ExternalIdsEntry
-	nil,                                           // 124: samsara.types.v1.FormsGeofence.ExternalIdsEntry
-	nil,                                           // 125: samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
-	nil,                                           // 126: samsara.types.v1.Geofence.ExternalIdsEntry
-	nil,                                           // 127: samsara.types.v1.Issue.ExternalIdsEntry
-	nil,                                           // 128: samsara.types.v1.RouteStopTiny.ExternalIdsEntry
-	nil,                                           // 129: samsara.types.v1.RouteTiny.ExternalIdsEntry
-	nil,                                           // 130: samsara.types.v1.RoutesStop.ExternalIdsEntry
-	nil,                                           // 131: samsara.types.v1.Vehicle.ExternalIdsEntry
-	nil,                                           // 132: samsara.types.v1.VehicleTiny.ExternalIdsEntry
-	nil,                                           // 133: samsara.types.v1.VehicleTiny2.ExternalIdsEntry
-	nil,                                           // 134: samsara.types.v1.VehicleTiny2.ExternalIdsV2Entry
+	nil,                                           // 112: samsara.types.v1.AddressTiny.ExternalIdsEntry
+	nil,                                           // 113: samsara.types.v1.Asset.ExternalIdsEntry
+	nil,                                           // 114: samsara.types.v1.DefectVehicle.ExternalIdsEntry
+	nil,                                           // 115: samsara.types.v1.DriverTiny.ExternalIdsEntry
+	nil,                                           // 116: samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
+	nil,                                           // 117: samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
+	nil,                                           // 118: samsara.types.v1.DvirVehicle.ExternalIdsEntry
+	nil,                                           // 119: samsara.types.v1.FormSubmission.ExternalIdsEntry
+	nil,                                           // 120: samsara.types.v1.FormsAsset.ExternalIdsEntry
+	nil,                                           // 121: samsara.types.v1.FormsGeofence.ExternalIdsEntry
+	nil,                                           // 122: samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
+	nil,                                           // 123: samsara.types.v1.Geofence.ExternalIdsEntry
+	nil,                                           // 124: samsara.types.v1.Issue.ExternalIdsEntry
+	nil,                                           // 125: samsara.types.v1.RouteStopTiny.ExternalIdsEntry
+	nil,                                           // 126: samsara.types.v1.RouteTiny.ExternalIdsEntry
+	nil,                                           // 127: samsara.types.v1.RoutesStop.ExternalIdsEntry
+	nil,                                           // 128: samsara.types.v1.Vehicle.ExternalIdsEntry
+	nil,                                           // 129: samsara.types.v1.VehicleTiny.ExternalIdsEntry
 }
 var file_samsara_types_v1_types_proto_depIdxs = []int32{
-	113, // 0: samsara.types.v1.AddressTiny.external_ids:type_name -> samsara.types.v1.AddressTiny.ExternalIdsEntry
-	114, // 1: samsara.types.v1.Asset.external_ids:type_name -> samsara.types.v1.Asset.ExternalIdsEntry
+	112, // 0: samsara.types.v1.AddressTiny.external_ids:type_name -> samsara.types.v1.AddressTiny.ExternalIdsEntry
+	113, // 1: samsara.types.v1.Asset.external_ids:type_name -> samsara.types.v1.Asset.ExternalIdsEntry
 	9,   // 2: samsara.types.v1.Defect.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
 	10,  // 3: samsara.types.v1.Defect.trailer:type_name -> samsara.types.v1.DefectTrailer
 	11,  // 4: samsara.types.v1.Defect.vehicle:type_name -> samsara.types.v1.DefectVehicle
-	115, // 5: samsara.types.v1.DefectVehicle.external_ids:type_name -> samsara.types.v1.DefectVehicle.ExternalIdsEntry
-	116, // 6: samsara.types.v1.DefectVehicle.external_ids_v2:type_name -> samsara.types.v1.DefectVehicle.ExternalIdsV2Entry
-	6,   // 7: samsara.types.v1.Document.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
-	14,  // 8: samsara.types.v1.Document.document_type:type_name -> samsara.types.v1.DocumentTypeTiny
-	16,  // 9: samsara.types.v1.Document.driver:type_name -> samsara.types.v1.DriverTiny
-	30,  // 10: samsara.types.v1.Document.fields:type_name -> samsara.types.v1.Field
-	103, // 11: samsara.types.v1.Document.route:type_name -> samsara.types.v1.RouteTiny
-	102, // 12: samsara.types.v1.Document.route_stop:type_name -> samsara.types.v1.RouteStopTiny
-	111, // 13: samsara.types.v1.Document.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	117, // 14: samsara.types.v1.DriverTiny.external_ids:type_name -> samsara.types.v1.DriverTiny.ExternalIdsEntry
-	118, // 15: samsara.types.v1.DriverWithExternalId.external_ids:type_name -> samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
-	20,  // 16: samsara.types.v1.Dvir.author_signature:type_name -> samsara.types.v1.DvirAuthorSignature
-	22,  // 17: samsara.types.v1.Dvir.second_signature:type_name -> samsara.types.v1.DvirSecondSignature
-	24,  // 18: samsara.types.v1.Dvir.third_signature:type_name -> samsara.types.v1.DvirThirdSignature
-	25,  // 19: samsara.types.v1.Dvir.trailer:type_name -> samsara.types.v1.DvirTrailer
-	26,  // 20: samsara.types.v1.Dvir.trailer_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
-	29,  // 21: samsara.types.v1.Dvir.vehicle:type_name -> samsara.types.v1.DvirVehicle
-	26,  // 22: samsara.types.v1.Dvir.vehicle_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
-	23,  // 23: samsara.types.v1.DvirAuthorSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
-	23,  // 24: samsara.types.v1.DvirSecondSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
-	23,  // 25: samsara.types.v1.DvirThirdSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
-	9,   // 26: samsara.types.v1.DvirTrailerDefectsItems.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
-	27,  // 27: samsara.types.v1.DvirTrailerDefectsItems.trailer:type_name -> samsara.types.v1.DvirTrailerDefectsItemsTrailer
-	28,  // 28: samsara.types.v1.DvirTrailerDefectsItems.vehicle:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle
-	119, // 29: samsara.types.v1.DvirTrailerDefectsItemsVehicle.external_ids:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
-	120, // 30: samsara.types.v1.DvirVehicle.external_ids:type_name -> samsara.types.v1.DvirVehicle.ExternalIdsEntry
-	121, // 31: samsara.types.v1.DvirVehicle.external_ids_v2:type_name -> samsara.types.v1.DvirVehicle.ExternalIdsV2Entry
-	31,  // 32: samsara.types.v1.Field.value:type_name -> samsara.types.v1.FieldValue
-	5,   // 33: samsara.types.v1.FieldValue.barcode_value:type_name -> samsara.types.v1.BarcodeValue
-	7,   // 34: samsara.types.v1.FieldValue.date_time_value:type_name -> samsara.types.v1.DateTimeValue
-	88,  // 35: samsara.types.v1.FieldValue.multiple_choice_value:type_name -> samsara.types.v1.MultipleChoiceValue
-	98,  // 36: samsara.types.v1.FieldValue.photo_value:type_name -> samsara.types.v1.PhotoValue
-	106, // 37: samsara.types.v1.FieldValue.scanned_document_value:type_name -> samsara.types.v1.ScannedDocumentValue
-	107, // 38: samsara.types.v1.FieldValue.signature_value:type_name -> samsara.types.v1.SignatureValue
-	70,  // 39: samsara.types.v1.FormSubmission.approval_details:type_name -> samsara.types.v1.FormsProductSubmissionApprovalDetails
-	49,  // 40: samsara.types.v1.FormSubmission.asset:type_name -> samsara.types.v1.FormsAsset
-	69,  // 41: samsara.types.v1.FormSubmission.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
-	122, // 42: samsara.types.v1.FormSubmission.external_ids:type_name -> samsara.types.v1.FormSubmission.ExternalIdsEntry
-	58,  // 43: samsara.types.v1.FormSubmission.fields:type_name -> samsara.types.v1.FormsFieldInput
-	47,  // 44: samsara.types.v1.FormSubmission.form_template:type_name -> samsara.types.v1.FormTemplateReference
-	59,  // 45: samsara.types.v1.FormSubmission.geofence:type_name -> samsara.types.v1.FormsGeofence
-	62,  // 46: samsara.types.v1.FormSubmission.location:type_name -> samsara.types.v1.FormsLocation
-	71,  // 47: samsara.types.v1.FormSubmission.score:type_name -> samsara.types.v1.FormsScore
-	69,  // 48: samsara.types.v1.FormSubmission.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	33,  // 49: samsara.types.v1.FormSubmissionBarcodeValue.barcodes:type_name -> samsara.types.v1.FormSubmissionBarcode
-	37,  // 50: samsara.types.v1.FormSubmissionMediaValue.media_list:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	41,  // 51: samsara.types.v1.FormSubmissionPersonValue.person:type_name -> samsara.types.v1.FormSubmissionPerson
-	34,  // 52: samsara.types.v1.FormSubmissionTableCell.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue
-	35,  // 53: samsara.types.v1.FormSubmissionTableCell.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
-	36,  // 54: samsara.types.v1.FormSubmissionTableCell.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
-	39,  // 55: samsara.types.v1.FormSubmissionTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
-	40,  // 56: samsara.types.v1.FormSubmissionTableCell.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
-	42,  // 57: samsara.types.v1.FormSubmissionTableCell.person_value:type_name -> samsara.types.v1.FormSubmissionPersonValue
-	46,  // 58: samsara.types.v1.FormSubmissionTableCell.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
-	43,  // 59: samsara.types.v1.FormSubmissionTableRow.cells:type_name -> samsara.types.v1.FormSubmissionTableCell
-	44,  // 60: samsara.types.v1.FormSubmissionTableValue.rows:type_name -> samsara.types.v1.FormSubmissionTableRow
-	123, // 61: samsara.types.v1.FormsAsset.external_ids:type_name -> samsara.types.v1.FormsAsset.ExternalIdsEntry
-	49,  // 62: samsara.types.v1.FormsAssetValue.asset:type_name -> samsara.types.v1.FormsAsset
-	51,  // 63: samsara.types.v1.FormsBarcodeValue.barcodes:type_name -> samsara.types.v1.FormsBarcode
-	48,  // 64: samsara.types.v1.FormsConditionalAction.actions:type_name -> samsara.types.v1.FormsAction
-	54,  // 65: samsara.types.v1.FormsConditionalAction.condition:type_name -> samsara.types.v1.FormsCondition
-	76,  // 66: samsara.types.v1.FormsFieldDefinition.columns:type_name -> samsara.types.v1.FormsTableFieldDefinition
-	55,  // 67: samsara.types.v1.FormsFieldDefinition.conditional_actions:type_name -> samsara.types.v1.FormsConditionalAction
-	72,  // 68: samsara.types.v1.FormsFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
-	50,  // 69: samsara.types.v1.FormsFieldInput.asset_value:type_name -> samsara.types.v1.FormsAssetValue
-	52,  // 70: samsara.types.v1.FormsFieldInput.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
-	53,  // 71: samsara.types.v1.FormsFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
-	56,  // 72: samsara.types.v1.FormsFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
-	60,  // 73: samsara.types.v1.FormsFieldInput.geofence_value:type_name -> samsara.types.v1.FormsGeofenceValue
-	61,  // 74: samsara.types.v1.FormsFieldInput.issue:type_name -> samsara.types.v1.FormsIssueCreatedByField
-	63,  // 75: samsara.types.v1.FormsFieldInput.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	64,  // 76: samsara.types.v1.FormsFieldInput.media_value:type_name -> samsara.types.v1.FormsMediaValue
-	65,  // 77: samsara.types.v1.FormsFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
-	66,  // 78: samsara.types.v1.FormsFieldInput.number_value:type_name -> samsara.types.v1.FormsNumberValue
-	68,  // 79: samsara.types.v1.FormsFieldInput.person_value:type_name -> samsara.types.v1.FormsPersonValue
-	73,  // 80: samsara.types.v1.FormsFieldInput.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
-	78,  // 81: samsara.types.v1.FormsFieldInput.table_value:type_name -> samsara.types.v1.FormsTableValue
-	79,  // 82: samsara.types.v1.FormsFieldInput.text_value:type_name -> samsara.types.v1.FormsTextValue
-	124, // 83: samsara.types.v1.FormsGeofence.external_ids:type_name -> samsara.types.v1.FormsGeofence.ExternalIdsEntry
-	59,  // 84: samsara.types.v1.FormsGeofenceValue.geofence:type_name -> samsara.types.v1.FormsGeofence
-	125, // 85: samsara.types.v1.FormsIssueCreatedByField.external_ids:type_name -> samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
-	63,  // 86: samsara.types.v1.FormsMediaValue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	69,  // 87: samsara.types.v1.FormsPerson.polymorphic_user_id:type_name -> samsara.types.v1.FormsPolymorphicUser
-	67,  // 88: samsara.types.v1.FormsPersonValue.person:type_name -> samsara.types.v1.FormsPerson
-	63,  // 89: samsara.types.v1.FormsSignatureValue.media:type_name -> samsara.types.v1.FormsMediaRecord
-	52,  // 90: samsara.types.v1.FormsTableCell.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
-	53,  // 91: samsara.types.v1.FormsTableCell.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
-	56,  // 92: samsara.types.v1.FormsTableCell.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
-	64,  // 93: samsara.types.v1.FormsTableCell.media_value:type_name -> samsara.types.v1.FormsMediaValue
-	65,  // 94: samsara.types.v1.FormsTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
-	66,  // 95: samsara.types.v1.FormsTableCell.number_value:type_name -> samsara.types.v1.FormsNumberValue
-	68,  // 96: samsara.types.v1.FormsTableCell.person_value:type_name -> samsara.types.v1.FormsPersonValue
-	73,  // 97: samsara.types.v1.FormsTableCell.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
-	79,  // 98: samsara.types.v1.FormsTableCell.text_value:type_name -> samsara.types.v1.FormsTextValue
-	72,  // 99: samsara.types.v1.FormsTableFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
-	74,  // 100: samsara.types.v1.FormsTableRow.cells:type_name -> samsara.types.v1.FormsTableCell
-	75,  // 101: samsara.types.v1.FormsTableValue.columns:type_name -> samsara.types.v1.FormsTableColumn
-	77,  // 102: samsara.types.v1.FormsTableValue.rows:type_name -> samsara.types.v1.FormsTableRow
-	126, // 103: samsara.types.v1.Geofence.external_ids:type_name -> samsara.types.v1.Geofence.ExternalIdsEntry
-	49,  // 104: samsara.types.v1.Issue.asset:type_name -> samsara.types.v1.FormsAsset
-	69,  // 105: samsara.types.v1.Issue.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
-	127, // 106: samsara.types.v1.Issue.external_ids:type_name -> samsara.types.v1.Issue.ExternalIdsEntry
-	84,  // 107: samsara.types.v1.Issue.issue_source:type_name -> samsara.types.v1.IssueSource
-	63,  // 108: samsara.types.v1.Issue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	69,  // 109: samsara.types.v1.Issue.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	0,   // 110: samsara.types.v1.Location.address:type_name -> samsara.types.v1.Address
-	81,  // 111: samsara.types.v1.Location.geofence:type_name -> samsara.types.v1.Geofence
-	90,  // 112: samsara.types.v1.Order.custom_properties:type_name -> samsara.types.v1.OrderCustomProperty
-	92,  // 113: samsara.types.v1.Order.delivery:type_name -> samsara.types.v1.OrderTask
-	92,  // 114: samsara.types.v1.Order.pickup:type_name -> samsara.types.v1.OrderTask
-	91,  // 115: samsara.types.v1.Order.quantities:type_name -> samsara.types.v1.OrderQuantity
-	2,   // 116: samsara.types.v1.OrderTask.appointment_window:type_name -> samsara.types.v1.AppointmentWindow
-	96,  // 117: samsara.types.v1.PairGatewayResult.device:type_name -> samsara.types.v1.PairResultDevice
-	97,  // 118: samsara.types.v1.PairGatewayResult.displaced_gateway:type_name -> samsara.types.v1.PairResultGateway
-	97,  // 119: samsara.types.v1.PairGatewayResult.gateway:type_name -> samsara.types.v1.PairResultGateway
-	96,  // 120: samsara.types.v1.PairGatewayResult.previous_device:type_name -> samsara.types.v1.PairResultDevice
-	128, // 121: samsara.types.v1.RouteStopTiny.external_ids:type_name -> samsara.types.v1.RouteStopTiny.ExternalIdsEntry
-	129, // 122: samsara.types.v1.RouteTiny.external_ids:type_name -> samsara.types.v1.RouteTiny.ExternalIdsEntry
-	1,   // 123: samsara.types.v1.RoutesStop.address:type_name -> samsara.types.v1.AddressTiny
-	101, // 124: samsara.types.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
-	13,  // 125: samsara.types.v1.RoutesStop.documents:type_name -> samsara.types.v1.DocumentTiny
-	130, // 126: samsara.types.v1.RoutesStop.external_ids:type_name -> samsara.types.v1.RoutesStop.ExternalIdsEntry
-	82,  // 127: samsara.types.v1.RoutesStop.forms:type_name -> samsara.types.v1.IdReference
-	85,  // 128: samsara.types.v1.RoutesStop.issues:type_name -> samsara.types.v1.IssueTiny
-	86,  // 129: samsara.types.v1.RoutesStop.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	104, // 130: samsara.types.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
-	131, // 131: samsara.types.v1.Vehicle.external_ids:type_name -> samsara.types.v1.Vehicle.ExternalIdsEntry
-	132, // 132: samsara.types.v1.VehicleTiny.external_ids:type_name -> samsara.types.v1.VehicleTiny.ExternalIdsEntry
-	133, // 133: samsara.types.v1.VehicleTiny2.external_ids:type_name -> samsara.types.v1.VehicleTiny2.ExternalIdsEntry
-	134, // 134: samsara.types.v1.VehicleTiny2.external_ids_v2:type_name -> samsara.types.v1.VehicleTiny2.ExternalIdsV2Entry
-	135, // [135:135] is the sub-list for method output_type
-	135, // [135:135] is the sub-list for method input_type
-	135, // [135:135] is the sub-list for extension type_name
-	135, // [135:135] is the sub-list for extension extendee
-	0,   // [0:135] is the sub-list for field type_name
+	114, // 5: samsara.types.v1.DefectVehicle.external_ids:type_name -> samsara.types.v1.DefectVehicle.ExternalIdsEntry
+	6,   // 6: samsara.types.v1.Document.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
+	14,  // 7: samsara.types.v1.Document.document_type:type_name -> samsara.types.v1.DocumentTypeTiny
+	16,  // 8: samsara.types.v1.Document.driver:type_name -> samsara.types.v1.DriverTiny
+	30,  // 9: samsara.types.v1.Document.fields:type_name -> samsara.types.v1.Field
+	103, // 10: samsara.types.v1.Document.route:type_name -> samsara.types.v1.RouteTiny
+	102, // 11: samsara.types.v1.Document.route_stop:type_name -> samsara.types.v1.RouteStopTiny
+	111, // 12: samsara.types.v1.Document.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	115, // 13: samsara.types.v1.DriverTiny.external_ids:type_name -> samsara.types.v1.DriverTiny.ExternalIdsEntry
+	116, // 14: samsara.types.v1.DriverWithExternalId.external_ids:type_name -> samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
+	20,  // 15: samsara.types.v1.Dvir.author_signature:type_name -> samsara.types.v1.DvirAuthorSignature
+	22,  // 16: samsara.types.v1.Dvir.second_signature:type_name -> samsara.types.v1.DvirSecondSignature
+	24,  // 17: samsara.types.v1.Dvir.third_signature:type_name -> samsara.types.v1.DvirThirdSignature
+	25,  // 18: samsara.types.v1.Dvir.trailer:type_name -> samsara.types.v1.DvirTrailer
+	26,  // 19: samsara.types.v1.Dvir.trailer_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
+	29,  // 20: samsara.types.v1.Dvir.vehicle:type_name -> samsara.types.v1.DvirVehicle
+	26,  // 21: samsara.types.v1.Dvir.vehicle_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
+	23,  // 22: samsara.types.v1.DvirAuthorSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
+	23,  // 23: samsara.types.v1.DvirSecondSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
+	23,  // 24: samsara.types.v1.DvirThirdSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
+	9,   // 25: samsara.types.v1.DvirTrailerDefectsItems.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
+	27,  // 26: samsara.types.v1.DvirTrailerDefectsItems.trailer:type_name -> samsara.types.v1.DvirTrailerDefectsItemsTrailer
+	28,  // 27: samsara.types.v1.DvirTrailerDefectsItems.vehicle:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle
+	117, // 28: samsara.types.v1.DvirTrailerDefectsItemsVehicle.external_ids:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
+	118, // 29: samsara.types.v1.DvirVehicle.external_ids:type_name -> samsara.types.v1.DvirVehicle.ExternalIdsEntry
+	31,  // 30: samsara.types.v1.Field.value:type_name -> samsara.types.v1.FieldValue
+	5,   // 31: samsara.types.v1.FieldValue.barcode_value:type_name -> samsara.types.v1.BarcodeValue
+	7,   // 32: samsara.types.v1.FieldValue.date_time_value:type_name -> samsara.types.v1.DateTimeValue
+	88,  // 33: samsara.types.v1.FieldValue.multiple_choice_value:type_name -> samsara.types.v1.MultipleChoiceValue
+	98,  // 34: samsara.types.v1.FieldValue.photo_value:type_name -> samsara.types.v1.PhotoValue
+	106, // 35: samsara.types.v1.FieldValue.scanned_document_value:type_name -> samsara.types.v1.ScannedDocumentValue
+	107, // 36: samsara.types.v1.FieldValue.signature_value:type_name -> samsara.types.v1.SignatureValue
+	70,  // 37: samsara.types.v1.FormSubmission.approval_details:type_name -> samsara.types.v1.FormsProductSubmissionApprovalDetails
+	49,  // 38: samsara.types.v1.FormSubmission.asset:type_name -> samsara.types.v1.FormsAsset
+	69,  // 39: samsara.types.v1.FormSubmission.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
+	119, // 40: samsara.types.v1.FormSubmission.external_ids:type_name -> samsara.types.v1.FormSubmission.ExternalIdsEntry
+	58,  // 41: samsara.types.v1.FormSubmission.fields:type_name -> samsara.types.v1.FormsFieldInput
+	47,  // 42: samsara.types.v1.FormSubmission.form_template:type_name -> samsara.types.v1.FormTemplateReference
+	59,  // 43: samsara.types.v1.FormSubmission.geofence:type_name -> samsara.types.v1.FormsGeofence
+	62,  // 44: samsara.types.v1.FormSubmission.location:type_name -> samsara.types.v1.FormsLocation
+	71,  // 45: samsara.types.v1.FormSubmission.score:type_name -> samsara.types.v1.FormsScore
+	69,  // 46: samsara.types.v1.FormSubmission.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	33,  // 47: samsara.types.v1.FormSubmissionBarcodeValue.barcodes:type_name -> samsara.types.v1.FormSubmissionBarcode
+	37,  // 48: samsara.types.v1.FormSubmissionMediaValue.media_list:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	41,  // 49: samsara.types.v1.FormSubmissionPersonValue.person:type_name -> samsara.types.v1.FormSubmissionPerson
+	34,  // 50: samsara.types.v1.FormSubmissionTableCell.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue
+	35,  // 51: samsara.types.v1.FormSubmissionTableCell.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
+	36,  // 52: samsara.types.v1.FormSubmissionTableCell.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
+	39,  // 53: samsara.types.v1.FormSubmissionTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
+	40,  // 54: samsara.types.v1.FormSubmissionTableCell.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
+	42,  // 55: samsara.types.v1.FormSubmissionTableCell.person_value:type_name -> samsara.types.v1.FormSubmissionPersonValue
+	46,  // 56: samsara.types.v1.FormSubmissionTableCell.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
+	43,  // 57: samsara.types.v1.FormSubmissionTableRow.cells:type_name -> samsara.types.v1.FormSubmissionTableCell
+	44,  // 58: samsara.types.v1.FormSubmissionTableValue.rows:type_name -> samsara.types.v1.FormSubmissionTableRow
+	120, // 59: samsara.types.v1.FormsAsset.external_ids:type_name -> samsara.types.v1.FormsAsset.ExternalIdsEntry
+	49,  // 60: samsara.types.v1.FormsAssetValue.asset:type_name -> samsara.types.v1.FormsAsset
+	51,  // 61: samsara.types.v1.FormsBarcodeValue.barcodes:type_name -> samsara.types.v1.FormsBarcode
+	48,  // 62: samsara.types.v1.FormsConditionalAction.actions:type_name -> samsara.types.v1.FormsAction
+	54,  // 63: samsara.types.v1.FormsConditionalAction.condition:type_name -> samsara.types.v1.FormsCondition
+	76,  // 64: samsara.types.v1.FormsFieldDefinition.columns:type_name -> samsara.types.v1.FormsTableFieldDefinition
+	55,  // 65: samsara.types.v1.FormsFieldDefinition.conditional_actions:type_name -> samsara.types.v1.FormsConditionalAction
+	72,  // 66: samsara.types.v1.FormsFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
+	50,  // 67: samsara.types.v1.FormsFieldInput.asset_value:type_name -> samsara.types.v1.FormsAssetValue
+	52,  // 68: samsara.types.v1.FormsFieldInput.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
+	53,  // 69: samsara.types.v1.FormsFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
+	56,  // 70: samsara.types.v1.FormsFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
+	60,  // 71: samsara.types.v1.FormsFieldInput.geofence_value:type_name -> samsara.types.v1.FormsGeofenceValue
+	61,  // 72: samsara.types.v1.FormsFieldInput.issue:type_name -> samsara.types.v1.FormsIssueCreatedByField
+	63,  // 73: samsara.types.v1.FormsFieldInput.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	64,  // 74: samsara.types.v1.FormsFieldInput.media_value:type_name -> samsara.types.v1.FormsMediaValue
+	65,  // 75: samsara.types.v1.FormsFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
+	66,  // 76: samsara.types.v1.FormsFieldInput.number_value:type_name -> samsara.types.v1.FormsNumberValue
+	68,  // 77: samsara.types.v1.FormsFieldInput.person_value:type_name -> samsara.types.v1.FormsPersonValue
+	73,  // 78: samsara.types.v1.FormsFieldInput.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
+	78,  // 79: samsara.types.v1.FormsFieldInput.table_value:type_name -> samsara.types.v1.FormsTableValue
+	79,  // 80: samsara.types.v1.FormsFieldInput.text_value:type_name -> samsara.types.v1.FormsTextValue
+	121, // 81: samsara.types.v1.FormsGeofence.external_ids:type_name -> samsara.types.v1.FormsGeofence.ExternalIdsEntry
+	59,  // 82: samsara.types.v1.FormsGeofenceValue.geofence:type_name -> samsara.types.v1.FormsGeofence
+	122, // 83: samsara.types.v1.FormsIssueCreatedByField.external_ids:type_name -> samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
+	63,  // 84: samsara.types.v1.FormsMediaValue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	69,  // 85: samsara.types.v1.FormsPerson.polymorphic_user_id:type_name -> samsara.types.v1.FormsPolymorphicUser
+	67,  // 86: samsara.types.v1.FormsPersonValue.person:type_name -> samsara.types.v1.FormsPerson
+	63,  // 87: samsara.types.v1.FormsSignatureValue.media:type_name -> samsara.types.v1.FormsMediaRecord
+	52,  // 88: samsara.types.v1.FormsTableCell.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
+	53,  // 89: samsara.types.v1.FormsTableCell.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
+	56,  // 90: samsara.types.v1.FormsTableCell.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
+	64,  // 91: samsara.types.v1.FormsTableCell.media_value:type_name -> samsara.types.v1.FormsMediaValue
+	65,  // 92: samsara.types.v1.FormsTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
+	66,  // 93: samsara.types.v1.FormsTableCell.number_value:type_name -> samsara.types.v1.FormsNumberValue
+	68,  // 94: samsara.types.v1.FormsTableCell.person_value:type_name -> samsara.types.v1.FormsPersonValue
+	73,  // 95: samsara.types.v1.FormsTableCell.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
+	79,  // 96: samsara.types.v1.FormsTableCell.text_value:type_name -> samsara.types.v1.FormsTextValue
+	72,  // 97: samsara.types.v1.FormsTableFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
+	74,  // 98: samsara.types.v1.FormsTableRow.cells:type_name -> samsara.types.v1.FormsTableCell
+	75,  // 99: samsara.types.v1.FormsTableValue.columns:type_name -> samsara.types.v1.FormsTableColumn
+	77,  // 100: samsara.types.v1.FormsTableValue.rows:type_name -> samsara.types.v1.FormsTableRow
+	123, // 101: samsara.types.v1.Geofence.external_ids:type_name -> samsara.types.v1.Geofence.ExternalIdsEntry
+	49,  // 102: samsara.types.v1.Issue.asset:type_name -> samsara.types.v1.FormsAsset
+	69,  // 103: samsara.types.v1.Issue.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
+	124, // 104: samsara.types.v1.Issue.external_ids:type_name -> samsara.types.v1.Issue.ExternalIdsEntry
+	84,  // 105: samsara.types.v1.Issue.issue_source:type_name -> samsara.types.v1.IssueSource
+	63,  // 106: samsara.types.v1.Issue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	69,  // 107: samsara.types.v1.Issue.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	0,   // 108: samsara.types.v1.Location.address:type_name -> samsara.types.v1.Address
+	81,  // 109: samsara.types.v1.Location.geofence:type_name -> samsara.types.v1.Geofence
+	90,  // 110: samsara.types.v1.Order.custom_properties:type_name -> samsara.types.v1.OrderCustomProperty
+	92,  // 111: samsara.types.v1.Order.delivery:type_name -> samsara.types.v1.OrderTask
+	92,  // 112: samsara.types.v1.Order.pickup:type_name -> samsara.types.v1.OrderTask
+	91,  // 113: samsara.types.v1.Order.quantities:type_name -> samsara.types.v1.OrderQuantity
+	2,   // 114: samsara.types.v1.OrderTask.appointment_window:type_name -> samsara.types.v1.AppointmentWindow
+	96,  // 115: samsara.types.v1.PairGatewayResult.device:type_name -> samsara.types.v1.PairResultDevice
+	97,  // 116: samsara.types.v1.PairGatewayResult.displaced_gateway:type_name -> samsara.types.v1.PairResultGateway
+	97,  // 117: samsara.types.v1.PairGatewayResult.gateway:type_name -> samsara.types.v1.PairResultGateway
+	96,  // 118: samsara.types.v1.PairGatewayResult.previous_device:type_name -> samsara.types.v1.PairResultDevice
+	125, // 119: samsara.types.v1.RouteStopTiny.external_ids:type_name -> samsara.types.v1.RouteStopTiny.ExternalIdsEntry
+	126, // 120: samsara.types.v1.RouteTiny.external_ids:type_name -> samsara.types.v1.RouteTiny.ExternalIdsEntry
+	1,   // 121: samsara.types.v1.RoutesStop.address:type_name -> samsara.types.v1.AddressTiny
+	101, // 122: samsara.types.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	13,  // 123: samsara.types.v1.RoutesStop.documents:type_name -> samsara.types.v1.DocumentTiny
+	127, // 124: samsara.types.v1.RoutesStop.external_ids:type_name -> samsara.types.v1.RoutesStop.ExternalIdsEntry
+	82,  // 125: samsara.types.v1.RoutesStop.forms:type_name -> samsara.types.v1.IdReference
+	85,  // 126: samsara.types.v1.RoutesStop.issues:type_name -> samsara.types.v1.IssueTiny
+	86,  // 127: samsara.types.v1.RoutesStop.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	104, // 128: samsara.types.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	128, // 129: samsara.types.v1.Vehicle.external_ids:type_name -> samsara.types.v1.Vehicle.ExternalIdsEntry
+	129, // 130: samsara.types.v1.VehicleTiny.external_ids:type_name -> samsara.types.v1.VehicleTiny.ExternalIdsEntry
+	131, // [131:131] is the sub-list for method output_type
+	131, // [131:131] is the sub-list for method input_type
+	131, // [131:131] is the sub-list for extension type_name
+	131, // [131:131] is the sub-list for extension extendee
+	0,   // [0:131] is the sub-list for field type_name
 }
 
 func init() { file_samsara_types_v1_types_proto_init() }
@@ -9668,14 +9538,13 @@ func file_samsara_types_v1_types_proto_init() {
 	file_samsara_types_v1_types_proto_msgTypes[109].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[110].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[111].OneofWrappers = []any{}
-	file_samsara_types_v1_types_proto_msgTypes[112].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_types_v1_types_proto_rawDesc), len(file_samsara_types_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   135,
+			NumMessages:   130,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

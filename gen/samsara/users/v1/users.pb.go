@@ -32,7 +32,7 @@ type ListUserRolesRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,7 +74,7 @@ func (x *ListUserRolesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListUserRolesRequest) GetLimit() int64 {
+func (x *ListUserRolesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -141,7 +141,7 @@ type StreamUserRolesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUserRoles is asked, page after page.
 	Request *ListUserRolesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -252,7 +252,7 @@ type ListUsersRequest struct {
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,7 +294,7 @@ func (x *ListUsersRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListUsersRequest) GetLimit() int64 {
+func (x *ListUsersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -361,7 +361,7 @@ type StreamUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUsers is asked, page after page.
 	Request *ListUsersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -872,9 +872,7 @@ func (x *DeleteUserRequest) GetId() string {
 
 // Response of DeleteUser.
 type DeleteUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -907,13 +905,6 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *DeleteUserResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
 }
 
 // Schema User.
@@ -1179,7 +1170,7 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x1csamsara/users/v1/users.proto\x12\x10samsara.users.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x82\x01\n" +
 	"\x14ListUserRolesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x85\x01\n" +
 	"\x15ListUserRolesResponse\x12.\n" +
@@ -1196,7 +1187,7 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\a_cursor\"~\n" +
 	"\x10ListUsersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"}\n" +
 	"\x11ListUsersResponse\x12*\n" +
@@ -1248,10 +1239,8 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x16.samsara.users.v1.UserR\x04data\"9\n" +
 	"\x11DeleteUserRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"A\n" +
-	"\x12DeleteUserResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\x96\x02\n" +
+	"\x03_id\"\x14\n" +
+	"\x12DeleteUserResponse\"\x96\x02\n" +
 	"\x04User\x127\n" +
 	"\tauth_type\x18\x01 \x01(\tB\x15\xda\xce\x18\x11 \x012\adefault2\x04samlH\x00R\bauthType\x88\x01\x01\x12!\n" +
 	"\x05email\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05email\x88\x01\x01\x12\x1b\n" +
@@ -1279,33 +1268,33 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x06tag_id\x18\x02 \x01(\tH\x01R\x05tagId\x88\x01\x01:\x1b\xda\xce\x18\x17CreateUserRequest_rolesB\n" +
 	"\n" +
 	"\b_role_idB\t\n" +
-	"\a_tag_id2\xd8\b\n" +
-	"\fUsersService\x12\x9f\x01\n" +
-	"\rListUserRoles\x12&.samsara.users.v1.ListUserRolesRequest\x1a'.samsara.users.v1.ListUserRolesResponse\"=\xda\xce\x189\n" +
+	"\a_tag_id2\xec\b\n" +
+	"\fUsersService\x12\xa2\x01\n" +
+	"\rListUserRoles\x12&.samsara.users.v1.ListUserRolesRequest\x1a'.samsara.users.v1.ListUserRolesResponse\"@\xda\xce\x189\n" +
 	"\rlistUserRoles\x10\x01\x1a\v/user-roles(\x018\x01B\n" +
-	"Read UsersP\x01X\xc8\x01b\x04data\x12\x7f\n" +
-	"\x0fStreamUserRoles\x12(.samsara.users.v1.StreamUserRolesRequest\x1a).samsara.users.v1.StreamUserRolesResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListUserRoles\x10\x010\x01\x12\x8a\x01\n" +
-	"\tListUsers\x12\".samsara.users.v1.ListUsersRequest\x1a#.samsara.users.v1.ListUsersResponse\"4\xda\xce\x180\n" +
+	"Read UsersP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x82\x01\n" +
+	"\x0fStreamUserRoles\x12(.samsara.users.v1.StreamUserRolesRequest\x1a).samsara.users.v1.StreamUserRolesResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListUserRoles\x10\x01\x90\x02\x010\x01\x12\x8d\x01\n" +
+	"\tListUsers\x12\".samsara.users.v1.ListUsersRequest\x1a#.samsara.users.v1.ListUsersResponse\"7\xda\xce\x180\n" +
 	"\tlistUsers\x10\x01\x1a\x06/users(\x018\x01B\n" +
-	"Read UsersP\x01X\xc8\x01b\x04data\x12o\n" +
-	"\vStreamUsers\x12$.samsara.users.v1.StreamUsersRequest\x1a%.samsara.users.v1.StreamUsersResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListUsers\x10\x010\x01\x12\x87\x01\n" +
+	"Read UsersP\x01X\xc8\x01b\x04data\x90\x02\x01\x12r\n" +
+	"\vStreamUsers\x12$.samsara.users.v1.StreamUsersRequest\x1a%.samsara.users.v1.StreamUsersResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListUsers\x10\x01\x90\x02\x010\x01\x12\x87\x01\n" +
 	"\n" +
 	"CreateUser\x12#.samsara.users.v1.CreateUserRequest\x1a$.samsara.users.v1.CreateUserResponse\".\xda\xce\x18*\n" +
 	"\n" +
-	"createUser\x10\x02\x1a\x06/users \x02B\vWrite UsersP\x01X\xc8\x01\x12\x7f\n" +
-	"\aGetUser\x12 .samsara.users.v1.GetUserRequest\x1a!.samsara.users.v1.GetUserResponse\"/\xda\xce\x18+\n" +
+	"createUser\x10\x02\x1a\x06/users \x02B\vWrite UsersP\x01X\xc8\x01\x12\x82\x01\n" +
+	"\aGetUser\x12 .samsara.users.v1.GetUserRequest\x1a!.samsara.users.v1.GetUserResponse\"2\xda\xce\x18+\n" +
 	"\agetUser\x10\x01\x1a\v/users/{id}8\x01B\n" +
-	"Read UsersP\x01X\xc8\x01\x12\x8c\x01\n" +
+	"Read UsersP\x01X\xc8\x01\x90\x02\x01\x12\x8c\x01\n" +
 	"\n" +
 	"UpdateUser\x12#.samsara.users.v1.UpdateUserRequest\x1a$.samsara.users.v1.UpdateUserResponse\"3\xda\xce\x18/\n" +
 	"\n" +
-	"updateUser\x10\x04\x1a\v/users/{id} \x02B\vWrite UsersP\x01X\xc8\x01\x12\x8c\x01\n" +
+	"updateUser\x10\x04\x1a\v/users/{id} \x02B\vWrite UsersP\x01X\xc8\x01\x12\x8f\x01\n" +
 	"\n" +
-	"DeleteUser\x12#.samsara.users.v1.DeleteUserRequest\x1a$.samsara.users.v1.DeleteUserResponse\"3\xda\xce\x18/\n" +
+	"DeleteUser\x12#.samsara.users.v1.DeleteUserRequest\x1a$.samsara.users.v1.DeleteUserResponse\"6\xda\xce\x18/\n" +
 	"\n" +
-	"deleteUser\x10\x05\x1a\v/users/{id}8\x01B\vWrite UsersP\x01X\xcc\x01B9P\x01Z5samsara.internal/gateway/gen/samsara/users/v1;usersv1b\x06proto3"
+	"deleteUser\x10\x05\x1a\v/users/{id}8\x01B\vWrite UsersP\x01X\xcc\x01\x90\x02\x02B9P\x01Z5samsara.internal/gateway/gen/samsara/users/v1;usersv1b\x06proto3"
 
 var (
 	file_samsara_users_v1_users_proto_rawDescOnce sync.Once
@@ -1402,7 +1391,6 @@ func file_samsara_users_v1_users_proto_init() {
 	file_samsara_users_v1_users_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_users_v1_users_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_users_v1_users_proto_msgTypes[18].OneofWrappers = []any{}

@@ -40,14 +40,14 @@ type UsersServiceClient interface {
 	// GET /user-roles
 	// Scope: Read Users.
 	ListUserRoles(ctx context.Context, in *ListUserRolesRequest, opts ...grpc.CallOption) (*ListUserRolesResponse, error)
-	// Every page of ListUserRoles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListUserRoles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamUserRoles(ctx context.Context, in *StreamUserRolesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUserRolesResponse], error)
 	// GET /users
 	// Scope: Read Users.
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
-	// Every page of ListUsers, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListUsers, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamUsers(ctx context.Context, in *StreamUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUsersResponse], error)
 	// POST /users
 	// Scope: Write Users.
@@ -178,14 +178,14 @@ type UsersServiceServer interface {
 	// GET /user-roles
 	// Scope: Read Users.
 	ListUserRoles(context.Context, *ListUserRolesRequest) (*ListUserRolesResponse, error)
-	// Every page of ListUserRoles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListUserRoles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamUserRoles(*StreamUserRolesRequest, grpc.ServerStreamingServer[StreamUserRolesResponse]) error
 	// GET /users
 	// Scope: Read Users.
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
-	// Every page of ListUsers, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListUsers, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	StreamUsers(*StreamUsersRequest, grpc.ServerStreamingServer[StreamUsersResponse]) error
 	// POST /users
 	// Scope: Write Users.

@@ -167,7 +167,7 @@ type StreamVehicleLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocations is asked, page after page.
 	Request *GetVehicleLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -405,7 +405,7 @@ type StreamVehicleLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsFeed is asked, page after page.
 	Request *GetVehicleLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -780,7 +780,7 @@ type StreamVehicleLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsHistory is asked, page after page.
 	Request *GetVehicleLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1208,22 +1208,22 @@ const file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDesc = "" +
 	"\tlocations\x18\x02 \x03(\v2-.samsara.vehicle_locations.v1.VehicleLocationB\x06\xda\xce\x18\x02 \x01R\tlocations\x12\x1f\n" +
 	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:%\xda\xce\x18!VehicleLocationsListResponse_dataB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xb7\f\n" +
-	"\x17VehicleLocationsService\x12\xf2\x01\n" +
-	"\x13GetVehicleLocations\x128.samsara.vehicle_locations.v1.GetVehicleLocationsRequest\x1a9.samsara.vehicle_locations.v1.GetVehicleLocationsResponse\"f\xda\xce\x18b\n" +
-	"\x13getVehicleLocations\x10\x01\x1a\x19/fleet/vehicles/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb2\x01\n" +
-	"\x16StreamVehicleLocations\x12;.samsara.vehicle_locations.v1.StreamVehicleLocationsRequest\x1a<.samsara.vehicle_locations.v1.StreamVehicleLocationsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetVehicleLocations\x10\x010\x01\x12\x89\x02\n" +
-	"\x17GetVehicleLocationsFeed\x12<.samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest\x1a=.samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse\"q\xda\xce\x18m\n" +
-	"\x17getVehicleLocationsFeed\x10\x01\x1a\x1e/fleet/vehicles/locations/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc2\x01\n" +
-	"\x1aStreamVehicleLocationsFeed\x12?.samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest\x1a@.samsara.vehicle_locations.v1.StreamVehicleLocationsFeedResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetVehicleLocationsFeed\x10\x010\x01\x12\xb6\x01\n" +
-	"\x16FollowVehicleLocations\x12;.samsara.vehicle_locations.v1.FollowVehicleLocationsRequest\x1a<.samsara.vehicle_locations.v1.FollowVehicleLocationsResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17GetVehicleLocationsFeed\x10\x020\x01\x12\x96\x02\n" +
-	"\x1aGetVehicleLocationsHistory\x12?.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest\x1a@.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse\"u\xda\xce\x18q\n" +
-	"\x1agetVehicleLocationsHistory\x10\x01\x1a!/fleet/vehicles/locations/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xce\x01\n" +
-	"\x1dStreamVehicleLocationsHistory\x12B.samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest\x1aC.samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aGetVehicleLocationsHistory\x10\x010\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/vehicle_locations/v1;vehiclelocationsv1b\x06proto3"
+	"\x05_name2\xcc\f\n" +
+	"\x17VehicleLocationsService\x12\xf5\x01\n" +
+	"\x13GetVehicleLocations\x128.samsara.vehicle_locations.v1.GetVehicleLocationsRequest\x1a9.samsara.vehicle_locations.v1.GetVehicleLocationsResponse\"i\xda\xce\x18b\n" +
+	"\x13getVehicleLocations\x10\x01\x1a\x19/fleet/vehicles/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb5\x01\n" +
+	"\x16StreamVehicleLocations\x12;.samsara.vehicle_locations.v1.StreamVehicleLocationsRequest\x1a<.samsara.vehicle_locations.v1.StreamVehicleLocationsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetVehicleLocations\x10\x01\x90\x02\x010\x01\x12\x8c\x02\n" +
+	"\x17GetVehicleLocationsFeed\x12<.samsara.vehicle_locations.v1.GetVehicleLocationsFeedRequest\x1a=.samsara.vehicle_locations.v1.GetVehicleLocationsFeedResponse\"t\xda\xce\x18m\n" +
+	"\x17getVehicleLocationsFeed\x10\x01\x1a\x1e/fleet/vehicles/locations/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc5\x01\n" +
+	"\x1aStreamVehicleLocationsFeed\x12?.samsara.vehicle_locations.v1.StreamVehicleLocationsFeedRequest\x1a@.samsara.vehicle_locations.v1.StreamVehicleLocationsFeedResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetVehicleLocationsFeed\x10\x01\x90\x02\x010\x01\x12\xb9\x01\n" +
+	"\x16FollowVehicleLocations\x12;.samsara.vehicle_locations.v1.FollowVehicleLocationsRequest\x1a<.samsara.vehicle_locations.v1.FollowVehicleLocationsResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17GetVehicleLocationsFeed\x10\x02\x90\x02\x010\x01\x12\x99\x02\n" +
+	"\x1aGetVehicleLocationsHistory\x12?.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryRequest\x1a@.samsara.vehicle_locations.v1.GetVehicleLocationsHistoryResponse\"x\xda\xce\x18q\n" +
+	"\x1agetVehicleLocationsHistory\x10\x01\x1a!/fleet/vehicles/locations/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd1\x01\n" +
+	"\x1dStreamVehicleLocationsHistory\x12B.samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest\x1aC.samsara.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aGetVehicleLocationsHistory\x10\x01\x90\x02\x010\x01BPP\x01ZLsamsara.internal/gateway/gen/samsara/vehicle_locations/v1;vehiclelocationsv1b\x06proto3"
 
 var (
 	file_samsara_vehicle_locations_v1_vehicle_locations_proto_rawDescOnce sync.Once

@@ -41,14 +41,14 @@ type VehicleLocationsServiceClient interface {
 	// Rate limit: 25 requests per second and organization.
 	GetVehicleLocations(ctx context.Context, in *GetVehicleLocationsRequest, opts ...grpc.CallOption) (*GetVehicleLocationsResponse, error)
 	// Every page of GetVehicleLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleLocations(ctx context.Context, in *StreamVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsResponse], error)
 	// GET /fleet/vehicles/locations/feed
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsFeed(ctx context.Context, in *GetVehicleLocationsFeedRequest, opts ...grpc.CallOption) (*GetVehicleLocationsFeedResponse, error)
 	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleLocationsFeed(ctx context.Context, in *StreamVehicleLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsFeedResponse], error)
 	// Every page of GetVehicleLocationsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -60,7 +60,7 @@ type VehicleLocationsServiceClient interface {
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsHistory(ctx context.Context, in *GetVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleLocationsHistoryResponse, error)
 	// Every page of GetVehicleLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleLocationsHistory(ctx context.Context, in *StreamVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsHistoryResponse], error)
 }
 
@@ -189,14 +189,14 @@ type VehicleLocationsServiceServer interface {
 	// Rate limit: 25 requests per second and organization.
 	GetVehicleLocations(context.Context, *GetVehicleLocationsRequest) (*GetVehicleLocationsResponse, error)
 	// Every page of GetVehicleLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleLocations(*StreamVehicleLocationsRequest, grpc.ServerStreamingServer[StreamVehicleLocationsResponse]) error
 	// GET /fleet/vehicles/locations/feed
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsFeed(context.Context, *GetVehicleLocationsFeedRequest) (*GetVehicleLocationsFeedResponse, error)
 	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleLocationsFeed(*StreamVehicleLocationsFeedRequest, grpc.ServerStreamingServer[StreamVehicleLocationsFeedResponse]) error
 	// Every page of GetVehicleLocationsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -208,7 +208,7 @@ type VehicleLocationsServiceServer interface {
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleLocationsHistory(context.Context, *GetVehicleLocationsHistoryRequest) (*GetVehicleLocationsHistoryResponse, error)
 	// Every page of GetVehicleLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleLocationsHistory(*StreamVehicleLocationsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleLocationsHistoryResponse]) error
 }
 

@@ -30,12 +30,14 @@ type GetVehicleStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Query parameter `limit`. 1 to 512.
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	Time *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	// Query parameter `types`. Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
 	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
 	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`,
@@ -52,11 +54,9 @@ type GetVehicleStatsRequest struct {
 	// `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`,
 	// `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`,
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
-	Types []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
+	Types []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	// Query parameter `vehicleIds`.
-	VehicleIds []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +98,13 @@ func (x *GetVehicleStatsRequest) GetAfter() string {
 	return ""
 }
 
+func (x *GetVehicleStatsRequest) GetLimit() int32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
 func (x *GetVehicleStatsRequest) GetParentTagIds() []string {
 	if x != nil {
 		return x.ParentTagIds
@@ -131,13 +138,6 @@ func (x *GetVehicleStatsRequest) GetVehicleIds() []string {
 		return x.VehicleIds
 	}
 	return nil
-}
-
-func (x *GetVehicleStatsRequest) GetLimit() int64 {
-	if x != nil && x.Limit != nil {
-		return *x.Limit
-	}
-	return 0
 }
 
 // Response of GetVehicleStats.
@@ -200,7 +200,7 @@ type StreamVehicleStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleStats is asked, page after page.
 	Request *GetVehicleStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -323,10 +323,12 @@ type GetVehicleStatsFeedRequest struct {
 	// `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`, `spreaderPlowStatus`,
 	// `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
 	Decorations []string `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
+	// Query parameter `limit`. 1 to 512.
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `types`. Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
 	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
 	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`,
@@ -343,11 +345,9 @@ type GetVehicleStatsFeedRequest struct {
 	// `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`,
 	// `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`,
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
-	Types []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
+	Types []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	// Query parameter `vehicleIds`.
-	VehicleIds []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,6 +396,13 @@ func (x *GetVehicleStatsFeedRequest) GetDecorations() []string {
 	return nil
 }
 
+func (x *GetVehicleStatsFeedRequest) GetLimit() int32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
 func (x *GetVehicleStatsFeedRequest) GetParentTagIds() []string {
 	if x != nil {
 		return x.ParentTagIds
@@ -422,13 +429,6 @@ func (x *GetVehicleStatsFeedRequest) GetVehicleIds() []string {
 		return x.VehicleIds
 	}
 	return nil
-}
-
-func (x *GetVehicleStatsFeedRequest) GetLimit() int64 {
-	if x != nil && x.Limit != nil {
-		return *x.Limit
-	}
-	return 0
 }
 
 // Response of GetVehicleStatsFeed.
@@ -491,7 +491,7 @@ type StreamVehicleStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleStatsFeed is asked, page after page.
 	Request *GetVehicleStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -735,12 +735,14 @@ type GetVehicleStatsHistoryRequest struct {
 	Decorations []string `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
 	// Query parameter `endTime`. Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	// Query parameter `limit`. 1 to 512.
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `types`. Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
 	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
 	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`,
@@ -757,11 +759,9 @@ type GetVehicleStatsHistoryRequest struct {
 	// `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`,
 	// `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`,
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
-	Types []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
+	Types []string `protobuf:"bytes,8,rep,name=types,proto3" json:"types,omitempty"`
 	// Query parameter `vehicleIds`.
-	VehicleIds []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -817,6 +817,13 @@ func (x *GetVehicleStatsHistoryRequest) GetEndTime() string {
 	return ""
 }
 
+func (x *GetVehicleStatsHistoryRequest) GetLimit() int32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
 func (x *GetVehicleStatsHistoryRequest) GetParentTagIds() []string {
 	if x != nil {
 		return x.ParentTagIds
@@ -850,13 +857,6 @@ func (x *GetVehicleStatsHistoryRequest) GetVehicleIds() []string {
 		return x.VehicleIds
 	}
 	return nil
-}
-
-func (x *GetVehicleStatsHistoryRequest) GetLimit() int64 {
-	if x != nil && x.Limit != nil {
-		return *x.Limit
-	}
-	return 0
 }
 
 // Response of GetVehicleStatsHistory.
@@ -919,7 +919,7 @@ type StreamVehicleStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleStatsHistory is asked, page after page.
 	Request *GetVehicleStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10154,22 +10154,22 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\n" +
 	",samsara/vehicle_stats/v1/vehicle_stats.proto\x12\x18samsara.vehicle_stats.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\x93\f\n" +
 	"\x16GetVehicleStatsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
-	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12*\n" +
-	"\x04time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x04time\x88\x01\x01\x12\xd9\t\n" +
-	"\x05types\x18\x05 \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12*\n" +
+	"\x04time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\x04time\x88\x01\x01\x12\xd9\t\n" +
+	"\x05types\x18\x06 \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
 	"auxInput102\n" +
 	"auxInput112\n" +
 	"auxInput122\n" +
 	"auxInput132\x14barometricPressurePa2\x11batteryMilliVolts2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x11gpsOdometerMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x16syntheticEngineSeconds2\x1bevStateOfChargeMilliPercent2\x10evChargingStatus2\x17evChargingEnergyMicroWh2\x1aevChargingVoltageMilliVolt2\x19evChargingCurrentMilliAmp2\x17evConsumedEnergyMicroWh2\x1aevRegeneratedEnergyMicroWh2\x19evBatteryVoltageMilliVolt2\x18evBatteryCurrentMilliAmp2\"evBatteryStateOfHealthMilliPercent2'evAverageBatteryTemperatureMilliCelsius2\x16evDistanceDrivenMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\x05types\x12)\n" +
-	"\vvehicle_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIds\x123\n" +
-	"\x05limit\x18\a \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\b\n" +
-	"\x06_afterB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_limit\"\xa7\x01\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
+	"\x06_afterB\b\n" +
+	"\x06_limitB\a\n" +
+	"\x05_time\"\xa7\x01\n" +
 	"\x17GetVehicleStatsResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara.vehicle_stats.v1.VehicleStatsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -10189,18 +10189,18 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput112\n" +
 	"auxInput122\n" +
 	"auxInput132\x11batteryMilliVolts2\x14barometricPressurePa2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
-	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\vdecorations\x12.\n" +
-	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
-	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\xd9\t\n" +
-	"\x05types\x18\x05 \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
+	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\vdecorations\x123\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\xd9\t\n" +
+	"\x05types\x18\x06 \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
 	"auxInput102\n" +
 	"auxInput112\n" +
 	"auxInput122\n" +
 	"auxInput132\x14barometricPressurePa2\x11batteryMilliVolts2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x11gpsOdometerMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x16syntheticEngineSeconds2\x1bevStateOfChargeMilliPercent2\x10evChargingStatus2\x17evChargingEnergyMicroWh2\x1aevChargingVoltageMilliVolt2\x19evChargingCurrentMilliAmp2\x17evConsumedEnergyMicroWh2\x1aevRegeneratedEnergyMicroWh2\x19evBatteryVoltageMilliVolt2\x18evBatteryCurrentMilliAmp2\"evBatteryStateOfHealthMilliPercent2'evAverageBatteryTemperatureMilliCelsius2\x16evDistanceDrivenMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\x05types\x12)\n" +
-	"\vvehicle_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIds\x123\n" +
-	"\x05limit\x18\a \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xaf\x01\n" +
 	"\x1bGetVehicleStatsFeedResponse\x12J\n" +
@@ -10232,24 +10232,24 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput122\n" +
 	"auxInput132\x11batteryMilliVolts2\x14barometricPressurePa2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\vdecorations\x123\n" +
-	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
-	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
+	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x123\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
-	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\xd9\t\n" +
-	"\x05types\x18\a \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
+	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\xd9\t\n" +
+	"\x05types\x18\b \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
 	"auxInput102\n" +
 	"auxInput112\n" +
 	"auxInput122\n" +
 	"auxInput132\x14barometricPressurePa2\x11batteryMilliVolts2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x11gpsOdometerMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x16syntheticEngineSeconds2\x1bevStateOfChargeMilliPercent2\x10evChargingStatus2\x17evChargingEnergyMicroWh2\x1aevChargingVoltageMilliVolt2\x19evChargingCurrentMilliAmp2\x17evConsumedEnergyMicroWh2\x1aevRegeneratedEnergyMicroWh2\x19evBatteryVoltageMilliVolt2\x18evBatteryCurrentMilliAmp2\"evBatteryStateOfHealthMilliPercent2'evAverageBatteryTemperatureMilliCelsius2\x16evDistanceDrivenMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\x05types\x12)\n" +
-	"\vvehicle_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIds\x123\n" +
-	"\x05limit\x18\t \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01B\b\n" +
+	"\vvehicle_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_start_timeB\b\n" +
-	"\x06_limit\"\xb2\x01\n" +
+	"\t_end_timeB\b\n" +
+	"\x06_limitB\r\n" +
+	"\v_start_time\"\xb2\x01\n" +
 	"\x1eGetVehicleStatsHistoryResponse\x12J\n" +
 	"\x04data\x18\x01 \x03(\v2..samsara.vehicle_stats.v1.VehicleStatsListDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -11253,23 +11253,22 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x1d_back_left_tire_pressure_k_paB \n" +
 	"\x1e_back_right_tire_pressure_k_paB \n" +
 	"\x1e_front_left_tire_pressure_k_paB!\n" +
-	"\x1f_front_right_tire_pressure_k_pa2\xff\n" +
-	"\n" +
-	"\x13VehicleStatsService\x12\xd6\x01\n" +
-	"\x0fGetVehicleStats\x120.samsara.vehicle_stats.v1.GetVehicleStatsRequest\x1a1.samsara.vehicle_stats.v1.GetVehicleStatsResponse\"^\xda\xce\x18Z\n" +
-	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9a\x01\n" +
-	"\x12StreamVehicleStats\x123.samsara.vehicle_stats.v1.StreamVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.StreamVehicleStatsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetVehicleStats\x10\x010\x01\x12\xed\x01\n" +
-	"\x13GetVehicleStatsFeed\x124.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest\x1a5.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse\"i\xda\xce\x18e\n" +
-	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xaa\x01\n" +
-	"\x16StreamVehicleStatsFeed\x127.samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest\x1a8.samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetVehicleStatsFeed\x10\x010\x01\x12\x9e\x01\n" +
-	"\x12FollowVehicleStats\x123.samsara.vehicle_stats.v1.FollowVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.FollowVehicleStatsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetVehicleStatsFeed\x10\x020\x01\x12\xfa\x01\n" +
-	"\x16GetVehicleStatsHistory\x127.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest\x1a8.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse\"m\xda\xce\x18i\n" +
-	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb6\x01\n" +
-	"\x19StreamVehicleStatsHistory\x12:.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest\x1a;.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16GetVehicleStatsHistory\x10\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/vehicle_stats/v1;vehiclestatsv1b\x06proto3"
+	"\x1f_front_right_tire_pressure_k_pa2\x94\v\n" +
+	"\x13VehicleStatsService\x12\xd9\x01\n" +
+	"\x0fGetVehicleStats\x120.samsara.vehicle_stats.v1.GetVehicleStatsRequest\x1a1.samsara.vehicle_stats.v1.GetVehicleStatsResponse\"a\xda\xce\x18Z\n" +
+	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9d\x01\n" +
+	"\x12StreamVehicleStats\x123.samsara.vehicle_stats.v1.StreamVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.StreamVehicleStatsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetVehicleStats\x10\x01\x90\x02\x010\x01\x12\xf0\x01\n" +
+	"\x13GetVehicleStatsFeed\x124.samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest\x1a5.samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse\"l\xda\xce\x18e\n" +
+	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xad\x01\n" +
+	"\x16StreamVehicleStatsFeed\x127.samsara.vehicle_stats.v1.StreamVehicleStatsFeedRequest\x1a8.samsara.vehicle_stats.v1.StreamVehicleStatsFeedResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetVehicleStatsFeed\x10\x01\x90\x02\x010\x01\x12\xa1\x01\n" +
+	"\x12FollowVehicleStats\x123.samsara.vehicle_stats.v1.FollowVehicleStatsRequest\x1a4.samsara.vehicle_stats.v1.FollowVehicleStatsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetVehicleStatsFeed\x10\x02\x90\x02\x010\x01\x12\xfd\x01\n" +
+	"\x16GetVehicleStatsHistory\x127.samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest\x1a8.samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse\"p\xda\xce\x18i\n" +
+	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb9\x01\n" +
+	"\x19StreamVehicleStatsHistory\x12:.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryRequest\x1a;.samsara.vehicle_stats.v1.StreamVehicleStatsHistoryResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16GetVehicleStatsHistory\x10\x01\x90\x02\x010\x01BHP\x01ZDsamsara.internal/gateway/gen/samsara/vehicle_stats/v1;vehiclestatsv1b\x06proto3"
 
 var (
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescOnce sync.Once

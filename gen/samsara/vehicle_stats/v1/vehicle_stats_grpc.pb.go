@@ -40,15 +40,15 @@ type VehicleStatsServiceClient interface {
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleStats(ctx context.Context, in *GetVehicleStatsRequest, opts ...grpc.CallOption) (*GetVehicleStatsResponse, error)
-	// Every page of GetVehicleStats, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetVehicleStats, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleStats(ctx context.Context, in *StreamVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsResponse], error)
 	// GET /fleet/vehicles/stats/feed
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsFeed(ctx context.Context, in *GetVehicleStatsFeedRequest, opts ...grpc.CallOption) (*GetVehicleStatsFeedResponse, error)
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleStatsFeed(ctx context.Context, in *StreamVehicleStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse], error)
 	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -60,7 +60,7 @@ type VehicleStatsServiceClient interface {
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsHistory(ctx context.Context, in *GetVehicleStatsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleStatsHistoryResponse, error)
 	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleStatsHistory(ctx context.Context, in *StreamVehicleStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsHistoryResponse], error)
 }
 
@@ -188,15 +188,15 @@ type VehicleStatsServiceServer interface {
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleStats(context.Context, *GetVehicleStatsRequest) (*GetVehicleStatsResponse, error)
-	// Every page of GetVehicleStats, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetVehicleStats, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleStats(*StreamVehicleStatsRequest, grpc.ServerStreamingServer[StreamVehicleStatsResponse]) error
 	// GET /fleet/vehicles/stats/feed
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsFeed(context.Context, *GetVehicleStatsFeedRequest) (*GetVehicleStatsFeedResponse, error)
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleStatsFeed(*StreamVehicleStatsFeedRequest, grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]) error
 	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -208,7 +208,7 @@ type VehicleStatsServiceServer interface {
 	// Rate limit: 50 requests per second and organization.
 	GetVehicleStatsHistory(context.Context, *GetVehicleStatsHistoryRequest) (*GetVehicleStatsHistoryResponse, error)
 	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamVehicleStatsHistory(*StreamVehicleStatsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleStatsHistoryResponse]) error
 }
 

@@ -31,18 +31,18 @@ type ListVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`. A comma-separated list.
-	AttributeValueIds *string `protobuf:"bytes,2,opt,name=attribute_value_ids,json=attributeValueIds,proto3,oneof" json:"attribute_value_ids,omitempty"`
+	// Query parameter `attributeValueIds`.
+	AttributeValueIds []string `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
 	// Query parameter `attributes`, repeated for each value.
 	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Query parameter `createdAfterTime`. A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,4,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Query parameter `parentTagIds`.
+	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Query parameter `tagIds`.
+	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,8,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
@@ -86,11 +86,11 @@ func (x *ListVehiclesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListVehiclesRequest) GetAttributeValueIds() string {
-	if x != nil && x.AttributeValueIds != nil {
-		return *x.AttributeValueIds
+func (x *ListVehiclesRequest) GetAttributeValueIds() []string {
+	if x != nil {
+		return x.AttributeValueIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListVehiclesRequest) GetAttributes() []string {
@@ -107,25 +107,25 @@ func (x *ListVehiclesRequest) GetCreatedAfterTime() string {
 	return ""
 }
 
-func (x *ListVehiclesRequest) GetLimit() int64 {
+func (x *ListVehiclesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListVehiclesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListVehiclesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListVehiclesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListVehiclesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListVehiclesRequest) GetUpdatedAfterTime() string {
@@ -195,7 +195,7 @@ type StreamVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicles is asked, page after page.
 	Request *ListVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1825,25 +1825,21 @@ var File_samsara_vehicles_v1_vehicles_proto protoreflect.FileDescriptor
 
 const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/vehicles/v1/vehicles.proto\x12\x13samsara.vehicles.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xb7\x04\n" +
+	"\"samsara/vehicles/v1/vehicles.proto\x12\x13samsara.vehicles.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xf7\x03\n" +
 	"\x13ListVehiclesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
-	"\x13attribute_value_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11attributeValueIds\x88\x01\x01\x12(\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
+	"\x13attribute_value_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11attributeValueIds\x12(\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\n" +
 	"attributes\x12D\n" +
-	"\x12created_after_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\x10createdAfterTime\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x03R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12D\n" +
-	"\x12updated_after_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\x10updatedAfterTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x16\n" +
-	"\x14_attribute_value_idsB\x15\n" +
+	"\x12created_after_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x128\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12D\n" +
+	"\x12updated_after_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\x10updatedAfterTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\x15\n" +
 	"\x13_created_after_timeB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\x15\n" +
+	"\x06_limitB\x15\n" +
 	"\x13_updated_after_time\"\x9c\x01\n" +
 	"\x14ListVehiclesResponse\x12>\n" +
 	"\x04data\x18\x01 \x03(\v2\".samsara.vehicles.v1.VehicleObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -2124,16 +2120,16 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x1eVehicleSensorConfigurationDoor\x12\rPosition_Left\x12\x0ePosition_Rightr?\n" +
 	"*vehicleSensorConfigurationDoorResponseBody\x12\x04back\x12\x04left\x12\x05rightH\x00R\bposition\x88\x01\x01\x12;\n" +
 	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorB\x06\xda\xce\x18\x02`\x01R\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
-	"\t_position2\xa5\x05\n" +
-	"\x0fVehiclesService\x12\xb0\x01\n" +
-	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"K\xda\xce\x18G\n" +
-	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
-	"\x0eStreamVehicles\x12*.samsara.vehicles.v1.StreamVehiclesRequest\x1a+.samsara.vehicles.v1.StreamVehiclesResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListVehicles\x10\x010\x01\x12\xa5\x01\n" +
+	"\t_position2\xae\x05\n" +
+	"\x0fVehiclesService\x12\xb3\x01\n" +
+	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"N\xda\xce\x18G\n" +
+	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x84\x01\n" +
+	"\x0eStreamVehicles\x12*.samsara.vehicles.v1.StreamVehiclesRequest\x1a+.samsara.vehicles.v1.StreamVehiclesResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListVehicles\x10\x01\x90\x02\x010\x01\x12\xa8\x01\n" +
 	"\n" +
-	"GetVehicle\x12&.samsara.vehicles.v1.GetVehicleRequest\x1a'.samsara.vehicles.v1.GetVehicleResponse\"F\xda\xce\x18B\n" +
+	"GetVehicle\x12&.samsara.vehicles.v1.GetVehicleRequest\x1a'.samsara.vehicles.v1.GetVehicleResponse\"I\xda\xce\x18B\n" +
 	"\n" +
-	"getVehicle\x10\x01\x1a\x14/fleet/vehicles/{id}8\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xb2\x01\n" +
+	"getVehicle\x10\x01\x1a\x14/fleet/vehicles/{id}8\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xb2\x01\n" +
 	"\rUpdateVehicle\x12).samsara.vehicles.v1.UpdateVehicleRequest\x1a*.samsara.vehicles.v1.UpdateVehicleResponse\"J\xda\xce\x18F\n" +
 	"\rupdateVehicle\x10\x04\x1a\x14/fleet/vehicles/{id} \x02B\x0eWrite VehiclesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/vehicles/v1;vehiclesv1b\x06proto3"
 

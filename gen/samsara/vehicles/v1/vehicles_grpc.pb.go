@@ -37,8 +37,8 @@ type VehiclesServiceClient interface {
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
 	ListVehicles(ctx context.Context, in *ListVehiclesRequest, opts ...grpc.CallOption) (*ListVehiclesResponse, error)
-	// Every page of ListVehicles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListVehicles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamVehicles(ctx context.Context, in *StreamVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesResponse], error)
 	// GET /fleet/vehicles/{id}
 	// Scope: Read Vehicles.
@@ -117,8 +117,8 @@ type VehiclesServiceServer interface {
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
 	ListVehicles(context.Context, *ListVehiclesRequest) (*ListVehiclesResponse, error)
-	// Every page of ListVehicles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListVehicles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamVehicles(*StreamVehiclesRequest, grpc.ServerStreamingServer[StreamVehiclesResponse]) error
 	// GET /fleet/vehicles/{id}
 	// Scope: Read Vehicles.

@@ -202,12 +202,12 @@ const file_samsara_vehicles_v1alpha1_vehicles_proto_rawDesc = "" +
 	"\x14UnlockVehicleRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x17\n" +
-	"\x15UnlockVehicleResponse2\xbb\x03\n" +
-	"\x0fVehiclesService\x12\xce\x01\n" +
-	"\vLockVehicle\x12-.samsara.vehicles.v1alpha1.LockVehicleRequest\x1a..samsara.vehicles.v1alpha1.LockVehicleResponse\"`\xda\xce\x18\\\n" +
-	"\vlockVehicle\x10\x03\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xd6\x01\n" +
-	"\rUnlockVehicle\x12/.samsara.vehicles.v1alpha1.UnlockVehicleRequest\x1a0.samsara.vehicles.v1alpha1.UnlockVehicleResponse\"b\xda\xce\x18^\n" +
-	"\runlockVehicle\x10\x05\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xcc\x01BKP\x01ZGsamsara.internal/gateway/gen/samsara/vehicles/v1alpha1;vehiclesv1alpha1b\x06proto3"
+	"\x15UnlockVehicleResponse2\xc1\x03\n" +
+	"\x0fVehiclesService\x12\xd1\x01\n" +
+	"\vLockVehicle\x12-.samsara.vehicles.v1alpha1.LockVehicleRequest\x1a..samsara.vehicles.v1alpha1.LockVehicleResponse\"c\xda\xce\x18\\\n" +
+	"\vlockVehicle\x10\x03\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x90\x02\x02\x12\xd9\x01\n" +
+	"\rUnlockVehicle\x12/.samsara.vehicles.v1alpha1.UnlockVehicleRequest\x1a0.samsara.vehicles.v1alpha1.UnlockVehicleResponse\"e\xda\xce\x18^\n" +
+	"\runlockVehicle\x10\x05\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x90\x02\x02BKP\x01ZGsamsara.internal/gateway/gen/samsara/vehicles/v1alpha1;vehiclesv1alpha1b\x06proto3"
 
 var (
 	file_samsara_vehicles_v1alpha1_vehicles_proto_rawDescOnce sync.Once

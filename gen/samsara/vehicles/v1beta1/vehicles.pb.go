@@ -137,8 +137,8 @@ type GetEngineImmobilizerStatesRequest struct {
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Query parameter `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. Required. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,4,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Query parameter `vehicleIds`. Required.
+	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -194,11 +194,11 @@ func (x *GetEngineImmobilizerStatesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *GetEngineImmobilizerStatesRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetEngineImmobilizerStatesRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
 // Response of GetEngineImmobilizerStates.
@@ -261,7 +261,7 @@ type StreamEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEngineImmobilizerStates is asked, page after page.
 	Request *GetEngineImmobilizerStatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -625,18 +625,18 @@ const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"&\n" +
-	"$UpdateEngineImmobilizerStateResponse\"\x98\x02\n" +
+	"$UpdateEngineImmobilizerStateResponse\"\x85\x02\n" +
 	"!GetEngineImmobilizerStatesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x127\n" +
 	"\n" +
-	"start_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12.\n" +
-	"\vvehicle_ids\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12+\n" +
+	"\vvehicle_ids\x18\x04 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xb8\x01\n" +
+	"\v_start_time\"\xb8\x01\n" +
 	"\"GetEngineImmobilizerStatesResponse\x12L\n" +
 	"\x04data\x18\x01 \x03(\v20.samsara.vehicles.v1beta1.EngineImmobilizerStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -672,16 +672,16 @@ const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"vehicle_id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\tvehicleId\x88\x01\x01:&\xda\xce\x18\"EngineImmobilizerStateResponseBodyB\x13\n" +
 	"\x11_happened_at_timeB\x1a\n" +
 	"\x18_is_connected_to_vehicleB\r\n" +
-	"\v_vehicle_id2\xd5\a\n" +
+	"\v_vehicle_id2\xde\a\n" +
 	"\x0fVehiclesService\x12\x97\x02\n" +
 	"\x1cUpdateEngineImmobilizerState\x12=.samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest\x1a>.samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse\"x\xda\xce\x18t\n" +
-	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\x95\x02\n" +
-	"\x1aGetEngineImmobilizerStates\x12;.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest\x1a<.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse\"|\xda\xce\x18x\n" +
-	"\x1agetEngineImmobilizerStates\x10\x01\x1a\"/fleet/vehicles/immobilizer/stream(\x010\x018\x01B\x1bRead Vehicle ImmobilizationJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc6\x01\n" +
-	"\x1dStreamEngineImmobilizerStates\x12>.samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest\x1a?.samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aGetEngineImmobilizerStates\x10\x010\x01\x12\xc6\x01\n" +
-	"\x1dFollowEngineImmobilizerStates\x12>.samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest\x1a?.samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aGetEngineImmobilizerStates\x10\x020\x01BIP\x01ZEsamsara.internal/gateway/gen/samsara/vehicles/v1beta1;vehiclesv1beta1b\x06proto3"
+	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\x98\x02\n" +
+	"\x1aGetEngineImmobilizerStates\x12;.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest\x1a<.samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse\"\x7f\xda\xce\x18x\n" +
+	"\x1agetEngineImmobilizerStates\x10\x01\x1a\"/fleet/vehicles/immobilizer/stream(\x010\x018\x01B\x1bRead Vehicle ImmobilizationJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc9\x01\n" +
+	"\x1dStreamEngineImmobilizerStates\x12>.samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesRequest\x1a?.samsara.vehicles.v1beta1.StreamEngineImmobilizerStatesResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aGetEngineImmobilizerStates\x10\x01\x90\x02\x010\x01\x12\xc9\x01\n" +
+	"\x1dFollowEngineImmobilizerStates\x12>.samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesRequest\x1a?.samsara.vehicles.v1beta1.FollowEngineImmobilizerStatesResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aGetEngineImmobilizerStates\x10\x02\x90\x02\x010\x01BIP\x01ZEsamsara.internal/gateway/gen/samsara/vehicles/v1beta1;vehiclesv1beta1b\x06proto3"
 
 var (
 	file_samsara_vehicles_v1beta1_vehicles_proto_rawDescOnce sync.Once

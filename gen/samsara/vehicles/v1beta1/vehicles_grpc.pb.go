@@ -44,7 +44,7 @@ type VehiclesServiceClient interface {
 	// Stage: beta.
 	GetEngineImmobilizerStates(ctx context.Context, in *GetEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (*GetEngineImmobilizerStatesResponse, error)
 	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEngineImmobilizerStates(ctx context.Context, in *StreamEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse], error)
 	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -137,7 +137,7 @@ type VehiclesServiceServer interface {
 	// Stage: beta.
 	GetEngineImmobilizerStates(context.Context, *GetEngineImmobilizerStatesRequest) (*GetEngineImmobilizerStatesResponse, error)
 	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamEngineImmobilizerStates(*StreamEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]) error
 	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
 	// than every 5 seconds.

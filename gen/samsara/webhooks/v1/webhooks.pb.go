@@ -31,10 +31,10 @@ type ListWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Query parameter `after`.
 	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,2,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
+	// Query parameter `ids`.
+	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -76,14 +76,14 @@ func (x *ListWebhooksRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListWebhooksRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListWebhooksRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWebhooksRequest) GetLimit() int64 {
+func (x *ListWebhooksRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -150,7 +150,7 @@ type StreamWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWebhooks is asked, page after page.
 	Request *ListWebhooksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1057,13 +1057,12 @@ var File_samsara_webhooks_v1_webhooks_proto protoreflect.FileDescriptor
 
 const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara/webhooks/v1/webhooks.proto\x12\x13samsara.webhooks.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xad\x01\n" +
+	"\"samsara/webhooks/v1/webhooks.proto\x12\x13samsara.webhooks.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1fsamsara/gateway/v1/stream.proto\x1a\x1csamsara/types/v1/types.proto\"\xa2\x01\n" +
 	"\x13ListWebhooksRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x03ids\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\b\n" +
-	"\x06_afterB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_limit\"\x96\x01\n" +
 	"\x14ListWebhooksResponse\x128\n" +
 	"\x04data\x18\x01 \x03(\v2\x1c.samsara.webhooks.v1.WebhookB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
@@ -1192,22 +1191,22 @@ const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\v_secret_keyB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_version2\xe4\a\n" +
-	"\x0fWebhooksService\x12\xaa\x01\n" +
-	"\fListWebhooks\x12(.samsara.webhooks.v1.ListWebhooksRequest\x1a).samsara.webhooks.v1.ListWebhooksResponse\"E\xda\xce\x18A\n" +
-	"\flistWebhooks\x10\x01\x1a\t/webhooks(\x018\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x81\x01\n" +
-	"\x0eStreamWebhooks\x12*.samsara.webhooks.v1.StreamWebhooksRequest\x1a+.samsara.webhooks.v1.StreamWebhooksResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListWebhooks\x10\x010\x01\x12\xa3\x01\n" +
+	"\b_version2\xf0\a\n" +
+	"\x0fWebhooksService\x12\xad\x01\n" +
+	"\fListWebhooks\x12(.samsara.webhooks.v1.ListWebhooksRequest\x1a).samsara.webhooks.v1.ListWebhooksResponse\"H\xda\xce\x18A\n" +
+	"\flistWebhooks\x10\x01\x1a\t/webhooks(\x018\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x84\x01\n" +
+	"\x0eStreamWebhooks\x12*.samsara.webhooks.v1.StreamWebhooksRequest\x1a+.samsara.webhooks.v1.StreamWebhooksResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListWebhooks\x10\x01\x90\x02\x010\x01\x12\xa3\x01\n" +
 	"\fPostWebhooks\x12(.samsara.webhooks.v1.PostWebhooksRequest\x1a).samsara.webhooks.v1.PostWebhooksResponse\">\xda\xce\x18:\n" +
-	"\fpostWebhooks\x10\x02\x1a\t/webhooks \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9f\x01\n" +
+	"\fpostWebhooks\x10\x02\x1a\t/webhooks \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa2\x01\n" +
 	"\n" +
-	"GetWebhook\x12&.samsara.webhooks.v1.GetWebhookRequest\x1a'.samsara.webhooks.v1.GetWebhookResponse\"@\xda\xce\x18<\n" +
+	"GetWebhook\x12&.samsara.webhooks.v1.GetWebhookRequest\x1a'.samsara.webhooks.v1.GetWebhookResponse\"C\xda\xce\x18<\n" +
 	"\n" +
-	"getWebhook\x10\x01\x1a\x0e/webhooks/{id}8\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa8\x01\n" +
+	"getWebhook\x10\x01\x1a\x0e/webhooks/{id}8\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xa8\x01\n" +
 	"\fPatchWebhook\x12(.samsara.webhooks.v1.PatchWebhookRequest\x1a).samsara.webhooks.v1.PatchWebhookResponse\"C\xda\xce\x18?\n" +
-	"\fpatchWebhook\x10\x04\x1a\x0e/webhooks/{id} \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xac\x01\n" +
-	"\rDeleteWebhook\x12).samsara.webhooks.v1.DeleteWebhookRequest\x1a*.samsara.webhooks.v1.DeleteWebhookResponse\"D\xda\xce\x18@\n" +
-	"\rdeleteWebhook\x10\x05\x1a\x0e/webhooks/{id}8\x01B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B?P\x01Z;samsara.internal/gateway/gen/samsara/webhooks/v1;webhooksv1b\x06proto3"
+	"\fpatchWebhook\x10\x04\x1a\x0e/webhooks/{id} \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xaf\x01\n" +
+	"\rDeleteWebhook\x12).samsara.webhooks.v1.DeleteWebhookRequest\x1a*.samsara.webhooks.v1.DeleteWebhookResponse\"G\xda\xce\x18@\n" +
+	"\rdeleteWebhook\x10\x05\x1a\x0e/webhooks/{id}8\x01B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B?P\x01Z;samsara.internal/gateway/gen/samsara/webhooks/v1;webhooksv1b\x06proto3"
 
 var (
 	file_samsara_webhooks_v1_webhooks_proto_rawDescOnce sync.Once

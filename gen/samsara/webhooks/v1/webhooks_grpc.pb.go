@@ -39,8 +39,8 @@ type WebhooksServiceClient interface {
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
 	ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error)
-	// Every page of ListWebhooks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListWebhooks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamWebhooks(ctx context.Context, in *StreamWebhooksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWebhooksResponse], error)
 	// POST /webhooks
 	// Scope: Write Webhooks.
@@ -147,8 +147,8 @@ type WebhooksServiceServer interface {
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
 	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
-	// Every page of ListWebhooks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListWebhooks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamWebhooks(*StreamWebhooksRequest, grpc.ServerStreamingServer[StreamWebhooksResponse]) error
 	// POST /webhooks
 	// Scope: Write Webhooks.

@@ -260,7 +260,7 @@ type StreamServiceTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetServiceTasks is asked, page after page.
 	Request *GetServiceTasksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -489,7 +489,7 @@ type StreamWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrders is asked, page after page.
 	Request *GetWorkOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1404,7 +1404,7 @@ type StreamWorkOrdersStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrdersStream is asked, page after page.
 	Request *GetWorkOrdersStreamRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3970,30 +3970,30 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x10_started_at_timeB\t\n" +
 	"\a_statusB\x12\n" +
 	"\x10_updated_at_timeB\x0e\n" +
-	"\f_vendor_uuid2\xaa\x10\n" +
+	"\f_vendor_uuid2\xc2\x10\n" +
 	"\x11WorkOrdersService\x12\xc9\x01\n" +
 	"\x0fPostInvoiceScan\x12..samsara.work_orders.v1.PostInvoiceScanRequest\x1a/.samsara.work_orders.v1.PostInvoiceScanResponse\"U\xda\xce\x18Q\n" +
-	"\x0fpostInvoiceScan\x10\x02\x1a\x1a/maintenance/invoice-scans \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd0\x01\n" +
-	"\x0fGetServiceTasks\x12..samsara.work_orders.v1.GetServiceTasksRequest\x1a/.samsara.work_orders.v1.GetServiceTasksResponse\"\\\xda\xce\x18X\n" +
-	"\x0fgetServiceTasks\x10\x01\x1a\x1a/maintenance/service-tasks(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x96\x01\n" +
-	"\x12StreamServiceTasks\x121.samsara.work_orders.v1.StreamServiceTasksRequest\x1a2.samsara.work_orders.v1.StreamServiceTasksResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fGetServiceTasks\x10\x010\x01\x12\xc6\x01\n" +
-	"\rGetWorkOrders\x12,.samsara.work_orders.v1.GetWorkOrdersRequest\x1a-.samsara.work_orders.v1.GetWorkOrdersResponse\"X\xda\xce\x18T\n" +
-	"\rgetWorkOrders\x10\x01\x1a\x18/maintenance/work-orders(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8e\x01\n" +
-	"\x10StreamWorkOrders\x12/.samsara.work_orders.v1.StreamWorkOrdersRequest\x1a0.samsara.work_orders.v1.StreamWorkOrdersResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rGetWorkOrders\x10\x010\x01\x12\xc3\x01\n" +
+	"\x0fpostInvoiceScan\x10\x02\x1a\x1a/maintenance/invoice-scans \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd3\x01\n" +
+	"\x0fGetServiceTasks\x12..samsara.work_orders.v1.GetServiceTasksRequest\x1a/.samsara.work_orders.v1.GetServiceTasksResponse\"_\xda\xce\x18X\n" +
+	"\x0fgetServiceTasks\x10\x01\x1a\x1a/maintenance/service-tasks(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x99\x01\n" +
+	"\x12StreamServiceTasks\x121.samsara.work_orders.v1.StreamServiceTasksRequest\x1a2.samsara.work_orders.v1.StreamServiceTasksResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fGetServiceTasks\x10\x01\x90\x02\x010\x01\x12\xc9\x01\n" +
+	"\rGetWorkOrders\x12,.samsara.work_orders.v1.GetWorkOrdersRequest\x1a-.samsara.work_orders.v1.GetWorkOrdersResponse\"[\xda\xce\x18T\n" +
+	"\rgetWorkOrders\x10\x01\x1a\x18/maintenance/work-orders(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x91\x01\n" +
+	"\x10StreamWorkOrders\x12/.samsara.work_orders.v1.StreamWorkOrdersRequest\x1a0.samsara.work_orders.v1.StreamWorkOrdersResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rGetWorkOrders\x10\x01\x90\x02\x010\x01\x12\xc3\x01\n" +
 	"\x0ePostWorkOrders\x12-.samsara.work_orders.v1.PostWorkOrdersRequest\x1a..samsara.work_orders.v1.PostWorkOrdersResponse\"R\xda\xce\x18N\n" +
 	"\x0epostWorkOrders\x10\x02\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc7\x01\n" +
 	"\x0fPatchWorkOrders\x12..samsara.work_orders.v1.PatchWorkOrdersRequest\x1a/.samsara.work_orders.v1.PatchWorkOrdersResponse\"S\xda\xce\x18O\n" +
-	"\x0fpatchWorkOrders\x10\x04\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xcb\x01\n" +
-	"\x10DeleteWorkOrders\x12/.samsara.work_orders.v1.DeleteWorkOrdersRequest\x1a0.samsara.work_orders.v1.DeleteWorkOrdersResponse\"T\xda\xce\x18P\n" +
-	"\x10deleteWorkOrders\x10\x05\x1a\x18/maintenance/work-orders8\x01B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xe4\x01\n" +
-	"\x13GetWorkOrdersStream\x122.samsara.work_orders.v1.GetWorkOrdersStreamRequest\x1a3.samsara.work_orders.v1.GetWorkOrdersStreamResponse\"d\xda\xce\x18`\n" +
-	"\x10streamWorkOrders\x10\x01\x1a\x1f/maintenance/work-orders/stream(\x010\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa6\x01\n" +
-	"\x16StreamWorkOrdersStream\x125.samsara.work_orders.v1.StreamWorkOrdersStreamRequest\x1a6.samsara.work_orders.v1.StreamWorkOrdersStreamResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetWorkOrdersStream\x10\x010\x01\x12\x94\x01\n" +
-	"\x10FollowWorkOrders\x12/.samsara.work_orders.v1.FollowWorkOrdersRequest\x1a0.samsara.work_orders.v1.FollowWorkOrdersResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13GetWorkOrdersStream\x10\x020\x01BDP\x01Z@samsara.internal/gateway/gen/samsara/work_orders/v1;workordersv1b\x06proto3"
+	"\x0fpatchWorkOrders\x10\x04\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xce\x01\n" +
+	"\x10DeleteWorkOrders\x12/.samsara.work_orders.v1.DeleteWorkOrdersRequest\x1a0.samsara.work_orders.v1.DeleteWorkOrdersResponse\"W\xda\xce\x18P\n" +
+	"\x10deleteWorkOrders\x10\x05\x1a\x18/maintenance/work-orders8\x01B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xe7\x01\n" +
+	"\x13GetWorkOrdersStream\x122.samsara.work_orders.v1.GetWorkOrdersStreamRequest\x1a3.samsara.work_orders.v1.GetWorkOrdersStreamResponse\"g\xda\xce\x18`\n" +
+	"\x10streamWorkOrders\x10\x01\x1a\x1f/maintenance/work-orders/stream(\x010\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa9\x01\n" +
+	"\x16StreamWorkOrdersStream\x125.samsara.work_orders.v1.StreamWorkOrdersStreamRequest\x1a6.samsara.work_orders.v1.StreamWorkOrdersStreamResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetWorkOrdersStream\x10\x01\x90\x02\x010\x01\x12\x97\x01\n" +
+	"\x10FollowWorkOrders\x12/.samsara.work_orders.v1.FollowWorkOrdersRequest\x1a0.samsara.work_orders.v1.FollowWorkOrdersResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13GetWorkOrdersStream\x10\x02\x90\x02\x010\x01BDP\x01Z@samsara.internal/gateway/gen/samsara/work_orders/v1;workordersv1b\x06proto3"
 
 var (
 	file_samsara_work_orders_v1_work_orders_proto_rawDescOnce sync.Once

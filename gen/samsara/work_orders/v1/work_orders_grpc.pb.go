@@ -48,15 +48,15 @@ type WorkOrdersServiceClient interface {
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetServiceTasks(ctx context.Context, in *GetServiceTasksRequest, opts ...grpc.CallOption) (*GetServiceTasksResponse, error)
-	// Every page of GetServiceTasks, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetServiceTasks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamServiceTasks(ctx context.Context, in *StreamServiceTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamServiceTasksResponse], error)
 	// GET /maintenance/work-orders
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrders(ctx context.Context, in *GetWorkOrdersRequest, opts ...grpc.CallOption) (*GetWorkOrdersResponse, error)
-	// Every page of GetWorkOrders, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetWorkOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamWorkOrders(ctx context.Context, in *StreamWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersResponse], error)
 	// POST /maintenance/work-orders
 	// Scope: Write Work Orders.
@@ -75,7 +75,7 @@ type WorkOrdersServiceClient interface {
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrdersStream(ctx context.Context, in *GetWorkOrdersStreamRequest, opts ...grpc.CallOption) (*GetWorkOrdersStreamResponse, error)
 	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamWorkOrdersStream(ctx context.Context, in *StreamWorkOrdersStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersStreamResponse], error)
 	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -253,15 +253,15 @@ type WorkOrdersServiceServer interface {
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetServiceTasks(context.Context, *GetServiceTasksRequest) (*GetServiceTasksResponse, error)
-	// Every page of GetServiceTasks, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of GetServiceTasks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamServiceTasks(*StreamServiceTasksRequest, grpc.ServerStreamingServer[StreamServiceTasksResponse]) error
 	// GET /maintenance/work-orders
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrders(context.Context, *GetWorkOrdersRequest) (*GetWorkOrdersResponse, error)
-	// Every page of GetWorkOrders, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of GetWorkOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
 	StreamWorkOrders(*StreamWorkOrdersRequest, grpc.ServerStreamingServer[StreamWorkOrdersResponse]) error
 	// POST /maintenance/work-orders
 	// Scope: Write Work Orders.
@@ -280,7 +280,7 @@ type WorkOrdersServiceServer interface {
 	// Rate limit: 5 requests per second and organization.
 	GetWorkOrdersStream(context.Context, *GetWorkOrdersStreamRequest) (*GetWorkOrdersStreamResponse, error)
 	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	StreamWorkOrdersStream(*StreamWorkOrdersStreamRequest, grpc.ServerStreamingServer[StreamWorkOrdersStreamResponse]) error
 	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
